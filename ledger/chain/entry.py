@@ -1,0 +1,156 @@
+"""
+Lay out the canonical bytes of one event, the entry, which the chain hashes.
+
+Every field of an event's row is in the entry, in one fixed big-endian layout, so that an edited column is a
+broken hash. The payload itself is not: the entry holds its salted hash, so that a proof can show one event
+without its content, and a destroyed payload leaves the chain whole.
+
+These bytes are on disk for good. They are specified in docs/FORMAT.md and pinned by tests/vectors/chain.json;
+to change them, add a format version. This module knows no event type, no database and no clock.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from blake3 import blake3
+
+from ledger.errors import InvalidEvent, TooLarge
+
+MAGIC: Final = b"trade-ledger/ev1"
+PAYLOAD_DOMAIN: Final = b"trade-ledger/pl1"
+REQUEST_DOMAIN: Final = b"trade-ledger/rq1"
+PAYLOAD_LIMIT_BYTES: Final = 256 * 1024
+ENTRY_LIMIT_BYTES: Final = 65_535
+"""C2SP tlog-tiles frames an entry with a 16-bit length."""
+
+NO_ID: Final = bytes(16)
+"""How an absent correlation or causation id is written."""
+
+_FIXED: Final = struct.Struct(">16s16sQI32s16s16sHHQqqi16s16s")
+_LENGTH: Final = struct.Struct(">H")
+_PAYLOAD: Final = struct.Struct(">I32s")
+_REQUEST: Final = struct.Struct(">HqI")
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One event as the ledger stores it.
+
+    Ids, hashes and the salt are raw bytes; times are nanoseconds since 1970-01-01 UTC; `effective_on` is days
+    since that day; `payload` is canonical JSON, verbatim.
+    """
+
+    chain_id: bytes
+    seq: int
+    epoch: int
+    prev_hash: bytes
+    hash: bytes
+    event_id: bytes
+    event_type: str
+    schema_version: int
+    stream: str
+    stream_version: int
+    group_id: bytes
+    group_index: int
+    group_size: int
+    idempotency_key: str
+    request_hash: bytes
+    occurred_at: int
+    recorded_at: int
+    effective_on: int
+    actor: str
+    source: str
+    correlation_id: bytes
+    causation_id: bytes
+    salt: bytes
+    payload: bytes
+
+
+_WIDTHS: Final = {
+    "chain_id": 16, "prev_hash": 32, "event_id": 16, "group_id": 16, "request_hash": 32,
+    "correlation_id": 16, "causation_id": 16, "salt": 16,
+}  # fmt: skip
+
+
+def _prefixed(text: str) -> bytes:
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidEvent("found a lone surrogate in a text; give valid Unicode") from error
+    if b"\0" in encoded:
+        raise InvalidEvent("found U+0000 in a text; PostgreSQL cannot store it, so leave it out")
+    if len(encoded) > 0xFFFF:
+        raise TooLarge(f"found a text of {len(encoded)} bytes; at most 65,535 fit an entry")
+    return _LENGTH.pack(len(encoded)) + encoded
+
+
+def payload_hash(salt: bytes, payload: bytes) -> bytes:
+    """
+    Return the salted BLAKE3 hash that stands for *payload* in the entry: 32 bytes.
+    """
+    if len(salt) != 16:
+        raise InvalidEvent(f"found a salt of {len(salt)} bytes; expected 16")
+    return blake3(PAYLOAD_DOMAIN + salt + payload).digest()
+
+
+def request_hash(salt: bytes, events: Iterable[tuple[str, int, int, bytes]]) -> bytes:
+    """
+    Return the hash of what a caller asked for: 32 bytes.
+
+    *salt* is that of the group's first event; each event is (type, schema version, occurred_at in ns, the
+    canonical bytes of what the caller gave).
+    """
+    if len(salt) != 16:
+        raise InvalidEvent(f"found a salt of {len(salt)} bytes; expected 16")
+    parts = [REQUEST_DOMAIN, salt]
+    for event_type, schema_version, occurred_at, given in events:
+        try:
+            numbers = _REQUEST.pack(schema_version, occurred_at, len(given))
+        except struct.error as error:
+            raise InvalidEvent(f"a number of a {event_type} does not fit its field: {error}") from error
+        parts += (_prefixed(event_type), numbers, given)
+    return blake3(b"".join(parts)).digest()
+
+
+def encode(event: RecordedEvent) -> bytes:
+    """
+    Return the entry of *event*: the bytes that the chain hashes.
+
+    Raises:
+        InvalidEvent: a field does not fit its place.
+        TooLarge: the payload or the entry is over its limit.
+    """
+    for name, width in _WIDTHS.items():
+        if len(getattr(event, name)) != width:
+            raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
+    if len(event.payload) > PAYLOAD_LIMIT_BYTES:
+        raise TooLarge(f"found a payload of {len(event.payload)} bytes; at most {PAYLOAD_LIMIT_BYTES}")
+    try:
+        fixed = _FIXED.pack(
+            MAGIC, event.chain_id, event.seq, event.epoch, event.prev_hash, event.event_id, event.group_id,
+            event.group_index, event.group_size, event.stream_version, event.occurred_at, event.recorded_at,
+            event.effective_on, event.correlation_id, event.causation_id,
+        )  # fmt: skip
+        schema_version = _LENGTH.pack(event.schema_version)
+    except struct.error as error:
+        raise InvalidEvent(f"a number of event {event.seq} does not fit its field: {error}") from error
+    entry = b"".join(
+        (
+            fixed,
+            _prefixed(event.event_type),
+            schema_version,
+            _prefixed(event.stream),
+            _prefixed(event.actor),
+            _prefixed(event.source),
+            _prefixed(event.idempotency_key),
+            event.request_hash,
+            _PAYLOAD.pack(len(event.payload), payload_hash(event.salt, event.payload)),
+        )
+    )
+    if len(entry) > ENTRY_LIMIT_BYTES:
+        raise TooLarge(f"found an entry of {len(entry)} bytes; at most {ENTRY_LIMIT_BYTES}")
+    return entry
