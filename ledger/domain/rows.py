@@ -1,0 +1,356 @@
+"""
+Describe the rows of the inline read models, one struct a table.
+
+These tables guard an invariant, so they are written in the transaction that appends the event: what an order
+still may fill, what an account may spend, which execution ids are taken. A row here has the columns of its
+table in PostgreSQL, in the same order and by the same names (`chain` apart), and the state digest is taken over
+these columns and no others; docs/FORMAT.md states the bytes.
+
+Amounts are integers in units of 10^-18 (`numeric` in the database), times are nanoseconds since 1970, dates are
+ISO text. Structured values are canonical JSON text. Rows are never deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """
+    One row of a read model.
+    """
+
+
+class Asset(Row, frozen=True, gc=False):
+    """
+    What is owned or owed: a currency, a security, a crypto asset, a contract. Stream `asset/…`.
+    """
+
+    asset: str
+    kind: str
+    scale: int
+    name: str
+    version: int
+
+
+class Instrument(Row, frozen=True, gc=False):
+    """
+    What can be traded. Stream `instrument/…`.
+
+    `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then.
+    """
+
+    instrument: str
+    asset: str
+    quote_asset: str
+    settle_asset: str
+    tick: int
+    lot: int
+    multiplier: int
+    settlement_cycle: int
+    calendar: str | None
+    venue: str
+    symbol: str | None
+    isin: str | None
+    version: int
+
+
+class Calendar(Row, frozen=True, gc=False):
+    """
+    The days on which nothing settles, and the cycles by product. Stream `calendar/…`.
+    """
+
+    calendar: str
+    calendar_version: int
+    holidays: tuple[str, ...]
+    cycles: str
+    version: int
+
+
+class Account(Row, frozen=True, gc=False):
+    """
+    Who owns. Stream `account/…`.
+    """
+
+    account: str
+    owner: str
+    kind: str
+    base_asset: str
+    cost_method: str
+    parent: str | None
+    status: str
+    version: int
+
+
+class AccountLimits(Row, frozen=True, gc=False):
+    """
+    How far an account may go in one asset.
+    """
+
+    account: str
+    asset: str
+    floor: int
+    hold_policy: str
+    max_position: int | None
+
+
+class Order(Row, frozen=True, gc=False):
+    """
+    The facts about one order, and the status they add up to. Stream `order/…`.
+
+    `hold_amount` is what is still held for it, in `hold_asset`.
+    """
+
+    order_id: str
+    cl_ord_id: str
+    account: str
+    instrument: str
+    side: str
+    qty: int
+    ord_type: str
+    price: int | None
+    stop_price: int | None
+    tif: str
+    expire_at: int | None
+    strategy: str | None
+    parent_order: str | None
+    venue: str | None
+    venue_order_id: str | None
+    status: str
+    accepted: bool
+    triggered: bool
+    terminal: str | None
+    done_for_day: bool
+    pending_cancel: tuple[str, ...]
+    pending_replace: tuple[str, ...]
+    cum_qty: int
+    cum_notional: int
+    hold_asset: str | None
+    hold_amount: int
+    version: int
+
+
+class ClientOrderId(Row, frozen=True, gc=False):
+    """
+    Which order a client order id belongs to; an id is used once an account.
+    """
+
+    account: str
+    cl_ord_id: str
+    order_id: str
+
+
+class Execution(Row, frozen=True, gc=False):
+    """
+    One execution report that moved value: a trade, the correction of one, or its bust.
+
+    `live` is the version that counts. `cost_change` and `realised_change` are what it did to the position, so
+    that a bust negates exactly that. `content` is the hash of what the venue gave, to tell a duplicate.
+    """
+
+    venue: str
+    trade_date: str
+    exec_id: str
+    kind: str
+    event_seq: int
+    order_id: str | None
+    account: str
+    instrument: str
+    side: str
+    qty: int
+    price: int
+    asset: str
+    gross: int
+    gross_asset: str
+    fees: str
+    bucket: str
+    settle_date: str
+    live: bool
+    ref_exec_id: str | None
+    root_exec_id: str
+    settled_qty: int
+    cost_change: int
+    realised_change: int
+    late: bool
+    content: str
+
+
+class Balance(Row, frozen=True, gc=False):
+    """
+    One account's amounts of one asset, by bucket.
+
+    available = settled + min(unsettled, 0), and max(unsettled, 0) besides where `credit_unsettled`; it may not
+    fall below `floor` (absent: no floor, as for system accounts) unless a venue fact forced it: then `breached`.
+    """
+
+    account: str
+    asset: str
+    settled: int
+    unsettled: int
+    held: int
+    floor: int | None
+    credit_unsettled: bool
+    breached: bool
+
+    @property
+    def total(self) -> int:
+        """
+        Return all that the account owns of the asset.
+        """
+        return self.settled + self.unsettled + self.held
+
+    @property
+    def available(self) -> int:
+        """
+        Return what may be spent now.
+        """
+        return self.settled + (self.unsettled if self.unsettled < 0 or self.credit_unsettled else 0)
+
+
+class Position(Row, frozen=True, gc=False):
+    """
+    One account's net holding of one instrument, by trade date.
+
+    `cost` is the total, exact cost of `qty` (negative for a short); cost - realised is the net cash paid.
+    `fees` sums the fees that were charged in the instrument's settle asset.
+    """
+
+    account: str
+    instrument: str
+    qty: int
+    cost: int
+    realised: int
+    fees: int
+
+
+class Hold(Row, frozen=True, gc=False):
+    """
+    An amount set aside on request. Stream `hold/…`. `legs` and `remaining` are {asset: amount} of one account.
+    """
+
+    hold_id: str
+    account: str
+    legs: str
+    remaining: str
+    expires_at: int | None
+    ref: str | None
+    status: str
+    version: int
+
+
+class Movement(Row, frozen=True, gc=False):
+    """
+    Value moved other than by an execution: a cash movement, a fee, a journal, a reversal.
+
+    Kept so that an id is used once, a duplicate is known (`content`) and a reversal negates exactly `postings`.
+    """
+
+    kind: str
+    movement_id: str
+    event_seq: int
+    postings: str
+    content: str
+    reversed_by: int | None
+
+
+class Quarantined(Row, frozen=True, gc=False):
+    """
+    A venue fact that fits no rule, waiting for someone to decide. `seq` is that of its FactQuarantined.
+    """
+
+    seq: int
+    original_type: str
+    rule: str
+    status: str
+    resolution: str | None
+    proposed_by: str | None
+    approved_by: str | None
+
+
+class Break(Row, frozen=True, gc=False):
+    """
+    A difference between the ledger and an outside source, from when it appeared to when it ended.
+    """
+
+    source: str
+    key: str
+    ledger_value: str
+    external_value: str
+    as_of: int
+    opened_seq: int
+    closed_seq: int | None
+
+
+class Stream(Row, frozen=True, gc=False):
+    """
+    The version of a stream whose entity has no row of its own.
+    """
+
+    stream: str
+    version: int
+
+
+class ChainKey(Row, frozen=True, gc=False):
+    """
+    A public key that the chain names, for one purpose, valid for events and statements in a range of seqs.
+    """
+
+    key_id: str
+    purpose: str
+    name: str
+    public_key: str
+    valid_from_seq: int
+    valid_to_seq: int | None
+    revoked: bool
+
+
+class TableSpec(msgspec.Struct, frozen=True):
+    """
+    How rows of one table are keyed, and which of their columns are not what their Python type says.
+    """
+
+    name: str
+    row_type: type[Row]
+    key: tuple[str, ...]
+    amounts: frozenset[str] = frozenset()
+    dates: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """
+        Return the column names, in order.
+        """
+        return self.row_type.__struct_fields__
+
+
+def _spec(name: str, row_type: type[Row], key: str, amounts: str = "", dates: str = "") -> TableSpec:
+    return TableSpec(name, row_type, tuple(key.split()), frozenset(amounts.split()), frozenset(dates.split()))
+
+
+TABLES: Final[dict[str, TableSpec]] = {
+    spec.name: spec
+    for spec in (
+        _spec("assets", Asset, "asset"),
+        _spec("instruments", Instrument, "instrument", "tick lot multiplier"),
+        _spec("calendars", Calendar, "calendar"),
+        _spec("accounts", Account, "account"),
+        _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
+        _spec("orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount"),
+        _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
+        _spec(
+            "executions", Execution, "venue trade_date exec_id",
+            "qty price gross settled_qty cost_change realised_change", "trade_date settle_date",
+        ),
+        _spec("balances", Balance, "account asset", "settled unsettled held floor"),
+        _spec("positions", Position, "account instrument", "qty cost realised fees"),
+        _spec("holds", Hold, "hold_id"),
+        _spec("movements", Movement, "kind movement_id"),
+        _spec("quarantine", Quarantined, "seq"),
+        _spec("breaks", Break, "source key"),
+        _spec("streams", Stream, "stream"),
+        _spec("chain_keys", ChainKey, "key_id"),
+    )
+}  # fmt: skip
+"""Every inline read model, by table name, in the order in which they are written."""
