@@ -227,11 +227,10 @@ class Position(Row, frozen=True, gc=False):
 
 class Hold(Row, frozen=True, gc=False):
     """
-    An amount set aside on request. Stream `hold/…`. `legs` and `remaining` are {asset: amount} of one account.
+    Amounts set aside on request. Stream `hold/…`. `legs` and `remaining` are lists of (account, asset, amount).
     """
 
     hold_id: str
-    account: str
     legs: str
     remaining: str
     expires_at: int | None
@@ -250,6 +249,7 @@ class Movement(Row, frozen=True, gc=False):
     kind: str
     movement_id: str
     event_seq: int
+    effective_on: str
     postings: str
     content: str
     reversed_by: int | None
@@ -346,7 +346,7 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("balances", Balance, "account asset", "settled unsettled held floor"),
         _spec("positions", Position, "account instrument", "qty cost realised fees"),
         _spec("holds", Hold, "hold_id"),
-        _spec("movements", Movement, "kind movement_id"),
+        _spec("movements", Movement, "kind movement_id", dates="effective_on"),
         _spec("quarantine", Quarantined, "seq"),
         _spec("breaks", Break, "source key"),
         _spec("streams", Stream, "stream"),

@@ -1,0 +1,96 @@
+"""
+Move value other than by a trade, and set it aside.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from ledger.domain.events.fields import Amount, Date, Event, Fields, Identifier, Text
+from ledger.domain.postings import Posting
+
+
+class Leg(Fields, frozen=True, kw_only=True):
+    """
+    One amount of one account.
+    """
+
+    account: Identifier
+    asset: Identifier
+    amount: Amount
+
+
+class FeeCharged(Event, frozen=True, kw_only=True):
+    """
+    A fee that came with no trade; negative for a rebate.
+    """
+
+    KIND: ClassVar = "command"
+    fee_id: Identifier
+    account: Identifier
+    kind: Identifier
+    asset: Identifier
+    amount: Amount
+    ref: Identifier | None = None
+
+
+class CashMoved(Event, frozen=True, kw_only=True):
+    """
+    Value came in from outside (positive) or went out (negative).
+    """
+
+    KIND: ClassVar = "fact"
+    movement_id: Identifier
+    account: Identifier
+    asset: Identifier
+    amount: Amount
+    kind: Literal["deposit", "withdrawal", "interest", "funding", "tax"]
+    external_ref: Identifier | None = None
+    value_date: Date
+
+
+class HoldPlaced(Event, frozen=True, kw_only=True):
+    """
+    Amounts are set aside until the hold is released.
+    """
+
+    KIND: ClassVar = "command"
+    hold_id: Identifier
+    legs: tuple[Leg, ...]
+    expires_at: int | None = None
+    ref: Identifier | None = None
+
+
+class HoldReleased(Event, frozen=True, kw_only=True):
+    """
+    A hold ends, wholly or by `amounts`.
+    """
+
+    KIND: ClassVar = "command"
+    hold_id: Identifier
+    amounts: tuple[Leg, ...] | None = None
+    reason: Literal["void", "expired", "captured"]
+    ref: Identifier | None = None
+
+
+class JournalPosted(Event, frozen=True, kw_only=True):
+    """
+    Postings given in full; they sum to zero per asset.
+    """
+
+    KIND: ClassVar = "command"
+    journal_id: Identifier
+    postings: tuple[Posting, ...]
+    memo: Text
+
+
+class JournalReversed(Event, frozen=True, kw_only=True):
+    """
+    The exact negation of an earlier cash movement, fee or journal, named by its kind and id.
+    """
+
+    KIND: ClassVar = "command"
+    journal_id: Identifier
+    reverses_kind: Literal["cash", "fee", "journal"]
+    reverses: Identifier
+    reason: Text

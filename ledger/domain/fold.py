@@ -1,0 +1,189 @@
+"""
+Apply events to the state: the one fold, which the writer, the replica and the verifier share.
+
+`record` is what happens when a caller gives an event: its rules are checked and its consequences worked out.
+`replay` does the same with what is stored and says where the two differ. A command that breaks a rule is refused;
+a fact that does becomes a FactQuarantined, with the original kept whole.
+
+Nothing here reads a clock, a database or a random number.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from ledger.domain import registry
+from ledger.domain.events.executions import FactQuarantined
+from ledger.domain.events.fields import Event
+from ledger.domain.rules import cash, control, executions, orders, reference
+from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
+from ledger.domain.state import State, Table
+from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
+
+__all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record", "replay", "stream_version"]
+
+Rule = Callable[[State, Any, Now], Effects]
+_FAMILIES: Final[tuple[Any, ...]] = (reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES)
+RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
+
+
+class Context(msgspec.Struct, frozen=True):
+    """
+    The event's place in the chain and its times, in ns.
+    """
+
+    seq: int
+    recorded_at: int
+    occurred_at: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """
+    What is to be stored of an event. `rule` and `detail` say why a fact was quarantined.
+    """
+
+    event_type: str
+    schema_version: int
+    given: bytes
+    derived: bytes
+    stream: str
+    stream_version: int
+    effective_on: datetime.date
+    rule: str | None = None
+    detail: str | None = None
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """
+    A stored column that is not what the rules make of the event.
+    """
+
+    column: str
+    expected: str
+    actual: str
+
+
+def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
+    now = Now(context.seq, context.occurred_at, context.recorded_at, given)
+    effects = RULES[type(event)](state, event, now)
+    return Outcome(
+        type(event).__name__,
+        event.SCHEMA_VERSION,
+        given,
+        registry.encode_derived(effects.derived),
+        effects.stream,
+        effects.stream_version,
+        datetime.date.fromisoformat(effects.effective_on or now.day),
+    )
+
+
+def record(state: State, event: Event, context: Context) -> Outcome:
+    """
+    Check *event* against the state, apply it, and return what is to be stored.
+
+    Raises:
+        Rejected: a command breaks a rule; the state is as before.
+        DuplicateFact: this very fact is recorded already.
+    """
+    name = registry.type_name(event)
+    given = registry.encode_given(event)
+    mark = state.begin()
+    try:
+        if isinstance(event, FactQuarantined) and event.original_version is not None:
+            raise Broken("original_version", "leave it out: the ledger itself quarantines facts that it can read")
+        return _apply(state, event, given, context)
+    except DuplicateFact:
+        state.rollback(mark)
+        raise
+    except Unbalanced as error:
+        state.rollback(mark)
+        if event.KIND == "fact":
+            raise AssertionError(f"the rule of {name} made postings that do not balance: {error}") from error
+        raise
+    except Broken as broken:
+        state.rollback(mark)
+        if event.KIND != "fact" or isinstance(event, FactQuarantined):
+            raise broken.error(f"{name} refused ({broken.rule}): {broken.detail}") from None
+        return _quarantine(state, event, given, context, broken)
+    except BaseException:
+        state.rollback(mark)
+        raise
+
+
+def _quarantine(state: State, event: Event, given: bytes, context: Context, broken: Broken) -> Outcome:
+    kept = FactQuarantined(
+        original_type=type(event).__name__,
+        original_version=event.SCHEMA_VERSION,
+        original=given.decode(),
+        rule=broken.rule,
+        detail=broken.detail,
+    )
+    outcome = _apply(state, kept, registry.encode_given(kept), context)
+    return msgspec.structs.replace(outcome, rule=broken.rule, detail=broken.detail)
+
+
+def original_of(event: Event) -> Event:
+    """
+    Return what the caller gave: the fact itself where the ledger quarantined it, else the event.
+    """
+    if isinstance(event, FactQuarantined) and event.original_version is not None:
+        return registry.decode_given(event.original_type, event.original_version, event.original)
+    return event
+
+
+def replay(
+    state: State,
+    event_type: str,
+    schema_version: int,
+    given: bytes,
+    derived: bytes,
+    stored: tuple[str, int, datetime.date],
+    context: Context,
+) -> list[Mismatch]:
+    """
+    Apply a stored event, and return every column in which it is not what the rules make of it.
+
+    *stored* is (stream, stream version, effective on). An event that cannot be applied at all leaves the state as
+    it was.
+    """
+    try:
+        event = registry.decode_given(event_type, schema_version, given)
+        if registry.encode_given(event) != given:
+            return [Mismatch("payload", "canonical bytes", "other bytes of the same event")]
+        outcome = record(state, original_of(event), context)
+    except (DuplicateFact, LedgerError) as error:
+        if isinstance(error, InvalidEvent | UnknownFormat):
+            return [Mismatch("payload", f"a {event_type}", str(error))]
+        return [Mismatch("payload", "an event that keeps the rules", str(error))]
+    compared = (
+        ("event_type", outcome.event_type, event_type),
+        ("payload", outcome.given, given),
+        ("payload", outcome.derived, derived),
+        ("stream", outcome.stream, stored[0]),
+        ("stream_version", outcome.stream_version, stored[1]),
+        ("effective_on", outcome.effective_on, stored[2]),
+    )
+    return [Mismatch(column, _shown(made), _shown(found)) for column, made, found in compared if made != found]
+
+
+def _shown(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def stream_version(state: State, stream: str) -> int:
+    """
+    Return the version a stream is at; 0 where nothing happened in it yet.
+    """
+    kind, _, name = stream.partition("/")
+    tables: dict[str, Table[Any]] = {
+        "order": state.orders, "account": state.accounts, "asset": state.assets, "instrument": state.instruments,
+        "calendar": state.calendars, "hold": state.holds,
+    }  # fmt: skip
+    if kind == "journal":
+        return int(state.movements.get("journal", name) is not None)
+    row = tables[kind].get(name) if kind in tables else state.streams.get(stream)
+    return 0 if row is None else int(row.version)

@@ -1,0 +1,48 @@
+"""
+Derive an order's FIX status from the facts about it.
+
+Facts are stored and the status follows from them by precedence (FIX 5.0 SP2, appendix D): nothing is lost while a
+request is pending, and nothing has to be restored after it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.domain.rows import Order
+
+CANCELED: Final = "canceled"
+EXPIRED: Final = "expired"
+REJECTED: Final = "rejected"
+
+
+def leaves(order: Order) -> int:
+    """
+    Return the quantity that may still fill, in units of 10^-18.
+    """
+    return 0 if order.terminal else order.qty - order.cum_qty
+
+
+def is_closed(order: Order) -> bool:
+    """
+    Return whether nothing is expected of the order any more: nothing left to fill, and nothing pending.
+    """
+    return not leaves(order) and not order.pending_cancel and not order.pending_replace
+
+
+def derive(order: Order) -> str:
+    """
+    Return the status that the facts add up to: the one of highest precedence.
+    """
+    by_precedence = (
+        (order.terminal == REJECTED, "REJECTED"),
+        (bool(order.pending_cancel), "PENDING_CANCEL"),
+        (bool(order.pending_replace), "PENDING_REPLACE"),
+        (order.done_for_day, "DONE_FOR_DAY"),
+        (order.cum_qty == order.qty, "FILLED"),
+        (order.terminal == CANCELED, "CANCELED"),
+        (order.terminal == EXPIRED, "EXPIRED"),
+        (order.cum_qty > 0, "PARTIALLY_FILLED"),
+        (order.accepted, "NEW"),
+    )
+    return next((status for holds, status in by_precedence if holds), "PENDING_NEW")

@@ -1,0 +1,108 @@
+"""
+Keep the books in balanced postings.
+
+A posting adds an amount to one bucket of one account; the postings of an event sum to zero for every asset, so
+value is moved and never made. Balances are sums of postings and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from ledger.domain import amounts
+from ledger.domain.events.fields import Amount, Fields, Identifier
+from ledger.errors import Unbalanced
+
+Bucket = Literal["settled", "unsettled", "held"]
+
+FEES: Final = "~fees"
+"""Fee income."""
+EXTERNAL: Final = "~external"
+"""The world outside: deposits come from here."""
+
+
+class Posting(Fields, frozen=True, kw_only=True):
+    """
+    One line of a balanced set.
+    """
+
+    account: Identifier
+    asset: Identifier
+    bucket: Bucket
+    amount: Amount
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """
+    A posting with its amount as an integer of 10^-18, as the rules compute with it.
+    """
+
+    account: str
+    asset: str
+    bucket: Bucket
+    amount: int
+
+
+def is_system(account: str) -> bool:
+    """
+    Return whether *account* is one of the ledger's own, which have no floor and are not opened.
+    """
+    return account.startswith("~")
+
+
+def clearing(venue: str) -> str:
+    """
+    Return the account that stands for a venue until it has settled.
+    """
+    return f"~clearing.{venue}"
+
+
+def moved(asset: str, amount: int, source: tuple[str, Bucket], target: tuple[str, Bucket]) -> list[Line]:
+    """
+    Return the lines that move *amount* from one (account, bucket) to another; none for nothing.
+    """
+    if not amount:
+        return []
+    return [Line(source[0], asset, source[1], -amount), Line(target[0], asset, target[1], amount)]
+
+
+def negated(lines: Iterable[Line]) -> list[Line]:
+    """
+    Return the lines that undo *lines* exactly.
+    """
+    return [Line(line.account, line.asset, line.bucket, -line.amount) for line in lines]
+
+
+def check_balanced(lines: Iterable[Line]) -> None:
+    """
+    Raise Unbalanced unless the lines are none, or two or more without zeros that sum to zero per asset.
+    """
+    sums: dict[str, int] = defaultdict(int)
+    count = 0
+    for line in lines:
+        count += 1
+        sums[line.asset] += line.amount
+        if not line.amount:
+            raise Unbalanced(f"found a posting of 0 {line.asset} to {line.account}; leave it out")
+    off = {asset: amounts.render(total) for asset, total in sums.items() if total}
+    if off or count == 1:
+        raise Unbalanced(f"postings do not sum to zero: {off or 'one line alone'}; every amount needs its other side")
+
+
+def text(lines: Iterable[Line]) -> str:
+    """
+    Return the lines as canonical JSON text: a list of [account, asset, bucket, amount].
+    """
+    return msgspec.json.encode([[x.account, x.asset, x.bucket, amounts.render(x.amount)] for x in lines]).decode()
+
+
+def from_text(stored: str) -> list[Line]:
+    """
+    Return the lines that `text` wrote.
+    """
+    rows = msgspec.json.decode(stored, type=list[tuple[str, str, Bucket, str]])
+    return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in rows]

@@ -1,0 +1,186 @@
+"""
+Rule on value that moves without a trade: cash, fees, holds and journals.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import cash as events
+from ledger.domain.postings import EXTERNAL, FEES, Line, moved, negated
+from ledger.domain.rows import Hold, Movement
+from ledger.domain.rules.ground import (
+    Broken,
+    DuplicateFact,
+    Effects,
+    Now,
+    as_derived,
+    check_account,
+    check_scale,
+    known,
+    post,
+    touch_account,
+    units,
+)
+from ledger.domain.state import State
+
+
+def _record(state: State, kind: str, movement_id: str, lines: list[Line], day: str, now: Now) -> None:
+    state.movements.put(Movement(kind, movement_id, now.seq, day, postings.text(lines), now.content(), None))
+
+
+def _amount(state: State, asset: str, amount: int) -> int:
+    check_scale(amount, known(state.assets, asset, "asset"), "amount")
+    if not amount:
+        raise Broken("amount", f"found an amount of 0 {asset}; expected something to move")
+    return amount
+
+
+def charge_fee(state: State, event: events.FeeCharged, now: Now) -> Effects:
+    """
+    A fee with an unused id, that the account can pay.
+    """
+    known(state.accounts, event.account, "account")
+    amount = _amount(state, event.asset, units(event.amount))
+    if state.movements.fresh("fee", event.fee_id) is not None:
+        raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; each id is used once")
+    lines = moved(event.asset, amount, (event.account, "settled"), (FEES, "settled"))
+    post(state, lines, may_refuse=True)
+    _record(state, "fee", event.fee_id, lines, now.day, now)
+    version = touch_account(state, event.account)
+    return Effects(f"account/{event.account}", version, {"postings": as_derived(lines)})
+
+
+def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
+    """
+    What came in or went out is recorded as it was, with an unused id.
+    """
+    prior = state.movements.fresh("cash", event.movement_id)
+    if prior is not None:
+        if prior.content == now.content():
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("movement_id_reused", f"found cash movement {event.movement_id!r} again, with other content")
+    known(state.accounts, event.account, "account")
+    amount = _amount(state, event.asset, units(event.amount))
+    lines = moved(event.asset, amount, (EXTERNAL, "settled"), (event.account, "settled"))
+    post(state, lines, may_refuse=False)
+    _record(state, "cash", event.movement_id, lines, event.value_date, now)
+    version = touch_account(state, event.account)
+    return Effects(f"account/{event.account}", version, {"postings": as_derived(lines)}, event.value_date)
+
+
+def _legs(legs: Iterable[events.Leg]) -> dict[tuple[str, str], int]:
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for leg in legs:
+        if units(leg.amount) <= 0:
+            raise Broken("amount", f"found a hold of {leg.amount} {leg.asset}; expected more than 0")
+        sums[leg.account, leg.asset] += units(leg.amount)
+    return dict(sums)
+
+
+def _legs_text(legs: dict[tuple[str, str], int]) -> str:
+    return msgspec.json.encode(
+        [[account, asset, amounts.render(legs[account, asset])] for account, asset in sorted(legs)]
+    ).decode()
+
+
+def _legs_of(text: str) -> dict[tuple[str, str], int]:
+    stored = msgspec.json.decode(text, type=list[tuple[str, str, str]])
+    return {(account, asset): amounts.parse(amount) for account, asset, amount in stored}
+
+
+def place_hold(state: State, event: events.HoldPlaced, now: Now) -> Effects:
+    """
+    A hold with an unused id, on amounts that are available.
+    """
+    if state.holds.fresh(event.hold_id) is not None:
+        raise Broken("hold_exists", f"found hold {event.hold_id!r} a second time; each id is used once")
+    legs = _legs(event.legs)
+    if not legs:
+        raise Broken("legs", "found a hold without legs; expected one or more")
+    lines: list[Line] = []
+    for (account, asset), amount in legs.items():
+        known(state.accounts, account, "account")
+        _amount(state, asset, amount)
+        lines += moved(asset, amount, (account, "settled"), (account, "held"))
+    post(state, lines, may_refuse=True)
+    text = _legs_text(legs)
+    state.holds.put(Hold(event.hold_id, text, text, event.expires_at, event.ref, "open", 1))
+    return Effects(f"hold/{event.hold_id}", 1, {"postings": as_derived(lines)})
+
+
+def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
+    """
+    An open hold gives back at most what is left of it; all of it unless amounts are named.
+    """
+    hold = known(state.holds, event.hold_id, "hold")
+    if hold.status != "open":
+        raise Broken("hold_not_open", f"hold {event.hold_id} was released before")
+    left = _legs_of(hold.remaining)
+    released = dict(left) if event.amounts is None else _legs(event.amounts)
+    lines: list[Line] = []
+    for (account, asset), amount in released.items():
+        if amount > left.get((account, asset), 0):
+            raise Broken("hold_exceeded", f"found a release of {amounts.render(amount)} {asset} of {account}; "
+                                          f"{amounts.render(left.get((account, asset), 0))} is left")  # fmt: skip
+        left[account, asset] -= amount
+        lines += moved(asset, amount, (account, "held"), (account, "settled"))
+    post(state, lines, may_refuse=False)
+    left = {leg: amount for leg, amount in left.items() if amount}
+    status = "open" if left else "released"
+    new = msgspec.structs.replace(hold, remaining=_legs_text(left), status=status, version=hold.version + 1)
+    state.holds.put(new)
+    return Effects(f"hold/{event.hold_id}", new.version, {"postings": as_derived(lines)})
+
+
+def _new_journal(state: State, journal_id: str) -> None:
+    if state.movements.fresh("journal", journal_id) is not None:
+        raise Broken("journal_exists", f"found journal {journal_id!r} a second time; each id is used once")
+
+
+def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects:
+    """
+    Postings between accounts that exist, balanced, none taking what is not available.
+    """
+    _new_journal(state, event.journal_id)
+    lines = [Line(p.account, p.asset, p.bucket, units(p.amount)) for p in event.postings]
+    if len(lines) < 2:
+        raise Broken("postings", f"found {len(lines)} postings; expected two or more")
+    for line in lines:
+        check_account(state, line.account)
+        check_scale(line.amount, known(state.assets, line.asset, "asset"), "posting")
+    post(state, lines, may_refuse=True)
+    _record(state, "journal", event.journal_id, lines, now.day, now)
+    return Effects(f"journal/{event.journal_id}", 1)
+
+
+def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Effects:
+    """
+    Something that moved value is undone once, exactly, on the day it counted for.
+    """
+    _new_journal(state, event.journal_id)
+    old = state.movements.get(event.reverses_kind, event.reverses)
+    if old is None:
+        raise Broken("unknown_movement", f"found no {event.reverses_kind} {event.reverses!r} to reverse")
+    if old.reversed_by is not None:
+        raise Broken("reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}")
+    lines = negated(postings.from_text(old.postings))
+    post(state, lines, may_refuse=True)
+    state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
+    _record(state, "journal", event.journal_id, lines, old.effective_on, now)
+    derived = {"postings": as_derived(lines), "reversal_of": old.event_seq}
+    return Effects(f"journal/{event.journal_id}", 1, derived, old.effective_on)
+
+
+RULES = {
+    events.FeeCharged: charge_fee,
+    events.CashMoved: move_cash,
+    events.HoldPlaced: place_hold,
+    events.HoldReleased: release_hold,
+    events.JournalPosted: post_journal,
+    events.JournalReversed: reverse_journal,
+}

@@ -1,0 +1,99 @@
+"""
+Rule on the chain's own events: keys, reigns, repairs and reconciliations.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.domain.events import control as events
+from ledger.domain.events.fields import Event
+from ledger.domain.rows import Break, ChainKey
+from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
+from ledger.domain.state import State
+
+CONTROL_STREAM = "chain/control"
+
+
+def _noted(state: State) -> Effects:
+    return Effects(CONTROL_STREAM, next_version(state, CONTROL_STREAM))
+
+
+def _name_key(state: State, key: events.KeyNamed, from_seq: int) -> None:
+    if state.chain_keys.get(key.key_id) is not None:
+        raise Broken("key_exists", f"found key {key.key_id} a second time; each key is named once")
+    state.chain_keys.put(ChainKey(key.key_id, key.purpose, key.name, key.public_key, from_seq, None, False))
+
+
+def create(state: State, event: events.ChainCreated, now: Now) -> Effects:
+    """
+    The first event and no other names the chain and its keys.
+    """
+    if now.seq != 1:
+        raise Broken("chain_exists", f"found ChainCreated at seq {now.seq}; it is the first event and no other")
+    if event.format_version != 1:
+        raise Broken("format_version", f"found format version {event.format_version}; expected 1")
+    for key in event.keys:
+        _name_key(state, key, now.seq)
+    return _noted(state)
+
+
+def note(state: State, event: Event, now: Now) -> Effects:
+    """
+    What happened to the chain is recorded; it changes no state of trading.
+    """
+    return _noted(state)
+
+
+def rotate_key(state: State, event: events.KeyRotated, now: Now) -> Effects:
+    """
+    A valid key names its successor of the same purpose and name; both stay valid until the old one is revoked.
+    """
+    old = known(state.chain_keys, event.old_key_id, "key")
+    if old.revoked or (old.purpose, old.name) != (event.new_key.purpose, event.new_key.name):
+        raise Broken("key_mismatch", f"key {event.old_key_id} is revoked, or is for another purpose or name")
+    _name_key(state, event.new_key, now.seq)
+    return _noted(state)
+
+
+def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
+    """
+    A key counts no more after a seq that has passed.
+    """
+    key = known(state.chain_keys, event.key_id, "key")
+    if key.revoked or event.last_valid_seq >= now.seq:
+        raise Broken("key_revoked", f"key {event.key_id} is revoked already, or {event.last_valid_seq} has not passed")
+    state.chain_keys.put(msgspec.structs.replace(key, revoked=True, valid_to_seq=event.last_valid_seq))
+    return _noted(state)
+
+
+def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
+    """
+    Breaks that are named open or change; those of the source that are named no more end.
+    """
+    named = {difference.key for difference in event.breaks}
+    if len(named) != len(event.breaks):
+        raise Broken("break_key", "found one key twice among the breaks; name each once")
+    for (source, key), old in list(state.breaks.rows.items()):
+        if source == event.origin and key not in named and old.closed_seq is None:
+            state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
+    for difference in event.breaks:
+        known_break = state.breaks.get(event.origin, difference.key)
+        opened = known_break.opened_seq if known_break and known_break.closed_seq is None else now.seq
+        state.breaks.put(
+            Break(event.origin, difference.key, difference.ledger, difference.external, event.as_of, opened, None)
+        )
+    stream = f"reconciliation/{event.origin}"
+    return Effects(stream, next_version(state, stream))
+
+
+RULES = {
+    events.ChainCreated: create,
+    events.EpochStarted: note,
+    events.EpochSealed: note,
+    events.RpoGuardOverridden: note,
+    events.KeyRotated: rotate_key,
+    events.KeyRevoked: revoke_key,
+    events.HistoryRepaired: note,
+    events.ReconciliationRecorded: reconcile,
+}

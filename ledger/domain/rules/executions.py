@@ -1,0 +1,308 @@
+"""
+Rule on trades, their corrections and busts: facts of the venue, recorded when they fit and quarantined when not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, positions, postings
+from ledger.domain.events import executions as events
+from ledger.domain.order_status import REJECTED, leaves
+from ledger.domain.positions import share
+from ledger.domain.postings import Bucket, Line, negated
+from ledger.domain.rows import Execution, Instrument, Order, Position, Quarantined
+from ledger.domain.rules.ground import (
+    Broken,
+    DuplicateFact,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    known,
+    next_version,
+    post,
+    touch_account,
+    units,
+)
+from ledger.domain.rules.orders import changed, gross_of, hold_lines, wanted_hold
+from ledger.domain.rules.reference import settle_date
+from ledger.domain.state import State
+
+
+def _signed(side: str, amount: int) -> int:
+    return amount if side == "buy" else -amount
+
+
+def _fees_text(fees: tuple[events.Fee, ...]) -> str:
+    return msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
+
+
+def _fees(stored: str) -> list[tuple[str, int]]:
+    return [
+        (asset, amounts.parse(amount))
+        for _, asset, amount in msgspec.json.decode(stored, type=list[tuple[str, str, str]])
+    ]
+
+
+def lines_of(row: Execution) -> list[Line]:
+    """
+    Return the postings of an execution, from its row: the two legs through the venue's clearing account, and fees.
+    """
+    own: tuple[str, Bucket] = (row.account, "settled" if row.bucket == "settled" else "unsettled")
+    venue: tuple[str, Bucket] = (postings.clearing(row.venue), own[1])
+    lines = postings.moved(row.asset, _signed(row.side, row.qty), venue, own)
+    lines += postings.moved(row.gross_asset, _signed(row.side, row.gross), own, venue)
+    for asset, amount in _fees(row.fees):
+        lines += postings.moved(asset, amount, own, (postings.FEES, own[1]))
+    return lines
+
+
+def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
+    content = now.content()
+    prior = state.executions.fresh(venue, trade_date, exec_id)
+    if prior is not None:
+        if prior.content == content:
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("exec_id_reused", f"found execution {exec_id!r} of {trade_date} again, with other content")
+    return content
+
+
+def _move_position(state: State, row: Execution, instrument: Instrument, scale: int) -> Execution:
+    old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
+    traded, value = _signed(row.side, row.qty), _signed(row.side, row.gross)
+    cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
+    fees = sum(amount for asset, amount in _fees(row.fees) if asset == instrument.settle_asset)
+    state.positions.put(
+        Position(
+            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees
+        )
+    )
+    return msgspec.structs.replace(row, cost_change=cost, realised_change=realised)
+
+
+def _unmove_position(state: State, row: Execution, instrument: Instrument) -> None:
+    old = known_position(state, row)
+    qty = old.qty - _signed(row.side, row.qty)
+    cost, realised = old.cost - row.cost_change, old.realised - row.realised_change
+    if not qty:
+        # What trades in between released of this one's cost stays with their result: flat costs nothing.
+        realised, cost = realised - cost, 0
+    fees = sum(amount for asset, amount in _fees(row.fees) if asset == instrument.settle_asset)
+    state.positions.put(Position(row.account, row.instrument, qty, cost, realised, old.fees - fees))
+
+
+def known_position(state: State, row: Execution) -> Position:
+    """
+    Return the position an execution went into.
+    """
+    position = state.positions.get(row.account, row.instrument)
+    if position is None:
+        raise Broken("unknown_position", f"account {row.account} has no position in {row.instrument}")
+    return position
+
+
+def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order | None:
+    if event.order_id is None:
+        return None
+    order = known(state.orders, event.order_id, "order")
+    expected = (order.account, order.instrument, order.side == "buy")
+    if (event.account, event.instrument, event.side == "buy") != expected:
+        raise Broken("order_mismatch", f"account, instrument or side are not those of order {event.order_id}")
+    if order.terminal == REJECTED:
+        raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill")
+    cum = order.cum_qty - freed + units(event.qty)
+    if cum > order.qty:
+        raise Broken(
+            "overfill", f"order {event.order_id} of {amounts.render(order.qty)} would have filled {amounts.render(cum)}"
+        )
+    return order
+
+
+def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -> tuple[Execution, Instrument, int]:
+    known(state.accounts, event.account, "account")
+    instrument = known(state.instruments, event.instrument, "instrument")
+    base = known(state.assets, instrument.asset, "asset")
+    quote = known(state.assets, instrument.quote_asset, "asset")
+    qty, price = units(event.qty), units(event.price)
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+    check_scale(qty, base, "quantity")
+    gross = gross_of(instrument, qty, price, quote.scale)
+    if event.gross is not None:
+        given = units(event.gross)
+        check_scale(given, quote, "gross")
+        if abs(given - gross) >= 10 ** (amounts.SCALE - quote.scale) or (gross and (given < 0) != (gross < 0)):
+            raise Broken("gross", f"found gross {event.gross}; qty x price x multiplier is {amounts.render(gross)}")
+        gross = given
+    for fee in event.fees:
+        check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
+    due = settle_date(state, instrument, event.trade_date)
+    if event.settle_date not in (None, due):
+        if event.settle_date_reason is None:
+            raise Broken("settle_date", f"found {event.settle_date}; the calendar says {due}: give a reason")
+        due = str(event.settle_date)
+    row = Execution(
+        event.venue, event.trade_date, event.exec_id, "trade", now.seq, event.order_id, event.account,
+        event.instrument, event.side, qty, price, instrument.asset, gross, instrument.quote_asset,
+        _fees_text(event.fees), "settled" if instrument.settlement_cycle == 0 else "unsettled", due, True, None,
+        event.exec_id, 0, 0, 0, False, content,
+    )  # fmt: skip
+    return row, instrument, quote.scale
+
+
+def _stream(state: State, order: Order | None, account: str) -> tuple[str, int]:
+    if order is not None:
+        return f"order/{order.order_id}", order.version
+    return f"account/{account}", touch_account(state, account)
+
+
+def _derived(row: Execution, lines: list[Line], given: events.TradeExecuted) -> dict[str, Any]:
+    derived: dict[str, Any] = {"postings": as_derived(lines)}
+    if given.gross is None:
+        derived["gross"] = amounts.render(row.gross)
+    if given.settle_date is None:
+        derived["settle_date"] = row.settle_date
+    if row.late:
+        derived["late"] = True
+    return derived
+
+
+def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[str, Any]]:
+    """Return what stays held and what changes when *qty* more of *order* has filled."""
+    before = leaves(order)
+    hold = share(order.hold_amount, before - qty, before, scale) if 0 < qty <= before else order.hold_amount
+    facts = {"cum_qty": order.cum_qty + qty, "cum_notional": order.cum_notional + notional, "accepted": True}
+    return hold, facts
+
+
+def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
+    """
+    A trade with an unused execution id, within its order's quantity; late after the order's end, never refused.
+    """
+    content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
+    order = _check_order(state, event, 0)
+    row, instrument, scale = _row_of(state, event, now, content)
+    if order is not None and order.terminal:
+        row = msgspec.structs.replace(row, late=True)
+    lines = lines_of(row)
+    if order is not None:
+        hold_scale = known(state.assets, order.hold_asset, "asset").scale if order.hold_asset else 0
+        hold, facts = _fill(order, row.qty, row.gross, hold_scale)
+        lines = hold_lines(order, hold) + lines
+        order = changed(state, order, hold_amount=hold, **facts)
+    post(state, lines, may_refuse=False)
+    state.executions.put(_move_position(state, row, instrument, scale))
+    stream, version = _stream(state, order, event.account)
+    return Effects(stream, version, _derived(row, lines, event), event.trade_date)
+
+
+def _superseded(state: State, venue: str, trade_date: str, exec_ref: str) -> Execution:
+    old = state.executions.get(venue, trade_date, exec_ref)
+    if old is None:
+        raise Broken("unknown_ref", f"found a reference to execution {exec_ref!r} of {trade_date}, which is unknown")
+    if not old.live:
+        raise Broken("stale_ref", f"execution {exec_ref!r} of {trade_date} was corrected or busted before")
+    return old
+
+
+def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
+    """
+    The newest version of a trade is replaced as a whole: its postings negated exactly, the new ones made.
+    """
+    content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
+    old = _superseded(state, event.venue, event.trade_date, event.exec_ref)
+    if (old.order_id, old.account, old.instrument) != (event.order_id, event.account, event.instrument):
+        raise Broken("ref_mismatch", f"execution {event.exec_ref!r} is of another order, account or instrument")
+    order = _check_order(state, event, old.qty)
+    row, instrument, scale = _row_of(state, event, now, content)
+    row = msgspec.structs.replace(
+        row, kind="correct", ref_exec_id=event.exec_ref, root_exec_id=old.root_exec_id, late=old.late
+    )
+    lines = negated(lines_of(old)) + lines_of(row)
+    if order is not None:
+        fuller = msgspec.structs.replace(order, cum_qty=order.cum_qty - old.qty + row.qty)
+        hold = 0 if order.terminal else wanted_hold(state, order, leaves(fuller), order.price)
+        lines = hold_lines(order, hold) + lines
+        notional = order.cum_notional - old.gross + row.gross
+        order = changed(state, order, cum_qty=fuller.cum_qty, cum_notional=notional, hold_amount=hold)
+    post(state, lines, may_refuse=False)
+    _unmove_position(state, old, instrument)
+    state.executions.put(msgspec.structs.replace(old, live=False))
+    state.executions.put(_move_position(state, row, instrument, scale))
+    stream, version = _stream(state, order, event.account)
+    return Effects(stream, version, _derived(row, lines, event), event.trade_date)
+
+
+def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
+    """
+    A trade is undone exactly; its order works what had filled again, unless the venue says that it does not.
+    """
+    content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
+    old = _superseded(state, event.venue, event.trade_date, event.exec_ref)
+    instrument = known(state.instruments, old.instrument, "instrument")
+    lines = negated(lines_of(old))
+    order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
+    if order is not None:
+        facts: dict[str, Any] = {"cum_qty": order.cum_qty - old.qty, "cum_notional": order.cum_notional - old.gross}
+        terminal = order.terminal
+        if terminal is None and not event.reopens_order and order.cum_qty == order.qty:
+            terminal = "canceled"
+            facts |= {"terminal": terminal, "pending_cancel": (), "pending_replace": ()}
+        hold = 0 if terminal else wanted_hold(state, order, order.qty - order.cum_qty + old.qty, order.price)
+        lines = hold_lines(order, hold) + lines
+        order = changed(state, order, hold_amount=hold, **facts)
+    post(state, lines, may_refuse=False)
+    _unmove_position(state, old, instrument)
+    state.executions.put(msgspec.structs.replace(old, live=False))
+    state.executions.put(
+        msgspec.structs.replace(
+            old, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False, ref_exec_id=event.exec_ref,
+            cost_change=0, realised_change=0, content=content,
+        )
+    )  # fmt: skip
+    stream, version = _stream(state, order, old.account)
+    return Effects(stream, version, {"postings": as_derived(lines)}, event.trade_date)
+
+
+QUARANTINE_STREAM = "quarantine/facts"
+
+
+def quarantine(state: State, event: events.FactQuarantined, now: Now) -> Effects:
+    """
+    The fact waits, without effect.
+    """
+    state.quarantine.put(Quarantined(now.seq, event.original_type, event.rule, "open", None, None, None))
+    return Effects(QUARANTINE_STREAM, next_version(state, QUARANTINE_STREAM))
+
+
+def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects:
+    """
+    A waiting fact is decided once; accepted, it names the later event that recorded it.
+    """
+    row = state.quarantine.get(event.ref)
+    if row is None or row.status != "open":
+        raise Broken("not_quarantined", f"seq {event.ref} is no quarantined fact that waits")
+    if (event.resolution == "accepted") != (event.accepted_seq is not None):
+        raise Broken("accepted_seq", "give accepted_seq with the resolution 'accepted', and only with it")
+    if event.accepted_seq is not None and not event.ref < event.accepted_seq < now.seq:
+        raise Broken("accepted_seq", f"found {event.accepted_seq}; expected a seq after {event.ref} that is recorded")
+    resolution = None if event.accepted_seq is None else str(event.accepted_seq)
+    state.quarantine.put(
+        msgspec.structs.replace(
+            row, status=event.resolution, resolution=resolution, proposed_by=event.proposed_by,
+            approved_by=event.approved_by,
+        )
+    )  # fmt: skip
+    return Effects(QUARANTINE_STREAM, next_version(state, QUARANTINE_STREAM))
+
+
+RULES = {
+    events.TradeExecuted: execute,
+    events.TradeCorrected: correct,
+    events.TradeBusted: bust,
+    events.FactQuarantined: quarantine,
+    events.QuarantineResolved: resolve,
+}

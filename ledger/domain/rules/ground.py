@@ -1,0 +1,203 @@
+"""
+Give the rules what they all stand on: what a broken rule is, what an event brings along, and how value is posted.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+from blake3 import blake3
+
+from ledger.domain import amounts, postings
+from ledger.domain.postings import Line
+from ledger.domain.rows import Asset, Balance, Row, Stream
+from ledger.domain.state import State, Table
+from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
+
+_EPOCH = datetime.date(1970, 1, 1)
+_NS_PER_DAY = 86_400 * 10**9
+
+
+class Broken(Exception):
+    """
+    A rule that the event breaks: its name, what was found and expected, and the error a command gets.
+    """
+
+    def __init__(self, rule: str, detail: str, error: type[LedgerError] = RuleBroken) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+        self.detail = detail
+        self.error = error
+
+
+class DuplicateFact(Exception):
+    """
+    The same fact with the same content is already recorded, at `seq`.
+    """
+
+    def __init__(self, seq: int) -> None:
+        super().__init__(f"recorded before, at seq {seq}")
+        self.seq = seq
+
+
+class Now(msgspec.Struct, frozen=True):
+    """
+    What surrounds an event: its place, its times (ns), and the bytes the caller gave.
+    """
+
+    seq: int
+    occurred_at: int
+    recorded_at: int
+    given: bytes
+
+    @property
+    def day(self) -> str:
+        """
+        Return the UTC date of occurred_at, as ISO text.
+        """
+        return (_EPOCH + datetime.timedelta(days=self.occurred_at // _NS_PER_DAY)).isoformat()
+
+    def content(self) -> str:
+        """
+        Return the hash that tells whether the same fact was given before: hexadecimal.
+        """
+        return blake3(self.given).hexdigest()
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """
+    What a rule made of an event, beside the rows: its place in its stream, its day, and what is stored as derived.
+    """
+
+    stream: str
+    stream_version: int
+    derived: dict[str, Any] = {}
+    effective_on: str | None = None
+
+
+R = TypeVar("R", bound=Row)
+
+
+def units(value: str | int | Decimal) -> int:
+    """
+    Return an event's amount in units of 10^-18.
+    """
+    return amounts.parse(str(value))
+
+
+def known(table: Table[R], key: str, what: str) -> R:
+    """
+    Return the row of *key*, or raise Broken.
+    """
+    row = table.get(key)
+    if row is None:
+        raise Broken(f"unknown_{what}", f"found {what} {key!r}, which this chain does not know; record it first")
+    return row
+
+
+def check_scale(amount: int, asset: Asset, what: str) -> None:
+    """
+    Raise Broken where *amount* has more decimals than *asset* keeps.
+    """
+    if not amounts.fits(amount, asset.scale):
+        raise Broken(
+            "excess_scale",
+            f"found {what} {amounts.render(amount)} {asset.asset}, which has more than {asset.scale} decimals",
+        )
+
+
+def check_account(state: State, account: str) -> None:
+    """
+    Raise Broken unless *account* was opened or is the ledger's own.
+    """
+    if not postings.is_system(account):
+        known(state.accounts, account, "account")
+
+
+def _new_balance(state: State, account: str, asset: str) -> Balance:
+    floor: int | None = None
+    credit = False
+    opened = None if postings.is_system(account) else state.accounts.get(account)
+    if opened is not None and opened.kind in ("cash", "margin"):
+        floor = 0
+    limits = state.account_limits.get(account, asset)
+    if limits is not None:
+        floor, credit = limits.floor, limits.hold_policy == "credit_unsettled"
+    return Balance(account, asset, 0, 0, 0, floor, credit, False)
+
+
+def put_balance(state: State, balance: Balance, was_available: int, may_refuse: bool) -> None:
+    """
+    Put *balance* with its flag; refuse a command that takes what is available below the floor.
+    """
+    available, floor = balance.available, balance.floor
+    breached = floor is not None and available < floor
+    if breached and may_refuse and available < was_available:
+        raise Broken(
+            "insufficient_funds",
+            f"account {balance.account} would have {amounts.render(available)} {balance.asset} available; "
+            f"its floor is {amounts.render(floor or 0)}",
+            InsufficientFunds,
+        )
+    if breached != balance.breached:
+        balance = msgspec.structs.replace(balance, breached=breached)
+    state.balances.put(balance)
+
+
+def post(state: State, lines: Iterable[Line], *, may_refuse: bool) -> None:
+    """
+    Add balanced *lines* to the balances; with *may_refuse*, none may fall below its floor by it.
+
+    Raises:
+        Broken: an amount would pass the limit, or a command would take what is not available.
+        Unbalanced: the lines do not sum to zero per asset: a fault of the rule that made them.
+    """
+    lines = list(lines)
+    if not lines:
+        return
+    postings.check_balanced(lines)
+    deltas: dict[tuple[str, str], list[int]] = {}
+    for line in lines:
+        delta = deltas.setdefault((line.account, line.asset), [0, 0, 0])
+        delta[0 if line.bucket == "settled" else 1 if line.bucket == "unsettled" else 2] += line.amount
+    for (account, asset), (settled, unsettled, held) in deltas.items():
+        old = state.balances.get(account, asset) or _new_balance(state, account, asset)
+        new = Balance(
+            account, asset, old.settled + settled, old.unsettled + unsettled, old.held + held,
+            old.floor, old.credit_unsettled, old.breached,
+        )  # fmt: skip
+        if max(abs(new.settled), abs(new.unsettled), abs(new.held)) > amounts.LIMIT:
+            raise Broken("beyond_limit", f"the balance of {account} in {asset} would pass 10^30")
+        if new.held < 0:
+            raise Broken("held_below_zero", f"account {account} would hold {amounts.render(new.held)} {asset}")
+        put_balance(state, new, old.available, may_refuse)
+
+
+def as_derived(lines: Iterable[Line]) -> list[list[str]]:
+    """
+    Return *lines* as they are stored in a payload: [account, asset, bucket, amount].
+    """
+    return [[x.account, x.asset, x.bucket, amounts.render(x.amount)] for x in lines]
+
+
+def next_version(state: State, stream: str) -> int:
+    """
+    Raise the version of a *stream* whose entity has no row of its own, and return it.
+    """
+    row = state.streams.get(stream)
+    version = (row.version if row else 0) + 1
+    state.streams.put(Stream(stream, version))
+    return version
+
+
+def touch_account(state: State, account: str) -> int:
+    """
+    Raise the version of an account's stream, and return it.
+    """
+    row = known(state.accounts, account, "account")
+    state.accounts.put(msgspec.structs.replace(row, version=row.version + 1))
+    return row.version + 1

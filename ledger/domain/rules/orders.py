@@ -1,0 +1,308 @@
+"""
+Rule on the life of an order: what may be asked, what the venue may say, and what is held for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import orders as events
+from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, derive, leaves
+from ledger.domain.positions import share
+from ledger.domain.postings import Line
+from ledger.domain.rows import ClientOrderId, Instrument, Order
+from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, known, post, units
+from ledger.domain.state import State
+
+
+def gross_of(instrument: Instrument, qty: int, price: int, scale: int) -> int:
+    """
+    Return qty x price x multiplier, rounded half-even to *scale* decimals, in units of 10^-18.
+    """
+    return share(qty * price, instrument.multiplier, amounts.UNIT * amounts.UNIT, scale)
+
+
+def changed(state: State, order: Order, **changes: Any) -> Order:
+    """
+    Put *order* with *changes*, its status derived anew and its version raised, and return it.
+    """
+    order = msgspec.structs.replace(order, version=order.version + 1, **changes)
+    order = msgspec.structs.replace(order, status=derive(order))
+    state.orders.put(order)
+    return order
+
+
+def hold_lines(order: Order, hold: int) -> list[Line]:
+    """
+    Return the postings that take what is held for *order* to *hold*.
+    """
+    delta = hold - order.hold_amount
+    if not delta or order.hold_asset is None:
+        return []
+    return postings.moved(order.hold_asset, delta, (order.account, "settled"), (order.account, "held"))
+
+
+def wanted_hold(state: State, order: Order, qty: int, price: int | None) -> int:
+    """
+    Return what to hold while *qty* of *order* may still fill: the cost of a buy with a price, the quantity of a sale.
+    """
+    if order.hold_asset is None or qty <= 0:
+        return 0
+    if order.side != "buy":
+        return qty
+    instrument = known(state.instruments, order.instrument, "instrument")
+    asset = known(state.assets, order.hold_asset, "asset")
+    return gross_of(instrument, qty, price, asset.scale) if price is not None else order.hold_amount
+
+
+def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[Any, ...]) -> None:
+    if qty <= 0 or qty % instrument.lot:
+        raise Broken(
+            "quantity",
+            f"found quantity {amounts.render(qty)}; expected a multiple of {amounts.render(instrument.lot)} above 0",
+        )
+    for price in prices:
+        if price is not None and units(price) % instrument.tick:
+            raise Broken("price", f"found price {price}; expected a multiple of {amounts.render(instrument.tick)}")
+
+
+def _claim(state: State, account: str, cl_ord_id: str, order_id: str) -> None:
+    if state.client_order_ids.fresh(account, cl_ord_id) is not None:
+        raise Broken("cl_ord_id_reused", f"found client order id {cl_ord_id!r} a second time; each is used once")
+    state.client_order_ids.put(ClientOrderId(account, cl_ord_id, order_id))
+
+
+def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
+    """
+    A new order of an open account, on terms the instrument allows, whose hold is available.
+    """
+    account = known(state.accounts, event.account, "account")
+    instrument = known(state.instruments, event.instrument, "instrument")
+    if account.status != "open" and not event.historical:
+        raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
+    qty = units(event.qty)
+    _check_terms(state, instrument, qty, () if event.historical else (event.price, event.stop_price))
+    if event.ord_type in ("limit", "stop_limit") and event.price is None:
+        raise Broken("price", f"found a {event.ord_type} order without a price; give one")
+    if state.orders.fresh(event.order_id) is not None:
+        raise Broken("order_exists", f"found order {event.order_id!r} a second time; each id is used once")
+    _claim(state, event.account, event.cl_ord_id, event.order_id)
+    price = None if event.price is None else units(event.price)
+    limits = state.account_limits.get(event.account, instrument.asset)
+    if limits is not None and limits.max_position is not None and not event.historical:
+        position = state.positions.get(event.account, event.instrument)
+        after = (position.qty if position else 0) + (qty if event.side == "buy" else -qty)
+        if abs(after) > limits.max_position:
+            raise Broken("max_position", f"the position could reach {amounts.render(after)}; the limit is "
+                                         f"{amounts.render(limits.max_position)}")  # fmt: skip
+    asset = {"buy": instrument.quote_asset if price is not None else None, "sell": instrument.asset}.get(event.side)
+    order = Order(
+        event.order_id, event.cl_ord_id, event.account, event.instrument, event.side, qty, event.ord_type, price,
+        None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
+        event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, 1,
+    )  # fmt: skip
+    if event.hold is not None:
+        held_asset = known(state.assets, event.hold.asset, "asset")
+        order = msgspec.structs.replace(order, hold_asset=held_asset.asset)
+        hold = units(event.hold.amount)
+        if hold < 0 or not amounts.fits(hold, held_asset.scale):
+            raise Broken("hold", f"found a hold of {event.hold.amount}; expected 0 or more in the asset's scale")
+    else:
+        hold = wanted_hold(state, order, qty, price)
+    lines = hold_lines(order, hold)
+    post(state, lines, may_refuse=not event.historical)
+    state.orders.put(msgspec.structs.replace(order, hold_amount=hold) if hold else order)
+    derived: dict[str, Any] = {}
+    if lines:
+        derived = {"hold": {"amount": amounts.render(hold), "asset": order.hold_asset}, "postings": as_derived(lines)}
+    return Effects(f"order/{event.order_id}", 1, derived)
+
+
+def _live(state: State, order_id: str) -> Order:
+    order = known(state.orders, order_id, "order")
+    if order.terminal is not None:
+        raise Broken("order_not_live", f"order {order_id} is {order.status}; expected a live order")
+    return order
+
+
+def _done(order: Order, lines: list[Line] | None = None) -> Effects:
+    derived = {"postings": as_derived(lines)} if lines else {}
+    return Effects(f"order/{order.order_id}", order.version, derived)
+
+
+def accept(state: State, event: events.OrderAccepted, now: Now) -> Effects:
+    """
+    The venue works an order that has not ended.
+    """
+    order = _live(state, event.order_id)
+    return _done(changed(state, order, accepted=True, venue=event.venue, venue_order_id=event.venue_order_id))
+
+
+def _end(state: State, order: Order, terminal: str) -> Effects:
+    lines = hold_lines(order, 0)
+    post(state, lines, may_refuse=False)
+    return _done(changed(state, order, terminal=terminal, hold_amount=0, pending_cancel=(), pending_replace=()), lines)
+
+
+def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
+    """
+    Only an order without fills can be rejected.
+    """
+    order = _live(state, event.order_id)
+    if order.cum_qty:
+        raise Broken("rejected_after_fill", f"order {event.order_id} has filled {amounts.render(order.cum_qty)}")
+    return _end(state, order, REJECTED)
+
+
+def trigger(state: State, event: events.OrderTriggered, now: Now) -> Effects:
+    """
+    A stop is reached while the order lives.
+    """
+    return _done(changed(state, _live(state, event.order_id), triggered=True))
+
+
+def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
+    order = _live(state, order_id)
+    if orig_cl_ord_id not in (order.cl_ord_id, *order.pending_replace[-1:], *order.pending_cancel[-1:]):
+        raise Broken("orig_cl_ord_id", f"found {orig_cl_ord_id!r}; expected {order.cl_ord_id!r}, or the last request's")
+    return order
+
+
+def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
+    """
+    Other terms may be asked for while something can fill, or to enlarge a filled order, if the hold is available.
+    """
+    order = _check_request(state, event.order_id, event.orig_cl_ord_id)
+    instrument = known(state.instruments, order.instrument, "instrument")
+    qty = order.qty if event.new_qty is None else units(event.new_qty)
+    if not leaves(order) and qty <= order.qty:
+        raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
+    _check_terms(state, instrument, qty, (event.new_price, event.new_stop))
+    price = order.price if event.new_price is None else units(event.new_price)
+    hold = wanted_hold(state, order, qty - order.cum_qty, price)
+    if hold > order.hold_amount:
+        mark = state.begin()
+        post(state, hold_lines(order, hold), may_refuse=True)
+        state.rollback(mark)
+    _claim(state, order.account, event.cl_ord_id, event.order_id)
+    return _done(changed(state, order, pending_replace=(*order.pending_replace, event.cl_ord_id)))
+
+
+def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Effects:
+    """
+    The end may be asked for while something can fill.
+    """
+    order = _check_request(state, event.order_id, event.orig_cl_ord_id)
+    if not leaves(order):
+        raise Broken("nothing_left", f"order {event.order_id} has nothing left to cancel")
+    _claim(state, order.account, event.cl_ord_id, event.order_id)
+    return _done(changed(state, order, pending_cancel=(*order.pending_cancel, event.cl_ord_id)))
+
+
+def _new_terms(state: State, order: Order, qty: int, price: int | None, **changes: Any) -> Effects:
+    qty = max(qty, order.cum_qty)
+    hold = wanted_hold(state, order, qty - order.cum_qty, price)
+    lines = hold_lines(order, hold)
+    post(state, lines, may_refuse=False)
+    return _done(changed(state, order, qty=qty, price=price, hold_amount=hold, **changes), lines)
+
+
+def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
+    """
+    The answer to a pending request, or unasked for the current one; a filled order may live again by it.
+    """
+    order = _live(state, event.order_id)
+    if event.cl_ord_id not in order.pending_replace:
+        if event.orig_cl_ord_id != order.cl_ord_id:
+            raise Broken("not_pending", f"found {event.cl_ord_id!r}, which nobody asked for on {order.cl_ord_id!r}")
+        if event.cl_ord_id != order.cl_ord_id:
+            _claim(state, order.account, event.cl_ord_id, event.order_id)
+    qty = units(event.qty)
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+    stop = order.stop_price if event.stop_price is None else units(event.stop_price)
+    pending = tuple(x for x in order.pending_replace if x != event.cl_ord_id)
+    price = order.price if event.price is None else units(event.price)
+    return _new_terms(
+        state, order, qty, price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id, accepted=True
+    )
+
+
+def refuse_replace(state: State, event: events.ReplaceRejected, now: Now) -> Effects:
+    """
+    The answer to a pending request.
+    """
+    order = known(state.orders, event.order_id, "order")
+    if event.cl_ord_id not in order.pending_replace:
+        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no pending replace of {event.order_id}")
+    return _done(changed(state, order, pending_replace=tuple(x for x in order.pending_replace if x != event.cl_ord_id)))
+
+
+def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effects:
+    """
+    The answer to a pending request.
+    """
+    order = known(state.orders, event.order_id, "order")
+    if event.cl_ord_id not in order.pending_cancel:
+        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no pending cancel of {event.order_id}")
+    return _done(changed(state, order, pending_cancel=tuple(x for x in order.pending_cancel if x != event.cl_ord_id)))
+
+
+def _end_once(state: State, order_id: str, terminal: str) -> Effects:
+    order = known(state.orders, order_id, "order")
+    if order.terminal == terminal:
+        return _done(changed(state, order))
+    return _end(state, _live(state, order_id), terminal)
+
+
+def cancel(state: State, event: events.OrderCanceled, now: Now) -> Effects:
+    """
+    The order ends and what is held is released; said twice, it changes nothing more.
+    """
+    return _end_once(state, event.order_id, CANCELED)
+
+
+def expire(state: State, event: events.OrderExpired, now: Now) -> Effects:
+    """
+    As `cancel`, because time ran out.
+    """
+    return _end_once(state, event.order_id, EXPIRED)
+
+
+def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects:
+    """
+    A live order rests until it is restated.
+    """
+    return _done(changed(state, _live(state, event.order_id), done_for_day=True))
+
+
+def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
+    """
+    A live order goes on, on the terms the venue states; never for less than has filled.
+    """
+    order = _live(state, event.order_id)
+    qty = order.qty if event.qty is None else units(event.qty)
+    if qty < order.cum_qty or qty <= 0:
+        raise Broken("quantity", f"found {event.qty}; {amounts.render(order.cum_qty)} has filled already")
+    price = order.price if event.price is None else units(event.price)
+    return _new_terms(state, order, qty, price, done_for_day=False)
+
+
+RULES = {
+    events.OrderPlaced: place,
+    events.OrderAccepted: accept,
+    events.OrderRejected: reject,
+    events.OrderTriggered: trigger,
+    events.ReplaceRequested: request_replace,
+    events.OrderReplaced: replace,
+    events.ReplaceRejected: refuse_replace,
+    events.CancelRequested: request_cancel,
+    events.OrderCanceled: cancel,
+    events.CancelRejected: refuse_cancel,
+    events.OrderExpired: expire,
+    events.OrderDoneForDay: finish_day,
+    events.OrderRestated: restate,
+}

@@ -1,0 +1,177 @@
+"""
+Rule on reference data: assets, instruments, calendars, accounts and their limits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import reference as events
+from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
+from ledger.domain.rules.ground import Broken, Effects, Now, known, put_balance, units
+from ledger.domain.state import State
+
+
+def _new(table: Any, key: str, what: str) -> None:
+    if table.get(key) is not None:
+        raise Broken(f"{what}_exists", f"found a second definition of {what} {key!r}; amend it instead")
+
+
+def define_asset(state: State, event: events.AssetDefined, now: Now) -> Effects:
+    """
+    An asset is defined once; its scale is for good.
+    """
+    _new(state.assets, event.asset, "asset")
+    if not 0 <= event.scale <= amounts.SCALE:
+        raise Broken("scale", f"found scale {event.scale}; expected 0 to {amounts.SCALE}")
+    state.assets.put(Asset(event.asset, event.kind, event.scale, event.name, 1))
+    return Effects(f"asset/{event.asset}", 1)
+
+
+def _check_terms(state: State, terms: Instrument) -> None:
+    for name in ("tick", "lot", "multiplier"):
+        if getattr(terms, name) <= 0:
+            raise Broken("terms", f"found {name} {amounts.render(getattr(terms, name))}; expected more than 0")
+    if not 0 <= terms.settlement_cycle <= 30:
+        raise Broken("terms", f"found a settlement cycle of {terms.settlement_cycle} days; expected 0 to 30")
+    if terms.calendar is not None:
+        known(state.calendars, terms.calendar, "calendar")
+
+
+def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
+    """
+    An instrument names assets that exist, and terms above zero.
+    """
+    _new(state.instruments, event.instrument, "instrument")
+    for asset in (event.asset, event.quote_asset, event.settle_asset):
+        known(state.assets, asset, "asset")
+    if event.settle_asset != event.quote_asset:
+        raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected the quote asset")
+    terms = Instrument(
+        event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
+        units(event.multiplier), event.settlement_cycle, event.calendar, event.venue, event.symbol, event.isin, 1,
+    )  # fmt: skip
+    _check_terms(state, terms)
+    state.instruments.put(terms)
+    return Effects(f"instrument/{event.instrument}", 1)
+
+
+def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) -> Effects:
+    """
+    What the amendment leaves out stays as it was; it counts from when it is recorded.
+    """
+    old = known(state.instruments, event.instrument, "instrument")
+    changes: dict[str, Any] = {
+        name: units(value) for name in ("tick", "lot", "multiplier") if (value := getattr(event, name)) is not None
+    }
+    for name in ("settlement_cycle", "calendar", "symbol", "isin"):
+        if (value := getattr(event, name)) is not None:
+            changes[name] = value
+    terms = msgspec.structs.replace(old, version=old.version + 1, **changes)
+    _check_terms(state, terms)
+    state.instruments.put(terms)
+    return Effects(f"instrument/{event.instrument}", terms.version, effective_on=event.effective_from)
+
+
+def publish_calendar(state: State, event: events.CalendarPublished, now: Now) -> Effects:
+    """
+    A calendar's own version rises with each publication.
+    """
+    old = state.calendars.get(event.calendar)
+    if event.calendar_version <= (old.calendar_version if old else 0):
+        raise Broken("calendar_version", f"found version {event.calendar_version}; expected a higher one than before")
+    cycles = msgspec.json.encode(event.cycles, order="sorted").decode()
+    version = (old.version if old else 0) + 1
+    holidays = tuple(sorted(set(event.holidays)))
+    state.calendars.put(Calendar(event.calendar, event.calendar_version, holidays, cycles, version))
+    return Effects(f"calendar/{event.calendar}", version)
+
+
+def open_account(state: State, event: events.AccountOpened, now: Now) -> Effects:
+    """
+    An account opens once, in an asset that exists, under a name that is not the ledger's own.
+    """
+    _new(state.accounts, event.account, "account")
+    if postings.is_system(event.account):
+        raise Broken("system_account", f"found account {event.account!r}; names that begin with '~' are the ledger's")
+    known(state.assets, event.base_asset, "asset")
+    if event.parent is not None:
+        known(state.accounts, event.parent, "account")
+    state.accounts.put(
+        Account(event.account, event.owner, event.kind, event.base_asset, event.cost_method, event.parent, "open", 1)
+    )
+    return Effects(f"account/{event.account}", 1)
+
+
+def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effects:
+    """
+    A floor is at most 0, and below 0 only for margin accounts; it may not be raised past what is available.
+    """
+    account = known(state.accounts, event.account, "account")
+    known(state.assets, event.asset, "asset")
+    floor = units(event.floor)
+    if floor > 0 or (floor < 0 and account.kind == "cash"):
+        raise Broken("floor", f"found floor {event.floor} for a {account.kind} account; expected at most 0, cash: 0")
+    limit = None if event.max_position is None else units(event.max_position)
+    if limit is not None and limit < 0:
+        raise Broken("max_position", f"found {event.max_position}; expected 0 or more")
+    state.account_limits.put(AccountLimits(event.account, event.asset, floor, event.hold_policy, limit))
+    balance = state.balances.get(event.account, event.asset)
+    if balance is not None:
+        credit = event.hold_policy == "credit_unsettled"
+        changed = msgspec.structs.replace(balance, floor=floor, credit_unsettled=credit)
+        put_balance(state, changed, balance.available, may_refuse=False)
+    version = account.version + 1
+    state.accounts.put(msgspec.structs.replace(account, version=version))
+    return Effects(f"account/{event.account}", version)
+
+
+def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effects:
+    """
+    An account closes only when it owns nothing and owes nothing.
+    """
+    account = known(state.accounts, event.account, "account")
+    if event.status == "closed":
+        left = [
+            b.asset for (name, _), b in state.balances.rows.items() if name == event.account and (b.total or b.held)
+        ]
+        if left:
+            raise Broken(
+                "account_not_empty", f"account {event.account} still has {', '.join(sorted(left))}; move it out"
+            )
+    version = account.version + 1
+    state.accounts.put(msgspec.structs.replace(account, status=event.status, version=version))
+    return Effects(f"account/{event.account}", version)
+
+
+@functools.lru_cache(maxsize=4096)
+def _business_day(day: str, cycle: int, holidays: tuple[str, ...]) -> str:
+    date = datetime.date.fromisoformat(day)
+    while cycle > 0:
+        date += datetime.timedelta(days=1)
+        cycle -= date.weekday() < 5 and date.isoformat() not in holidays
+    return date.isoformat()
+
+
+def settle_date(state: State, instrument: Instrument, trade_date: str) -> str:
+    """
+    Return the day on which a trade of *trade_date* settles, by the instrument's cycle and calendar.
+    """
+    calendar = state.calendars.get(instrument.calendar) if instrument.calendar else None
+    return _business_day(trade_date, instrument.settlement_cycle, calendar.holidays if calendar else ())
+
+
+RULES = {
+    events.AssetDefined: define_asset,
+    events.InstrumentDefined: define_instrument,
+    events.InstrumentAmended: amend_instrument,
+    events.CalendarPublished: publish_calendar,
+    events.AccountOpened: open_account,
+    events.AccountLimitsSet: set_limits,
+    events.AccountStatusSet: set_status,
+}

@@ -1,0 +1,109 @@
+"""
+Drive the fold as a writer would, and hold its books against what must be true of any books.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ledger.domain import fold, registry
+from ledger.domain.amounts import UNIT
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.fold import Context, Outcome
+from ledger.domain.order_status import derive, leaves
+from ledger.domain.state import State
+
+NOON = 1_723_161_254_087_891_268
+DAY = "2024-08-08"
+
+
+class Books:
+    """
+    A state and the history that made it.
+    """
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.stored: list[Outcome] = []
+
+    def give(self, event: Event) -> Outcome:
+        seq = len(self.stored) + 1
+        outcome = fold.record(self.state, event, Context(seq, NOON + seq, NOON))
+        self.stored.append(outcome)
+        return outcome
+
+    def replayed(self) -> State:
+        """Return a second state made from what is stored, after seeing that it agrees in every column."""
+        state = State()
+        for seq, x in enumerate(self.stored, 1):
+            found = fold.replay(
+                state, x.event_type, x.schema_version, x.given, x.derived,
+                (x.stream, x.stream_version, x.effective_on), Context(seq, NOON + seq, NOON),
+            )  # fmt: skip
+            assert found == []
+        return state
+
+
+def opened(usdt: str = "1000", btc: str = "1") -> Books:
+    books = Books()
+    books.give(AssetDefined(asset="USDT", kind="crypto", scale=8, name="Tether"))
+    books.give(AssetDefined(asset="BTC", kind="crypto", scale=8, name="Bitcoin"))
+    books.give(
+        InstrumentDefined(
+            instrument="BTCUSDT",
+            asset="BTC",
+            quote_asset="USDT",
+            settle_asset="USDT",
+            tick="0.01",
+            lot="0.001",
+            settlement_cycle=0,
+            venue="V",
+        )
+    )
+    books.give(AccountOpened(account="A", owner="o", kind="cash", base_asset="USDT"))
+    for asset, amount in (("USDT", usdt), ("BTC", btc)):
+        books.give(
+            CashMoved(movement_id=asset, account="A", asset=asset, amount=amount, kind="deposit", value_date=DAY)
+        )
+    return books
+
+
+def check_invariants(state: State) -> None:
+    """Assert what domain rules promise of any state, computed from the rows alone."""
+    sums: dict[str, int] = defaultdict(int)
+    for balance in state.balances.rows.values():
+        sums[balance.asset] += balance.total
+        assert balance.held >= 0
+        below = balance.floor is not None and balance.available < balance.floor
+        assert balance.breached == below
+    assert not any(sums.values())
+    held: dict[tuple[str, str], int] = defaultdict(int)
+    for order in state.orders.rows.values():
+        assert 0 <= order.cum_qty <= order.qty
+        assert order.status == derive(order)
+        assert leaves(order) >= 0
+        assert order.hold_amount == 0 or not order.terminal
+        if order.hold_asset:
+            held[order.account, order.hold_asset] += order.hold_amount
+    for (account, asset), amount in held.items():
+        balance = state.balances.get(account, asset)
+        assert (balance.held if balance else 0) == amount
+    cash: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for row in state.executions.rows.values():
+        if row.live:
+            sign = 1 if row.side == "buy" else -1
+            cash[row.account, row.instrument][0] += sign * row.qty
+            cash[row.account, row.instrument][1] += sign * row.gross
+    for key, position in state.positions.rows.items():
+        assert [position.qty, position.cost - position.realised] == cash[key]
+        assert position.qty or not position.cost
+
+
+def amount(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole) * UNIT + int(fraction.ljust(18, "0") or 0)
+
+
+__all__ = ["DAY", "Books", "amount", "check_invariants", "opened", "registry"]
