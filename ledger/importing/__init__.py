@@ -1,0 +1,3 @@
+"""
+Take what other engines recorded into the ledger, as facts.
+"""

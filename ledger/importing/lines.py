@@ -1,0 +1,84 @@
+"""
+Read a file of JSON lines, plain, gzip or zstd, and say exactly where it is wrong.
+
+A file that ends in the middle, of a line or of its compression, is an error and never a shorter file.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import zstandard
+
+from ledger.errors import InvalidInput
+
+_CHUNK_BYTES: Final = 1 << 20
+LINE_LIMIT_BYTES: Final = 4 << 20
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    first = file.read(_CHUNK_BYTES)
+    unpack: Any = None
+    if first.startswith(b"\x1f\x8b"):
+        unpack = zlib.decompressobj(wbits=31)
+    elif first.startswith(b"\x28\xb5\x2f\xfd"):
+        unpack = zstandard.ZstdDecompressor().decompressobj()
+    chunk = first
+    while chunk:
+        if unpack is None:
+            yield chunk
+        else:
+            try:
+                yield unpack.decompress(chunk)
+                while unpack.eof and unpack.unused_data:
+                    rest = unpack.unused_data
+                    gzip = isinstance(unpack, type(zlib.decompressobj()))
+                    unpack = zlib.decompressobj(wbits=31) if gzip else zstandard.ZstdDecompressor().decompressobj()
+                    yield unpack.decompress(rest)
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise InvalidInput(f"{path}: the compressed data are damaged ({error}); get the file anew") from error
+        chunk = file.read(_CHUNK_BYTES)
+    if unpack is not None and not unpack.eof:
+        raise InvalidInput(f"{path}: the compressed data end in the middle; the file was cut off, get it anew")
+
+
+def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """
+    Yield (line number from 1, object) for every line of *path* that is not empty.
+
+    Raises:
+        InvalidInput: the file cannot be read, is damaged or cut off, or a line is no JSON object; what came before
+            was yielded.
+    """
+    number, rest = 0, b""
+    try:
+        with path.open("rb") as file:
+            for chunk in _chunks(file, path):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    number += 1
+                    if line.strip():
+                        yield number, _decode(line, path, number)
+                if len(rest) > LINE_LIMIT_BYTES:
+                    raise InvalidInput(f"{path}:{number + 1}: the line is longer than {LINE_LIMIT_BYTES} bytes")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}; give a file of JSON lines") from error
+    if rest.strip():
+        yield number + 1, _decode(rest, path, number + 1)
+
+
+def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        shown = line[:60].decode("utf-8", "replace")
+        raise InvalidInput(
+            f"{path}:{number}: found {shown!r}, which is no JSON ({error}); is the file cut off or of another kind?"
+        ) from error
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{path}:{number}: found a JSON {type(found).__name__}; expected an object")
+    return found

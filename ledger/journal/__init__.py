@@ -1,0 +1,3 @@
+"""
+Append: check, encode, link, store and project, in one transaction.
+"""

