@@ -15,6 +15,7 @@ import pytest
 
 from ledger.sandbox import postgres
 from ledger.sandbox.postgres import Server
+from ledger.storage import upgrade
 
 _NUMBERS = itertools.count(1)
 
@@ -60,6 +61,24 @@ def pg_server() -> Iterator[Server]:
 def empty_database(pg_server: Server) -> Iterator[Database]:
     name = f"empty_{next(_NUMBERS)}"
     pg_server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    try:
+        yield Database(pg_server, name)
+    finally:
+        pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def migrated(pg_server: Server) -> str:
+    """Make one database by the migrations, and return its name: every test's database is a copy of it."""
+    pg_server.sql("CREATE DATABASE migrated OWNER ledger_owner")
+    upgrade.upgrade(pg_server.dsn("owner", "migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def database(pg_server: Server, migrated: str) -> Iterator[Database]:
+    name = f"test_{next(_NUMBERS)}"
+    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
     try:
         yield Database(pg_server, name)
     finally:

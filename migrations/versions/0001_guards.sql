@@ -1,0 +1,110 @@
+-- What guards history and state beside constraints: functions, triggers, grants.
+-- Functions name their schemas and search nothing else, so that nobody can slip a table of their own under them.
+
+CREATE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% of %.% is refused: history is append-only', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'TL002';
+END $$;
+
+-- Check a run of new events against the locked head: contiguous, linked, later, by a primary, from a source that the
+-- login may speak for. The journal checks the same; this stops whoever writes without it.
+CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head ledger.chain_heads;
+    run record;
+BEGIN
+    FOR run IN SELECT chain, min(seq) AS first, max(seq) AS last, count(*) AS count FROM appended GROUP BY chain LOOP
+        SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = run.chain;
+        IF NOT FOUND OR run.first <> head.seq + 1 OR run.count <> run.last - run.first + 1 THEN
+            RAISE EXCEPTION 'events % to % do not follow the head at %', run.first, run.last, head.seq
+                USING ERRCODE = 'TL003';
+        END IF;
+        IF head.mode <> 'primary' AND NOT pg_has_role(session_user, 'ledger_applier', 'MEMBER') THEN
+            RAISE EXCEPTION 'this region is a replica of the chain and may not append' USING ERRCODE = 'TL001';
+        END IF;
+        IF head.mode = 'primary' AND EXISTS (
+            SELECT 1 FROM (SELECT DISTINCT source FROM appended a WHERE a.chain = run.chain) s
+            WHERE NOT EXISTS (SELECT 1 FROM ledger.source_logins l
+                              WHERE l.login = session_user AND l.source = s.source)) THEN
+            RAISE EXCEPTION 'login % may not write for the source given; source_logins binds them', session_user
+                USING ERRCODE = 'TL004';
+        END IF;
+        IF EXISTS (
+            SELECT 1 FROM (
+                SELECT prev_hash, recorded_at, lag(hash, 1, head.hash) OVER w AS before,
+                       lag(recorded_at, 1, head.recorded_at) OVER w AS earlier
+                FROM appended a WHERE a.chain = run.chain WINDOW w AS (ORDER BY seq)) linked
+            WHERE prev_hash <> before OR recorded_at <= earlier) THEN
+            RAISE EXCEPTION 'an event does not name the hash before it, or is not later' USING ERRCODE = 'TL003';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- A head must be an event that is there: a head that ran ahead would hide a cut-off tail.
+CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM moved m WHERE m.seq > 0 AND NOT EXISTS (
+            SELECT 1 FROM ledger.events e WHERE e.chain = m.chain AND e.seq = m.seq AND e.hash = m.hash)) THEN
+        RAISE EXCEPTION 'the head would not be the last event' USING ERRCODE = 'TL003';
+    END IF;
+    RETURN NULL;
+END $$;
+
+REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head() FROM PUBLIC;
+
+CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
+    REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_appended();
+ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
+CREATE TRIGGER check_head AFTER UPDATE ON ledger.chain_heads
+    REFERENCING NEW TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_head();
+ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_head;
+ALTER TABLE ledger.state_digests ALTER COLUMN lanes SET STORAGE PLAIN;
+
+DO $$
+DECLARE
+    name text;
+    kept text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['events', 'idempotency_keys', 'chains', 'history_changes'] LOOP
+        EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', name);
+        EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_change', name);
+    END LOOP;
+    -- Read models and heads change, and are never deleted.
+    FOR kept IN SELECT table_name FROM information_schema.tables WHERE table_schema = 'ledger'
+        AND table_name NOT IN ('events', 'idempotency_keys', 'chains', 'history_changes', 'commits', 'source_logins',
+                               'alembic_version') LOOP
+        EXECUTE format('CREATE TRIGGER refuse_delete BEFORE DELETE OR TRUNCATE ON ledger.%I
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', kept);
+        EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_delete', kept);
+    END LOOP;
+END $$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC;
+REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
+GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_publisher, ledger_applier, ledger_auditor, ledger_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO ledger_writer, ledger_applier, ledger_auditor, ledger_reader;
+GRANT SELECT ON ledger.chains, ledger.chain_heads, ledger.commits, ledger.events, ledger.chain_keys,
+    ledger.acknowledgements, ledger.state_digests, ledger.alembic_version TO ledger_publisher;
+GRANT INSERT, UPDATE ON ledger.acknowledgements TO ledger_publisher;
+GRANT INSERT ON ledger.events, ledger.idempotency_keys, ledger.commits TO ledger_writer, ledger_applier;
+-- A replica makes its copy of the chain; a writer writes to chains that the owner made.
+GRANT INSERT ON ledger.chains, ledger.chain_heads, ledger.state_digests, ledger.replica_state TO ledger_applier;
+GRANT UPDATE ON ledger.replica_state TO ledger_applier;
+-- The mode of a region is changed by its owner, at a promotion.
+GRANT UPDATE (seq, hash, recorded_at, epoch) ON ledger.chain_heads TO ledger_writer, ledger_applier;
+-- Locking the head needs a right to update it, which the line above gives.
+GRANT UPDATE (seq, lanes) ON ledger.state_digests TO ledger_writer, ledger_applier;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['assets', 'instruments', 'calendars', 'accounts', 'account_limits', 'orders',
+        'client_order_ids', 'executions', 'balances', 'positions', 'holds', 'movements', 'quarantine', 'breaks',
+        'streams', 'chain_keys'] LOOP
+        EXECUTE format('GRANT INSERT, UPDATE ON ledger.%I TO ledger_writer, ledger_applier', name);
+    END LOOP;
+END $$;

@@ -1,0 +1,225 @@
+"""
+Check the database: its guards, its rights, and that what goes in comes out the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import psycopg
+import pytest
+
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import ChainHead, genesis
+from ledger.domain import rows
+from ledger.domain.rows import TABLES
+from ledger.domain.state import Change
+from ledger.errors import DatabaseDown, NotPermitted, SchemaVersion, StateMismatch, UnknownChain, UnsafeSettings
+from ledger.storage import chains, events, read_models, upgrade
+from ledger.storage import database as db
+from tests.chain.test_chain import event
+from tests.conftest import Database
+
+CHAIN_ID = bytes(range(16))
+READ_MODELS = set(TABLES)
+EVERYTHING = READ_MODELS | {
+    "chains", "chain_heads", "state_digests", "commits", "events", "idempotency_keys", "source_logins",
+    "acknowledgements", "replica_state", "history_changes",
+}  # fmt: skip
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_describes(database: Database) -> None:
+    """No difference in tables, columns, types, keys or indexes; and a change behind their back is seen."""
+    upgrade.check(database.dsn("owner"))
+    database.sql("ALTER TABLE ledger.balances ADD COLUMN extra int")
+    with pytest.raises(SchemaVersion, match="extra"):
+        upgrade.check(database.dsn("owner"))
+
+
+def test_an_empty_or_newer_database_and_a_wrong_login_are_refused(empty_database: Database, database: Database) -> None:
+    """Each says what to run."""
+    with pytest.raises(SchemaVersion, match="db upgrade"):
+        db.connect(empty_database.dsn("owner"), "test")
+    database.sql("UPDATE ledger.alembic_version SET version_num = '0999'")
+    with pytest.raises(SchemaVersion, match="0999"):
+        db.connect(database.dsn("writer"), "test")
+    with pytest.raises(NotPermitted, match="ledger_owner"):
+        upgrade.upgrade(database.dsn("writer"))
+    with pytest.raises(DatabaseDown, match="cannot be used"):
+        db.connect("postgresql://writer@/ledger?host=/nowhere", "test")
+    with pytest.raises(DatabaseDown, match="cannot be read"):
+        db.connect("no address", "test")
+
+
+def test_unsafe_settings_are_all_named(database: Database) -> None:
+    """A login that turned off synchronous commit may not write a ledger."""
+    database.sql(f"ALTER ROLE writer IN DATABASE {database.name} SET synchronous_commit = off")
+    with pytest.raises(UnsafeSettings, match="synchronous_commit is 'off'"):
+        db.connect(database.dsn("writer"), "test")
+
+
+RIGHTS = {
+    "reader": {"SELECT": EVERYTHING},
+    "auditor": {"SELECT": EVERYTHING},
+    "publisher": {
+        "SELECT": {"chains", "chain_heads", "commits", "events", "chain_keys", "acknowledgements", "state_digests"},
+        "INSERT": {"acknowledgements"},
+        "UPDATE": {"acknowledgements"},
+    },
+    "writer": {
+        "SELECT": EVERYTHING,
+        "INSERT": READ_MODELS | {"events", "idempotency_keys", "commits"},
+        "UPDATE": READ_MODELS | {"chain_heads", "state_digests"},
+    },
+    "applier": {
+        "SELECT": EVERYTHING,
+        "INSERT": READ_MODELS
+        | {"events", "idempotency_keys", "commits", "chains", "chain_heads", "state_digests", "replica_state"},
+        "UPDATE": READ_MODELS | {"chain_heads", "state_digests", "replica_state"},
+    },
+}
+
+
+@pytest.mark.parametrize("login", RIGHTS)
+def test_each_role_may_do_what_it_must_and_nothing_else(database: Database, login: str) -> None:
+    """Walk the table role x object x verb: what is not granted is refused."""
+    for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"):
+        may = set()
+        for table in EVERYTHING:
+            column = verb in ("SELECT", "INSERT", "UPDATE")
+            function = "has_any_column_privilege" if column else "has_table_privilege"
+            if database.sql(f"SELECT {function}('{login}', 'ledger.{table}', '{verb}')") == "t":
+                may.add(table)
+        assert may == RIGHTS[login].get(verb, set()), verb
+    assert database.sql(f"SELECT has_schema_privilege('{login}', 'ledger', 'CREATE')") == "f"
+
+
+@pytest.mark.parametrize("table", ["events", "idempotency_keys", "chains", "history_changes"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_history_cannot_be_changed_even_by_its_owner(database: Database, table: str, statement: str) -> None:
+    """The triggers fire always, also in a session that pretends to replicate."""
+    column = {"events": "seq", "idempotency_keys": "key", "chains": "origin", "history_changes": "reason"}[table]
+    with psycopg.connect(database.dsn("owner")) as connection:
+        connection.execute("SET ROLE ledger_owner")
+        with pytest.raises(psycopg.Error, match="append-only"):
+            connection.execute(statement.format(f"ledger.{table}", column, column))
+
+
+def linked(count: int) -> list[RecordedEvent]:
+    head = ChainHead(0, genesis(CHAIN_ID, "example.com/a"))
+    made = []
+    for n in range(1, count + 1):
+        one = event(
+            seq=n, prev_hash=head.hash, stream_version=n, recorded_at=1000 + n, actor="ä\t\\ü", effective_on=-n,
+            correlation_id=bytes(15) + bytes([n]), occurred_at=-n,
+            payload=b'{"derived":{},"given":{"a\\\\":"\\t\xc3\xa9"}}',
+        )  # fmt: skip
+        head = head.extend(one)
+        made.append(msgspec.structs.replace(one, hash=head.hash))
+    return made
+
+
+def prepared(database: Database) -> tuple[psycopg.Connection[object], int]:
+    with psycopg.connect(database.dsn("owner")) as owner:
+        owner.execute("SET ROLE ledger_owner")
+        row = chains.create(owner, CHAIN_ID, "example.com/a", genesis(CHAIN_ID, "example.com/a"), "primary")
+        chains.bind_source(owner, "writer", "engine")
+    return db.connect(database.dsn("writer"), "test"), row.chain
+
+
+def test_events_come_back_as_they_went_in(database: Database) -> None:
+    """Every column of every event, with negative times, non-ASCII text and escapes."""
+    connection, chain = prepared(database)
+    with connection:
+        made = linked(5)
+        events.insert(connection, chain, made)
+        last = made[-1]
+        chains.advance(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch)
+        assert list(events.read(connection, chain, CHAIN_ID)) == made
+        assert list(events.read(connection, chain, CHAIN_ID, 2, 2)) == made[2:4]
+        assert events.read_seqs(connection, chain, CHAIN_ID, [1, 5, 9]) == {1: made[0], 5: made[4]}
+        assert chains.head(connection, chain).hash == last.hash
+        with pytest.raises(UnknownChain, match=r"example\.com/a"):
+            chains.find(connection, "example.com/b")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seq": 3}, "do not follow the head"), ({"prev_hash": bytes(32)}, "hash before"),
+        ({"recorded_at": 0}, "not later"),
+        ({"source": "gateway"}, "may not write for the source"), ({"group_size": 0}, "group_place"),
+        ({"salt": bytes(15)}, "unexpected EOF"), ({"stream_version": 0}, "stream_version_from_one"),
+    ],
+)  # fmt: skip
+def test_the_database_itself_refuses_what_does_not_follow(
+    database: Database, change: dict[str, object], words: str
+) -> None:
+    """A writer without the journal cannot leave a gap, break a link, go back in time or speak for another source."""
+    connection, chain = prepared(database)
+    with connection, pytest.raises(psycopg.Error, match=words):
+        events.insert(connection, chain, [msgspec.structs.replace(linked(1)[0], **change)])  # type: ignore[arg-type]
+
+
+def test_a_replica_and_a_head_without_its_event_are_refused(database: Database) -> None:
+    """Only the applier appends to a replica, and a head cannot run ahead of the events."""
+    connection, chain = prepared(database)
+    with connection:
+        with pytest.raises(psycopg.Error, match="would not be the last event"):
+            chains.advance(connection, chain, 7, bytes(32), 1, 1)
+        connection.rollback()
+        database.sql("UPDATE ledger.chain_heads SET mode = 'replica'")
+        with pytest.raises(psycopg.Error, match="is a replica") as refused:
+            events.insert(connection, chain, linked(1))
+        assert db.translated(refused.value).code == "not_primary"
+
+
+def sample(table: str, number: int) -> rows.Row:
+    """Return a row with a value of its own in every column, awkward to quote."""
+    spec = TABLES[table]
+    plain: dict[str, object] = {}
+    for place, (name, hint) in enumerate(spec.row_type.__annotations__.items()):
+        kind = str(hint)
+        if name in spec.dates:
+            plain[name] = f"2024-08-{number + 1:02d}"
+        elif "tuple" in kind:
+            plain[name] = ('a"b', "c\\d", "é,{}")[: number + 1]
+        elif "bool" in kind:
+            plain[name] = False
+        elif name in spec.amounts:
+            plain[name] = 10**40 + place * 10**18 + number
+        elif "int" in kind:
+            plain[name] = place + number
+        else:
+            plain[name] = f'{name} {number} "q" \\ \t\n é'
+    for name in ("cum_qty", "settled_qty", "hold_amount", "floor"):
+        if name in plain:
+            plain[name] = 0
+    if table == "quarantine":
+        plain["seq"] = number
+    return spec.row_type(**plain)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_come_back_as_they_went_in_and_change_in_place(database: Database, table: str) -> None:
+    """Insert, read, change every column that is no key, read again; absent values and quoting included."""
+    connection, chain = prepared(database)
+    spec = TABLES[table]
+    first, second = sample(table, 0), sample(table, 1)
+    keys = [tuple(getattr(row, name) for name in spec.key) for row in (first, second)]
+    with connection:
+        read_models.write(
+            connection, chain, [Change(table, keys[0], None, first), Change(table, keys[1], None, second)]
+        )
+        assert {read_models.load(connection, chain, table, key) for key in keys} == {first, second}
+        moved = msgspec.structs.replace(second, **{name: getattr(first, name) for name in spec.key})
+        optional = {n: None for n, hint in spec.row_type.__annotations__.items() if "None" in str(hint)}
+        moved = msgspec.structs.replace(moved, **optional)
+        read_models.write(connection, chain, [Change(table, keys[0], first, moved)])
+        assert read_models.load(connection, chain, table, keys[0]) == moved
+        assert set(read_models.rows(connection, chain, table)) == {moved, second}
+        if set(spec.columns) - set(spec.key):
+            other = msgspec.structs.replace(moved, **{spec.key[-1]: 99 if table == "quarantine" else "2024-09-09"})
+            gone = Change(table, tuple(getattr(other, name) for name in spec.key), msgspec.structs.replace(
+                first, **{spec.key[-1]: getattr(other, spec.key[-1])}), other)  # fmt: skip
+            with pytest.raises(StateMismatch, match="behind the ledger's back"):
+                read_models.write(connection, chain, [gone])
