@@ -56,12 +56,15 @@ def installed_binaries(version: int) -> Path | None:
     """
     Return the folder of a PostgreSQL server of this major version that the machine has, or None.
     """
-    places = [Path(found).parent for name in ("postgres", "pg_config") if (found := shutil.which(name))]
+    places = [Path(server).resolve().parent] if (server := shutil.which("postgres")) else []
+    if config := shutil.which("pg_config"):
+        said = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False).stdout.strip()
+        places += [Path(said)] if said else []
     places += sorted(Path("/usr/lib/postgresql").glob(f"{version}/bin"))
     for place in places:
-        server = place / "postgres"
-        if server.exists():
-            said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+        # A folder with a link to the server alone cannot make a database.
+        if all((place / program).exists() for program in ("postgres", "initdb", "psql", "pg_isready")):
+            said = subprocess.run([place / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
             if f" {version}." in said or said.rstrip().endswith(f" {version}"):
                 return place
     return None
