@@ -1,6 +1,14 @@
 """
-Keep an immutable, hash-chained history of trading events.
+An event-sourced trade ledger with integrity guarantees.
 
-Today this package holds the pure middle of the ledger: exact amounts (`ledger.domain`) and the bytes and
-hashes of the chain (`ledger.chain`). docs/FORMAT.md specifies every byte.
+`Ledger.open` opens a chain for appending; events to append are in `ledger.domain.events`. Every error is a
+`LedgerError` of one of three families that say what to do: `Rejected`, `Unavailable`, `Corrupt`.
 """
+
+from ledger.errors import Corrupt, LedgerError, Rejected, Unavailable
+from ledger.journal.group import Group
+from ledger.journal.ledger import Ledger
+from ledger.journal.preparation import Receipt
+from ledger.journal.writer import WriterSettings
+
+__all__ = ["Corrupt", "Group", "Ledger", "LedgerError", "Receipt", "Rejected", "Unavailable", "WriterSettings"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ledger.journal.chain_creation import create_chain
 from ledger.sandbox import postgres
 from ledger.sandbox.postgres import Server
 from ledger.storage import upgrade
@@ -83,3 +84,13 @@ def database(pg_server: Server, migrated: str) -> Iterator[Database]:
         yield Database(pg_server, name)
     finally:
         pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+ORIGIN = "example.com/trades"
+
+
+@pytest.fixture
+def chain(database: Database) -> Database:
+    """Return a database with one chain, whose login `writer` may append as `engine`."""
+    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine"), ("writer", "nautilus")])
+    return database

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from blake3 import blake3
 
-from ledger.errors import InvalidEvent, TooLarge
+from ledger.errors import InvalidEvent, TooLarge, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/ev1"
 PAYLOAD_DOMAIN: Final = b"trade-ledger/pl1"
@@ -95,6 +95,31 @@ def payload_hash(salt: bytes, payload: bytes) -> bytes:
     if len(salt) != 16:
         raise InvalidEvent(f"found a salt of {len(salt)} bytes; expected 16")
     return blake3(PAYLOAD_DOMAIN + salt + payload).digest()
+
+
+class _Payload(msgspec.Struct, forbid_unknown_fields=True):
+    derived: msgspec.Raw
+    given: msgspec.Raw
+
+
+_PAYLOAD_PARTS: Final = msgspec.json.Decoder(_Payload)
+
+
+def split_payload(payload: bytes) -> tuple[bytes, bytes]:
+    """
+    Return the bytes of a payload's members `derived` and `given`, as they stand.
+
+    Raises:
+        UnknownFormat: *payload* is not those two members, in this order, and nothing else.
+    """
+    try:
+        parts = _PAYLOAD_PARTS.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnknownFormat(f"found a payload that is not its two members: {error}") from error
+    derived, given = bytes(parts.derived), bytes(parts.given)
+    if b'{"derived":' + derived + b',"given":' + given + b"}" != payload:
+        raise UnknownFormat("found a payload with its two members in another order or spacing than is written")
+    return derived, given
 
 
 def request_hash(salt: bytes, events: Iterable[tuple[str, int, int, bytes]]) -> bytes:

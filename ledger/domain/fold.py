@@ -106,12 +106,23 @@ def record(state: State, event: Event, context: Context) -> Outcome:
         raise
     except Broken as broken:
         state.rollback(mark)
+        if state.loader is not None and not state.certain:
+            return _record_certainly(state, event, context)
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
             raise broken.error(f"{name} refused ({broken.rule}): {broken.detail}") from None
         return _quarantine(state, event, given, context, broken)
     except BaseException:
         state.rollback(mark)
         raise
+
+
+def _record_certainly(state: State, event: Event, context: Context) -> Outcome:
+    """Record with every key looked up in the store: what looks broken may be a duplicate that memory has forgotten."""
+    state.certain = True
+    try:
+        return record(state, event, context)
+    finally:
+        state.certain = False
 
 
 def _quarantine(state: State, event: Event, given: bytes, context: Context, broken: Broken) -> Outcome:

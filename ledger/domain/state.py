@@ -112,6 +112,7 @@ class Table(Generic[R]):
         row: R | None = loader(self.name, key) if loader else None  # type: ignore[assignment]
         if row is not None:
             self.rows[key] = row
+            self._state.loaded.append((self.name, key))
         return row
 
 
@@ -126,6 +127,8 @@ class State:
         self.loader = loader
         self.certain = certain
         self.doubts: set[tuple[str, Key]] = set()
+        self.loaded: list[tuple[str, Key]] = []
+        """What the loader brought back; whoever shares the store with other writers drops what is confirmed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []
         self._forgotten = 0
         self.assets: Table[rows.Asset] = Table(self, "assets")

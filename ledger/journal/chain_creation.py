@@ -1,0 +1,62 @@
+"""
+Make a chain: its row, its head, and its first event, which pins origin, format and keys.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from ledger.chain.link import ChainHead, genesis
+from ledger.domain.events.control import ChainCreated, KeyNamed
+from ledger.domain.state import State
+from ledger.errors import InvalidInput
+from ledger.journal import transaction
+from ledger.journal.group import Group
+from ledger.journal.preparation import Pending, Preparer, Receipt
+from ledger.storage import chains, database
+from ledger.storage.chains import ChainRow
+from ledger.storage.upgrade import OWNER
+
+INIT_SOURCE = "init"
+ORIGIN_LIMIT = 255
+
+
+def create_chain(
+    owner_dsn: str,
+    origin: str,
+    keys: Sequence[KeyNamed],
+    sources: Sequence[tuple[str, str]],
+    *,
+    clock: Callable[[], int] = time.time_ns,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> tuple[ChainRow, Receipt]:
+    """
+    Create the chain of *origin* with its public *keys*, in one transaction, and bind (login, source) pairs.
+
+    *owner_dsn* logs in as a member of the tables' owner.
+
+    Raises:
+        InvalidInput: the origin cannot be one, or there is a chain of it already.
+    """
+    if not 0 < len(origin) <= ORIGIN_LIMIT or not origin.isascii() or not origin.isprintable() or " " in origin:
+        raise InvalidInput(f"found origin {origin!r}; expected a name such as 'ledger.example.com/trades'")
+    with database.connect(owner_dsn, "tradeledger init") as connection:
+        connection.execute(f"SET ROLE {OWNER}")
+        if any(chain.origin == origin for chain in chains.all_chains(connection)):
+            raise InvalidInput(f"a chain of origin {origin!r} is in this database already")
+        chain_id = entropy(16)
+        start = ChainHead(0, genesis(chain_id, origin))
+        row = chains.create(connection, chain_id, origin, start.hash, "primary")
+        login = connection.execute("SELECT session_user").fetchone()
+        for name, source in (*sources, (login[0] if login else "", INIT_SOURCE)):
+            chains.bind_source(connection, name, source)
+        preparer = Preparer(chain_id, INIT_SOURCE, State(), clock, entropy)
+        pending = Pending(Group((ChainCreated(origin=origin, format_version=1, keys=tuple(keys)),), "init", "init"))
+        batch = preparer.prepare([pending], (start, 0, 1), bytes(2048), {}, lambda _: [])
+        answer = batch.answers[0][1]
+        if not isinstance(answer, Receipt):
+            raise answer if isinstance(answer, BaseException) else AssertionError("a request is answered by a receipt")
+        transaction.commit(connection, row.chain, batch, 1, clock)
+    return row, answer

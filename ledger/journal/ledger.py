@@ -1,0 +1,218 @@
+"""
+Open a chain and append to it: the API of a trading engine.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from ledger.chain.entry import NO_ID, RecordedEvent
+from ledger.chain.link import ChainHead
+from ledger.domain.events.fields import Event
+from ledger.errors import Closed, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
+from ledger.journal import transaction
+from ledger.journal.group import Group
+from ledger.journal.preparation import Foreseen, Pending, Receipt, receipt_of
+from ledger.journal.transaction import Fault
+from ledger.journal.writer import Writer, WriterSettings
+from ledger.storage import chains, database, events
+
+TIMEOUT_S = 30.0
+
+
+class Ledger:
+    """
+    One chain, opened for appending; close it, or use it in a `with` block.
+
+    Any number of threads may share it, and any number of processes may open one chain. A forked child must open its
+    own. `asyncio` callers wrap the future of `submit` with `asyncio.wrap_future`.
+    """
+
+    def __init__(self, dsn: str, origin: str | None, source: str, writer: Writer, chain: chains.ChainRow) -> None:
+        self._dsn = dsn
+        self._source = source
+        self._writer: Writer | None = writer
+        self._chain = chain
+        self._process = os.getpid()
+
+    @classmethod
+    def open(
+        cls,
+        dsn: str,
+        *,
+        origin: str | None = None,
+        source: str = "engine",
+        settings: WriterSettings | None = None,
+        clock: Callable[[], int] = time.time_ns,
+        entropy: Callable[[int], bytes] = os.urandom,
+        fault: Fault = transaction.no_fault,
+    ) -> Self:
+        """
+        Open the chain of *origin* (the only one, when none is named) for appending as *source*.
+
+        Raises:
+            UnknownChain: no such chain; those present are listed.
+            UnsafeSettings, SchemaVersion, DatabaseDown: the database cannot be used; the message says why.
+            NotPermitted: the login may not append, or not as this source.
+        """
+        with database.connect(dsn, "ledger") as connection:
+            chain = chains.find(connection, origin)
+            may = connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone()
+            sources = chains.sources_of_login(connection)
+            login = connection.info.user
+        if may != (True,):
+            raise NotPermitted(f"login {login!r} may not append; use one that is a member of ledger_writer")
+        if source not in sources:
+            allowed = ", ".join(sources) or "no source"
+            raise NotPermitted(f"login {login!r} may append as {allowed}, not as {source!r}; see `tradeledger source`")
+        writer = Writer(dsn, chain, source, settings or WriterSettings(), clock, entropy, fault)
+        return cls(dsn, origin, source, writer, chain)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        Answer everything that was handed in, and close; twice is once.
+        """
+        if self._writer is not None and self._process == os.getpid():
+            self._writer.close()
+            self._writer = None
+
+    @property
+    def chain(self) -> chains.ChainRow:
+        """
+        Return which chain this is.
+        """
+        return self._chain
+
+    def submit(
+        self,
+        events: Event | Sequence[Event],
+        *,
+        key: str,
+        actor: str = "engine",
+        occurred_at: int | None = None,
+        expected: Mapping[str, int] | None = None,
+        correlation_id: bytes = NO_ID,
+        causation_id: bytes = NO_ID,
+        timeout: float | None = TIMEOUT_S,
+    ) -> Future[Receipt]:
+        """
+        Hand in one event or an atomic group; the future has its receipt, or its error, once that is durable.
+
+        *key* is the idempotency key: the same request again returns the first receipt, another request under it is
+        IdempotencyConflict. *timeout* (s) bounds the wait for a place in the queue.
+        """
+        given = (events,) if isinstance(events, Event) else tuple(events)
+        group = Group(given, key, actor, occurred_at, dict(expected or {}), correlation_id, causation_id)
+        return self._hand_in(Pending(group), timeout)
+
+    def _hand_in(self, pending: Pending, timeout: float | None) -> Future[Any]:
+        if self._process != os.getpid():
+            raise Closed("this ledger was opened by the parent of this process; open it again here")
+        if self._writer is None:
+            raise Closed("the ledger is closed; open it again")
+        try:
+            self._writer.submit(pending, timeout)
+        except queue.Full:
+            raise Unavailable("too many requests wait for the writer; try again with the same key") from None
+        return pending.future
+
+    def append(self, events: Event | Sequence[Event], *, key: str, timeout: float = TIMEOUT_S, **more: Any) -> Receipt:
+        """
+        As `submit`, and wait until it is durable.
+
+        Raises:
+            Rejected: change the request. Unavailable: send the same again later. Corrupt: stop.
+            OutcomeUnknown: *timeout* (s) passed; ask `lookup`.
+        """
+        receipt: Receipt = self._wait(self.submit(events, key=key, timeout=timeout, **more), timeout, key)
+        return receipt
+
+    def _wait(self, future: Future[Any], timeout: float | None, key: str) -> Any:
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise OutcomeUnknown(f"no answer for {key!r} within {timeout} s; ask lookup() with this key") from None
+
+    def append_many(self, groups: Iterable[Group], *, timeout: float | None = None) -> list[Receipt | LedgerError]:
+        """
+        Append each group by itself, as fast as they go; one outcome a group, in order.
+        """
+        futures = [(group.key, self._hand_in(Pending(group), timeout)) for group in groups]
+        outcomes: list[Receipt | LedgerError] = []
+        for key, future in futures:
+            try:
+                outcomes.append(self._wait(future, timeout, key))
+            except LedgerError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def dry_run(self, events: Event | Sequence[Event], *, occurred_at: int | None = None) -> list[Foreseen]:
+        """
+        Return what `append` would record now, and record nothing; a refused command raises its error.
+        """
+        given = (events,) if isinstance(events, Event) else tuple(events)
+        pending = Pending(Group(given, "dry-run", "engine", occurred_at), dry=True)
+        found: list[Foreseen] = self._wait(self._hand_in(pending, TIMEOUT_S), TIMEOUT_S, "dry-run")
+        return found
+
+    def lookup(self, key: str) -> Receipt | None:
+        """
+        Return the receipt of the request that used *key*, or None when it was never recorded.
+
+        The head is locked first, so that a transaction that is still committing is waited for.
+
+        Raises:
+            OutcomeUnknown: the database cannot be asked now.
+        """
+        try:
+            with self._connected() as connection:
+                connection.execute("SET LOCAL lock_timeout = '10s'")
+                chains.lock_head(connection, self._chain.chain)
+                first = events.find_keys(connection, self._chain.chain, self._source, [key]).get(key)
+                if first is None:
+                    return None
+                return receipt_of(events.read_group(connection, self._chain.chain, self._chain.chain_id, first))
+        except (psycopg.Error, Unavailable) as error:
+            raise OutcomeUnknown(f"the database cannot be asked about {key!r} now: {error}; ask again") from error
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return database.connect(self._dsn, "ledger (reads)")
+
+    def head(self) -> ChainHead:
+        """
+        Return the last durable link of the chain.
+        """
+        with self._connected() as connection:
+            found = chains.head(connection, self._chain.chain)
+        return ChainHead(found.seq, found.hash)
+
+    def events(self, after: int = 0, limit: int | None = None) -> Iterator[RecordedEvent]:
+        """
+        Yield durable events after seq *after*, in order.
+        """
+        with self._connected() as connection:
+            yield from events.read(connection, self._chain.chain, self._chain.chain_id, after, limit)
+
+    def events_at(self, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
+        """
+        Return the durable events of these seqs.
+        """
+        with self._connected() as connection:
+            return events.read_seqs(connection, self._chain.chain, self._chain.chain_id, seqs)

@@ -1,0 +1,114 @@
+"""
+Commit a batch: events, keys, read models, digest and head in one transaction, whose first statement locks the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from ledger.chain.link import ChainHead
+from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
+from ledger.journal.preparation import Batch
+from ledger.storage import chains, events, read_models
+
+Connection = psycopg.Connection[Any]
+Fault = Callable[[str, Connection], None]
+"""A seam for tests: called with `before commit` and `after commit`; what it raises is what the transaction raises."""
+
+CLOCK_TOLERANCE_NS: Final = 1_000_000_000
+HEAD_TOLERANCE_NS: Final = 5_000_000_000
+
+
+class HeadMoved(Exception):
+    """
+    Another process appended: the batch was prepared on a head that is no more the last.
+    """
+
+
+class CommitFailed(Exception):
+    """
+    COMMIT was sent and its answer did not come; whether it took effect is not known.
+    """
+
+
+def no_fault(moment: str, connection: Connection) -> None:
+    """
+    Do nothing: the seam as it is outside tests.
+    """
+
+
+def check_clocks(now: int, database_now: int, head_recorded_at: int) -> None:
+    """
+    Raise ClockUnsafe where clocks disagree so much that a wrong time would be recorded for ever.
+    """
+    if abs(now - database_now) > CLOCK_TOLERANCE_NS:
+        raise ClockUnsafe(
+            f"this machine's clock and PostgreSQL's differ by {abs(now - database_now) / 1e9:.1f} s; "
+            "at most 1 s is safe: set the clocks right"
+        )
+    if head_recorded_at - now > HEAD_TOLERANCE_NS:
+        raise ClockUnsafe(
+            f"the last event was recorded {(head_recorded_at - now) / 1e9:.1f} s ahead of this machine's clock; "
+            "at most 5 s is safe: set the clock right"
+        )
+
+
+def commit(
+    connection: Connection, chain: int, batch: Batch, epoch: int, clock: Callable[[], int], fault: Fault = no_fault
+) -> None:
+    """
+    Make *batch* durable.
+
+    Raises:
+        HeadMoved: another process appended meanwhile.
+        NotPrimary, StaleEpoch, ClockUnsafe: this writer may not append now.
+        CommitFailed: the outcome is not known.
+        psycopg.Error: anything else; nothing was committed.
+    """
+    try:
+        head = chains.lock_head(connection, chain)
+        if (head.seq, head.hash) != (batch.base.seq, batch.base.hash):
+            raise HeadMoved
+        if head.mode != "primary":
+            raise NotPrimary("this region is a replica of the chain; append where it is primary")
+        if head.epoch != epoch:
+            raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
+        if batch.events:
+            check_clocks(clock(), chains.clock(connection), head.recorded_at)
+            _write(connection, chain, batch, epoch)
+            fault("before commit", connection)
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    if not batch.events:
+        connection.rollback()
+        return
+    try:
+        connection.commit()
+        fault("after commit", connection)
+    except (psycopg.Error, Unavailable) as error:
+        raise CommitFailed(str(error)) from error
+
+
+def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
+    head = batch.head
+    events.insert(connection, chain, batch.events)
+    events.insert_keys(connection, chain, batch.keys)
+    read_models.write(connection, chain, batch.changes)
+    chains.write_lanes(connection, chain, head.seq, batch.lanes)
+    chains.insert_commit(connection, chain, batch.base.seq + 1, head.seq, batch.digest, batch.recorded_at)
+    chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
+
+
+def took_effect(connection: Connection, chain: int, chain_id: bytes, head: ChainHead) -> bool:
+    """
+    Return whether the event that *head* names is there, after waiting for whoever still holds the head.
+    """
+    chains.lock_head(connection, chain)
+    found = events.read_seqs(connection, chain, chain_id, [head.seq]).get(head.seq)
+    connection.rollback()
+    return found is not None and found.hash == head.hash

@@ -1,0 +1,306 @@
+"""
+Write for many callers with one thread: take what waits, prepare it, commit it, answer.
+
+While one transaction commits, the next is prepared on memory that already has the first one's effects: it is
+speculative, and nothing that rests on it leaves the process before it is durable. If the commit fails, the effects of
+both are dropped and all their requests are checked again from scratch; if its outcome is unknown, that is settled
+first, by locking the head and looking.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import ChainHead
+from ledger.domain.rows import Row
+from ledger.domain.state import Key, State
+from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StateMismatch
+from ledger.journal import transaction
+from ledger.journal.preparation import Batch, Pending, Preparer
+from ledger.journal.transaction import CommitFailed, Fault, HeadMoved
+from ledger.storage import chains, database, events, read_models
+from ledger.storage.chains import ChainRow
+
+Connection = psycopg.Connection[Any]
+_RETRIES: Final = 50
+
+
+class WriterSettings(msgspec.Struct, frozen=True):
+    """
+    Limits of one writer.
+    """
+
+    batch_events: int = 2_000
+    """Most events of one transaction; a larger group makes a larger one."""
+    queue_requests: int = 20_000
+    """Most requests that wait; more callers then wait to hand theirs in."""
+
+
+class Writer:
+    """
+    The writer thread of one chain in this process.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        chain: ChainRow,
+        source: str,
+        settings: WriterSettings,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        fault: Fault,
+    ) -> None:
+        self._dsn = dsn
+        self._chain = chain
+        self._source = source
+        self._settings = settings
+        self._clock = clock
+        self._entropy = entropy
+        self.fault = fault
+        self._queue: queue.Queue[Pending | None] = queue.Queue(settings.queue_requests)
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="ledger-commit")
+        self._writing: Connection | None = None
+        self._reading: Connection | None = None
+        self._preparer: Preparer | None = None
+        self._open()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def state(self) -> State:
+        """
+        Return the memory of the writer; true only while it rests.
+        """
+        if self._preparer is None:
+            raise Closed("the writer holds no state now; a request makes it load")
+        return self._preparer.state
+
+    def submit(self, pending: Pending, timeout: float | None) -> None:
+        """
+        Hand in a request; its future is answered once what it rests on is durable.
+        """
+        if not self._thread.is_alive():
+            raise Closed("the ledger is closed; open it again")
+        self._queue.put(pending, timeout=timeout)
+
+    def close(self) -> None:
+        """
+        Answer all that was handed in, then end.
+        """
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        self._committer.shutdown()
+        for connection in (self._writing, self._reading):
+            if connection is not None:
+                connection.close()
+
+    # Memory and connections
+
+    def _open(self) -> None:
+        for connection in (self._writing, self._reading):
+            if connection is not None:
+                connection.close()
+        self._writing = database.connect(self._dsn, "ledger writer")
+        self._reading = database.connect(self._dsn, "ledger writer (reads)")
+        self._load()
+
+    def _load(self) -> None:
+        """Take memory from the store, at one seq."""
+        chain, reading = self._chain.chain, self._need(self._reading)
+        reading.rollback()
+        reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        head = chains.head(reading, chain)
+        seq, lanes = chains.read_lanes(reading, chain)
+        if seq != head.seq:
+            raise StateMismatch(f"the state digest stands at seq {seq}, the head at {head.seq}; verify the ledger")
+        state = State(self._load_row)
+        for table, row in read_models.load_open(reading, chain):
+            state.add(table, row)
+        reading.rollback()
+        self._preparer = Preparer(self._chain.chain_id, self._source, state, self._clock, self._entropy)
+        self._head, self._epoch = (ChainHead(head.seq, head.hash), head.recorded_at), head.epoch
+        self._lanes = lanes
+
+    def _load_row(self, table: str, key: Key) -> Row | None:
+        reading = self._need(self._reading)
+        row = read_models.load(reading, self._chain.chain, table, key)
+        reading.rollback()
+        return row
+
+    def _stored_group(self, first_seq: int) -> list[RecordedEvent]:
+        reading = self._need(self._reading)
+        found = events.read_group(reading, self._chain.chain, self._chain.chain_id, first_seq)
+        reading.rollback()
+        return found
+
+    def _need(self, connection: Connection | None) -> Connection:
+        if connection is None:
+            raise Closed("the ledger is closed; open it again")
+        return connection
+
+    # The loop
+
+    def _take(self, wait: bool) -> tuple[list[Pending], bool]:
+        """Return what waits, up to one batch, and whether the end was asked for."""
+        taken: list[Pending] = []
+        count = 0
+        while count < self._settings.batch_events:
+            try:
+                pending = self._queue.get(block=wait and not taken)
+            except queue.Empty:
+                break
+            if pending is None:
+                return taken, True
+            if pending.future.set_running_or_notify_cancel():
+                taken.append(pending)
+                count += len(pending.group.events)
+        return taken, False
+
+    def _run(self) -> None:
+        committing: tuple[Batch, Future[None]] | None = None
+        ended = False
+        while not ended or committing is not None:
+            requests, asked = self._take(wait=committing is None and not ended) if not ended else ([], True)
+            ended = ended or asked
+            batch: Batch | None = None
+            failure: BaseException | None = None
+            if requests:
+                try:
+                    batch = self._prepare(requests)
+                except Exception as error:
+                    failure = error
+            if committing is not None:
+                failed = self._finish(*committing)
+                if failed is not None:
+                    self._recover(committing[0].requests() + requests, failed)
+                    committing = None
+                    continue
+                committing = None
+            if failure is not None:
+                self._recover(requests, failure)
+            elif batch is not None:
+                committing = (batch, self._committer.submit(self._commit, batch))
+
+    def _prepare(self, requests: list[Pending]) -> Batch:
+        if self._preparer is None:
+            self._open()
+        preparer, reading = self._preparer, self._need(self._reading)
+        if preparer is None:
+            raise Closed("the ledger is closed; open it again")
+        keys = [pending.group.key for pending in requests if isinstance(pending.group.key, str)]
+        used = events.find_keys(reading, self._chain.chain, self._source, keys)
+        reading.rollback()
+        head, recorded_at = self._head
+        batch = preparer.prepare(requests, (head, recorded_at, self._epoch), self._lanes, used, self._stored_group)
+        # What follows is prepared on this batch as if it were durable.
+        self._head, self._lanes = (batch.head, batch.recorded_at), batch.lanes
+        return batch
+
+    def _commit(self, batch: Batch) -> None:
+        transaction.commit(self._need(self._writing), self._chain.chain, batch, self._epoch, self._clock, self.fault)
+
+    def _finish(self, batch: Batch, done: Future[None]) -> BaseException | None:
+        """Wait for a commit, and answer its requests; or return why it failed."""
+        failed = done.exception()
+        if failed is not None:
+            return failed
+        self._durable(batch)
+        return None
+
+    def _durable(self, batch: Batch) -> None:
+        if self._preparer is not None:
+            self._preparer.forget(batch)
+            self._preparer.state.durable(batch.end_mark)
+            del self._preparer.state.loaded[: batch.loaded]
+        for pending, answer in batch.answers:
+            _answer(pending, answer)
+
+    # When a commit fails
+
+    def _recover(self, requests: list[Pending], failed: BaseException) -> None:
+        """Drop what was prepared, find out what happened, and check the requests again from scratch."""
+        try:
+            self._check_again(requests, failed)
+        except Exception as error:
+            self._preparer = None
+            known = error if isinstance(error, LedgerError) else _known(error)
+            for pending in requests:
+                _answer(pending, known)
+
+    def _check_again(self, requests: list[Pending], failed: BaseException) -> None:
+        certain = False
+        for _ in range(_RETRIES):
+            if isinstance(failed, HeadMoved | CommitFailed) or _is_broken(failed):
+                if not isinstance(failed, HeadMoved):
+                    # The old session may still be committing; locking the head waits for it. Keys then tell which
+                    # requests are recorded: they are answered with their first receipt.
+                    self._open_again(failed)
+                self._load()
+            elif isinstance(failed, psycopg.errors.UniqueViolation) and not certain:
+                certain = True
+                self._load()
+            elif isinstance(failed, psycopg.errors.IntegrityError) and len(requests) > 1:
+                for pending in requests:
+                    self._recover([pending], failed)
+                return
+            else:
+                raise failed
+            if self._preparer is not None:
+                self._preparer.state.certain = certain
+            try:
+                batch = self._prepare(requests)
+                self._commit(batch)
+            except Exception as error:
+                failed = error
+                continue
+            finally:
+                if self._preparer is not None:
+                    self._preparer.state.certain = False
+            self._durable(batch)
+            return
+        raise failed
+
+    def _open_again(self, failed: BaseException) -> None:
+        try:
+            self._open()
+            with database.connect(self._dsn, "ledger writer (settles)") as settling:
+                chains.lock_head(settling, self._chain.chain)
+                settling.rollback()
+        except LedgerError as error:
+            if isinstance(failed, CommitFailed):
+                raise OutcomeUnknown(
+                    f"the answer to COMMIT was lost and the database cannot be asked now ({error}); "
+                    "ask lookup() with the same key, or send the same request again"
+                ) from failed
+            raise
+
+
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
+        error, psycopg.errors.DiskFull
+    )
+
+
+def _known(error: Exception) -> LedgerError:
+    if isinstance(error, psycopg.Error):
+        return database.translated(error)
+    if isinstance(error, CommitFailed):
+        return OutcomeUnknown(f"{error}; ask lookup() with the same key")
+    return Corrupt(f"the writer met what it does not know: {type(error).__name__}: {error}")
+
+
+def _answer(pending: Pending, answer: Any) -> None:
+    if isinstance(answer, BaseException):
+        pending.future.set_exception(answer)
+    else:
+        pending.future.set_result(answer)
