@@ -11,6 +11,7 @@ import psycopg
 from ledger.errors import (
     Corrupt,
     DatabaseDown,
+    InvalidInput,
     LedgerError,
     NotPermitted,
     NotPrimary,
@@ -44,7 +45,13 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
         DatabaseDown: it cannot be reached.
     """
     try:
-        return psycopg.connect(dsn, application_name=application, connect_timeout=CONNECT_TIMEOUT_S)
+        return psycopg.connect(
+            dsn,
+            application_name=application,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            # Events go in as UTF-8 bytes: under another client encoding the server would convert them on the way.
+            client_encoding="UTF8",
+        )
     except psycopg.ProgrammingError as error:
         raise DatabaseDown(
             f"the database address cannot be read: {error}; expected postgresql://login@host/name"
@@ -111,7 +118,7 @@ def check_version(connection: psycopg.Connection[Any]) -> None:
 
 _BY_STATE: Final[dict[str, type[LedgerError]]] = {
     "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "42501": NotPermitted,
-    "53100": StorageFull,
+    "25006": NotPrimary, "53100": StorageFull, "XX001": Corrupt, "XX002": Corrupt,
 }  # fmt: skip
 
 
@@ -124,6 +131,8 @@ def translated(error: psycopg.Error) -> LedgerError:
     state = error.sqlstate
     if state in _BY_STATE:
         return _BY_STATE[state](f"PostgreSQL refused: {message}")
+    if state is None and isinstance(error, psycopg.DataError):
+        return InvalidInput(f"PostgreSQL cannot hold a value that was given: {message}; change it")
     if state is None or state[:2] in ("08", "53", "57", "58", "XX") or isinstance(error, psycopg.OperationalError):
         return DatabaseDown(f"PostgreSQL cannot be used now: {message}; try again with the same key")
     if state.startswith("23"):

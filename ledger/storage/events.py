@@ -15,6 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from ledger.chain.entry import NO_ID, RecordedEvent
+from ledger.errors import InvalidEvent
 
 Connection = psycopg.Connection[Any]
 
@@ -30,6 +31,10 @@ _BIG: Final = struct.Struct(">iq")
 _GROUP: Final = struct.Struct(">I16sihih")
 _TIMES: Final = struct.Struct(">I32siqiqii")
 _NULL: Final = b"\xff\xff\xff\xff"
+_WIDTHS: Final = (
+    ("prev_hash", 32), ("hash", 32), ("request_hash", 32), ("event_id", 16), ("group_id", 16), ("correlation_id", 16),
+    ("causation_id", 16), ("salt", 16),
+)  # fmt: skip
 
 _SELECT: Final = """
 SELECT seq, epoch, prev_hash, hash, uuid_send(event_id), event_type, schema_version, stream, stream_version,
@@ -51,6 +56,10 @@ def _id(value: bytes) -> bytes:
 
 
 def _row(chain: int, event: RecordedEvent) -> bytes:
+    for name, width in _WIDTHS:
+        # struct would pad or cut a value of another width, and store something that nobody hashed.
+        if len(getattr(event, name)) != width:
+            raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
     return b"".join(
         (
             _FIRST.pack(
@@ -78,9 +87,15 @@ def _row(chain: int, event: RecordedEvent) -> bytes:
 
 def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) -> None:
     """
-    Append *events*, which follow the locked head in order.
+    Append *events*, which follow the locked head in order; once a transaction, since the guard compares with the head.
+
+    Raises:
+        InvalidEvent: a value does not fit its column.
     """
-    rows = [_row(chain, event) for event in events]
+    try:
+        rows = [_row(chain, event) for event in events]
+    except struct.error as error:
+        raise InvalidEvent(f"a number of an event does not fit its column: {error}") from error
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write(_HEADER + b"".join(rows) + _TRAILER)
 
@@ -119,6 +134,18 @@ def read_group(connection: Connection, chain: int, chain_id: bytes, first_seq: i
     if first.group_size == 1:
         return [first]
     return list(read(connection, chain, chain_id, first_seq - 1, first.group_size))
+
+
+def read_stream(
+    connection: Connection, chain: int, chain_id: bytes, stream: str, after_version: int = 0
+) -> Iterator[RecordedEvent]:
+    """
+    Yield the events of *stream* after a version of it, in order. The connection is busy until the last was taken.
+    """
+    query = f"{_SELECT} AND stream = %s AND stream_version > %s ORDER BY stream_version, seq"
+    with connection.cursor(binary=True) as cursor:
+        for row in cursor.stream(query, [chain, stream, after_version], size=1000):
+            yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
 
 
 def insert_keys(connection: Connection, chain: int, keys: Sequence[tuple[str, str, int]]) -> None:

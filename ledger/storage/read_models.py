@@ -138,16 +138,28 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
 def _select(table: str) -> str:
     spec = TABLES[table]
     kinds = _sql_types(table)
-    shown = ", ".join(
-        f'"{column}"::text' if kinds[column] in ("numeric", "date") else f'"{column}"' for column in spec.columns
-    )
+    # A date is written out here, since the text of a bare one follows the login's DateStyle.
+    forms = {"numeric": '"{}"::text', "date": "to_char(\"{}\", 'YYYY-MM-DD')"}
+    shown = ", ".join(forms.get(kinds[column], '"{}"').format(column) for column in spec.columns)
     return f"SELECT {shown} FROM ledger.{table} WHERE chain = %s"
+
+
+def _amount(table: str, column: str, text: str) -> int:
+    # Sums may pass the limit of a single amount, so this is not `amounts.parse`.
+    whole, _, fraction = text.partition(".")
+    try:
+        scaled, rest = int(whole + fraction[: amounts.SCALE].ljust(amounts.SCALE, "0")), fraction[amounts.SCALE :]
+        if not rest.strip("0"):
+            return scaled
+    except ValueError:
+        pass  # NaN and the infinities, which PostgreSQL's numeric has, are reported below.
+    raise StateMismatch(f"found {text[:80]!r} in {table}.{column}, which the ledger never writes there; verify")
 
 
 def _row_of(table: str, values: Sequence[Any]) -> Row:
     spec = TABLES[table]
     read = [
-        amounts.parse(value) if value is not None and column in spec.amounts
+        _amount(table, column, value) if value is not None and column in spec.amounts
         else tuple(value) if isinstance(value, list) else value
         for column, value in zip(spec.columns, values, strict=True)
     ]  # fmt: skip

@@ -14,13 +14,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, pool
+from sqlalchemy import CheckConstraint, Connection, Engine, create_engine, pool
+from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import NotPermitted, SchemaVersion, SetupNeeded
 from ledger.storage import database
 from ledger.storage.tables import SCHEMA, metadata
 
 OWNER: Final = "ledger_owner"
+_LOCK: Final = 0x7472616465  # "trade"
 ROLES: Final = tuple(f"ledger_{role}" for role in ("owner", "writer", "publisher", "applier", "auditor", "reader"))
 
 
@@ -42,8 +44,9 @@ def engine(dsn: str) -> Engine:
 
 
 def _scripts() -> Path:
-    beside = Path(__file__).parents[2] / "migrations"
-    return beside if (beside / "env.py").exists() else Path(__file__).parent / "migrations"
+    # An installed copy carries them in the package; a folder of that name beside site-packages would be a stranger's.
+    carried = Path(__file__).parent / "migrations"
+    return carried if carried.exists() else Path(__file__).parents[2] / "migrations"
 
 
 def _config() -> Config:
@@ -58,6 +61,10 @@ def _errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise database.translated(error) from error
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise database.translated(error.orig) from error
+        raise
 
 
 def upgrade(dsn: str) -> None:
@@ -78,6 +85,8 @@ def upgrade(dsn: str) -> None:
                 made = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in missing)
                 raise SetupNeeded(f"the database server has no roles {', '.join(missing)}; as its superuser: {made}")
         with engine(dsn).connect() as found:
+            # Two programs that start on one new database at once must not both make its tables.
+            found.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
             found.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             found.commit()
             config = _config()
@@ -86,20 +95,52 @@ def upgrade(dsn: str) -> None:
             found.commit()
 
 
+def _checks_and_triggers(found: Connection) -> list[str]:
+    """Return what alembic does not look at: checks that are missing or strange, triggers that do not always fire."""
+    there = found.exec_driver_sql(
+        "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
+        "WHERE k.contype = 'c' AND k.convalidated AND c.relnamespace = 'ledger'::regnamespace"
+    )
+    checks = {(table, name) for table, name in there}
+    described = {
+        (table.name, str(constraint.name))
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    idle = found.exec_driver_sql(
+        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'A' AND c.relnamespace = 'ledger'::regnamespace"
+    )
+    return [
+        *(f"the check {name} of {table} is missing" for table, name in sorted(described - checks)),
+        *(f"the check {name} of {table} is unknown" for table, name in sorted(checks - described)),
+        *(f"the trigger {name} of {table} does not always fire" for table, name in idle),
+    ]
+
+
 def check(dsn: str) -> None:
     """
-    Raise SchemaVersion unless the database at *dsn* has exactly the tables of this program.
+    Raise SchemaVersion unless the database at *dsn* has exactly the tables of this program, each check and trigger on.
     """
     with _errors(), engine(dsn).connect() as found:
         context = MigrationContext.configure(
-            found, opts={"version_table_schema": SCHEMA, "include_schemas": True, "compare_type": True}
+            found,
+            opts={
+                "version_table_schema": SCHEMA,
+                "include_schemas": True,
+                # Other schemas of the database are none of ours.
+                "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+                "compare_type": True,
+            },
         )
         if context.get_current_revision() != database.REVISION:
             raise SchemaVersion(
                 f"found schema {context.get_current_revision()}; this program needs {database.REVISION}: "
                 "run `tradeledger db upgrade` with this release"
             )
-        differences = compare_metadata(context, metadata)
+        differences = [str(difference) for difference in compare_metadata(context, metadata)]
+        differences += _checks_and_triggers(found)
     if differences:
-        shown = "; ".join(str(difference)[:160] for difference in differences[:10])
+        shown = "; ".join(difference[:160] for difference in differences[:10])
         raise SchemaVersion(f"the database is not as its migrations made it: {shown}")

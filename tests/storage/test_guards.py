@@ -1,0 +1,277 @@
+"""
+Attack the database as each role could, without the ledger's code: what does not follow is refused by PostgreSQL itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from ledger.errors import Corrupt, InvalidEvent, NotPermitted, StateMismatch
+from ledger.storage import chains, events, read_models
+from ledger.storage import database as db
+from tests.conftest import Database
+from tests.storage.test_storage import CHAIN_ID, RIGHTS, linked, prepared, sample
+
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[Connection]:
+    with psycopg.connect(database.dsn("owner")) as connection:
+        connection.execute("SET ROLE ledger_owner")
+        yield connection
+
+
+@pytest.fixture
+def five(database: Database) -> Iterator[tuple[Connection, int]]:
+    """A writer's connection to a chain of five committed events."""
+    connection, chain = prepared(database)
+    with connection:
+        append(connection, chain, 5)
+        yield connection, chain
+
+
+def append(connection: Connection, chain: int, count: int) -> None:
+    made = linked(count)
+    events.insert(connection, chain, made)
+    chains.advance(connection, chain, made[-1].seq, made[-1].hash, made[-1].recorded_at, 1)
+    connection.commit()
+
+
+@pytest.mark.parametrize("login", RIGHTS)
+def test_a_right_that_is_not_granted_is_refused_when_it_is_used(database: Database, login: str) -> None:
+    """Run each refused verb on each table for real: the answer is a refusal, and the ledger calls it NotPermitted."""
+    tables = sorted(set().union(*RIGHTS["applier"].values()))
+    with psycopg.connect(database.dsn(login), autocommit=True) as connection:
+        for table in tables:
+            column = database.sql(
+                f"SELECT attname FROM pg_attribute WHERE attrelid = 'ledger.{table}'::regclass AND attnum = 1"
+            )
+            tried = {
+                "SELECT": f"SELECT FROM ledger.{table}", "INSERT": f"INSERT INTO ledger.{table} DEFAULT VALUES",
+                "UPDATE": f"UPDATE ledger.{table} SET {column} = {column}", "DELETE": f"DELETE FROM ledger.{table}",
+                "TRUNCATE": f"TRUNCATE ledger.{table}", "DROP": f"DROP TABLE ledger.{table}",
+                "ALTER": f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL",
+            }  # fmt: skip
+            for verb, statement in tried.items():
+                if table not in RIGHTS[login].get(verb, set()):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+                        connection.execute(statement)
+                    assert isinstance(db.translated(refused.value), NotPermitted), (table, verb)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SET ROLE ledger_owner")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SET session_replication_role = replica")
+
+
+def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Database) -> None:
+    """Each names its schemas, runs with its caller's rights, and may be called by nobody it was not made for."""
+    found = database.sql(
+        "SELECT proname, prosecdef, proconfig, has_function_privilege('writer', p.oid, 'EXECUTE') "
+        "FROM pg_proc p WHERE pronamespace = 'ledger'::regnamespace ORDER BY 1"
+    ).splitlines()
+    assert [line.split("|", 1) for line in found] == [
+        [name, 'f|{"search_path=pg_catalog, pg_temp"}|f']
+        for name in ("check_appended", "check_head", "refuse_change", "restore_event")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seq", "recorded_at", "why"),
+    [(4, 1004, "it would hide the last event"), (0, 0, "it would hide them all"), (6, 1006, "there is no such event"),
+     (5, 1, "the next event could be backdated"), (5, 9999, "the next event could not be recorded")],
+)  # fmt: skip
+def test_a_head_can_only_be_the_last_event(five: tuple[Connection, int], seq: int, recorded_at: int, why: str) -> None:
+    """A writer cannot move the head back, ahead, or in time."""
+    connection, chain = five
+    named = {made.seq: made.hash for made in linked(6)}
+    with pytest.raises(psycopg.Error, match="would not be the last event"):
+        chains.advance(connection, chain, seq, named.get(seq, bytes(32)), recorded_at, 1)
+    connection.rollback()
+    assert chains.head(connection, chain).seq == 5, why
+
+
+def test_a_new_chain_begins_without_events(database: Database) -> None:
+    """An applier cannot make a chain whose head stands where it has no event."""
+    with psycopg.connect(database.dsn("applier")) as connection:
+        connection.execute("INSERT INTO ledger.chains VALUES (7, gen_random_uuid(), 'example.com/x', 1)")
+        with pytest.raises(psycopg.Error, match="would not be the last event"):
+            connection.execute("INSERT INTO ledger.chain_heads VALUES (7, 3, %s, 0, 1, 'replica')", [bytes(32)])
+
+
+@pytest.mark.parametrize("table", ["orders", "balances", "chain_heads", "state_digests", "replica_state"])
+@pytest.mark.parametrize("statement", ["DELETE FROM ledger.{}", "TRUNCATE ledger.{}"])
+def test_state_cannot_be_deleted_even_by_its_owner(owner: Connection, table: str, statement: str) -> None:
+    """Read models and heads change in place and never lose a row, also in a session that pretends to replicate."""
+    with pytest.raises(psycopg.Error, match="append-only"):
+        owner.execute(statement.format(table))
+
+
+def test_triggers_fire_for_a_superuser_that_pretends_to_replicate(database: Database) -> None:
+    """ALWAYS triggers do not heed session_replication_role, which silences ordinary ones."""
+    connection, chain = prepared(database)
+    with connection:
+        append(connection, chain, 2)
+    with pytest.raises(Exception, match="append-only"):
+        database.sql("SET session_replication_role = replica; UPDATE ledger.events SET actor = 'x'")
+
+
+def test_two_insertions_behind_one_head_are_refused(database: Database) -> None:
+    """Events that the head was not moved over cannot be followed: the second run does not follow the head."""
+    connection, chain = prepared(database)
+    made = linked(3)
+    with connection:
+        events.insert(connection, chain, made[:2])
+        with pytest.raises(psycopg.Error, match="do not follow the head") as refused:
+            events.insert(connection, chain, made[2:])
+        assert isinstance(db.translated(refused.value), Corrupt)
+
+
+def test_two_writers_at_one_seq_cannot_fork(database: Database) -> None:
+    """Without the head's lock the primary key decides: the one that commits second is refused."""
+    first, chain = prepared(database)
+    with first, db.connect(database.dsn("writer"), "second") as second:
+        second.execute("SET lock_timeout = '300ms'")
+        events.insert(first, chain, linked(1))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            events.insert(second, chain, linked(1))
+        second.rollback()
+        first.commit()
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            events.insert(second, chain, linked(1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hash": bytes(31)}, {"prev_hash": bytes(33)}, {"salt": bytes(15)}, {"event_id": b""}, {"group_id": bytes(17)},
+     {"causation_id": bytes(15)}, {"seq": 2**63}, {"group_index": 2**15}, {"schema_version": -(2**15) - 1}],
+)  # fmt: skip
+def test_a_value_of_another_width_is_never_padded_or_cut(database: Database, change: dict[str, Any]) -> None:
+    """What is stored is what was hashed, or nothing: the bytes on the wire are laid out by hand."""
+    connection, chain = prepared(database)
+    with connection, pytest.raises(InvalidEvent, match=r"found|fit"):
+        events.insert(connection, chain, [msgspec.structs.replace(linked(1)[0], **change)])
+
+
+@pytest.mark.parametrize("name", ["correlation_id", "causation_id"])
+def test_a_zero_id_is_not_the_same_as_none(database: Database, name: str) -> None:
+    """The entry writes none as zeros, so a stored zero id would be a second way to write one entry."""
+    connection, chain = prepared(database)
+    with connection:
+        append(connection, chain, 1)
+    with pytest.raises(Exception, match=f"{name}_not_zero"):
+        database.sql(
+            "ALTER TABLE ledger.events DISABLE TRIGGER ALL; "
+            f"UPDATE ledger.events SET {name} = '00000000-0000-0000-0000-000000000000'"
+        )
+
+
+BACKSTOPS = [
+    ("orders", {"cum_qty": 2 * 10**60}, "cum_qty_in_range"), ("orders", {"cum_qty": -1}, "cum_qty_in_range"),
+    ("orders", {"qty": 0}, "qty_positive"), ("orders", {"hold_amount": -1}, "hold_amount_not_negative"),
+    ("executions", {"qty": 0}, "qty_positive"), ("executions", {"settled_qty": -1}, "settled_qty_in_range"),
+    ("balances", {"held": -1}, "held_not_negative"), ("balances", {"breached": True}, "breach_flagged"),
+    ("balances", {"settled": -(10**18), "unsettled": 0}, "breach_flagged"),
+    ("balances", {"floor": None, "breached": True}, "breach_flagged"),
+    ("positions", {"qty": 0}, "flat_costs_nothing"), ("account_limits", {"floor": 1}, "floor_not_positive"),
+    ("assets", {"scale": 19}, "scale_in_range"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "change", "constraint"), BACKSTOPS)
+def test_the_database_refuses_a_row_that_breaks_an_invariant(
+    database: Database, table: str, change: dict[str, Any], constraint: str
+) -> None:
+    """Each backstop names itself, and a row that keeps the invariant goes in."""
+    connection, chain = prepared(database)
+    good = sample(table, 0)
+    with connection:
+        key = tuple(getattr(good, name) for name in read_models.TABLES[table].key)
+        read_models.write(connection, chain, [read_models.Change(table, key, None, good)])
+        bad = msgspec.structs.replace(good, **change)
+        with pytest.raises(psycopg.Error, match=f"{table}_{constraint}") as refused:
+            read_models.write(connection, chain, [read_models.Change(table, key, good, bad)])
+        assert isinstance(db.translated(refused.value), StateMismatch)
+
+
+def test_an_execution_has_at_most_one_successor(database: Database) -> None:
+    """Two corrections of one execution would both count."""
+    connection, chain = prepared(database)
+    one = msgspec.structs.replace(sample("executions", 0), ref_exec_id="E-0")
+    two = msgspec.structs.replace(one, exec_id="another")
+    with connection, pytest.raises(psycopg.errors.UniqueViolation, match="executions_ref"):
+        read_models.write(
+            connection,
+            chain,
+            [read_models.Change("executions", (x.venue, x.trade_date, x.exec_id), None, x) for x in (one, two)],
+        )
+
+
+def restore(connection: Connection, chain: int, made: Any, reason: str = "bit rot, copy of region B") -> None:
+    connection.execute(
+        "SELECT ledger.restore_event(ROW(%s, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s::uuid, "
+        "%s, %s, %s, %s, %s, %s, date '1970-01-01' + %s::int, %s, %s, %s::uuid, NULL, %s, %s)::ledger.events, %s)",
+        [
+            chain, made.seq, made.epoch, made.prev_hash, made.hash, made.event_id.hex(), made.event_type,
+            made.schema_version, made.stream, made.stream_version, made.group_id.hex(), made.group_index,
+            made.group_size, made.idempotency_key, made.request_hash, made.occurred_at, made.recorded_at,
+            made.effective_on, made.actor, made.source, made.correlation_id.hex(), made.salt, made.payload.decode(),
+            reason,
+        ],
+    )  # fmt: skip
+
+
+def test_a_repair_keeps_what_was_there_and_closes_its_door(
+    database: Database, five: tuple[Connection, int], owner: Connection
+) -> None:
+    """The owner puts back a damaged and a lost event; the old row and the reason stay, and the guards stand again."""
+    connection, chain = five
+    database.sql(
+        "ALTER TABLE ledger.events DISABLE TRIGGER ALL; UPDATE ledger.events SET actor = 'mallory' WHERE seq = 3; "
+        "DELETE FROM ledger.events WHERE seq = 5; ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER refuse_change; "
+        "ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended"
+    )
+    made = [msgspec.structs.replace(one, causation_id=bytes(16)) for one in linked(5)]
+    restore(owner, chain, made[2])
+    restore(owner, chain, made[4])
+    owner.commit()
+    assert list(events.read(connection, chain, CHAIN_ID)) == made
+    connection.rollback()
+    kept = owner.execute("SELECT changed_by, reason, old_row FROM ledger.history_changes ORDER BY change").fetchall()
+    assert [row[:2] for row in kept] == [("owner", "bit rot, copy of region B")] * 2
+    assert json.loads(kept[0][2])["actor"] == "mallory"
+    assert kept[1][2] == "null"
+    with pytest.raises(psycopg.Error, match="append-only"):
+        owner.execute("DELETE FROM ledger.events")
+    owner.rollback()
+    enabled = owner.execute("SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'ledger.events'::regclass "
+                            "AND NOT tgisinternal").fetchall()  # fmt: skip
+    assert len(enabled) == 1
+    assert enabled[0][0] in ("A", b"A")
+
+
+def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connection, int], owner: Connection) -> None:
+    """Without a reason, with an event that does not link, past the head, or by another role: nothing changes."""
+    _, chain = five
+    made = linked(6)
+    owner.commit()
+    for one, reason, words in (
+        (made[2], " ", "needs a reason"), (made[5], "more", "not one of the chain"),
+        (msgspec.structs.replace(made[2], hash=bytes(32)), "edit", "does not link"),
+        (msgspec.structs.replace(made[2], prev_hash=bytes(32)), "edit", "does not link"),
+        (msgspec.structs.replace(made[4], hash=bytes(32)), "edit", "does not link"),
+    ):  # fmt: skip
+        owner.execute("SET ROLE ledger_owner")
+        with pytest.raises(psycopg.Error, match=words):
+            restore(owner, chain, one, reason)
+        owner.rollback()
+    for login in ("writer", "applier"):
+        with psycopg.connect(database.dsn(login)) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            restore(other, chain, made[2])
+    assert database.sql("SELECT count(*) FROM ledger.history_changes") == "0"
