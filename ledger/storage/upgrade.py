@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Connection, Engine, create_engine, pool
+from sqlalchemy import CheckConstraint, Connection, Engine, PrimaryKeyConstraint, create_engine, pool
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import NotPermitted, SchemaVersion, SetupNeeded
@@ -95,27 +95,44 @@ def upgrade(dsn: str) -> None:
             found.commit()
 
 
-def _checks_and_triggers(found: Connection) -> list[str]:
-    """Return what alembic does not look at: checks that are missing or strange, triggers that do not always fire."""
-    there = found.exec_driver_sql(
-        "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
-        "WHERE k.contype = 'c' AND k.convalidated AND c.relnamespace = 'ledger'::regnamespace"
-    )
-    checks = {(table, name) for table, name in there}
+def _guards() -> Iterator[tuple[str, str]]:
+    """Yield (table, trigger) of every trigger that migrations make."""
+    for table in metadata.tables.values():
+        if table.name in ("events", "idempotency_keys", "chains", "history_changes"):
+            yield table.name, "refuse_change"
+        elif table.name not in ("commits", "source_logins"):
+            yield table.name, "refuse_delete"
+    yield from (("events", "check_appended"), ("chain_heads", "check_head"), ("chain_heads", "check_new_head"))
+
+
+def _guard_differences(found: Connection) -> list[str]:
+    """Return what alembic does not look at: checks and primary keys that differ, triggers that do not always fire."""
+    constraints = {
+        (table, name)
+        for table, name in found.exec_driver_sql(
+            "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype "
+            "IN ('c', 'p') AND k.convalidated AND c.relnamespace = %s::regnamespace AND c.relname <> 'alembic_version'",
+            (SCHEMA,),
+        )
+    }
     described = {
         (table.name, str(constraint.name))
         for table in metadata.tables.values()
         for constraint in table.constraints
-        if isinstance(constraint, CheckConstraint)
+        if isinstance(constraint, CheckConstraint | PrimaryKeyConstraint)
     }
-    idle = found.exec_driver_sql(
-        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'A' AND c.relnamespace = 'ledger'::regnamespace"
-    )
+    triggers = {
+        (table, name)
+        for table, name in found.exec_driver_sql(
+            "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+            "WHERE NOT t.tgisinternal AND t.tgenabled = 'A' AND c.relnamespace = %s::regnamespace",
+            (SCHEMA,),
+        )
+    }
     return [
-        *(f"the check {name} of {table} is missing" for table, name in sorted(described - checks)),
-        *(f"the check {name} of {table} is unknown" for table, name in sorted(checks - described)),
-        *(f"the trigger {name} of {table} does not always fire" for table, name in idle),
+        *(f"the constraint {name} of {table} is missing" for table, name in sorted(described - constraints)),
+        *(f"the constraint {name} of {table} is unknown" for table, name in sorted(constraints - described)),
+        *(f"the trigger {name} of {table} is missing or off" for table, name in sorted(set(_guards()) - triggers)),
     ]
 
 
@@ -140,7 +157,7 @@ def check(dsn: str) -> None:
                 "run `tradeledger db upgrade` with this release"
             )
         differences = [str(difference) for difference in compare_metadata(context, metadata)]
-        differences += _checks_and_triggers(found)
+        differences += _guard_differences(found)
     if differences:
         shown = "; ".join(difference[:160] for difference in differences[:10])
         raise SchemaVersion(f"the database is not as its migrations made it: {shown}")
