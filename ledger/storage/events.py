@@ -20,8 +20,8 @@ from ledger.errors import InvalidEvent
 Connection = psycopg.Connection[Any]
 
 _COPY: Final = "COPY ledger.events FROM STDIN (FORMAT BINARY)"
-_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER: Final = b"\xff\xff"
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = b"\xff\xff"
 _FIELDS: Final = 24
 _DAYS_1970_TO_2000: Final = 10_957
 _FIRST: Final = struct.Struct(">HihiqiiI32sI32sI16s")
@@ -97,7 +97,7 @@ def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) 
     except struct.error as error:
         raise InvalidEvent(f"a number of an event does not fit its column: {error}") from error
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write(_HEADER + b"".join(rows) + _TRAILER)
+        copy.write(HEADER + b"".join(rows) + TRAILER)
 
 
 def read(

@@ -1,0 +1,200 @@
+"""
+Run each measure once, on a database of its own, and return events a second.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+
+from benchmarks import workload
+from ledger import Ledger, Receipt, WriterSettings
+from ledger.importing import run
+from ledger.journal.chain_creation import create_chain
+from ledger.queries import Books
+from ledger.sandbox.postgres import Server
+from ledger.storage import events, upgrade
+
+SESSION = Path(__file__).parents[1] / "examples" / "session"
+TRANSACTION_EVENTS = 2_000
+FAST_SWITCH_S = 0.0001
+"""A host that wants throughput lets its threads take turns this often; the library never sets it unasked."""
+
+_NUMBERS = count(1)
+
+
+@contextmanager
+def database(server: Server) -> Iterator[str]:
+    """
+    Yield the name of a fresh, migrated database with one chain.
+    """
+    name = f"bench_{next(_NUMBERS)}"
+    server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    try:
+        upgrade.upgrade(server.dsn("owner", name))
+        create_chain(server.dsn("owner", name), "example.com/bench", (), [("writer", "engine"), ("writer", run.SOURCE)])
+        yield name
+    finally:
+        server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def turns(seconds: float = FAST_SWITCH_S) -> Iterator[None]:
+    """
+    Let threads take turns every *seconds*.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def append_bulk(server: Server, size: int) -> tuple[float, float]:
+    """
+    Return (the ledger's rate, the floor's): order and fill events in transactions of 2,000, then COPY of the same rows.
+    """
+    with database(server) as name:
+        groups = workload.orders_and_fills("bulk", size)
+        settings = WriterSettings(batch_events=TRANSACTION_EVENTS)
+        with Ledger.open(server.dsn("writer", name), settings=settings) as ledger:
+            workload.prepare(ledger)
+            first = ledger.head().seq
+            with turns():
+                began = time.perf_counter()
+                outcomes = ledger.append_many(groups)
+                seconds = time.perf_counter() - began
+        refused = [outcome for outcome in outcomes if not isinstance(outcome, Receipt) or outcome.quarantined]
+        if refused:
+            raise RuntimeError(f"{len(refused)} of {size} were refused; the first: {refused[0]}")
+        return size / seconds, size / _copied(server, name, first)
+
+
+def _copied(server: Server, name: str, first: int) -> float:
+    """Return how long COPY takes for the same finished rows, in the same transactions, without triggers and rules."""
+    with psycopg.connect(server.dsn("owner", name)) as connection:
+        connection.execute("SET ROLE ledger_owner")
+        for table in ("events", "idempotency_keys"):
+            connection.execute(f"CREATE TABLE ledger.floor_{table} (LIKE ledger.{table} INCLUDING ALL)")
+        connection.commit()
+        found: dict[str, list[list[bytes]]] = {}
+        queries = {
+            "events": f"SELECT * FROM ledger.events WHERE seq > {first} ORDER BY seq",
+            "idempotency_keys": f"SELECT * FROM ledger.idempotency_keys WHERE first_seq > {first} ORDER BY first_seq",
+        }
+        for table, query in queries.items():
+            with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
+                stream = b"".join(copy)
+            found[table] = _by_transaction(stream)
+        connection.commit()
+        began = time.perf_counter()
+        for transaction in zip(*found.values(), strict=True):
+            for table, rows in zip(found, transaction, strict=True):
+                into = f"COPY ledger.floor_{table} FROM STDIN (FORMAT BINARY)"
+                with connection.cursor() as cursor, cursor.copy(into) as copy:
+                    copy.write(events.HEADER + b"".join(rows) + events.TRAILER)
+            connection.commit()
+        return time.perf_counter() - began
+
+
+def _by_transaction(stream: bytes) -> list[list[bytes]]:
+    """Cut a binary COPY into its rows, by 2,000."""
+    rows, place = [], len(events.HEADER)
+    while stream[place : place + 2] != events.TRAILER:
+        start, fields = place, int.from_bytes(stream[place : place + 2], "big")
+        place += 2
+        for _ in range(fields):
+            place += 4 + max(0, int.from_bytes(stream[place : place + 4], "big", signed=True))
+        rows.append(stream[start:place])
+    return [rows[n : n + TRANSACTION_EVENTS] for n in range(0, len(rows), TRANSACTION_EVENTS)]
+
+
+def append_callers(server: Server, callers: int, seconds: float) -> float:
+    """
+    Return events a second of *callers* threads, each appending one order at a time and waiting until it is durable.
+    """
+    with database(server) as name, Ledger.open(server.dsn("writer", name)) as ledger:
+        workload.prepare(ledger)
+        done = [0] * callers
+        failed: list[BaseException] = []
+        start, stop = threading.Barrier(callers + 1), threading.Event()
+
+        def call(caller: int) -> None:
+            start.wait()
+            try:
+                while not stop.is_set():
+                    order = f"{caller}-{done[caller]}"
+                    ledger.append(workload.placed(order), key=order)
+                    done[caller] += 1
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
+        for thread in threads:
+            thread.start()
+        with turns():
+            start.wait()
+            began = time.perf_counter()
+            time.sleep(seconds)
+            counted, took = sum(done), time.perf_counter() - began
+            stop.set()
+            for thread in threads:
+                thread.join()
+        if failed:
+            raise RuntimeError(f"{len(failed)} callers failed; the first: {failed[0]}")
+        return counted / took
+
+
+def pgbench(server: Server, clients: int, seconds: float) -> float:
+    """
+    Return one-row inserts a second, each committed by itself: rows as large as an event's, no ledger.
+    """
+    name = f"bench_{next(_NUMBERS)}"
+    server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    try:
+        server.sql("CREATE TABLE one (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL)", name)
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+            script.write(f"INSERT INTO one (body) VALUES ('{'x' * 600}');\n")
+            script.flush()
+            said = subprocess.run(
+                [server.binaries / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T",
+                 str(int(seconds)), "-f", script.name, "-h", str(server.socket), "-U", "postgres", name],
+                capture_output=True, text=True, check=True, env={**os.environ, "PGOPTIONS": ""},
+            ).stdout  # fmt: skip
+        found = re.search(r"tps = ([0-9.]+)", said)
+        if found is None:
+            raise RuntimeError(f"pgbench said no rate: {said}")
+        return float(found[1])
+    finally:
+        server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def import_session(server: Server) -> tuple[int, float]:
+    """
+    Return how many engine events the recorded session has, and how many of them a second its import settles.
+    """
+    (source,) = SESSION.glob("*.events.jsonl.zst")
+    (expected,) = SESSION.glob("*.expected.json")
+    instruments: list[dict[str, Any]] = msgspec.json.decode(expected.read_bytes())["instruments"]
+    with database(server) as name:
+        dsn = server.dsn("writer", name)
+        began = time.perf_counter()
+        with Ledger.open(dsn, source=run.SOURCE) as ledger, Books(server.dsn("reader", name)) as books:
+            report = run.import_session(ledger, books, source, instruments)
+        seconds = time.perf_counter() - began
+    read = sum(report.read.values())
+    return read, read / seconds
