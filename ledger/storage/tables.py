@@ -54,7 +54,8 @@ def _column(name: str, kind: Any, nullable: bool = False) -> Column[Any]:
 
 
 def _chain() -> Column[Any]:
-    return Column("chain", SmallInteger, ForeignKey(f"{SCHEMA}.chains.chain"), nullable=False)
+    # No foreign key: it would cost a lookup and a lock a row. The guard of events asks for the chain's head.
+    return Column("chain", SmallInteger, nullable=False)
 
 
 def _width(column: str, width: int) -> CheckConstraint:

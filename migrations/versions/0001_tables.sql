@@ -32,8 +32,7 @@ CREATE TABLE ledger.account_limits (
 	hold_policy TEXT NOT NULL,
 	max_position NUMERIC,
 	CONSTRAINT account_limits_pkey PRIMARY KEY (chain, account, asset),
-	CONSTRAINT account_limits_floor_not_positive CHECK (floor <= 0),
-	CONSTRAINT account_limits_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT account_limits_floor_not_positive CHECK (floor <= 0)
 )
  WITH (fillfactor = 80);
 
@@ -47,8 +46,7 @@ CREATE TABLE ledger.accounts (
 	parent TEXT,
 	status TEXT NOT NULL,
 	version BIGINT NOT NULL,
-	CONSTRAINT accounts_pkey PRIMARY KEY (chain, account),
-	CONSTRAINT accounts_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT accounts_pkey PRIMARY KEY (chain, account)
 )
  WITH (fillfactor = 80);
 
@@ -63,8 +61,7 @@ CREATE TABLE ledger.acknowledgements (
 	received_at BIGINT NOT NULL,
 	signature BYTEA NOT NULL,
 	CONSTRAINT acknowledgements_pkey PRIMARY KEY (chain, replica),
-	CONSTRAINT acknowledgements_hash_width CHECK (octet_length(hash) = 32),
-	CONSTRAINT acknowledgements_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT acknowledgements_hash_width CHECK (octet_length(hash) = 32)
 );
 
 CREATE TABLE ledger.assets (
@@ -75,8 +72,7 @@ CREATE TABLE ledger.assets (
 	name TEXT NOT NULL,
 	version BIGINT NOT NULL,
 	CONSTRAINT assets_pkey PRIMARY KEY (chain, asset),
-	CONSTRAINT assets_scale_in_range CHECK (scale BETWEEN 0 AND 18),
-	CONSTRAINT assets_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT assets_scale_in_range CHECK (scale BETWEEN 0 AND 18)
 )
  WITH (fillfactor = 80);
 
@@ -92,8 +88,7 @@ CREATE TABLE ledger.balances (
 	breached BOOLEAN NOT NULL,
 	CONSTRAINT balances_pkey PRIMARY KEY (chain, account, asset),
 	CONSTRAINT balances_held_not_negative CHECK (held >= 0),
-	CONSTRAINT balances_breach_flagged CHECK (breached = coalesce(settled + least(unsettled, 0) + CASE WHEN credit_unsettled THEN greatest(unsettled, 0) ELSE 0 END < floor, false)),
-	CONSTRAINT balances_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT balances_breach_flagged CHECK (breached = coalesce(settled + least(unsettled, 0) + CASE WHEN credit_unsettled THEN greatest(unsettled, 0) ELSE 0 END < floor, false))
 )
  WITH (fillfactor = 80);
 
@@ -106,8 +101,7 @@ CREATE TABLE ledger.breaks (
 	as_of BIGINT NOT NULL,
 	opened_seq BIGINT NOT NULL,
 	closed_seq BIGINT,
-	CONSTRAINT breaks_pkey PRIMARY KEY (chain, source, key),
-	CONSTRAINT breaks_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT breaks_pkey PRIMARY KEY (chain, source, key)
 )
  WITH (fillfactor = 80);
 
@@ -118,8 +112,7 @@ CREATE TABLE ledger.calendars (
 	holidays TEXT[] NOT NULL,
 	cycles TEXT NOT NULL,
 	version BIGINT NOT NULL,
-	CONSTRAINT calendars_pkey PRIMARY KEY (chain, calendar),
-	CONSTRAINT calendars_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT calendars_pkey PRIMARY KEY (chain, calendar)
 )
  WITH (fillfactor = 80);
 
@@ -147,8 +140,7 @@ CREATE TABLE ledger.chain_keys (
 	valid_from_seq BIGINT NOT NULL,
 	valid_to_seq BIGINT,
 	revoked BOOLEAN NOT NULL,
-	CONSTRAINT chain_keys_pkey PRIMARY KEY (chain, key_id),
-	CONSTRAINT chain_keys_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT chain_keys_pkey PRIMARY KEY (chain, key_id)
 )
  WITH (fillfactor = 80);
 
@@ -157,8 +149,7 @@ CREATE TABLE ledger.client_order_ids (
 	account TEXT NOT NULL,
 	cl_ord_id TEXT NOT NULL,
 	order_id TEXT NOT NULL,
-	CONSTRAINT client_order_ids_pkey PRIMARY KEY (chain, account, cl_ord_id),
-	CONSTRAINT client_order_ids_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT client_order_ids_pkey PRIMARY KEY (chain, account, cl_ord_id)
 )
  WITH (fillfactor = 80);
 
@@ -170,8 +161,7 @@ CREATE TABLE ledger.commits (
 	committed_at BIGINT NOT NULL,
 	CONSTRAINT commits_pkey PRIMARY KEY (chain, last_seq),
 	CONSTRAINT commits_state_digest_width CHECK (octet_length(state_digest) = 32),
-	CONSTRAINT commits_seqs_ordered CHECK (first_seq <= last_seq),
-	CONSTRAINT commits_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT commits_seqs_ordered CHECK (first_seq <= last_seq)
 );
 
 CREATE TABLE ledger.events (
@@ -208,8 +198,7 @@ CREATE TABLE ledger.events (
 	CONSTRAINT events_group_place CHECK (group_index >= 0 AND group_index < group_size),
 	CONSTRAINT events_stream_version_from_one CHECK (stream_version > 0),
 	CONSTRAINT events_correlation_id_not_zero CHECK (correlation_id <> '00000000-0000-0000-0000-000000000000'),
-	CONSTRAINT events_causation_id_not_zero CHECK (causation_id <> '00000000-0000-0000-0000-000000000000'),
-	CONSTRAINT events_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT events_causation_id_not_zero CHECK (causation_id <> '00000000-0000-0000-0000-000000000000')
 );
 
 CREATE INDEX events_stream ON ledger.events (chain, stream, stream_version);
@@ -243,8 +232,7 @@ CREATE TABLE ledger.executions (
 	content TEXT NOT NULL,
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
-	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
-	CONSTRAINT executions_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty)
 )
  WITH (fillfactor = 80);
 
@@ -259,8 +247,7 @@ CREATE TABLE ledger.holds (
 	ref TEXT,
 	status TEXT NOT NULL,
 	version BIGINT NOT NULL,
-	CONSTRAINT holds_pkey PRIMARY KEY (chain, hold_id),
-	CONSTRAINT holds_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT holds_pkey PRIMARY KEY (chain, hold_id)
 )
  WITH (fillfactor = 80);
 
@@ -269,8 +256,7 @@ CREATE TABLE ledger.idempotency_keys (
 	source TEXT NOT NULL,
 	key TEXT NOT NULL,
 	first_seq BIGINT NOT NULL,
-	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (chain, source, key),
-	CONSTRAINT idempotency_keys_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (chain, source, key)
 );
 
 CREATE TABLE ledger.instruments (
@@ -288,8 +274,7 @@ CREATE TABLE ledger.instruments (
 	symbol TEXT,
 	isin TEXT,
 	version BIGINT NOT NULL,
-	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument),
-	CONSTRAINT instruments_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument)
 )
  WITH (fillfactor = 80);
 
@@ -302,8 +287,7 @@ CREATE TABLE ledger.movements (
 	postings TEXT NOT NULL,
 	content TEXT NOT NULL,
 	reversed_by BIGINT,
-	CONSTRAINT movements_pkey PRIMARY KEY (chain, kind, movement_id),
-	CONSTRAINT movements_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT movements_pkey PRIMARY KEY (chain, kind, movement_id)
 )
  WITH (fillfactor = 80);
 
@@ -339,8 +323,7 @@ CREATE TABLE ledger.orders (
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),
 	CONSTRAINT orders_hold_amount_not_negative CHECK (hold_amount >= 0),
-	CONSTRAINT orders_qty_positive CHECK (qty > 0),
-	CONSTRAINT orders_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT orders_qty_positive CHECK (qty > 0)
 )
  WITH (fillfactor = 80);
 
@@ -353,8 +336,7 @@ CREATE TABLE ledger.positions (
 	realised NUMERIC NOT NULL,
 	fees NUMERIC NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
-	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0),
-	CONSTRAINT positions_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0)
 )
  WITH (fillfactor = 80);
 
@@ -367,8 +349,7 @@ CREATE TABLE ledger.quarantine (
 	resolution TEXT,
 	proposed_by TEXT,
 	approved_by TEXT,
-	CONSTRAINT quarantine_pkey PRIMARY KEY (chain, seq),
-	CONSTRAINT quarantine_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT quarantine_pkey PRIMARY KEY (chain, seq)
 )
  WITH (fillfactor = 80);
 
@@ -395,8 +376,7 @@ CREATE TABLE ledger.streams (
 	chain SMALLINT NOT NULL,
 	stream TEXT NOT NULL,
 	version BIGINT NOT NULL,
-	CONSTRAINT streams_pkey PRIMARY KEY (chain, stream),
-	CONSTRAINT streams_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
+	CONSTRAINT streams_pkey PRIMARY KEY (chain, stream)
 )
  WITH (fillfactor = 80);
 

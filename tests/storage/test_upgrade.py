@@ -62,7 +62,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
         ("DROP INDEX ledger.executions_ref", "executions_ref"),
         ("ALTER TABLE ledger.orders ALTER COLUMN qty TYPE double precision", "qty"),
         ("ALTER TABLE ledger.orders ALTER COLUMN side DROP NOT NULL", "side"),
-        ("ALTER TABLE ledger.orders DROP CONSTRAINT orders_chain_fkey", "chain"),
+        ("ALTER TABLE ledger.chain_heads DROP CONSTRAINT chain_heads_chain_fkey", "chain"),
         (
             "ALTER TABLE ledger.source_logins DROP CONSTRAINT source_logins_pkey",
             "source_logins_pkey of source_logins is missing",
