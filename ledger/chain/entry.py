@@ -36,7 +36,7 @@ _PAYLOAD: Final = struct.Struct(">I32s")
 _REQUEST: Final = struct.Struct(">HqI")
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     One event as the ledger stores it.
 

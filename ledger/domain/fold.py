@@ -31,7 +31,7 @@ _FAMILIES: Final[tuple[Any, ...]] = (reference.RULES, orders.RULES, executions.R
 RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """
     The event's place in the chain and its times, in ns.
     """
@@ -41,7 +41,7 @@ class Context(msgspec.Struct, frozen=True):
     occurred_at: int
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """
     What is to be stored of an event. `rule` and `detail` say why a fact was quarantined.
     """

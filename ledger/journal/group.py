@@ -19,7 +19,7 @@ GROUP_LIMIT_BYTES: Final = 1024 * 1024
 """A topic record must be able to carry a group; counted over its payloads."""
 
 
-class Group(msgspec.Struct, frozen=True):
+class Group(msgspec.Struct, frozen=True, gc=False):
     """
     One request.
 

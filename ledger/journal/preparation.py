@@ -41,7 +41,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """
     What was recorded: the group's first and last seq, and the last event's hash, time (ns) and id.
 
