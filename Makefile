@@ -4,9 +4,14 @@ BIN := .venv/bin
 
 .PHONY: test test-fast check bench
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
+	@if $(BIN)/python -c 'from ledger.sandbox.postgres import installed_binaries as i; raise SystemExit(not i(15))'; then \
+	  LEDGER_TEST_PG=15 $(BIN)/pytest -n 2 tests/storage tests/journal tests/verifier; \
+	else echo "LEFT OUT: the tests against PostgreSQL 15, which is not installed here (Debian: apt install postgresql-15)"; fi
 
-test-fast: test
+# The pure tests alone: no server is started.
+test-fast: .venv/installed
+	$(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -14,6 +19,7 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Throughput beside its floors, taken in the same run; leaves build/bench/report.json.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 

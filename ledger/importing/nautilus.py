@@ -45,6 +45,7 @@ NOT_APPENDED: Final = {
     "request": "a request that is pending at the venue; its outcome is recorded",
     "refused_request": "the venue refused a change; the order stays as it was",
     "emulation": "the engine's own emulation of an order type, inside the engine",
+    "unplaced": "an order that was made and that no later event gives an account",
 }
 """Why a source event is not appended, by class."""
 

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from ledger.domain import amounts
@@ -20,6 +21,8 @@ from ledger.domain.state import RESIDENT, Change, Key
 from ledger.errors import StateMismatch
 
 Connection = psycopg.Connection[Any]
+Later = list[tuple[str, int, psycopg.Cursor[Any]]]
+"""Updates that were sent: the table, how many rows each must have found, and where its answer will be."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _OPEN: Final = {
@@ -36,10 +39,14 @@ def _array(items: Iterable[str | None]) -> str:
     return "{" + ",".join(quoted) + "}"
 
 
+# The same quantities, prices and zeros come again and again.
+_rendered: Final = functools.lru_cache(65_536)(amounts.render)
+
+
 def _writer(spec: TableSpec, column: str) -> Callable[[Any], str]:
     hint = typing.get_type_hints(spec.row_type)[column]
     if column in spec.amounts:
-        return amounts.render
+        return _rendered
     if "tuple" in str(hint):
         return _array
     if "bool" in str(hint):
@@ -78,38 +85,94 @@ def _value(table: str, row: Row, column: str) -> str | None:
     return None if value is None else _writers(table)[column](value)
 
 
-def write(connection: Connection, chain: int, changes: Sequence[Change]) -> None:
+@functools.cache
+def _in_order(table: str) -> tuple[Callable[[Any], str] | None, ...]:
+    """Return each column's writer, None for text: it goes as it is."""
+    return tuple(
+        None if _sql_types(table)[column] in ("text", "date") else writer for column, writer in _writers(table).items()
+    )
+
+
+def write(connection: Connection, chain: int, changes: Sequence[Change], later: Later | None = None) -> None:
     """
     Store the net *changes* of a transaction.
+
+    In a pipeline results come last: hand in a list as *later*, and `check` it once the pipeline ended.
 
     Raises:
         StateMismatch: a row that should be there was not.
     """
+    new: dict[str, list[Row]] = {}
+    changed: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.old is None:
+            new.setdefault(change.table, []).append(change.new)
+        else:
+            changed.setdefault(change.table, []).append(change)
+    done: Later = []
     for table in TABLES:
-        of_table = [change for change in changes if change.table == table]
-        new = [change.new for change in of_table if change.old is None]
-        changed = [change for change in of_table if change.old is not None]
-        if new:
-            _insert(connection, chain, table, new)
-        if changed:
-            _update(connection, chain, table, changed)
+        if table in new:
+            insert = _copy if later is None else _insert
+            insert(connection, chain, table, new[table])
+        if table in changed:
+            done.append((table, len(changed[table]), _update(connection, chain, table, changed[table])))
+    if later is None:
+        check(done)
+    else:
+        later += done
+
+
+def check(done: Later) -> None:
+    """
+    Raise StateMismatch unless every update of `write` found its rows.
+    """
+    for table, expected, cursor in done:
+        if cursor.rowcount != expected:
+            raise StateMismatch(
+                f"{expected} rows of {table} were to change and {cursor.rowcount} were there; "
+                "a row was deleted behind the ledger's back: verify"
+            )
+
+
+def _line(start: str, writers: tuple[Callable[[Any], str] | None, ...], row: Row) -> str:
+    values = msgspec.structs.astuple(row)
+    cells = [start]
+    for value, writer in zip(values, writers, strict=True):
+        cells.append("\\N" if value is None else value if writer is None else writer(value))
+    line = "\t".join(cells)
+    # Escapes are rare: a line with no tab, backslash or line end but our own needs none.
+    if (
+        line.count("\t") == len(values)
+        and line.count("\\") == values.count(None)
+        and "\n" not in line
+        and "\r" not in line
+    ):
+        return line
+    return "\t".join(
+        [start]
+        + ["\\N" if value is None else cell.translate(_ESCAPES) for value, cell in zip(values, cells[1:], strict=True)]
+    )
+
+
+def _copy(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:
+    writers, start = _in_order(table), str(chain)
+    names = ", ".join(f'"{column}"' for column in TABLES[table].columns)
+    with connection.cursor() as cursor, cursor.copy(f"COPY ledger.{table} (chain, {names}) FROM STDIN") as copy:
+        copy.write("\n".join([_line(start, writers, row) for row in rows]) + "\n")
 
 
 def _insert(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:
-    columns = TABLES[table].columns
-    lines = []
-    for row in rows:
-        values = [str(chain)]
-        for column in columns:
-            value = _value(table, row, column)
-            values.append("\\N" if value is None else value.translate(_ESCAPES))
-        lines.append("\t".join(values))
+    columns, kinds = TABLES[table].columns, _sql_types(table)
     names = ", ".join(f'"{column}"' for column in columns)
-    with connection.cursor() as cursor, cursor.copy(f"COPY ledger.{table} (chain, {names}) FROM STDIN") as copy:
-        copy.write("\n".join(lines) + "\n")
+    cast = ", ".join(f'c."{column}"::{kinds[column]}' for column in columns)
+    given = ", ".join("%s::text[]" for _ in columns)
+    connection.execute(
+        f"INSERT INTO ledger.{table} (chain, {names}) SELECT %s, {cast} FROM unnest({given}) AS c({names})",
+        [chain, *(_array([_value(table, row, column) for row in rows]) for column in columns)],
+    )
 
 
-def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> None:
+def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> psycopg.Cursor[Any]:
     spec, kinds = TABLES[table], _sql_types(table)
     touched = [
         column
@@ -123,15 +186,10 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
     where = " AND ".join(f't."{column}" = c."{column}"::{kinds[column]}' for column in spec.key)
     names = ", ".join(f'"{column}"' for column in columns)
     given = ", ".join("%s::text[]" for _ in columns)
-    done = connection.execute(
+    return connection.execute(
         f"UPDATE ledger.{table} t SET {sets} FROM unnest({given}) AS c({names}) WHERE t.chain = %s AND {where}",
         [*(_array(_value(table, x.new, column) for x in changes) for column in columns), chain],
     )
-    if done.rowcount != len(changes):
-        raise StateMismatch(
-            f"{len(changes)} rows of {table} were to change and {done.rowcount} were there; "
-            "a row was deleted behind the ledger's back: verify"
-        )
 
 
 @functools.cache

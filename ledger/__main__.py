@@ -1,0 +1,7 @@
+"""
+`python -m ledger` is `tradeledger`.
+"""
+
+from ledger.cli.app import main
+
+main()

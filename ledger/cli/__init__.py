@@ -1,0 +1,3 @@
+"""
+The command line: `tradeledger`, for engines' operators.
+"""

@@ -1,0 +1,119 @@
+"""
+Find the database that a command works on, and make a chain in an empty private one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ledger.chain import signatures
+from ledger.chain.signatures import KeyPair
+from ledger.domain.events.control import KeyNamed
+from ledger.errors import InvalidInput
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox import home
+from ledger.storage import chains, database, upgrade
+
+SANDBOX_ORIGIN: Final = "sandbox.example/trades"
+WRITER_SOURCES: Final = ("engine", "nautilus")
+KEY_HOLDERS: Final = (
+    ("checkpoint", "signer"),
+    ("publisher", "region-a"),
+    ("replica", "region-b"),
+    ("recovery", "safe"),
+)
+
+
+class Access(msgspec.Struct, frozen=True):
+    """
+    How to reach the database; `private` is the socket folder of an embedded server, None for a given address.
+    """
+
+    given: str | None
+    private: str | None
+
+    def dsn(self, login: str) -> str:
+        """
+        Return the address for *login*; a given address has its login already.
+        """
+        return self.given or f"postgresql://{login}@/ledger?host={self.private}"
+
+
+@contextlib.contextmanager
+def access(dsn: str | None, region: str = home.DEFAULT_REGION) -> Iterator[Access]:
+    """
+    Yield the way to the database at *dsn*, `$LEDGER_DSN`, or a private one that runs for as long as this is used.
+    """
+    given = dsn or os.environ.get("LEDGER_DSN")
+    if given:
+        yield Access(given, None)
+        return
+    with home.server(region) as socket:
+        yield Access(None, str(socket))
+
+
+def make_keys(folder: Path) -> list[KeyPair]:
+    """
+    Make one key for each purpose in *folder*, and return them.
+
+    Raises:
+        InvalidInput: there are keys already.
+    """
+    pairs = [KeyPair(purpose, name, secrets.token_bytes(32)) for purpose, name in KEY_HOLDERS]
+    for pair in pairs:
+        try:
+            signatures.write(folder / f"{pair.purpose}.json", pair)
+        except FileExistsError as error:
+            raise InvalidInput(f"{folder} holds keys already; name another folder with --keys") from error
+        except OSError as error:
+            raise InvalidInput(f"{folder} cannot be written: {error.strerror}; name another with --keys") from error
+    return pairs
+
+
+def named(pairs: list[KeyPair]) -> list[KeyNamed]:
+    """
+    Return the public halves, as the chain names them.
+    """
+    return [
+        KeyNamed(key_id=p.key_id, purpose=p.purpose, name=p.name, public_key=p.public_key.hex())  # type: ignore[arg-type]
+        for p in pairs
+    ]
+
+
+def keys_folder(origin: str) -> Path:
+    """
+    Return where keys of *origin* are kept unless told otherwise.
+    """
+    return home.folder() / "keys" / origin.replace("/", "_")
+
+
+def init(found: Access, origin: str, folder: Path, writer_login: str) -> int:
+    """
+    Make the chain of *origin*, its keys in *folder*, and let *writer_login* append; return the seq of its head.
+    """
+    pairs = make_keys(folder)
+    sources = [(writer_login, source) for source in WRITER_SOURCES]
+    return create_chain(found.dsn("owner"), origin, named(pairs), sources)[1].seq
+
+
+def prepared(found: Access) -> None:
+    """
+    Make schema and chain in a private database that has none; a given database is left to its operator.
+    """
+    if found.private is None:
+        return
+    upgrade.upgrade(found.dsn("owner"))
+    with database.connect(found.dsn("reader"), "tradeledger") as connection:
+        there = chains.all_chains(connection)
+    if not there:
+        folder = keys_folder(SANDBOX_ORIGIN)
+        print(f"making the chain {SANDBOX_ORIGIN} with throwaway keys in {folder}", file=sys.stderr)
+        init(found, SANDBOX_ORIGIN, folder, "writer")

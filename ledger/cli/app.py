@@ -1,0 +1,180 @@
+"""
+The `tradeledger` command: data on stdout, progress and words on stderr, and an exit status that says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ledger.cli import access as connections
+from ledger.errors import InvalidInput, LedgerError
+from ledger.importing import nautilus, run
+from ledger.importing.nautilus import NOT_APPENDED
+from ledger.journal.ledger import Ledger
+from ledger.queries import Books
+from ledger.storage import upgrade as schema
+
+app = typer.Typer(
+    name="tradeledger", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Append to a trade ledger, and operate it. Exit status: 0 done, 2 usage, 3 corruption, 5 a dependency is "
+    "down, 6 RPO broken, 7 conflict, 8 refused, 130 interrupted.",
+)  # fmt: skip
+db = typer.Typer(no_args_is_help=True, help="Make and check the database's schema.")
+importing = typer.Typer(no_args_is_help=True, help="Take what another engine recorded into the ledger.")
+app.add_typer(db, name="db")
+app.add_typer(importing, name="import")
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(help="Database address; else $LEDGER_DSN; else a private PostgreSQL under $LEDGER_HOME."),
+]
+Origin = Annotated[str | None, typer.Option(help="Which chain; may be left out when the database has one.")]
+Format = Annotated[str, typer.Option("--format", help="table or json.")]
+
+
+def _check_format(chosen: str) -> None:
+    if chosen not in ("table", "json"):
+        raise InvalidInput(f"found --format {chosen!r}; expected table or json")
+
+
+@db.command("upgrade")
+def upgrade(dsn: Dsn = None) -> None:
+    """
+    Bring the database to this release's schema; the address logs in as a member of ledger_owner.
+    """
+    with connections.access(dsn) as found:
+        schema.upgrade(found.dsn("owner"))
+    print("the schema is up to date")
+
+
+@db.command("check")
+def check(dsn: Dsn = None) -> None:
+    """
+    Say whether the database has exactly this release's schema.
+    """
+    with connections.access(dsn) as found:
+        schema.check(found.dsn("owner"))
+    print("the schema is exactly this release's")
+
+
+@app.command()
+def init(
+    origin: Annotated[str, typer.Option(help="Who the chain is to the world, such as ledger.example.com/trades.")],
+    dsn: Dsn = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder for the private keys; default under $LEDGER_HOME.")] = None,
+    writer: Annotated[str, typer.Option(help="The login that may append.")] = "writer",
+) -> None:
+    """
+    Make a chain, its keys, and its first event, which pins them.
+    """
+    with connections.access(dsn) as found:
+        if found.private is not None:
+            schema.upgrade(found.dsn("owner"))
+        folder = keys or connections.keys_folder(origin)
+        connections.init(found, origin, folder, writer)
+    print(f"made chain {origin}; its private keys are in {folder}: move the recovery key off this machine")
+
+
+@app.command()
+def head(dsn: Dsn = None, origin: Origin = None) -> None:
+    """
+    Print the chain's head: seq and hash.
+    """
+    with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
+        link = books.head()
+    print(f"{link.seq} {link.hash.hex()}")
+
+
+@importing.command("nautilus")
+def import_nautilus(
+    events: Annotated[Path, typer.Argument(help="JSON lines, plain, gzip or zstd.")],
+    instruments: Annotated[Path, typer.Option(help="JSON list of instruments, or an object with key 'instruments'.")],
+    dsn: Dsn = None,
+    origin: Origin = None,
+    format: Format = "table",
+) -> None:
+    """
+    Import what NautilusTrader published; run again, it appends nothing.
+    """
+    _check_format(format)
+    try:
+        definitions = nautilus.instruments_of(instruments.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{instruments} cannot be read: {error.strerror}") from error
+    if not events.is_file():
+        raise InvalidInput(f"{events} is no file; give the engine's events as JSON lines")
+    with connections.access(dsn) as found:
+        connections.prepared(found)
+        with (
+            Ledger.open(found.dsn("writer"), origin=origin, source=run.SOURCE) as ledger,
+            Books(found.dsn("reader"), origin) as books,
+            _progress() as bar,
+        ):
+            task = bar.add_task("importing", total=None)
+            report = run.import_session(ledger, books, events, definitions, lambda n: bar.advance(task, n))
+    if format == "json":
+        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+    else:
+        _show(report)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    words = TextColumn("{task.description} {task.completed:,.0f} events")
+    return Progress(words, BarColumn(), TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+
+
+def _show(report: run.Report) -> None:
+    console = Console()
+    counts = Table("", "events", title="what became of them")
+    for kind, count in sorted(report.read.items()):
+        counts.add_row(f"read: {kind}", f"{count:,}")
+    for kind, count in sorted(report.appended.items()):
+        counts.add_row(f"appended: {kind}", f"{count:,}")
+    for kind, count in sorted(report.not_appended.items()):
+        counts.add_row(f"not appended: {kind} ({NOT_APPENDED[kind]})", f"{count:,}")
+    console.print(counts)
+    books = Table("account", "asset or instrument", "total", "held", "available", title="books")
+    for account, assets in sorted(report.balances.items()):
+        for asset, shown in sorted(assets.items()):
+            books.add_row(account, asset, shown["total"], shown["held"], shown["available"])
+    for account, instruments in sorted(report.positions.items()):
+        for instrument, shown in sorted(instruments.items()):
+            books.add_row(account, instrument, shown["quantity"], "", "")
+    console.print(books)
+    for difference in report.breaks:
+        console.print(f"break {difference['key']}: ledger {difference['ledger']}, engine {difference['external']}")
+    console.print(f"breaks: {len(report.breaks)}; head: {report.head['seq']} {report.head['hash']}")
+
+
+def main() -> None:
+    """
+    Run the command line, and end the process with the status that tells what to do.
+    """
+    try:
+        app(standalone_mode=False)
+    except LedgerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except (typer.Exit, typer.Abort) as ending:
+        sys.exit(getattr(ending, "exit_code", 130))
+    except KeyboardInterrupt:
+        print("interrupted; what was recorded stays, and a second run goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is not None:
+            show()
+            sys.exit(2)
+        traceback.print_exc()
+        print("error: this is a fault of the program; the lines above say where", file=sys.stderr)
+        sys.exit(1)

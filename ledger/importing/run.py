@@ -1,0 +1,222 @@
+"""
+Run an import: translate, append, and reconcile every statement of the engine against what was recorded.
+
+The running totals are summed from the postings of recorded events as they are read back, in the order of their
+seqs, so a second run or a resumed one compares exactly as the first did. A difference is a break: it is recorded
+when it appears, changes or ends, and listed; it is a finding about the books and no failure of the import.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from blake3 import blake3
+
+from ledger.chain.entry import split_payload
+from ledger.domain import amounts, postings
+from ledger.domain.events.control import Difference, ReconciliationRecorded
+from ledger.errors import InvalidInput, Rejected
+from ledger.importing import lines
+from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
+from ledger.journal.group import Group
+from ledger.journal.ledger import Ledger
+from ledger.journal.preparation import Receipt
+from ledger.queries import Books
+
+SOURCE: Final = "nautilus"
+BATCH_LINES: Final = 4_000
+"""Source events whose requests are on their way together; the next batch is translated while one commits."""
+
+_DERIVED: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class Report(msgspec.Struct):
+    """
+    What an import read, appended and left out, and how the books compare with the engine's.
+    """
+
+    read: Counter[str]
+    appended: Counter[str]
+    not_appended: Counter[str]
+    balances: dict[str, dict[str, dict[str, str]]]
+    positions: dict[str, dict[str, dict[str, str]]]
+    breaks: list[dict[str, str]]
+    head: dict[str, Any]
+    schema_version: int = 1
+
+
+_Sent = list[tuple[int, Translation, list[Future[Receipt]]]]
+
+
+class _Run:
+    def __init__(self, ledger: Ledger, path: Path) -> None:
+        self.ledger = ledger
+        self.path = path
+        self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], {})
+        self.totals: dict[tuple[str, str], int] = defaultdict(int)
+        self.standing: dict[str, Difference] = {}
+        self.statements: dict[str, Statement] = {}
+        self._followed = 0
+
+    def send(self, batch: list[tuple[int, Translation]]) -> _Sent:
+        """Hand in every request of the batch."""
+        return [(number, t, [self._submit(group) for group in t.groups]) for number, t in batch]
+
+    def _submit(self, group: Group) -> Future[Receipt]:
+        return self.ledger.submit(
+            group.events, key=group.key, actor=group.actor, occurred_at=group.occurred_at, timeout=None
+        )
+
+    def settle(self, sent: _Sent) -> None:
+        """Wait for the batch, and follow what was recorded in the order in which it was."""
+        receipts = [[self._receipt(number, future) for future in futures] for number, _, futures in sent]
+        stored = self.ledger.events_at([receipt.seq for found in receipts for receipt in found])
+        for (number, translation, _), found in zip(sent, receipts, strict=True):
+            for receipt in found:
+                event = stored[receipt.seq]
+                if not receipt.replayed:
+                    self.report.appended[event.event_type] += 1
+                if receipt.seq > self._followed:
+                    self._followed = receipt.seq
+                    self._follow(split_payload(event.payload)[0])
+            if translation.not_appended is not None:
+                self.report.not_appended[translation.not_appended] += 1
+            elif found and found[-1].replayed:
+                self.report.not_appended["duplicate"] += 1
+            if translation.statement is not None:
+                self._compare(number, translation.statement)
+
+    def _receipt(self, number: int, future: Future[Receipt]) -> Receipt:
+        try:
+            return future.result()
+        except Rejected as error:
+            raise InvalidInput(
+                f"{self.path}:{number}: the ledger refused what this line says: {error}; what came before it is "
+                "recorded, and a second run goes on from there"
+            ) from error
+
+    def _follow(self, derived: bytes) -> None:
+        for account, asset, _, amount in _DERIVED.decode(derived).get("postings", ()):
+            if not postings.is_system(account):
+                self.totals[account, asset] += amounts.parse(amount)
+
+    def _compare(self, number: int, statement: Statement) -> None:
+        self.statements[statement.account] = statement
+        found = {
+            asset: (self.totals[statement.account, asset], total) for asset, (total, _) in statement.amounts.items()
+        }
+        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()}, "")
+
+    def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], suffix: str) -> None:
+        standing = dict(self.standing)
+        for key, (ours, theirs) in compared.items():
+            if ours == theirs:
+                standing.pop(key, None)
+            else:
+                standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
+        if standing == self.standing:
+            return
+        self.standing = standing
+        matched = sum(ours == theirs for ours, theirs in compared.values())
+        recorded = ReconciliationRecorded(
+            origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
+            breaks=tuple(standing[key] for key in sorted(standing)),
+        )  # fmt: skip
+        group = Group((recorded,), f"{statement.event_id}:reconciled{suffix}", ACTOR, statement.as_of)
+        if not self._receipt(number, self._submit(group)).replayed:
+            self.report.appended["ReconciliationRecorded"] += 1
+
+    def compare_held(self, books: Books, number: int) -> None:
+        """Compare what is held at the end; in between the engine delivers in another order than it acts."""
+        held = {(balance.account, balance.asset): balance.held for balance in books.balances().value}
+        for account, statement in self.statements.items():
+            pairs = {
+                f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
+                for asset, (_, theirs) in statement.amounts.items()
+            }
+            self._note(number, statement, pairs, ":held")
+
+
+def _hash(statement: Statement) -> str:
+    return blake3(msgspec.json.encode(msgspec.structs.astuple(statement), order="sorted")).hexdigest()
+
+
+def known_to(books: Books) -> Known:
+    """
+    Return what a ledger knows already of what an import would define.
+    """
+    return Known(
+        {asset.asset: asset.scale for asset in books.table("assets").value},
+        {instrument.instrument for instrument in books.table("instruments").value},
+        {account.account for account in books.table("accounts").value},
+    )
+
+
+def import_session(
+    ledger: Ledger,
+    books: Books,
+    path: Path,
+    instruments: Iterable[dict[str, Any]],
+    progress: Callable[[int], None] = lambda count: None,
+) -> Report:
+    """
+    Import the engine events in *path*, and return the report; *progress* is told how many lines were settled.
+
+    Raises:
+        InvalidInput: a line is damaged, unknown or refused; what came before it is recorded.
+        Unavailable: the ledger cannot append now; run it again.
+    """
+    run, translator = _Run(ledger, path), Translator(instruments, known_to(books))
+    sent: _Sent = []
+    batch: list[tuple[int, Translation]] = []
+    number = 0
+    try:
+        for number, source in lines.read(path):
+            try:
+                batch.append((number, translator.translate(source)))
+            except InvalidInput as error:
+                raise InvalidInput(f"{path}:{number}: {error}") from error
+            run.report.read[str(source["type"])] += 1
+            if len(batch) == BATCH_LINES:
+                following = run.send(batch)
+                run.settle(sent)
+                progress(len(sent))
+                sent, batch = following, []
+    finally:
+        # What was read before an error is recorded all the same: the next run then goes on from there.
+        following = run.send(batch)
+        run.settle(sent)
+        run.settle(following)
+        progress(len(sent) + len(following))
+    if unplaced := translator.unplaced():
+        run.report.not_appended["unplaced"] += unplaced
+    run.compare_held(books, number)
+    _close(run, books)
+    return run.report
+
+
+def _close(run: _Run, books: Books) -> None:
+    report = run.report
+    for balance in books.balances().value:
+        if not postings.is_system(balance.account):
+            shown = {"total": balance.total, "held": balance.held, "available": balance.available}
+            report.balances.setdefault(balance.account, {})[balance.asset] = {
+                name: amounts.render(amount) for name, amount in shown.items()
+            }
+    for position in books.positions().value:
+        report.positions.setdefault(position.account, {})[position.instrument] = {
+            "quantity": amounts.render(position.qty),
+            "cost": amounts.render(position.cost),
+            "realised": amounts.render(position.realised),
+        }
+    report.breaks = [
+        {"key": x.key, "ledger": x.ledger_value, "external": x.external_value, "opened_seq": str(x.opened_seq)}
+        for x in books.breaks().value
+    ]
+    head = books.head()
+    report.head = {"seq": head.seq, "hash": head.hash.hex()}

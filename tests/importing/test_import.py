@@ -1,0 +1,157 @@
+"""
+Check the import command as a user runs it: the whole session, twice, and what goes wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Database
+from tests.importing.test_translation import EVENTS, EXPECTED, SESSION
+from tests.journal.test_ledger import check_whole
+
+ROOT = Path(__file__).parents[2]
+INSTRUMENTS = SESSION / "btcusdt-20240808.expected.json"
+
+
+def tradeledger(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "ledger", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "COLUMNS": "120", **environment},
+    )  # fmt: skip
+
+
+def imported(chain: Database, events: Path = EVENTS, instruments: Path = INSTRUMENTS) -> Any:
+    done = tradeledger(
+        "import", "nautilus", events, "--instruments", instruments, "--format", "json", LEDGER_DSN=chain.dsn("writer")
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_session_is_imported_to_the_last_digit_and_a_second_run_appends_nothing(chain: Database) -> None:
+    """Books, counts and held amounts are the engine's own; every source event is accounted for; then nothing is new."""
+    report = imported(chain)
+    assert report["read"] == EXPECTED["by_type"]
+    assert report["appended"]["TradeExecuted"] == EXPECTED["distinct_fills"]
+    assert report["not_appended"] == {
+        "submission": 10942, "reconciled": 23721, "duplicate": 4422, "position": 4422,
+    }  # fmt: skip
+    for asset, end in EXPECTED["recomputed_balances"].items():
+        shown = report["balances"]["BINANCE-001"][asset]
+        assert float(shown["total"]) == float(end)
+    assert report["balances"]["BINANCE-001"]["USDT"] == {
+        "total": "335623.56684586", "held": "616.8599", "available": "335006.70694586",
+    }  # fmt: skip
+    assert report["balances"]["BINANCE-001"]["BTC"] == {"total": "20.7335", "held": "0.01", "available": "20.7235"}
+    assert report["positions"]["BINANCE-001"]["BTCUSDT.BINANCE"]["quantity"] == "10.7335"
+    assert report["breaks"] == []
+    again = imported(chain)
+    assert again["appended"] == {}
+    assert (again["head"], again["balances"]) == (report["head"], report["balances"])
+    assert check_whole(chain) == report["head"]["seq"]
+
+
+def cut(tmp_path: Path, count: int, change: Any = None) -> Path:
+    from ledger.importing import lines
+
+    path = tmp_path / f"{change.__name__ if change else 'first'}-{count}.jsonl"
+    kept = []
+    for number, source in lines.read(EVENTS):
+        if number > count:
+            break
+        kept.append(json.dumps(change(number, source) if change else source))
+    path.write_text("\n".join(kept) + "\n")
+    return path
+
+
+def test_a_damaged_line_stops_the_import_and_a_mended_file_goes_on(chain: Database, tmp_path: Path) -> None:
+    """Everything before the bad line is recorded; the second run appends only the rest."""
+
+    def spoil(number: int, source: dict[str, Any]) -> dict[str, Any]:
+        return {**source, "type": "OrderEaten"} if number == 900 else source
+
+    bad, good = cut(tmp_path, 1000, spoil), cut(tmp_path, 1000)
+    done = tradeledger("import", "nautilus", bad, "--instruments", INSTRUMENTS, LEDGER_DSN=chain.dsn("writer"))
+    assert done.returncode == 8
+    assert f"{bad}:900: found an event of type 'OrderEaten'" in done.stderr
+    before = check_whole(chain)
+    assert before > 300
+    report = imported(chain, good)
+    assert check_whole(chain) == before + sum(report["appended"].values())
+
+
+def test_a_break_is_recorded_listed_and_no_failure(chain: Database, tmp_path: Path) -> None:
+    """A statement that differs from the ledger opens a break, the next that agrees ends it, and exit is 0."""
+
+    def lie(number: int, source: dict[str, Any]) -> dict[str, Any]:
+        if source["type"] == "AccountState" and number in (2, 700):
+            balances = [dict(balance) for balance in source["balances"]]
+            balances[0]["total"] = "1.00000000"
+            return {**source, "balances": balances}
+        return source
+
+    from ledger.importing import lines
+
+    last = max(n for n, s in lines.read(EVENTS) if s["type"] == "AccountState" and n <= 700)
+
+    def lie_last(number: int, source: dict[str, Any]) -> dict[str, Any]:
+        return lie(700 if number == last else number, source)
+
+    report = imported(chain, cut(tmp_path, last, lie_last))
+    assert [(x["key"], x["external"]) for x in report["breaks"]][:1] == [("BINANCE-001:USDT", "1")]
+    assert report["appended"]["ReconciliationRecorded"] >= 1
+    assert imported(chain, cut(tmp_path, last, lie_last))["appended"] == {}
+    check_whole(chain)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("import", "nautilus", "nowhere", "--instruments", INSTRUMENTS), 8, "is no file"),
+        (("import", "nautilus", EVENTS, "--instruments", "nowhere"), 8, "cannot be read"),
+        (("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS, "--origin", "a.b/c"), 8, "example.com/trades"),
+        (("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS, "--format", "xml"), 8, "table or json"),
+        (("import", "nautilus", EVENTS), 2, "--instruments"),
+        (("imprt",), 2, "No such command"),
+        (("init", "--origin", "no name"), 8, "expected a name"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong(
+    chain: Database, tmp_path: Path, arguments: tuple[object, ...], status: int, words: str
+) -> None:
+    """A clear sentence on stderr, nothing on stdout, and the status that says what to do."""
+    login = "owner" if arguments[0] == "init" else "writer"
+    done = tradeledger(*arguments, LEDGER_DSN=chain.dsn(login), LEDGER_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (status, "")
+    assert words in done.stderr
+
+
+def test_a_dead_server_and_a_reader_are_told_apart(chain: Database) -> None:
+    """Exit 5 where the server is down, 8 where the login may not append."""
+    arguments = ("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS)
+    down = tradeledger(*arguments, LEDGER_DSN="postgresql://writer@/ledger?host=/nowhere")
+    assert (down.returncode, "cannot be used now" in down.stderr) == (5, True)
+    reader = tradeledger(*arguments, LEDGER_DSN=chain.dsn("reader"))
+    assert (reader.returncode, "ledger_writer" in reader.stderr) == (8, True)
+
+
+def test_a_first_import_needs_nothing_but_a_folder(tmp_path: Path) -> None:
+    """On an empty home the import starts a server, makes a chain with throwaway keys, and says both."""
+    home = tmp_path / "home"
+    events = cut(tmp_path, 200)
+    done = tradeledger("import", "nautilus", events, "--instruments", INSTRUMENTS, LEDGER_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert "starting a private PostgreSQL" in done.stderr
+    assert "throwaway keys" in done.stderr
+    assert [oct(path.stat().st_mode & 0o777) for path in home.glob("keys/*/*.json")] == ["0o600"] * 4
+    shown = tradeledger("head", LEDGER_HOME=str(home))
+    assert shown.stdout.split()[0].isdigit()

@@ -1,0 +1,7 @@
+"""
+`python -m verifier` is `tradeledger-verify`.
+"""
+
+from verifier.cli import main
+
+main()

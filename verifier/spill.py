@@ -1,0 +1,81 @@
+"""
+Keep the rows that are closed in a temporary file, so that memory follows what is open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+
+import msgspec
+
+from ledger.domain.rows import TABLES, Row
+from ledger.domain.state import RESIDENT, Key, State, is_closed
+
+
+class Spill:
+    """
+    Rows by table and key, in a SQLite file that is gone when the process is.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="verify-")
+        self._db = sqlite3.connect(f"{self._folder.name}/rows")
+        self._db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
+        self._db.execute("CREATE TABLE kept (name TEXT, key BLOB, row BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID")
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def __enter__(self) -> Spill:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def load(self, table: str, key: Key) -> Row | None:
+        """
+        Return the row kept under *key*, or None.
+        """
+        found = self._db.execute(
+            "SELECT row FROM kept WHERE name = ? AND key = ?", [table, self._encoder.encode(key)]
+        ).fetchone()
+        return None if found is None else _row(table, found[0])
+
+    def keep_closed(self, state: State, mark: int) -> None:
+        """
+        Keep every closed row changed since *mark*; the state may then forget them.
+        """
+        self._db.executemany(
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
+            [
+                (x.table, self._encoder.encode(x.key), self._encoder.encode(_values(x.table, x.new)))
+                for x in state.changes(mark)
+                if x.table not in RESIDENT and is_closed(x.table, x.new)
+            ],
+        )
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """
+        Yield every row of *table* that is kept.
+        """
+        for (row,) in self._db.execute("SELECT row FROM kept WHERE name = ?", [table]):
+            yield _row(table, row)
+
+
+def _values(table: str, row: Row) -> list[object]:
+    """Return the columns, amounts as text: they pass the 64 bits that MessagePack carries."""
+    spec = TABLES[table]
+    return [
+        str(value) if name in spec.amounts and value is not None else value
+        for name, value in zip(spec.columns, msgspec.structs.astuple(row), strict=True)
+    ]
+
+
+def _row(table: str, stored: bytes) -> Row:
+    spec = TABLES[table]
+    values = [
+        int(value) if name in spec.amounts and value is not None else tuple(value) if isinstance(value, list) else value
+        for name, value in zip(spec.columns, msgspec.msgpack.decode(stored), strict=True)
+    ]
+    return spec.row_type(*values)

@@ -1,0 +1,81 @@
+"""
+Replay every event, and hold each against what the rules make of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+from ledger.chain.digest import StateDigest
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain import fold, registry
+from ledger.domain.fold import Context, DuplicateFact
+from ledger.domain.row_bytes import row_bytes
+from ledger.domain.rows import TABLES
+from ledger.domain.state import State
+from ledger.errors import LedgerError
+from verifier.report import Finding
+from verifier.spill import Spill
+
+_EPOCH: Final = datetime.date(1970, 1, 1)
+
+
+class Replay:
+    """
+    The state as the events make it, and the digest of it after each commit.
+    """
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        self.state = State(spill.load, certain=True)
+        self.digest = StateDigest()
+        self.findings: list[Finding] = []
+        self._streams_wrong: set[str] = set()
+
+    def apply(self, event: RecordedEvent) -> None:
+        """
+        Apply a stored event, and note where it is not by the rules.
+        """
+        mark = self.state.begin()
+        context = Context(event.seq, event.recorded_at, event.occurred_at)
+        day = _EPOCH + datetime.timedelta(days=event.effective_on)
+        try:
+            derived, given = split_payload(event.payload)
+        except LedgerError as error:
+            self.findings.append(Finding("STATE_MISMATCH", "a payload", str(error), seq=event.seq, column="payload"))
+            return
+        stored = (event.stream, event.stream_version, day)
+        for wrong in fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context):
+            self.findings.append(
+                Finding("STATE_MISMATCH", wrong.expected, wrong.actual, seq=event.seq, column=wrong.column)
+            )
+        for change in self.state.changes(mark):
+            spec = TABLES[change.table]
+            if change.old is not None:
+                self.digest.take_out(change.table, row_bytes(spec, change.old))
+            self.digest.put_in(change.table, row_bytes(spec, change.new))
+        self._spill.keep_closed(self.state, mark)
+        self.state.durable(self.state.begin())
+
+    def foresee(self, event: RecordedEvent) -> dict[str, list[Any]]:
+        """
+        Return what the rules would make of the event: candidates for the columns that they derive.
+        """
+        mark = self.state.begin()
+        try:
+            _, given = split_payload(event.payload)
+            asked = fold.original_of(registry.decode_given(event.event_type, event.schema_version, given))
+            made = fold.record(self.state, asked, Context(event.seq, event.recorded_at, event.occurred_at))
+        except (LedgerError, DuplicateFact, ValueError):
+            return {}
+        finally:
+            self.state.rollback(mark)
+        return {
+            "stream": [made.stream],
+            "stream_version": [made.stream_version],
+            "effective_on": [(made.effective_on - _EPOCH).days],
+            "payload": [b'{"derived":' + made.derived + b',"given":' + made.given + b"}"],
+            "event_type": [made.event_type],
+            "schema_version": [made.schema_version],
+        }
