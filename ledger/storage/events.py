@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.errors import InvalidEvent
@@ -31,6 +33,13 @@ _BIG: Final = struct.Struct(">iq")
 _GROUP: Final = struct.Struct(">I16sihih")
 _TIMES: Final = struct.Struct(">I32siqiqii")
 _NULL: Final = b"\xff\xff\xff\xff"
+_OIDS: Final = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "uuid": 2950, "text": 25, "date": 1082, "json": 114}
+_LAYOUT: Final = """
+    int2 int8 int4 bytea bytea uuid text int2 text int8 uuid int2 int2 text bytea int8 int8 date text text uuid uuid
+    bytea json
+"""
+_KINDS: Final = tuple(_LENGTH.pack(_OIDS[kind]) for kind in _LAYOUT.split())
+"""The type of each column; PostgreSQL's numbers for its own types never change."""
 _WIDTHS: Final = (
     ("prev_hash", 32), ("hash", 32), ("request_hash", 32), ("event_id", 16), ("group_id", 16), ("correlation_id", 16),
     ("causation_id", 16), ("salt", 16),
@@ -85,6 +94,13 @@ def _row(chain: int, event: RecordedEvent) -> bytes:
     )  # fmt: skip
 
 
+def _rows(chain: int, events: Iterable[RecordedEvent]) -> list[bytes]:
+    try:
+        return [_row(chain, event) for event in events]
+    except struct.error as error:
+        raise InvalidEvent(f"a number of an event does not fit its column: {error}") from error
+
+
 def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) -> None:
     """
     Append *events*, which follow the locked head in order; once a transaction, since the guard compares with the head.
@@ -92,12 +108,59 @@ def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) 
     Raises:
         InvalidEvent: a value does not fit its column.
     """
-    try:
-        rows = [_row(chain, event) for event in events]
-    except struct.error as error:
-        raise InvalidEvent(f"a number of an event does not fit its column: {error}") from error
+    rows = _rows(chain, events)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write(HEADER + b"".join(rows) + TRAILER)
+
+
+class _Composites:
+    """
+    Rows of the events table, in the binary format of an array of them.
+    """
+
+    __slots__ = ("packed",)
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+
+
+class _CompositesDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: _Composites) -> bytes:
+        return obj.packed
+
+
+psycopg.adapters.register_dumper(_Composites, _CompositesDumper)
+
+
+def _composite(row: bytes) -> bytes:
+    """Return a row laid out for COPY as a composite value: each field preceded by its type."""
+    place, parts = 2, [_LENGTH.pack(_FIELDS)]
+    for kind in _KINDS:
+        size = max(0, int.from_bytes(row[place : place + 4], "big", signed=True))
+        parts += (kind, row[place : place + 4 + size])
+        place += 4 + size
+    joined = b"".join(parts)
+    return _LENGTH.pack(len(joined)) + joined
+
+
+def row_type(connection: Connection) -> int:
+    """
+    Return the number that this database gives the type of events' rows, for `insert_few`.
+    """
+    found = connection.execute("SELECT 'ledger.events'::regtype::oid::bigint").fetchone()
+    return int(found[0]) if found else 0
+
+
+def insert_few(connection: Connection, chain: int, kind: int, events: Sequence[RecordedEvent]) -> None:
+    """
+    Append *events* as `insert` does, by one statement, which a pipeline can carry; *kind* is the `row_type`.
+    """
+    rows = _rows(chain, events)
+    head = struct.pack(">iiIii", 1, 0, kind, len(rows), 1)
+    packed = _Composites(head + b"".join(map(_composite, rows)))
+    connection.execute("INSERT INTO ledger.events SELECT * FROM unnest(%b::ledger.events[])", [packed])
 
 
 def read(

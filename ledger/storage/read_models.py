@@ -115,7 +115,9 @@ def write(connection: Connection, chain: int, changes: Sequence[Change], later: 
             insert = _copy if later is None else _insert
             insert(connection, chain, table, new[table])
         if table in changed:
-            done.append((table, len(changed[table]), _update(connection, chain, table, changed[table])))
+            sent = _update(connection, chain, table, changed[table])
+            if sent is not None:
+                done.append((table, len(changed[table]), sent))
     if later is None:
         check(done)
     else:
@@ -172,7 +174,7 @@ def _insert(connection: Connection, chain: int, table: str, rows: list[Row]) -> 
     )
 
 
-def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> psycopg.Cursor[Any]:
+def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> psycopg.Cursor[Any] | None:
     spec, kinds = TABLES[table], _sql_types(table)
     touched = [
         column
@@ -180,7 +182,7 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
         if column not in spec.key and any(getattr(x.old, column) != getattr(x.new, column) for x in changes)
     ]
     if not touched:
-        return
+        return None
     columns = [*spec.key, *touched]
     sets = ", ".join(f'"{column}" = c."{column}"::{kinds[column]}' for column in touched)
     where = " AND ".join(f't."{column}" = c."{column}"::{kinds[column]}' for column in spec.key)
