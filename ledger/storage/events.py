@@ -9,6 +9,7 @@ hand: it is the fastest way in, and the bytes go as they are.
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _SMALL: Final = struct.Struct(">ih")
 _BIG: Final = struct.Struct(">iq")
 _GROUP: Final = struct.Struct(">I16sihih")
 _TIMES: Final = struct.Struct(">I32siqiqii")
+_ROW_TYPES: Final[weakref.WeakKeyDictionary[Connection, int]] = weakref.WeakKeyDictionary()
 _NULL: Final = b"\xff\xff\xff\xff"
 _OIDS: Final = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "uuid": 2950, "text": 25, "date": 1082, "json": 114}
 _LAYOUT: Final = """
@@ -147,10 +149,13 @@ def _composite(row: bytes) -> bytes:
 
 def row_type(connection: Connection) -> int:
     """
-    Return the number that this database gives the type of events' rows, for `insert_few`.
+    Return the number that this database gives the type of events' rows, for `insert_few`; asked once a connection.
     """
-    found = connection.execute("SELECT 'ledger.events'::regtype::oid::bigint").fetchone()
-    return int(found[0]) if found else 0
+    known = _ROW_TYPES.get(connection)
+    if known is None:
+        found = connection.execute("SELECT 'ledger.events'::regtype::oid::bigint").fetchone()
+        known = _ROW_TYPES[connection] = int(found[0]) if found else 0
+    return known
 
 
 def insert_few(connection: Connection, chain: int, kind: int, events: Sequence[RecordedEvent]) -> None:
