@@ -112,13 +112,15 @@ class Writer:
                 connection.close()
         self._writing = database.connect(self._dsn, "ledger writer")
         self._reading = database.connect(self._dsn, "ledger writer (reads)")
+        # A look-up is one statement: a transaction around it would be two more round trips.
+        self._reading.autocommit = True
         self._load()
 
     def _load(self) -> None:
         """Take memory from the store, at one seq."""
         chain, reading = self._chain.chain, self._need(self._reading)
         reading.rollback()
-        reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        reading.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         head = chains.head(reading, chain)
         seq, lanes = chains.read_lanes(reading, chain)
         if seq != head.seq:
@@ -134,13 +136,11 @@ class Writer:
     def _load_row(self, table: str, key: Key) -> Row | None:
         reading = self._need(self._reading)
         row = read_models.load(reading, self._chain.chain, table, key)
-        reading.rollback()
         return row
 
     def _stored_group(self, first_seq: int) -> list[RecordedEvent]:
         reading = self._need(self._reading)
         found = events.read_group(reading, self._chain.chain, self._chain.chain_id, first_seq)
-        reading.rollback()
         return found
 
     def _need(self, connection: Connection | None) -> Connection:
@@ -199,7 +199,6 @@ class Writer:
             raise Closed("the ledger is closed; open it again")
         keys = [pending.group.key for pending in requests if isinstance(pending.group.key, str)]
         used = events.find_keys(reading, self._chain.chain, self._source, keys)
-        reading.rollback()
         head, recorded_at = self._head
         batch = preparer.prepare(requests, (head, recorded_at, self._epoch), self._lanes, used, self._stored_group)
         # What follows is prepared on this batch as if it were durable.
