@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
-import psycopg
 
 from ledger.chain.link import ChainHead
 from ledger.domain import rows
 from ledger.storage import chains, database, read_models
+from ledger.storage.database import Connection
 
 T = TypeVar("T")
-Connection = psycopg.Connection[Any]
 
 
 class At(msgspec.Struct, Generic[T], frozen=True):

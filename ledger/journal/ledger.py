@@ -13,8 +13,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg
-
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.events.fields import Event
@@ -25,6 +23,7 @@ from ledger.journal.preparation import Foreseen, Pending, Receipt, receipt_of
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
 from ledger.storage import chains, database, events
+from ledger.storage.database import Connection, DriverError
 
 TIMEOUT_S = 30.0
 
@@ -189,10 +188,10 @@ class Ledger:
                 if first is None:
                     return None
                 return receipt_of(events.read_group(connection, self._chain.chain, self._chain.chain_id, first))
-        except (psycopg.Error, Unavailable) as error:
+        except (DriverError, Unavailable) as error:
             raise OutcomeUnknown(f"the database cannot be asked about {key!r} now: {error}; ask again") from error
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> Connection:
         return database.connect(self._dsn, "ledger (reads)")
 
     def head(self) -> ChainHead:

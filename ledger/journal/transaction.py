@@ -5,16 +5,14 @@ Commit a batch: events, keys, read models, digest and head in one transaction, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from ledger.chain.link import ChainHead
 from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
 from ledger.journal.preparation import Batch
 from ledger.storage import chains, events, read_models
+from ledger.storage.database import Connection, DriverError
 
-Connection = psycopg.Connection[Any]
 Fault = Callable[[str, Connection], None]
 """A seam for tests: called with `before commit` and `after commit`; what it raises is what the transaction raises."""
 
@@ -68,7 +66,7 @@ def commit(
         HeadMoved: another process appended meanwhile.
         NotPrimary, StaleEpoch, ClockUnsafe: this writer may not append now.
         CommitFailed: the outcome is not known.
-        psycopg.Error: anything else; nothing was committed.
+        DriverError: anything else; nothing was committed.
     """
     try:
         head, database_now = chains.lock_head_and_clock(connection, chain)
@@ -92,7 +90,7 @@ def commit(
     try:
         connection.commit()
         fault("after commit", connection)
-    except (psycopg.Error, Unavailable) as error:
+    except (DriverError, Unavailable) as error:
         raise CommitFailed(str(error)) from error
 
 

@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
-import psycopg
 
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
@@ -28,8 +27,8 @@ from ledger.journal.preparation import Batch, Pending, Preparer
 from ledger.journal.transaction import CommitFailed, Fault, HeadMoved
 from ledger.storage import chains, database, events, read_models
 from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection, DriverError
 
-Connection = psycopg.Connection[Any]
 _RETRIES: Final = 50
 
 
@@ -239,16 +238,16 @@ class Writer:
     def _check_again(self, requests: list[Pending], failed: BaseException) -> None:
         certain = False
         for _ in range(_RETRIES):
-            if isinstance(failed, HeadMoved | CommitFailed) or _is_broken(failed):
+            if isinstance(failed, HeadMoved | CommitFailed) or database.is_lost(failed):
                 if not isinstance(failed, HeadMoved):
                     # The old session may still be committing; locking the head waits for it. Keys then tell which
                     # requests are recorded: they are answered with their first receipt.
                     self._open_again(failed)
                 self._load()
-            elif isinstance(failed, psycopg.errors.UniqueViolation) and not certain:
+            elif database.is_taken(failed) and not certain:
                 certain = True
                 self._load()
-            elif isinstance(failed, psycopg.errors.IntegrityError) and len(requests) > 1:
+            elif database.is_refused(failed) and len(requests) > 1:
                 for pending in requests:
                     self._recover([pending], failed)
                 return
@@ -284,14 +283,8 @@ class Writer:
             raise
 
 
-def _is_broken(error: BaseException) -> bool:
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
-        error, psycopg.errors.DiskFull
-    )
-
-
 def _known(error: Exception) -> LedgerError:
-    if isinstance(error, psycopg.Error):
+    if isinstance(error, DriverError):
         return database.translated(error)
     if isinstance(error, CommitFailed):
         return OutcomeUnknown(f"{error}; ask lookup() with the same key")

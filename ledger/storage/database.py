@@ -22,6 +22,9 @@ from ledger.errors import (
     UnsafeSettings,
 )
 
+Connection = psycopg.Connection[Any]
+DriverError = psycopg.Error
+"""What the driver raises; `translated` says it in the ledger's words."""
 REVISION: Final = "0001"
 """The migration this program was written for."""
 
@@ -114,6 +117,29 @@ def check_version(connection: psycopg.Connection[Any]) -> None:
             f"the database has schema {row[0] if row else 'none'}; this program needs {REVISION}: "
             "run `tradeledger db upgrade`, or use the release that fits"
         )
+
+
+def is_lost(error: BaseException) -> bool:
+    """
+    Return whether *error* means that the connection, not the statement, failed.
+    """
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
+        error, psycopg.errors.DiskFull
+    )
+
+
+def is_taken(error: BaseException) -> bool:
+    """
+    Return whether *error* means that a key which should be new is there already.
+    """
+    return isinstance(error, psycopg.errors.UniqueViolation)
+
+
+def is_refused(error: BaseException) -> bool:
+    """
+    Return whether *error* means that a constraint refused a row.
+    """
+    return isinstance(error, psycopg.errors.IntegrityError)
 
 
 _BY_STATE: Final[dict[str, type[LedgerError]]] = {
