@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-fast check bench
+.PHONY: demo test test-fast check bench
+# The whole ledger on a real trading session; leaves build/demo/report.json.
+demo: .venv/installed
+	@$(BIN)/python examples/demo/run.py
+
 test: .venv/installed
 	$(BIN)/pytest -n 2
 	@if $(BIN)/python -c 'from ledger.sandbox.postgres import installed_binaries as i; raise SystemExit(not i(15))'; then \

@@ -15,6 +15,7 @@ import pytest
 
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox import postgres
+from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
 from ledger.storage import upgrade
 
@@ -94,3 +95,13 @@ def chain(database: Database) -> Database:
     """Return a database with one chain, whose login `writer` may append as `engine`."""
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine"), ("writer", "nautilus")])
     return database
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    with tempfile.TemporaryDirectory(prefix="tl-kafka-") as folder:
+        broker = Broker.start(Path(folder))
+        try:
+            yield broker
+        finally:
+            broker.stop()

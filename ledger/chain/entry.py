@@ -179,3 +179,42 @@ def encode(event: RecordedEvent) -> bytes:
     if len(entry) > ENTRY_LIMIT_BYTES:
         raise TooLarge(f"found an entry of {len(entry)} bytes; at most {ENTRY_LIMIT_BYTES}")
     return entry
+
+
+def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> RecordedEvent:
+    """
+    Return the event whose entry this is; the payload and its salt travel beside it.
+
+    Raises:
+        UnknownFormat: the bytes are no entry of this format.
+    """
+    try:
+        fixed = _FIXED.unpack_from(entry)
+        if fixed[0] != MAGIC:
+            raise UnknownFormat(f"found an entry that begins with {entry[:16]!r}; expected {MAGIC!r}")
+        place = _FIXED.size
+        event_type, place = _take(entry, place)
+        (schema_version,) = _LENGTH.unpack_from(entry, place)
+        place += 2
+        stream, place = _take(entry, place)
+        actor, place = _take(entry, place)
+        source, place = _take(entry, place)
+        idempotency_key, place = _take(entry, place)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise UnknownFormat(f"found bytes that are no entry: {error}") from error
+    return RecordedEvent(
+        chain_id=fixed[1], seq=fixed[2], epoch=fixed[3], prev_hash=fixed[4], event_id=fixed[5], group_id=fixed[6],
+        group_index=fixed[7], group_size=fixed[8], stream_version=fixed[9], occurred_at=fixed[10],
+        recorded_at=fixed[11], effective_on=fixed[12], correlation_id=fixed[13], causation_id=fixed[14],
+        event_type=event_type, schema_version=schema_version, stream=stream, actor=actor, source=source,
+        idempotency_key=idempotency_key, request_hash=entry[place : place + 32], hash=stored_hash, salt=salt,
+        payload=payload,
+    )  # fmt: skip
+
+
+def _take(entry: bytes, place: int) -> tuple[str, int]:
+    (length,) = _LENGTH.unpack_from(entry, place)
+    end = place + 2 + length
+    if end > len(entry):
+        raise UnknownFormat("found an entry that ends in the middle of a text")
+    return entry[place + 2 : end].decode(), end

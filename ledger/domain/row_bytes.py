@@ -8,10 +8,13 @@ text; an amount is the text of its integer of 10^-18, so that no scale and no ro
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import msgspec
 
-from ledger.domain.rows import Row, TableSpec
+from ledger.chain.digest import StateDigest
+from ledger.domain.rows import TABLES, Row, TableSpec
+from ledger.domain.state import Change
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -30,3 +33,16 @@ def row_bytes(spec: TableSpec, row: Row) -> bytes:
         if values[place] is not None:
             values[place] = str(values[place])
     return _ENCODER.encode(values)
+
+
+def digest_after(lanes: bytes, changes: Iterable[Change]) -> StateDigest:
+    """
+    Return the state digest that follows *lanes* once rows changed as *changes* say.
+    """
+    digest = StateDigest.from_lanes(lanes)
+    for change in changes:
+        spec = TABLES[change.table]
+        if change.old is not None:
+            digest.take_out(change.table, row_bytes(spec, change.old))
+        digest.put_in(change.table, row_bytes(spec, change.new))
+    return digest

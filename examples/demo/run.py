@@ -1,0 +1,287 @@
+"""
+Show the whole ledger at work: a real trading session, two regions, and two edits in each that are found.
+
+Everything runs in a folder of its own (build/demo) and on loopback; nothing is left running, also after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ledger.cli import access
+from ledger.domain.rows import TABLES
+from ledger.errors import LedgerError
+from ledger.importing import nautilus
+from ledger.importing.run import SOURCE, import_session
+from ledger.journal.ledger import Ledger
+from ledger.queries import Books
+from ledger.sandbox.kafka import Broker
+from ledger.sandbox.postgres import Server
+from ledger.storage import chains, database, upgrade
+
+ROOT = Path(__file__).parents[2]
+SESSION = ROOT / "examples" / "session"
+EVENTS = SESSION / "btcusdt-20240808.events.jsonl.zst"
+EXPECTED = SESSION / "btcusdt-20240808.expected.json"
+ORIGIN = "demo.example/trades"
+ACCOUNT = "BINANCE-001"
+
+say = Console(stderr=True, highlight=False)
+
+
+def verified(server: Server) -> dict[str, Any]:
+    """Run the verifier on a region, as an auditor would, and return its report."""
+    done = subprocess.run(
+        [sys.executable, "-m", "verifier", "full", "--dsn", server.dsn("auditor"), "--format", "json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"the verifier could not verify: {done.stderr}")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@contextlib.contextmanager
+def replicator(name: str, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one side of the replicator as a process of its own."""
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "replicator", *arguments, "--status", str(folder / f"{name}.json")],
+            cwd=ROOT, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def status(folder: Path, name: str) -> dict[str, Any]:
+    """Return what one side of the replicator last said about itself."""
+    try:
+        found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found
+
+
+def imported(server: Server) -> Any:
+    """Import the session into region A, with a progress bar, and return the import's report."""
+    definitions = nautilus.instruments_of(EXPECTED.read_bytes())
+    total = json.loads(EXPECTED.read_text())["events"]
+    columns = (
+        TextColumn("    {task.completed:,.0f} of {task.total:,.0f} engine events"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with (
+        Ledger.open(server.dsn("writer"), origin=ORIGIN, source=SOURCE) as ledger,
+        Books(server.dsn("reader"), ORIGIN) as books,
+        Progress(words, BarColumn(), TimeElapsedColumn(), console=say, disable=not say.is_terminal) as bar,
+    ):
+        task = bar.add_task("", total=total)
+        return import_session(ledger, books, EVENTS, definitions, lambda count: bar.advance(task, count))
+
+
+def head(server: Server) -> tuple[int, str]:
+    """Return the head of a region."""
+    with Books(server.dsn("reader"), ORIGIN) as books:
+        found = books.head()
+    return found.seq, found.hash.hex()
+
+
+def wait_for_replica(folder: Path, servers: tuple[Server, Server], processes: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until region B has acknowledged all that region A holds."""
+    goal = head(servers[0])
+    deadline = time.monotonic() + 120
+    while status(folder, "publisher").get("acknowledged_seq", 0) < goal[0]:
+        for process in processes:
+            if process.poll() is not None:
+                logs = "\n".join(path.read_text()[-1500:] for path in folder.glob("*er.log"))
+                raise SystemExit(f"a side of the replicator ended with {process.returncode}:\n{logs}")
+        if time.monotonic() > deadline:
+            raise SystemExit(f"region B did not catch up with seq {goal[0]} within two minutes; see {folder}")
+        time.sleep(0.1)
+
+
+def equal_tables(servers: tuple[Server, Server]) -> bool:
+    """Return whether every read model holds the same rows in both regions."""
+    with Books(servers[0].dsn("reader"), ORIGIN) as a, Books(servers[1].dsn("reader"), ORIGIN) as b:
+        return all(set(a.table(table).value) == set(b.table(table).value) for table in TABLES)
+
+
+def edit(server: Server, table: str, statement: str) -> None:
+    """Change a row as an intruder with the superuser's rights would: triggers off, edit, triggers on."""
+    server.sql(
+        f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL; {statement}; ALTER TABLE ledger.{table} ENABLE TRIGGER ALL;"
+        f"DO $$ DECLARE t name; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'ledger.{table}'::regclass"
+        f" AND NOT tgisinternal LOOP EXECUTE format('ALTER TABLE ledger.{table} ENABLE ALWAYS TRIGGER %I', t);"
+        " END LOOP; END $$",
+        "ledger",
+    )
+
+
+def tampered(region: str, server: Server, seq: int) -> list[dict[str, Any]]:
+    """Edit one event and one balance of a region, and return what was done and what the verifier named."""
+    edit(server, "events", f"UPDATE ledger.events SET actor = 'nautilux' WHERE seq = {seq}")
+    edit(
+        server, "balances",
+        f"UPDATE ledger.balances SET settled = settled + 0.00000001 WHERE account = '{ACCOUNT}' AND asset = 'USDT'",
+    )  # fmt: skip
+    findings = verified(server)["findings"]
+    event = next((x for x in findings if x.get("seq") == seq), {})
+    balance = next((x for x in findings if x.get("table") == "balances"), {})
+    edited = (
+        {"what": "events", "edited_seq": seq, "edited_column": "actor", "found_seq": event.get("seq")},
+        {"what": "balances", "edited_key": f"{ACCOUNT}/USDT", "edited_column": "settled",
+         "found_key": "/".join(balance.get("key", []))},
+    )  # fmt: skip
+    return [
+        {"region": region, **what, "found_column": found.get("column"), "findings": len(findings)}
+        for what, found in zip(edited, (event, balance), strict=True)
+    ]
+
+
+def regions(folder: Path, stack: contextlib.ExitStack) -> tuple[tuple[Server, Server], Broker]:
+    """Start two databases and a broker, and make the chain in the first."""
+    say.print("[bold]1[/] starting two private PostgreSQL servers and a Kafka broker")
+    servers = []
+    for region in ("a", "b"):
+        server = Server.start(folder / f"region-{region}")
+        stack.callback(server.stop)
+        upgrade.upgrade(server.dsn("owner"))
+        servers.append(server)
+    broker = Broker.start(folder / "kafka")
+    stack.callback(broker.stop)
+    found = access.Access(None, str(servers[0].socket))
+    access.init(found, ORIGIN, folder / "keys", "writer")
+    return (servers[0], servers[1]), broker
+
+
+def replicated(folder: Path, servers: tuple[Server, Server], broker: Broker, stack: contextlib.ExitStack) -> Any:
+    """Import into region A while both sides of the replicator run; return the import's report."""
+    with database.connect(servers[0].dsn("reader"), "demo") as connection:
+        chain = chains.find(connection, ORIGIN)
+    public = access.signatures.read(folder / "keys" / "publisher.json").public_key.hex()
+    common = ("--kafka", broker.bootstrap, "--origin", ORIGIN)
+    sides = [
+        stack.enter_context(replicator("publisher", folder, "publish", "--dsn", servers[0].dsn("publisher"),
+                                       "--key", str(folder / "keys" / "publisher.json"), *common)),
+        stack.enter_context(replicator("applier", folder, "apply", "--dsn", servers[1].dsn("applier"),
+                                       "--key", str(folder / "keys" / "replica.json"), "--trust", public,
+                                       "--chain-id", chain.chain_id.hex(), *common)),
+    ]  # fmt: skip
+    say.print("[bold]2[/] importing the session into region A, while Kafka carries it to region B")
+    report = imported(servers[0])
+    wait_for_replica(folder, servers, sides)
+    return report
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """Run the demo in *folder*, and return its report."""
+    started = time.monotonic()
+    expected = json.loads(EXPECTED.read_text())
+    with contextlib.ExitStack() as stack:
+        servers, broker = regions(folder, stack)
+        report = replicated(folder, servers, broker, stack)
+        heads = [head(server) for server in servers]
+        same = equal_tables(servers)
+        balances = report.balances[ACCOUNT]
+        say.print(f"    both regions at seq {heads[0][0]:,}: {heads[0] == heads[1]}; every table equal: {same}")
+        say.print("[bold]3[/] verifying both regions: every byte, link, rule and row")
+        reports = [verified(server) for server in servers]
+        say.print(
+            "[bold]4[/] changing one event and one balance in each region behind the ledger's back, and verifying"
+        )
+        tamper = tampered("a", servers[0], 12_345) + tampered("b", servers[1], 23_456)
+        lag = status(folder, "publisher")
+    return {
+        "events": heads[0][0],
+        "distinct_fills": report.appended["TradeExecuted"],
+        "balances": {asset: shown["total"] for asset, shown in balances.items()},
+        "engine_balances": {asset: end["total"] for asset, end in expected["engine_end_balances"].items()},
+        "positions": {name: shown["quantity"] for name, shown in report.positions[ACCOUNT].items()},
+        "held": {asset: shown["held"] for asset, shown in balances.items()},
+        "breaks": len(report.breaks),
+        "region_a_head": dict(zip(("seq", "hash"), heads[0], strict=True)),
+        "region_b_head": dict(zip(("seq", "hash"), heads[1], strict=True)),
+        "tables_equal": same,
+        "verify_a": {name: reports[0][name] for name in ("verdict", "events", "findings")},
+        "verify_b": {name: reports[1][name] for name in ("verdict", "events", "findings")},
+        "tamper": tamper,
+        "max_rpo_seconds": lag["max_rpo_seconds"],
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def good(report: dict[str, Any]) -> bool:
+    """Return whether the demo showed what it promises."""
+    found = all(
+        x.get("edited_seq") == x.get("found_seq") and x.get("edited_key") == x.get("found_key")
+        and x["edited_column"] == x["found_column"] and x["findings"] == 2
+        for x in report["tamper"]
+    )  # fmt: skip
+    same = report["balances"] == report["engine_balances"] and report["region_a_head"] == report["region_b_head"]
+    clean = report["verify_a"]["verdict"] == report["verify_b"]["verdict"] == "verified"
+    return found and same and clean and report["tables_equal"] and not report["breaks"]
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the short table at the end."""
+    table = Table("what", "the ledger", "the engine")
+    for asset, total in report["balances"].items():
+        table.add_row(f"{asset} (held {report['held'][asset]})", total, report["engine_balances"][asset])
+    for name, quantity in report["positions"].items():
+        table.add_row(name, quantity, "")
+    table.add_row("distinct fills", f"{report['distinct_fills']:,}", "")
+    table.add_row("events in the chain, both regions", f"{report['events']:,}", "")
+    for x in report["tamper"]:
+        place = x.get("edited_seq", x.get("edited_key"))
+        found = x.get("found_seq", x.get("found_key"))
+        table.add_row(f"region {x['region']}: edited {x['what']} {place} {x['edited_column']}",
+                      f"found {found} {x['found_column']}", "")  # fmt: skip
+    table.add_row("longest time an event was in one region only", f"{report['max_rpo_seconds']} s", "")
+    table.add_row("seconds in all", f"{report['seconds']}", "")
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the demo afresh in build/demo, and leave its report there."""
+    folder = ROOT / "build" / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        report = run(folder)
+    except LedgerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left running", file=sys.stderr)
+        sys.exit(130)
+    for made in ("region-a", "region-b", "kafka", "keys"):
+        shutil.rmtree(folder / made, ignore_errors=True)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    show(report)
+    if not good(report):
+        print(f"error: the demo did not show what it promises; see {folder / 'report.json'}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

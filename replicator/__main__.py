@@ -1,0 +1,7 @@
+"""
+`python -m replicator` is `tradeledger-replicator`.
+"""
+
+from replicator.cli import main
+
+main()

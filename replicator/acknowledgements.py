@@ -1,0 +1,68 @@
+"""
+Say how far a replica has applied, signed, so that nobody else can say it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+from ledger.chain.signatures import KeyPair, check
+from ledger.errors import UnknownFormat
+
+MAGIC: Final = b"trade-ledger/ak1"
+DOMAIN: Final = b"trade-ledger/aks1"
+
+_BODY: Final = struct.Struct(">16s16sIQ32s32sq8s")
+
+
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """
+    The replica that holds key `key_id` has applied everything up to `seq`; its books add up to `state_digest` there.
+    """
+
+    chain_id: bytes
+    epoch: int
+    seq: int
+    hash: bytes
+    state_digest: bytes
+    applied_at: int
+    key_id: str
+
+
+def encode(acknowledgement: Acknowledgement, key: KeyPair) -> bytes:
+    """
+    Return the record's value: body and signature.
+    """
+    a = acknowledgement
+    body = _BODY.pack(
+        MAGIC, a.chain_id, a.epoch, a.seq, a.hash, a.state_digest, a.applied_at, bytes.fromhex(key.key_id)
+    )
+    return body + key.sign(DOMAIN, body)
+
+
+def peek(value: bytes) -> str:
+    """
+    Return the key id that a record claims, unchecked.
+
+    Raises:
+        UnknownFormat: no acknowledgement.
+    """
+    if len(value) != _BODY.size + 64 or value[:16] != MAGIC:
+        raise UnknownFormat(f"found a record of {len(value)} bytes; expected an acknowledgement")
+    return str(_BODY.unpack_from(value)[7].hex())
+
+
+def decode(value: bytes, public_key: bytes) -> Acknowledgement:
+    """
+    Return the acknowledgement in a record, once its signature by *public_key* is checked.
+
+    Raises:
+        SignatureInvalid, UnknownFormat: it counts for nothing.
+    """
+    peek(value)
+    check(public_key, DOMAIN, value[: _BODY.size], value[_BODY.size :])
+    _, chain_id, epoch, seq, head, digest, applied_at, key_id = _BODY.unpack_from(value)
+    return Acknowledgement(chain_id, epoch, seq, head, digest, applied_at, key_id.hex())

@@ -1,0 +1,263 @@
+"""
+Apply a chain in another region, believing nothing that is not signed, linked and by the rules.
+
+Every record is judged against the replica's own head: what follows it is applied, what is there already is skipped,
+what leaves a hole is waited for, and what contradicts it stops the replica with the evidence. Events are hashed and
+replayed again; the read models are this region's own work, and its digest must be the primary's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.chain.link import ChainHead, genesis
+from ledger.chain.signatures import KeyPair, key_id
+from ledger.domain import fold, registry
+from ledger.domain.events.control import ChainCreated
+from ledger.domain.fold import Context
+from ledger.domain.row_bytes import digest_after
+from ledger.domain.rows import Row
+from ledger.domain.state import Key, State
+from ledger.errors import Corrupt, Divergence, HashMismatch, LedgerError, SignatureInvalid, StateMismatch, UnknownChain
+from ledger.storage import chains, database, events, outbox, read_models
+from replicator import acknowledgements, segment, transport
+from replicator.segment import Segment
+
+Connection = psycopg.Connection[Any]
+_EPOCH: Final = datetime.date(1970, 1, 1)
+GAP_PATIENCE_S: Final = 10.0
+
+
+class Verdict(Enum):
+    """
+    What to do with a segment.
+    """
+
+    APPLY = "it follows the head"
+    SKIP = "all of it is here"
+    WAIT = "something before it is missing"
+
+
+def judge(found: Segment, head: ChainHead, epoch: int, hash_at: Callable[[int], bytes | None]) -> Verdict:
+    """
+    Return what to do with a signed segment, given the replica's head; *hash_at* is the hash of an event it has.
+
+    Raises:
+        Divergence: the segment contradicts what is here.
+    """
+    if found.first_seq > head.seq + 1:
+        return Verdict.WAIT
+    if found.first_seq == head.seq + 1:
+        if found.prev_hash != head.hash:
+            raise Divergence(
+                f"event {found.first_seq} follows {found.prev_hash.hex()}; the head here is {head.hash.hex()}"
+            )
+        if found.epoch < epoch:
+            raise Divergence(f"event {found.first_seq} is of epoch {found.epoch}, which has ended; here it is {epoch}")
+        return Verdict.APPLY
+    seq = min(found.last_seq, head.seq)
+    claimed = next(event.hash for event in found.events if event.seq == seq)
+    if hash_at(seq) != claimed:
+        raise Divergence(
+            f"event {seq} is {claimed.hex()} in the topic and another here: a fork; keep both, verify both"
+        )
+    return Verdict.SKIP if found.last_seq <= head.seq else Verdict.APPLY
+
+
+class Status(msgspec.Struct):
+    """
+    What the replica did so far.
+    """
+
+    applied_seq: int = 0
+    duplicates: int = 0
+    rejected_records: int = 0
+    reasons: list[str] = []
+
+
+class Applier:
+    """
+    A replica of one chain.
+
+    *trusted* is the publisher's public key, as the operator was told it: it vouches for the first segment, which
+    brings the chain's own list of keys.
+    """
+
+    def __init__(self, dsn: str, origin: str, chain_id: bytes, bootstrap: str, trusted: bytes, key: KeyPair) -> None:
+        self._connection = database.connect(dsn, "ledger applier")
+        self._reading = database.connect(dsn, "ledger applier (reads)")
+        self._origin, self._chain_id, self._trusted, self._key = origin, chain_id, trusted, key
+        self._topic = transport.segments_topic(chain_id)
+        self._chain = self._find()
+        self.status = Status()
+        self._load()
+        transport.make_topics(bootstrap, chain_id)
+        offset = outbox.position(self._connection, self._chain)
+        self._connection.rollback()
+        self._receiver = transport.Receiver(bootstrap, self._topic, offset)
+        self._sender = transport.Sender(bootstrap, transport.acknowledgements_topic(chain_id))
+        self._parts: list[Segment] = []
+        self._gap_since: float | None = None
+        self._next_offset = offset
+
+    def _find(self) -> int:
+        try:
+            found = chains.find(self._connection, self._origin)
+        except UnknownChain:
+            start = genesis(self._chain_id, self._origin)
+            found = chains.create(self._connection, self._chain_id, self._origin, start, "replica")
+        if found.chain_id != self._chain_id:
+            raise Divergence(f"the chain {self._origin} here has id {found.chain_id.hex()}, not {self._chain_id.hex()}")
+        self._connection.commit()
+        return found.chain
+
+    def _load(self) -> None:
+        head = chains.head(self._connection, self._chain)
+        self._head, self._epoch, self._recorded_at = ChainHead(head.seq, head.hash), head.epoch, head.recorded_at
+        self._lanes = chains.read_lanes(self._connection, self._chain)[1]
+        self._state = State(self._load_row)
+        for table, row in read_models.load_open(self._connection, self._chain):
+            self._state.add(table, row)
+        self._connection.rollback()
+        self.status.applied_seq = head.seq
+
+    def _load_row(self, table: str, key: Key) -> Row | None:
+        row = read_models.load(self._reading, self._chain, table, key)
+        self._reading.rollback()
+        return row
+
+    def _hash_at(self, seq: int) -> bytes | None:
+        for part in self._parts:
+            for event in part.events:
+                if event.seq == seq:
+                    return event.hash
+        found = events.read_seqs(self._reading, self._chain, self._chain_id, [seq]).get(seq)
+        self._reading.rollback()
+        return None if found is None else found.hash
+
+    def _public_key(self, claimed: str) -> bytes:
+        row = self._state.chain_keys.get(claimed)
+        if row is not None:
+            if row.purpose != "publisher" or row.revoked:
+                raise SignatureInvalid(f"key {claimed} is no valid publisher's")
+            return bytes.fromhex(row.public_key)
+        if self._head.seq == 0 and claimed == key_id("publisher", self._trusted):
+            return self._trusted
+        raise SignatureInvalid(f"key {claimed} is none that this chain names for a publisher")
+
+    def step(self, wait_ms: int = 100) -> bool:
+        """
+        Take what the topic has, apply whole commits and acknowledge; return whether anything was applied.
+
+        Raises:
+            Corrupt: the topic, or this region, is not what it should be; the evidence stays where it is.
+        """
+        applied = False
+        for offset, value in self._receiver.poll(wait_ms):
+            self._next_offset = offset + 1
+            try:
+                chain_id, claimed, _, _ = segment.peek(value)
+                if chain_id != self._chain_id:
+                    raise SignatureInvalid("a segment of another chain")
+                found = segment.decode(value, self._public_key(claimed))
+            except Corrupt as error:
+                self._reject(error)
+                continue
+            applied |= self._consider(found)
+        if self._gap_since is not None and time.monotonic() - self._gap_since > GAP_PATIENCE_S:
+            raise Corrupt(
+                f"the topic has a hole after event {self._ahead().seq}; republish it, or rebuild this replica"
+            )
+        return applied
+
+    def _reject(self, error: LedgerError) -> None:
+        self.status.rejected_records += 1
+        self.status.reasons = [*self.status.reasons[-9:], str(error)]
+
+    def _ahead(self) -> ChainHead:
+        return ChainHead(self._parts[-1].last_seq, self._parts[-1].head_hash) if self._parts else self._head
+
+    def _consider(self, found: Segment) -> bool:
+        verdict = judge(found, self._ahead(), self._epoch, self._hash_at)
+        if verdict is Verdict.WAIT:
+            self._gap_since = self._gap_since or time.monotonic()
+            return False
+        if verdict is Verdict.SKIP:
+            self.status.duplicates += 1
+            return False
+        self._gap_since = None
+        self._parts.append(found)
+        if not found.ends_commit:
+            return False
+        parts, self._parts = self._parts, []
+        self._apply(parts)
+        return True
+
+    def _apply(self, parts: list[Segment]) -> None:
+        """Make the events of whole commits durable here, in one transaction."""
+        last, mark, head = parts[-1], self._state.begin(), self._head
+        run = [event for part in parts for event in part.events if event.seq > self._head.seq]
+        for event in run:
+            head = head.check(event)
+            self._replay(event)
+        changes = self._state.changes(mark)
+        digest = digest_after(self._lanes, changes)
+        if digest.digest() != last.state_digest:
+            raise StateMismatch(
+                f"after event {last.last_seq} the books here have another digest than the primary's: verify both"
+            )
+        connection, chain = self._connection, self._chain
+        locked = chains.lock_head(connection, chain)
+        if (locked.seq, locked.hash) != (self._head.seq, self._head.hash):
+            raise Divergence(f"the head here moved to {locked.seq} by someone else; only one applier may run")
+        if locked.mode != "replica":
+            raise Divergence("this region is primary: nothing is applied to it")
+        events.insert(connection, chain, run)
+        keys = [(event.source, event.idempotency_key, event.seq) for event in run if event.group_index == 0]
+        events.insert_keys(connection, chain, keys)
+        read_models.write(connection, chain, changes)
+        chains.write_lanes(connection, chain, head.seq, digest.lanes())
+        chains.insert_commit(connection, chain, self._head.seq + 1, head.seq, digest.digest(), last.committed_at)
+        chains.advance(connection, chain, head.seq, head.hash, run[-1].recorded_at, run[-1].epoch)
+        outbox.move(connection, chain, self._topic, self._next_offset)
+        connection.commit()
+        self._head, self._lanes, self._epoch = head, digest.lanes(), run[-1].epoch
+        self._state.durable(self._state.begin())
+        self.status.applied_seq = head.seq
+        self._acknowledge(digest.digest())
+
+    def _replay(self, event: RecordedEvent) -> None:
+        if event.chain_id != self._chain_id:
+            raise HashMismatch(f"event {event.seq} is of another chain")
+        derived, given = split_payload(event.payload)
+        stored = (event.stream, event.stream_version, _EPOCH + datetime.timedelta(days=event.effective_on))
+        context = Context(event.seq, event.recorded_at, event.occurred_at)
+        wrong = fold.replay(self._state, event.event_type, event.schema_version, given, derived, stored, context)
+        if wrong:
+            raise StateMismatch(f"event {event.seq} is not by the rules: {wrong[0].column}: {wrong[0].actual[:200]}")
+        if event.seq == 1:
+            created = registry.decode_given(event.event_type, event.schema_version, given)
+            if not isinstance(created, ChainCreated) or created.origin != self._origin:
+                raise Divergence(f"the first event does not create the chain {self._origin}")
+
+    def _acknowledge(self, digest: bytes) -> None:
+        said = acknowledgements.Acknowledgement(
+            self._chain_id, self._epoch, self._head.seq, self._head.hash, digest, time.time_ns(), self._key.key_id
+        )
+        self._sender.send([(self._key.key_id.encode(), acknowledgements.encode(said, self._key), [])])
+
+    def run(self, stopped: Callable[[], bool], told: Callable[[Status], None]) -> None:
+        """
+        Apply until *stopped*; *told* gets the status after every step.
+        """
+        while not stopped():
+            self.step()
+            told(self.status)

@@ -1,0 +1,182 @@
+"""
+Publish a chain: from the topic's own tail on, signed, and stop at any doubt.
+
+A publisher keeps no offset. It reads the tail of the topic and holds it against the database: equal or behind, it
+goes on; different, the two histories disagree and it halts. It is crash-only: an error ends the process, and the next
+one begins by reading the tail again. It also takes in what replicas acknowledge, and checks each word of it against
+the primary's own rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+
+from ledger.chain.signatures import KeyPair
+from ledger.domain.rows import ChainKey
+from ledger.errors import Corrupt, Divergence, LedgerError, SignatureInvalid, Unavailable
+from ledger.storage import acknowledgements as stored
+from ledger.storage import chains, database, events, outbox, read_models
+from replicator import acknowledgements, segment, transport
+from replicator.lag import Lag
+
+Connection = psycopg.Connection[Any]
+COMMITS_AT_ONCE = 200
+
+
+class Status(msgspec.Struct):
+    """
+    How far the publisher and the replicas are.
+    """
+
+    published_seq: int = 0
+    acknowledged_seq: int = 0
+    rpo_seconds: float = 0.0
+    max_rpo_seconds: float = 0.0
+    acknowledgements: int = 0
+    rejected_records: int = 0
+
+
+def public_key(connection: Connection, chain: int, key_id: str, purpose: str) -> bytes:
+    """
+    Return the key that the chain names for *purpose* under *key_id*.
+
+    Raises:
+        SignatureInvalid: it names none, or revoked it.
+    """
+    row = read_models.load(connection, chain, "chain_keys", (key_id,))
+    if not isinstance(row, ChainKey) or row.purpose != purpose or row.revoked:
+        raise SignatureInvalid(f"key {key_id} is none that this chain names for a {purpose}")
+    return bytes.fromhex(row.public_key)
+
+
+class Publisher:
+    """
+    The one publisher of a chain in its primary region.
+    """
+
+    def __init__(self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair) -> None:
+        self._connection = database.connect(dsn, "ledger publisher")
+        self._chain = chains.find(self._connection, origin)
+        if not outbox.lock_publisher(self._connection, self._chain.chain):
+            raise Unavailable("another publisher of this chain is running in this region; stop it first")
+        public_key(self._connection, self._chain.chain, key.key_id, "publisher")
+        self._key = key
+        transport.make_topics(bootstrap, self._chain.chain_id)
+        topic = transport.segments_topic(self._chain.chain_id)
+        self._sender = transport.Sender(bootstrap, topic, f"ledger-publisher-{self._chain.chain_id.hex()}")
+        self._acknowledged = transport.Receiver(bootstrap, transport.acknowledgements_topic(self._chain.chain_id))
+        self.status = Status()
+        self._lag = Lag()
+        self._seq = self._tail(bootstrap, topic)
+        self._noted = self._seq
+
+    def _tail(self, bootstrap: str, topic: str) -> int:
+        """Return the seq to go on from: the last that the topic holds by our own signature."""
+        receiver = transport.Receiver(bootstrap, topic)
+        try:
+            for value in reversed(receiver.tail()):
+                try:
+                    last = segment.decode(value, self._key.public_key)
+                except LedgerError:
+                    # Anybody may write to the topic; what we did not sign is not ours.
+                    self.status.rejected_records += 1
+                    continue
+                self._check_own(last.last_seq, last.head_hash)
+                return last.last_seq
+        finally:
+            receiver.close()
+        return 0
+
+    def _check_own(self, seq: int, head: bytes) -> None:
+        chain = self._chain
+        own = events.read_seqs(self._connection, chain.chain, chain.chain_id, [seq]).get(seq)
+        self._connection.rollback()
+        if own is None:
+            raise Divergence(
+                f"the topic holds event {seq}, which this database has not: it lost events that were published; "
+                "import them from the topic before anything is appended"
+            )
+        if own.hash != head:
+            raise Divergence(
+                f"event {seq} has hash {own.hash.hex()} here and {head.hex()} in the topic: halt, verify both"
+            )
+
+    def step(self) -> bool:
+        """
+        Publish what was committed since, take in what was acknowledged; return whether anything was published.
+        """
+        published = self._publish()
+        self._take_in()
+        self.status.rpo_seconds = round(self._lag.seconds(time.time_ns()), 3)
+        self.status.max_rpo_seconds = round(self._lag.max_seconds, 3)
+        return published
+
+    def _publish(self) -> bool:
+        chain, connection = self._chain, self._connection
+        found = stored.commits(connection, chain.chain, self._seq, COMMITS_AT_ONCE)
+        if not found:
+            connection.rollback()
+            return False
+        for commit in found:
+            if commit.last_seq > self._noted:
+                self._lag.committed(commit.last_seq, commit.committed_at)
+                self._noted = commit.last_seq
+        count = found[-1].last_seq - self._seq
+        run = events.read(connection, chain.chain, chain.chain_id, self._seq, count)
+        ends = {commit.last_seq: (commit.state_digest, commit.committed_at) for commit in found}
+        for made in segment.cut(run, ends, self._key.key_id):
+            headers = [
+                ("format", b"1"), ("epoch", str(made.epoch).encode()), ("first_seq", str(made.first_seq).encode()),
+                ("last_seq", str(made.last_seq).encode()), ("head_hash", made.head_hash.hex().encode()),
+            ]  # fmt: skip
+            self._sender.send([(chain.chain_id, segment.encode(made, self._key), headers)])
+            self._seq = made.last_seq
+        connection.rollback()
+        self.status.published_seq = self._seq
+        return True
+
+    def _take_in(self) -> None:
+        for _, value in self._acknowledged.poll(1):
+            try:
+                key_id = acknowledgements.peek(value)
+                key = public_key(self._connection, self._chain.chain, key_id, "replica")
+                said = acknowledgements.decode(value, key)
+                if said.chain_id != self._chain.chain_id:
+                    raise SignatureInvalid("an acknowledgement of another chain")
+            except (Corrupt, LedgerError):
+                self.status.rejected_records += 1
+                self._connection.rollback()
+                continue
+            self._count(said, value)
+
+    def _count(self, said: acknowledgements.Acknowledgement, value: bytes) -> None:
+        chain, now = self._chain, time.time_ns()
+        self._check_own(said.seq, said.hash)
+        boundary = [x for x in stored.commits(self._connection, chain.chain, said.seq - 1, 1) if x.last_seq == said.seq]
+        if boundary and boundary[0].state_digest != said.state_digest:
+            raise Divergence(
+                f"the books of the two regions differ at seq {said.seq}, though the events agree: verify both"
+            )
+        kept = stored.Acknowledgement(
+            said.key_id, said.epoch, said.seq, said.hash, said.state_digest, said.applied_at, now, value[-64:]
+        )
+        stored.upsert(self._connection, chain.chain, kept)
+        self._connection.commit()
+        self._lag.acknowledge(said.seq, now)
+        self.status.acknowledgements += 1
+        self.status.acknowledged_seq = max(self.status.acknowledged_seq, said.seq)
+
+    def run(self, stopped: Callable[[], bool], told: Callable[[Status], None], idle_s: float = 0.02) -> None:
+        """
+        Publish until *stopped*; *told* gets the status after every step.
+        """
+        while not stopped():
+            published = self.step()
+            told(self.status)
+            if not published:
+                time.sleep(idle_s)

@@ -1,0 +1,159 @@
+"""
+Speak Kafka: the only module that does.
+
+What the client library is known to get wrong shapes this module: a commit that returns is not proof that all was
+sent, so every future is checked; a failed send may have been written, so after any doubt only reading the topic's
+tail decides, in a new process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from ledger.errors import BrokerDown
+
+_TAIL_RECORDS: Final = 64
+SEND_TIMEOUT_S: Final = 15
+
+
+def segments_topic(chain_id: bytes) -> str:
+    """
+    Return the topic that carries a chain's segments.
+    """
+    return f"ledger.{chain_id.hex()}.segments.v1"
+
+
+def acknowledgements_topic(chain_id: bytes) -> str:
+    """
+    Return the topic that carries what replicas acknowledge.
+    """
+    return f"ledger.{chain_id.hex()}.acks.v1"
+
+
+@contextlib.contextmanager
+def _errors(bootstrap: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise BrokerDown(f"Kafka at {bootstrap} cannot be used now: {type(error).__name__}: {error}") from error
+
+
+def make_topics(bootstrap: str, chain_id: bytes) -> None:
+    """
+    Make the chain's topics where they are missing.
+    """
+    with _errors(bootstrap):
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+        try:
+            for name, policy in ((segments_topic(chain_id), "delete"), (acknowledgements_topic(chain_id), "compact")):
+                settings = {"cleanup.policy": policy, "retention.ms": "-1", "max.message.bytes": "4194304"}
+                with contextlib.suppress(TopicAlreadyExistsError):
+                    admin.create_topics([NewTopic(name, 1, 1, topic_configs=settings)])
+        finally:
+            admin.close()
+
+
+class Sender:
+    """
+    Write records to one topic, each once in effect.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, transactional_id: str | None = None) -> None:
+        self._bootstrap, self._topic, self._transactional = bootstrap, topic, transactional_id is not None
+        more: dict[str, Any] = {"transactional_id": transactional_id, "transaction_timeout_ms": 10_000}
+        with _errors(bootstrap):
+            self._producer = KafkaProducer(
+                bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=0, batch_size=524_288,
+                max_request_size=4_194_304, delivery_timeout_ms=8_000, request_timeout_ms=3_000, retry_backoff_ms=2,
+                max_block_ms=5_000, reconnect_backoff_max_ms=1_000, allow_auto_create_topics=False,
+                **(more if self._transactional else {}),
+            )  # fmt: skip
+            if self._transactional:
+                # Fences every earlier publisher and resolves what it left open.
+                self._producer.init_transactions()
+
+    def send(self, records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]]) -> None:
+        """
+        Write (key, value, headers) records, all or none.
+
+        Raises:
+            BrokerDown: any doubt; this sender must not be used again, and only the topic's tail says what is there.
+        """
+        with _errors(self._bootstrap):
+            if self._transactional:
+                self._producer.begin_transaction()
+            futures = [self._producer.send(self._topic, key=k, value=v, headers=h) for k, v, h in records]
+            for future in futures:
+                future.get(timeout=SEND_TIMEOUT_S)
+            if self._transactional:
+                self._producer.commit_transaction()
+
+    def close(self) -> None:
+        """
+        End the sender.
+        """
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=2)
+
+
+class Receiver:
+    """
+    Read the records of one topic from an offset on; transactions that were aborted are not seen.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, offset: int = 0) -> None:
+        self._bootstrap = bootstrap
+        self._partition = TopicPartition(topic, 0)
+        with _errors(bootstrap):
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+                isolation_level="read_committed", check_crcs=True, fetch_max_wait_ms=100,
+                max_partition_fetch_bytes=8_388_608, allow_auto_create_topics=False,
+            )  # fmt: skip
+            self._consumer.assign([self._partition])
+            self._consumer.seek(self._partition, offset)
+
+    def poll(self, wait_ms: int = 100) -> list[tuple[int, bytes]]:
+        """
+        Return (offset, value) of the records that are there, waiting at most *wait_ms*.
+        """
+        with _errors(self._bootstrap):
+            found = self._consumer.poll(timeout_ms=wait_ms)
+        return [(record.offset, record.value or b"") for batch in found.values() for record in batch]
+
+    def end(self) -> int:
+        """
+        Return the offset after the last record.
+        """
+        with _errors(self._bootstrap):
+            return int(self._consumer.end_offsets([self._partition])[self._partition])
+
+    def tail(self) -> list[bytes]:
+        """
+        Return the last records of the topic, oldest first; offsets also count records that are no data.
+        """
+        end = self.end()
+        back = _TAIL_RECORDS
+        while True:
+            start = max(0, end - back)
+            with _errors(self._bootstrap):
+                self._consumer.seek(self._partition, start)
+            found: list[bytes] = []
+            while self._consumer.position(self._partition) < end:
+                found += [value for _, value in self.poll(500)]
+            if found or start == 0:
+                return found
+            back *= 4
+
+    def close(self) -> None:
+        """
+        End the receiver.
+        """
+        with contextlib.suppress(KafkaError):
+            self._consumer.close()

@@ -1,0 +1,202 @@
+"""
+Check two regions on real servers: what is published arrives once, and what is forged never counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger import Ledger
+from ledger.chain.link import ChainHead
+from ledger.chain.signatures import KeyPair
+from ledger.cli.access import named
+from ledger.domain.rows import TABLES
+from ledger.errors import Corrupt, Divergence, Unavailable
+from ledger.journal.chain_creation import create_chain
+from ledger.queries import Books
+from ledger.sandbox.kafka import Broker
+from ledger.sandbox.postgres import Server
+from replicator import acknowledgements, segment, transport
+from replicator.applier import Applier
+from replicator.publisher import Publisher
+from tests.conftest import ORIGIN, Database
+from tests.journal.test_ledger import fee, order
+from tests.verifier.test_verifier import Intruder, history, report_on
+
+PUBLISHER = KeyPair("publisher", "region-a", bytes(31) + b"\x01")
+REPLICA = KeyPair("replica", "region-b", bytes(31) + b"\x02")
+ROGUE = KeyPair("publisher", "rogue", bytes(31) + b"\x03")
+
+
+class Regions(msgspec.Struct):
+    """Two regions' databases, the broker between them, and the chain's id."""
+
+    a: Database
+    b: Database
+    kafka: Broker
+    chain_id: bytes
+
+    def publisher(self) -> Publisher:
+        return Publisher(self.a.dsn("publisher"), ORIGIN, self.kafka.bootstrap, PUBLISHER)
+
+    def applier(self) -> Applier:
+        return Applier(
+            self.b.dsn("applier"), ORIGIN, self.chain_id, self.kafka.bootstrap, PUBLISHER.public_key, REPLICA
+        )
+
+    def head(self, region: Database) -> ChainHead:
+        with Books(region.dsn("reader"), ORIGIN) as books:
+            return books.head()
+
+    def rogue(self, topic: str, value: bytes) -> None:
+        sender = transport.Sender(self.kafka.bootstrap, topic)
+        sender.send([(self.chain_id, value, [])])
+        sender.close()
+
+
+@pytest.fixture
+def regions(pg_server: Server, migrated: str, database: Database, kafka: Broker) -> Iterator[Regions]:
+    row, _ = create_chain(database.dsn("owner"), ORIGIN, named([PUBLISHER, REPLICA]), [("writer", "engine")])
+    name = f"{database.name}_b"
+    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    yield Regions(database, Database(pg_server, name), kafka, row.chain_id)
+    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def until(steps: Callable[[], object], reached: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in time"
+        steps()
+
+
+def in_step(publisher: Publisher, applier: Applier, seq: int) -> None:
+    def steps() -> None:
+        publisher.step()
+        applier.step(20)
+
+    until(steps, lambda: publisher.status.acknowledged_seq >= seq)
+
+
+def test_the_second_region_holds_the_same_books_at_the_same_head(regions: Regions) -> None:
+    """Every table equal, both verify, the replica's word is kept, and a restart of each goes on where it was."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+        publisher, applier = regions.publisher(), regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        assert publisher.status.max_rpo_seconds > 0
+        with pytest.raises(Unavailable, match="another publisher"):
+            regions.publisher()
+        publisher._connection.close()
+        for n in range(5):
+            ledger.append(fee(f"later{n}"), key=f"later{n}")
+        again, restarted = regions.publisher(), regions.applier()
+        assert again._seq == publisher.status.published_seq
+        in_step(again, restarted, ledger.head().seq)
+        assert restarted.status.duplicates == 0
+        assert regions.head(regions.a) == regions.head(regions.b) == ledger.head()
+    with Books(regions.a.dsn("reader")) as a, Books(regions.b.dsn("reader")) as b:
+        for table in TABLES:
+            assert set(a.table(table).value) == set(b.table(table).value)
+    assert (report_on(regions.a).findings, report_on(regions.b).findings) == ([], [])
+    assert regions.a.sql("SELECT seq FROM ledger.acknowledgements") == str(regions.head(regions.a).seq)
+
+
+def test_a_rogue_producer_and_a_forged_word_count_for_nothing(regions: Regions) -> None:
+    """A perfectly hashed next event under another key, and another's acknowledgement, are rejected and not counted."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+        publisher, applier = regions.publisher(), regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        before = regions.head(regions.b)
+        ledger.append(order("next"), key="next")
+        last = list(ledger.events(before.seq))[-1]
+        forged = segment.Segment(
+            regions.chain_id, 1, last.seq, last.seq, before.hash, last.hash, True, b"d" * 32, 1, ROGUE.key_id, (last,)
+        )
+        topic = transport.segments_topic(regions.chain_id)
+        regions.rogue(topic, segment.encode(forged, ROGUE))
+        regions.rogue(topic, b"no segment at all")
+        until(lambda: applier.step(20), lambda: applier.status.rejected_records == 2)
+        assert regions.head(regions.b) == before
+        said = acknowledgements.Acknowledgement(regions.chain_id, 1, last.seq, last.hash, b"d" * 32, 1, REPLICA.key_id)
+        liar = KeyPair("replica", "region-b", bytes(31) + b"\x09")
+        regions.rogue(transport.acknowledgements_topic(regions.chain_id), acknowledgements.encode(said, liar))
+        until(publisher.step, lambda: publisher.status.rejected_records == 1)
+        assert publisher.status.acknowledged_seq == before.seq
+        in_step(publisher, applier, last.seq)
+        assert regions.head(regions.b) == ledger.head()
+
+
+def segments_of(regions: Regions) -> list[bytes]:
+    receiver = transport.Receiver(regions.kafka.bootstrap, transport.segments_topic(regions.chain_id))
+    found = receiver.tail()
+    receiver.close()
+    return found
+
+
+def test_duplicated_records_are_skipped_and_holes_never_filled_by_guessing(regions: Regions) -> None:
+    """The same segments again change nothing; with one missing the replica waits, and stops, and applies none after."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+        publisher, applier = regions.publisher(), regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        topic = transport.segments_topic(regions.chain_id)
+        for value in segments_of(regions):
+            regions.rogue(topic, value)
+        until(lambda: applier.step(20), lambda: applier.status.duplicates >= 1)
+        head = regions.head(regions.b)
+        for n in range(3):
+            ledger.append(fee(f"x{n}"), key=f"x{n}")
+        late = list(ledger.events(head.seq))
+        (skipping,) = segment.cut(late[1:], {late[-1].seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+        regions.rogue(topic, segment.encode(skipping, PUBLISHER))
+        applier.step(500)
+        assert applier._gap_since is not None
+        applier._gap_since -= 60
+        with pytest.raises(Corrupt, match="hole after event"):
+            applier.step(20)
+        assert regions.head(regions.b) == head
+
+
+def test_changed_books_in_either_region_show_within_one_acknowledgement(regions: Regions) -> None:
+    """An edit of the primary's digest or history is a divergence at the next word of the replica."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+        publisher, applier = regions.publisher(), regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        ledger.append(fee("y"), key="y")
+        publisher.step()
+        with Intruder(regions.a) as intruder:
+            intruder.edit(
+                "commits", "UPDATE ledger.commits SET state_digest = sha256('x') WHERE last_seq ="
+                " (SELECT max(last_seq) FROM ledger.commits)",
+            )  # fmt: skip
+        with pytest.raises(Divergence, match="books differ"):
+            in_step(publisher, applier, ledger.head().seq)
+
+
+def test_a_segment_that_is_signed_but_false_is_never_applied(regions: Regions) -> None:
+    """Even the publisher's own key cannot make the replica take what its rules or books contradict."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+        publisher, applier = regions.publisher(), regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        head = regions.head(regions.b)
+        ledger.append(fee("z"), key="z")
+        (event,) = ledger.events(head.seq)
+        (false,) = segment.cut([event], {event.seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+        regions.rogue(transport.segments_topic(regions.chain_id), segment.encode(false, PUBLISHER))
+        with pytest.raises(Corrupt, match="digest"):
+            until(lambda: applier.step(50), lambda: False)
+        assert regions.head(regions.b) == head
+
+
+def test_keys_and_paths_are_what_the_tests_think(tmp_path: Path) -> None:
+    """The rogue's key differs from the publisher's, else the tests above would prove nothing."""
+    assert len({PUBLISHER.key_id, REPLICA.key_id, ROGUE.key_id}) == 3
