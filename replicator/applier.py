@@ -12,10 +12,9 @@ import datetime
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psycopg
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead, genesis
@@ -31,7 +30,6 @@ from ledger.storage import chains, database, events, outbox, read_models
 from replicator import acknowledgements, segment, transport
 from replicator.segment import Segment
 
-Connection = psycopg.Connection[Any]
 _EPOCH: Final = datetime.date(1970, 1, 1)
 GAP_PATIENCE_S: Final = 10.0
 

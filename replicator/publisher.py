@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
-import psycopg
 
 from ledger.chain.signatures import KeyPair
 from ledger.domain.rows import ChainKey
 from ledger.errors import Corrupt, Divergence, LedgerError, SignatureInvalid, Unavailable
 from ledger.storage import acknowledgements as stored
 from ledger.storage import chains, database, events, outbox, read_models
+from ledger.storage.database import Connection
 from replicator import acknowledgements, segment, transport
 from replicator.lag import Lag
 
-Connection = psycopg.Connection[Any]
 COMMITS_AT_ONCE = 200
 
 

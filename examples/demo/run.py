@@ -85,11 +85,7 @@ def imported(server: Server) -> Any:
     """Import the session into region A, with a progress bar, and return the import's report."""
     definitions = nautilus.instruments_of(EXPECTED.read_bytes())
     total = json.loads(EXPECTED.read_text())["events"]
-    columns = (
-        TextColumn("    {task.completed:,.0f} of {task.total:,.0f} engine events"),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
+    words = TextColumn("    {task.completed:,.0f} of {task.total:,.0f} engine events")
     with (
         Ledger.open(server.dsn("writer"), origin=ORIGIN, source=SOURCE) as ledger,
         Books(server.dsn("reader"), ORIGIN) as books,
@@ -206,9 +202,7 @@ def run(folder: Path) -> dict[str, Any]:
         say.print(f"    both regions at seq {heads[0][0]:,}: {heads[0] == heads[1]}; every table equal: {same}")
         say.print("[bold]3[/] verifying both regions: every byte, link, rule and row")
         reports = [verified(server) for server in servers]
-        say.print(
-            "[bold]4[/] changing one event and one balance in each region behind the ledger's back, and verifying"
-        )
+        say.print("[bold]4[/] changing one event and one balance in each region behind the ledger's back")
         tamper = tampered("a", servers[0], 12_345) + tampered("b", servers[1], 23_456)
         lag = status(folder, "publisher")
     return {
