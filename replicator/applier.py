@@ -106,6 +106,15 @@ class Applier:
         self._gap_since: float | None = None
         self._next_offset = offset
 
+    def close(self) -> None:
+        """
+        End every connection.
+        """
+        self._connection.close()
+        self._reading.close()
+        self._receiver.close()
+        self._sender.close()
+
     def _find(self) -> int:
         try:
             found = chains.find(self._connection, self._origin)

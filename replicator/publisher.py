@@ -59,6 +59,13 @@ class Publisher:
 
     def __init__(self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair) -> None:
         self._connection = database.connect(dsn, "ledger publisher")
+        try:
+            self._begin(origin, bootstrap, key)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _begin(self, origin: str | None, bootstrap: str, key: KeyPair) -> None:
         self._chain = chains.find(self._connection, origin)
         if not outbox.lock_publisher(self._connection, self._chain.chain):
             raise Unavailable("another publisher of this chain is running in this region; stop it first")
@@ -72,6 +79,14 @@ class Publisher:
         self._lag = Lag()
         self._seq = self._tail(bootstrap, topic)
         self._noted = self._seq
+
+    def close(self) -> None:
+        """
+        Give up the lock and every connection.
+        """
+        self._connection.close()
+        self._acknowledged.close()
+        self._sender.close()
 
     def _tail(self, bootstrap: str, topic: str) -> int:
         """Return the seq to go on from: the last that the topic holds by our own signature."""
@@ -157,9 +172,7 @@ class Publisher:
         self._check_own(said.seq, said.hash)
         boundary = [x for x in stored.commits(self._connection, chain.chain, said.seq - 1, 1) if x.last_seq == said.seq]
         if boundary and boundary[0].state_digest != said.state_digest:
-            raise Divergence(
-                f"the books of the two regions differ at seq {said.seq}, though the events agree: verify both"
-            )
+            raise Divergence(f"the two regions' books differ at seq {said.seq}, though the events agree: verify both")
         kept = stored.Acknowledgement(
             said.key_id, said.epoch, said.seq, said.hash, said.state_digest, said.applied_at, now, value[-64:]
         )

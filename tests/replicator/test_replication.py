@@ -40,14 +40,19 @@ class Regions(msgspec.Struct):
     b: Database
     kafka: Broker
     chain_id: bytes
+    running: list[Publisher | Applier] = []
 
     def publisher(self) -> Publisher:
-        return Publisher(self.a.dsn("publisher"), ORIGIN, self.kafka.bootstrap, PUBLISHER)
+        made = Publisher(self.a.dsn("publisher"), ORIGIN, self.kafka.bootstrap, PUBLISHER)
+        self.running.append(made)
+        return made
 
     def applier(self) -> Applier:
-        return Applier(
+        made = Applier(
             self.b.dsn("applier"), ORIGIN, self.chain_id, self.kafka.bootstrap, PUBLISHER.public_key, REPLICA
         )
+        self.running.append(made)
+        return made
 
     def head(self, region: Database) -> ChainHead:
         with Books(region.dsn("reader"), ORIGIN) as books:
@@ -64,7 +69,10 @@ def regions(pg_server: Server, migrated: str, database: Database, kafka: Broker)
     row, _ = create_chain(database.dsn("owner"), ORIGIN, named([PUBLISHER, REPLICA]), [("writer", "engine")])
     name = f"{database.name}_b"
     pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
-    yield Regions(database, Database(pg_server, name), kafka, row.chain_id)
+    made = Regions(database, Database(pg_server, name), kafka, row.chain_id)
+    yield made
+    for side in made.running:
+        side.close()
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -92,7 +100,8 @@ def test_the_second_region_holds_the_same_books_at_the_same_head(regions: Region
         assert publisher.status.max_rpo_seconds > 0
         with pytest.raises(Unavailable, match="another publisher"):
             regions.publisher()
-        publisher._connection.close()
+        publisher.close()
+        applier.close()
         for n in range(5):
             ledger.append(fee(f"later{n}"), key=f"later{n}")
         again, restarted = regions.publisher(), regions.applier()

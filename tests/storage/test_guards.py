@@ -83,16 +83,20 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
 
 
 @pytest.mark.parametrize(
-    ("seq", "recorded_at", "why"),
-    [(4, 1004, "it would hide the last event"), (0, 0, "it would hide them all"), (6, 1006, "there is no such event"),
-     (5, 1, "the next event could be backdated"), (5, 9999, "the next event could not be recorded")],
+    ("seq", "recorded_at", "epoch", "why"),
+    [(4, 1004, 1, "it would hide the last event"), (0, 0, 1, "it would hide them all"),
+     (6, 1006, 1, "there is no such event"), (5, 1, 1, "the next event could be backdated"),
+     (5, 9999, 1, "the next event could not be recorded"), (5, 1005, 0, "an ended reign would come back"),
+     (5, 1005, 2, "the reign that holds would be shut out")],
 )  # fmt: skip
-def test_a_head_can_only_be_the_last_event(five: tuple[Connection, int], seq: int, recorded_at: int, why: str) -> None:
-    """A writer cannot move the head back, ahead, or in time."""
+def test_a_head_can_only_be_the_last_event(
+    five: tuple[Connection, int], seq: int, recorded_at: int, epoch: int, why: str
+) -> None:
+    """A writer cannot move the head back, ahead, in time, or to another reign."""
     connection, chain = five
     named = {made.seq: made.hash for made in linked(6)}
     with pytest.raises(psycopg.Error, match="would not be the last event"):
-        chains.advance(connection, chain, seq, named.get(seq, bytes(32)), recorded_at, 1)
+        chains.advance(connection, chain, seq, named.get(seq, bytes(32)), recorded_at, epoch)
     connection.rollback()
     assert chains.head(connection, chain).seq == 5, why
 

@@ -146,7 +146,7 @@ def test_events_come_back_as_they_went_in(database: Database) -> None:
     ("change", "words"),
     [
         ({"seq": 3}, "do not follow the head"), ({"prev_hash": bytes(32)}, "hash before"),
-        ({"recorded_at": 0}, "not later"),
+        ({"recorded_at": 0}, "not later"), ({"epoch": 0}, "epoch that ended"),
         ({"source": "gateway"}, "may not write for the source"), ({"group_size": 0}, "group_place"),
         ({"stream_version": 0}, "stream_version_from_one"),
     ],
