@@ -33,17 +33,20 @@ BEGIN
         IF EXISTS (
             SELECT 1 FROM (
                 SELECT prev_hash, recorded_at, lag(hash, 1, head.hash) OVER w AS before,
-                       lag(recorded_at, 1, head.recorded_at) OVER w AS earlier
+                       lag(recorded_at, 1, head.recorded_at) OVER w AS earlier,
+                       epoch, lag(epoch, 1, head.epoch) OVER w AS reign
                 FROM appended a WHERE a.chain = run.chain WINDOW w AS (ORDER BY seq)) linked
-            WHERE prev_hash <> before OR recorded_at <= earlier) THEN
-            RAISE EXCEPTION 'an event does not name the hash before it, or is not later' USING ERRCODE = 'TL003';
+            WHERE prev_hash <> before OR recorded_at <= earlier OR epoch < reign) THEN
+            RAISE EXCEPTION 'an event does not name the hash before it, is not later, or is of an epoch that ended'
+                USING ERRCODE = 'TL003';
         END IF;
     END LOOP;
     RETURN NULL;
 END $$;
 
 -- A head must be the last event that is there: one that ran ahead would hide a cut-off tail, one that fell behind would
--- hide events, and one of an earlier time would let the next event be backdated.
+-- hide events, one of an earlier time would let the next event be backdated, and one of another epoch would bring back
+-- a reign that ended or shut out the one that holds.
 CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
@@ -51,11 +54,12 @@ DECLARE
 BEGIN
     FOR head IN SELECT * FROM moved LOOP
         -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
-        SELECT seq, hash, recorded_at INTO last FROM ledger.events e
+        SELECT seq, hash, recorded_at, epoch INTO last FROM ledger.events e
             WHERE e.chain = head.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1;
         IF NOT FOUND THEN
             CONTINUE WHEN head.seq = 0;
-        ELSIF (last.seq, last.hash, last.recorded_at) = (head.seq, head.hash, head.recorded_at) THEN
+        ELSIF (last.seq, last.hash, last.recorded_at, last.epoch)
+            = (head.seq, head.hash, head.recorded_at, head.epoch) THEN
             CONTINUE;
         END IF;
         RAISE EXCEPTION 'the head would not be the last event' USING ERRCODE = 'TL003';
