@@ -30,6 +30,9 @@ ENTRY_LIMIT_BYTES: Final = 65_535
 NO_ID: Final = bytes(16)
 """How an absent correlation or causation id is written."""
 
+_INT8_MAX: Final = 2**63 - 1
+"""PostgreSQL's bigint: the entry could count on, the table could not."""
+
 _FIXED: Final = struct.Struct(">16s16sQI32s16s16sHHQqqi16s16s")
 _LENGTH: Final = struct.Struct(">H")
 _PAYLOAD: Final = struct.Struct(">I32s")
@@ -133,6 +136,8 @@ def request_hash(salt: bytes, events: Iterable[tuple[str, int, int, bytes]]) -> 
         raise InvalidEvent(f"found a salt of {len(salt)} bytes; expected 16")
     parts = [REQUEST_DOMAIN, salt]
     for event_type, schema_version, occurred_at, given in events:
+        if not isinstance(given, bytes):
+            raise InvalidEvent(f"found what was given as {type(given).__name__}; expected its canonical bytes")
         try:
             numbers = _REQUEST.pack(schema_version, occurred_at, len(given))
         except struct.error as error:
@@ -152,6 +157,10 @@ def encode(event: RecordedEvent) -> bytes:
     for name, width in _WIDTHS.items():
         if len(getattr(event, name)) != width:
             raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
+    if event.group_index >= event.group_size:
+        raise InvalidEvent(f"found place {event.group_index} in a group of {event.group_size}; places count from 0")
+    if event.seq > _INT8_MAX or event.stream_version > _INT8_MAX:
+        raise InvalidEvent(f"found seq {event.seq}, stream version {event.stream_version}; at most 2^63 - 1 are stored")
     if len(event.payload) > PAYLOAD_LIMIT_BYTES:
         raise TooLarge(f"found a payload of {len(event.payload)} bytes; at most {PAYLOAD_LIMIT_BYTES}")
     try:

@@ -17,7 +17,7 @@ from typing import Final
 from blake3 import blake3
 
 from ledger.chain.entry import RecordedEvent, encode
-from ledger.errors import HashMismatch, InvalidEvent, SequenceGap
+from ledger.errors import HashMismatch, InvalidEvent, Rejected, SequenceGap
 
 GENESIS_DOMAIN: Final = b"trade-ledger/gen1"
 
@@ -25,9 +25,14 @@ GENESIS_DOMAIN: Final = b"trade-ledger/gen1"
 def genesis(chain_id: bytes, origin: str) -> bytes:
     """
     Return the hash that stands before the first event: 32 bytes.
+
+    Raises:
+        InvalidEvent: the id is not 16 bytes, or the origin cannot be stored.
     """
     if len(chain_id) != 16:
         raise InvalidEvent(f"found a chain id of {len(chain_id)} bytes; expected 16")
+    if not origin or "\0" in origin or any("\ud800" <= character <= "\udfff" for character in origin):
+        raise InvalidEvent(f"found origin {origin!r}; expected text without U+0000 and lone surrogates")
     return blake3(GENESIS_DOMAIN + chain_id + origin.encode()).digest()
 
 
@@ -65,7 +70,11 @@ class ChainHead:
             SequenceGap: its seq is not the next one.
             HashMismatch: it does not follow this head, or its stored hash is not that of its entry.
         """
-        head = self.extend(event)
+        try:
+            head = self.extend(event)
+        except Rejected as error:
+            # What could never have been written was changed since: no request is at fault, history is.
+            raise HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}") from error
         if event.hash != head.hash:
             raise HashMismatch(
                 f"event {event.seq} is stored with hash {event.hash.hex()}; its columns hash to "
