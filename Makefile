@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast check bench
+.PHONY: demo test test-fast crash check bench
 # The whole ledger on a real trading session; leaves build/demo/report.json.
 demo: .venv/installed
 	@$(BIN)/python examples/demo/run.py
@@ -16,6 +16,10 @@ test: .venv/installed
 # The pure tests alone: no server is started.
 test-fast: .venv/installed
 	$(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py
+
+# Kill -9 each part fifty times, on a seed that is printed.
+crash: .venv/installed
+	LEDGER_TEST_KILLS=50 $(BIN)/pytest -s tests/chaos
 
 check: .venv/installed
 	$(BIN)/ruff check .
