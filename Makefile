@@ -26,6 +26,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 # Throughput beside its floors, taken in the same run; leaves build/bench/report.json.
 bench: .venv/installed

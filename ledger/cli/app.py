@@ -21,6 +21,7 @@ from ledger.importing import nautilus, run
 from ledger.importing.nautilus import NOT_APPENDED
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
+from ledger.sandbox import regions
 from ledger.storage import upgrade as schema
 
 app = typer.Typer(
@@ -30,7 +31,9 @@ app = typer.Typer(
 )  # fmt: skip
 db = typer.Typer(no_args_is_help=True, help="Make and check the database's schema.")
 importing = typer.Typer(no_args_is_help=True, help="Take what another engine recorded into the ledger.")
+sandbox = typer.Typer(no_args_is_help=True, help="Two private regions and a Kafka broker to play with.")
 app.add_typer(db, name="db")
+app.add_typer(sandbox, name="sandbox")
 app.add_typer(importing, name="import")
 
 Dsn = Annotated[
@@ -92,6 +95,44 @@ def head(dsn: Dsn = None, origin: Origin = None) -> None:
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
         link = books.head()
     print(f"{link.seq} {link.hash.hex()}")
+
+
+def _show_sandbox(found: regions.Running) -> None:
+    print(f"kafka {found.kafka}")
+    for region in regions.REGIONS:
+        for login in ("writer", "publisher", "applier", "auditor", "reader", "owner"):
+            print(f"region {region} {login} {found.dsn(region, login)}")
+
+
+@sandbox.command("up")
+def sandbox_up() -> None:
+    """
+    Start two regions with the schema made, and a broker; they run until `sandbox down`.
+    """
+    found = regions.up()
+    for region in regions.REGIONS:
+        schema.upgrade(found.dsn(region, "owner"))
+    _show_sandbox(found)
+
+
+@sandbox.command("down")
+def sandbox_down() -> None:
+    """
+    Stop them; their data stay under $LEDGER_HOME.
+    """
+    print("stopped" if regions.down() else "no sandbox was running here")
+
+
+@sandbox.command("status")
+def sandbox_status() -> None:
+    """
+    Print where they are; exit 5 when they do not run.
+    """
+    found = regions.status()
+    if found is None:
+        print("no sandbox is running here; start one with `tradeledger sandbox up`", file=sys.stderr)
+        raise typer.Exit(5)
+    _show_sandbox(found)
 
 
 @importing.command("nautilus")
@@ -161,7 +202,8 @@ def main() -> None:
     Run the command line, and end the process with the status that tells what to do.
     """
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except LedgerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
