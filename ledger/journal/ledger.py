@@ -22,6 +22,7 @@ from ledger.journal.group import Group
 from ledger.journal.preparation import Foreseen, Pending, Receipt, receipt_of
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
+from ledger.queries import Books
 from ledger.storage import chains, database, events
 from ledger.storage.database import Connection, DriverError
 
@@ -193,6 +194,19 @@ class Ledger:
 
     def _connected(self) -> Connection:
         return database.connect(self._dsn, "ledger (reads)")
+
+    def books(self) -> Books:
+        """
+        Return the durable books of the chain for reading; use them in a `with` block.
+        """
+        return Books(self._dsn, self._chain.origin)
+
+    def history(self, stream: str) -> list[RecordedEvent]:
+        """
+        Return the durable events of one stream, such as `order/O-17`, in order.
+        """
+        with self._connected() as connection:
+            return list(events.read_stream(connection, self._chain.chain, self._chain.chain_id, stream))
 
     def head(self) -> ChainHead:
         """

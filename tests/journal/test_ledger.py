@@ -337,3 +337,23 @@ def test_a_random_history_with_kills_ends_whole(chain: Database) -> None:
             found = ledger.lookup(name)
             assert found is not None
             assert found.seq == seq or found.replayed
+
+
+def test_books_and_histories_are_read_at_one_seq(chain: Database) -> None:
+    """Balances, orders, positions and streams after an append are those of its seq."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        receipt = ledger.append([order("O1"), order("O2")], key="o")
+        ledger.append(trade("E1", "O1"), key="t")
+        with ledger.books() as books:
+            opened_orders = books.open_orders("A")
+            assert (opened_orders.seq, [x.order_id for x in opened_orders.value]) == (receipt.last_seq + 1, ["O2"])
+            filled = books.order("O1").value
+            assert filled is not None
+            assert filled.status == "FILLED"
+            assert [x.instrument for x in books.positions("A").value] == ["BTCUSDT"]
+            assert {x.asset for x in books.balances("A").value} == {"USDT", "BTC"}
+            assert (books.quarantine().value, books.breaks().value) == ([], [])
+            assert books.order("none").value is None
+        assert [event.event_type for event in ledger.history("order/O1")] == ["OrderPlaced", "TradeExecuted"]
+        assert ledger.history("order/none") == []

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import msgspec
 
+from ledger.chain import signatures
 from ledger.domain.events import control as events
 from ledger.domain.events.fields import Event
 from ledger.domain.rows import Break, ChainKey
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
 from ledger.domain.state import State
+from ledger.errors import SignatureInvalid
 
 CONTROL_STREAM = "chain/control"
 
@@ -34,6 +36,7 @@ def create(state: State, event: events.ChainCreated, now: Now) -> Effects:
     if event.format_version != 1:
         raise Broken("format_version", f"found format version {event.format_version}; expected 1")
     for key in event.keys:
+        # A key id is made of its key, so that none can be passed off under another's.
         _name_key(state, key, now.seq)
     return _noted(state)
 
@@ -45,24 +48,57 @@ def note(state: State, event: Event, now: Now) -> Effects:
     return _noted(state)
 
 
+ROTATION_DOMAIN = b"trade-ledger/rot1"
+REVOCATION_DOMAIN = b"trade-ledger/rev1"
+
+
+def rotation_statement(old_key_id: str, new_key: events.KeyNamed) -> bytes:
+    """
+    Return what the old and the new key sign when one takes over from the other.
+    """
+    return f"{old_key_id}\n{new_key.key_id}\n{new_key.purpose}\n{new_key.name}\n{new_key.public_key}".encode()
+
+
+def revocation_statement(key_id: str, last_valid_seq: int, reason: str) -> bytes:
+    """
+    Return what the recovery key signs when a key is to count no more.
+    """
+    return f"{key_id}\n{last_valid_seq}\n{reason}".encode()
+
+
+def _check_signature(public_key: str, domain: bytes, statement: bytes, signature: str, whose: str) -> None:
+    try:
+        signatures.check(bytes.fromhex(public_key), domain, statement, bytes.fromhex(signature))
+    except (SignatureInvalid, ValueError):
+        raise Broken("signature", f"the signature of {whose} is missing or not of this statement") from None
+
+
 def rotate_key(state: State, event: events.KeyRotated, now: Now) -> Effects:
     """
-    A valid key names its successor of the same purpose and name; both stay valid until the old one is revoked.
+    A valid key names its successor of the same purpose and name; both sign, and both stay valid until one is revoked.
     """
     old = known(state.chain_keys, event.old_key_id, "key")
     if old.revoked or (old.purpose, old.name) != (event.new_key.purpose, event.new_key.name):
         raise Broken("key_mismatch", f"key {event.old_key_id} is revoked, or is for another purpose or name")
+    statement = rotation_statement(event.old_key_id, event.new_key)
+    _check_signature(old.public_key, ROTATION_DOMAIN, statement, event.old_signature, "the old key")
+    _check_signature(event.new_key.public_key, ROTATION_DOMAIN, statement, event.new_signature, "the new key")
     _name_key(state, event.new_key, now.seq)
     return _noted(state)
 
 
 def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
     """
-    A key counts no more after a seq that has passed.
+    A key counts no more after a seq that has passed, when the recovery key says so.
     """
     key = known(state.chain_keys, event.key_id, "key")
     if key.revoked or event.last_valid_seq >= now.seq:
         raise Broken("key_revoked", f"key {event.key_id} is revoked already, or {event.last_valid_seq} has not passed")
+    recovery = [row for row in state.chain_keys.rows.values() if row.purpose == "recovery" and not row.revoked]
+    if not recovery:
+        raise Broken("no_recovery_key", "the chain names no recovery key that could revoke another")
+    statement = revocation_statement(event.key_id, event.last_valid_seq, event.reason)
+    _check_signature(recovery[-1].public_key, REVOCATION_DOMAIN, statement, event.signature, "the recovery key")
     state.chain_keys.put(msgspec.structs.replace(key, revoked=True, valid_to_seq=event.last_valid_seq))
     return _noted(state)
 

@@ -1,0 +1,72 @@
+"""
+Check who may change whose keys.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.chain.signatures import KeyPair
+from ledger.domain.events.control import ChainCreated, KeyNamed, KeyRevoked, KeyRotated
+from ledger.domain.rules.control import (
+    REVOCATION_DOMAIN,
+    ROTATION_DOMAIN,
+    revocation_statement,
+    rotation_statement,
+)
+from ledger.errors import RuleBroken
+from tests.domain.books import Books
+
+OLD, NEW, RECOVERY = (
+    KeyPair(purpose, "x", bytes(31) + bytes([n]))
+    for n, purpose in enumerate(("publisher", "publisher", "recovery"), start=1)
+)
+
+
+def named(pair: KeyPair) -> KeyNamed:
+    return KeyNamed(key_id=pair.key_id, purpose=pair.purpose, name=pair.name, public_key=pair.public_key.hex())  # type: ignore[arg-type]
+
+
+def books() -> Books:
+    made = Books()
+    made.give(ChainCreated(origin="example.com/a", format_version=1, keys=(named(OLD), named(RECOVERY))))
+    return made
+
+
+def rotated(by: KeyPair, also_by: KeyPair) -> KeyRotated:
+    statement = rotation_statement(OLD.key_id, named(NEW))
+    return KeyRotated(
+        old_key_id=OLD.key_id, new_key=named(NEW), old_signature=by.sign(ROTATION_DOMAIN, statement).hex(),
+        new_signature=also_by.sign(ROTATION_DOMAIN, statement).hex(),
+    )  # fmt: skip
+
+
+def test_a_rotation_needs_both_keys_signatures() -> None:
+    """With both it is named; with another's, or for a key of another purpose, it is refused."""
+    made = books()
+    for wrong in (rotated(NEW, NEW), rotated(OLD, OLD), rotated(RECOVERY, NEW)):
+        with pytest.raises(RuleBroken, match="signature"):
+            made.give(wrong)
+    made.give(rotated(OLD, NEW))
+    assert made.state.chain_keys.get(NEW.key_id) is not None
+    with pytest.raises(RuleBroken, match="a second time"):
+        made.give(rotated(OLD, NEW))
+    made.replayed()
+
+
+def test_only_the_recovery_key_revokes() -> None:
+    """Signed by it, the key counts no more and cannot rotate; signed by the key itself, it is refused."""
+    made = books()
+
+    def revoked(by: KeyPair, last: int) -> KeyRevoked:
+        signature = by.sign(REVOCATION_DOMAIN, revocation_statement(OLD.key_id, last, "lost")).hex()
+        return KeyRevoked(key_id=OLD.key_id, last_valid_seq=last, reason="lost", signature=signature)
+
+    with pytest.raises(RuleBroken, match="recovery key"):
+        made.give(revoked(OLD, 1))
+    with pytest.raises(RuleBroken, match="has not passed"):
+        made.give(revoked(RECOVERY, 2))
+    made.give(revoked(RECOVERY, 1))
+    with pytest.raises(RuleBroken, match="revoked"):
+        made.give(rotated(OLD, NEW))
+    made.replayed()
