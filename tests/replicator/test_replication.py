@@ -15,6 +15,8 @@ from ledger import Ledger
 from ledger.chain.link import ChainHead
 from ledger.chain.signatures import KeyPair
 from ledger.cli.access import named
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AssetDefined
 from ledger.domain.rows import TABLES
 from ledger.errors import Corrupt, Divergence, Unavailable
 from ledger.journal.chain_creation import create_chain
@@ -74,6 +76,11 @@ def regions(pg_server: Server, migrated: str, database: Database, kafka: Broker)
     for side in made.running:
         side.close()
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def reference() -> list[Event]:
+    """Return enough events for one large transaction."""
+    return [AssetDefined(asset=f"X{n}", kind="crypto", scale=8, name="x" * 200) for n in range(60)]
 
 
 def until(steps: Callable[[], object], reached: Callable[[], bool], seconds: float = 30) -> None:
@@ -209,3 +216,24 @@ def test_a_segment_that_is_signed_but_false_is_never_applied(regions: Regions) -
 def test_keys_and_paths_are_what_the_tests_think(tmp_path: Path) -> None:
     """The rogue's key differs from the publisher's, else the tests above would prove nothing."""
     assert len({PUBLISHER.key_id, REPLICA.key_id, ROGUE.key_id}) == 3
+
+
+def test_a_commit_too_large_for_one_record_travels_in_parts(regions: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replica waits for the last part, applies the whole in one transaction, and goes on after a restart between."""
+    monkeypatch.setattr(segment, "TARGET_BYTES", 1500)
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        futures = [ledger.submit(event, key=f"k{n}") for n, event in enumerate(reference())]
+        for future in futures:
+            future.result(30)
+        publisher = regions.publisher()
+        until(publisher.step, lambda: publisher.status.published_seq == ledger.head().seq)
+        values = segments_of(regions)
+        parts = [segment.decode(value, PUBLISHER.public_key) for value in values]
+        assert any(not part.ends_commit for part in parts)
+        first = regions.applier()
+        until(lambda: first.step(20), lambda: first.status.applied_seq >= 2)
+        first.close()
+        applier = regions.applier()
+        in_step(publisher, applier, ledger.head().seq)
+        assert regions.head(regions.b) == ledger.head()
+    assert report_on(regions.b).findings == []
