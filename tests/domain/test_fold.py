@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain import fold, registry
-from ledger.domain.events.cash import FeeCharged, HoldPlaced, HoldReleased, JournalPosted, JournalReversed, Leg
+from ledger.domain.events.cash import (
+    CashMoved,
+    FeeCharged,
+    HoldPlaced,
+    HoldReleased,
+    JournalPosted,
+    JournalReversed,
+    Leg,
+)
 from ledger.domain.events.control import ChainCreated, Difference, ReconciliationRecorded
 from ledger.domain.events.executions import (
     Fee,
@@ -428,3 +436,21 @@ def test_a_replay_names_the_column_that_was_changed() -> None:
         found = fold.replay(state, *stored, Context(9, 9, 1_723_161_254_087_891_268))  # type: ignore[arg-type]
         assert column in [mismatch.column for mismatch in found]
         state.rollback(mark)
+
+
+def test_a_fact_may_breach_the_floor_and_then_only_what_mends_it_is_allowed() -> None:
+    """A withdrawal that took too much is recorded and flagged; then a rebate is welcome and a fee is refused."""
+    books = opened()
+    books.give(CashMoved(movement_id="w", account="A", asset="USDT", amount="-1005", kind="withdrawal", value_date=DAY))
+    row = books.state.balances.get("A", "USDT")
+    assert row is not None
+    assert row.breached
+    with pytest.raises(InsufficientFunds):
+        books.give(FeeCharged(fee_id="f", account="A", kind="k", asset="USDT", amount="0.00000001"))
+    books.give(FeeCharged(fee_id="f", account="A", kind="k", asset="USDT", amount="-3"))
+    books.give(FeeCharged(fee_id="g", account="A", kind="k", asset="USDT", amount="-2"))
+    row = books.state.balances.get("A", "USDT")
+    assert row is not None
+    assert (row.settled, row.breached) == (0, False)
+    check_invariants(books.state)
+    books.replayed()

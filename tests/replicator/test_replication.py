@@ -219,7 +219,7 @@ def test_keys_and_paths_are_what_the_tests_think(tmp_path: Path) -> None:
 
 
 def test_a_commit_too_large_for_one_record_travels_in_parts(regions: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The replica waits for the last part, applies the whole in one transaction, and goes on after a restart between."""
+    """The replica waits for the last part, applies the whole at once, and goes on after a restart between parts."""
     monkeypatch.setattr(segment, "TARGET_BYTES", 1500)
     with Ledger.open(regions.a.dsn("writer")) as ledger:
         futures = [ledger.submit(event, key=f"k{n}") for n, event in enumerate(reference())]
