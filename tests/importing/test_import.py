@@ -155,3 +155,42 @@ def test_a_first_import_needs_nothing_but_a_folder(tmp_path: Path) -> None:
     assert [oct(path.stat().st_mode & 0o777) for path in home.glob("keys/*/*.json")] == ["0o600"] * 4
     shown = tradeledger("head", LEDGER_HOME=str(home))
     assert shown.stdout.split()[0].isdigit()
+
+
+def test_a_stock_that_flips_fills_before_acceptance_and_strangers_are_recorded(chain: Database, tmp_path: Path) -> None:
+    """A margin account goes short through zero, a fill precedes its acceptance, and one of an unknown order waits."""
+
+    def event(kind: str, number: int, **more: object) -> str:
+        base = {"type": kind, "event_id": f"e{number}", "ts_event": 1_723_161_254_087_891_268 + number}
+        return json.dumps({**base, "instrument_id": "AAPL.XNAS", "account_id": "XNAS-001", **more})
+
+    def state(number: int, total: str) -> str:
+        balance = {"total": total, "locked": "0.00", "free": total, "currency": "USD"}
+        return event("AccountState", number, account_type="MARGIN", base_currency="USD", balances=[balance])
+
+    def order(number: int, name: str, side: str, quantity: str) -> str:
+        return event("OrderInitialized", number, strategy_id="S", client_order_id=name, order_side=side,
+                     order_type="MARKET", quantity=quantity, time_in_force="DAY", options={})  # fmt: skip
+
+    def fill(number: int, name: str, side: str, quantity: str, price: str) -> str:
+        return event("OrderFilled", number, client_order_id=name, trade_id=f"T{number}", order_side=side,
+                     last_qty=quantity, last_px=price, commission="1.00 USD", liquidity_side="TAKER")  # fmt: skip
+
+    events, instruments = tmp_path / "events.jsonl", tmp_path / "instruments.json"
+    events.write_text("\n".join((
+        state(1, "10000.00"), order(2, "O1", "BUY", "10"), event("OrderSubmitted", 3, client_order_id="O1"),
+        fill(4, "O1", "BUY", "10", "210.005"), event("OrderAccepted", 5, client_order_id="O1"),
+        order(6, "O2", "SELL", "25"), event("OrderSubmitted", 7, client_order_id="O2"),
+        fill(8, "O2", "SELL", "25", "212.00"), state(9, "13197.95"), fill(10, "O9", "SELL", "1", "212.00"),
+    )))  # fmt: skip
+    instruments.write_text(json.dumps([{
+        "type": "Equity", "id": "AAPL.XNAS", "raw_symbol": "AAPL", "currency": "USD", "price_increment": "0.01",
+        "size_increment": "1", "multiplier": "1", "isin": "US0378331005",
+    }]))  # fmt: skip
+    report = imported(chain, events, instruments)
+    assert report["positions"]["XNAS-001"]["AAPL.XNAS"] == {"quantity": "-15", "cost": "-3180", "realised": "19.95"}
+    assert report["balances"]["XNAS-001"]["USD"]["total"] == "13197.95"
+    assert report["breaks"] == []
+    assert report["appended"]["FactQuarantined"] == 1
+    assert imported(chain, events, instruments)["appended"] == {}
+    check_whole(chain)
