@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ledger.chain import acknowledgement
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead, genesis
 from ledger.chain.signatures import KeyPair, key_id
@@ -27,7 +28,7 @@ from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
 from ledger.errors import Corrupt, Divergence, HashMismatch, LedgerError, SignatureInvalid, StateMismatch, UnknownChain
 from ledger.storage import chains, database, events, outbox, read_models
-from replicator import acknowledgements, segment, transport
+from replicator import segment, transport
 from replicator.segment import Segment
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
@@ -227,13 +228,13 @@ class Applier:
             raise Divergence(f"the head here moved to {locked.seq} by someone else; only one applier may run")
         if locked.mode != "replica":
             raise Divergence("this region is primary: nothing is applied to it")
+        chains.advance(connection, chain, head.seq, head.hash, run[-1].recorded_at, run[-1].epoch)
         events.insert(connection, chain, run)
         keys = [(event.source, event.idempotency_key, event.seq) for event in run if event.group_index == 0]
         events.insert_keys(connection, chain, keys)
         read_models.write(connection, chain, changes)
         chains.write_lanes(connection, chain, head.seq, digest.lanes())
         chains.insert_commit(connection, chain, self._head.seq + 1, head.seq, digest.digest(), last.committed_at)
-        chains.advance(connection, chain, head.seq, head.hash, run[-1].recorded_at, run[-1].epoch)
         outbox.move(connection, chain, self._topic, self._next_offset)
         connection.commit()
         self._head, self._lanes, self._epoch = head, digest.lanes(), run[-1].epoch
@@ -256,10 +257,10 @@ class Applier:
                 raise Divergence(f"the first event does not create the chain {self._origin}")
 
     def _acknowledge(self, digest: bytes) -> None:
-        said = acknowledgements.Acknowledgement(
+        said = acknowledgement.Acknowledgement(
             self._chain_id, self._epoch, self._head.seq, self._head.hash, digest, time.time_ns(), self._key.key_id
         )
-        self._sender.send([(self._key.key_id.encode(), acknowledgements.encode(said, self._key), [])])
+        self._sender.send([(self._key.key_id.encode(), acknowledgement.encode(said, self._key), [])])
 
     def run(self, stopped: Callable[[], bool], told: Callable[[Status], None]) -> None:
         """

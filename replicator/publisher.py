@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from ledger.chain import acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.domain.rows import ChainKey
 from ledger.errors import Corrupt, Divergence, LedgerError, SignatureInvalid, Unavailable
 from ledger.storage import acknowledgements as stored
 from ledger.storage import chains, database, events, outbox, read_models
 from ledger.storage.database import Connection
-from replicator import acknowledgements, segment, transport
+from replicator import segment, transport
 from replicator.lag import Lag
 
 COMMITS_AT_ONCE = 200
@@ -156,9 +157,9 @@ class Publisher:
     def _take_in(self) -> None:
         for _, value in self._acknowledged.poll(1):
             try:
-                key_id = acknowledgements.peek(value)
+                key_id = acknowledgement.peek(value)
                 key = public_key(self._connection, self._chain.chain, key_id, "replica")
-                said = acknowledgements.decode(value, key)
+                said = acknowledgement.decode(value, key)
                 if said.chain_id != self._chain.chain_id:
                     raise SignatureInvalid("an acknowledgement of another chain")
             except (Corrupt, LedgerError):
@@ -167,7 +168,7 @@ class Publisher:
                 continue
             self._count(said, value)
 
-    def _count(self, said: acknowledgements.Acknowledgement, value: bytes) -> None:
+    def _count(self, said: acknowledgement.Acknowledgement, value: bytes) -> None:
         chain, now = self._chain, time.time_ns()
         self._check_own(said.seq, said.hash)
         boundary = [x for x in stored.commits(self._connection, chain.chain, said.seq - 1, 1) if x.last_seq == said.seq]

@@ -49,6 +49,7 @@ class ChainCheck:
         self.seq = 0
         self.hash = genesis(chain.chain_id, chain.origin)
         self.recorded_at = 0
+        self.epoch = 1
         self.findings: list[Finding] = []
         self.last_good = 0
         self._convicted = 0
@@ -92,7 +93,8 @@ class ChainCheck:
         self._groups(event)
         for name in _SEEN:
             self._seen[name].add(getattr(event, name))
-        self.seq, self.hash, self.recorded_at = event.seq, event.hash, event.recorded_at
+        self.seq, self.hash = event.seq, event.hash
+        self.recorded_at, self.epoch = event.recorded_at, event.epoch
         self._before = event
         if len(self.findings) == count and self.last_good == event.seq - 1:
             self.last_good = event.seq

@@ -78,14 +78,17 @@ def _plausible(event: RecordedEvent, column: str, witnesses: Witnesses) -> Itera
     if column in ("correlation_id", "causation_id"):
         yield NO_ID
     if isinstance(now, int):
-        yield from _near_integers(now)
+        yield from near_integers(now)
     elif isinstance(now, bytes) and len(now) <= _SMALL_EDIT_LIMIT_BYTES:
         yield from _near_bytes(now, text=column == "payload")
     elif isinstance(now, str):
         yield from (edited.decode("utf-8", "ignore") for edited in _near_bytes(now.encode(), text=True))
 
 
-def _near_integers(now: int) -> Iterator[int]:
+def near_integers(now: int) -> Iterator[int]:
+    """
+    Yield what an integer may have been before a small edit: a few more or less, of any unit of time, or one bit.
+    """
     for delta in range(1, 1001):
         yield now + delta
         yield now - delta

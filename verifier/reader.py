@@ -45,11 +45,38 @@ class ChainRow(msgspec.Struct, frozen=True):
     chain_id: bytes
     origin: str
     format_version: int
+    genesis: bytes
     seq: int
     hash: bytes
     recorded_at: int
     epoch: int
     mode: str
+
+
+class CommitRow(msgspec.Struct, frozen=True):
+    """
+    The boundary of one transaction.
+    """
+
+    first_seq: int
+    last_seq: int
+    state_digest: bytes
+    committed_at: int
+
+
+class AcknowledgementRow(msgspec.Struct, frozen=True):
+    """
+    What the database says a replica said last; `received_at` is the region's own word, the rest is signed.
+    """
+
+    replica: str
+    epoch: int
+    seq: int
+    hash: bytes
+    state_digest: bytes
+    applied_at: int
+    received_at: int
+    signature: bytes
 
 
 class Reader:
@@ -84,7 +111,7 @@ class Reader:
         found = [
             ChainRow(*row)
             for row in self._connection.execute(
-                "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, coalesce(h.seq, -1),"
+                "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
                 " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing')"
                 " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
             )
@@ -133,14 +160,27 @@ class Reader:
         )
         return {(source, key): seq for source, key, seq in found}
 
-    def commits(self) -> Iterator[tuple[int, int, bytes]]:
+    def commits(self) -> Iterator[CommitRow]:
         """
-        Yield (first seq, last seq, state digest) of each commit that is still kept, in order.
+        Yield every commit, in order.
         """
-        yield from self._connection.execute(
-            "SELECT first_seq, last_seq, state_digest FROM ledger.commits WHERE chain = %s ORDER BY last_seq",
+        for row in self._connection.execute(
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits WHERE chain = %s"
+            " ORDER BY last_seq",
+            [self.chain.chain],
+        ):
+            yield CommitRow(*row)
+
+    def acknowledgements(self) -> list[AcknowledgementRow]:
+        """
+        Return what each replica acknowledged last.
+        """
+        shown = ", ".join(AcknowledgementRow.__struct_fields__)
+        found = self._connection.execute(
+            f"SELECT {shown} FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica",
             [self.chain.chain],
         )
+        return [AcknowledgementRow(*row) for row in found]
 
     def lanes(self) -> tuple[int, bytes] | None:
         """

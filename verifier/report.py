@@ -73,10 +73,13 @@ COVERED: Final = [
     "seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
     "every rule and consequence, by replaying the fold",
     "every row and column of every read model, the state digest, commits and the head",
+    "what replicas acknowledged: signatures, hashes and state digests",
     "triggers, functions, grants and constraints of the schema",
 ]
 NOT_COVERED: Final = [
     "a rewrite of all rows, chain and read models alike: compare the head with one that was kept outside",
+    "rows that only this region vouches for: which login may write for which source, how far a replica has read, "
+    "when an acknowledgement arrived, and whether the region is primary",
     "events that were never appended: reconcile with the venue",
     "other regions and the topic between them: verify each, and compare their heads",
 ]

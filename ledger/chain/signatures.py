@@ -31,6 +31,18 @@ def key_id(purpose: str, public_key: bytes) -> str:
     return blake3(KEY_DOMAIN + purpose.encode() + b"\0" + public_key).digest(length=8).hex()
 
 
+def public_key_bytes(text: str) -> bytes:
+    """
+    Return the 32 bytes of a public key written as lower-case hexadecimal digits.
+
+    Raises:
+        InvalidInput: it is not written so.
+    """
+    if len(text) != 64 or set(text) - set("0123456789abcdef"):
+        raise InvalidInput(f"found public key {text[:80]!r}; expected 64 lower-case hexadecimal digits")
+    return bytes.fromhex(text)
+
+
 class KeyPair(msgspec.Struct, frozen=True):
     """
     A private key (32-byte seed) with its purpose and the name of who holds it.

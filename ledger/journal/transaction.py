@@ -95,27 +95,29 @@ def commit(
 
 
 def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
+    head = batch.head
     if len(batch.events) > PIPELINE_EVENTS:
+        chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
         events.insert(connection, chain, batch.events)
         read_models.write(connection, chain, batch.changes)
-        _write_rest(connection, chain, batch, epoch)
+        _write_rest(connection, chain, batch)
         return
     # Every statement goes out before the first answer is read: one round trip in place of twenty.
     kind = events.row_type(connection)
     done: read_models.Later = []
     with connection.pipeline():
+        chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
         events.insert_few(connection, chain, kind, batch.events)
         read_models.write(connection, chain, batch.changes, done)
-        _write_rest(connection, chain, batch, epoch)
+        _write_rest(connection, chain, batch)
     read_models.check(done)
 
 
-def _write_rest(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
+def _write_rest(connection: Connection, chain: int, batch: Batch) -> None:
     head = batch.head
     events.insert_keys(connection, chain, batch.keys)
     chains.write_lanes(connection, chain, head.seq, batch.lanes)
     chains.insert_commit(connection, chain, batch.base.seq + 1, head.seq, batch.digest, batch.recorded_at)
-    chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
 
 
 def took_effect(connection: Connection, chain: int, chain_id: bytes, head: ChainHead) -> bool:

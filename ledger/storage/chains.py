@@ -43,7 +43,9 @@ def create(connection: Connection, chain_id: bytes, origin: str, genesis: bytes,
     """
     row = connection.execute("SELECT coalesce(max(chain), 0) + 1 FROM ledger.chains").fetchone()
     chain = int(row[0]) if row else 1
-    connection.execute("INSERT INTO ledger.chains VALUES (%s, %s::uuid, %s, 1)", [chain, chain_id.hex(), origin])
+    connection.execute(
+        "INSERT INTO ledger.chains VALUES (%s, %s::uuid, %s, 1, %s)", [chain, chain_id.hex(), origin, genesis]
+    )
     connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, 0, %s, 0, 1, %s)", [chain, genesis, mode])
     connection.execute("INSERT INTO ledger.state_digests VALUES (%s, 0, %s)", [chain, bytes(2048)])
     return ChainRow(chain, chain_id, origin, 1)
@@ -118,7 +120,7 @@ def lock_head_and_clock(connection: Connection, chain: int) -> tuple[Head, int]:
 
 def advance(connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int) -> None:
     """
-    Move the locked head to the last event inserted.
+    Move the locked head to the event that will be the last; the events follow in the same transaction.
     """
     connection.execute(
         "UPDATE ledger.chain_heads SET seq = %s, hash = %s, recorded_at = %s, epoch = %s WHERE chain = %s",

@@ -105,7 +105,7 @@ def _rows(chain: int, events: Iterable[RecordedEvent]) -> list[bytes]:
 
 def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) -> None:
     """
-    Append *events*, which follow the locked head in order; once a transaction, since the guard compares with the head.
+    Append *events*, in order, up to the locked head, which has been moved over them.
 
     Raises:
         InvalidEvent: a value does not fit its column.

@@ -69,6 +69,9 @@ Table(
     _column("chain_id", Uuid),
     _column("origin", Text),
     _column("format_version", SmallInteger),
+    # What the first event names as the hash before it, so that the guard of events can check that link as well.
+    _column("genesis", LargeBinary),
+    _width("genesis", 32),
     UniqueConstraint("chain_id", name="chain_id_key"),
     # Two chains of one origin could not be told apart by an auditor.
     UniqueConstraint("origin", name="origin_key"),

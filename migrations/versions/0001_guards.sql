@@ -7,17 +7,30 @@ BEGIN
         USING ERRCODE = 'TL002';
 END $$;
 
--- Check a run of new events against the locked head: contiguous, linked, later, by a primary, from a source that the
--- login may speak for. The journal checks the same; this stops whoever writes without it.
+-- Check a run of new events: under a head that has moved over them already, contiguous with what is there, linked,
+-- later, by a primary, from a source that the login may speak for. The journal checks the same; this stops whoever
+-- writes without it. With check_head below, neither events without the head nor the head without events can be committed.
 CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
     run record;
+    before record;
 BEGIN
     FOR run IN SELECT chain, min(seq) AS first, max(seq) AS last, count(*) AS count FROM appended GROUP BY chain LOOP
         SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = run.chain;
-        IF NOT FOUND OR run.first <> head.seq + 1 OR run.count <> run.last - run.first + 1 THEN
-            RAISE EXCEPTION 'events % to % do not follow the head at %', run.first, run.last, head.seq
+        IF NOT FOUND OR run.last > head.seq OR run.count <> run.last - run.first + 1 THEN
+            RAISE EXCEPTION 'events % to % do not go up to the head at %', run.first, run.last, head.seq
+                USING ERRCODE = 'TL003';
+        END IF;
+        IF run.first = 1 THEN
+            SELECT genesis AS hash, 0::bigint AS recorded_at, 1 AS epoch INTO before
+                FROM ledger.chains c WHERE c.chain = run.chain;
+        ELSE
+            SELECT hash, recorded_at, epoch INTO before
+                FROM ledger.events e WHERE e.chain = run.chain AND e.seq = run.first - 1;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no event % for event % to follow', run.first - 1, run.first
                 USING ERRCODE = 'TL003';
         END IF;
         IF head.mode <> 'primary' AND NOT pg_has_role(session_user, 'ledger_applier', 'MEMBER') THEN
@@ -32,11 +45,11 @@ BEGIN
         END IF;
         IF EXISTS (
             SELECT 1 FROM (
-                SELECT prev_hash, recorded_at, lag(hash, 1, head.hash) OVER w AS before,
-                       lag(recorded_at, 1, head.recorded_at) OVER w AS earlier,
-                       epoch, lag(epoch, 1, head.epoch) OVER w AS reign
-                FROM appended a WHERE a.chain = run.chain WINDOW w AS (ORDER BY seq)) linked
-            WHERE prev_hash <> before OR recorded_at <= earlier OR epoch < reign) THEN
+                SELECT prev_hash, recorded_at, lag(hash, 1, before.hash) OVER w AS linked,
+                       lag(recorded_at, 1, before.recorded_at) OVER w AS earlier,
+                       epoch, lag(epoch, 1, before.epoch) OVER w AS reign
+                FROM appended a WHERE a.chain = run.chain WINDOW w AS (ORDER BY seq)) n
+            WHERE prev_hash <> linked OR recorded_at <= earlier OR epoch < reign) THEN
             RAISE EXCEPTION 'an event does not name the hash before it, is not later, or is of an epoch that ended'
                 USING ERRCODE = 'TL003';
         END IF;
@@ -44,27 +57,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A head must be the last event that is there: one that ran ahead would hide a cut-off tail, one that fell behind would
--- hide events, one of an earlier time would let the next event be backdated, and one of another epoch would bring back
--- a reign that ended or shut out the one that holds.
+-- When a transaction ends, the head must be the last event that is there: one that ran ahead would hide a cut-off tail,
+-- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
+-- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
 CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
     last record;
+    genesis bytea;
 BEGIN
-    FOR head IN SELECT * FROM moved LOOP
-        -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
-        SELECT seq, hash, recorded_at, epoch INTO last FROM ledger.events e
-            WHERE e.chain = head.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1;
-        IF NOT FOUND THEN
-            CONTINUE WHEN head.seq = 0;
-        ELSIF (last.seq, last.hash, last.recorded_at, last.epoch)
+    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
+    -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
+    SELECT seq, hash, recorded_at, epoch INTO last FROM ledger.events e
+        WHERE e.chain = head.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1;
+    IF FOUND THEN
+        IF (last.seq, last.hash, last.recorded_at, last.epoch)
             = (head.seq, head.hash, head.recorded_at, head.epoch) THEN
-            CONTINUE;
+            RETURN NULL;
         END IF;
-        RAISE EXCEPTION 'the head would not be the last event' USING ERRCODE = 'TL003';
-    END LOOP;
-    RETURN NULL;
+    ELSE
+        SELECT c.genesis INTO genesis FROM ledger.chains c WHERE c.chain = head.chain;
+        IF (head.seq, head.hash, head.recorded_at) = (0, genesis, 0) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the head would not be the last event' USING ERRCODE = 'TL003';
 END $$;
 
 -- The one door through the guards, for a repair: put back an event whose row was damaged or lost, from a copy whose
@@ -107,12 +124,9 @@ REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.c
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
     REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_appended();
 ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
-CREATE TRIGGER check_head AFTER UPDATE ON ledger.chain_heads
-    REFERENCING NEW TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_head();
+CREATE CONSTRAINT TRIGGER check_head AFTER INSERT OR UPDATE ON ledger.chain_heads
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger.check_head();
 ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_head;
-CREATE TRIGGER check_new_head AFTER INSERT ON ledger.chain_heads
-    REFERENCING NEW TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_head();
-ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_new_head;
 ALTER TABLE ledger.state_digests ALTER COLUMN lanes SET STORAGE PLAIN;
 
 DO $$
@@ -120,15 +134,15 @@ DECLARE
     name text;
     kept text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['events', 'idempotency_keys', 'chains', 'history_changes'] LOOP
+    FOREACH name IN ARRAY ARRAY['events', 'idempotency_keys', 'commits', 'chains', 'history_changes'] LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I
             FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', name);
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_change', name);
     END LOOP;
-    -- Read models and heads change, and are never deleted.
+    -- Read models and heads change, and are never deleted. Who may speak for a source is the owner's to give and take.
     FOR kept IN SELECT table_name FROM information_schema.tables WHERE table_schema = 'ledger'
-        AND table_name NOT IN ('events', 'idempotency_keys', 'chains', 'history_changes', 'commits', 'source_logins',
-                               'alembic_version') LOOP
+        AND table_name NOT IN ('events', 'idempotency_keys', 'commits', 'chains', 'history_changes',
+                               'source_logins', 'alembic_version') LOOP
         EXECUTE format('CREATE TRIGGER refuse_delete BEFORE DELETE OR TRUNCATE ON ledger.%I
             FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', kept);
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_delete', kept);

@@ -4,9 +4,11 @@ CREATE TABLE ledger.chains (
 	chain_id UUID NOT NULL,
 	origin TEXT NOT NULL,
 	format_version SMALLINT NOT NULL,
+	genesis BYTEA NOT NULL,
 	CONSTRAINT chains_pkey PRIMARY KEY (chain),
 	CONSTRAINT chains_chain_id_key UNIQUE (chain_id),
-	CONSTRAINT chains_origin_key UNIQUE (origin)
+	CONSTRAINT chains_origin_key UNIQUE (origin),
+	CONSTRAINT chains_genesis_width CHECK (octet_length(genesis) = 32)
 );
 
 CREATE TABLE ledger.history_changes (

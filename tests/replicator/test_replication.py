@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from ledger import Ledger
+from ledger.chain import acknowledgement
 from ledger.chain.link import ChainHead
 from ledger.chain.signatures import KeyPair
 from ledger.cli.access import named
@@ -23,7 +24,7 @@ from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books
 from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
-from replicator import acknowledgements, segment, transport
+from replicator import segment, transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from tests.conftest import ORIGIN, Database
@@ -140,9 +141,9 @@ def test_a_rogue_producer_and_a_forged_word_count_for_nothing(regions: Regions) 
         regions.rogue(topic, b"no segment at all")
         until(lambda: applier.step(20), lambda: applier.status.rejected_records == 2)
         assert regions.head(regions.b) == before
-        said = acknowledgements.Acknowledgement(regions.chain_id, 1, last.seq, last.hash, b"d" * 32, 1, REPLICA.key_id)
+        said = acknowledgement.Acknowledgement(regions.chain_id, 1, last.seq, last.hash, b"d" * 32, 1, REPLICA.key_id)
         liar = KeyPair("replica", "region-b", bytes(31) + b"\x09")
-        regions.rogue(transport.acknowledgements_topic(regions.chain_id), acknowledgements.encode(said, liar))
+        regions.rogue(transport.acknowledgements_topic(regions.chain_id), acknowledgement.encode(said, liar))
         until(publisher.step, lambda: publisher.status.rejected_records == 1)
         assert publisher.status.acknowledged_seq == before.seq
         in_step(publisher, applier, last.seq)

@@ -9,10 +9,11 @@ import random
 import msgspec
 import pytest
 
+from ledger.chain import acknowledgement
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.signatures import KeyPair
 from ledger.errors import Corrupt, SequenceGap
-from replicator import acknowledgements, segment
+from replicator import segment
 from replicator.lag import Lag
 from tests.storage.test_storage import CHAIN_ID, linked
 
@@ -50,12 +51,12 @@ def test_no_changed_byte_and_no_other_key_passes() -> None:
 def test_an_acknowledgement_is_its_replicas_alone() -> None:
     """It reads back; a changed byte or another key does not."""
     key = KeyPair("replica", "region-b", bytes(31) + b"\x03")
-    said = acknowledgements.Acknowledgement(CHAIN_ID, 1, 7, b"h" * 32, b"d" * 32, 9, key.key_id)
-    value = acknowledgements.encode(said, key)
-    assert acknowledgements.decode(value, key.public_key) == said
+    said = acknowledgement.Acknowledgement(CHAIN_ID, 1, 7, b"h" * 32, b"d" * 32, 9, key.key_id)
+    value = acknowledgement.encode(said, key)
+    assert acknowledgement.decode(value, key.public_key) == said
     for place in range(len(value)):
         with pytest.raises(Corrupt):
-            acknowledgements.decode(value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :], key.public_key)
+            acknowledgement.decode(value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :], key.public_key)
 
 
 def sized(events: list[RecordedEvent], size: int, group: int) -> list[RecordedEvent]:

@@ -16,7 +16,7 @@ from ledger.errors import Corrupt, InvalidEvent, NotPermitted, StateMismatch
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, RIGHTS, linked, prepared, sample
+from tests.storage.test_storage import CHAIN_ID, RIGHTS, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -38,9 +38,7 @@ def five(database: Database) -> Iterator[tuple[Connection, int]]:
 
 
 def append(connection: Connection, chain: int, count: int) -> None:
-    made = linked(count)
-    events.insert(connection, chain, made)
-    chains.advance(connection, chain, made[-1].seq, made[-1].hash, made[-1].recorded_at, 1)
+    put(connection, chain, linked(count))
     connection.commit()
 
 
@@ -95,8 +93,9 @@ def test_a_head_can_only_be_the_last_event(
     """A writer cannot move the head back, ahead, in time, or to another reign."""
     connection, chain = five
     named = {made.seq: made.hash for made in linked(6)}
+    chains.advance(connection, chain, seq, named.get(seq, bytes(32)), recorded_at, epoch)
     with pytest.raises(psycopg.Error, match="would not be the last event"):
-        chains.advance(connection, chain, seq, named.get(seq, bytes(32)), recorded_at, epoch)
+        connection.commit()
     connection.rollback()
     assert chains.head(connection, chain).seq == 5, why
 
@@ -104,9 +103,12 @@ def test_a_head_can_only_be_the_last_event(
 def test_a_new_chain_begins_without_events(database: Database) -> None:
     """An applier cannot make a chain whose head stands where it has no event."""
     with psycopg.connect(database.dsn("applier")) as connection:
-        connection.execute("INSERT INTO ledger.chains VALUES (7, gen_random_uuid(), 'example.com/x', 1)")
-        with pytest.raises(psycopg.Error, match="would not be the last event"):
-            connection.execute("INSERT INTO ledger.chain_heads VALUES (7, 3, %s, 0, 1, 'replica')", [bytes(32)])
+        for seq, start in ((3, bytes(32)), (0, b"x" * 32)):
+            connection.execute("INSERT INTO ledger.chains VALUES (7, gen_random_uuid(), 'e.com/x', 1, %s)", [bytes(32)])
+            connection.execute("INSERT INTO ledger.chain_heads VALUES (7, %s, %s, 0, 1, 'replica')", [seq, start])
+            with pytest.raises(psycopg.Error, match="would not be the last event"):
+                connection.commit()
+            connection.rollback()
 
 
 @pytest.mark.parametrize("table", ["orders", "balances", "chain_heads", "state_digests", "replica_state"])
@@ -126,29 +128,53 @@ def test_triggers_fire_for_a_superuser_that_pretends_to_replicate(database: Data
         database.sql("SET session_replication_role = replica; UPDATE ledger.events SET actor = 'x'")
 
 
-def test_two_insertions_behind_one_head_are_refused(database: Database) -> None:
-    """Events that the head was not moved over cannot be followed: the second run does not follow the head."""
+def test_neither_events_without_the_head_nor_the_head_without_events_are_committed(database: Database) -> None:
+    """Whoever writes past the journal cannot leave a head that is not the last event, stopping all who follow."""
     connection, chain = prepared(database)
     made = linked(3)
     with connection:
-        events.insert(connection, chain, made[:2])
-        with pytest.raises(psycopg.Error, match="do not follow the head") as refused:
-            events.insert(connection, chain, made[2:])
+        with pytest.raises(psycopg.Error, match="do not go up to the head") as refused:
+            events.insert(connection, chain, made[:2])
         assert isinstance(db.translated(refused.value), Corrupt)
+        connection.rollback()
+        for present in (made[:2], []):
+            chains.advance(connection, chain, 3, made[2].hash, made[2].recorded_at, 1)
+            if present:
+                events.insert(connection, chain, present)
+            with pytest.raises(psycopg.Error, match="would not be the last event"):
+                connection.commit()
+            connection.rollback()
+        chains.advance(connection, chain, 3, made[2].hash, made[2].recorded_at, 1)
+        with pytest.raises(psycopg.Error, match="no event 2 for event 3"):
+            events.insert(connection, chain, made[2:])
+        connection.rollback()
+        assert chains.head(connection, chain).seq == 0
+
+
+def test_events_may_come_in_several_runs_under_one_head(database: Database) -> None:
+    """A transaction may insert more than once, as long as what there is in the end goes up to the head."""
+    connection, chain = prepared(database)
+    made = linked(3)
+    with connection:
+        chains.advance(connection, chain, 3, made[2].hash, made[2].recorded_at, 1)
+        events.insert(connection, chain, made[:2])
+        events.insert(connection, chain, made[2:])
+        connection.commit()
+        assert list(events.read(connection, chain, CHAIN_ID)) == made
 
 
 def test_two_writers_at_one_seq_cannot_fork(database: Database) -> None:
-    """Without the head's lock the primary key decides: the one that commits second is refused."""
+    """The head's row makes the second wait; the primary key refuses what it would put at the same seq."""
     first, chain = prepared(database)
     with first, db.connect(database.dsn("writer"), "second") as second:
         second.execute("SET lock_timeout = '300ms'")
-        events.insert(first, chain, linked(1))
+        put(first, chain, linked(1))
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            events.insert(second, chain, linked(1))
+            put(second, chain, linked(1))
         second.rollback()
         first.commit()
         with pytest.raises(psycopg.errors.UniqueViolation):
-            events.insert(second, chain, linked(1))
+            put(second, chain, linked(1))
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,12 @@ def test_each_role_may_do_what_it_must_and_nothing_else(database: Database, logi
     assert database.sql(f"SELECT has_schema_privilege('{login}', 'ledger', 'CREATE')") == "f"
 
 
-@pytest.mark.parametrize("table", ["events", "idempotency_keys", "chains", "history_changes"])
+@pytest.mark.parametrize("table", ["events", "idempotency_keys", "commits", "chains", "history_changes"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_history_cannot_be_changed_even_by_its_owner(database: Database, table: str, statement: str) -> None:
     """The triggers fire always, also in a session that pretends to replicate."""
-    column = {"events": "seq", "idempotency_keys": "key", "chains": "origin", "history_changes": "reason"}[table]
+    column = {"events": "seq", "idempotency_keys": "key", "commits": "last_seq", "chains": "origin",
+              "history_changes": "reason"}[table]  # fmt: skip
     with psycopg.connect(database.dsn("owner")) as connection:
         connection.execute("SET ROLE ledger_owner")
         with pytest.raises(psycopg.Error, match="append-only"):
@@ -118,6 +119,13 @@ def linked(count: int) -> list[RecordedEvent]:
     return made
 
 
+def put(connection: psycopg.Connection[object], chain: int, made: list[RecordedEvent]) -> None:
+    """Move the head over *made* and insert them, as the journal does."""
+    last = made[-1]
+    chains.advance(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch)
+    events.insert(connection, chain, made)
+
+
 def prepared(database: Database) -> tuple[psycopg.Connection[object], int]:
     with psycopg.connect(database.dsn("owner")) as owner:
         owner.execute("SET ROLE ledger_owner")
@@ -131,13 +139,12 @@ def test_events_come_back_as_they_went_in(database: Database) -> None:
     connection, chain = prepared(database)
     with connection:
         made = linked(5)
-        events.insert(connection, chain, made)
-        last = made[-1]
-        chains.advance(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch)
+        put(connection, chain, made)
+        connection.commit()
         assert list(events.read(connection, chain, CHAIN_ID)) == made
         assert list(events.read(connection, chain, CHAIN_ID, 2, 2)) == made[2:4]
         assert events.read_seqs(connection, chain, CHAIN_ID, [1, 5, 9]) == {1: made[0], 5: made[4]}
-        assert chains.head(connection, chain).hash == last.hash
+        assert chains.head(connection, chain).hash == made[-1].hash
         with pytest.raises(UnknownChain, match=r"example\.com/a"):
             chains.find(connection, "example.com/b")
 
@@ -145,7 +152,7 @@ def test_events_come_back_as_they_went_in(database: Database) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seq": 3}, "do not follow the head"), ({"prev_hash": bytes(32)}, "hash before"),
+        ({"seq": 3}, "no event 2 for event 3"), ({"prev_hash": bytes(32)}, "hash before"),
         ({"recorded_at": 0}, "not later"), ({"epoch": 0}, "epoch that ended"),
         ({"source": "gateway"}, "may not write for the source"), ({"group_size": 0}, "group_place"),
         ({"stream_version": 0}, "stream_version_from_one"),
@@ -157,19 +164,20 @@ def test_the_database_itself_refuses_what_does_not_follow(
     """A writer without the journal cannot leave a gap, break a link, go back in time or speak for another source."""
     connection, chain = prepared(database)
     with connection, pytest.raises(psycopg.Error, match=words):
-        events.insert(connection, chain, [msgspec.structs.replace(linked(1)[0], **change)])  # type: ignore[arg-type]
+        put(connection, chain, [msgspec.structs.replace(linked(1)[0], **change)])  # type: ignore[arg-type]
 
 
 def test_a_replica_and_a_head_without_its_event_are_refused(database: Database) -> None:
     """Only the applier appends to a replica, and a head cannot run ahead of the events."""
     connection, chain = prepared(database)
     with connection:
+        chains.advance(connection, chain, 7, bytes(32), 1, 1)
         with pytest.raises(psycopg.Error, match="would not be the last event"):
-            chains.advance(connection, chain, 7, bytes(32), 1, 1)
+            connection.commit()
         connection.rollback()
         database.sql("UPDATE ledger.chain_heads SET mode = 'replica'")
         with pytest.raises(psycopg.Error, match="is a replica") as refused:
-            events.insert(connection, chain, linked(1))
+            put(connection, chain, linked(1))
         assert db.translated(refused.value).code == "not_primary"
 
 

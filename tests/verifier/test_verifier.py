@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import psycopg
 import pytest
 
 from ledger import Ledger
+from ledger.chain import acknowledgement
+from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.entry import RecordedEvent
+from ledger.chain.signatures import KeyPair
 from ledger.domain.events.cash import FeeCharged, HoldPlaced, JournalPosted, Leg
 from ledger.domain.events.control import Difference, KeyNamed, ReconciliationRecorded
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
@@ -26,6 +30,9 @@ from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
+from ledger.storage import acknowledgements as stored
+from ledger.storage import database as db
+from ledger.storage import events
 from tests.conftest import ORIGIN, Database
 from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
@@ -33,6 +40,8 @@ from verifier import catalogue
 from verifier.full import verify
 from verifier.reader import Reader, Unreadable
 from verifier.report import Finding, Report
+
+NOW = 1_723_161_254_087_891_268
 
 
 def history(ledger: Ledger) -> None:
@@ -64,7 +73,7 @@ def history(ledger: Ledger) -> None:
     give(TradeCorrected(exec_ref="E2", **trade("E3", "O1", price="99")))  # type: ignore[arg-type]
     give(TradeBusted(exec_id="E4", exec_ref="E1", venue="V", trade_date=DAY, reason="r"))
     give(TradeExecuted(**trade("E5", "none")))  # type: ignore[arg-type]
-    give(OrderCanceled(order_id="O3"), occurred_at=1_723_161_254_087_891_268)
+    give(OrderCanceled(order_id="O3"), occurred_at=NOW)
     give(HoldPlaced(hold_id="H", legs=(Leg(account="A", asset="BTC", amount="0.5"),)), correlation_id=b"c" * 16)
     give(FeeCharged(fee_id="F", account="A", kind="k", asset="USDT", amount="1"))
     legs = (("A", "-2"), ("~suspense", "2"))
@@ -79,10 +88,17 @@ def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = "verified"
     pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
     database = Database(pg_server, name)
-    key = KeyNamed(key_id="k1", purpose="publisher", name="region-a", public_key="00" * 32)
-    create_chain(database.dsn("owner"), ORIGIN, (key,), [("writer", "engine")])
+    pair = KeyPair("replica", "region-b", b"s" * 32)
+    key = KeyNamed(key_id=pair.key_id, purpose="replica", name=pair.name, public_key=pair.public_key.hex())
+    chain, _ = create_chain(database.dsn("owner"), ORIGIN, (key,), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
         history(ledger)
+    with db.connect(database.dsn("publisher"), "test") as connection:
+        last = stored.commits(connection, chain.chain)[-2]
+        head = events.read_seqs(connection, chain.chain, chain.chain_id, [last.last_seq])[last.last_seq]
+        said = Acknowledgement(chain.chain_id, 1, head.seq, head.hash, last.state_digest, NOW, pair.key_id)
+        row = (said.key_id, 1, head.seq, head.hash, last.state_digest, NOW, time.time_ns())
+        stored.upsert(connection, chain.chain, stored.Acknowledgement(*row, acknowledgement.encode(said, pair)[-64:]))
     yield database
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -227,19 +243,29 @@ def test_an_edited_column_of_a_read_model_is_named_by_key_and_column(copy: Datab
 @pytest.mark.parametrize(
     ("table", "column"),
     [
-        ("chain_heads", "seq"), ("chain_heads", "hash"), ("chain_heads", "recorded_at"), ("state_digests", "seq"),
-        ("state_digests", "lanes"), ("commits", "first_seq"), ("commits", "last_seq"), ("commits", "state_digest"),
+        ("chains", "format_version"), ("chains", "genesis"), ("chain_heads", "seq"), ("chain_heads", "hash"),
+        ("chain_heads", "recorded_at"), ("chain_heads", "epoch"), ("state_digests", "seq"), ("state_digests", "lanes"),
+        ("commits", "first_seq"), ("commits", "last_seq"), ("commits", "state_digest"), ("commits", "committed_at"),
+        ("acknowledgements", "replica"), ("acknowledgements", "epoch"), ("acknowledgements", "seq"),
+        ("acknowledgements", "hash"), ("acknowledgements", "state_digest"), ("acknowledgements", "applied_at"),
+        ("acknowledgements", "signature"),
         ("idempotency_keys", "source"), ("idempotency_keys", "key"), ("idempotency_keys", "first_seq"),
     ],
 )  # fmt: skip
 def test_an_edited_head_digest_commit_or_key_is_named(copy: Database, table: str, column: str) -> None:
-    """The rows around the chain are compared as well."""
+    """The rows around the chain are compared as well: what replicas signed is checked again."""
     kind = dict(columns(copy, table))[column]
     with Intruder(copy) as intruder:
         assert changed(intruder, table, column, kind, f"ctid = (SELECT max(ctid) FROM ledger.{table})")
         found = real(report_on(copy))
-        assert table in {x.table for x in found}
-        assert any(column in (x.column or "") for x in found if x.table == table)
+        assert any(column in (x.column or "") for x in found if x.table == table), found
+
+
+def test_an_acknowledgement_that_arrived_before_its_event_is_found(copy: Database) -> None:
+    """When it arrived is not signed; it cannot be before the event was recorded."""
+    with Intruder(copy) as intruder:
+        intruder.edit("acknowledgements", "UPDATE ledger.acknowledgements SET received_at = 1")
+    assert [(x.table, x.column) for x in real(report_on(copy))] == [("acknowledgements", "received_at")]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +320,7 @@ def test_a_weakened_guard_is_found(copy: Database, sql: str) -> None:
 def test_the_catalogue_is_what_the_migrations_make(copy: Database) -> None:
     """The expected guards are not stale, on this version of PostgreSQL."""
     with Reader(copy.dsn("auditor"), ORIGIN) as reader:
-        assert catalogue.facts(reader) == json.loads(catalogue.EXPECTED.read_text())
+        assert catalogue.facts(reader.query) == json.loads(catalogue.EXPECTED.read_text())
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

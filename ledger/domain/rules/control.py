@@ -12,7 +12,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.rows import Break, ChainKey
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
 from ledger.domain.state import State
-from ledger.errors import SignatureInvalid
+from ledger.errors import InvalidInput, SignatureInvalid
 
 CONTROL_STREAM = "chain/control"
 
@@ -22,6 +22,15 @@ def _noted(state: State) -> Effects:
 
 
 def _name_key(state: State, key: events.KeyNamed, from_seq: int) -> None:
+    # A key id is made of its key, so that none can be passed off under another's.
+    try:
+        made = signatures.key_id(key.purpose, signatures.public_key_bytes(key.public_key))
+    except InvalidInput as error:
+        raise Broken("key_bytes", f"key {key.key_id}: {error}") from None
+    if made != key.key_id:
+        raise Broken(
+            "key_id", f"found key id {key.key_id}; this public key for the purpose {key.purpose} has id {made}"
+        )
     if state.chain_keys.get(key.key_id) is not None:
         raise Broken("key_exists", f"found key {key.key_id} a second time; each key is named once")
     state.chain_keys.put(ChainKey(key.key_id, key.purpose, key.name, key.public_key, from_seq, None, False))
@@ -36,7 +45,6 @@ def create(state: State, event: events.ChainCreated, now: Now) -> Effects:
     if event.format_version != 1:
         raise Broken("format_version", f"found format version {event.format_version}; expected 1")
     for key in event.keys:
-        # A key id is made of its key, so that none can be passed off under another's.
         _name_key(state, key, now.seq)
     return _noted(state)
 

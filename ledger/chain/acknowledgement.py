@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from ledger.chain.signatures import KeyPair, check
-from ledger.errors import UnknownFormat
+from ledger.chain import signatures
+from ledger.chain.signatures import KeyPair
+from ledger.errors import InvalidInput, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/ak1"
 DOMAIN: Final = b"trade-ledger/aks1"
@@ -32,14 +33,30 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     key_id: str
 
 
+def _body(a: Acknowledgement) -> bytes:
+    try:
+        return _BODY.pack(
+            MAGIC, a.chain_id, a.epoch, a.seq, a.hash, a.state_digest, a.applied_at, bytes.fromhex(a.key_id)
+        )
+    except (struct.error, ValueError) as error:
+        raise InvalidInput(f"a field of an acknowledgement does not fit: {error}") from error
+
+
+def check(acknowledgement: Acknowledgement, signature: bytes, public_key: bytes) -> None:
+    """
+    Raise SignatureInvalid unless *signature* is the replica's of this acknowledgement.
+
+    Raises:
+        InvalidInput: a field has a value that no acknowledgement can have.
+    """
+    signatures.check(public_key, DOMAIN, _body(acknowledgement), signature)
+
+
 def encode(acknowledgement: Acknowledgement, key: KeyPair) -> bytes:
     """
     Return the record's value: body and signature.
     """
-    a = acknowledgement
-    body = _BODY.pack(
-        MAGIC, a.chain_id, a.epoch, a.seq, a.hash, a.state_digest, a.applied_at, bytes.fromhex(key.key_id)
-    )
+    body = _body(msgspec.structs.replace(acknowledgement, key_id=key.key_id))
     return body + key.sign(DOMAIN, body)
 
 
@@ -63,6 +80,6 @@ def decode(value: bytes, public_key: bytes) -> Acknowledgement:
         SignatureInvalid, UnknownFormat: it counts for nothing.
     """
     peek(value)
-    check(public_key, DOMAIN, value[: _BODY.size], value[_BODY.size :])
+    signatures.check(public_key, DOMAIN, value[: _BODY.size], value[_BODY.size :])
     _, chain_id, epoch, seq, head, digest, applied_at, key_id = _BODY.unpack_from(value)
     return Acknowledgement(chain_id, epoch, seq, head, digest, applied_at, key_id.hex())

@@ -1,0 +1,103 @@
+"""
+Check what replicas are said to have acknowledged: signed by their keys, and true of this chain.
+
+The recovery point is counted from these rows, so a false one would let a firm believe that another region has what it
+has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ledger.chain import acknowledgement
+from ledger.chain.acknowledgement import Acknowledgement
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.signatures import public_key_bytes
+from ledger.domain.state import State
+from ledger.errors import LedgerError
+from verifier.conviction import near_integers
+from verifier.reader import AcknowledgementRow
+from verifier.report import Finding
+
+PURPOSE = "replica"
+
+
+class AcknowledgementCheck:
+    """
+    Hold the rows against the chain while it is walked, and against their signatures when it ends.
+    """
+
+    def __init__(self, chain_id: bytes, rows: Sequence[AcknowledgementRow]) -> None:
+        self._chain_id, self._rows = chain_id, rows
+        self.seqs = {row.seq for row in rows}
+        self._hashes = {row.hash for row in rows}
+        self._true: dict[int, tuple[RecordedEvent, bytes]] = {}
+        self._seq_of: dict[bytes, int] = {}
+
+    def pass_by(self, event: RecordedEvent) -> None:
+        """
+        Note where the acknowledged hashes are in the chain.
+        """
+        if event.hash in self._hashes:
+            self._seq_of[event.hash] = event.seq
+
+    def reach(self, event: RecordedEvent, digest: bytes) -> None:
+        """
+        Note the event at an acknowledged seq and the digest of the state after it.
+        """
+        self._true[event.seq] = (event, digest)
+
+    def findings(self, state: State) -> list[Finding]:
+        """
+        Return what is wrong; *state* has the keys that the chain names.
+        """
+        return [finding for row in self._rows for finding in self._check(row, state)]
+
+    def _check(self, row: AcknowledgementRow, state: State) -> list[Finding]:
+        def found(expected: str, actual: str, column: str) -> Finding:
+            return Finding(
+                "ACK_MISMATCH", expected, actual, table="acknowledgements", key=(row.replica,), column=column
+            )
+
+        key = state.chain_keys.get(row.replica)
+        if key is None or key.purpose != PURPOSE:
+            return [found("a replica's key that the chain names", row.replica, "replica")]
+        public = public_key_bytes(key.public_key)
+        true = self._true.get(row.seq)
+        if not _signed(row, self._chain_id, public):
+            stated: dict[str, list[Any]] = {"seq": [seq for seq in [self._seq_of.get(row.hash)] if seq is not None]}
+            if true is not None:
+                stated |= {"hash": [true[0].hash], "state_digest": [true[1]]}
+            stated |= {"epoch": list(near_integers(row.epoch)), "applied_at": list(near_integers(row.applied_at))}
+            for column, values in stated.items():
+                for value in values:
+                    if _signed(msgspec.structs.replace(row, **{column: value}), self._chain_id, public):
+                        return [found(_text(value), _text(getattr(row, column)), column)]
+            return [found("a signature of this row by its replica", row.signature.hex(), "signature or applied_at")]
+        if true is None:
+            return [found("an event of this chain", str(row.seq), "seq")]
+        event, digest = true
+        wrong = [
+            found(_text(expected), _text(actual), column)
+            for column, expected, actual in (("hash", event.hash, row.hash), ("state_digest", digest, row.state_digest))
+            if expected != actual
+        ]
+        if row.received_at < event.recorded_at:
+            wrong.append(found(f"not before {event.recorded_at}", str(row.received_at), "received_at"))
+        return wrong
+
+
+def _signed(row: AcknowledgementRow, chain_id: bytes, public: bytes) -> bool:
+    said = Acknowledgement(chain_id, row.epoch, row.seq, row.hash, row.state_digest, row.applied_at, row.replica)
+    try:
+        acknowledgement.check(said, row.signature, public)
+    except LedgerError:
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
