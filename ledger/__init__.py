@@ -6,9 +6,9 @@ An event-sourced trade ledger with integrity guarantees.
 """
 
 from ledger.errors import Corrupt, LedgerError, Rejected, Unavailable
+from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
-from ledger.journal.preparation import Receipt
 from ledger.journal.writer import WriterSettings
 
 __all__ = ["Corrupt", "Group", "Ledger", "LedgerError", "Receipt", "Rejected", "Unavailable", "WriterSettings"]

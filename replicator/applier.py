@@ -8,7 +8,6 @@ replayed again; the read models are this region's own work, and its digest must 
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -31,7 +30,6 @@ from ledger.storage import chains, database, events, outbox, read_models
 from replicator import segment, transport
 from replicator.segment import Segment
 
-_EPOCH: Final = datetime.date(1970, 1, 1)
 GAP_PATIENCE_S: Final = 10.0
 
 
@@ -246,7 +244,7 @@ class Applier:
         if event.chain_id != self._chain_id:
             raise HashMismatch(f"event {event.seq} is of another chain")
         derived, given = split_payload(event.payload)
-        stored = (event.stream, event.stream_version, _EPOCH + datetime.timedelta(days=event.effective_on))
+        stored = (event.stream, event.stream_version, event.effective_on)
         context = Context(event.seq, event.recorded_at, event.occurred_at)
         wrong = fold.replay(self._state, event.event_type, event.schema_version, given, derived, stored, context)
         if wrong:

@@ -4,8 +4,7 @@ Replay every event, and hold each against what the rules make of it.
 
 from __future__ import annotations
 
-import datetime
-from typing import Any, Final
+from typing import Any
 
 from ledger.chain.digest import StateDigest
 from ledger.chain.entry import RecordedEvent, split_payload
@@ -17,8 +16,6 @@ from ledger.domain.state import State
 from ledger.errors import LedgerError
 from verifier.report import Finding
 from verifier.spill import Spill
-
-_EPOCH: Final = datetime.date(1970, 1, 1)
 
 
 class Replay:
@@ -39,13 +36,12 @@ class Replay:
         """
         mark = self.state.begin()
         context = Context(event.seq, event.recorded_at, event.occurred_at)
-        day = _EPOCH + datetime.timedelta(days=event.effective_on)
         try:
             derived, given = split_payload(event.payload)
         except LedgerError as error:
             self.findings.append(Finding("STATE_MISMATCH", "a payload", str(error), seq=event.seq, column="payload"))
             return
-        stored = (event.stream, event.stream_version, day)
+        stored = (event.stream, event.stream_version, event.effective_on)
         for wrong in fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context):
             self.findings.append(
                 Finding("STATE_MISMATCH", wrong.expected, wrong.actual, seq=event.seq, column=wrong.column)
@@ -74,7 +70,7 @@ class Replay:
         return {
             "stream": [made.stream],
             "stream_version": [made.stream_version],
-            "effective_on": [(made.effective_on - _EPOCH).days],
+            "effective_on": [made.effective_on],
             "payload": [b'{"derived":' + made.derived + b',"given":' + made.given + b"}"],
             "event_type": [made.event_type],
             "schema_version": [made.schema_version],

@@ -10,6 +10,7 @@ This module does not know which asset an amount is of; callers hand in the scale
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 from typing import Final
@@ -23,6 +24,9 @@ UNIT: Final = 10**SCALE
 LIMIT: Final = 10**30 * UNIT
 """Largest magnitude accepted: 10^30, in units of 10^-18."""
 
+_REMEMBERED: Final = 65_536
+"""The same quantities, prices and zeros come again and again; so many texts are read and written only once."""
+
 _TEXT: Final = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,60}))?", re.ASCII)
 
 
@@ -33,12 +37,23 @@ def parse(text: str) -> int:
     Raises:
         InvalidAmount: not plain decimal text, over 18 decimals, or beyond 10^30.
     """
-    match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        raise InvalidAmount(_no_amount(text))
+    return _read(text)
+
+
+def _no_amount(found: object) -> str:
+    return (
+        f"found {str(found)[:80]!r} ({type(found).__name__}) where an amount is expected; "
+        "write it as plain decimal text such as '0.01'"
+    )
+
+
+@functools.lru_cache(_REMEMBERED)
+def _read(text: str) -> int:
+    match = _TEXT.fullmatch(text)
     if match is None:
-        raise InvalidAmount(
-            f"found {str(text)[:80]!r} ({type(text).__name__}) where an amount is expected; "
-            "write it as plain decimal text such as '0.01'"
-        )
+        raise InvalidAmount(_no_amount(text))
     sign, whole, fraction = match.groups()
     fraction = (fraction or "").rstrip("0")
     if len(fraction) > SCALE:
@@ -49,6 +64,7 @@ def parse(text: str) -> int:
     return -amount if sign else amount
 
 
+@functools.lru_cache(_REMEMBERED)
 def render(amount: int) -> str:
     """
     Return the canonical decimal text of *amount*, given in units of 10^-18.

@@ -11,6 +11,7 @@ Nothing here reads a clock, a database or a random number.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record",
 
 Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES)
+_EPOCH: Final = datetime.date(1970, 1, 1)
 RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
 
 
@@ -43,7 +45,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """
-    What is to be stored of an event. `rule` and `detail` say why a fact was quarantined.
+    What is to be stored of an event. `effective_on` is in days since 1970-01-01; `rule` and `detail` say why a fact
+    was quarantined.
     """
 
     event_type: str
@@ -52,7 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     derived: bytes
     stream: str
     stream_version: int
-    effective_on: datetime.date
+    effective_on: int
     rule: str | None = None
     detail: str | None = None
 
@@ -67,6 +70,11 @@ class Mismatch(msgspec.Struct, frozen=True):
     actual: str
 
 
+@functools.lru_cache(4096)
+def _days(date: str) -> int:
+    return (datetime.date.fromisoformat(date) - _EPOCH).days
+
+
 def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
     now = Now(context.seq, context.occurred_at, context.recorded_at, given)
     effects = RULES[type(event)](state, event, now)
@@ -77,7 +85,7 @@ def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcom
         registry.encode_derived(effects.derived),
         effects.stream,
         effects.stream_version,
-        datetime.date.fromisoformat(effects.effective_on or now.day),
+        now.days if effects.effective_on is None else _days(effects.effective_on),
     )
 
 
@@ -152,14 +160,14 @@ def replay(
     schema_version: int,
     given: bytes,
     derived: bytes,
-    stored: tuple[str, int, datetime.date],
+    stored: tuple[str, int, int],
     context: Context,
 ) -> list[Mismatch]:
     """
     Apply a stored event, and return every column in which it is not what the rules make of it.
 
-    *stored* is (stream, stream version, effective on). An event that cannot be applied at all leaves the state as
-    it was.
+    *stored* is (stream, stream version, effective on in days since 1970-01-01). An event that cannot be applied at all
+    leaves the state as it was.
     """
     try:
         event = registry.decode_given(event_type, schema_version, given)

@@ -34,15 +34,20 @@ def derive(order: Order) -> str:
     """
     Return the status that the facts add up to: the one of highest precedence.
     """
-    by_precedence = (
-        (order.terminal == REJECTED, "REJECTED"),
-        (bool(order.pending_cancel), "PENDING_CANCEL"),
-        (bool(order.pending_replace), "PENDING_REPLACE"),
-        (order.done_for_day, "DONE_FOR_DAY"),
-        (order.cum_qty == order.qty, "FILLED"),
-        (order.terminal == CANCELED, "CANCELED"),
-        (order.terminal == EXPIRED, "EXPIRED"),
-        (order.cum_qty > 0, "PARTIALLY_FILLED"),
-        (order.accepted, "NEW"),
-    )
-    return next((status for holds, status in by_precedence if holds), "PENDING_NEW")
+    if order.terminal == REJECTED:
+        return "REJECTED"
+    if order.pending_cancel:
+        return "PENDING_CANCEL"
+    if order.pending_replace:
+        return "PENDING_REPLACE"
+    if order.done_for_day:
+        return "DONE_FOR_DAY"
+    if order.cum_qty == order.qty:
+        return "FILLED"
+    if order.terminal == CANCELED:
+        return "CANCELED"
+    if order.terminal == EXPIRED:
+        return "EXPIRED"
+    if order.cum_qty > 0:
+        return "PARTIALLY_FILLED"
+    return "NEW" if order.accepted else "PENDING_NEW"

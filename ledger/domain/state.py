@@ -13,6 +13,7 @@ than all else; the store's own constraints catch the rare mistake, and then `dou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -66,34 +67,39 @@ def is_closed(table: str, row: Row) -> bool:
     return True
 
 
+def _key_of(columns: tuple[str, ...]) -> Callable[[Any], Key]:
+    get = attrgetter(*columns)
+    return get if len(columns) > 1 else lambda row: (get(row),)
+
+
 class Table(Generic[R]):
     """
     The rows of one read model that are in memory, and the way to the others.
     """
 
-    __slots__ = ("_key", "_log", "_resident", "_state", "name", "rows")
+    __slots__ = ("_log", "_state", "key_of", "name", "resident", "rows")
 
     def __init__(self, state: State, name: str) -> None:
         self.name = name
         self.rows: dict[Key, R] = {}
+        self.key_of = _key_of(TABLES[name].key)
         self._state = state
         self._log = state.log
-        self._key = TABLES[name].key
-        self._resident = name in RESIDENT
+        self.resident = name in RESIDENT
 
     def get(self, *key: Any) -> R | None:
         """
         Return the row of *key*, from memory or from the store.
         """
         row: R | None = self.rows.get(key)
-        return row if row is not None or self._resident else self._load(key)
+        return row if row is not None or self.resident else self._load(key)
 
     def fresh(self, *key: Any) -> R | None:
         """
         Return the row of a *key* that is expected to be new; the store is asked only when in doubt.
         """
         row = self.rows.get(key)
-        if row is not None or self._resident:
+        if row is not None or self.resident:
             return row
         if self._state.certain or (self.name, key) in self._state.doubts:
             return self._load(key)
@@ -103,16 +109,16 @@ class Table(Generic[R]):
         """
         Insert *row*, or put it in the place of the one with its key.
         """
-        key = tuple([getattr(row, column) for column in self._key])
-        self._log.append((self, key, self.rows.get(key), row))
-        self.rows[key] = row
+        key, rows = self.key_of(row), self.rows
+        self._log.append((self, key, rows.get(key), row))
+        rows[key] = row
 
     def _load(self, key: Key) -> R | None:
         loader = self._state.loader
         row: R | None = loader(self.name, key) if loader else None  # type: ignore[assignment]
         if row is not None:
             self.rows[key] = row
-            self._state.loaded.append((self.name, key))
+            self._state.loaded.append((self, key, row))
         return row
 
 
@@ -127,8 +133,8 @@ class State:
         self.loader = loader
         self.certain = certain
         self.doubts: set[tuple[str, Key]] = set()
-        self.loaded: list[tuple[str, Key]] = []
-        """What the loader brought back; whoever shares the store with other writers drops what is confirmed."""
+        self.loaded: list[tuple[Table[Any], Key, Row]] = []
+        """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []
         self._forgotten = 0
         self.assets: Table[rows.Asset] = Table(self, "assets")
@@ -173,32 +179,35 @@ class State:
                 table.rows[key] = old
         del self.log[place:]
 
-    def changes(self, mark: int, until: int | None = None) -> list[Change]:
+    def changes(self, mark: int) -> list[Change]:
         """
-        Return the net change of every row changed from *mark* to *until* (now), in the order first touched.
+        Return the net change of every row changed since *mark*, in the order first touched.
         """
-        first: dict[tuple[str, Key], Row | None] = {}
-        last: dict[tuple[str, Key], Row] = {}
-        end = len(self.log) if until is None else until - self._forgotten
-        for table, key, old, new in self.log[mark - self._forgotten : end]:
-            first.setdefault((table.name, key), old)
-            last[table.name, key] = new
-        return [
-            Change(table, key, old, last[table, key])
-            for (table, key), old in first.items()
-            if old is None or old != last[table, key]
-        ]
+        first: dict[tuple[Table[Any], Key], Row | None] = {}
+        for table, key, old, _ in self.log[mark - self._forgotten :]:
+            place = (table, key)
+            if place not in first:
+                first[place] = old
+        found = []
+        for (table, key), old in first.items():
+            new = table.rows[key]
+            if old is None or old != new:
+                found.append(Change(table.name, key, old, new))
+        return found
 
     def durable(self, mark: int) -> None:
         """
-        Forget how to take back what came before *mark*, and every closed row that is not in use after it.
+        Forget how to take back what came before *mark*, and every closed row that nothing after it has changed.
         """
         place = mark - self._forgotten
-        in_use = {(table.name, key) for table, key, _, _ in self.log[place:]}
-        for table, key, _, _ in self.log[:place]:
-            row = table.rows.get(key)
-            if row is not None and is_closed(table.name, row) and (table.name, key) not in in_use:
+        for table, key, _, row in self.log[:place]:
+            # A row that was changed again, before the mark or after it, is another object by now.
+            if not table.resident and table.rows.get(key) is row and is_closed(table.name, row):
                 del table.rows[key]
+        for table, key, row in self.loaded:
+            if table.rows.get(key) is row and is_closed(table.name, row):
+                del table.rows[key]
+        self.loaded.clear()
         del self.log[:place]
         self._forgotten = mark
 
@@ -206,8 +215,8 @@ class State:
         """
         Take in a stored *row* as it is, without a change: how memory is filled at the start.
         """
-        spec = TABLES[table]
-        self.table(table).rows[tuple([getattr(row, column) for column in spec.key])] = row
+        found = self.table(table)
+        found.rows[found.key_of(row)] = row
 
     def all_rows(self) -> Iterator[tuple[str, Row]]:
         """

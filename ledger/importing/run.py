@@ -23,9 +23,9 @@ from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import InvalidInput, Rejected
 from ledger.importing import lines
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
+from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
-from ledger.journal.preparation import Receipt
 from ledger.queries import Books
 
 SOURCE: Final = "nautilus"

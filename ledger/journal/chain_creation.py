@@ -8,19 +8,32 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.domain.events.control import ChainCreated, KeyNamed
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
 from ledger.journal import transaction
+from ledger.journal.answers import Awaited, Receipt
 from ledger.journal.group import Group
-from ledger.journal.preparation import Pending, Preparer, Receipt
+from ledger.journal.preparation import Preparer
 from ledger.storage import chains, database
 from ledger.storage.chains import ChainRow
+from ledger.storage.scribe import Scribe
 from ledger.storage.upgrade import OWNER
 
 INIT_SOURCE = "init"
 ORIGIN_LIMIT = 255
+
+
+class _Nothing:
+    """The store of a chain that has no events yet."""
+
+    def find_keys(self, keys: list[str]) -> dict[str, int]:
+        return {}
+
+    def group(self, first_seq: int) -> list[RecordedEvent]:
+        return []
 
 
 def create_chain(
@@ -52,9 +65,10 @@ def create_chain(
         login = connection.execute("SELECT session_user").fetchone()
         for name, source in (*sources, (login[0] if login else "", INIT_SOURCE)):
             chains.bind_source(connection, name, source)
-        preparer = Preparer(chain_id, INIT_SOURCE, State(), clock, entropy)
-        pending = Pending(Group((ChainCreated(origin=origin, format_version=1, keys=tuple(keys)),), "init", "init"))
-        batch = preparer.prepare([pending], (start, 0, 1), bytes(2048), {}, lambda _: [])
+        scribe = Scribe(row.chain, chain_id, INIT_SOURCE)
+        preparer = Preparer(scribe, State(), _Nothing(), clock, entropy)
+        pending = Awaited(Group((ChainCreated(origin=origin, format_version=1, keys=tuple(keys)),), "init", "init"))
+        batch = preparer.prepare([pending], start, 0, 1, bytes(2048))
         answer = batch.answers[0][1]
         if not isinstance(answer, Receipt):
             raise answer if isinstance(answer, BaseException) else AssertionError("a request is answered by a receipt")

@@ -4,6 +4,7 @@ Say what a caller asks for: a group of events that commit together or not at all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,6 +18,7 @@ KEY_LIMIT_BYTES: Final = 200
 GROUP_LIMIT_EVENTS: Final = 10_000
 GROUP_LIMIT_BYTES: Final = 1024 * 1024
 """A topic record must be able to carry a group; counted over its payloads."""
+_NAME: Final = re.compile(rf"[ -~]{{1,{KEY_LIMIT_BYTES}}}", re.ASCII)
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
@@ -46,16 +48,22 @@ class Group(msgspec.Struct, frozen=True, gc=False):
         for event in self.events:
             if not isinstance(event, Event):
                 raise InvalidEvent(f"found {event!r} in a group; expected events of ledger.domain.events")
-        for name, text in (("key", self.key), ("actor", self.actor)):
-            if not isinstance(text, str) or not 0 < len(text) <= KEY_LIMIT_BYTES or not text.isascii():
-                raise InvalidEvent(f"found {name} {text!r:.80}; expected 1 to {KEY_LIMIT_BYTES} ASCII characters")
-            if not text.isprintable():
-                raise InvalidEvent(f"found {name} {text!r:.80}; expected printable ASCII")
-        for name, value in (("correlation_id", self.correlation_id), ("causation_id", self.causation_id)):
-            if not isinstance(value, bytes) or len(value) != 16:
-                raise InvalidEvent(f"found {name} {value!r:.80}; expected 16 bytes")
-        if self.occurred_at is not None and not -(2**63) <= self.occurred_at < 2**63:
-            raise InvalidEvent(f"found occurred_at {self.occurred_at}; expected nanoseconds since 1970 in 64 bits")
-        kinds = {event.KIND for event in self.events}
-        if len(self.events) > 1 and "fact" in kinds and "command" in kinds:
-            raise InvalidEvent("found facts and commands in one group; facts stand in groups of their own")
+        _check_name("key", self.key)
+        _check_name("actor", self.actor)
+        if self.correlation_id is not NO_ID or self.causation_id is not NO_ID:
+            for name, value in (("correlation_id", self.correlation_id), ("causation_id", self.causation_id)):
+                if not isinstance(value, bytes) or len(value) != 16:
+                    raise InvalidEvent(f"found {name} {value!r:.80}; expected 16 bytes")
+        if self.occurred_at is not None and (
+            type(self.occurred_at) is not int or not -(2**63) <= self.occurred_at < 2**63
+        ):
+            raise InvalidEvent(f"found occurred_at {self.occurred_at!r}; expected nanoseconds since 1970 in 64 bits")
+        if len(self.events) > 1:
+            kinds = {event.KIND for event in self.events}
+            if "fact" in kinds and "command" in kinds:
+                raise InvalidEvent("found facts and commands in one group; facts stand in groups of their own")
+
+
+def _check_name(what: str, text: object) -> None:
+    if type(text) is not str or not _NAME.fullmatch(text):
+        raise InvalidEvent(f"found {what} {text!r:.80}; expected 1 to {KEY_LIMIT_BYTES} printable ASCII characters")

@@ -4,107 +4,66 @@ Turn requests into linked events, on memory alone.
 A batch is what one transaction will hold: every good request's events, chained from a head, and for every request
 what to answer once the batch is durable. A request that breaks a rule is refused by itself and harms no neighbour.
 Answers are never given from here: they rest on effects that are not durable yet.
+
+A key that should be new is not looked up: asking the store about each would cost more than most else. Where a request
+looks wrong its key is looked up before it is refused, since the same request may have been recorded before; and where
+it looks right and is not new, the store's own constraint says so, and then every key is looked up.
 """
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import msgspec
 
-from ledger.chain import event_id
-from ledger.chain.digest import StateDigest
-from ledger.chain.entry import RecordedEvent, request_hash, split_payload
+from ledger.chain import entry, event_id
+from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead
 from ledger.domain import fold, registry
 from ledger.domain.fold import Context, DuplicateFact, Outcome
-from ledger.domain.row_bytes import row_bytes
-from ledger.domain.rows import TABLES
+from ledger.domain.row_bytes import digest_after
 from ledger.domain.state import Change, State
 from ledger.errors import IdempotencyConflict, LedgerError, RuleBroken, TooLarge, VersionConflict
+from ledger.journal.answers import Answer, Foreseen, Pending, Quarantined, Receipt, receipt_of
 from ledger.journal.group import GROUP_LIMIT_BYTES, Group
+from ledger.storage.scribe import Scribe, payload_of, request_hash
 
-_EPOCH: Final = datetime.date(1970, 1, 1)
-_NO_HASH: Final = b""
-
-
-class Quarantined(msgspec.Struct, frozen=True):
-    """
-    A fact of the group that was recorded as quarantined, and why.
-    """
-
-    seq: int
-    rule: str
-    detail: str
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """
-    What was recorded: the group's first and last seq, and the last event's hash, time (ns) and id.
-
-    `replayed` says that an earlier request was answered again; `quarantined` lists facts that wait for a decision.
-    """
-
-    seq: int
-    last_seq: int
-    hash: bytes
-    recorded_at: int
-    event_id: bytes
-    replayed: bool = False
-    quarantined: tuple[Quarantined, ...] = ()
-
-
-class Foreseen(msgspec.Struct, frozen=True):
-    """
-    What a dry run of one event would record.
-    """
-
-    event_type: str
-    stream: str
-    stream_version: int
-    derived: bytes
-    rule: str | None
-    detail: str | None
-
-
-class Pending:
-    """
-    A request on its way, and the future that its caller waits for.
-    """
-
-    __slots__ = ("dry", "future", "group")
-
-    def __init__(self, group: Group, dry: bool = False) -> None:
-        self.group = group
-        self.dry = dry
-        self.future: Future[Any] = Future()
-
-
-Answer = Receipt | LedgerError | list[Foreseen]
+_NOISE_BYTES: Final = 30
+"""Randomness of an event: 16 of salt, 7 of its id and 7 of its group's."""
 
 
 class Batch:
     """
     One transaction in the making; see `Preparer.prepare`.
+
+    `rows` are the events as COPY takes them, `key_rows` the idempotency keys of their groups; `replays` counts requests
+    that the store had already.
     """
 
     def __init__(self, head: ChainHead, recorded_at: int, mark: int) -> None:
         self.base = head
-        self.head = head
         self.base_recorded_at = recorded_at
+        self.seq, self.hash = head.seq, head.hash
         self.recorded_at = recorded_at
         self.mark = mark
         self.end_mark = mark
-        self.events: list[RecordedEvent] = []
-        self.keys: list[tuple[str, str, int]] = []
+        self.rows: list[bytes] = []
+        self.key_rows: list[bytes] = []
         self.answers: list[tuple[Pending, Answer]] = []
         self.changes: list[Change] = []
+        self.in_flight: dict[str, tuple[Group, Receipt]] = {}
+        self.by_seq: dict[int, Receipt] = {}
         self.lanes = b""
         self.digest = b""
-        self.loaded = 0
+        self.replays = 0
+
+    @property
+    def head(self) -> ChainHead:
+        """
+        Return the head that the batch makes.
+        """
+        return ChainHead(self.seq, self.hash)
 
     def requests(self) -> list[Pending]:
         """
@@ -113,23 +72,20 @@ class Batch:
         return [pending for pending, _ in self.answers]
 
 
-StoredGroup = Callable[[int], list[RecordedEvent]]
-
-
-def receipt_of(events: list[RecordedEvent], *, replayed: bool = True) -> Receipt:
+class Store(Protocol):
     """
-    Return the receipt of a stored group.
+    What a preparer asks of what is durable.
     """
-    last = events[-1]
-    waiting = tuple(
-        Quarantined(event.seq, *_reason(event)) for event in events if event.event_type == "FactQuarantined"
-    )
-    return Receipt(events[0].seq, last.seq, last.hash, last.recorded_at, last.event_id, replayed, waiting)
 
+    def find_keys(self, keys: list[str]) -> dict[str, int]:
+        """
+        Return the first seq of the group that used each of *keys*, for those that were used.
+        """
 
-def _reason(event: RecordedEvent) -> tuple[str, str]:
-    given = msgspec.json.decode(split_payload(event.payload)[1])
-    return given["rule"], given["detail"]
+    def group(self, first_seq: int) -> list[RecordedEvent]:
+        """
+        Return the events of the group that begins at *first_seq*.
+        """
 
 
 class Preparer:
@@ -138,157 +94,163 @@ class Preparer:
     """
 
     def __init__(
-        self, chain_id: bytes, source: str, state: State, clock: Callable[[], int], entropy: Callable[[int], bytes]
+        self,
+        scribe: Scribe,
+        state: State,
+        store: Store,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
     ) -> None:
-        self._chain_id = chain_id
-        self._source = source
+        self._scribe = scribe
+        self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._noise, self._drawn = b"", 0
+        self._live: list[Batch] = []
         self.state = state
-        self.in_flight: dict[str, tuple[Group, Receipt]] = {}
-        self._by_seq: dict[int, Receipt] = {}
 
-    def prepare(
-        self,
-        requests: list[Pending],
-        head: tuple[ChainHead, int, int],
-        lanes: bytes,
-        used: Mapping[str, int],
-        stored: StoredGroup,
-    ) -> Batch:
+    def prepare(self, requests: list[Pending], head: ChainHead, recorded_at: int, epoch: int, lanes: bytes,
+                *, look_up: bool = False) -> Batch:  # fmt: skip
         """
-        Return the batch of *requests* after *head*: (chain head, its recorded_at, epoch).
+        Return the batch of *requests* after *head*, which was recorded at *recorded_at* (ns) and has digest *lanes*.
 
-        *used* are the idempotency keys among them that the store has, with the first seq of their group; *stored*
-        reads such a group.
+        With *look_up*, keys are looked up in the store before they are believed to be new.
         """
-        batch = Batch(head[0], head[1], self.state.begin())
+        batch = Batch(head, recorded_at, self.state.begin())
+        self._live.append(batch)
+        used: dict[str, int] | None = None
+        if look_up:
+            used = self._store.find_keys([pending.group.key for pending in requests])
+        answers, answer_to = batch.answers, self._answer
         for pending in requests:
             try:
-                answer = self._answer(pending, batch, head[2], used, stored)
+                answer = answer_to(pending, batch, epoch, used)
             except LedgerError as error:
                 answer = error
-            batch.answers.append((pending, answer))
+            answers.append((pending, answer))
         batch.changes = self.state.changes(batch.mark)
         batch.end_mark = self.state.begin()
-        digest = StateDigest.from_lanes(lanes)
-        for change in batch.changes:
-            spec = TABLES[change.table]
-            if change.old is not None:
-                digest.take_out(change.table, row_bytes(spec, change.old))
-            digest.put_in(change.table, row_bytes(spec, change.new))
+        digest = digest_after(lanes, batch.changes)
         batch.lanes, batch.digest = digest.lanes(), digest.digest()
-        batch.loaded = len(self.state.loaded)
         return batch
 
     def forget(self, batch: Batch) -> None:
         """
-        Forget which keys and seqs of *batch* are on their way: it is durable, or dropped.
+        Forget what of *batch* was on its way: it is durable.
         """
-        for _, key, seq in batch.keys:
-            self.in_flight.pop(key, None)
-            self._by_seq.pop(seq, None)
+        self._live.remove(batch)
 
-    def _answer(
-        self, pending: Pending, batch: Batch, epoch: int, used: Mapping[str, int], stored: StoredGroup
-    ) -> Answer:
+    def _answer(self, pending: Pending, batch: Batch, epoch: int, used: dict[str, int] | None) -> Answer:
         group = pending.group
         group.check()
         if not pending.dry:
-            if group.key in self.in_flight:
-                earlier, receipt = self.in_flight[group.key]
-                if (earlier.events, earlier.occurred_at) != (group.events, group.occurred_at):
-                    raise IdempotencyConflict(_conflict(group.key, receipt.seq))
-                return msgspec.structs.replace(receipt, replayed=True)
-            if group.key in used:
-                return self._replayed(group, stored(used[group.key]))
-        for stream, version in group.expected.items():
-            found = fold.stream_version(self.state, stream)
-            if found != version:
-                raise VersionConflict(f"stream {stream} is at version {found}; expected {version}: read it again")
+            for earlier in self._live:
+                there = earlier.in_flight.get(group.key)
+                if there is not None:
+                    return _again(group, *there)
+            if used is not None and group.key in used:
+                return self._replayed(group, used[group.key], batch)
         mark = self.state.begin()
         try:
-            return self._record(pending, batch, epoch)
-        except DuplicateFact as duplicate:
+            if group.expected:
+                self._check_expected(group)
+            return self._record(pending, batch, epoch, mark)
+        except (DuplicateFact, LedgerError) as error:
             self.state.rollback(mark)
-            if len(group.events) > 1:
-                raise RuleBroken(
-                    f"the group holds a fact that is recorded at seq {duplicate.seq}; send the others without it"
-                ) from None
-            known = self._by_seq.get(duplicate.seq)
-            if known is not None:
-                return msgspec.structs.replace(known, replayed=True)
-            return receipt_of(stored(duplicate.seq)[:1])
+            if used is None and not pending.dry:
+                known = self._store.find_keys([group.key])
+                if known:
+                    return self._replayed(group, known[group.key], batch)
+            if isinstance(error, DuplicateFact):
+                return self._duplicate(group, error.seq)
+            raise
         except BaseException:
             self.state.rollback(mark)
             raise
 
-    def _replayed(self, group: Group, events: list[RecordedEvent]) -> Receipt:
+    def _check_expected(self, group: Group) -> None:
+        for stream, version in group.expected.items():
+            found = fold.stream_version(self.state, stream)
+            if found != version:
+                raise VersionConflict(f"stream {stream} is at version {found}; expected {version}: read it again")
+
+    def _duplicate(self, group: Group, seq: int) -> Receipt:
+        if len(group.events) > 1:
+            raise RuleBroken(f"the group holds a fact that is recorded at seq {seq}; send the others without it")
+        for earlier in self._live:
+            known = earlier.by_seq.get(seq)
+            if known is not None:
+                return msgspec.structs.replace(known, replayed=True)
+        return receipt_of(self._store.group(seq)[:1])
+
+    def _replayed(self, group: Group, first_seq: int, batch: Batch) -> Receipt:
+        batch.replays += 1
+        events = self._store.group(first_seq)
         if not events or events[0].request_hash != _hash_again(group, events):
-            raise IdempotencyConflict(_conflict(group.key, events[0].seq if events else 0))
+            raise IdempotencyConflict(_conflict(group.key, first_seq))
         return receipt_of(events)
 
-    def _record(self, pending: Pending, batch: Batch, epoch: int) -> Answer:
-        group, mark = pending.group, self.state.begin()
-        first, outcomes, times = batch.head.seq + 1, [], []
-        recorded_at = batch.recorded_at
-        for offset, event in enumerate(group.events):
-            recorded_at = max(self._clock(), recorded_at + 1)
-            occurred_at = recorded_at if group.occurred_at is None else group.occurred_at
-            times.append((recorded_at, occurred_at))
-            outcomes.append(fold.record(self.state, event, Context(first + offset, recorded_at, occurred_at)))
+    def _record(self, pending: Pending, batch: Batch, epoch: int, mark: int) -> Answer:
+        group, recorded_at, seq = pending.group, batch.recorded_at, batch.seq
+        outcomes, occurred, recorded = [], [], []
+        clock, state, given = self._clock, self.state, group.occurred_at
+        for event in group.events:
+            recorded_at = max(clock(), recorded_at + 1)
+            occurred_at = recorded_at if given is None else given
+            seq += 1
+            outcomes.append(fold.record(state, event, Context(seq, recorded_at, occurred_at)))
+            occurred.append(occurred_at)
+            recorded.append(recorded_at)
         if pending.dry:
-            self.state.rollback(mark)
+            state.rollback(mark)
             return [Foreseen(x.event_type, x.stream, x.stream_version, x.derived, x.rule, x.detail) for x in outcomes]
-        events = self._linked(group, outcomes, times, batch.head, epoch)
-        head = batch.head
-        for linked in events:
-            msgspec.structs.force_setattr(linked, "prev_hash", head.hash)
-            head = head.extend(linked)
-            msgspec.structs.force_setattr(linked, "hash", head.hash)
-        waiting = tuple(
-            Quarantined(first + offset, x.rule, x.detail or "")
-            for offset, x in enumerate(outcomes)
-            if x.rule is not None
-        )
-        receipt = Receipt(first, head.seq, head.hash, recorded_at, events[-1].event_id, False, waiting)
-        batch.head, batch.recorded_at = head, recorded_at
-        batch.events += events
-        batch.keys.append((self._source, group.key, first))
-        self.in_flight[group.key] = (group, receipt)
-        self._by_seq[first] = receipt
+        return self._link(group, batch, epoch, outcomes, occurred, recorded)
+
+    def _link(
+        self, group: Group, batch: Batch, epoch: int, outcomes: list[Outcome], occurred: list[int], recorded: list[int]
+    ) -> Receipt:
+        """Chain what the fold made of a group, and lay it out; nothing of the batch changes if that fails."""
+        size, first = len(outcomes), batch.seq + 1
+        payloads = [payload_of(outcome) for outcome in outcomes]
+        if size > 1 and sum(map(len, payloads)) > GROUP_LIMIT_BYTES:
+            raise TooLarge(f"found a group of {sum(map(len, payloads))} bytes; at most {GROUP_LIMIT_BYTES}: split it")
+        noise = [self._draw() for _ in outcomes]
+        asked = (group.key, group.actor, request_hash(noise[0][:16], outcomes, occurred))
+        group_id = event_id.make(recorded[0], noise[0][23:])
+        previous, rows = batch.hash, []
+        waiting: tuple[Quarantined, ...] = ()
+        for index, outcome in enumerate(outcomes):
+            last_id = event_id.make(recorded[index], noise[index][16:23])
+            previous, row = self._scribe.write(
+                outcome, payloads[index], first + index, epoch, previous,
+                (last_id, group_id, group.correlation_id, group.causation_id), (index, size),
+                (occurred[index], recorded[index]), asked, noise[index][:16],
+            )  # fmt: skip
+            rows.append(row)
+            waits = () if outcome.rule is None else (Quarantined(first + index, outcome.rule, outcome.detail or ""),)
+            waiting += waits
+            own = Receipt(first + index, first + index, previous, recorded[index], last_id, False, waits)
+            batch.by_seq[first + index] = own
+        seq = first + size - 1
+        receipt = Receipt(first, seq, previous, recorded[-1], last_id, False, waiting) if size > 1 else own
+        batch.seq, batch.hash, batch.recorded_at = seq, previous, recorded[-1]
+        batch.rows += rows
+        batch.key_rows.append(self._scribe.key_row(group.key, first))
+        batch.in_flight[group.key] = (group, receipt)
         return receipt
 
-    def _linked(
-        self, group: Group, outcomes: list[Outcome], times: list[tuple[int, int]], head: ChainHead, epoch: int
-    ) -> list[RecordedEvent]:
-        size = len(outcomes)
-        noise = self._entropy(16 + 23 * size)
-        salts = [noise[16 + 23 * n : 32 + 23 * n] for n in range(size)]
-        payloads = [b'{"derived":' + x.derived + b',"given":' + x.given + b"}" for x in outcomes]
-        if sum(map(len, payloads)) > GROUP_LIMIT_BYTES:
-            raise TooLarge(f"found a group of {sum(map(len, payloads))} bytes; at most {GROUP_LIMIT_BYTES}: split it")
-        asked = request_hash(
-            salts[0],
-            [
-                (x.event_type, x.schema_version, occurred_at, x.given)
-                for x, (_, occurred_at) in zip(outcomes, times, strict=True)
-            ],
-        )
-        group_id = event_id.make(times[0][0], noise[:7])
-        return [
-            RecordedEvent(
-                chain_id=self._chain_id, seq=head.seq + 1 + n, epoch=epoch,
-                prev_hash=_NO_HASH, hash=_NO_HASH,
-                event_id=event_id.make(times[n][0], noise[32 + 23 * n : 39 + 23 * n]), event_type=x.event_type,
-                schema_version=x.schema_version, stream=x.stream, stream_version=x.stream_version,
-                group_id=group_id, group_index=n, group_size=size, idempotency_key=group.key, request_hash=asked,
-                occurred_at=times[n][1], recorded_at=times[n][0], effective_on=(x.effective_on - _EPOCH).days,
-                actor=group.actor, source=self._source, correlation_id=group.correlation_id,
-                causation_id=group.causation_id, salt=salts[n], payload=payloads[n],
-            )
-            for n, x in enumerate(outcomes)
-        ]  # fmt: skip
+    def _draw(self) -> bytes:
+        """Return the randomness of one event; asking the system for each would cost a call into it."""
+        if self._drawn == len(self._noise):
+            self._noise, self._drawn = self._entropy(_NOISE_BYTES * 256), 0
+        self._drawn += _NOISE_BYTES
+        return self._noise[self._drawn - _NOISE_BYTES : self._drawn]
+
+
+def _again(group: Group, earlier: Group, receipt: Receipt) -> Receipt:
+    if (earlier.events, earlier.occurred_at) != (group.events, group.occurred_at):
+        raise IdempotencyConflict(_conflict(group.key, receipt.seq))
+    return msgspec.structs.replace(receipt, replayed=True)
 
 
 def _conflict(key: str, seq: int) -> str:
@@ -307,4 +269,4 @@ def _hash_again(group: Group, events: list[RecordedEvent]) -> bytes:
         if kept != event:
             return b""
         parts.append((stored.event_type, stored.schema_version, occurred_at, given))
-    return request_hash(events[0].salt, parts)
+    return entry.request_hash(events[0].salt, parts)

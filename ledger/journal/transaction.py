@@ -76,7 +76,7 @@ def commit(
             raise NotPrimary("this region is a replica of the chain; append where it is primary")
         if head.epoch != epoch:
             raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
-        if batch.events:
+        if batch.rows:
             check_clocks(clock(), database_now, head.recorded_at)
             _write(connection, chain, batch, epoch)
             fault("before commit", connection)
@@ -84,7 +84,7 @@ def commit(
         if not connection.closed:
             connection.rollback()
         raise
-    if not batch.events:
+    if not batch.rows:
         connection.rollback()
         return
     try:
@@ -95,29 +95,28 @@ def commit(
 
 
 def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
-    head = batch.head
-    if len(batch.events) > PIPELINE_EVENTS:
-        chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
-        events.insert(connection, chain, batch.events)
+    if len(batch.rows) > PIPELINE_EVENTS:
+        chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+        events.insert_rows(connection, "events", batch.rows)
+        events.insert_rows(connection, "idempotency_keys", batch.key_rows)
         read_models.write(connection, chain, batch.changes)
         _write_rest(connection, chain, batch)
         return
     # Every statement goes out before the first answer is read: one round trip in place of twenty.
-    kind = events.row_type(connection)
+    events.learn_row_types(connection)
     done: read_models.Later = []
     with connection.pipeline():
-        chains.advance(connection, chain, head.seq, head.hash, batch.recorded_at, epoch)
-        events.insert_few(connection, chain, kind, batch.events)
+        chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+        events.insert_few_rows(connection, "events", batch.rows)
+        events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
         read_models.write(connection, chain, batch.changes, done)
         _write_rest(connection, chain, batch)
     read_models.check(done)
 
 
 def _write_rest(connection: Connection, chain: int, batch: Batch) -> None:
-    head = batch.head
-    events.insert_keys(connection, chain, batch.keys)
-    chains.write_lanes(connection, chain, head.seq, batch.lanes)
-    chains.insert_commit(connection, chain, batch.base.seq + 1, head.seq, batch.digest, batch.recorded_at)
+    chains.write_lanes(connection, chain, batch.seq, batch.lanes)
+    chains.insert_commit(connection, chain, batch.base.seq + 1, batch.seq, batch.digest, batch.recorded_at)
 
 
 def took_effect(connection: Connection, chain: int, chain_id: bytes, head: ChainHead) -> bool:

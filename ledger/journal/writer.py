@@ -9,11 +9,10 @@ first, by locking the head and looking.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -23,13 +22,18 @@ from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
 from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StateMismatch
 from ledger.journal import transaction
-from ledger.journal.preparation import Batch, Pending, Preparer
+from ledger.journal.answers import Pending
+from ledger.journal.inbox import Inbox
+from ledger.journal.preparation import Batch, Preparer
 from ledger.journal.transaction import CommitFailed, Fault, HeadMoved
 from ledger.storage import chains, database, events, read_models
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection, DriverError
+from ledger.storage.scribe import Scribe
 
 _RETRIES: Final = 50
+_WARY_BATCHES: Final = 32
+"""After a request that was recorded before, so many batches look every key up first: repeats come in runs."""
 
 
 class WriterSettings(msgspec.Struct, frozen=True):
@@ -65,7 +69,8 @@ class Writer:
         self._clock = clock
         self._entropy = entropy
         self.fault = fault
-        self._queue: queue.Queue[Pending | None] = queue.Queue(settings.queue_requests)
+        self._inbox = Inbox(settings.queue_requests)
+        self._wary = 0
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ledger-commit")
         self._writing: Connection | None = None
         self._reading: Connection | None = None
@@ -85,19 +90,19 @@ class Writer:
 
     def submit(self, pending: Pending, timeout: float | None) -> None:
         """
-        Hand in a request; its future is answered once what it rests on is durable.
+        Hand in a request; it is answered once what it rests on is durable.
+
+        Raises:
+            Closed, Unavailable: it was not taken.
         """
-        if not self._thread.is_alive():
-            raise Closed("the ledger is closed; open it again")
-        self._queue.put(pending, timeout=timeout)
+        self._inbox.put(pending, timeout)
 
     def close(self) -> None:
         """
         Answer all that was handed in, then end.
         """
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        self._inbox.close()
+        self._thread.join()
         self._committer.shutdown()
         for connection in (self._writing, self._reading):
             if connection is not None:
@@ -128,7 +133,8 @@ class Writer:
         for table, row in read_models.load_open(reading, chain):
             state.add(table, row)
         reading.rollback()
-        self._preparer = Preparer(self._chain.chain_id, self._source, state, self._clock, self._entropy)
+        scribe = Scribe(chain, self._chain.chain_id, self._source)
+        self._preparer = Preparer(scribe, state, self, self._clock, self._entropy)
         self._head, self._epoch = (ChainHead(head.seq, head.hash), head.recorded_at), head.epoch
         self._lanes = lanes
 
@@ -137,10 +143,17 @@ class Writer:
         row = read_models.load(reading, self._chain.chain, table, key)
         return row
 
-    def _stored_group(self, first_seq: int) -> list[RecordedEvent]:
-        reading = self._need(self._reading)
-        found = events.read_group(reading, self._chain.chain, self._chain.chain_id, first_seq)
-        return found
+    def find_keys(self, keys: list[str]) -> dict[str, int]:
+        """
+        Return the first seq of the group that used each of *keys*, for those that were used.
+        """
+        return events.find_keys(self._need(self._reading), self._chain.chain, self._source, keys)
+
+    def group(self, first_seq: int) -> list[RecordedEvent]:
+        """
+        Return the stored events of the group that begins at *first_seq*.
+        """
+        return events.read_group(self._need(self._reading), self._chain.chain, self._chain.chain_id, first_seq)
 
     def _need(self, connection: Connection | None) -> Connection:
         if connection is None:
@@ -149,28 +162,13 @@ class Writer:
 
     # The loop
 
-    def _take(self, wait: bool) -> tuple[list[Pending], bool]:
-        """Return what waits, up to one batch, and whether the end was asked for."""
-        taken: list[Pending] = []
-        count = 0
-        while count < self._settings.batch_events:
-            try:
-                pending = self._queue.get(block=wait and not taken)
-            except queue.Empty:
-                break
-            if pending is None:
-                return taken, True
-            if pending.future.set_running_or_notify_cancel():
-                taken.append(pending)
-                count += len(pending.group.events)
-        return taken, False
-
     def _run(self) -> None:
         committing: tuple[Batch, Future[None]] | None = None
         ended = False
         while not ended or committing is not None:
-            requests, asked = self._take(wait=committing is None and not ended) if not ended else ([], True)
-            ended = ended or asked
+            requests: list[Pending] = []
+            if not ended:
+                requests, ended = self._inbox.take(self._settings.batch_events, wait=committing is None)
             batch: Batch | None = None
             failure: BaseException | None = None
             if requests:
@@ -189,17 +187,19 @@ class Writer:
                 self._recover(requests, failure)
             elif batch is not None:
                 committing = (batch, self._committer.submit(self._commit, batch))
+        self._inbox.end()
 
-    def _prepare(self, requests: list[Pending]) -> Batch:
+    def _prepare(self, requests: list[Pending], *, look_up: bool = False) -> Batch:
         if self._preparer is None:
             self._open()
-        preparer, reading = self._preparer, self._need(self._reading)
+        preparer = self._preparer
         if preparer is None:
             raise Closed("the ledger is closed; open it again")
-        keys = [pending.group.key for pending in requests if isinstance(pending.group.key, str)]
-        used = events.find_keys(reading, self._chain.chain, self._source, keys)
         head, recorded_at = self._head
-        batch = preparer.prepare(requests, (head, recorded_at, self._epoch), self._lanes, used, self._stored_group)
+        batch = preparer.prepare(
+            requests, head, recorded_at, self._epoch, self._lanes, look_up=look_up or self._wary > 0
+        )
+        self._wary = _WARY_BATCHES if batch.replays else max(0, self._wary - 1)
         # What follows is prepared on this batch as if it were durable.
         self._head, self._lanes = (batch.head, batch.recorded_at), batch.lanes
         return batch
@@ -219,9 +219,8 @@ class Writer:
         if self._preparer is not None:
             self._preparer.forget(batch)
             self._preparer.state.durable(batch.end_mark)
-            del self._preparer.state.loaded[: batch.loaded]
         for pending, answer in batch.answers:
-            _answer(pending, answer)
+            pending.answer(answer)
 
     # When a commit fails
 
@@ -233,7 +232,7 @@ class Writer:
             self._preparer = None
             known = error if isinstance(error, LedgerError) else _known(error)
             for pending in requests:
-                _answer(pending, known)
+                pending.answer(known)
 
     def _check_again(self, requests: list[Pending], failed: BaseException) -> None:
         certain = False
@@ -256,7 +255,7 @@ class Writer:
             if self._preparer is not None:
                 self._preparer.state.certain = certain
             try:
-                batch = self._prepare(requests)
+                batch = self._prepare(requests, look_up=True)
                 self._commit(batch)
             except Exception as error:
                 failed = error
@@ -289,10 +288,3 @@ def _known(error: Exception) -> LedgerError:
     if isinstance(error, CommitFailed):
         return OutcomeUnknown(f"{error}; ask lookup() with the same key")
     return Corrupt(f"the writer met what it does not know: {type(error).__name__}: {error}")
-
-
-def _answer(pending: Pending, answer: Any) -> None:
-    if isinstance(answer, BaseException):
-        pending.future.set_exception(answer)
-    else:
-        pending.future.set_result(answer)

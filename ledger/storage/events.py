@@ -22,7 +22,6 @@ from ledger.errors import InvalidEvent
 
 Connection = psycopg.Connection[Any]
 
-_COPY: Final = "COPY ledger.events FROM STDIN (FORMAT BINARY)"
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 _FIELDS: Final = 24
@@ -33,15 +32,19 @@ _SMALL: Final = struct.Struct(">ih")
 _BIG: Final = struct.Struct(">iq")
 _GROUP: Final = struct.Struct(">I16sihih")
 _TIMES: Final = struct.Struct(">I32siqiqii")
-_ROW_TYPES: Final[weakref.WeakKeyDictionary[Connection, int]] = weakref.WeakKeyDictionary()
+_ROW_TYPES: Final[weakref.WeakKeyDictionary[Connection, dict[str, int]]] = weakref.WeakKeyDictionary()
 _NULL: Final = b"\xff\xff\xff\xff"
 _OIDS: Final = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "uuid": 2950, "text": 25, "date": 1082, "json": 114}
-_LAYOUT: Final = """
-    int2 int8 int4 bytea bytea uuid text int2 text int8 uuid int2 int2 text bytea int8 int8 date text text uuid uuid
-    bytea json
-"""
-_KINDS: Final = tuple(_LENGTH.pack(_OIDS[kind]) for kind in _LAYOUT.split())
+_LAYOUTS: Final = {
+    "events": "int2 int8 int4 bytea bytea uuid text int2 text int8 uuid int2 int2 text bytea int8 int8 date text text "
+    "uuid uuid bytea json",
+    "idempotency_keys": "int2 text text int8",
+}
+_KINDS: Final = {
+    table: tuple(_LENGTH.pack(_OIDS[kind]) for kind in layout.split()) for table, layout in _LAYOUTS.items()
+}
 """The type of each column; PostgreSQL's numbers for its own types never change."""
+_KEY: Final = struct.Struct(">Hih")
 _WIDTHS: Final = (
     ("prev_hash", 32), ("hash", 32), ("request_hash", 32), ("event_id", 16), ("group_id", 16), ("correlation_id", 16),
     ("causation_id", 16), ("salt", 16),
@@ -96,7 +99,13 @@ def _row(chain: int, event: RecordedEvent) -> bytes:
     )  # fmt: skip
 
 
-def _rows(chain: int, events: Iterable[RecordedEvent]) -> list[bytes]:
+def rows_of(chain: int, events: Iterable[RecordedEvent]) -> list[bytes]:
+    """
+    Return the row of each event, as COPY takes it.
+
+    Raises:
+        InvalidEvent: a value does not fit its column.
+    """
     try:
         return [_row(chain, event) for event in events]
     except struct.error as error:
@@ -110,8 +119,16 @@ def insert(connection: Connection, chain: int, events: Iterable[RecordedEvent]) 
     Raises:
         InvalidEvent: a value does not fit its column.
     """
-    rows = _rows(chain, events)
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+    insert_rows(connection, "events", rows_of(chain, events))
+
+
+def insert_rows(connection: Connection, table: str, rows: Iterable[bytes]) -> None:
+    """
+    Insert *rows*, laid out as COPY takes them, into `events` or `idempotency_keys`.
+
+    A key that was used before raises the driver's UniqueViolation.
+    """
+    with connection.cursor() as cursor, cursor.copy(f"COPY ledger.{table} FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(HEADER + b"".join(rows) + TRAILER)
 
 
@@ -136,10 +153,10 @@ class _CompositesDumper(Dumper):
 psycopg.adapters.register_dumper(_Composites, _CompositesDumper)
 
 
-def _composite(row: bytes) -> bytes:
+def _composite(row: bytes, kinds: tuple[bytes, ...]) -> bytes:
     """Return a row laid out for COPY as a composite value: each field preceded by its type."""
-    place, parts = 2, [_LENGTH.pack(_FIELDS)]
-    for kind in _KINDS:
+    place, parts = 2, [_LENGTH.pack(len(kinds))]
+    for kind in kinds:
         size = max(0, int.from_bytes(row[place : place + 4], "big", signed=True))
         parts += (kind, row[place : place + 4 + size])
         place += 4 + size
@@ -147,25 +164,26 @@ def _composite(row: bytes) -> bytes:
     return _LENGTH.pack(len(joined)) + joined
 
 
-def row_type(connection: Connection) -> int:
+def learn_row_types(connection: Connection) -> None:
     """
-    Return the number that this database gives the type of events' rows, for `insert_few`; asked once a connection.
+    Ask, once a connection, which numbers this database gives the types of rows that `insert_few_rows` sends.
     """
-    known = _ROW_TYPES.get(connection)
-    if known is None:
-        found = connection.execute("SELECT 'ledger.events'::regtype::oid::bigint").fetchone()
-        known = _ROW_TYPES[connection] = int(found[0]) if found else 0
-    return known
+    if connection not in _ROW_TYPES:
+        found = {}
+        for table in _LAYOUTS:
+            row = connection.execute("SELECT %s::regtype::oid::bigint", [f"ledger.{table}"]).fetchone()
+            found[table] = int(row[0]) if row else 0
+        _ROW_TYPES[connection] = found
 
 
-def insert_few(connection: Connection, chain: int, kind: int, events: Sequence[RecordedEvent]) -> None:
+def insert_few_rows(connection: Connection, table: str, rows: Sequence[bytes]) -> None:
     """
-    Append *events* as `insert` does, by one statement, which a pipeline can carry; *kind* is the `row_type`.
+    Insert as `insert_rows` does, by one statement, which a pipeline can carry; `learn_row_types` comes before it.
     """
-    rows = _rows(chain, events)
-    head = struct.pack(">iiIii", 1, 0, kind, len(rows), 1)
-    packed = _Composites(head + b"".join(map(_composite, rows)))
-    connection.execute("INSERT INTO ledger.events SELECT * FROM unnest(%b::ledger.events[])", [packed])
+    kinds = _KINDS[table]
+    head = struct.pack(">iiIii", 1, 0, _ROW_TYPES[connection][table], len(rows), 1)
+    packed = _Composites(head + b"".join([_composite(row, kinds) for row in rows]))
+    connection.execute(f"INSERT INTO ledger.{table} SELECT * FROM unnest(%b::ledger.{table}[])", [packed])
 
 
 def read(
@@ -216,13 +234,14 @@ def read_stream(
             yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
 
 
-def insert_keys(connection: Connection, chain: int, keys: Sequence[tuple[str, str, int]]) -> None:
+def insert_keys(connection: Connection, chain: int, keys: Iterable[tuple[str, str, int]]) -> None:
     """
     Claim (source, key, first seq) for each group; a key that was used raises the driver's UniqueViolation.
     """
-    connection.execute(
-        "INSERT INTO ledger.idempotency_keys SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bigint[])",
-        [chain, [k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys]],
+    insert_rows(
+        connection,
+        "idempotency_keys",
+        [_KEY.pack(4, 2, chain) + _text(source) + _text(key) + _BIG.pack(8, seq) for source, key, seq in keys],
     )
 
 

@@ -39,14 +39,10 @@ def _array(items: Iterable[str | None]) -> str:
     return "{" + ",".join(quoted) + "}"
 
 
-# The same quantities, prices and zeros come again and again.
-_rendered: Final = functools.lru_cache(65_536)(amounts.render)
-
-
 def _writer(spec: TableSpec, column: str) -> Callable[[Any], str]:
     hint = typing.get_type_hints(spec.row_type)[column]
     if column in spec.amounts:
-        return _rendered
+        return amounts.render
     if "tuple" in str(hint):
         return _array
     if "bool" in str(hint):

@@ -175,14 +175,15 @@ def test_few_events_are_stored_as_many_are(writer: tuple[Connection, int], pipel
     connection, chain = writer
     made = linked(5)
     made[2] = msgspec.structs.replace(made[2], correlation_id=bytes(16), causation_id=bytes(16))
-    kind = events.row_type(connection)
+    events.learn_row_types(connection)
+    laid_out = events.rows_of(chain, made)
     last = made[-1]
     chains.advance(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch)
     if pipelined:
         with connection.pipeline():
-            events.insert_few(connection, chain, kind, made)
+            events.insert_few_rows(connection, "events", laid_out)
     else:
-        events.insert_few(connection, chain, kind, made)
+        events.insert_few_rows(connection, "events", laid_out)
     assert list(events.read(connection, chain, CHAIN_ID)) == made
 
 

@@ -5,9 +5,9 @@ Give the rules what they all stand on: what a broken rule is, what an event brin
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -18,8 +18,10 @@ from ledger.domain.rows import Asset, Balance, Row, Stream
 from ledger.domain.state import State, Table
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 
-_EPOCH = datetime.date(1970, 1, 1)
-_NS_PER_DAY = 86_400 * 10**9
+_EPOCH: Final = datetime.date(1970, 1, 1)
+_NS_PER_DAY: Final = 86_400 * 10**9
+_LIMIT: Final = amounts.LIMIT
+_PLACES: Final = {"settled": 0, "unsettled": 1, "held": 2}
 
 
 class Broken(Exception):
@@ -44,7 +46,7 @@ class DuplicateFact(Exception):
         self.seq = seq
 
 
-class Now(msgspec.Struct, frozen=True):
+class Now(msgspec.Struct, frozen=True, gc=False):
     """
     What surrounds an event: its place, its times (ns), and the bytes the caller gave.
     """
@@ -59,7 +61,14 @@ class Now(msgspec.Struct, frozen=True):
         """
         Return the UTC date of occurred_at, as ISO text.
         """
-        return (_EPOCH + datetime.timedelta(days=self.occurred_at // _NS_PER_DAY)).isoformat()
+        return (_EPOCH + datetime.timedelta(days=self.days)).isoformat()
+
+    @property
+    def days(self) -> int:
+        """
+        Return the UTC date of occurred_at, in days since 1970-01-01.
+        """
+        return self.occurred_at // _NS_PER_DAY
 
     def content(self) -> str:
         """
@@ -68,7 +77,7 @@ class Now(msgspec.Struct, frozen=True):
         return blake3(self.given).hexdigest()
 
 
-class Effects(msgspec.Struct, frozen=True):
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """
     What a rule made of an event, beside the rows: its place in its stream, its day, and what is stored as derived.
     """
@@ -84,9 +93,9 @@ R = TypeVar("R", bound=Row)
 
 def units(value: str | int | Decimal) -> int:
     """
-    Return an event's amount in units of 10^-18.
+    Return an event's amount in units of 10^-18; an event's fields are canonical text, whatever they were given as.
     """
-    return amounts.parse(str(value))
+    return amounts.parse(value)  # type: ignore[arg-type]
 
 
 def known(table: Table[R], key: str, what: str) -> R:
@@ -148,7 +157,7 @@ def put_balance(state: State, balance: Balance, was_available: int, may_refuse: 
     state.balances.put(balance)
 
 
-def post(state: State, lines: Iterable[Line], *, may_refuse: bool) -> None:
+def post(state: State, lines: Sequence[Line], *, may_refuse: bool) -> None:
     """
     Add balanced *lines* to the balances; with *may_refuse*, none may fall below its floor by it.
 
@@ -156,24 +165,32 @@ def post(state: State, lines: Iterable[Line], *, may_refuse: bool) -> None:
         Broken: an amount would pass the limit, or a command would take what is not available.
         Unbalanced: the lines do not sum to zero per asset: a fault of the rule that made them.
     """
-    lines = list(lines)
-    if not lines:
-        return
-    postings.check_balanced(lines)
+    sums: dict[str, int] = {}
     deltas: dict[tuple[str, str], list[int]] = {}
+    count, zero = 0, False
     for line in lines:
-        delta = deltas.setdefault((line.account, line.asset), [0, 0, 0])
-        delta[0 if line.bucket == "settled" else 1 if line.bucket == "unsettled" else 2] += line.amount
-    for (account, asset), (settled, unsettled, held) in deltas.items():
-        old = state.balances.get(account, asset) or _new_balance(state, account, asset)
+        count += 1
+        asset, amount = line.asset, line.amount
+        zero |= not amount
+        sums[asset] = sums.get(asset, 0) + amount
+        key = (line.account, asset)
+        delta = deltas.get(key)
+        if delta is None:
+            delta = deltas[key] = [0, 0, 0]
+        delta[_PLACES[line.bucket]] += amount
+    if zero or count == 1 or any(sums.values()):
+        postings.check_balanced(lines)
+    stored = state.balances.rows
+    for key, (settled, unsettled, held) in deltas.items():
+        old = stored.get(key) or _new_balance(state, *key)
         new = Balance(
-            account, asset, old.settled + settled, old.unsettled + unsettled, old.held + held,
+            old.account, old.asset, old.settled + settled, old.unsettled + unsettled, old.held + held,
             old.floor, old.credit_unsettled, old.breached,
         )  # fmt: skip
-        if max(abs(new.settled), abs(new.unsettled), abs(new.held)) > amounts.LIMIT:
-            raise Broken("beyond_limit", f"the balance of {account} in {asset} would pass 10^30")
+        if not (-_LIMIT <= new.settled <= _LIMIT and -_LIMIT <= new.unsettled <= _LIMIT and new.held <= _LIMIT):
+            raise Broken("beyond_limit", f"the balance of {new.account} in {new.asset} would pass 10^30")
         if new.held < 0:
-            raise Broken("held_below_zero", f"account {account} would hold {amounts.render(new.held)} {asset}")
+            raise Broken("held_below_zero", f"account {new.account} would hold {amounts.render(new.held)} {new.asset}")
         put_balance(state, new, old.available, may_refuse)
 
 
