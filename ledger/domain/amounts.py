@@ -39,7 +39,7 @@ def parse(text: str) -> int:
     """
     if not isinstance(text, str):
         raise InvalidAmount(_no_amount(text))
-    return _read(text)
+    return read(text)
 
 
 def _no_amount(found: object) -> str:
@@ -50,7 +50,10 @@ def _no_amount(found: object) -> str:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _read(text: str) -> int:
+def read(text: str) -> int:
+    """
+    As `parse`, for what is known to be text.
+    """
     match = _TEXT.fullmatch(text)
     if match is None:
         raise InvalidAmount(_no_amount(text))

@@ -81,11 +81,21 @@ def _value(table: str, row: Row, column: str) -> str | None:
     return None if value is None else _writers(table)[column](value)
 
 
+class _Layout(msgspec.Struct, frozen=True):
+    """How rows of a table become lines of COPY: a template, and the places whose values it cannot take as they are."""
+
+    template: str
+    amounts: tuple[int, ...]
+    arrays: tuple[int, ...]
+
+
 @functools.cache
-def _in_order(table: str) -> tuple[Callable[[Any], str] | None, ...]:
-    """Return each column's writer, None for text: it goes as it is."""
-    return tuple(
-        None if _sql_types(table)[column] in ("text", "date") else writer for column, writer in _writers(table).items()
+def _layout(table: str) -> _Layout:
+    spec, kinds = TABLES[table], _sql_types(table)
+    return _Layout(
+        "\t".join(["%s"] * (1 + len(spec.columns))),
+        tuple(place for place, column in enumerate(spec.columns) if column in spec.amounts),
+        tuple(place for place, column in enumerate(spec.columns) if kinds[column] == "text[]"),
     )
 
 
@@ -132,31 +142,29 @@ def check(done: Later) -> None:
             )
 
 
-def _line(start: str, writers: tuple[Callable[[Any], str] | None, ...], row: Row) -> str:
-    values = msgspec.structs.astuple(row)
-    cells = [start]
-    for value, writer in zip(values, writers, strict=True):
-        cells.append("\\N" if value is None else value if writer is None else writer(value))
-    line = "\t".join(cells)
+def _line(chain: int, layout: _Layout, row: Row) -> str:
+    values = list(msgspec.structs.astuple(row))
+    for place in layout.amounts:
+        amount = values[place]
+        if amount is not None:
+            values[place] = amounts.render(amount)
+    for place in layout.arrays:
+        values[place] = _array(values[place]) if values[place] else "{}"
+    absent = values.count(None)
+    cells = ["\\N" if value is None else value for value in values] if absent else values
+    line: str = layout.template % (chain, *cells)
     # Escapes are rare: a line with no tab, backslash or line end but our own needs none.
-    if (
-        line.count("\t") == len(values)
-        and line.count("\\") == values.count(None)
-        and "\n" not in line
-        and "\r" not in line
-    ):
+    if line.count("\t") == len(values) and line.count("\\") == absent and "\n" not in line and "\r" not in line:
         return line
-    return "\t".join(
-        [start]
-        + ["\\N" if value is None else cell.translate(_ESCAPES) for value, cell in zip(values, cells[1:], strict=True)]
-    )
+    escaped = ["\\N" if value is None else str(value).translate(_ESCAPES) for value in values]
+    return layout.template % (chain, *escaped)
 
 
 def _copy(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:
-    writers, start = _in_order(table), str(chain)
+    layout = _layout(table)
     names = ", ".join(f'"{column}"' for column in TABLES[table].columns)
     with connection.cursor() as cursor, cursor.copy(f"COPY ledger.{table} (chain, {names}) FROM STDIN") as copy:
-        copy.write("\n".join([_line(start, writers, row) for row in rows]) + "\n")
+        copy.write("\n".join([_line(chain, layout, row) for row in rows]) + "\n")
 
 
 def _insert(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:

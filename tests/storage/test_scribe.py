@@ -32,10 +32,11 @@ OUTCOMES = st.builds(
     effective_on=st.integers(-(2**31) + 10_957, 2**31 - 1),
 )  # fmt: skip
 HASHES = st.binary(min_size=32, max_size=32)
+SALTS = st.binary(min_size=16, max_size=16)
 
 
 @given(OUTCOMES, COUNTS, st.integers(0, 2**31 - 1), HASHES, st.tuples(ids(), ids(), ids(), ids()),
-       st.integers(0, 2**15 - 2), st.tuples(INT8, INT8), NAMES, NAMES, HASHES, st.binary(min_size=16, max_size=16))  # fmt: skip
+       st.integers(0, 2**15 - 2), st.tuples(INT8, INT8), NAMES, NAMES, HASHES, SALTS)  # fmt: skip
 def test_an_events_entry_and_row_are_those_of_the_whole_event(
     outcome: Outcome, seq: int, epoch: int, prev_hash: bytes, named: tuple[bytes, bytes, bytes, bytes], index: int,
     times: tuple[int, int], key: str, actor: str, asked: bytes, salt: bytes,
@@ -76,8 +77,8 @@ def test_what_fits_no_field_is_refused() -> None:
             bytes(16),
         )  # fmt: skip
 
-    write(b"x" * (entry.PAYLOAD_LIMIT_BYTES - 22), 1)
+    write(b"x" * (entry.PAYLOAD_LIMIT_BYTES - 23), 1)
     with pytest.raises(TooLarge, match="262145 bytes"):
-        write(b"x" * (entry.PAYLOAD_LIMIT_BYTES - 21), 1)
+        write(b"x" * (entry.PAYLOAD_LIMIT_BYTES - 22), 1)
     with pytest.raises(InvalidEvent, match="does not fit"):
         write(b"{}", 2**63)

@@ -4,7 +4,8 @@ Rule on trades, their corrections and busts: facts of the venue, recorded when t
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, Final
 
 import msgspec
 
@@ -31,20 +32,20 @@ from ledger.domain.rules.orders import changed, gross_of, hold_lines, wanted_hol
 from ledger.domain.rules.reference import settle_date
 from ledger.domain.state import State
 
+_FEES: Final = msgspec.json.Decoder(list[tuple[str, str, str]])
+
 
 def _signed(side: str, amount: int) -> int:
     return amount if side == "buy" else -amount
 
 
 def _fees_text(fees: tuple[events.Fee, ...]) -> str:
-    return msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
+    return "[]" if not fees else msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
 
 
-def _fees(stored: str) -> list[tuple[str, int]]:
-    return [
-        (asset, amounts.parse(amount))
-        for _, asset, amount in msgspec.json.decode(stored, type=list[tuple[str, str, str]])
-    ]
+@functools.lru_cache(4096)
+def _fees(stored: str) -> tuple[tuple[str, int], ...]:
+    return tuple((asset, amounts.parse(amount)) for _, asset, amount in _FEES.decode(stored))
 
 
 def lines_of(row: Execution) -> list[Line]:
@@ -80,7 +81,10 @@ def _move_position(state: State, row: Execution, instrument: Instrument, scale: 
             row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees
         )
     )
-    return msgspec.structs.replace(row, cost_change=cost, realised_change=realised)
+    # The caller made the row just now and put it nowhere yet.
+    msgspec.structs.force_setattr(row, "cost_change", cost)
+    msgspec.structs.force_setattr(row, "realised_change", realised)
+    return row
 
 
 def _unmove_position(state: State, row: Execution, instrument: Instrument) -> None:
@@ -186,7 +190,7 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     order = _check_order(state, event, 0)
     row, instrument, scale = _row_of(state, event, now, content)
     if order is not None and order.terminal:
-        row = msgspec.structs.replace(row, late=True)
+        msgspec.structs.force_setattr(row, "late", True)
     lines = lines_of(row)
     if order is not None:
         hold_scale = known(state.assets, order.hold_asset, "asset").scale if order.hold_asset else 0

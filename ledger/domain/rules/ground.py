@@ -95,7 +95,7 @@ def units(value: str | int | Decimal) -> int:
     """
     Return an event's amount in units of 10^-18; an event's fields are canonical text, whatever they were given as.
     """
-    return amounts.parse(value)  # type: ignore[arg-type]
+    return amounts.read(value)
 
 
 def known(table: Table[R], key: str, what: str) -> R:

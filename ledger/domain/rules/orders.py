@@ -30,7 +30,8 @@ def changed(state: State, order: Order, **changes: Any) -> Order:
     Put *order* with *changes*, its status derived anew and its version raised, and return it.
     """
     order = msgspec.structs.replace(order, version=order.version + 1, **changes)
-    order = msgspec.structs.replace(order, status=derive(order))
+    # Nobody else has the new row yet, so its status may still be set.
+    msgspec.structs.force_setattr(order, "status", derive(order))
     state.orders.put(order)
     return order
 
@@ -106,7 +107,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     )  # fmt: skip
     if event.hold is not None:
         held_asset = known(state.assets, event.hold.asset, "asset")
-        order = msgspec.structs.replace(order, hold_asset=held_asset.asset)
+        msgspec.structs.force_setattr(order, "hold_asset", held_asset.asset)
         hold = units(event.hold.amount)
         if hold < 0 or not amounts.fits(hold, held_asset.scale):
             raise Broken("hold", f"found a hold of {event.hold.amount}; expected 0 or more in the asset's scale")
@@ -114,7 +115,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         hold = wanted_hold(state, order, qty, price)
     lines = hold_lines(order, hold)
     post(state, lines, may_refuse=not event.historical)
-    state.orders.put(msgspec.structs.replace(order, hold_amount=hold) if hold else order)
+    msgspec.structs.force_setattr(order, "hold_amount", hold)
+    state.orders.put(order)
     derived: dict[str, Any] = {}
     if lines:
         derived = {"hold": {"amount": amounts.render(hold), "asset": order.hold_asset}, "postings": as_derived(lines)}
