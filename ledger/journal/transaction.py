@@ -11,6 +11,7 @@ from ledger.chain.link import ChainHead
 from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
 from ledger.journal.preparation import Batch
 from ledger.storage import chains, events, read_models
+from ledger.storage.chains import Head
 from ledger.storage.database import Connection, DriverError
 
 Fault = Callable[[str, Connection], None]
@@ -69,16 +70,15 @@ def commit(
         DriverError: anything else; nothing was committed.
     """
     try:
-        head, database_now = chains.lock_head_and_clock(connection, chain)
-        if (head.seq, head.hash) != (batch.base.seq, batch.base.hash):
-            raise HeadMoved
-        if head.mode != "primary":
-            raise NotPrimary("this region is a replica of the chain; append where it is primary")
-        if head.epoch != epoch:
-            raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
+        if 0 < len(batch.rows) <= PIPELINE_EVENTS:
+            _write_few(connection, chain, batch, epoch, clock)
+        else:
+            head, database_now = chains.lock_head_and_clock(connection, chain)
+            _check_head(head, batch, epoch)
+            if batch.rows:
+                check_clocks(clock(), database_now, head.recorded_at)
+                _write(connection, chain, batch, epoch)
         if batch.rows:
-            check_clocks(clock(), database_now, head.recorded_at)
-            _write(connection, chain, batch, epoch)
             fault("before commit", connection)
     except BaseException:
         if not connection.closed:
@@ -94,23 +94,50 @@ def commit(
         raise CommitFailed(str(error)) from error
 
 
+def _check_head(head: Head, batch: Batch, epoch: int) -> None:
+    if (head.seq, head.hash) != (batch.base.seq, batch.base.hash):
+        raise HeadMoved
+    if head.mode != "primary":
+        raise NotPrimary("this region is a replica of the chain; append where it is primary")
+    if head.epoch != epoch:
+        raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
+
+
 def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
-    if len(batch.rows) > PIPELINE_EVENTS:
-        chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
-        events.insert_rows(connection, "events", batch.rows)
-        events.insert_rows(connection, "idempotency_keys", batch.key_rows)
-        read_models.write(connection, chain, batch.changes)
-        _write_rest(connection, chain, batch)
-        return
-    # Every statement goes out before the first answer is read: one round trip in place of twenty.
+    chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+    events.insert_rows(connection, "events", batch.rows)
+    events.insert_rows(connection, "idempotency_keys", batch.key_rows)
+    read_models.write(connection, chain, batch.changes)
+    _write_rest(connection, chain, batch)
+
+
+def _write_few(connection: Connection, chain: int, batch: Batch, epoch: int, clock: Callable[[], int]) -> None:
+    """
+    Send every statement, the lock of the head first, before any answer is read: one round trip in place of twenty.
+
+    What was written on a head that had moved is never committed: the head is checked as soon as the answers are there.
+    """
     events.learn_row_types(connection)
     done: read_models.Later = []
-    with connection.pipeline():
-        chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
-        events.insert_few_rows(connection, "events", batch.rows)
-        events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
-        read_models.write(connection, chain, batch.changes, done)
-        _write_rest(connection, chain, batch)
+    began = clock()
+    try:
+        with connection.pipeline():
+            locked = chains.send_lock(connection, chain)
+            chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+            events.insert_few_rows(connection, "events", batch.rows)
+            events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
+            read_models.write(connection, chain, batch.changes, done)
+            _write_rest(connection, chain, batch)
+    except DriverError:
+        if not connection.closed:
+            # A head that moved is the likeliest cause, and not the statement's fault.
+            connection.rollback()
+            _check_head(chains.lock_head(connection, chain), batch, epoch)
+        raise
+    head, database_now = chains.locked_head(locked, chain)
+    _check_head(head, batch, epoch)
+    # The server told its time once it had the lock, for which it may have waited long.
+    check_clocks(min(max(database_now, began), clock()), database_now, head.recorded_at)
     read_models.check(done)
 
 

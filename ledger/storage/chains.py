@@ -103,19 +103,33 @@ def lock_head(connection: Connection, chain: int) -> Head:
     return _head(connection, chain, "FOR UPDATE")
 
 
-def lock_head_and_clock(connection: Connection, chain: int) -> tuple[Head, int]:
+def send_lock(connection: Connection, chain: int) -> psycopg.Cursor[Any]:
     """
-    As `lock_head`, with the server's clock (ns since 1970) at the moment the lock was had.
+    Lock the head as `lock_head` does; `locked_head` reads the answer, which in a pipeline comes later.
     """
-    row = connection.execute(
+    return connection.execute(
         "WITH head AS MATERIALIZED ("
         " SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s FOR UPDATE)"
         " SELECT *, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint FROM head",
         [chain],
-    ).fetchone()
+    )
+
+
+def locked_head(answer: psycopg.Cursor[Any], chain: int) -> tuple[Head, int]:
+    """
+    Return the head that `send_lock` locked, with the server's clock (ns since 1970) at the moment the lock was had.
+    """
+    row = answer.fetchone()
     if row is None:
         raise SequenceGap(f"chain {chain} has no head row; it was deleted: verify, and restore it")
     return Head(*row[:5]), row[5]
+
+
+def lock_head_and_clock(connection: Connection, chain: int) -> tuple[Head, int]:
+    """
+    As `lock_head`, with the server's clock (ns since 1970) at the moment the lock was had.
+    """
+    return locked_head(send_lock(connection, chain), chain)
 
 
 def advance(connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int) -> None:

@@ -180,18 +180,21 @@ def post(state: State, lines: Sequence[Line], *, may_refuse: bool) -> None:
         delta[_PLACES[line.bucket]] += amount
     if zero or count == 1 or any(sums.values()):
         postings.check_balanced(lines)
-    stored = state.balances.rows
+    balances = state.balances
     for key, (settled, unsettled, held) in deltas.items():
-        old = stored.get(key) or _new_balance(state, *key)
+        old = balances.rows.get(key) or _new_balance(state, *key)
+        settled, unsettled, held = old.settled + settled, old.unsettled + unsettled, old.held + held
+        if not (-_LIMIT <= settled <= _LIMIT and -_LIMIT <= unsettled <= _LIMIT and held <= _LIMIT):
+            raise Broken("beyond_limit", f"the balance of {old.account} in {old.asset} would pass 10^30")
+        if held < 0:
+            raise Broken("held_below_zero", f"account {old.account} would hold {amounts.render(held)} {old.asset}")
         new = Balance(
-            old.account, old.asset, old.settled + settled, old.unsettled + unsettled, old.held + held,
-            old.floor, old.credit_unsettled, old.breached,
+            old.account, old.asset, settled, unsettled, held, old.floor, old.credit_unsettled, old.breached
         )  # fmt: skip
-        if not (-_LIMIT <= new.settled <= _LIMIT and -_LIMIT <= new.unsettled <= _LIMIT and new.held <= _LIMIT):
-            raise Broken("beyond_limit", f"the balance of {new.account} in {new.asset} would pass 10^30")
-        if new.held < 0:
-            raise Broken("held_below_zero", f"account {new.account} would hold {amounts.render(new.held)} {new.asset}")
-        put_balance(state, new, old.available, may_refuse)
+        if old.floor is None:
+            balances.put(new)
+        else:
+            put_balance(state, new, old.available, may_refuse)
 
 
 def as_derived(lines: Iterable[Line]) -> list[list[str]]:
