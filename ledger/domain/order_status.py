@@ -16,18 +16,30 @@ EXPIRED: Final = "expired"
 REJECTED: Final = "rejected"
 
 
+def outlives_day(order: Order) -> bool:
+    """
+    Return whether the order is worked again on the next trading day, if it is not done by then.
+    """
+    return order.tif in ("gtc", "gtd")
+
+
 def leaves(order: Order) -> int:
     """
-    Return the quantity that may still fill, in units of 10^-18.
+    Return the quantity that may still fill (LeavesQty), in units of 10^-18.
+
+    A day order that is done for the day is not worked any more; a good-till order only rests.
     """
-    return 0 if order.terminal else order.qty - order.cum_qty
+    if order.terminal or (order.done_for_day and not outlives_day(order)):
+        return 0
+    return order.qty - order.cum_qty
 
 
 def is_closed(order: Order) -> bool:
     """
     Return whether nothing is expected of the order any more: nothing left to fill, and nothing pending.
     """
-    return not leaves(order) and not order.pending_cancel and not order.pending_replace
+    ended = order.terminal is not None or order.cum_qty == order.qty
+    return ended and not order.pending_cancel and not order.pending_replace
 
 
 def derive(order: Order) -> str:

@@ -100,7 +100,8 @@ class Order(Row, frozen=True, gc=False):
     """
     The facts about one order, and the status they add up to. Stream `order/…`.
 
-    `hold_amount` is what is still held for it, in `hold_asset`.
+    `hold_amount` is what is still held for it, in `hold_asset`; `hold_given` is what the caller set for the whole of
+    `qty`, in place of the ledger's own reckoning.
     """
 
     order_id: str
@@ -129,6 +130,7 @@ class Order(Row, frozen=True, gc=False):
     cum_notional: int
     hold_asset: str | None
     hold_amount: int
+    hold_given: int | None
     version: int
 
 
@@ -148,6 +150,8 @@ class Execution(Row, frozen=True, gc=False):
 
     `live` is the version that counts. `cost_change` and `realised_change` are what it did to the position, so
     that a bust negates exactly that. `content` is the hash of what the venue gave, to tell a duplicate.
+    An execution id is unique a venue and trade date, so each reference is a pair: `ref_…` names the version that this
+    one takes the place of, `root_…` the trade that all versions are of.
     """
 
     venue: str
@@ -168,7 +172,9 @@ class Execution(Row, frozen=True, gc=False):
     bucket: str
     settle_date: str
     live: bool
+    ref_trade_date: str | None
     ref_exec_id: str | None
+    root_trade_date: str
     root_exec_id: str
     settled_qty: int
     cost_change: int
@@ -337,11 +343,12 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("calendars", Calendar, "calendar"),
         _spec("accounts", Account, "account"),
         _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
-        _spec("orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount"),
+        _spec("orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount hold_given"),
         _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
         _spec(
             "executions", Execution, "venue trade_date exec_id",
-            "qty price gross settled_qty cost_change realised_change", "trade_date settle_date",
+            "qty price gross settled_qty cost_change realised_change",
+            "trade_date settle_date ref_trade_date root_trade_date",
         ),
         _spec("balances", Balance, "account asset", "settled unsettled held floor"),
         _spec("positions", Position, "account instrument", "qty cost realised fees"),

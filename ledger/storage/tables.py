@@ -215,7 +215,7 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
         CheckConstraint("qty > 0", name="qty_positive"),
         CheckConstraint("settled_qty >= 0 AND settled_qty <= qty", name="settled_qty_in_range"),
         # Each version of a trade has at most one successor.
-        Index("executions_ref", "chain", "venue", "trade_date", "ref_exec_id", unique=True,
+        Index("executions_ref", "chain", "venue", "ref_trade_date", "ref_exec_id", unique=True,
               postgresql_where=text("ref_exec_id IS NOT NULL")),
     ),
     "balances": (

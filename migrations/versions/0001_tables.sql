@@ -225,7 +225,9 @@ CREATE TABLE ledger.executions (
 	bucket TEXT NOT NULL,
 	settle_date DATE NOT NULL,
 	live BOOLEAN NOT NULL,
+	ref_trade_date DATE,
 	ref_exec_id TEXT,
+	root_trade_date DATE NOT NULL,
 	root_exec_id TEXT NOT NULL,
 	settled_qty NUMERIC NOT NULL,
 	cost_change NUMERIC NOT NULL,
@@ -238,7 +240,7 @@ CREATE TABLE ledger.executions (
 )
  WITH (fillfactor = 80);
 
-CREATE UNIQUE INDEX executions_ref ON ledger.executions (chain, venue, trade_date, ref_exec_id) WHERE ref_exec_id IS NOT NULL;
+CREATE UNIQUE INDEX executions_ref ON ledger.executions (chain, venue, ref_trade_date, ref_exec_id) WHERE ref_exec_id IS NOT NULL;
 
 CREATE TABLE ledger.holds (
 	chain SMALLINT NOT NULL,
@@ -321,6 +323,7 @@ CREATE TABLE ledger.orders (
 	cum_notional NUMERIC NOT NULL,
 	hold_asset TEXT,
 	hold_amount NUMERIC NOT NULL,
+	hold_given NUMERIC,
 	version BIGINT NOT NULL,
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),

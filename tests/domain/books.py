@@ -34,6 +34,10 @@ class Books:
         self.stored.append(outcome)
         return outcome
 
+    def whole(self) -> State:
+        """Return the state with every row there is."""
+        return self.state
+
     def replayed(self) -> State:
         """Return a second state made from what is stored, after seeing that it agrees in every column."""
         state = State()
@@ -46,8 +50,8 @@ class Books:
         return state
 
 
-def opened(usdt: str = "1000", btc: str = "1") -> Books:
-    books = Books()
+def opened(usdt: str = "1000", btc: str = "1", books: Books | None = None) -> Books:
+    books = books or Books()
     books.give(AssetDefined(asset="USDT", kind="crypto", scale=8, name="Tether"))
     books.give(AssetDefined(asset="BTC", kind="crypto", scale=8, name="Bitcoin"))
     books.give(

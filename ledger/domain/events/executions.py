@@ -50,16 +50,21 @@ class TradeExecuted(Event, frozen=True, kw_only=True):
 
 class TradeCorrected(TradeExecuted, frozen=True, kw_only=True):
     """
-    An earlier execution report of the same trade date was wrong: `exec_ref` is replaced as a whole.
+    An earlier execution report was wrong: `exec_ref`, the newest version of a trade, is replaced as a whole.
+
+    `trade_date` is that of the trade as it now stands; `ref_trade_date` that of `exec_ref`, where it is another one.
     """
 
     KIND: ClassVar = "fact"
     exec_ref: Identifier
+    ref_trade_date: Date | None = None
 
 
 class TradeBusted(Event, frozen=True, kw_only=True):
     """
     A trade is void. `reopens_order` says whether the venue works what it had filled again.
+
+    `exec_ref` is the newest version of the trade, of `ref_trade_date` where that is not `trade_date`.
     """
 
     KIND: ClassVar = "fact"
@@ -67,6 +72,7 @@ class TradeBusted(Event, frozen=True, kw_only=True):
     exec_ref: Identifier
     venue: Identifier
     trade_date: Date
+    ref_trade_date: Date | None = None
     reason: Text
     reopens_order: bool = True
 

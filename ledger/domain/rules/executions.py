@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.domain import amounts, positions, postings
 from ledger.domain.events import executions as events
-from ledger.domain.order_status import REJECTED, leaves
+from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
 from ledger.domain.positions import share
 from ledger.domain.postings import Bucket, Line, negated
 from ledger.domain.rows import Execution, Instrument, Order, Position, Quarantined
@@ -28,7 +28,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.orders import changed, gross_of, hold_lines, wanted_hold
+from ledger.domain.rules.orders import changed, ended, gross_of, hold_lines, rehold, with_terms
 from ledger.domain.rules.reference import settle_date
 from ledger.domain.state import State
 
@@ -134,6 +134,9 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     if qty <= 0:
         raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
     check_scale(qty, base, "quantity")
+    if price % instrument.tick and not event.reconciliation:
+        # What reconciliation inferred is an average; a venue trades at prices that the instrument has.
+        raise Broken("price", f"found price {event.price}; expected a multiple of {amounts.render(instrument.tick)}")
     gross = gross_of(instrument, qty, price, quote.scale)
     if event.gross is not None:
         given = units(event.gross)
@@ -151,8 +154,8 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     row = Execution(
         event.venue, event.trade_date, event.exec_id, "trade", now.seq, event.order_id, event.account,
         event.instrument, event.side, qty, price, instrument.asset, gross, instrument.quote_asset,
-        _fees_text(event.fees), "settled" if instrument.settlement_cycle == 0 else "unsettled", due, True, None,
-        event.exec_id, 0, 0, 0, False, content,
+        _fees_text(event.fees), "settled" if instrument.settlement_cycle == 0 else "unsettled", due, True, None, None,
+        event.trade_date, event.exec_id, 0, 0, 0, False, content,
     )  # fmt: skip
     return row, instrument, quote.scale
 
@@ -179,6 +182,9 @@ def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[
     before = leaves(order)
     hold = share(order.hold_amount, before - qty, before, scale) if 0 < qty <= before else order.hold_amount
     facts = {"cum_qty": order.cum_qty + qty, "cum_notional": order.cum_notional + notional, "accepted": True}
+    if order.done_for_day and outlives_day(order):
+        # It is worked again; a venue need not restate it in the morning.
+        facts["done_for_day"] = False
     return hold, facts
 
 
@@ -203,13 +209,38 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     return Effects(stream, version, _derived(row, lines, event), event.trade_date)
 
 
-def _superseded(state: State, venue: str, trade_date: str, exec_ref: str) -> Execution:
-    old = state.executions.get(venue, trade_date, exec_ref)
+def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted) -> Execution:
+    trade_date = event.ref_trade_date or event.trade_date
+    old = state.executions.get(event.venue, trade_date, event.exec_ref)
+    name = f"execution {event.exec_ref!r} of {trade_date}"
     if old is None:
-        raise Broken("unknown_ref", f"found a reference to execution {exec_ref!r} of {trade_date}, which is unknown")
+        raise Broken("unknown_ref", f"found a reference to {name}, which is unknown")
+    if old.kind == "bust":
+        raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; nothing is left to change")
     if not old.live:
-        raise Broken("stale_ref", f"execution {exec_ref!r} of {trade_date} was corrected or busted before")
+        raise Broken("stale_ref", f"{name} was corrected or busted before; name the newest version of the trade")
     return old
+
+
+def _reheld(state: State, order: Order, old: Execution, row: Execution | None) -> tuple[Order, list[Line]]:
+    """Return *order* with *row*, or nothing, in the place of *old* among its fills, and the postings of its hold."""
+    qty, gross = (row.qty, row.gross) if row is not None else (0, 0)
+    cum_qty, cum_notional = order.cum_qty - old.qty + qty, order.cum_notional - old.gross + gross
+    return rehold(state, msgspec.structs.replace(order, cum_qty=cum_qty, cum_notional=cum_notional))
+
+
+def _lineage(old: Execution) -> dict[str, str]:
+    return {
+        "ref_trade_date": old.trade_date, "ref_exec_id": old.exec_id, "root_trade_date": old.root_trade_date,
+        "root_exec_id": old.root_exec_id,
+    }  # fmt: skip
+
+
+def _without(state: State, order: Order, qty: int) -> Order:
+    """Return *order* so that *qty* of what it has filled is not worked again once it is undone."""
+    if order.cum_qty == order.qty:
+        return ended(order, CANCELED)
+    return with_terms(state, order, order.qty - qty)
 
 
 def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
@@ -217,21 +248,16 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     The newest version of a trade is replaced as a whole: its postings negated exactly, the new ones made.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
-    old = _superseded(state, event.venue, event.trade_date, event.exec_ref)
+    old = _superseded(state, event)
     if (old.order_id, old.account, old.instrument) != (event.order_id, event.account, event.instrument):
         raise Broken("ref_mismatch", f"execution {event.exec_ref!r} is of another order, account or instrument")
     order = _check_order(state, event, old.qty)
     row, instrument, scale = _row_of(state, event, now, content)
-    row = msgspec.structs.replace(
-        row, kind="correct", ref_exec_id=event.exec_ref, root_exec_id=old.root_exec_id, late=old.late
-    )
+    row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))
     lines = negated(lines_of(old)) + lines_of(row)
     if order is not None:
-        fuller = msgspec.structs.replace(order, cum_qty=order.cum_qty - old.qty + row.qty)
-        hold = 0 if order.terminal else wanted_hold(state, order, leaves(fuller), order.price)
-        lines = hold_lines(order, hold) + lines
-        notional = order.cum_notional - old.gross + row.gross
-        order = changed(state, order, cum_qty=fuller.cum_qty, cum_notional=notional, hold_amount=hold)
+        order, held = _reheld(state, order, old, row)
+        lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
     _unmove_position(state, old, instrument)
     state.executions.put(msgspec.structs.replace(old, live=False))
@@ -245,26 +271,22 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     A trade is undone exactly; its order works what had filled again, unless the venue says that it does not.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
-    old = _superseded(state, event.venue, event.trade_date, event.exec_ref)
+    old = _superseded(state, event)
     instrument = known(state.instruments, old.instrument, "instrument")
     lines = negated(lines_of(old))
     order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
     if order is not None:
-        facts: dict[str, Any] = {"cum_qty": order.cum_qty - old.qty, "cum_notional": order.cum_notional - old.gross}
-        terminal = order.terminal
-        if terminal is None and not event.reopens_order and order.cum_qty == order.qty:
-            terminal = "canceled"
-            facts |= {"terminal": terminal, "pending_cancel": (), "pending_replace": ()}
-        hold = 0 if terminal else wanted_hold(state, order, order.qty - order.cum_qty + old.qty, order.price)
-        lines = hold_lines(order, hold) + lines
-        order = changed(state, order, hold_amount=hold, **facts)
+        if order.terminal is None and not event.reopens_order:
+            order = _without(state, order, old.qty)
+        order, held = _reheld(state, order, old, None)
+        lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
     _unmove_position(state, old, instrument)
     state.executions.put(msgspec.structs.replace(old, live=False))
     state.executions.put(
         msgspec.structs.replace(
-            old, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False, ref_exec_id=event.exec_ref,
-            cost_change=0, realised_change=0, content=content,
+            old, trade_date=event.trade_date, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False,
+            cost_change=0, realised_change=0, content=content, **_lineage(old),
         )
     )  # fmt: skip
     stream, version = _stream(state, order, old.account)

@@ -14,7 +14,7 @@ from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, derive, leav
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
-from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, known, post, units
+from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, known, post, units
 from ledger.domain.state import State
 
 
@@ -46,17 +46,40 @@ def hold_lines(order: Order, hold: int) -> list[Line]:
     return postings.moved(order.hold_asset, delta, (order.account, "settled"), (order.account, "held"))
 
 
-def wanted_hold(state: State, order: Order, qty: int, price: int | None) -> int:
+def wanted_hold(state: State, order: Order) -> int:
     """
-    Return what to hold while *qty* of *order* may still fill: the cost of a buy with a price, the quantity of a sale.
+    Return what to hold for what may still fill of *order*: the cost of a buy, the quantity of a sale.
+
+    A hold that the caller set is kept in proportion instead.
     """
+    qty = leaves(order)
     if order.hold_asset is None or qty <= 0:
         return 0
-    if order.side != "buy":
+    asset = known(state.assets, order.hold_asset, "asset")
+    if order.hold_given is not None:
+        return share(order.hold_given, qty, order.qty, asset.scale)
+    if order.side != "buy" or order.price is None:
         return qty
     instrument = known(state.instruments, order.instrument, "instrument")
-    asset = known(state.assets, order.hold_asset, "asset")
-    return gross_of(instrument, qty, price, asset.scale) if price is not None else order.hold_amount
+    return gross_of(instrument, qty, order.price, asset.scale)
+
+
+def with_terms(state: State, order: Order, qty: int, **changes: Any) -> Order:
+    """
+    Return *order* for *qty* with *changes*; a hold that the caller set grows and shrinks with the quantity.
+    """
+    given = order.hold_given
+    if given is not None and order.hold_asset is not None and qty != order.qty:
+        given = share(given, qty, order.qty, known(state.assets, order.hold_asset, "asset").scale)
+    return msgspec.structs.replace(order, qty=qty, hold_given=given, **changes)
+
+
+def rehold(state: State, order: Order) -> tuple[Order, list[Line]]:
+    """
+    Return *order* with what is to be held for it as it now stands, and the postings that hold it.
+    """
+    hold = wanted_hold(state, order)
+    return msgspec.structs.replace(order, hold_amount=hold), hold_lines(order, hold)
 
 
 def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[Any, ...]) -> None:
@@ -103,16 +126,17 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     order = Order(
         event.order_id, event.cl_ord_id, event.account, event.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
-        event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, 1,
+        event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None, 1,
     )  # fmt: skip
     if event.hold is not None:
         held_asset = known(state.assets, event.hold.asset, "asset")
-        msgspec.structs.force_setattr(order, "hold_asset", held_asset.asset)
         hold = units(event.hold.amount)
+        msgspec.structs.force_setattr(order, "hold_asset", held_asset.asset)
+        msgspec.structs.force_setattr(order, "hold_given", hold)
         if hold < 0 or not amounts.fits(hold, held_asset.scale):
             raise Broken("hold", f"found a hold of {event.hold.amount}; expected 0 or more in the asset's scale")
     else:
-        hold = wanted_hold(state, order, qty, price)
+        hold = wanted_hold(state, order)
     lines = hold_lines(order, hold)
     post(state, lines, may_refuse=not event.historical)
     msgspec.structs.force_setattr(order, "hold_amount", hold)
@@ -143,10 +167,17 @@ def accept(state: State, event: events.OrderAccepted, now: Now) -> Effects:
     return _done(changed(state, order, accepted=True, venue=event.venue, venue_order_id=event.venue_order_id))
 
 
-def _end(state: State, order: Order, terminal: str) -> Effects:
-    lines = hold_lines(order, 0)
+def _reheld(state: State, order: Order) -> Effects:
+    order, lines = rehold(state, order)
     post(state, lines, may_refuse=False)
-    return _done(changed(state, order, terminal=terminal, hold_amount=0, pending_cancel=(), pending_replace=()), lines)
+    return _done(changed(state, order), lines)
+
+
+def ended(order: Order, terminal: str) -> Order:
+    """
+    Return *order* at its end: nothing is pending any more, and it does not rest for a day.
+    """
+    return msgspec.structs.replace(order, terminal=terminal, done_for_day=False, pending_cancel=(), pending_replace=())
 
 
 def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
@@ -156,7 +187,7 @@ def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
     order = _live(state, event.order_id)
     if order.cum_qty:
         raise Broken("rejected_after_fill", f"order {event.order_id} has filled {amounts.render(order.cum_qty)}")
-    return _end(state, order, REJECTED)
+    return _reheld(state, ended(order, REJECTED))
 
 
 def trigger(state: State, event: events.OrderTriggered, now: Now) -> Effects:
@@ -184,10 +215,11 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
     _check_terms(state, instrument, qty, (event.new_price, event.new_stop))
     price = order.price if event.new_price is None else units(event.new_price)
-    hold = wanted_hold(state, order, qty - order.cum_qty, price)
-    if hold > order.hold_amount:
+    wanted, lines = rehold(state, with_terms(state, order, qty, price=price))
+    if wanted.hold_amount > order.hold_amount:
+        # Asked now, while it can still be refused; what is held changes only when the venue replaces the order.
         mark = state.begin()
-        post(state, hold_lines(order, hold), may_refuse=True)
+        post(state, lines, may_refuse=True)
         state.rollback(mark)
     _claim(state, order.account, event.cl_ord_id, event.order_id)
     return _done(changed(state, order, pending_replace=(*order.pending_replace, event.cl_ord_id)))
@@ -204,12 +236,13 @@ def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Eff
     return _done(changed(state, order, pending_cancel=(*order.pending_cancel, event.cl_ord_id)))
 
 
-def _new_terms(state: State, order: Order, qty: int, price: int | None, **changes: Any) -> Effects:
-    qty = max(qty, order.cum_qty)
-    hold = wanted_hold(state, order, qty - order.cum_qty, price)
-    lines = hold_lines(order, hold)
-    post(state, lines, may_refuse=False)
-    return _done(changed(state, order, qty=qty, price=price, hold_amount=hold, **changes), lines)
+def _stated_qty(state: State, order: Order, stated: Any) -> int:
+    qty = units(stated)
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {stated}; expected more than 0")
+    instrument = known(state.instruments, order.instrument, "instrument")
+    check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
+    return qty
 
 
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
@@ -222,42 +255,48 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
             raise Broken("not_pending", f"found {event.cl_ord_id!r}, which nobody asked for on {order.cl_ord_id!r}")
         if event.cl_ord_id != order.cl_ord_id:
             _claim(state, order.account, event.cl_ord_id, event.order_id)
-    qty = units(event.qty)
-    if qty <= 0:
-        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+    qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
     stop = order.stop_price if event.stop_price is None else units(event.stop_price)
     pending = tuple(x for x in order.pending_replace if x != event.cl_ord_id)
     price = order.price if event.price is None else units(event.price)
-    return _new_terms(
-        state, order, qty, price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id, accepted=True
-    )
+    terms = with_terms(
+        state, order, qty, price=price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id,
+        accepted=True,
+    )  # fmt: skip
+    return _reheld(state, terms)
+
+
+def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected, pending: str) -> Effects:
+    order = known(state.orders, event.order_id, "order")
+    asked: tuple[str, ...] = getattr(order, pending)
+    if event.cl_ord_id in asked:
+        return _done(changed(state, order, **{pending: tuple(x for x in asked if x != event.cl_ord_id)}))
+    request = state.client_order_ids.get(order.account, event.cl_ord_id)
+    if order.terminal is None or request is None or request.order_id != order.order_id:
+        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no {pending} of {event.order_id}")
+    # The order's end answered the request before; that it came too late changes nothing.
+    return _done(changed(state, order))
 
 
 def refuse_replace(state: State, event: events.ReplaceRejected, now: Now) -> Effects:
     """
-    The answer to a pending request.
+    The answer to a pending request, or to one that the order's end overtook.
     """
-    order = known(state.orders, event.order_id, "order")
-    if event.cl_ord_id not in order.pending_replace:
-        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no pending replace of {event.order_id}")
-    return _done(changed(state, order, pending_replace=tuple(x for x in order.pending_replace if x != event.cl_ord_id)))
+    return _refuse(state, event, "pending_replace")
 
 
 def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effects:
     """
-    The answer to a pending request.
+    As `refuse_replace`.
     """
-    order = known(state.orders, event.order_id, "order")
-    if event.cl_ord_id not in order.pending_cancel:
-        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no pending cancel of {event.order_id}")
-    return _done(changed(state, order, pending_cancel=tuple(x for x in order.pending_cancel if x != event.cl_ord_id)))
+    return _refuse(state, event, "pending_cancel")
 
 
 def _end_once(state: State, order_id: str, terminal: str) -> Effects:
     order = known(state.orders, order_id, "order")
     if order.terminal == terminal:
         return _done(changed(state, order))
-    return _end(state, _live(state, order_id), terminal)
+    return _reheld(state, ended(_live(state, order_id), terminal))
 
 
 def cancel(state: State, event: events.OrderCanceled, now: Now) -> Effects:
@@ -276,9 +315,9 @@ def expire(state: State, event: events.OrderExpired, now: Now) -> Effects:
 
 def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects:
     """
-    A live order rests until it is restated.
+    A good-till order rests, with what is held for it, until it is restated or fills; a day order fills no more.
     """
-    return _done(changed(state, _live(state, event.order_id), done_for_day=True))
+    return _reheld(state, msgspec.structs.replace(_live(state, event.order_id), done_for_day=True))
 
 
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
@@ -286,11 +325,11 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     A live order goes on, on the terms the venue states; never for less than has filled.
     """
     order = _live(state, event.order_id)
-    qty = order.qty if event.qty is None else units(event.qty)
-    if qty < order.cum_qty or qty <= 0:
+    qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
+    if qty < order.cum_qty:
         raise Broken("quantity", f"found {event.qty}; {amounts.render(order.cum_qty)} has filled already")
     price = order.price if event.price is None else units(event.price)
-    return _new_terms(state, order, qty, price, done_for_day=False)
+    return _reheld(state, with_terms(state, order, qty, price=price, done_for_day=False))
 
 
 RULES = {

@@ -8,6 +8,7 @@ anything having happened (a status, a pending request, a guarantee) becomes no e
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def crossings(rows: tuple[Row, ...]) -> set[int]:
     """
     Return the places of requests that cross the report in the row after them.
     """
-    pairs = enumerate(zip(rows, rows[1:], strict=False))
+    pairs = enumerate(itertools.pairwise(rows))
     return {at for at, (one, two) in pairs if one["in"] and two["out"] and one["time"] == two["time"]}
 
 
@@ -122,7 +123,7 @@ class Player:
                     self.refused.append(row["time"])
                 else:
                     assert outcome.rule is None, (row, outcome.detail)
-                check_invariants(self.books.state)
+                check_invariants(self.books.whole())
             self._compare(row)
 
     def _events(self, row: Row) -> list[Event]:
