@@ -214,7 +214,9 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
     "executions": (
         CheckConstraint("qty > 0", name="qty_positive"),
         CheckConstraint("settled_qty >= 0 AND settled_qty <= qty", name="settled_qty_in_range"),
-        # Each version of a trade has at most one successor.
+        # A reference without its day would escape the index below.
+        CheckConstraint("(ref_exec_id IS NULL) = (ref_trade_date IS NULL)", name="ref_has_its_day"),
+        # Each version of a trade has at most one successor, whatever day that is of.
         Index("executions_ref", "chain", "venue", "ref_trade_date", "ref_exec_id", unique=True,
               postgresql_where=text("ref_exec_id IS NOT NULL")),
     ),

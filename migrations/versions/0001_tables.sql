@@ -236,7 +236,8 @@ CREATE TABLE ledger.executions (
 	content TEXT NOT NULL,
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
-	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty)
+	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
+	CONSTRAINT executions_ref_has_its_day CHECK ((ref_exec_id IS NULL) = (ref_trade_date IS NULL))
 )
  WITH (fillfactor = 80);
 

@@ -206,6 +206,7 @@ BACKSTOPS = [
     ("orders", {"cum_qty": 2 * 10**60}, "cum_qty_in_range"), ("orders", {"cum_qty": -1}, "cum_qty_in_range"),
     ("orders", {"qty": 0}, "qty_positive"), ("orders", {"hold_amount": -1}, "hold_amount_not_negative"),
     ("executions", {"qty": 0}, "qty_positive"), ("executions", {"settled_qty": -1}, "settled_qty_in_range"),
+    ("executions", {"ref_trade_date": None}, "ref_has_its_day"),
     ("balances", {"held": -1}, "held_not_negative"), ("balances", {"breached": True}, "breach_flagged"),
     ("balances", {"settled": -(10**18), "unsettled": 0}, "breach_flagged"),
     ("balances", {"floor": None, "breached": True}, "breach_flagged"),
@@ -231,10 +232,10 @@ def test_the_database_refuses_a_row_that_breaks_an_invariant(
 
 
 def test_an_execution_has_at_most_one_successor(database: Database) -> None:
-    """Two corrections of one execution would both count."""
+    """Two corrections of one execution would both count, whatever day they are of."""
     connection, chain = prepared(database)
     one = msgspec.structs.replace(sample("executions", 0), ref_exec_id="E-0")
-    two = msgspec.structs.replace(one, exec_id="another")
+    two = msgspec.structs.replace(one, exec_id="another", trade_date="2024-09-01")
     with connection, pytest.raises(psycopg.errors.UniqueViolation, match="executions_ref"):
         read_models.write(
             connection,

@@ -1,0 +1,276 @@
+"""
+Follow orders where FIX's matrices do not go: late answers, days, busts and corrections across dates, holds set by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import (
+    CancelRejected,
+    CancelRequested,
+    HoldGiven,
+    OrderCanceled,
+    OrderDoneForDay,
+    OrderExpired,
+    OrderPlaced,
+    OrderRejected,
+    OrderReplaced,
+    OrderRestated,
+    ReplaceRejected,
+    ReplaceRequested,
+)
+from ledger.domain.order_status import leaves
+from ledger.domain.rows import Execution, Order
+from ledger.errors import InsufficientFunds, RuleBroken
+from tests.domain.books import DAY, Books, amount, check_invariants, opened
+
+NEXT_DAY = "2024-08-09"
+
+
+def placed(books: Books, qty: str = "0.01", price: str | None = "100", **more: Any) -> None:
+    kind = "market" if price is None else "limit"
+    facts: dict[str, Any] = {"side": "buy", "tif": "gtc", **more}
+    books.give(OrderPlaced(order_id="O", cl_ord_id="x", account="A", instrument="BTCUSDT", qty=qty, ord_type=kind,
+                           price=price, **facts))  # fmt: skip
+
+
+def fill(exec_id: str, qty: str = "0.004", price: str = "100", day: str = DAY, **more: Any) -> TradeExecuted:
+    facts: dict[str, Any] = {"order_id": "O", "side": "buy", **more}
+    return TradeExecuted(exec_id=exec_id, venue="V", account="A", instrument="BTCUSDT", qty=qty, price=price,
+                         trade_date=day, **facts)  # fmt: skip
+
+
+def corrected(exec_id: str, ref: str, qty: str, price: str = "100", **more: Any) -> TradeCorrected:
+    facts: dict[str, Any] = {"trade_date": DAY, "order_id": "O", "side": "buy", **more}
+    return TradeCorrected(exec_id=exec_id, exec_ref=ref, venue="V", account="A", instrument="BTCUSDT", qty=qty,
+                          price=price, **facts)  # fmt: skip
+
+
+def busted(exec_id: str, ref: str, day: str = DAY, **more: Any) -> TradeBusted:
+    return TradeBusted(exec_id=exec_id, exec_ref=ref, venue="V", trade_date=day, reason="r", **more)
+
+
+def order(books: Books) -> Order:
+    row = books.state.orders.get("O")
+    assert row is not None
+    return row
+
+
+def stands(books: Books) -> tuple[str, int, int, int]:
+    """Return the order's status, quantity, what may still fill and what is held, after seeing that the books agree."""
+    check_invariants(books.state)
+    books.replayed()
+    row = order(books)
+    return row.status, row.qty, leaves(row), row.hold_amount
+
+
+def held(status: str, qty: str, left: str, hold: str) -> tuple[str, int, int, int]:
+    return status, amount(qty), amount(left), amount(hold)
+
+
+@pytest.mark.parametrize("end", [OrderCanceled(order_id="O", unsolicited=True), OrderExpired(order_id="O")])
+def test_an_end_answers_all_that_is_pending_and_a_late_refusal_changes_nothing(end: Event) -> None:
+    """An unasked end overtakes a replace and a cancel; the venue's refusals of both are recorded without effect."""
+    books = opened()
+    placed(books)
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_qty="0.02"))
+    books.give(CancelRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y"))
+    assert stands(books) == held("PENDING_CANCEL", "0.01", "0.01", "1")
+    books.give(end)
+    ended = "CANCELED" if isinstance(end, OrderCanceled) else "EXPIRED"
+    assert stands(books) == held(ended, "0.01", "0", "0")
+    assert books.give(CancelRejected(order_id="O", cl_ord_id="z", reason="too late")).rule is None
+    assert books.give(ReplaceRejected(order_id="O", cl_ord_id="y", reason="too late")).rule is None
+    assert stands(books) == held(ended, "0.01", "0", "0")
+    assert books.give(CancelRejected(order_id="O", cl_ord_id="other", reason="r")).rule == "not_pending"
+    assert books.give(OrderReplaced(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", qty="1")).rule == "order_not_live"
+
+
+def test_a_refusal_that_nobody_asked_for_is_quarantined_while_the_order_lives() -> None:
+    """A replace that was answered is pending no more, and one of another order is none of this one's."""
+    books = opened()
+    placed(books)
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_qty="0.02"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="y", reason="r"))
+    assert books.give(ReplaceRejected(order_id="O", cl_ord_id="y", reason="r")).rule == "not_pending"
+    assert stands(books) == held("PENDING_NEW", "0.01", "0.01", "1")
+
+
+def test_a_day_order_that_is_done_holds_nothing_until_it_is_restated() -> None:
+    """LeavesQty is 0 for the rest of the day, a late fill still counts, and the next day's restatement holds again."""
+    books = opened()
+    placed(books, tif="day")
+    books.give(fill("E1"))
+    books.give(OrderDoneForDay(order_id="O"))
+    assert stands(books) == held("DONE_FOR_DAY", "0.01", "0", "0")
+    with pytest.raises(RuleBroken, match="nothing left"):
+        books.give(CancelRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="x"))
+    books.give(fill("E2", "0.001"))
+    assert stands(books) == held("DONE_FOR_DAY", "0.01", "0", "0")
+    books.give(OrderRestated(order_id="O", reason="new_day"))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.005", "0.5")
+    books.give(fill("E3", "0.005", day=NEXT_DAY))
+    assert stands(books) == held("FILLED", "0.01", "0", "0")
+
+
+def test_a_good_till_order_rests_with_its_hold_and_a_fill_wakes_it() -> None:
+    """A venue need not restate it in the morning; canceled overnight it is canceled, not done for the day."""
+    books = opened()
+    placed(books)
+    books.give(OrderDoneForDay(order_id="O"))
+    assert stands(books) == held("DONE_FOR_DAY", "0.01", "0.01", "1")
+    books.give(fill("E1", day=NEXT_DAY))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.006", "0.6")
+    books.give(OrderDoneForDay(order_id="O"))
+    books.give(OrderCanceled(order_id="O"))
+    assert stands(books) == held("CANCELED", "0.01", "0", "0")
+
+
+def test_an_order_refused_after_it_was_done_for_the_day_is_rejected() -> None:
+    """The end takes the flag away, so that the status says the end."""
+    books = opened()
+    placed(books)
+    books.give(OrderDoneForDay(order_id="O"))
+    books.give(OrderRejected(order_id="O", reason_code="r"))
+    assert stands(books) == held("REJECTED", "0.01", "0", "0")
+
+
+def test_a_bust_that_does_not_reopen_leaves_nothing_more_to_fill() -> None:
+    """Of a part-filled order, the quantity falls by what was undone; a filled one ends."""
+    books = opened()
+    placed(books)
+    books.give(fill("E1"))
+    books.give(fill("E2", "0.002"))
+    books.give(busted("B1", "E1", reopens_order=False))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.006", "0.004", "0.4")
+    books.give(fill("E3", "0.004"))
+    assert stands(books) == held("FILLED", "0.006", "0", "0")
+    books.give(busted("B2", "E3", reopens_order=False))
+    assert stands(books) == held("CANCELED", "0.006", "0", "0")
+
+
+def test_a_filled_order_is_reopened_by_a_bust_or_a_correction_and_held_for_again() -> None:
+    """What is undone may fill again, at the order's own limit; a pending cancel stays pending."""
+    books = opened()
+    placed(books)
+    books.give(fill("E1", "0.01", "90"))
+    assert stands(books) == held("FILLED", "0.01", "0", "0")
+    books.give(corrected("C1", "E1", "0.007", "90"))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.003", "0.3")
+    books.give(CancelRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="x"))
+    books.give(busted("B1", "C1"))
+    assert stands(books) == held("PENDING_CANCEL", "0.01", "0.01", "1")
+    books.give(CancelRejected(order_id="O", cl_ord_id="z", reason="r"))
+    assert stands(books) == held("NEW", "0.01", "0.01", "1")
+
+
+def test_corrections_reach_orders_that_were_replaced_or_have_ended() -> None:
+    """A correction counts against the quantity as it is now, whatever became of the order; never past it."""
+    books = opened()
+    placed(books)
+    books.give(fill("E1"))
+    books.give(OrderReplaced(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", qty="0.006", price="110"))
+    books.give(corrected("C1", "E1", "0.005"))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.006", "0.001", "0.11")
+    assert books.give(corrected("C2", "C1", "0.007")).rule == "overfill"
+    books.give(OrderExpired(order_id="O"))
+    books.give(corrected("C3", "C1", "0.002", "99"))
+    assert stands(books) == held("EXPIRED", "0.006", "0", "0")
+    assert order(books).cum_notional == amount("0.198")
+    books.give(corrected("C4", "C3", "0.006"))
+    assert stands(books) == held("FILLED", "0.006", "0", "0")
+
+
+def test_a_reference_may_be_of_an_earlier_trade_date() -> None:
+    """An id is unique a venue and day: the reference says its day, and every version knows the trade it is of."""
+    books = opened()
+    placed(books)
+    books.give(fill("E"))
+    books.give(fill("E", "0.002", day=NEXT_DAY))
+    books.give(corrected("C", "E", "0.003", trade_date=NEXT_DAY, ref_trade_date=DAY))
+    books.give(busted("B", "C", NEXT_DAY))
+    assert order(books).cum_qty == amount("0.002")
+    busts = books.state.executions.get("V", NEXT_DAY, "B")
+    assert isinstance(busts, Execution)
+    assert (busts.ref_trade_date, busts.ref_exec_id) == (NEXT_DAY, "C")
+    assert (busts.root_trade_date, busts.root_exec_id) == (DAY, "E")
+    third = books.state.executions.get("V", NEXT_DAY, "E")
+    assert third is not None
+    assert third.live
+    assert books.give(busted("B2", "E")).rule == "stale_ref"
+    assert books.give(busted("B2", "E", "2024-08-10")).rule == "unknown_ref"
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.008", "0.8")
+
+
+def test_what_is_void_stays_void() -> None:
+    """A bust cannot be corrected or busted, nor the trade it undid."""
+    books = opened()
+    placed(books)
+    books.give(fill("E1"))
+    books.give(busted("B1", "E1"))
+    assert books.give(busted("B2", "B1")).rule == "ref_is_bust"
+    assert books.give(corrected("C1", "B1", "0.001")).rule == "ref_is_bust"
+    assert books.give(corrected("C1", "E1", "0.001")).rule == "stale_ref"
+    assert stands(books) == held("NEW", "0.01", "0.01", "1")
+
+
+def test_a_correction_may_turn_a_trade_without_an_order_around() -> None:
+    """Without an order the side is the trade's own; with one, it is the order's."""
+    books = opened()
+    books.give(fill("E1", order_id=None))
+    books.give(corrected("C1", "E1", "0.003", "101", order_id=None, side="sell"))
+    position = books.state.positions.get("A", "BTCUSDT")
+    assert position is not None
+    assert (position.qty, position.cost) == (-amount("0.003"), -amount("0.303"))
+    placed(books)
+    books.give(fill("E2"))
+    assert books.give(corrected("C2", "E2", "0.004", side="sell")).rule == "order_mismatch"
+    assert books.give(corrected("C2", "C1", "0.004")).rule == "ref_mismatch"
+    check_invariants(books.state)
+
+
+def test_a_price_that_the_instrument_does_not_have_is_quarantined() -> None:
+    """A venue trades at multiples of the tick; what reconciliation inferred is an average and may lie between."""
+    books = opened()
+    placed(books)
+    assert books.give(fill("E1", price="99.995")).rule == "price"
+    books.give(fill("E1", price="99.99"))
+    assert books.give(corrected("C1", "E1", "0.004", "99.995")).rule == "price"
+    books.give(fill("E2", price="99.995", reconciliation=True))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.002", "0.2")
+
+
+def test_a_quantity_finer_than_the_asset_is_quarantined_wherever_it_stands() -> None:
+    """A replaced or restated quantity would be held for to the last digit, which the asset does not have."""
+    books = opened()
+    placed(books, side="sell")
+    fine = "0.0100000001"
+    assert books.give(OrderReplaced(order_id="O", cl_ord_id="x", orig_cl_ord_id="x", qty=fine)).rule == "excess_scale"
+    assert books.give(OrderRestated(order_id="O", reason="other", qty=fine)).rule == "excess_scale"
+    assert stands(books) == held("PENDING_NEW", "0.01", "0.01", "0.01")
+
+
+@pytest.mark.parametrize("side", ["buy", "sell_short"])
+def test_a_hold_that_the_caller_set_follows_the_quantity(side: str) -> None:
+    """It is released in proportion, asked for in proportion, and comes back with what is reopened."""
+    books = opened()
+    placed(books, side=side, price=None, hold=HoldGiven(asset="USDT", amount="5", reason="margin"))
+    assert stands(books) == held("PENDING_NEW", "0.01", "0.01", "5")
+    books.give(fill("E1", "0.01", side=side))
+    assert stands(books) == held("FILLED", "0.01", "0", "0")
+    books.give(busted("B1", "E1"))
+    assert stands(books) == held("NEW", "0.01", "0.01", "5")
+    with pytest.raises(InsufficientFunds):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_qty="20"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_qty="0.03"))
+    books.give(OrderReplaced(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", qty="0.03"))
+    assert stands(books) == held("NEW", "0.03", "0.03", "15")
+    books.give(fill("E2", "0.01", side=side))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.03", "0.02", "10")
+    books.give(OrderCanceled(order_id="O"))
+    assert stands(books) == held("CANCELED", "0.03", "0", "0")
