@@ -351,6 +351,7 @@ class Translator:
             qty=_text(source, "last_qty"), price=_text(source, "last_px"), fees=fees,
             liquidity=_LIQUIDITY_SIDES.get(str(source.get("liquidity_side"))),
             trade_date=_date(_time(source)), reconciliation=bool(source.get("reconciliation")),
+            historical=True,
         )  # fmt: skip
         return Translation((*groups, *self._placed(source), self._group(source, trade)))
 

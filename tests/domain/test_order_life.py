@@ -235,14 +235,15 @@ def test_a_correction_may_turn_a_trade_without_an_order_around() -> None:
 
 
 def test_a_price_that_the_instrument_does_not_have_is_quarantined() -> None:
-    """A venue trades at multiples of the tick; what reconciliation inferred is an average and may lie between."""
+    """A venue trades at multiples of the tick; what reconciliation inferred or history says may lie between."""
     books = opened()
     placed(books)
     assert books.give(fill("E1", price="99.995")).rule == "price"
     books.give(fill("E1", price="99.99"))
     assert books.give(corrected("C1", "E1", "0.004", "99.995")).rule == "price"
     books.give(fill("E2", price="99.995", reconciliation=True))
-    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.002", "0.2")
+    books.give(fill("E3", "0.001", price="99.995", historical=True))
+    assert stands(books) == held("PARTIALLY_FILLED", "0.01", "0.001", "0.1")
 
 
 def test_a_quantity_finer_than_the_asset_is_quarantined_wherever_it_stands() -> None:

@@ -24,7 +24,8 @@ class TradeExecuted(Event, frozen=True, kw_only=True):
     """
     A trade took place. `gross` is qty x price x multiplier, in the quote asset, and may be left out.
 
-    A `settle_date` other than the calendar's needs a `settle_date_reason`.
+    A `settle_date` other than the calendar's needs a `settle_date_reason`. The price is a multiple of the instrument's
+    tick, but for a trade of the past (`historical`) and one that reconciliation inferred or confirmed.
     """
 
     KIND: ClassVar = "fact"
@@ -46,6 +47,7 @@ class TradeExecuted(Event, frozen=True, kw_only=True):
     counterparty: Identifier | None = None
     capacity: Identifier | None = None
     reconciliation: bool = False
+    historical: bool = False
 
 
 class TradeCorrected(TradeExecuted, frozen=True, kw_only=True):

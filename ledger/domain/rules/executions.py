@@ -134,8 +134,8 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     if qty <= 0:
         raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
     check_scale(qty, base, "quantity")
-    if price % instrument.tick and not event.reconciliation:
-        # What reconciliation inferred is an average; a venue trades at prices that the instrument has.
+    if price % instrument.tick and not (event.reconciliation or event.historical):
+        # The past was on other ticks, and what reconciliation infers is an average.
         raise Broken("price", f"found price {event.price}; expected a multiple of {amounts.render(instrument.tick)}")
     gross = gross_of(instrument, qty, price, quote.scale)
     if event.gross is not None:
