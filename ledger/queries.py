@@ -93,7 +93,7 @@ class Books:
         """
         Return the orders of *account*, or of all, that may still fill.
         """
-        live = "terminal IS NULL AND cum_qty < qty"
+        live = "terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd'))"
         return self._rows("orders", f"{live} AND account = %s", account) if account else self._rows("orders", live)
 
     def quarantine(self) -> At[list[rows.Quarantined]]:
