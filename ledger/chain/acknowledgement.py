@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain import signatures
-from ledger.chain.signatures import KeyPair
+from ledger.chain.signatures import KeyPair, key_id_bytes
 from ledger.errors import InvalidInput, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/ak1"
@@ -34,11 +34,15 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 
 def _body(a: Acknowledgement) -> bytes:
+    # Packing would cut or pad a value of another width, and a signature would stand for what it is not of.
+    for name, width in (("chain_id", 16), ("hash", 32), ("state_digest", 32)):
+        if len(getattr(a, name)) != width:
+            raise InvalidInput(f"found {name} of {len(getattr(a, name))} bytes in an acknowledgement; expected {width}")
     try:
         return _BODY.pack(
-            MAGIC, a.chain_id, a.epoch, a.seq, a.hash, a.state_digest, a.applied_at, bytes.fromhex(a.key_id)
+            MAGIC, a.chain_id, a.epoch, a.seq, a.hash, a.state_digest, a.applied_at, key_id_bytes(a.key_id)
         )
-    except (struct.error, ValueError) as error:
+    except struct.error as error:
         raise InvalidInput(f"a field of an acknowledgement does not fit: {error}") from error
 
 

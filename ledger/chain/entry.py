@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from blake3 import blake3
 
-from ledger.errors import InvalidEvent, TooLarge, UnknownFormat
+from ledger.errors import InvalidEvent, Rejected, TooLarge, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/ev1"
 PAYLOAD_DOMAIN: Final = b"trade-ledger/pl1"
@@ -30,8 +30,11 @@ ENTRY_LIMIT_BYTES: Final = 65_535
 NO_ID: Final = bytes(16)
 """How an absent correlation or causation id is written."""
 
-_INT8_MAX: Final = 2**63 - 1
-"""PostgreSQL's bigint: the entry could count on, the table could not."""
+_STORED: Final = (
+    ("seq", 1, 2**63 - 1), ("epoch", 0, 2**31 - 1), ("group_size", 1, 2**15 - 1), ("stream_version", 1, 2**63 - 1),
+    ("effective_on", -719_162, 2_932_896), ("schema_version", 0, 2**15 - 1),
+)  # fmt: skip
+"""What the columns of the table can hold, where that is less than the entry could; days reach from year 1 to 9999."""
 
 _FIXED: Final = struct.Struct(">16s16sQI32s16s16sHHQqqi16s16s")
 _LENGTH: Final = struct.Struct(">H")
@@ -116,8 +119,9 @@ def split_payload(payload: bytes) -> tuple[bytes, bytes]:
         UnknownFormat: *payload* is not those two members, in this order, and nothing else.
     """
     try:
+        payload.decode()
         parts = _PAYLOAD_PARTS.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnknownFormat(f"found a payload that is not its two members: {error}") from error
     derived, given = bytes(parts.derived), bytes(parts.given)
     if b'{"derived":' + derived + b',"given":' + given + b"}" != payload:
@@ -159,8 +163,9 @@ def encode(event: RecordedEvent) -> bytes:
             raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
     if event.group_index >= event.group_size:
         raise InvalidEvent(f"found place {event.group_index} in a group of {event.group_size}; places count from 0")
-    if event.seq > _INT8_MAX or event.stream_version > _INT8_MAX:
-        raise InvalidEvent(f"found seq {event.seq}, stream version {event.stream_version}; at most 2^63 - 1 are stored")
+    for name, least, most in _STORED:
+        if not least <= getattr(event, name) <= most:
+            raise InvalidEvent(f"found {name} {getattr(event, name)}; what is stored is from {least} to {most}")
     if len(event.payload) > PAYLOAD_LIMIT_BYTES:
         raise TooLarge(f"found a payload of {len(event.payload)} bytes; at most {PAYLOAD_LIMIT_BYTES}")
     try:
@@ -192,10 +197,12 @@ def encode(event: RecordedEvent) -> bytes:
 
 def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> RecordedEvent:
     """
-    Return the event whose entry this is; the payload and its salt travel beside it.
+    Return the event whose entry this is; its hash, its salt and the payload travel beside it.
+
+    Whether the hash is the entry's is for the chain to check.
 
     Raises:
-        UnknownFormat: the bytes are no entry of this format.
+        UnknownFormat: the bytes are no entry of this format, or of another payload or salt.
     """
     try:
         fixed = _FIXED.unpack_from(entry)
@@ -211,7 +218,7 @@ def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> Rec
         idempotency_key, place = _take(entry, place)
     except (struct.error, UnicodeDecodeError) as error:
         raise UnknownFormat(f"found bytes that are no entry: {error}") from error
-    return RecordedEvent(
+    event = RecordedEvent(
         chain_id=fixed[1], seq=fixed[2], epoch=fixed[3], prev_hash=fixed[4], event_id=fixed[5], group_id=fixed[6],
         group_index=fixed[7], group_size=fixed[8], stream_version=fixed[9], occurred_at=fixed[10],
         recorded_at=fixed[11], effective_on=fixed[12], correlation_id=fixed[13], causation_id=fixed[14],
@@ -219,6 +226,14 @@ def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> Rec
         idempotency_key=idempotency_key, request_hash=entry[place : place + 32], hash=stored_hash, salt=salt,
         payload=payload,
     )  # fmt: skip
+    try:
+        same = encode(event) == entry and len(stored_hash) == 32
+    except Rejected as error:
+        raise UnknownFormat(f"found an entry that could not have been written: {error}") from error
+    if not same:
+        # One event, one entry: what is beside the fields that were read here counts too.
+        raise UnknownFormat("found an entry of another payload or salt, or one that does not end where its fields do")
+    return event
 
 
 def _take(entry: bytes, place: int) -> tuple[str, int]:

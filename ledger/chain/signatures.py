@@ -31,6 +31,23 @@ def key_id(purpose: str, public_key: bytes) -> str:
     return blake3(KEY_DOMAIN + purpose.encode() + b"\0" + public_key).digest(length=8).hex()
 
 
+def _from_digits(text: str, width: int, what: str) -> bytes:
+    """Read what has one spelling only: `bytes.fromhex` would take spaces and capitals too."""
+    if len(text) != 2 * width or set(text) - set("0123456789abcdef"):
+        raise InvalidInput(f"found {what} {text[:80]!r}; expected {2 * width} lower-case hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def key_id_bytes(text: str) -> bytes:
+    """
+    Return the 8 bytes of a key id.
+
+    Raises:
+        InvalidInput: it is not 16 lower-case hexadecimal digits.
+    """
+    return _from_digits(text, 8, "key id")
+
+
 def public_key_bytes(text: str) -> bytes:
     """
     Return the 32 bytes of a public key written as lower-case hexadecimal digits.
@@ -38,9 +55,17 @@ def public_key_bytes(text: str) -> bytes:
     Raises:
         InvalidInput: it is not written so.
     """
-    if len(text) != 64 or set(text) - set("0123456789abcdef"):
-        raise InvalidInput(f"found public key {text[:80]!r}; expected 64 lower-case hexadecimal digits")
-    return bytes.fromhex(text)
+    return _from_digits(text, 32, "public key")
+
+
+def signature_bytes(text: str) -> bytes:
+    """
+    Return the 64 bytes of a signature written as lower-case hexadecimal digits.
+
+    Raises:
+        InvalidInput: it is not written so.
+    """
+    return _from_digits(text, 64, "signature")
 
 
 class KeyPair(msgspec.Struct, frozen=True):

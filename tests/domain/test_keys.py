@@ -54,6 +54,33 @@ def test_a_rotation_needs_both_keys_signatures() -> None:
     made.replayed()
 
 
+def test_any_recovery_key_that_is_not_revoked_revokes() -> None:
+    """Which one was named last is not asked: the order of rows is no part of the books."""
+    others = [KeyPair("recovery", name, bytes(31) + bytes([n])) for n, name in ((8, "a"), (9, "b"))]
+    for by in others:
+        made = Books()
+        keys = (named(OLD), *(named(pair) for pair in others))
+        made.give(ChainCreated(origin="example.com/a", format_version=1, keys=keys))
+        first, second = by, next(pair for pair in others if pair is not by)
+        for lost, holder in ((OLD, first), (second, first)):
+            signature = holder.sign(REVOCATION_DOMAIN, revocation_statement(lost.key_id, 1, "lost")).hex()
+            made.give(KeyRevoked(key_id=lost.key_id, last_valid_seq=1, reason="lost", signature=signature))
+        signature = second.sign(REVOCATION_DOMAIN, revocation_statement(first.key_id, 1, "lost")).hex()
+        with pytest.raises(RuleBroken, match="a recovery key"):
+            made.give(KeyRevoked(key_id=first.key_id, last_valid_seq=1, reason="lost", signature=signature))
+        made.replayed()
+
+
+def test_a_signature_in_a_payload_has_one_spelling() -> None:
+    """Capitals and spaces, which some readers of hexadecimal pass over, are no signature."""
+    made = books()
+    good = RECOVERY.sign(REVOCATION_DOMAIN, revocation_statement(OLD.key_id, 1, "lost")).hex()
+    for wrong in (good.upper(), f"{good[:2]} {good[2:]}", good[:-2]):
+        with pytest.raises(RuleBroken, match="signature"):
+            made.give(KeyRevoked(key_id=OLD.key_id, last_valid_seq=1, reason="lost", signature=wrong))
+    made.give(KeyRevoked(key_id=OLD.key_id, last_valid_seq=1, reason="lost", signature=good))
+
+
 def test_only_the_recovery_key_revokes() -> None:
     """Signed by it, the key counts no more and cannot rotate; signed by the key itself, it is refused."""
     made = books()
@@ -62,7 +89,7 @@ def test_only_the_recovery_key_revokes() -> None:
         signature = by.sign(REVOCATION_DOMAIN, revocation_statement(OLD.key_id, last, "lost")).hex()
         return KeyRevoked(key_id=OLD.key_id, last_valid_seq=last, reason="lost", signature=signature)
 
-    with pytest.raises(RuleBroken, match="recovery key"):
+    with pytest.raises(RuleBroken, match="a recovery key"):
         made.give(revoked(OLD, 1))
     with pytest.raises(RuleBroken, match="has not passed"):
         made.give(revoked(RECOVERY, 2))

@@ -74,11 +74,13 @@ def revocation_statement(key_id: str, last_valid_seq: int, reason: str) -> bytes
     return f"{key_id}\n{last_valid_seq}\n{reason}".encode()
 
 
-def _check_signature(public_key: str, domain: bytes, statement: bytes, signature: str, whose: str) -> None:
+def _signed(public_key: str, domain: bytes, statement: bytes, signature: str) -> bool:
     try:
-        signatures.check(bytes.fromhex(public_key), domain, statement, bytes.fromhex(signature))
-    except (SignatureInvalid, ValueError):
-        raise Broken("signature", f"the signature of {whose} is missing or not of this statement") from None
+        key, given = signatures.public_key_bytes(public_key), signatures.signature_bytes(signature)
+        signatures.check(key, domain, statement, given)
+    except (SignatureInvalid, InvalidInput):
+        return False
+    return True
 
 
 def rotate_key(state: State, event: events.KeyRotated, now: Now) -> Effects:
@@ -89,15 +91,19 @@ def rotate_key(state: State, event: events.KeyRotated, now: Now) -> Effects:
     if old.revoked or (old.purpose, old.name) != (event.new_key.purpose, event.new_key.name):
         raise Broken("key_mismatch", f"key {event.old_key_id} is revoked, or is for another purpose or name")
     statement = rotation_statement(event.old_key_id, event.new_key)
-    _check_signature(old.public_key, ROTATION_DOMAIN, statement, event.old_signature, "the old key")
-    _check_signature(event.new_key.public_key, ROTATION_DOMAIN, statement, event.new_signature, "the new key")
+    for whose, key, signature in (
+        ("old", old.public_key, event.old_signature),
+        ("new", event.new_key.public_key, event.new_signature),
+    ):
+        if not _signed(key, ROTATION_DOMAIN, statement, signature):
+            raise Broken("signature", f"the signature of the {whose} key is missing or not of this statement")
     _name_key(state, event.new_key, now.seq)
     return _noted(state)
 
 
 def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
     """
-    A key counts no more after a seq that has passed, when the recovery key says so.
+    A key counts no more after a seq that has passed, when a recovery key that is not revoked says so.
     """
     key = known(state.chain_keys, event.key_id, "key")
     if key.revoked or event.last_valid_seq >= now.seq:
@@ -106,7 +112,9 @@ def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
     if not recovery:
         raise Broken("no_recovery_key", "the chain names no recovery key that could revoke another")
     statement = revocation_statement(event.key_id, event.last_valid_seq, event.reason)
-    _check_signature(recovery[-1].public_key, REVOCATION_DOMAIN, statement, event.signature, "the recovery key")
+    # Any of them will do: rows come in another order after a restart, so none can be told to be the last.
+    if not any(_signed(row.public_key, REVOCATION_DOMAIN, statement, event.signature) for row in recovery):
+        raise Broken("signature", "the signature is not a recovery key's of this statement")
     state.chain_keys.put(msgspec.structs.replace(key, revoked=True, valid_to_seq=event.last_valid_seq))
     return _noted(state)
 
