@@ -18,14 +18,16 @@ from blake3 import blake3
 
 from ledger.chain import entry
 from ledger.chain.entry import RecordedEvent
-from ledger.chain.signatures import KeyPair, check
-from ledger.errors import SequenceGap, SignatureInvalid, UnknownFormat
+from ledger.chain.signatures import KeyPair, check, key_id
+from ledger.errors import InvalidInput, SequenceGap, SignatureInvalid, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/sg1"
 DOMAIN: Final = b"trade-ledger/sgs1"
 TARGET_BYTES: Final = 512 * 1024
 """Aim of a segment before compression; a larger group makes a larger segment."""
-BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
+BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""Of a body unpacked: room for the largest group (10,000 events of 1 MiB, under the longest texts), and no more."""
+PURPOSE: Final = "publisher"
 
 _HEADER: Final = struct.Struct(">16s16sIQQ32s32sB32sq8s32s")
 _EVENT: Final = struct.Struct(">HI")
@@ -55,18 +57,28 @@ class Segment(msgspec.Struct, frozen=True):
 
 def encode(segment: Segment, key: KeyPair) -> bytes:
     """
-    Return the record's value: header, body, signature.
+    Return the record's value: header, signature, body.
+
+    Raises:
+        InvalidInput: a field has a value that no segment can have.
     """
+    # Packing would cut or pad a value of another width, and the signature would stand for what it is not of.
+    for name, width in (("chain_id", 16), ("prev_hash", 32), ("head_hash", 32), ("state_digest", 32)):
+        if len(getattr(segment, name)) != width:
+            raise InvalidInput(f"found {name} of {len(getattr(segment, name))} bytes in a segment; expected {width}")
     parts = []
     for event in segment.events:
         laid_out = entry.encode(event)
         parts += [_EVENT.pack(len(laid_out), len(event.payload)), laid_out, event.hash, event.salt, event.payload]
     body = zstandard.ZstdCompressor(level=1).compress(b"".join(parts))
-    header = _HEADER.pack(
-        MAGIC, segment.chain_id, segment.epoch, segment.first_seq, segment.last_seq, segment.prev_hash,
-        segment.head_hash, segment.ends_commit, segment.state_digest, segment.committed_at, bytes.fromhex(key.key_id),
-        blake3(body).digest(),
-    )  # fmt: skip
+    try:
+        header = _HEADER.pack(
+            MAGIC, segment.chain_id, segment.epoch, segment.first_seq, segment.last_seq, segment.prev_hash,
+            segment.head_hash, segment.ends_commit, segment.state_digest, segment.committed_at,
+            bytes.fromhex(key.key_id), blake3(body).digest(),
+        )  # fmt: skip
+    except struct.error as error:
+        raise InvalidInput(f"a number of a segment does not fit its field: {error}") from error
     return header + key.sign(DOMAIN, header) + body
 
 
@@ -87,7 +99,8 @@ def decode(value: bytes, public_key: bytes) -> Segment:
     """
     Return the segment in a record, once its signature by *public_key* is checked.
 
-    The events are laid out as they claim; their hashes are for the chain to check.
+    The header is of these events and this key, and there is one way to write both; the events' hashes are for the
+    chain to check.
 
     Raises:
         SignatureInvalid: not signed by that key, or changed since.
@@ -100,19 +113,34 @@ def decode(value: bytes, public_key: bytes) -> Segment:
     if blake3(body).digest() != header[11]:
         raise SignatureInvalid("the body of a segment is not the one that was signed")
     events = tuple(_events(body))
-    if not events or (events[0].seq, events[-1].seq) != (header[3], header[4]):
-        raise UnknownFormat("the events of a segment are not those its header names")
-    return Segment(
+    if not events:
+        raise UnknownFormat("found a segment without events")
+    found = Segment(
         header[1], header[2], header[3], header[4], header[5], header[6], bool(header[7]), header[8], header[9],
         header[10].hex(), events,
     )  # fmt: skip
+    first, last = events[0], events[-1]
+    made = msgspec.structs.replace(
+        found, chain_id=first.chain_id, epoch=last.epoch, first_seq=first.seq, last_seq=last.seq,
+        prev_hash=first.prev_hash, head_hash=last.hash, key_id=key_id(PURPOSE, public_key),
+    )  # fmt: skip
+    if made != found or any(e.seq != n or e.chain_id != found.chain_id for n, e in enumerate(events, first.seq)):
+        raise UnknownFormat("the events of a segment, or its key, are not those that its header names")
+    if header[7] > 1 or not (found.ends_commit or (found.state_digest, found.committed_at) == (bytes(32), 0)):
+        raise UnknownFormat("found a segment that ends no commit and has the digest or time of one")
+    return found
 
 
 def _events(body: bytes) -> Iterator[RecordedEvent]:
     try:
-        content = zstandard.ZstdDecompressor().decompress(body, max_output_size=BODY_LIMIT_BYTES)
+        size = zstandard.get_frame_parameters(body).content_size
+        if size > BODY_LIMIT_BYTES:
+            # A frame that does not say counts as the largest: what it holds would be known when it is too late.
+            raise UnknownFormat(f"the body of a segment unpacks to over {BODY_LIMIT_BYTES} bytes, or does not say")
+        unpack = zstandard.ZstdDecompressor(max_window_size=BODY_LIMIT_BYTES)
+        content = unpack.decompress(body, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise UnknownFormat(f"the body of a segment is not zstd: {error}") from error
+        raise UnknownFormat(f"the body of a segment is not one zstd frame: {error}") from error
     place = 0
     while place < len(content):
         try:

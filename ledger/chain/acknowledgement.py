@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from ledger.chain import signatures
-from ledger.chain.signatures import KeyPair, key_id_bytes
+from ledger.chain.signatures import KeyPair, key_id, key_id_bytes
 from ledger.errors import InvalidInput, UnknownFormat
 
 MAGIC: Final = b"trade-ledger/ak1"
 DOMAIN: Final = b"trade-ledger/aks1"
+PURPOSE: Final = "replica"
 
 _BODY: Final = struct.Struct(">16s16sIQ32s32sq8s")
 
@@ -85,5 +86,7 @@ def decode(value: bytes, public_key: bytes) -> Acknowledgement:
     """
     peek(value)
     signatures.check(public_key, DOMAIN, value[: _BODY.size], value[_BODY.size :])
-    _, chain_id, epoch, seq, head, digest, applied_at, key_id = _BODY.unpack_from(value)
-    return Acknowledgement(chain_id, epoch, seq, head, digest, applied_at, key_id.hex())
+    _, chain_id, epoch, seq, head, digest, applied_at, claimed = _BODY.unpack_from(value)
+    if claimed.hex() != key_id(PURPOSE, public_key):
+        raise UnknownFormat(f"found an acknowledgement under key id {claimed.hex()}, which is not its signer's")
+    return Acknowledgement(chain_id, epoch, seq, head, digest, applied_at, claimed.hex())
