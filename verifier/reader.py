@@ -22,7 +22,9 @@ from ledger.errors import LedgerError, Unavailable
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 _SHOWN: Final = {
     "event_id": "uuid_send(event_id)", "group_id": "uuid_send(group_id)", "correlation_id": "uuid_send(correlation_id)",
-    "causation_id": "uuid_send(causation_id)", "effective_on": "effective_on - date '1970-01-01'",
+    "causation_id": "uuid_send(causation_id)",
+    # No ledger writes an infinite date; it still has to be read, to be found.
+    "effective_on": "CASE WHEN isfinite(effective_on) THEN effective_on - date '1970-01-01' ELSE 2147483647 END",
     "payload": "convert_to(payload::text, 'UTF8')",
 }  # fmt: skip
 
@@ -223,7 +225,8 @@ def _amount(text: str) -> int:
         return amounts.parse(text)
     except LedgerError:
         # A value no ledger could have written still has to be compared and shown.
-        return int(text.partition(".")[0] or 0) * amounts.UNIT + 1
+        whole = text.partition(".")[0]
+        return (int(whole) if whole.lstrip("-").isdecimal() else 2 * amounts.LIMIT) * amounts.UNIT + 1
 
 
 def _first(error: Exception) -> str:

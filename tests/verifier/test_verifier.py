@@ -204,6 +204,29 @@ def real(report: Report) -> list[Finding]:
 
 
 @pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("events", "effective_on", "'infinity'"), ("events", "effective_on", "'20000-01-01'"),
+        ("events", "payload", """('{"derived":{},"given":' || repeat('[', 3000) || repeat(']', 3000) || '}')::json"""),
+        ("balances", "settled", "'NaN'"), ("balances", "settled", "'-Infinity'"), ("balances", "settled", "1e100"),
+        ("executions", "settle_date", "'-infinity'"), ("orders", "pending_cancel", "'{NULL}'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_ledger_can_hold_is_a_finding(copy: Database, table: str, column: str, value: str) -> None:
+    """Infinite dates, days past the calendar, what is no number, and nesting too deep to read end no verification."""
+    with Intruder(copy) as intruder:
+        for name, in intruder.connection.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'", [f"ledger.{table}"]
+        ).fetchall():  # fmt: skip
+            intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {name}")
+        where = "WHERE seq = 9" if table == "events" else ""
+        actor = ", actor = 'someone else'" if table == "events" else ""
+        intruder.edit(table, f"UPDATE ledger.{table} SET {column} = {value}{actor} {where}")
+    found = real(report_on(copy))
+    assert [finding for finding in found if (finding.seq == 9 if table == "events" else finding.table == table)]
+
+
+@pytest.mark.parametrize(
     "column", [name for name in RecordedEvent.__struct_fields__ if name not in ("chain_id", "seq")]
 )
 def test_an_edited_column_of_an_event_is_named_by_seq_and_column(copy: Database, column: str) -> None:
