@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from ledger.chain.entry import ENTRY_LIMIT_BYTES, PAYLOAD_LIMIT_BYTES, RecordedEvent
 from ledger.chain.link import ChainHead
+from ledger.chain.signatures import KeyPair
 from ledger.errors import Corrupt, InvalidInput, UnknownFormat
 from ledger.journal.group import GROUP_LIMIT_BYTES, GROUP_LIMIT_EVENTS, KEY_LIMIT_BYTES
 from replicator import segment
 from tests.chain.test_chain import event
+from tests.chain.test_vectors import event as pinned
+from tests.chain.test_vectors import vectors
 from tests.replicator.test_segment import KEY, made
 
 HEADER_BYTES = 16 + 16 + 4 + 8 + 8 + 32 + 32 + 1 + 32 + 8 + 8 + 32
@@ -163,3 +166,24 @@ def test_the_largest_group_travels_in_one_segment() -> None:
     (single,) = run(1, payload=b"x" * PAYLOAD_LIMIT_BYTES, actor="x" * (ENTRY_LIMIT_BYTES - 400))
     (piece,) = segment.cut([single], {1: (b"d" * 32, 1)}, KEY.key_id)
     assert segment.decode(segment.encode(piece, KEY), KEY.public_key) == piece
+
+
+@pytest.mark.parametrize("nth", [0, 1])
+def test_segments_have_the_pinned_bytes(nth: int) -> None:
+    """A part and an end of a commit: the pinned value reads as the events of the pinned chain, and is laid out so."""
+    found, chain = vectors("segments"), vectors("groups")["events"]
+    case, key = found["segments"][nth], KeyPair("publisher", "region-a", bytes.fromhex(found["seed"]))
+    value = bytes.fromhex(case["value"])
+    read = segment.decode(value, key.public_key)
+    assert read.events == tuple(pinned(e) for e in chain[read.first_seq - 1 : read.last_seq])
+    for name in ("chain_id", "prev_hash", "head_hash", "state_digest"):
+        assert getattr(read, name).hex() == case[name]
+    for name in ("epoch", "first_seq", "last_seq", "committed_at"):
+        assert getattr(read, name) == int(case[name])
+    assert read.ends_commit == case["ends_commit"]
+    made = segment.encode(read, key)
+    body = made[HEADER_BYTES + 64 :]
+    assert zstandard.ZstdDecompressor().decompress(body).hex() == case["content"]
+    assert made[: HEADER_BYTES - 32] == value[: HEADER_BYTES - 32]
+    header = value[: HEADER_BYTES - 32] + blake3(body).digest()
+    assert made == header + key.sign(b"trade-ledger/sgs1", header) + body
