@@ -7,7 +7,7 @@ vectors hold: bytes as hexadecimal text, and integers as decimal text, for they 
 
 from __future__ import annotations
 
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from blake3 import blake3
@@ -104,7 +104,7 @@ def column(kind: str, value: Any) -> str:
     if value is None:
         return "null"
     if kind == "amount":
-        return text_in_json(str(int(Decimal(value).scaleb(18))))
+        return text_in_json(str(Fraction(value) * 10**18))
     if kind == "integer":
         return str(value)
     if kind == "boolean":
