@@ -13,9 +13,10 @@ test: .venv/installed
 	  LEDGER_TEST_PG=15 $(BIN)/pytest -n 2 tests/storage tests/journal tests/verifier; \
 	else echo "LEFT OUT: the tests against PostgreSQL 15, which is not installed here (Debian: apt install postgresql-15)"; fi
 
-# The pure tests alone: no server is started.
+# The pure tests alone: no server is started, and one that would need it is refused.
 test-fast: .venv/installed
-	$(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py
+	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py \
+	  tests/replicator/test_segment.py tests/replicator/test_segment_bytes.py
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed

@@ -38,6 +38,14 @@ class Database(msgspec.Struct):
         return self.server.sql(text, self.name)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that needs a server where `make test-fast` promised that none is started."""
+    if os.environ.get("LEDGER_TEST_SERVERS") == "none":
+        guilty = [item.nodeid for item in items if {"pg_server", "kafka"} & set(getattr(item, "fixturenames", ()))]
+        if guilty:
+            raise pytest.UsageError(f"{guilty[0]} starts a server; it is no pure test: keep it out of test-fast")
+
+
 def binaries() -> Path | None:
     """Return the programs of the PostgreSQL version that LEDGER_TEST_PG asks for; none: the embedded ones."""
     version = os.environ.get("LEDGER_TEST_PG", "18")
