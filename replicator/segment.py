@@ -133,12 +133,12 @@ def decode(value: bytes, public_key: bytes) -> Segment:
 
 def _events(body: bytes) -> Iterator[RecordedEvent]:
     try:
-        size = zstandard.get_frame_parameters(body).content_size
-        if size > BODY_LIMIT_BYTES:
+        frame = zstandard.get_frame_parameters(body)
+        size = frame.content_size
+        if max(size, frame.window_size) > BODY_LIMIT_BYTES:
             # A frame that does not say counts as the largest: what it holds would be known when it is too late.
             raise UnknownFormat(f"the body of a segment unpacks to over {BODY_LIMIT_BYTES} bytes, or does not say")
-        unpack = zstandard.ZstdDecompressor(max_window_size=BODY_LIMIT_BYTES)
-        content = unpack.decompress(body, max_output_size=size, allow_extra_data=False)
+        content = zstandard.ZstdDecompressor().decompress(body, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise UnknownFormat(f"the body of a segment is not one zstd frame: {error}") from error
     place = 0

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.chain import acknowledgement
+from ledger.chain import acknowledgement, event_id
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.entry import RecordedEvent, decode, encode, payload_hash, split_payload
+from ledger.chain.link import ChainHead, genesis
 from ledger.chain.signatures import KeyPair, public_key_bytes
-from ledger.errors import Corrupt, InvalidEvent, InvalidInput, LedgerError, TooLarge, UnknownFormat
+from ledger.errors import Corrupt, HashMismatch, InvalidEvent, InvalidInput, LedgerError, TooLarge, UnknownFormat
 from tests.chain.test_chain import TEXTS, event
 
 REPLICA = KeyPair("replica", "region-b", bytes(31) + b"\x03")
@@ -180,6 +181,54 @@ def test_a_number_reaches_as_far_as_its_column_and_no_further(good: dict[str, ob
         encode(event(**bad))
 
 
+@pytest.mark.parametrize("name", [name for name in BYTES if name != "hash"])
+def test_an_id_or_hash_of_another_width_has_no_entry(name: str) -> None:
+    """Packing would cut or pad it, and two events would share an entry."""
+    for changed in (getattr(event(), name)[:-1], getattr(event(), name) + b"\0"):
+        with pytest.raises(InvalidEvent, match=name):
+            encode(event(**{name: changed}))
+
+
+def test_another_magic_is_named() -> None:
+    """Every byte of it counts, and the message says what was found: a later version may begin so."""
+    entry = encode(event())
+    for place in range(16):
+        with pytest.raises(UnknownFormat, match="begins with"):
+            read_back(entry[:place] + bytes([entry[place] ^ 1]) + entry[place + 1 :], event())
+
+
+def test_every_byte_of_a_link_counts() -> None:
+    """Of the hash before it and of its own."""
+    start = ChainHead(0, event().prev_hash)
+    good = msgspec.structs.replace(event(), hash=start.extend(event()).hash)
+    assert start.check(good).seq == 1
+    for place in range(32):
+        flip = bytes(place) + b"\x80" + bytes(31 - place)
+        for name in ("prev_hash", "hash"):
+            wrong = bytes(a ^ b for a, b in zip(getattr(good, name), flip, strict=True))
+            with pytest.raises(HashMismatch):
+                start.check(msgspec.structs.replace(good, **{name: wrong}))
+
+
+def test_an_id_of_another_version_variant_or_time_is_refused() -> None:
+    """Each of the six fixed bits, and the first millisecond that 48 bits do not hold."""
+    good = event_id.make(999_999, bytes(7))
+    for bit in (*range(48, 52), 64, 65):
+        wrong = (int.from_bytes(good, "big") ^ 1 << (127 - bit)).to_bytes(16, "big")
+        with pytest.raises(InvalidEvent):
+            event_id.recorded_at(wrong)
+    with pytest.raises(InvalidEvent):
+        event_id.make((1 << 48) * 1_000_000, bytes(7))
+
+
+def test_an_origin_holds_no_surrogate() -> None:
+    """The first and the last of them included."""
+    for code in (0xD800, 0xDC00, 0xDFFF):
+        with pytest.raises(InvalidEvent):
+            genesis(bytes(16), f"a{chr(code)}b")
+    assert genesis(bytes(16), "\ud7ff") != genesis(bytes(16), "\ue000")
+
+
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda noise: b'{"derived":' + noise + b',"given":{}}'))
 def test_a_payload_comes_apart_into_itself_or_is_refused(payload: bytes) -> None:
     """Random members among them."""
@@ -223,6 +272,14 @@ def test_a_key_id_is_sixteen_lower_case_digits(key_id: str) -> None:
     """Nothing else reads as one."""
     with pytest.raises(InvalidInput):
         acknowledgement.check(said(key_id=key_id), bytes(64), REPLICA.public_key)
+
+
+def test_an_acknowledgement_under_another_key_id_is_refused() -> None:
+    """Though the replica itself signed it: who said it has to be read off it."""
+    body = acknowledgement.encode(said(), REPLICA)[:-64]
+    other = body[:-8] + bytes(8)
+    with pytest.raises(UnknownFormat, match="not its signer"):
+        acknowledgement.decode(other + REPLICA.sign(acknowledgement.DOMAIN, other), REPLICA.public_key)
 
 
 @given(st.data())

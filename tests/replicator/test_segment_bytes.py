@@ -53,6 +53,12 @@ def without_size(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1, write_content_size=False).compress(content)
 
 
+def windowed(content: bytes) -> bytes:
+    """Return a good frame that asks for a window of 64 MiB to unpack a few hundred bytes."""
+    header = b"\x28\xb5\x2f\xfd\x40\x80" + struct.pack("<H", len(content) - 256)
+    return header + (len(content) << 3 | 1).to_bytes(3, "little") + content
+
+
 def claimed(size: int) -> bytes:
     """Return a frame that claims to hold *size* bytes and holds none."""
     return b"\x28\xb5\x2f\xfd" + bytes([0b1110_0000]) + struct.pack("<Q", size) + b"\x01\x00\x00"
@@ -63,9 +69,9 @@ def claimed(size: int) -> bytes:
     [
         packed(bytes(256 * 1024 * 1024)), without_size(bytes(256 * 1024 * 1024)), claimed(1 << 40),
         claimed((1 << 63) - 1),
-        b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00",
+        b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00", windowed(CONTENT),
     ],
-    ids=["of 256 MiB", "of 256 MiB untold", "a claim of 1 TiB", "a claim of 8 EiB", "a window of 2 GiB"],
+    ids=["of 256 MiB", "of 256 MiB untold", "a claim of 1 TiB", "a claim of 8 EiB", "2 GiB wide", "64 MiB wide"],
 )  # fmt: skip
 def test_a_body_that_would_fill_the_memory_is_refused(body: bytes) -> None:
     """Before it is unpacked, or where the limit is passed; a signature does not help it."""
@@ -102,14 +108,43 @@ def field(place: int, value: bytes) -> Callable[[bytes], bytes]:
     [
         field(16, bytes(16)), field(32, struct.pack(">I", 2)), field(36, struct.pack(">Q", 2)),
         field(44, struct.pack(">Q", 3)), field(52, bytes(32)), field(84, bytes(32)), field(ENDS_COMMIT, b"\x02"),
-        field(ENDS_COMMIT, b"\0"), field(ENDS_COMMIT + 1 + 32 + 8, bytes(8)),
+        field(ENDS_COMMIT, b"\0"), field(ENDS_COMMIT, bytes(33)), field(ENDS_COMMIT + 1 + 32 + 8, bytes(8)),
     ],
-    ids=["chain_id", "epoch", "first seq", "last seq", "prev_hash", "hash", "end 2", "no end with digest", "key id"],
+    ids=[
+        "chain_id", "epoch", "first seq", "last seq", "prev_hash", "hash", "end 2", "no end with digest",
+        "no end with time", "key id",
+    ],
 )  # fmt: skip
 def test_a_header_says_what_its_events_say(change: Callable[[bytes], bytes]) -> None:
     """Ids, epoch, seqs and hashes are those of the first and last event; no end has no digest; the key is the one."""
     with pytest.raises(Corrupt):
         segment.decode(signed(packed(CONTENT), change), KEY.public_key)
+
+
+def test_every_event_is_of_the_segments_chain() -> None:
+    """Not the first alone."""
+    first, second = made(2).events
+    content = zstandard.ZstdDecompressor().decompress(
+        segment.encode(
+            msgspec.structs.replace(made(2), events=(first, msgspec.structs.replace(second, chain_id=bytes(16)))), KEY
+        )[HEADER_BYTES + 64 :]
+    )
+    with pytest.raises(UnknownFormat):
+        segment.decode(signed(packed(content)), KEY.public_key)
+
+
+def test_a_part_of_a_commit_says_nothing_of_its_end() -> None:
+    """No digest and no time, so that there is one way to write it."""
+    (part,) = segment.cut(made(3).events, {}, KEY.key_id)
+    assert (part.ends_commit, part.state_digest, part.committed_at) == (False, bytes(32), 0)
+    assert segment.decode(segment.encode(part, KEY), KEY.public_key) == part
+
+
+@given(st.binary(max_size=400))
+def test_another_magic_is_no_segment_at_a_first_look(noise: bytes) -> None:
+    """Long enough or not."""
+    with pytest.raises(UnknownFormat):
+        segment.peek(b"trade-ledger/sg2" + noise)
 
 
 @pytest.mark.parametrize(
