@@ -208,6 +208,8 @@ def test_every_byte_of_a_link_counts() -> None:
             wrong = bytes(a ^ b for a, b in zip(getattr(good, name), flip, strict=True))
             with pytest.raises(HashMismatch):
                 start.check(msgspec.structs.replace(good, **{name: wrong}))
+        with pytest.raises(HashMismatch, match="belongs elsewhere"):
+            ChainHead(0, bytes(a ^ b for a, b in zip(start.hash, flip, strict=True))).extend(good)
 
 
 def test_an_id_of_another_version_variant_or_time_is_refused() -> None:
