@@ -1,14 +1,15 @@
 """
 Run an import: translate, append, and reconcile every statement of the engine against what was recorded.
 
-The running totals are summed from the postings of recorded events as they are read back, in the order of their
-seqs, so a second run or a resumed one compares exactly as the first did. A difference is a break: it is recorded
-when it appears, changes or ends, and listed; it is a finding about the books and no failure of the import.
+The running totals are summed from the postings of the chain, in the order of its seqs and up to the request that came
+before a statement, so a second run, a resumed one, or one of a file that continues another compares as the first did.
+A difference is a break: it is recorded when it appears, changes or ends, and listed; it is a finding about the books
+and no failure of the import.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
-from ledger.chain.entry import split_payload
-from ledger.domain import amounts, postings
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain import amounts, postings, registry
 from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import InvalidInput, Rejected
 from ledger.importing import lines
+from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
@@ -46,6 +48,7 @@ class Report(msgspec.Struct):
     balances: dict[str, dict[str, dict[str, str]]]
     positions: dict[str, dict[str, dict[str, str]]]
     breaks: list[dict[str, str]]
+    quarantined: list[dict[str, Any]]
     head: dict[str, Any]
     schema_version: int = 1
 
@@ -53,15 +56,65 @@ class Report(msgspec.Struct):
 _Sent = list[tuple[int, Translation, list[Future[Receipt]]]]
 
 
+class _Totals:
+    """
+    What the chain's postings sum to, and which breaks stand, as of some seq.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read = 0
+        self._waiting: deque[RecordedEvent] = deque()
+        self.sums: dict[tuple[str, str], int] = defaultdict(int)
+        self.standing: dict[str, Difference] = {}
+
+    def start_at(self, seq: int) -> None:
+        """Take in the chain up to *seq*, before the import's own first event."""
+        for event in self._ledger.events(0, seq):
+            self._take(event)
+            if event.event_type == "ReconciliationRecorded":
+                given = split_payload(event.payload)[1]
+                found = registry.decode_given(event.event_type, event.schema_version, given)
+                if isinstance(found, ReconciliationRecorded) and found.origin == SOURCE:
+                    self.standing = {one.key: one for one in found.breaks}
+        self._read = seq
+
+    def read_to(self, seq: int) -> dict[int, str]:
+        """Read the chain on to *seq*, and return the types of the events that were read."""
+        if seq <= self._read:
+            return {}
+        found = list(self._ledger.events(self._read, seq - self._read))
+        self._waiting.extend(found)
+        self._read = seq
+        return {event.seq: event.event_type for event in found}
+
+    def advance(self, seq: int) -> None:
+        """Bring the sums to *seq*."""
+        while self._waiting and self._waiting[0].seq <= seq:
+            self._take(self._waiting.popleft())
+
+    def _take(self, event: RecordedEvent) -> None:
+        for account, asset, _, amount in _DERIVED.decode(split_payload(event.payload)[0]).get("postings", ()):
+            if not postings.is_system(account):
+                self.sums[account, asset] += amounts.parse(amount)
+
+    def rest(self) -> set[str]:
+        """Return the accounts that moved after what was read."""
+        self.advance(self._read)
+        before = dict(self.sums)
+        self.read_to(self._ledger.head().seq)
+        self.advance(self._read)
+        return {account for (account, asset), total in self.sums.items() if before.get((account, asset), 0) != total}
+
+
 class _Run:
     def __init__(self, ledger: Ledger, path: Path) -> None:
         self.ledger = ledger
         self.path = path
-        self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], {})
-        self.totals: dict[tuple[str, str], int] = defaultdict(int)
-        self.standing: dict[str, Difference] = {}
+        self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], [], {})
+        self.totals = _Totals(ledger)
         self.statements: dict[str, Statement] = {}
-        self._followed = 0
+        self._started = False
 
     def send(self, batch: list[tuple[int, Translation]]) -> _Sent:
         """Hand in every request of the batch."""
@@ -75,53 +128,64 @@ class _Run:
     def settle(self, sent: _Sent) -> None:
         """Wait for the batch, and follow what was recorded in the order in which it was."""
         receipts = [[self._receipt(number, future) for future in futures] for number, _, futures in sent]
-        stored = self.ledger.events_at([receipt.seq for found in receipts for receipt in found])
+        seqs = [receipt.seq for found in receipts for receipt in found]
+        if sent and not self._started:
+            self._started = True
+            self.totals.start_at(min(seqs) - 1 if seqs else self.ledger.head().seq)
+        kinds = self.totals.read_to(max(seqs, default=0))
         for (number, translation, _), found in zip(sent, receipts, strict=True):
             for receipt in found:
-                event = stored[receipt.seq]
                 if not receipt.replayed:
-                    self.report.appended[event.event_type] += 1
-                if receipt.seq > self._followed:
-                    self._followed = receipt.seq
-                    self._follow(split_payload(event.payload)[0])
-            if translation.not_appended is not None:
-                self.report.not_appended[translation.not_appended] += 1
-            elif found and found[-1].replayed:
-                self.report.not_appended["duplicate"] += 1
+                    self.report.appended[kinds[receipt.seq]] += 1
+                self._list_quarantined(number, receipt)
+                self.totals.advance(receipt.seq)
+            self._classify(translation, found)
             if translation.statement is not None:
                 self._compare(number, translation.statement)
+
+    def _classify(self, translation: Translation, found: list[Receipt]) -> None:
+        """Count the classes of what this line, and an order that was held back till it, did not append."""
+        if translation.placed is not None and found[translation.placed].replayed:
+            self.report.not_appended["duplicate"] += 1
+        if translation.not_appended is not None:
+            self.report.not_appended[translation.not_appended] += 1
+        elif found and found[-1].replayed and translation.placed != len(found) - 1:
+            self.report.not_appended["duplicate"] += 1
+
+    def _list_quarantined(self, number: int, receipt: Receipt) -> None:
+        there = {one["seq"] for one in self.report.quarantined[-8:]} if receipt.replayed else set()
+        self.report.quarantined += [
+            {"line": number, "seq": one.seq, "rule": one.rule, "detail": one.detail}
+            for one in receipt.quarantined
+            if one.seq not in there
+        ]
 
     def _receipt(self, number: int, future: Future[Receipt]) -> Receipt:
         try:
             return future.result()
         except Rejected as error:
             raise InvalidInput(
-                f"{self.path}:{number}: the ledger refused what this line says: {error}; what came before it is "
-                "recorded, and a second run goes on from there"
+                f"{self.path}:{number}: the ledger refused what this line says: {error}; the lines before it, and those "
+                "that were on their way with it, are recorded: mend it, and a second run goes on from there"
             ) from error
-
-    def _follow(self, derived: bytes) -> None:
-        for account, asset, _, amount in _DERIVED.decode(derived).get("postings", ()):
-            if not postings.is_system(account):
-                self.totals[account, asset] += amounts.parse(amount)
 
     def _compare(self, number: int, statement: Statement) -> None:
         self.statements[statement.account] = statement
         found = {
-            asset: (self.totals[statement.account, asset], total) for asset, (total, _) in statement.amounts.items()
+            asset: (self.totals.sums[statement.account, asset], total) for asset, (total, _) in statement.amounts.items()
         }
         self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()}, "")
 
     def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], suffix: str) -> None:
-        standing = dict(self.standing)
+        standing = dict(self.totals.standing)
         for key, (ours, theirs) in compared.items():
             if ours == theirs:
                 standing.pop(key, None)
             else:
                 standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
-        if standing == self.standing:
+        if standing == self.totals.standing:
             return
-        self.standing = standing
+        self.totals.standing = standing
         matched = sum(ours == theirs for ours, theirs in compared.values())
         recorded = ReconciliationRecorded(
             origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
@@ -132,9 +196,16 @@ class _Run:
             self.report.appended["ReconciliationRecorded"] += 1
 
     def compare_held(self, books: Books, number: int) -> None:
-        """Compare what is held at the end; in between the engine delivers in another order than it acts."""
+        """
+        Compare what is held at the end; in between the engine delivers in another order than it acts.
+
+        Books that others moved on since say nothing of this end: they are left out.
+        """
+        moved = self.totals.rest()
         held = {(balance.account, balance.asset): balance.held for balance in books.balances().value}
         for account, statement in self.statements.items():
+            if account in moved:
+                continue
             pairs = {
                 f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
                 for asset, (_, theirs) in statement.amounts.items()
@@ -146,7 +217,7 @@ def _hash(statement: Statement) -> str:
     return blake3(msgspec.json.encode(msgspec.structs.astuple(statement), order="sorted")).hexdigest()
 
 
-def known_to(books: Books) -> Known:
+def known_to(ledger: Ledger, books: Books) -> Known:
     """
     Return what a ledger knows already of what an import would define.
     """
@@ -154,6 +225,7 @@ def known_to(books: Books) -> Known:
         {asset.asset: asset.scale for asset in books.table("assets").value},
         {instrument.instrument for instrument in books.table("instruments").value},
         {account.account for account in books.table("accounts").value},
+        lambda key: ledger.lookup(key) is not None,
     )
 
 
@@ -171,7 +243,7 @@ def import_session(
         InvalidInput: a line is damaged, unknown or refused; what came before it is recorded.
         Unavailable: the ledger cannot append now; run it again.
     """
-    run, translator = _Run(ledger, path), Translator(instruments, known_to(books))
+    run, translator = _Run(ledger, path), Translator(instruments, known_to(ledger, books))
     sent: _Sent = []
     batch: list[tuple[int, Translation]] = []
     number = 0
@@ -205,18 +277,24 @@ def _close(run: _Run, books: Books) -> None:
     for balance in books.balances().value:
         if not postings.is_system(balance.account):
             shown = {"total": balance.total, "held": balance.held, "available": balance.available}
-            report.balances.setdefault(balance.account, {})[balance.asset] = {
+            report.balances.setdefault(as_given(balance.account), {})[as_given(balance.asset)] = {
                 name: amounts.render(amount) for name, amount in shown.items()
             }
     for position in books.positions().value:
-        report.positions.setdefault(position.account, {})[position.instrument] = {
+        report.positions.setdefault(as_given(position.account), {})[as_given(position.instrument)] = {
             "quantity": amounts.render(position.qty),
             "cost": amounts.render(position.cost),
             "realised": amounts.render(position.realised),
         }
     report.breaks = [
-        {"key": x.key, "ledger": x.ledger_value, "external": x.external_value, "opened_seq": str(x.opened_seq)}
+        {
+            "key": as_given(x.key), "ledger": x.ledger_value, "external": x.external_value,
+            "opened_seq": str(x.opened_seq),
+        }
         for x in books.breaks().value
-    ]
+    ]  # fmt: skip
+    rows = {row.seq: row for row in books.table("quarantine").value}
+    for one in report.quarantined:
+        one |= {"type": rows[one["seq"]].original_type, "status": rows[one["seq"]].status}
     head = books.head()
     report.head = {"seq": head.seq, "hash": head.hash.hex()}
