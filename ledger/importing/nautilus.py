@@ -270,7 +270,9 @@ class Translator:
             return Translation(not_appended="duplicate")
         order_id = fields.text(source, "client_order_id")
         if order_id in self._held_back:
-            raise InvalidInput(f"found a second order of client_order_id {order_id!r:.80}; each order has one of its own")
+            raise InvalidInput(
+                f"found a second order of client_order_id {order_id!r:.80}; each order has one of its own"
+            )
         _, groups = self._instrument(source)
         self._order(source, "none")
         self._held_back[order_id] = source

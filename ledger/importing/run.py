@@ -25,9 +25,9 @@ from ledger.errors import InvalidInput, Rejected
 from ledger.importing import lines
 from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
-from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
+from ledger.journal.preparation import Quarantined, Receipt
 from ledger.queries import Books
 
 SOURCE: Final = "nautilus"
@@ -56,6 +56,9 @@ class Report(msgspec.Struct):
 _Sent = list[tuple[int, Translation, list[Future[Receipt]]]]
 
 
+Standing = dict[str, Difference]
+
+
 class _Totals:
     """
     What the chain's postings sum to, and which breaks stand, as of some seq.
@@ -65,8 +68,9 @@ class _Totals:
         self._ledger = ledger
         self._read = 0
         self._waiting: deque[RecordedEvent] = deque()
+        self.kinds: dict[int, str] = {}
         self.sums: dict[tuple[str, str], int] = defaultdict(int)
-        self.standing: dict[str, Difference] = {}
+        self.standing: Standing = {}
 
     def start_at(self, seq: int) -> None:
         """Take in the chain up to *seq*, before the import's own first event."""
@@ -79,32 +83,30 @@ class _Totals:
                     self.standing = {one.key: one for one in found.breaks}
         self._read = seq
 
-    def read_to(self, seq: int) -> dict[int, str]:
-        """Read the chain on to *seq*, and return the types of the events that were read."""
-        if seq <= self._read:
-            return {}
-        found = list(self._ledger.events(self._read, seq - self._read))
-        self._waiting.extend(found)
-        self._read = seq
-        return {event.seq: event.event_type for event in found}
+    def read_to(self, seq: int) -> None:
+        """Read the chain on to *seq*; `kinds` has the types of what was read last."""
+        if seq > self._read:
+            found = list(self._ledger.events(self._read, seq - self._read))
+            self._waiting.extend(found)
+            self._read = seq
+            self.kinds = {event.seq: event.event_type for event in found}
 
     def advance(self, seq: int) -> None:
         """Bring the sums to *seq*."""
         while self._waiting and self._waiting[0].seq <= seq:
             self._take(self._waiting.popleft())
 
-    def _take(self, event: RecordedEvent) -> None:
+    def _take(self, event: RecordedEvent) -> set[str]:
+        moved = set()
         for account, asset, _, amount in _DERIVED.decode(split_payload(event.payload)[0]).get("postings", ()):
             if not postings.is_system(account):
                 self.sums[account, asset] += amounts.parse(amount)
+                moved.add(account)
+        return moved
 
-    def rest(self) -> set[str]:
+    def moved_since(self) -> set[str]:
         """Return the accounts that moved after what was read."""
-        self.advance(self._read)
-        before = dict(self.sums)
-        self.read_to(self._ledger.head().seq)
-        self.advance(self._read)
-        return {account for (account, asset), total in self.sums.items() if before.get((account, asset), 0) != total}
+        return {account for event in self._ledger.events(self._read) for account in self._take(event)}
 
 
 class _Run:
@@ -114,6 +116,7 @@ class _Run:
         self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], [], {})
         self.totals = _Totals(ledger)
         self.statements: dict[str, Statement] = {}
+        self.quarantined: dict[int, tuple[int, Quarantined]] = {}
         self._started = False
 
     def send(self, batch: list[tuple[int, Translation]]) -> _Sent:
@@ -132,12 +135,13 @@ class _Run:
         if sent and not self._started:
             self._started = True
             self.totals.start_at(min(seqs) - 1 if seqs else self.ledger.head().seq)
-        kinds = self.totals.read_to(max(seqs, default=0))
+        self.totals.read_to(max(seqs, default=0))
         for (number, translation, _), found in zip(sent, receipts, strict=True):
             for receipt in found:
                 if not receipt.replayed:
-                    self.report.appended[kinds[receipt.seq]] += 1
-                self._list_quarantined(number, receipt)
+                    self.report.appended[self.totals.kinds[receipt.seq]] += 1
+                for one in receipt.quarantined:
+                    self.quarantined.setdefault(one.seq, (number, one))
                 self.totals.advance(receipt.seq)
             self._classify(translation, found)
             if translation.statement is not None:
@@ -152,65 +156,80 @@ class _Run:
         elif found and found[-1].replayed and translation.placed != len(found) - 1:
             self.report.not_appended["duplicate"] += 1
 
-    def _list_quarantined(self, number: int, receipt: Receipt) -> None:
-        there = {one["seq"] for one in self.report.quarantined[-8:]} if receipt.replayed else set()
-        self.report.quarantined += [
-            {"line": number, "seq": one.seq, "rule": one.rule, "detail": one.detail}
-            for one in receipt.quarantined
-            if one.seq not in there
-        ]
-
     def _receipt(self, number: int, future: Future[Receipt]) -> Receipt:
         try:
             return future.result()
         except Rejected as error:
             raise InvalidInput(
-                f"{self.path}:{number}: the ledger refused what this line says: {error}; the lines before it, and those "
-                "that were on their way with it, are recorded: mend it, and a second run goes on from there"
+                f"{self.path}:{number}: the ledger refused what this line says: {error}; the lines before it, and "
+                "those on their way with it, are recorded: mend it, and a second run goes on from there"
             ) from error
 
     def _compare(self, number: int, statement: Statement) -> None:
         self.statements[statement.account] = statement
         found = {
-            asset: (self.totals.sums[statement.account, asset], total) for asset, (total, _) in statement.amounts.items()
+            asset: (self.totals.sums[statement.account, asset], total)
+            for asset, (total, _) in statement.amounts.items()
         }
-        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()}, "")
+        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()})
 
-    def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], suffix: str) -> None:
-        standing = dict(self.totals.standing)
-        for key, (ours, theirs) in compared.items():
-            if ours == theirs:
-                standing.pop(key, None)
-            else:
-                standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
-        if standing == self.totals.standing:
-            return
-        self.totals.standing = standing
+    def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
+        standing = _standing(self.totals.standing, compared)
+        if standing != self.totals.standing:
+            self._record(number, statement, compared, standing, "reconciled")
+            self.totals.standing = standing
+
+    def _record(
+        self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], standing: Standing, key: str
+    ) -> None:
         matched = sum(ours == theirs for ours, theirs in compared.values())
         recorded = ReconciliationRecorded(
             origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
             breaks=tuple(standing[key] for key in sorted(standing)),
         )  # fmt: skip
-        group = Group((recorded,), f"{statement.event_id}:reconciled{suffix}", ACTOR, statement.as_of)
+        group = Group((recorded,), f"{statement.event_id}:{key}", ACTOR, statement.as_of)
         if not self._receipt(number, self._submit(group)).replayed:
             self.report.appended["ReconciliationRecorded"] += 1
 
-    def compare_held(self, books: Books, number: int) -> None:
+    def compare_end(self, books: Books, number: int) -> None:
         """
         Compare what is held at the end; in between the engine delivers in another order than it acts.
 
-        Books that others moved on since say nothing of this end: they are left out.
+        What then stands is held against the breaks that are open in the books: those of an earlier run may have ended
+        since. Of accounts that moved on after this file, and of others, the books know better.
         """
-        moved = self.totals.rest()
+        moved = self.totals.moved_since()
+        ends = {account: statement for account, statement in self.statements.items() if account not in moved}
+        if not ends:
+            return
         held = {(balance.account, balance.asset): balance.held for balance in books.balances().value}
-        for account, statement in self.statements.items():
-            if account in moved:
-                continue
-            pairs = {
-                f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
-                for asset, (_, theirs) in statement.amounts.items()
-            }
-            self._note(number, statement, pairs, ":held")
+        compared = {
+            f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
+            for account, statement in ends.items()
+            for asset, (_, theirs) in statement.amounts.items()
+        }
+        found = [row for row in books.breaks().value if row.source == SOURCE]
+        there = {
+            row.key: Difference(key=row.key, ledger=row.ledger_value, external=row.external_value) for row in found
+        }
+        ours = _standing(self.totals.standing, compared)
+        standing = {key: one for key, one in there.items() if key.partition(":")[0] not in ends}
+        standing |= {key: one for key, one in ours.items() if key.partition(":")[0] in ends}
+        if standing != there:
+            digest = blake3(msgspec.json.encode(sorted(map(msgspec.structs.astuple, standing.values())))).hexdigest()
+            last = max(ends.values(), key=lambda statement: statement.as_of)
+            self._record(number, last, compared, standing, f"end:{digest[:16]}")
+
+
+def _standing(before: Standing, compared: dict[str, tuple[int, int]]) -> Standing:
+    """Return the differences that stand after a comparison of {key: (ours, theirs)}."""
+    standing = dict(before)
+    for key, (ours, theirs) in compared.items():
+        if ours == theirs:
+            standing.pop(key, None)
+        else:
+            standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
+    return standing
 
 
 def _hash(statement: Statement) -> str:
@@ -267,7 +286,7 @@ def import_session(
         progress(len(sent) + len(following))
     if unplaced := translator.unplaced():
         run.report.not_appended["unplaced"] += unplaced
-    run.compare_held(books, number)
+    run.compare_end(books, number)
     _close(run, books)
     return run.report
 
@@ -294,7 +313,12 @@ def _close(run: _Run, books: Books) -> None:
         for x in books.breaks().value
     ]  # fmt: skip
     rows = {row.seq: row for row in books.table("quarantine").value}
-    for one in report.quarantined:
-        one |= {"type": rows[one["seq"]].original_type, "status": rows[one["seq"]].status}
+    report.quarantined = [
+        {
+            "line": line, "seq": seq, "type": rows[seq].original_type, "rule": one.rule, "detail": one.detail,
+            "status": rows[seq].status,
+        }
+        for seq, (line, one) in sorted(run.quarantined.items())
+    ]  # fmt: skip
     head = books.head()
     report.head = {"seq": head.seq, "hash": head.hash.hex()}

@@ -62,8 +62,11 @@ def _watch(listener: socket.socket, selector: selectors.BaseSelector, server: Se
 if __name__ == "__main__":
     try:
         serve(Path(sys.argv[1]))
-    except LedgerError as error:
+    except BrokenPipeError:
+        # Who asked for the server has gone meanwhile, and it was stopped.
+        sys.exit(130)
+    except (LedgerError, OSError) as error:
         print(f"error: {error}", flush=True)
-        sys.exit(error.exit_status)
+        sys.exit(5)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -21,6 +21,8 @@ from ledger.errors import SetupNeeded
 
 DEFAULT_HOME: Final = ".tradeledger"
 DEFAULT_REGION: Final = "a"
+_PATH_BYTES: Final = 900
+"""PostgreSQL keeps its paths in 1,024 bytes; those of its own files below the folder take the rest."""
 _PACKAGES: Final = Path(__file__).parents[2]
 """Where the guardian finds this package, installed or not."""
 
@@ -56,6 +58,11 @@ def server(region: str = DEFAULT_REGION, *, environment: Mapping[str, str] = os.
     Yield the socket folder of the private server of *region*, running for as long as it is used.
     """
     place = folder(environment) / region
+    if len(os.fsencode(place)) > _PATH_BYTES:
+        raise SetupNeeded(
+            f"the path of {str(place)[:60]}… has {len(os.fsencode(place))} bytes, and PostgreSQL's may have "
+            f"{_PATH_BYTES}; set LEDGER_HOME to another folder"
+        )
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (place / "lock").open("a")
