@@ -9,7 +9,7 @@ and no failure of the import.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,13 +18,13 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
-from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain import amounts, postings, registry
+from ledger.domain import amounts, postings
 from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import InvalidInput, Rejected
 from ledger.importing import lines
 from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
+from ledger.importing.totals import Standing, Totals, standing_after
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
 from ledger.journal.preparation import Quarantined, Receipt
@@ -33,8 +33,6 @@ from ledger.queries import Books
 SOURCE: Final = "nautilus"
 BATCH_LINES: Final = 4_000
 """Source events whose requests are on their way together; the next batch is translated while one commits."""
-
-_DERIVED: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Report(msgspec.Struct):
@@ -56,65 +54,12 @@ class Report(msgspec.Struct):
 _Sent = list[tuple[int, Translation, list[Future[Receipt]]]]
 
 
-Standing = dict[str, Difference]
-
-
-class _Totals:
-    """
-    What the chain's postings sum to, and which breaks stand, as of some seq.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._read = 0
-        self._waiting: deque[RecordedEvent] = deque()
-        self.kinds: dict[int, str] = {}
-        self.sums: dict[tuple[str, str], int] = defaultdict(int)
-        self.standing: Standing = {}
-
-    def start_at(self, seq: int) -> None:
-        """Take in the chain up to *seq*, before the import's own first event."""
-        for event in self._ledger.events(0, seq):
-            self._take(event)
-            if event.event_type == "ReconciliationRecorded":
-                given = split_payload(event.payload)[1]
-                found = registry.decode_given(event.event_type, event.schema_version, given)
-                if isinstance(found, ReconciliationRecorded) and found.origin == SOURCE:
-                    self.standing = {one.key: one for one in found.breaks}
-        self._read = seq
-
-    def read_to(self, seq: int) -> None:
-        """Read the chain on to *seq*; `kinds` has the types of what was read last."""
-        if seq > self._read:
-            found = list(self._ledger.events(self._read, seq - self._read))
-            self._waiting.extend(found)
-            self._read = seq
-            self.kinds = {event.seq: event.event_type for event in found}
-
-    def advance(self, seq: int) -> None:
-        """Bring the sums to *seq*."""
-        while self._waiting and self._waiting[0].seq <= seq:
-            self._take(self._waiting.popleft())
-
-    def _take(self, event: RecordedEvent) -> set[str]:
-        moved = set()
-        for account, asset, _, amount in _DERIVED.decode(split_payload(event.payload)[0]).get("postings", ()):
-            if not postings.is_system(account):
-                self.sums[account, asset] += amounts.parse(amount)
-                moved.add(account)
-        return moved
-
-    def moved_since(self) -> set[str]:
-        """Return the accounts that moved after what was read."""
-        return {account for event in self._ledger.events(self._read) for account in self._take(event)}
-
-
 class _Run:
     def __init__(self, ledger: Ledger, path: Path) -> None:
         self.ledger = ledger
         self.path = path
         self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], [], {})
-        self.totals = _Totals(ledger)
+        self.totals = Totals(ledger, SOURCE)
         self.statements: dict[str, Statement] = {}
         self.quarantined: dict[int, tuple[int, Quarantined]] = {}
         self._started = False
@@ -174,7 +119,7 @@ class _Run:
         self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()})
 
     def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
-        standing = _standing(self.totals.standing, compared)
+        standing = standing_after(self.totals.standing, compared)
         if standing != self.totals.standing:
             self._record(number, statement, compared, standing, "reconciled")
             self.totals.standing = standing
@@ -212,24 +157,13 @@ class _Run:
         there = {
             row.key: Difference(key=row.key, ledger=row.ledger_value, external=row.external_value) for row in found
         }
-        ours = _standing(self.totals.standing, compared)
+        ours = standing_after(self.totals.standing, compared)
         standing = {key: one for key, one in there.items() if key.partition(":")[0] not in ends}
         standing |= {key: one for key, one in ours.items() if key.partition(":")[0] in ends}
         if standing != there:
             digest = blake3(msgspec.json.encode(sorted(map(msgspec.structs.astuple, standing.values())))).hexdigest()
             last = max(ends.values(), key=lambda statement: statement.as_of)
             self._record(number, last, compared, standing, f"end:{digest[:16]}")
-
-
-def _standing(before: Standing, compared: dict[str, tuple[int, int]]) -> Standing:
-    """Return the differences that stand after a comparison of {key: (ours, theirs)}."""
-    standing = dict(before)
-    for key, (ours, theirs) in compared.items():
-        if ours == theirs:
-            standing.pop(key, None)
-        else:
-            standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
-    return standing
 
 
 def _hash(statement: Statement) -> str:
