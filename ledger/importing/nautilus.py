@@ -32,7 +32,7 @@ from ledger.domain.events.orders import (
     OrderTriggered,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.errors import InvalidInput, Rejected
+from ledger.errors import IdempotencyConflict, InvalidInput, Rejected
 from ledger.importing import fields
 from ledger.importing.fields import Source
 from ledger.journal.group import Group
@@ -133,7 +133,7 @@ class Translator:
         self._accounts_of_venue: dict[str, str] = {}
         self._known_accounts = {account.rpartition("-")[0]: account for account in sorted(known.accounts)}
         self._stated: set[str] = set()
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}
         self._rules: dict[str, Callable[[Source], Translation]] = {
             "AccountState": self._account_state,
             "OrderInitialized": self._initialized,
@@ -154,13 +154,14 @@ class Translator:
 
         Raises:
             InvalidInput: an unknown type or instrument, or a field that is not what it should be.
+            IdempotencyConflict: an event id that another event had.
         """
         kind = source.get("type")
         rule = self._rules.get(kind) if isinstance(kind, str) else None
         try:
             if rule is not None:
                 return rule(source)
-        except InvalidInput:
+        except (InvalidInput, IdempotencyConflict):
             raise
         except Rejected as error:
             raise InvalidInput(f"a {kind} cannot be read: {error}") from error
@@ -176,11 +177,13 @@ class Translator:
         return len(self._held_back)
 
     def _is_repeated(self, source: Source) -> bool:
-        event_id = fields.text(source, "event_id")
-        if event_id in self._seen:
-            return True
-        self._seen.add(event_id)
-        return False
+        event_id, content = fields.text(source, "event_id"), hash(msgspec.json.encode(source, order="sorted"))
+        before = self._seen.get(event_id)
+        if before is None:
+            self._seen[event_id] = content
+        elif before != content:
+            raise IdempotencyConflict(f"found event_id {event_id!r:.80} a second time, with other content")
+        return before is not None
 
     def _group(self, source: Source, event: Event, suffix: str = "") -> Group:
         return Group((event,), fields.text(source, "event_id") + suffix, ACTOR, fields.time(source))

@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from ledger.domain import amounts, postings
 from ledger.domain.events.control import Difference, ReconciliationRecorded
-from ledger.errors import InvalidInput, Rejected
+from ledger.errors import Rejected
 from ledger.importing import lines
 from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
@@ -105,7 +105,7 @@ class _Run:
         try:
             return future.result()
         except Rejected as error:
-            raise InvalidInput(
+            raise type(error)(
                 f"{self.path}:{number}: the ledger refused what this line says: {error}; the lines before it, and "
                 "those on their way with it, are recorded: mend it, and a second run goes on from there"
             ) from error
@@ -193,7 +193,7 @@ def import_session(
     Import the engine events in *path*, and return the report; *progress* is told how many lines were settled.
 
     Raises:
-        InvalidInput: a line is damaged, unknown or refused; what came before it is recorded.
+        Rejected: a line is damaged, unknown or refused; what came before it is recorded.
         Unavailable: the ledger cannot append now; run it again.
     """
     run, translator = _Run(ledger, path), Translator(instruments, known_to(ledger, books))
@@ -204,8 +204,8 @@ def import_session(
         for number, source in lines.read(path):
             try:
                 batch.append((number, translator.translate(source)))
-            except InvalidInput as error:
-                raise InvalidInput(f"{path}:{number}: {error}") from error
+            except Rejected as error:
+                raise type(error)(f"{path}:{number}: {error}") from error
             run.report.read[str(source["type"])] += 1
             if len(batch) == BATCH_LINES:
                 following = run.send(batch)
