@@ -78,6 +78,13 @@ BAD: dict[str, tuple[bytes, int, str]] = {
 }
 
 
+SHOWN = (
+    "cut in a line", "cut gzip", "cut zstd", "no JSON", "an unknown type", "an unknown instrument", "a float", "NaN",
+    "an exponent", "19 decimals", "an order of 0", "U+0000 in a text", "a payload over the limit", "an id used twice",
+)  # fmt: skip
+"""What the command is tried with as well; a process for each takes its time."""
+
+
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_refused_whole_and_a_good_file_goes_on_from_there(
     chain: Database, tmp_path: Path, what: str
@@ -94,11 +101,12 @@ def test_bad_input_is_refused_whole_and_a_good_file_goes_on_from_there(
     check_whole(chain)
 
 
-def test_the_command_says_of_all_bad_input_what_is_wrong(chain: Database, tmp_path: Path) -> None:
+def test_the_command_says_what_is_wrong_with_bad_input(chain: Database, tmp_path: Path) -> None:
     """One sentence that begins with the file, its exit status, nothing on stdout, and never a traceback."""
     instruments = tmp_path / "instruments.json"
     instruments.write_text(json.dumps(INSTRUMENTS))
-    for what, (content, status, words) in BAD.items():
+    for what in SHOWN:
+        content, status, words = BAD[what]
         bad = written(tmp_path, content, "bad")
         done = tradeledger("import", "nautilus", bad, "--instruments", instruments, LEDGER_DSN=chain.dsn("writer"))
         assert (done.returncode, done.stdout) == (status, ""), (what, done.stderr)
