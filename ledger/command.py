@@ -42,6 +42,9 @@ def run(app: typer.Typer, manner: Manner) -> int:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
+        # The command line's own code has made this status of a Ctrl-C.
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except LedgerError as error:
         print(f"{manner.error}: {error}", file=sys.stderr)

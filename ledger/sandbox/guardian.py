@@ -9,16 +9,20 @@ the server and goes.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import selectors
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SetupNeeded
 from ledger.sandbox.postgres import Server
 
+ALONE_TIMEOUT_S: Final = 60
 IDLE_S: Final = 1.0
 """How long the server outlives its last user: a script's next command then finds it running."""
 
@@ -28,19 +32,40 @@ def serve(folder: Path) -> None:
     Run the server in *folder*, print its socket folder, and return when no command uses it any more.
     """
     address = folder / "guardian"
-    server = Server.start(folder)
-    try:
-        with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
-            door = server.socket / "guardian"
-            listener.bind(str(door))
-            listener.listen(64)
-            selector.register(listener, selectors.EVENT_READ)
-            address.write_text(f"{server.socket}\n")
-            print(server.socket, flush=True)
-            _watch(listener, selector, server)
-    finally:
-        address.unlink(missing_ok=True)
-        server.stop()
+    with _alone(folder):
+        server = Server.start(folder)
+        try:
+            _serve(server, address)
+        finally:
+            address.unlink(missing_ok=True)
+            server.stop()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for a guardian that is on its way out, because who asked for it was interrupted."""
+    deadline = time.monotonic() + ALONE_TIMEOUT_S
+    with (folder / "guardian.lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SetupNeeded(f"another process keeps the server in {folder}; end it, then try again") from None
+                time.sleep(0.05)
+        yield
+
+
+def _serve(server: Server, address: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        door = server.socket / "guardian"
+        listener.bind(str(door))
+        listener.listen(64)
+        selector.register(listener, selectors.EVENT_READ)
+        address.write_text(f"{server.socket}\n")
+        print(server.socket, flush=True)
+        _watch(listener, selector, server)
 
 
 def _watch(listener: socket.socket, selector: selectors.BaseSelector, server: Server) -> None:

@@ -53,6 +53,16 @@ def database(
 
 
 @contextlib.contextmanager
+def alone(name: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """
+    Let one command at a time do what *name* says in this home.
+    """
+    with (folder(environment) / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def server(region: str = DEFAULT_REGION, *, environment: Mapping[str, str] = os.environ) -> Iterator[Path]:
     """
     Yield the socket folder of the private server of *region*, running for as long as it is used.
@@ -64,7 +74,8 @@ def server(region: str = DEFAULT_REGION, *, environment: Mapping[str, str] = os.
             f"{_PATH_BYTES}; set LEDGER_HOME to another folder"
         )
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(exist_ok=True, mode=0o700)
         lock = (place / "lock").open("a")
     except OSError as error:
         raise SetupNeeded(f"{place} cannot be written: {error.strerror}; set LEDGER_HOME to another folder") from error
