@@ -148,6 +148,7 @@ class _Asked(Exception):
 
 
 def _ask(number: int, frame: object) -> None:
+    print("it was told to stop", file=sys.stderr, flush=True)
     raise _Asked
 
 
