@@ -33,6 +33,8 @@ class Manner(msgspec.Struct, frozen=True):
     fault: int = 1
     full: int = 5
     """The status where a file or the output cannot be written."""
+    gone: int = 0
+    """The status where whoever read the output went away: what was to be done is done, unless it was to tell."""
 
 
 def run(app: typer.Typer, manner: Manner) -> int:
@@ -54,10 +56,9 @@ def run(app: typer.Typer, manner: Manner) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print(manner.interrupted, file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; what was to be done is done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has gone; the command line's own code makes a SystemExit of that, and of nothing else.
+        return manner.gone
     except Exception as error:
         return _other(error, manner)
 
@@ -84,5 +85,5 @@ def end(status: int) -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)

@@ -23,6 +23,7 @@ _MANNER: Final = command.Manner(
     lambda error: 3 if error.exit_status == 3 else 4,
     fault=4,
     full=4,
+    gone=4,
 )
 app = typer.Typer(
     name="tradeledger-verify", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
