@@ -25,9 +25,9 @@ from ledger.importing import lines
 from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
 from ledger.importing.totals import Standing, Totals, standing_after
+from ledger.journal.answers import Quarantined, Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
-from ledger.journal.preparation import Quarantined, Receipt
 from ledger.queries import Books
 
 SOURCE: Final = "nautilus"

@@ -5,11 +5,9 @@ Open a chain and append to it: the API of a trading engine.
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,8 +16,8 @@ from ledger.chain.link import ChainHead
 from ledger.domain.events.fields import Event
 from ledger.errors import Closed, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
 from ledger.journal import transaction
+from ledger.journal.answers import Answer, Awaited, Foreseen, Pending, Promised, Receipt, Round, receipt_of
 from ledger.journal.group import Group
-from ledger.journal.preparation import Foreseen, Pending, Receipt, receipt_of
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
 from ledger.queries import Books
@@ -118,23 +116,30 @@ class Ledger:
         *key* is the idempotency key: the same request again returns the first receipt, another request under it is
         IdempotencyConflict. *timeout* (s) bounds the wait for a place in the queue.
         """
-        # What is no sequence is no event either, which the group's own check says in words.
-        given = tuple(events) if isinstance(events, Iterable) else (events,)
-        group = Group(given, key, actor, occurred_at, dict(expected or {}), correlation_id, causation_id)
-        return self._hand_in(Pending(group), timeout)
+        group = _group(events, key, actor, occurred_at, expected, correlation_id, causation_id)
+        pending = Promised(group)
+        self._hand_in(pending, timeout)
+        return pending.future
 
-    def _hand_in(self, pending: Pending, timeout: float | None) -> Future[Any]:
+    def _hand_in(self, pending: Pending, timeout: float | None) -> None:
         if self._process != os.getpid():
             raise Closed("this ledger was opened by the parent of this process; open it again here")
         if self._writer is None:
             raise Closed("the ledger is closed; open it again")
-        try:
-            self._writer.submit(pending, timeout)
-        except queue.Full:
-            raise Unavailable("too many requests wait for the writer; try again with the same key") from None
-        return pending.future
+        self._writer.submit(pending, timeout)
 
-    def append(self, events: Event | Sequence[Event], *, key: str, timeout: float = TIMEOUT_S, **more: Any) -> Receipt:
+    def append(
+        self,
+        events: Event | Sequence[Event],
+        *,
+        key: str,
+        actor: str = "engine",
+        occurred_at: int | None = None,
+        expected: Mapping[str, int] | None = None,
+        correlation_id: bytes = NO_ID,
+        causation_id: bytes = NO_ID,
+        timeout: float | None = TIMEOUT_S,
+    ) -> Receipt:
         """
         As `submit`, and wait until it is durable.
 
@@ -142,24 +147,28 @@ class Ledger:
             Rejected: change the request. Unavailable: send the same again later. Corrupt: stop.
             OutcomeUnknown: *timeout* (s) passed; ask `lookup`.
         """
-        receipt: Receipt = self._wait(self.submit(events, key=key, timeout=timeout, **more), timeout, key)
+        pending = Awaited(_group(events, key, actor, occurred_at, expected, correlation_id, causation_id))
+        self._hand_in(pending, timeout)
+        receipt: Receipt = _given(pending.wait(timeout), timeout, key)
         return receipt
-
-    def _wait(self, future: Future[Any], timeout: float | None, key: str) -> Any:
-        try:
-            return future.result(timeout)
-        except FutureTimeout:
-            raise OutcomeUnknown(f"no answer for {key!r} within {timeout} s; ask lookup() with this key") from None
 
     def append_many(self, groups: Iterable[Group], *, timeout: float | None = None) -> list[Receipt | LedgerError]:
         """
         Append each group by itself, as fast as they go; one outcome a group, in order.
+
+        *timeout* (s) bounds the whole; a group without an answer by then has OutcomeUnknown or Unavailable.
         """
-        futures = [(group.key, self._hand_in(Pending(group), timeout)) for group in groups]
-        outcomes: list[Receipt | LedgerError] = []
-        for key, future in futures:
+        round, ends = Round(list(groups)), None if timeout is None else time.monotonic() + timeout
+        for pending in round.requests:
             try:
-                outcomes.append(self._wait(future, timeout, key))
+                self._hand_in(pending, None if ends is None else max(0.0, ends - time.monotonic()))
+            except LedgerError as error:
+                pending.answer(error)
+        found = round.wait(None if ends is None else max(0.0, ends - time.monotonic()))
+        outcomes: list[Receipt | LedgerError] = []
+        for pending, answer in zip(round.requests, found, strict=True):
+            try:
+                outcomes.append(_given(answer, timeout, pending.group.key))
             except LedgerError as error:
                 outcomes.append(error)
         return outcomes
@@ -169,8 +178,9 @@ class Ledger:
         Return what `append` would record now, and record nothing; a refused command raises its error.
         """
         given = (events,) if isinstance(events, Event) else tuple(events)
-        pending = Pending(Group(given, "dry-run", "engine", occurred_at), dry=True)
-        found: list[Foreseen] = self._wait(self._hand_in(pending, TIMEOUT_S), TIMEOUT_S, "dry-run")
+        pending = Awaited(Group(given, "dry-run", "engine", occurred_at), dry=True)
+        self._hand_in(pending, TIMEOUT_S)
+        found: list[Foreseen] = _given(pending.wait(TIMEOUT_S), TIMEOUT_S, "dry-run")
         return found
 
     def lookup(self, key: str) -> Receipt | None:
@@ -230,3 +240,26 @@ class Ledger:
         """
         with self._connected() as connection:
             return events.read_seqs(connection, self._chain.chain, self._chain.chain_id, seqs)
+
+
+def _group(
+    events: Event | Sequence[Event],
+    key: str,
+    actor: str,
+    occurred_at: int | None,
+    expected: Mapping[str, int] | None,
+    correlation_id: bytes,
+    causation_id: bytes,
+) -> Group:
+    # What is no sequence is no event either, which the group's own check says in words.
+    given = tuple(events) if isinstance(events, Iterable) else (events,)
+    return Group(given, key, actor, occurred_at, dict(expected) if expected else {}, correlation_id, causation_id)
+
+
+def _given(answer: Answer | None, timeout: float | None, key: str) -> Any:
+    """Return what was answered, or raise the error it is."""
+    if answer is None:
+        raise OutcomeUnknown(f"no answer for {key!r} within {timeout} s; ask lookup() with this key")
+    if isinstance(answer, LedgerError):
+        raise answer
+    return answer
