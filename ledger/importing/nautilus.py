@@ -176,6 +176,12 @@ class Translator:
         """
         return len(self._held_back)
 
+    def has_seen(self, event_id: str) -> bool:
+        """
+        Return whether a statement or an order of this event id was translated.
+        """
+        return event_id in self._seen
+
     def _is_repeated(self, source: Source) -> bool:
         event_id, content = fields.text(source, "event_id"), hash(msgspec.json.encode(source, order="sorted"))
         before = self._seen.get(event_id)

@@ -24,7 +24,7 @@ from ledger.errors import Rejected
 from ledger.importing import lines
 from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
-from ledger.importing.totals import Standing, Totals, standing_after
+from ledger.importing.totals import SEPARATOR, Standing, Totals, standing_after
 from ledger.journal.answers import Quarantined, Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
@@ -121,7 +121,7 @@ class _Run:
     def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
         standing = standing_after(self.totals.standing, compared)
         if standing != self.totals.standing:
-            self._record(number, statement, compared, standing, "reconciled")
+            self._record(number, statement, compared, standing, "")
             self.totals.standing = standing
 
     def _record(
@@ -132,18 +132,20 @@ class _Run:
             origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
             breaks=tuple(standing[key] for key in sorted(standing)),
         )  # fmt: skip
-        group = Group((recorded,), f"{statement.event_id}:{key}", ACTOR, statement.as_of)
+        group = Group((recorded,), f"{statement.event_id}{SEPARATOR}{key}", ACTOR, statement.as_of)
         if not self._receipt(number, self._submit(group)).replayed:
             self.report.appended["ReconciliationRecorded"] += 1
 
-    def compare_end(self, books: Books, number: int) -> None:
+    def compare_end(self, books: Books, number: int, is_ours: Callable[[str], bool]) -> None:
         """
         Compare what is held at the end; in between the engine delivers in another order than it acts.
 
         What then stands is held against the breaks that are open in the books: those of an earlier run may have ended
         since. Of accounts that moved on after this file, and of others, the books know better.
         """
-        moved = self.totals.moved_since()
+        moved = self.totals.moved_since(is_ours)
+        if moved is None:
+            return
         ends = {account: statement for account, statement in self.statements.items() if account not in moved}
         if not ends:
             return
@@ -163,7 +165,7 @@ class _Run:
         if standing != there:
             digest = blake3(msgspec.json.encode(sorted(map(msgspec.structs.astuple, standing.values())))).hexdigest()
             last = max(ends.values(), key=lambda statement: statement.as_of)
-            self._record(number, last, compared, standing, f"end:{digest[:16]}")
+            self._record(number, last, compared, standing, f":end:{digest[:16]}")
 
 
 def _hash(statement: Statement) -> str:
@@ -220,7 +222,7 @@ def import_session(
         progress(len(sent) + len(following))
     if unplaced := translator.unplaced():
         run.report.not_appended["unplaced"] += unplaced
-    run.compare_end(books, number)
+    run.compare_end(books, number, translator.has_seen)
     _close(run, books)
     return run.report
 

@@ -8,6 +8,7 @@ the chain itself, in the order of its seqs, and brought up to the request that c
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,8 @@ from ledger.journal.ledger import Ledger
 
 _DERIVED: Final = msgspec.json.Decoder(dict[str, Any])
 
+SEPARATOR: Final = ":reconciled"
+"""Between the engine's event id and what the key of a reconciliation says besides."""
 Standing = dict[str, Difference]
 
 
@@ -74,11 +77,19 @@ class Totals:
                 moved.add(account)
         return moved
 
-    def moved_since(self) -> set[str]:
+    def moved_since(self, is_ours: Callable[[str], bool]) -> set[str] | None:
         """
-        Return the accounts that moved after what was read.
+        Return the accounts that moved after what was read; None where a statement that is not ours was compared since.
+
+        *is_ours* tells of a statement's event id whether it is of this import.
         """
-        return {account for event in self._ledger.events(self._read) for account in self._take(event)}
+        moved: set[str] = set()
+        for event in self._ledger.events(self._read):
+            moved |= self._take(event)
+            if event.event_type == "ReconciliationRecorded" and event.source == self._origin:
+                if not is_ours(event.idempotency_key.partition(SEPARATOR)[0]):
+                    return None
+        return moved
 
 
 def standing_after(before: Standing, compared: dict[str, tuple[int, int]]) -> Standing:
