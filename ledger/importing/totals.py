@@ -86,9 +86,9 @@ class Totals:
         moved: set[str] = set()
         for event in self._ledger.events(self._read):
             moved |= self._take(event)
-            if event.event_type == "ReconciliationRecorded" and event.source == self._origin:
-                if not is_ours(event.idempotency_key.partition(SEPARATOR)[0]):
-                    return None
+            compared = event.event_type == "ReconciliationRecorded" and event.source == self._origin
+            if compared and not is_ours(event.idempotency_key.partition(SEPARATOR)[0]):
+                return None
         return moved
 
 
