@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
-from ledger.domain import amounts, postings
+from ledger.domain import amounts, postings, registry
 from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import Rejected
 from ledger.importing import lines
@@ -79,7 +79,7 @@ class _Run:
         seqs = [receipt.seq for found in receipts for receipt in found]
         if sent and not self._started:
             self._started = True
-            self.totals.start_at(min(seqs) - 1 if seqs else self.ledger.head().seq)
+            self.totals.start_at(seqs[0] - 1 if seqs else self.ledger.head().seq)
         self.totals.read_to(max(seqs, default=0))
         for (number, translation, _), found in zip(sent, receipts, strict=True):
             for receipt in found:
@@ -121,18 +121,20 @@ class _Run:
     def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
         standing = standing_after(self.totals.standing, compared)
         if standing != self.totals.standing:
-            self._record(number, statement, compared, standing, "")
+            self._record(number, statement, compared, standing)
             self.totals.standing = standing
 
     def _record(
-        self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], standing: Standing, key: str
+        self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], standing: Standing
     ) -> None:
         matched = sum(ours == theirs for ours, theirs in compared.values())
         recorded = ReconciliationRecorded(
             origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
             breaks=tuple(standing[key] for key in sorted(standing)),
         )  # fmt: skip
-        group = Group((recorded,), f"{statement.event_id}{SEPARATOR}{key}", ACTOR, statement.as_of)
+        # A statement that another file repeats late is compared anew: what it then comes to has a key of its own.
+        digest = blake3(registry.encode_given(recorded)).hexdigest()[:16]
+        group = Group((recorded,), f"{statement.event_id}{SEPARATOR}:{digest}", ACTOR, statement.as_of)
         if not self._receipt(number, self._submit(group)).replayed:
             self.report.appended["ReconciliationRecorded"] += 1
 
@@ -163,9 +165,8 @@ class _Run:
         standing = {key: one for key, one in there.items() if key.partition(":")[0] not in ends}
         standing |= {key: one for key, one in ours.items() if key.partition(":")[0] in ends}
         if standing != there:
-            digest = blake3(msgspec.json.encode(sorted(map(msgspec.structs.astuple, standing.values())))).hexdigest()
             last = max(ends.values(), key=lambda statement: statement.as_of)
-            self._record(number, last, compared, standing, f":end:{digest[:16]}")
+            self._record(number, last, compared, standing)
 
 
 def _hash(statement: Statement) -> str:
