@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import selectors
+import shutil
 import socket
 import sys
 import time
@@ -33,12 +34,21 @@ def serve(folder: Path) -> None:
     """
     address = folder / "guardian"
     with _alone(folder):
+        _clear(address)
         server = Server.start(folder)
         try:
             _serve(server, address)
         finally:
             address.unlink(missing_ok=True)
             server.stop()
+
+
+def _clear(address: Path) -> None:
+    """Remove the socket folder of a guardian that was killed; only a folder that one of them made."""
+    with contextlib.suppress(OSError):
+        left = Path(address.read_text().strip())
+        if left.name.startswith("tl-") and (left / "guardian").is_socket():
+            shutil.rmtree(left)
 
 
 @contextlib.contextmanager

@@ -132,12 +132,13 @@ def test_a_killed_guardian_is_replaced(home: Path) -> None:
         wait_until_gone(home)
         guardian = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
         assert guardian.stdout is not None
-        guardian.stdout.readline()
+        sockets = Path(guardian.stdout.readline().decode().strip())
         guardian.kill()
         guardian.wait()
         guardian.stdout.close()
         done = tradeledger("db", "check", **environment)
         assert done.returncode == 0, done.stderr
+        assert not sockets.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
