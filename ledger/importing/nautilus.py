@@ -371,7 +371,7 @@ class Translator:
             account=fields.name(source, "account_id"), instrument=name, side=fields.side(source),
             qty=fields.quantity(source, "last_qty"), price=fields.text(source, "last_px"), fees=fees,
             liquidity=_LIQUIDITY_SIDES.get(str(source.get("liquidity_side"))), trade_date=fields.day(source),
-            reconciliation=bool(source.get("reconciliation")),
+            reconciliation=bool(source.get("reconciliation")), historical=True,
         )  # fmt: skip
         return self._about(source, trade, groups)
 
