@@ -22,21 +22,24 @@ test-fast: .venv/installed
 crash: .venv/installed
 	LEDGER_TEST_KILLS=50 $(BIN)/pytest -s tests/chaos
 
+# Taste, types, import contracts, dependencies, and that the migrations make what the code describes.
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	$(BIN)/python .ci/check_migrations.py
 
 # Throughput beside its floors, taken in the same run; leaves build/bench/report.json.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 
 .venv/installed: requirements.lock pyproject.toml
+	@test -w . || { echo "This folder cannot be written: $(CURDIR); copy it to one that can"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "Python's venv module does not work here; on Debian: apt install python3-venv"; exit 1; }
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not; name one, such as: make demo PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "The environment .venv could not be made; is there room on the disk? On Debian venv needs: apt install python3-venv"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || \
 	  { echo "The packages of requirements.lock could not be fetched; is there a network and room on the disk?"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

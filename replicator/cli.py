@@ -4,28 +4,38 @@ The `tradeledger-replicator` command: publish from the primary, apply in a repli
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
+from ledger import command
 from ledger.chain import signatures
-from ledger.errors import InvalidInput, LedgerError
+from ledger.errors import InvalidInput
+from ledger.sandbox import home
+from ledger.storage import upgrade
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 
+_MANNER: Final = command.Manner("error", "interrupted; run it again, it goes on", lambda error: error.exit_status)
+REPLICA_REGION: Final = "b"
+"""The private region that `apply` fills when no address is given; `publish` reads the default one."""
 app = typer.Typer(
     name="tradeledger-replicator", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Stream a ledger to other regions. Both commands run until they are told to stop, and end at any doubt: "
     "a supervisor starts them again. Exit status: 0 stopped, 2 usage, 3 corruption, 5 a dependency is down.",
 )  # fmt: skip
 
-Dsn = Annotated[str, typer.Option(help="Database address of this region.", envvar="LEDGER_DSN")]
+Dsn = Annotated[
+    str | None,
+    typer.Option(help="Database address of this region; else $LEDGER_DSN; else a private one under $LEDGER_HOME."),
+]
 Kafka = Annotated[str, typer.Option(help="Kafka's bootstrap address.", envvar="LEDGER_KAFKA")]
 Key = Annotated[Path, typer.Option(help="This program's private key file.")]
 StatusFile = Annotated[Path | None, typer.Option(help="Keep the status here, as JSON.")]
@@ -54,24 +64,41 @@ def _told(path: Path | None) -> Any:
     return write
 
 
+@contextlib.contextmanager
+def _replica(dsn: str | None) -> Iterator[str]:
+    """Yield the address of the replica's database; a private one has this release's schema."""
+    if given := dsn or os.environ.get("LEDGER_DSN"):
+        yield given
+        return
+    with home.server(REPLICA_REGION) as sockets:
+        upgrade.upgrade(f"postgresql://owner@/ledger?host={sockets}")
+        yield f"postgresql://applier@/ledger?host={sockets}"
+
+
 @app.command()
 def publish(
-    dsn: Dsn, kafka: Kafka, key: Key, origin: Annotated[str | None, typer.Option()] = None, status: StatusFile = None
+    kafka: Kafka,
+    key: Key,
+    dsn: Dsn = None,
+    origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
+    status: StatusFile = None,
 ) -> None:
     """
     Publish the chain of this region, and take in what replicas acknowledge.
     """
-    Publisher(dsn, origin, kafka, signatures.read(key)).run(_Stop(), _told(status))
+    pair = signatures.read(key)
+    with home.database("publisher", dsn=dsn) as address:
+        Publisher(address, origin, kafka, pair).run(_Stop(), _told(status))
 
 
 @app.command()
 def apply(
-    dsn: Dsn,
     kafka: Kafka,
     key: Key,
     origin: Annotated[str, typer.Option(help="Which chain, as the primary names it.")],
     chain_id: Annotated[str, typer.Option(help="The chain's id, 32 hexadecimal digits.")],
     trust: Annotated[str, typer.Option(help="The publisher's public key, 64 hexadecimal digits.")],
+    dsn: Dsn = None,
     status: StatusFile = None,
 ) -> None:
     """
@@ -83,28 +110,16 @@ def apply(
         raise InvalidInput(f"--chain-id and --trust are hexadecimal: {error}") from error
     if (len(identity), len(trusted)) != (16, 32):
         raise InvalidInput("expected 32 hexadecimal digits for --chain-id and 64 for --trust")
-    Applier(dsn, origin, identity, kafka, trusted, signatures.read(key)).run(_Stop(), _told(status))
+    pair = signatures.read(key)
+    with _replica(dsn) as address:
+        Applier(address, origin, identity, kafka, trusted, pair).run(_Stop(), _told(status))
 
 
 def main() -> None:
     """
     Run the command line. The process ends at once: a producer in doubt may not linger in a thread.
     """
-    status = 0
-    try:
-        app(standalone_mode=False)
-    except LedgerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = error.exit_status
-    except (typer.Exit, typer.Abort) as ending:
-        status = getattr(ending, "exit_code", 130)
-    except Exception as error:
-        show = getattr(error, "show", None)
-        status = 2 if show is not None else 1
-        if show is not None:
-            show()
-        else:
-            traceback.print_exc()
+    status = command.run(app, _MANNER)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -4,21 +4,27 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
-import sys
-import traceback
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from ledger.errors import LedgerError
+from ledger import command
 from ledger.sandbox import home
 from verifier import full as whole
 from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
 
+_MANNER: Final = command.Manner(
+    "could not verify",
+    "interrupted; nothing was verified",
+    lambda error: 3 if error.exit_status == 3 else 4,
+    fault=4,
+    full=4,
+    gone=4,
+)
 app = typer.Typer(
     name="tradeledger-verify", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Verify a trade ledger. Exit status: 0 verified, 2 usage, 3 corruption found, 4 could not verify, 130 "
@@ -77,22 +83,4 @@ def main() -> None:
     """
     Run the command line; whatever keeps it from verifying ends with 4, never with 0.
     """
-    try:
-        status = app(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except LedgerError as error:
-        print(f"could not verify: {error}", file=sys.stderr)
-        sys.exit(3 if error.exit_status == 3 else 4)
-    except typer.Exit as ending:
-        sys.exit(ending.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; nothing was verified", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        show = getattr(error, "show", None)
-        if show is not None:
-            show()
-            sys.exit(2)
-        traceback.print_exc()
-        print("could not verify: a fault of the program; the lines above say where", file=sys.stderr)
-        sys.exit(4)
+    command.end(command.run(app, _MANNER))

@@ -37,6 +37,8 @@ EVENTS = SESSION / "btcusdt-20240808.events.jsonl.zst"
 EXPECTED = SESSION / "btcusdt-20240808.expected.json"
 ORIGIN = "demo.example/trades"
 ACCOUNT = "BINANCE-001"
+ROOM_BYTES = 64 << 20
+"""With less than that left, a server's failure is most likely the disk's."""
 
 say = Console(stderr=True, highlight=False)
 
@@ -259,12 +261,19 @@ def main() -> None:
     """Run the demo afresh in build/demo, and leave its report there."""
     folder = ROOT / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         report = run(folder)
     except LedgerError as error:
         print(f"error: {error}", file=sys.stderr)
+        if (free := shutil.disk_usage(folder).free) < ROOM_BYTES:
+            print(f"the disk under {folder} has {free >> 20} MiB left: make room, then run it again", file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:
+        print(
+            f"error: {error.filename or folder}: {error.strerror}; make room, or copy this elsewhere", file=sys.stderr
+        )
+        sys.exit(5)
     except KeyboardInterrupt:
         print("interrupted; nothing was left running", file=sys.stderr)
         sys.exit(130)

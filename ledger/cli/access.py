@@ -110,6 +110,11 @@ def prepared(found: Access) -> None:
     """
     if found.private is None:
         return
+    with home.alone("chain"):
+        _prepare(found)
+
+
+def _prepare(found: Access) -> None:
     upgrade.upgrade(found.dsn("owner"))
     with database.connect(found.dsn("reader"), "tradeledger") as connection:
         there = chains.all_chains(connection)

@@ -5,25 +5,27 @@ The `tradeledger` command: data on stdout, progress and words on stderr, and an 
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from ledger import command
 from ledger.cli import access as connections
-from ledger.errors import InvalidInput, LedgerError
+from ledger.cli import tables
+from ledger.errors import InvalidInput
 from ledger.importing import nautilus, run
-from ledger.importing.nautilus import NOT_APPENDED
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 from ledger.sandbox import regions
 from ledger.storage import upgrade as schema
 
+_MANNER: Final = command.Manner(
+    "error",
+    "interrupted; what was recorded stays, and a second run goes on from there",
+    lambda error: error.exit_status,
+)
 app = typer.Typer(
     name="tradeledger", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Append to a trade ledger, and operate it. Exit status: 0 done, 2 usage, 3 corruption, 5 a dependency is "
@@ -46,7 +48,7 @@ Format = Annotated[str, typer.Option("--format", help="table or json.")]
 
 def _check_format(chosen: str) -> None:
     if chosen not in ("table", "json"):
-        raise InvalidInput(f"found --format {chosen!r}; expected table or json")
+        raise typer.BadParameter(f"found --format {chosen!r}; expected table or json")
 
 
 @db.command("upgrade")
@@ -158,65 +160,18 @@ def import_nautilus(
         with (
             Ledger.open(found.dsn("writer"), origin=origin, source=run.SOURCE) as ledger,
             Books(found.dsn("reader"), origin) as books,
-            _progress() as bar,
+            tables.progress() as bar,
         ):
             task = bar.add_task("importing", total=None)
             report = run.import_session(ledger, books, events, definitions, lambda n: bar.advance(task, n))
     if format == "json":
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
     else:
-        _show(report)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    words = TextColumn("{task.description} {task.completed:,.0f} events")
-    return Progress(words, BarColumn(), TimeElapsedColumn(), console=console, disable=not console.is_terminal)
-
-
-def _show(report: run.Report) -> None:
-    console = Console()
-    counts = Table("", "events", title="what became of them")
-    for kind, count in sorted(report.read.items()):
-        counts.add_row(f"read: {kind}", f"{count:,}")
-    for kind, count in sorted(report.appended.items()):
-        counts.add_row(f"appended: {kind}", f"{count:,}")
-    for kind, count in sorted(report.not_appended.items()):
-        counts.add_row(f"not appended: {kind} ({NOT_APPENDED[kind]})", f"{count:,}")
-    console.print(counts)
-    books = Table("account", "asset or instrument", "total", "held", "available", title="books")
-    for account, assets in sorted(report.balances.items()):
-        for asset, shown in sorted(assets.items()):
-            books.add_row(account, asset, shown["total"], shown["held"], shown["available"])
-    for account, instruments in sorted(report.positions.items()):
-        for instrument, shown in sorted(instruments.items()):
-            books.add_row(account, instrument, shown["quantity"], "", "")
-    console.print(books)
-    for difference in report.breaks:
-        console.print(f"break {difference['key']}: ledger {difference['ledger']}, engine {difference['external']}")
-    console.print(f"breaks: {len(report.breaks)}; head: {report.head['seq']} {report.head['hash']}")
+        tables.show_import(report)
 
 
 def main() -> None:
     """
     Run the command line, and end the process with the status that tells what to do.
     """
-    try:
-        status = app(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except LedgerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except (typer.Exit, typer.Abort) as ending:
-        sys.exit(getattr(ending, "exit_code", 130))
-    except KeyboardInterrupt:
-        print("interrupted; what was recorded stays, and a second run goes on from there", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        show = getattr(error, "show", None)
-        if show is not None:
-            show()
-            sys.exit(2)
-        traceback.print_exc()
-        print("error: this is a fault of the program; the lines above say where", file=sys.stderr)
-        sys.exit(1)
+    command.end(command.run(app, _MANNER))

@@ -7,7 +7,7 @@ A file that ends in the middle, of a line or of its compression, is an error and
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,29 +20,36 @@ _CHUNK_BYTES: Final = 1 << 20
 LINE_LIMIT_BYTES: Final = 4 << 20
 
 
-def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    first = file.read(_CHUNK_BYTES)
-    unpack: Any = None
+def _opener(first: bytes) -> Callable[[], Any] | None:
+    """Return what makes a decompressor for a file that begins so, or None for a plain one."""
     if first.startswith(b"\x1f\x8b"):
-        unpack = zlib.decompressobj(wbits=31)
-    elif first.startswith(b"\x28\xb5\x2f\xfd"):
-        unpack = zstandard.ZstdDecompressor().decompressobj()
-    chunk = first
-    while chunk:
-        if unpack is None:
+        return lambda: zlib.decompressobj(wbits=31)
+    if first.startswith(b"\x28\xb5\x2f\xfd"):
+        return lambda: zstandard.ZstdDecompressor().decompressobj()
+    return None
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    chunk = file.read(_CHUNK_BYTES)
+    if not chunk:
+        raise InvalidInput(f"{path} is empty; a recording has at least one event, so get the file anew")
+    opener = _opener(chunk)
+    if opener is None:
+        while chunk:
             yield chunk
-        else:
-            try:
-                yield unpack.decompress(chunk)
-                while unpack.eof and unpack.unused_data:
-                    rest = unpack.unused_data
-                    gzip = isinstance(unpack, type(zlib.decompressobj()))
-                    unpack = zlib.decompressobj(wbits=31) if gzip else zstandard.ZstdDecompressor().decompressobj()
-                    yield unpack.decompress(rest)
-            except (zlib.error, zstandard.ZstdError) as error:
-                raise InvalidInput(f"{path}: the compressed data are damaged ({error}); get the file anew") from error
-        chunk = file.read(_CHUNK_BYTES)
-    if unpack is not None and not unpack.eof:
+            chunk = file.read(_CHUNK_BYTES)
+        return
+    unpack = opener()
+    try:
+        while chunk:
+            if unpack.eof:
+                # Compressed files that were joined are one file.
+                unpack = opener()
+            yield unpack.decompress(chunk)
+            chunk = (unpack.unused_data if unpack.eof else b"") or file.read(_CHUNK_BYTES)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise InvalidInput(f"{path}: the compressed data are damaged ({error}); get the file anew") from error
+    if not unpack.eof:
         raise InvalidInput(f"{path}: the compressed data end in the middle; the file was cut off, get it anew")
 
 
@@ -74,7 +81,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         shown = line[:60].decode("utf-8", "replace")
         raise InvalidInput(
             f"{path}:{number}: found {shown!r}, which is no JSON ({error}); is the file cut off or of another kind?"

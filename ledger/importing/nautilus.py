@@ -7,12 +7,12 @@ reconcile against and never to post. Each source event becomes requests, or a na
 with the reason; the engine's own event id is the idempotency key, so that nothing is recorded twice.
 
 The engine names no account when it makes an order (OrderInitialized), so that order is held back until an event
-does. This module is pure: it reads no file and no ledger.
+does. This module is pure: it reads no file and no ledger. Its memory grows with the statements and orders it saw, by
+their ids, because a source repeats itself.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -32,13 +32,15 @@ from ledger.domain.events.orders import (
     OrderTriggered,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.errors import InvalidInput, Rejected
+from ledger.errors import IdempotencyConflict, InvalidInput, Rejected
+from ledger.importing import fields
+from ledger.importing.fields import Source
 from ledger.journal.group import Group
 
 ACTOR: Final = "nautilus"
 
 NOT_APPENDED: Final = {
-    "duplicate": "an event with this engine event id is recorded already",
+    "duplicate": "this event, by the engine's event id or as the same fact, is recorded or was compared already",
     "submission": "OrderSubmitted tells the account; the order itself is recorded as OrderPlaced",
     "position": "positions follow from the fills",
     "reconciled": "an AccountState is compared with the ledger, not posted",
@@ -73,6 +75,9 @@ _TIMES_IN_FORCE: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 _LIQUIDITY_SIDES: Final[dict[str, Any]] = {"MAKER": "maker", "TAKER": "taker"}
+_ACCOUNT_KINDS: Final[dict[str, Any]] = {"CASH": "cash", "MARGIN": "margin", "BETTING": "margin"}
+_PAIR_DECIMALS: Final = 8
+"""Fees in either asset of a pair have up to so many decimals, whatever its lot and tick."""
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -89,54 +94,29 @@ class Statement(msgspec.Struct, frozen=True):
 class Translation(msgspec.Struct, frozen=True):
     """
     What one source event becomes: requests in order, a statement to reconcile, or a class of what is not appended.
+
+    `placed` is the place among `groups` of an OrderPlaced that belongs to an earlier source event, held back till now.
     """
 
     groups: tuple[Group, ...] = ()
     statement: Statement | None = None
     not_appended: str | None = None
+    placed: int | None = None
 
 
 class Known(msgspec.Struct):
     """
-    What the ledger has already: scales by asset, and the names of instruments and accounts.
+    What the ledger has already: scales by asset, the names of instruments and accounts, and whether a key was used.
     """
 
     assets: dict[str, int]
     instruments: set[str]
     accounts: set[str]
-
-
-def _text(source: dict[str, Any], name: str) -> str:
-    value = source.get(name)
-    if not isinstance(value, str) or not value:
-        raise InvalidInput(f"found {name} {value!r}; expected text")
-    return value
-
-
-def _time(source: dict[str, Any]) -> int:
-    value = source.get("ts_event")
-    if type(value) is not int:
-        raise InvalidInput(f"found ts_event {value!r}; expected nanoseconds since 1970")
-    return value
-
-
-def _decimals(text: str) -> int:
-    return len(text.partition(".")[2])
-
-
-def _money(text: str) -> tuple[str, str]:
-    amount, _, asset = text.partition(" ")
-    if not asset:
-        raise InvalidInput(f"found {text!r}; expected an amount and its currency, such as '0.574 USDT'")
-    return amount, asset
+    is_recorded: Callable[[str], bool] = lambda key: False
 
 
 def _venue(instrument_id: str) -> str:
     return instrument_id.rpartition(".")[2]
-
-
-def _date(ns: int) -> str:
-    return datetime.datetime.fromtimestamp(ns // 10**9, datetime.UTC).date().isoformat()
 
 
 class Translator:
@@ -146,13 +126,15 @@ class Translator:
     *instruments* are the definitions the engine was configured with; *known* is what the ledger has already.
     """
 
-    def __init__(self, instruments: Iterable[dict[str, Any]], known: Known) -> None:
-        self._definitions = {_text(definition, "id"): definition for definition in instruments}
+    def __init__(self, instruments: Iterable[Source], known: Known) -> None:
+        self._definitions = {fields.text(definition, "id"): definition for definition in instruments}
         self._known = known
-        self._held_back: dict[str, dict[str, Any]] = {}
+        self._held_back: dict[str, Source] = {}
         self._accounts_of_venue: dict[str, str] = {}
+        self._known_accounts = {account.rpartition("-")[0]: account for account in sorted(known.accounts)}
         self._stated: set[str] = set()
-        self._rules: dict[str, Callable[[dict[str, Any]], Translation]] = {
+        self._seen: dict[str, int] = {}
+        self._rules: dict[str, Callable[[Source], Translation]] = {
             "AccountState": self._account_state,
             "OrderInitialized": self._initialized,
             "OrderSubmitted": self._submitted,
@@ -166,26 +148,27 @@ class Translator:
             "OrderFilled": self._filled,
         }
 
-    def translate(self, source: dict[str, Any]) -> Translation:
+    def translate(self, source: Source) -> Translation:
         """
         Return what the source event becomes.
 
         Raises:
             InvalidInput: an unknown type or instrument, or a field that is not what it should be.
+            IdempotencyConflict: an event id that another event had.
         """
         kind = source.get("type")
         rule = self._rules.get(kind) if isinstance(kind, str) else None
         try:
             if rule is not None:
                 return rule(source)
-        except InvalidInput:
+        except (InvalidInput, IdempotencyConflict):
             raise
         except Rejected as error:
             raise InvalidInput(f"a {kind} cannot be read: {error}") from error
-        if kind in _CLASSES:
+        if isinstance(kind, str) and kind in _CLASSES:
             return Translation(not_appended=_CLASSES[kind])
         known = ", ".join(sorted({*self._rules, *_CLASSES}))
-        raise InvalidInput(f"found an event of type {kind!r}; known are {known}")
+        raise InvalidInput(f"found an event of type {kind!r:.80}; known are {known}")
 
     def unplaced(self) -> int:
         """
@@ -193,167 +176,204 @@ class Translator:
         """
         return len(self._held_back)
 
-    def statement_is_first(self, account: str) -> bool:
+    def has_seen(self, event_id: str) -> bool:
         """
-        Return whether no AccountState of *account* was translated yet.
+        Return whether a statement or an order of this event id was translated.
         """
-        return account not in self._stated
+        return event_id in self._seen
 
-    def _group(self, source: dict[str, Any], event: Event, suffix: str = "") -> Group:
-        return Group((event,), _text(source, "event_id") + suffix, ACTOR, _time(source))
+    def _is_repeated(self, source: Source) -> bool:
+        event_id, content = fields.text(source, "event_id"), hash(msgspec.json.encode(source, order="sorted"))
+        before = self._seen.get(event_id)
+        if before is None:
+            self._seen[event_id] = content
+        elif before != content:
+            raise IdempotencyConflict(f"found event_id {event_id!r:.80} a second time, with other content")
+        return before is not None
 
-    def _asset(self, source: dict[str, Any], asset: str, kind: str, scale: int) -> list[Group]:
+    def _group(self, source: Source, event: Event, suffix: str = "") -> Group:
+        return Group((event,), fields.text(source, "event_id") + suffix, ACTOR, fields.time(source))
+
+    def _asset(self, source: Source, asset: str, kind: str, scale: int) -> list[Group]:
         if asset in self._known.assets:
             return []
+        given = fields.as_given(asset)
+        defined = AssetDefined(asset=asset, kind=kind, scale=scale, name=given)  # type: ignore[arg-type]
         self._known.assets[asset] = scale
-        defined = AssetDefined(asset=asset, kind=kind, scale=scale, name=asset)  # type: ignore[arg-type]
-        return [Group((defined,), f"asset:{asset}", ACTOR, _time(source))]
+        return [Group((defined,), f"asset:{asset}", ACTOR, fields.time(source))]
 
-    def _instrument(self, source: dict[str, Any]) -> tuple[str, list[Group]]:
-        name = _text(source, "instrument_id")
+    def _instrument(self, source: Source) -> tuple[str, list[Group]]:
+        given, name = fields.text(source, "instrument_id"), fields.name(source, "instrument_id")
         if name in self._known.instruments:
             return name, []
-        definition = self._definitions.get(name)
+        definition = self._definitions.get(given)
         if definition is None:
-            given = ", ".join(sorted(self._definitions)) or "none"
-            raise InvalidInput(f"found instrument {name!r}, which --instruments does not define; it defines {given}")
-        size, price = _text(definition, "size_increment"), _text(definition, "price_increment")
-        quote = definition.get("quote_currency") or definition.get("currency")
-        if not isinstance(quote, str):
-            raise InvalidInput(f"instrument {name!r} has neither quote_currency nor currency; give one")
+            there = ", ".join(sorted(self._definitions)) or "none"
+            raise InvalidInput(f"found instrument {given!r}, which --instruments does not define; it defines {there}")
+        try:
+            return name, self._defined(source, name, definition)
+        except Rejected as error:
+            raise InvalidInput(f"--instruments, {given!r}: {error}") from error
+
+    def _defined(self, source: Source, name: str, definition: Source) -> list[Group]:
+        size, price = fields.quantity(definition, "size_increment"), fields.quantity(definition, "price_increment")
+        quote = fields.optional_name(definition, "quote_currency") or fields.optional_name(definition, "currency")
+        if quote is None:
+            raise InvalidInput("found neither quote_currency nor currency; give one")
         pair = definition.get("type") == "CurrencyPair"
-        base = _text(definition, "base_currency") if pair else name.rpartition(".")[0]
-        kind = "crypto" if pair else "security" if definition.get("type") == "Equity" else "contract"
-        groups = self._asset(source, base, kind, max(_decimals(size), 0))
-        groups += self._asset(source, quote, "currency", min(_decimals(size) + _decimals(price), amounts.SCALE))
+        base = fields.name(definition, "base_currency") if pair else name.rpartition(".")[0]
+        kind = "currency" if pair else "security" if definition.get("type") == "Equity" else "contract"
+        least = _PAIR_DECIMALS if pair else 0
+        both = max(fields.decimals(size) + fields.decimals(price), least)
+        groups = self._asset(source, base, kind, max(fields.decimals(size), least))
+        groups += self._asset(source, quote, "currency", min(both, amounts.SCALE))
         defined = InstrumentDefined(
             instrument=name, asset=base, quote_asset=quote, settle_asset=quote, tick=price, lot=size,
-            multiplier=definition.get("multiplier") or "1", settlement_cycle=0, venue=_venue(name),
-            symbol=definition.get("raw_symbol"), isin=definition.get("isin"),
+            multiplier=fields.optional_text(definition, "multiplier") or "1", settlement_cycle=0, venue=_venue(name),
+            symbol=fields.optional_text(definition, "raw_symbol"), isin=fields.optional_name(definition, "isin"),
         )  # fmt: skip
         self._known.instruments.add(name)
-        return name, [*groups, Group((defined,), f"instrument:{name}", ACTOR, _time(source))]
+        return [*groups, Group((defined,), f"instrument:{name}", ACTOR, fields.time(source))]
 
-    def _account_state(self, source: dict[str, Any]) -> Translation:
-        account = _text(source, "account_id")
+    def _account_state(self, source: Source) -> Translation:
+        account, event_id = fields.name(source, "account_id"), fields.text(source, "event_id")
+        if self._is_repeated(source):
+            # The statement is of an earlier moment; compared with the books of now it would be a false break.
+            return Translation(not_appended="duplicate")
         stated: dict[str, tuple[int, int]] = {}
         groups: list[Group] = []
-        for balance in source.get("balances") or ():
-            asset, total = _text(balance, "currency"), _text(balance, "total")
-            stated[asset] = (amounts.parse(total), amounts.parse(_text(balance, "locked")))
-            groups += self._asset(source, asset, "currency", _decimals(total))
-        statement = Statement(_text(source, "event_id"), account, _time(source), stated)
+        for balance in fields.parts(source, "balances"):
+            asset, total = fields.name(balance, "currency"), fields.text(balance, "total")
+            stated[asset] = (amounts.parse(total), amounts.parse(fields.text(balance, "locked")))
+            groups += self._asset(source, asset, "currency", fields.decimals(total))
+        statement = Statement(event_id, account, fields.time(source), stated)
         first = account not in self._stated
         self._stated.add(account)
         self._accounts_of_venue[account.rpartition("-")[0]] = account
-        if not first:
+        # Of an account that another file opened, the first statement here is one more to compare with.
+        if account in self._known.accounts and not (first and self._known.is_recorded(f"{event_id}:open")):
             return Translation(tuple(groups), statement, "reconciled")
         return Translation((*groups, *self._opening(source, account, stated)), statement)
 
-    def _opening(self, source: dict[str, Any], account: str, stated: dict[str, tuple[int, int]]) -> list[Group]:
+    def _opening(self, source: Source, account: str, stated: dict[str, tuple[int, int]]) -> list[Group]:
         if not stated:
-            raise InvalidInput(f"the first AccountState of {account!r} names no balance; expected one or more")
-        kind = "cash" if source.get("account_type") == "CASH" else "margin"
-        base = source.get("base_currency") or next(iter(stated))
-        opened = AccountOpened(account=account, owner=account, kind=kind, base_asset=base)  # type: ignore[arg-type]
-        groups = [self._group(source, opened, ":open")]
+            given = fields.as_given(account)
+            raise InvalidInput(f"the first AccountState of {given!r} names no balance; expected one or more")
+        kind = fields.word(source, "account_type", _ACCOUNT_KINDS, "margin")
+        base = fields.optional_name(source, "base_currency") or next(iter(stated))
+        defined = self._asset(source, base, "currency", _PAIR_DECIMALS)
+        opened = AccountOpened(account=account, owner=account, kind=kind, base_asset=base)
+        groups = [*defined, self._group(source, opened, ":open")]
         self._known.accounts.add(account)
         for asset, (total, _) in stated.items():
             if total:
                 deposit = CashMoved(
-                    movement_id=f"{source['event_id']}:{asset}", account=account, asset=asset,
-                    amount=amounts.render(total), kind="deposit", value_date=_date(_time(source)),
+                    movement_id=f"{fields.name(source, 'event_id')}:{asset}", account=account, asset=asset,
+                    amount=amounts.render(total), kind="deposit", value_date=fields.day(source),
                 )  # fmt: skip
                 groups.append(self._group(source, deposit, f":{asset}"))
         return groups
 
-    def _initialized(self, source: dict[str, Any]) -> Translation:
-        self._held_back[_text(source, "client_order_id")] = source
+    def _initialized(self, source: Source) -> Translation:
+        if self._is_repeated(source):
+            return Translation(not_appended="duplicate")
+        order_id = fields.text(source, "client_order_id")
+        if order_id in self._held_back:
+            raise InvalidInput(
+                f"found a second order of client_order_id {order_id!r:.80}; each order has one of its own"
+            )
         _, groups = self._instrument(source)
+        self._order(source, "none")
+        self._held_back[order_id] = source
         return Translation(tuple(groups))
 
-    def _placed(self, source: dict[str, Any], account: str | None = None) -> list[Group]:
-        made = self._held_back.pop(_text(source, "client_order_id"), None)
-        if made is None:
-            return []
-        options = made.get("options") or {}
-        name, groups = self._instrument(made)
-        order_type = _ORDER_TYPES.get(str(made.get("order_type")), "other")
-        placed = OrderPlaced(
-            order_id=_text(made, "client_order_id"), cl_ord_id=_text(made, "client_order_id"),
-            account=account or _text(source, "account_id"), instrument=name, historical=True,
-            side="buy" if _text(made, "order_side") == "BUY" else "sell", qty=_text(made, "quantity"),
-            ord_type=order_type, price=options.get("price"), stop_price=options.get("trigger_price"),
-            tif=_TIMES_IN_FORCE.get(str(made.get("time_in_force")), "gtc"), strategy=_text(made, "strategy_id"),
-            expire_at=options.get("expire_time_ns") or None, parent_order=made.get("parent_order_id"),
+    def _order(self, made: Source, account: str) -> OrderPlaced:
+        options, order_id = fields.part(made, "options"), fields.name(made, "client_order_id")
+        return OrderPlaced(
+            order_id=order_id, cl_ord_id=order_id, account=account, instrument=fields.name(made, "instrument_id"),
+            historical=True, side=fields.side(made), qty=fields.quantity(made, "quantity"),
+            ord_type=_ORDER_TYPES.get(fields.text(made, "order_type"), "other"),
+            price=fields.optional_text(options, "price"), stop_price=fields.optional_text(options, "trigger_price"),
+            tif=fields.word(made, "time_in_force", _TIMES_IN_FORCE, "gtc"), strategy=fields.name(made, "strategy_id"),
+            expire_at=fields.nanoseconds(options, "expire_time_ns"),
+            parent_order=fields.optional_name(made, "parent_order_id"),
         )  # fmt: skip
-        return [*groups, self._group(made, placed)]
 
-    def _submitted(self, source: dict[str, Any]) -> Translation:
-        return Translation(tuple(self._placed(source)), None, "submission")
-
-    def _denied(self, source: dict[str, Any]) -> Translation:
-        venue = _venue(_text(source, "instrument_id"))
-        accounts = self._accounts_of_venue
-        account = accounts.get(venue) or (next(iter(accounts.values())) if len(accounts) == 1 else None)
+    def _account_of(self, source: Source) -> str:
+        """Return the account of an order: the event's own, or else that of the venue, or the only one."""
+        if (given := fields.optional_name(source, "account_id")) is not None:
+            return given
+        venue, accounts = _venue(fields.name(source, "instrument_id")), self._accounts_of_venue
+        only = next(iter(accounts.values())) if len(accounts) == 1 else None
+        account = accounts.get(venue) or only or self._known_accounts.get(venue)
         if account is None:
-            raise InvalidInput(f"found a denied order at {venue}, whose account no AccountState has named yet")
-        rejected = OrderRejected(
-            order_id=_text(source, "client_order_id"), reason_code="denied", text=_text(source, "reason")
-        )
-        return Translation((*self._placed(source, account), self._group(source, rejected)))
+            raise InvalidInput(f"found an order without an account at {venue}, whose account no AccountState named yet")
+        return account
 
-    def _about(self, source: dict[str, Any], event: Event) -> Translation:
-        return Translation((*self._placed(source), self._group(source, event)))
+    def _about(self, source: Source, event: Event | None, before: Iterable[Group] = ()) -> Translation:
+        """Return the order if it is still held back, then *event* about it, after *before*."""
+        groups, placed = [*before], None
+        made = self._held_back.pop(fields.text(source, "client_order_id"), None)
+        if made is not None:
+            placed = len(groups)
+            groups.append(self._group(made, self._order(made, self._account_of(source))))
+        if event is None:
+            return Translation(tuple(groups), None, "submission", placed)
+        return Translation((*groups, self._group(source, event)), placed=placed)
 
-    def _accepted(self, source: dict[str, Any]) -> Translation:
-        order_id, venue = _text(source, "client_order_id"), _venue(_text(source, "instrument_id"))
-        accepted = OrderAccepted(order_id=order_id, venue=venue, venue_order_id=source.get("venue_order_id"))
+    def _submitted(self, source: Source) -> Translation:
+        return self._about(source, None)
+
+    def _denied(self, source: Source) -> Translation:
+        order_id, reason = fields.name(source, "client_order_id"), fields.text(source, "reason")
+        return self._about(source, OrderRejected(order_id=order_id, reason_code="denied", text=reason))
+
+    def _accepted(self, source: Source) -> Translation:
+        accepted = OrderAccepted(
+            order_id=fields.name(source, "client_order_id"), venue=_venue(fields.name(source, "instrument_id")),
+            venue_order_id=fields.optional_name(source, "venue_order_id"),
+        )  # fmt: skip
         return self._about(source, accepted)
 
-    def _rejected(self, source: dict[str, Any]) -> Translation:
-        order_id = _text(source, "client_order_id")
-        return self._about(
-            source, OrderRejected(order_id=order_id, reason_code="venue", text=str(source.get("reason") or ""))
-        )
+    def _rejected(self, source: Source) -> Translation:
+        order_id, reason = fields.name(source, "client_order_id"), fields.optional_text(source, "reason")
+        return self._about(source, OrderRejected(order_id=order_id, reason_code="venue", text=reason or ""))
 
-    def _triggered(self, source: dict[str, Any]) -> Translation:
-        return self._about(source, OrderTriggered(order_id=_text(source, "client_order_id")))
+    def _triggered(self, source: Source) -> Translation:
+        return self._about(source, OrderTriggered(order_id=fields.name(source, "client_order_id")))
 
-    def _updated(self, source: dict[str, Any]) -> Translation:
-        order_id = _text(source, "client_order_id")
+    def _updated(self, source: Source) -> Translation:
+        order_id = fields.name(source, "client_order_id")
         replaced = OrderReplaced(
-            order_id=order_id, cl_ord_id=order_id, orig_cl_ord_id=order_id, qty=_text(source, "quantity"),
-            price=source.get("price"), stop_price=source.get("trigger_price"),
+            order_id=order_id, cl_ord_id=order_id, orig_cl_ord_id=order_id, qty=fields.quantity(source, "quantity"),
+            price=fields.optional_text(source, "price"), stop_price=fields.optional_text(source, "trigger_price"),
         )  # fmt: skip
         return self._about(source, replaced)
 
-    def _canceled(self, source: dict[str, Any]) -> Translation:
-        return self._about(source, OrderCanceled(order_id=_text(source, "client_order_id")))
+    def _canceled(self, source: Source) -> Translation:
+        return self._about(source, OrderCanceled(order_id=fields.name(source, "client_order_id")))
 
-    def _expired(self, source: dict[str, Any]) -> Translation:
-        return self._about(source, OrderExpired(order_id=_text(source, "client_order_id")))
+    def _expired(self, source: Source) -> Translation:
+        return self._about(source, OrderExpired(order_id=fields.name(source, "client_order_id")))
 
-    def _filled(self, source: dict[str, Any]) -> Translation:
+    def _filled(self, source: Source) -> Translation:
         name, groups = self._instrument(source)
         fees: tuple[Fee, ...] = ()
-        if source.get("commission"):
-            amount, asset = _money(_text(source, "commission"))
-            groups += self._asset(source, asset, "currency", _decimals(amount))
+        if source.get("commission") is not None:
+            amount, asset = fields.money(source, "commission")
             if amounts.parse(amount):
+                groups += self._asset(source, asset, "currency", max(fields.decimals(amount), _PAIR_DECIMALS))
                 fees = (Fee(kind="commission", asset=asset, amount=amount),)
-        order_id, trade_id = _text(source, "client_order_id"), _text(source, "trade_id")
+        order_id, trade_id = fields.name(source, "client_order_id"), fields.name(source, "trade_id")
         trade = TradeExecuted(
             # One trade may fill two of our own orders; together with the order its id names one execution.
             exec_id=f"{trade_id}:{order_id}", venue_trade_id=trade_id, venue=_venue(name), order_id=order_id,
-            account=_text(source, "account_id"), instrument=name,
-            side="buy" if _text(source, "order_side") == "BUY" else "sell",
-            qty=_text(source, "last_qty"), price=_text(source, "last_px"), fees=fees,
-            liquidity=_LIQUIDITY_SIDES.get(str(source.get("liquidity_side"))),
-            trade_date=_date(_time(source)), reconciliation=bool(source.get("reconciliation")),
-            historical=True,
+            account=fields.name(source, "account_id"), instrument=name, side=fields.side(source),
+            qty=fields.quantity(source, "last_qty"), price=fields.text(source, "last_px"), fees=fees,
+            liquidity=_LIQUIDITY_SIDES.get(str(source.get("liquidity_side"))), trade_date=fields.day(source),
+            reconciliation=bool(source.get("reconciliation")), historical=True,
         )  # fmt: skip
-        return Translation((*groups, *self._placed(source), self._group(source, trade)))
+        return self._about(source, trade, groups)
 
 
 def instruments_of(text: bytes) -> list[dict[str, Any]]:
@@ -365,7 +385,7 @@ def instruments_of(text: bytes) -> list[dict[str, Any]]:
     """
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"the instruments are no JSON: {error}") from error
     if isinstance(found, dict):
         found = found.get("instruments")

@@ -1,14 +1,15 @@
 """
 Run an import: translate, append, and reconcile every statement of the engine against what was recorded.
 
-The running totals are summed from the postings of recorded events as they are read back, in the order of their
-seqs, so a second run or a resumed one compares exactly as the first did. A difference is a break: it is recorded
-when it appears, changes or ends, and listed; it is a finding about the books and no failure of the import.
+The running totals are summed from the postings of the chain, in the order of its seqs and up to the request that came
+before a statement, so a second run, a resumed one, or one of a file that continues another compares as the first did.
+A difference is a break: it is recorded when it appears, changes or ends, and listed; it is a finding about the books
+and no failure of the import.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
-from ledger.chain.entry import split_payload
-from ledger.domain import amounts, postings
+from ledger.domain import amounts, postings, registry
 from ledger.domain.events.control import Difference, ReconciliationRecorded
-from ledger.errors import InvalidInput, Rejected
+from ledger.errors import Rejected
 from ledger.importing import lines
+from ledger.importing.fields import as_given
 from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
-from ledger.journal.answers import Receipt
+from ledger.importing.totals import SEPARATOR, Standing, Totals, standing_after
+from ledger.journal.answers import Quarantined, Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
@@ -31,8 +33,6 @@ from ledger.queries import Books
 SOURCE: Final = "nautilus"
 BATCH_LINES: Final = 4_000
 """Source events whose requests are on their way together; the next batch is translated while one commits."""
-
-_DERIVED: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Report(msgspec.Struct):
@@ -46,6 +46,7 @@ class Report(msgspec.Struct):
     balances: dict[str, dict[str, dict[str, str]]]
     positions: dict[str, dict[str, dict[str, str]]]
     breaks: list[dict[str, str]]
+    quarantined: list[dict[str, Any]]
     head: dict[str, Any]
     schema_version: int = 1
 
@@ -57,11 +58,11 @@ class _Run:
     def __init__(self, ledger: Ledger, path: Path) -> None:
         self.ledger = ledger
         self.path = path
-        self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], {})
-        self.totals: dict[tuple[str, str], int] = defaultdict(int)
-        self.standing: dict[str, Difference] = {}
+        self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], [], {})
+        self.totals = Totals(ledger, SOURCE)
         self.statements: dict[str, Statement] = {}
-        self._followed = 0
+        self.quarantined: dict[int, tuple[int, Quarantined]] = {}
+        self._started = False
 
     def send(self, batch: list[tuple[int, Translation]]) -> _Sent:
         """Hand in every request of the batch."""
@@ -75,78 +76,104 @@ class _Run:
     def settle(self, sent: _Sent) -> None:
         """Wait for the batch, and follow what was recorded in the order in which it was."""
         receipts = [[self._receipt(number, future) for future in futures] for number, _, futures in sent]
-        stored = self.ledger.events_at([receipt.seq for found in receipts for receipt in found])
+        seqs = [receipt.seq for found in receipts for receipt in found]
+        if sent and not self._started:
+            self._started = True
+            self.totals.start_at(seqs[0] - 1 if seqs else self.ledger.head().seq)
+        self.totals.read_to(max(seqs, default=0))
         for (number, translation, _), found in zip(sent, receipts, strict=True):
             for receipt in found:
-                event = stored[receipt.seq]
                 if not receipt.replayed:
-                    self.report.appended[event.event_type] += 1
-                if receipt.seq > self._followed:
-                    self._followed = receipt.seq
-                    self._follow(split_payload(event.payload)[0])
-            if translation.not_appended is not None:
-                self.report.not_appended[translation.not_appended] += 1
-            elif found and found[-1].replayed:
-                self.report.not_appended["duplicate"] += 1
+                    self.report.appended[self.totals.kinds[receipt.seq]] += 1
+                for one in receipt.quarantined:
+                    self.quarantined.setdefault(one.seq, (number, one))
+                self.totals.advance(receipt.seq)
+            self._classify(translation, found)
             if translation.statement is not None:
                 self._compare(number, translation.statement)
+
+    def _classify(self, translation: Translation, found: list[Receipt]) -> None:
+        """Count the classes of what this line, and an order that was held back till it, did not append."""
+        if translation.placed is not None and found[translation.placed].replayed:
+            self.report.not_appended["duplicate"] += 1
+        if translation.not_appended is not None:
+            self.report.not_appended[translation.not_appended] += 1
+        elif found and found[-1].replayed and translation.placed != len(found) - 1:
+            self.report.not_appended["duplicate"] += 1
 
     def _receipt(self, number: int, future: Future[Receipt]) -> Receipt:
         try:
             return future.result()
         except Rejected as error:
-            raise InvalidInput(
-                f"{self.path}:{number}: the ledger refused what this line says: {error}; what came before it is "
-                "recorded, and a second run goes on from there"
+            raise type(error)(
+                f"{self.path}:{number}: the ledger refused what this line says: {error}; the lines before it, and "
+                "those on their way with it, are recorded: mend it, and a second run goes on from there"
             ) from error
-
-    def _follow(self, derived: bytes) -> None:
-        for account, asset, _, amount in _DERIVED.decode(derived).get("postings", ()):
-            if not postings.is_system(account):
-                self.totals[account, asset] += amounts.parse(amount)
 
     def _compare(self, number: int, statement: Statement) -> None:
         self.statements[statement.account] = statement
         found = {
-            asset: (self.totals[statement.account, asset], total) for asset, (total, _) in statement.amounts.items()
+            asset: (self.totals.sums[statement.account, asset], total)
+            for asset, (total, _) in statement.amounts.items()
         }
-        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()}, "")
+        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()})
 
-    def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], suffix: str) -> None:
-        standing = dict(self.standing)
-        for key, (ours, theirs) in compared.items():
-            if ours == theirs:
-                standing.pop(key, None)
-            else:
-                standing[key] = Difference(key=key, ledger=amounts.render(ours), external=amounts.render(theirs))
-        if standing == self.standing:
-            return
-        self.standing = standing
+    def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
+        standing = standing_after(self.totals.standing, compared)
+        if standing != self.totals.standing:
+            self._record(number, statement, compared, standing)
+            self.totals.standing = standing
+
+    def _record(
+        self, number: int, statement: Statement, compared: dict[str, tuple[int, int]], standing: Standing
+    ) -> None:
         matched = sum(ours == theirs for ours, theirs in compared.values())
         recorded = ReconciliationRecorded(
             origin=SOURCE, statement_hash=_hash(statement), as_of=statement.as_of, matched=matched,
             breaks=tuple(standing[key] for key in sorted(standing)),
         )  # fmt: skip
-        group = Group((recorded,), f"{statement.event_id}:reconciled{suffix}", ACTOR, statement.as_of)
+        # A statement that another file repeats late is compared anew: what it then comes to has a key of its own.
+        digest = blake3(registry.encode_given(recorded)).hexdigest()[:16]
+        group = Group((recorded,), f"{statement.event_id}{SEPARATOR}:{digest}", ACTOR, statement.as_of)
         if not self._receipt(number, self._submit(group)).replayed:
             self.report.appended["ReconciliationRecorded"] += 1
 
-    def compare_held(self, books: Books, number: int) -> None:
-        """Compare what is held at the end; in between the engine delivers in another order than it acts."""
+    def compare_end(self, books: Books, number: int, is_ours: Callable[[str], bool]) -> None:
+        """
+        Compare what is held at the end; in between the engine delivers in another order than it acts.
+
+        What then stands is held against the breaks that are open in the books: those of an earlier run may have ended
+        since. Of accounts that moved on after this file, and of others, the books know better.
+        """
+        moved = self.totals.moved_since(is_ours)
+        if moved is None:
+            return
+        ends = {account: statement for account, statement in self.statements.items() if account not in moved}
+        if not ends:
+            return
         held = {(balance.account, balance.asset): balance.held for balance in books.balances().value}
-        for account, statement in self.statements.items():
-            pairs = {
-                f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
-                for asset, (_, theirs) in statement.amounts.items()
-            }
-            self._note(number, statement, pairs, ":held")
+        compared = {
+            f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
+            for account, statement in ends.items()
+            for asset, (_, theirs) in statement.amounts.items()
+        }
+        found = [row for row in books.breaks().value if row.source == SOURCE]
+        there = {
+            row.key: Difference(key=row.key, ledger=row.ledger_value, external=row.external_value) for row in found
+        }
+        ours = standing_after(self.totals.standing, compared)
+        standing = {key: one for key, one in there.items() if key.partition(":")[0] not in ends}
+        standing |= {key: one for key, one in ours.items() if key.partition(":")[0] in ends}
+        if standing != there:
+            last = max(ends.values(), key=lambda statement: statement.as_of)
+            self._record(number, last, compared, standing)
 
 
 def _hash(statement: Statement) -> str:
     return blake3(msgspec.json.encode(msgspec.structs.astuple(statement), order="sorted")).hexdigest()
 
 
-def known_to(books: Books) -> Known:
+def known_to(ledger: Ledger, books: Books) -> Known:
     """
     Return what a ledger knows already of what an import would define.
     """
@@ -154,6 +181,7 @@ def known_to(books: Books) -> Known:
         {asset.asset: asset.scale for asset in books.table("assets").value},
         {instrument.instrument for instrument in books.table("instruments").value},
         {account.account for account in books.table("accounts").value},
+        lambda key: ledger.lookup(key) is not None,
     )
 
 
@@ -168,10 +196,10 @@ def import_session(
     Import the engine events in *path*, and return the report; *progress* is told how many lines were settled.
 
     Raises:
-        InvalidInput: a line is damaged, unknown or refused; what came before it is recorded.
+        Rejected: a line is damaged, unknown or refused; what came before it is recorded.
         Unavailable: the ledger cannot append now; run it again.
     """
-    run, translator = _Run(ledger, path), Translator(instruments, known_to(books))
+    run, translator = _Run(ledger, path), Translator(instruments, known_to(ledger, books))
     sent: _Sent = []
     batch: list[tuple[int, Translation]] = []
     number = 0
@@ -179,8 +207,8 @@ def import_session(
         for number, source in lines.read(path):
             try:
                 batch.append((number, translator.translate(source)))
-            except InvalidInput as error:
-                raise InvalidInput(f"{path}:{number}: {error}") from error
+            except Rejected as error:
+                raise type(error)(f"{path}:{number}: {error}") from error
             run.report.read[str(source["type"])] += 1
             if len(batch) == BATCH_LINES:
                 following = run.send(batch)
@@ -195,7 +223,7 @@ def import_session(
         progress(len(sent) + len(following))
     if unplaced := translator.unplaced():
         run.report.not_appended["unplaced"] += unplaced
-    run.compare_held(books, number)
+    run.compare_end(books, number, translator.has_seen)
     _close(run, books)
     return run.report
 
@@ -205,18 +233,29 @@ def _close(run: _Run, books: Books) -> None:
     for balance in books.balances().value:
         if not postings.is_system(balance.account):
             shown = {"total": balance.total, "held": balance.held, "available": balance.available}
-            report.balances.setdefault(balance.account, {})[balance.asset] = {
+            report.balances.setdefault(as_given(balance.account), {})[as_given(balance.asset)] = {
                 name: amounts.render(amount) for name, amount in shown.items()
             }
     for position in books.positions().value:
-        report.positions.setdefault(position.account, {})[position.instrument] = {
+        report.positions.setdefault(as_given(position.account), {})[as_given(position.instrument)] = {
             "quantity": amounts.render(position.qty),
             "cost": amounts.render(position.cost),
             "realised": amounts.render(position.realised),
         }
     report.breaks = [
-        {"key": x.key, "ledger": x.ledger_value, "external": x.external_value, "opened_seq": str(x.opened_seq)}
+        {
+            "key": as_given(x.key), "ledger": x.ledger_value, "external": x.external_value,
+            "opened_seq": str(x.opened_seq),
+        }
         for x in books.breaks().value
-    ]
+    ]  # fmt: skip
+    rows = {row.seq: row for row in books.table("quarantine").value}
+    report.quarantined = [
+        {
+            "line": line, "seq": seq, "type": rows[seq].original_type, "rule": one.rule, "detail": one.detail,
+            "status": rows[seq].status,
+        }
+        for seq, (line, one) in sorted(run.quarantined.items())
+    ]  # fmt: skip
     head = books.head()
     report.head = {"seq": head.seq, "hash": head.hash.hex()}

@@ -251,7 +251,8 @@ def _group(
     correlation_id: bytes,
     causation_id: bytes,
 ) -> Group:
-    given = (events,) if isinstance(events, Event) else tuple(events)
+    # What is no sequence is no event either, which the group's own check says in words.
+    given = tuple(events) if isinstance(events, Iterable) else (events,)
     return Group(given, key, actor, occurred_at, dict(expected) if expected else {}, correlation_id, causation_id)
 
 

@@ -9,16 +9,21 @@ the server and goes.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import selectors
+import shutil
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SetupNeeded
 from ledger.sandbox.postgres import Server
 
+ALONE_TIMEOUT_S: Final = 60
 IDLE_S: Final = 1.0
 """How long the server outlives its last user: a script's next command then finds it running."""
 
@@ -28,19 +33,49 @@ def serve(folder: Path) -> None:
     Run the server in *folder*, print its socket folder, and return when no command uses it any more.
     """
     address = folder / "guardian"
-    server = Server.start(folder)
-    try:
-        with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
-            door = server.socket / "guardian"
-            listener.bind(str(door))
-            listener.listen(64)
-            selector.register(listener, selectors.EVENT_READ)
-            address.write_text(f"{server.socket}\n")
-            print(server.socket, flush=True)
-            _watch(listener, selector, server)
-    finally:
-        address.unlink(missing_ok=True)
-        server.stop()
+    with _alone(folder):
+        _clear(address)
+        server = Server.start(folder)
+        try:
+            _serve(server, address)
+        finally:
+            address.unlink(missing_ok=True)
+            server.stop()
+
+
+def _clear(address: Path) -> None:
+    """Remove the socket folder of a guardian that was killed; only a folder that one of them made."""
+    with contextlib.suppress(OSError):
+        left = Path(address.read_text().strip())
+        if left.name.startswith("tl-") and (left / "guardian").is_socket():
+            shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for a guardian that is on its way out, because who asked for it was interrupted."""
+    deadline = time.monotonic() + ALONE_TIMEOUT_S
+    with (folder / "guardian.lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SetupNeeded(f"another process keeps the server in {folder}; end it, then try again") from None
+                time.sleep(0.05)
+        yield
+
+
+def _serve(server: Server, address: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        door = server.socket / "guardian"
+        listener.bind(str(door))
+        listener.listen(64)
+        selector.register(listener, selectors.EVENT_READ)
+        address.write_text(f"{server.socket}\n")
+        print(server.socket, flush=True)
+        _watch(listener, selector, server)
 
 
 def _watch(listener: socket.socket, selector: selectors.BaseSelector, server: Server) -> None:
@@ -62,8 +97,11 @@ def _watch(listener: socket.socket, selector: selectors.BaseSelector, server: Se
 if __name__ == "__main__":
     try:
         serve(Path(sys.argv[1]))
-    except LedgerError as error:
+    except BrokenPipeError:
+        # Who asked for the server has gone meanwhile, and it was stopped.
+        sys.exit(130)
+    except (LedgerError, OSError) as error:
         print(f"error: {error}", flush=True)
-        sys.exit(error.exit_status)
+        sys.exit(5)
     except KeyboardInterrupt:
         sys.exit(130)

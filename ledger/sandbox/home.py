@@ -21,6 +21,8 @@ from ledger.errors import SetupNeeded
 
 DEFAULT_HOME: Final = ".tradeledger"
 DEFAULT_REGION: Final = "a"
+_PATH_BYTES: Final = 900
+"""PostgreSQL keeps its paths in 1,024 bytes; those of its own files below the folder take the rest."""
 _PACKAGES: Final = Path(__file__).parents[2]
 """Where the guardian finds this package, installed or not."""
 
@@ -51,13 +53,29 @@ def database(
 
 
 @contextlib.contextmanager
+def alone(name: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """
+    Let one command at a time do what *name* says in this home.
+    """
+    with (folder(environment) / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def server(region: str = DEFAULT_REGION, *, environment: Mapping[str, str] = os.environ) -> Iterator[Path]:
     """
     Yield the socket folder of the private server of *region*, running for as long as it is used.
     """
     place = folder(environment) / region
+    if len(os.fsencode(place)) > _PATH_BYTES:
+        raise SetupNeeded(
+            f"the path of {str(place)[:60]}… has {len(os.fsencode(place))} bytes, and PostgreSQL's may have "
+            f"{_PATH_BYTES}; set LEDGER_HOME to another folder"
+        )
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(exist_ok=True, mode=0o700)
         lock = (place / "lock").open("a")
     except OSError as error:
         raise SetupNeeded(f"{place} cannot be written: {error.strerror}; set LEDGER_HOME to another folder") from error

@@ -151,11 +151,16 @@ class Broker:
         """
         libraries = jars()
         folder = folder.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(_ATTEMPTS):
-            broker = cls._launch(folder, libraries, not (folder / "data").exists())
-            if broker is not None:
-                return broker
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for _ in range(_ATTEMPTS):
+                broker = cls._launch(folder, libraries, not (folder / "data" / "meta.properties").exists())
+                if broker is not None:
+                    return broker
+        except OSError as error:
+            raise SetupNeeded(
+                f"{error.filename or folder} cannot be written: {error.strerror}; free some space or choose another"
+            ) from error
         raise SetupNeeded(f"Kafka in {folder} did not start:\n{_tail(folder / 'log')}")
 
     @classmethod
@@ -166,17 +171,22 @@ class Broker:
         settings = folder / "server.properties"
         settings.write_text(_SETTINGS.format(port=port, controller=controller, folder=folder))
         (folder / "log4j2.xml").write_text(_LOGGING)
+        _check_ports(folder, port, controller)
         if is_new:
+            # A start that was interrupted may have left half of it.
+            shutil.rmtree(folder / "data", ignore_errors=True)
             uuid = _tool(folder, libraries, "random-uuid").strip().splitlines()[-1]
             _tool(folder, libraries, "format", "--standalone", "-t", uuid, "-c", str(settings))
         known.write_text(f"{port} {controller}")
         process = _spawn(folder, libraries, settings)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                if "Kafka Server started" in _tail(folder / "log", 20_000):
-                    return cls(folder, port, process)
-            time.sleep(0.1)
+        try:
+            if _is_up(process, port, folder / "log"):
+                return cls(folder, port, process)
+        except BaseException:
+            # Also after Ctrl-C: nobody else knows of this broker.
+            process.kill()
+            process.wait()
+            raise
         process.kill()
         process.wait()
         if is_new:
@@ -226,6 +236,31 @@ def _command(folder: Path, libraries: Path, program: str) -> list[str]:
         f"-Dlog4j2.configurationFile={folder}/log4j2.xml", f"-Dkafka.logs.dir={folder}", "-cp", f"{libraries}/*",
         program,
     ]  # fmt: skip
+
+
+def _check_ports(folder: Path, *ports: int) -> None:
+    for port in ports:
+        with socket.socket() as probe:
+            # Connections of an earlier run that linger are no listener.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise SetupNeeded(
+                    f"port {port} of 127.0.0.1, which the Kafka in {folder} keeps, is taken by another program; "
+                    "end that program, or remove the folder to start anew"
+                ) from error
+
+
+def _is_up(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    """Wait until the broker says that it has started, or has ended, or its time is over."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            if "Kafka Server started" in _tail(log, 20_000):
+                return True
+        time.sleep(0.1)
+    return False
 
 
 def _tool(folder: Path, libraries: Path, *words: str) -> str:

@@ -27,6 +27,8 @@ SYSTEM_USER: Final = "trade_ledger"
 ROLES: Final = ("owner", "writer", "publisher", "applier", "auditor", "reader")
 DATABASE: Final = "ledger"
 START_TIMEOUT_S: Final = 60
+_SOCKET_PLACE_BYTES: Final = 70
+"""A socket's path may have 107 bytes, of which the names below the temporary folder take up to 30."""
 
 _SETTINGS: Final = {
     "listen_addresses": "", "unix_socket_permissions": "0700", "max_connections": "80", "shared_buffers": "128MB",
@@ -120,14 +122,28 @@ class Server:
             folder.mkdir(parents=True, exist_ok=True)
             if user is not None:
                 os.chown(folder, user.pw_uid, user.pw_gid)
-            socket = Path(tempfile.mkdtemp(prefix="tl-"))
+            socket = _socket_folder()
             if user is not None:
                 os.chown(socket, user.pw_uid, user.pw_gid)
         except OSError as error:
             raise SetupNeeded(
                 f"{folder} cannot be made: {error.strerror}; free some space or choose another"
             ) from error
+        try:
+            return cls._started(folder, binaries, socket)
+        except OSError as error:
+            raise SetupNeeded(
+                f"{error.filename or folder} cannot be written: {error.strerror}; free some space or choose another"
+            ) from error
+        finally:
+            # Where no server came to be, its socket folder must not stay.
+            with contextlib.suppress(OSError):
+                socket.rmdir()
+
+    @classmethod
+    def _started(cls, folder: Path, binaries: Path, socket: Path) -> Server:
         data, made = folder / "data", folder / "provisioned"
+        _wait_for_old(data)
         if not made.exists():
             shutil.rmtree(data, ignore_errors=True)
             _run(
@@ -136,10 +152,15 @@ class Server:
                 folder, "the database could not be made",
             )  # fmt: skip
         server = cls(folder, binaries, socket, _spawn(folder, data, binaries, socket))
-        server._wait()
-        if not made.exists():
-            server._provision()
-            made.touch()
+        try:
+            server._wait()
+            if not made.exists():
+                server._provision()
+                made.touch()
+        except BaseException:
+            # Also after Ctrl-C: nobody else knows of this server.
+            server._end(signal.SIGQUIT)
+            raise
         return server
 
     def dsn(self, login: str, database: str = DATABASE) -> str:
@@ -234,6 +255,26 @@ class Server:
         shutil.rmtree(self.socket, ignore_errors=True)
 
 
+def _socket_folder() -> Path:
+    """Make a private folder for the socket, in /tmp where the temporary folder's path is too long for one."""
+    place = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="tl-", dir=place if len(os.fsencode(place)) <= _SOCKET_PLACE_BYTES else "/tmp"))
+
+
+def _wait_for_old(data: Path) -> None:
+    """Wait until a server that was told to stop, because who started it was killed, has left *data*."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            pid = int((data / "postmaster.pid").read_text().split()[0])
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            return
+        if os.fsencode(data) not in words:
+            return
+        time.sleep(0.05)
+
+
 def _group_lives(group: int) -> bool:
     try:
         os.killpg(group, 0)
@@ -246,6 +287,11 @@ def _as_user(command: list[str]) -> list[str]:
     """Return *command* as run by the server's user, with leave to read past folders of mode 0700."""
     user = _system_user()
     died = ["--pdeathsig", "INT"]
+    if user is not None and not shutil.which("setpriv"):
+        raise SetupNeeded(
+            "PostgreSQL does not run as root, and there is no setpriv here to run it as another user; "
+            "install util-linux, run this as another user, or set LEDGER_DSN"
+        )
     if user is None:
         return ["setpriv", *died, "--", *command] if shutil.which("setpriv") else command
     leave = "+dac_read_search"

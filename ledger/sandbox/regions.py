@@ -2,17 +2,18 @@
 Keep two regions and a broker running for an operator to play with, until they are told to stop.
 
 `up` starts one process, the holder, which uses the private servers of both regions and runs the broker; `down` ends
-it, and with it everything. The file `sandbox.json` in the home says where things are.
+it, and with it everything. The file `sandbox.json` in the home says where things are, and the holder keeps a lock on
+`sandbox.lock`, so that what an ended holder left behind is never taken for a running one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,16 +49,35 @@ def _place(environment: Mapping[str, str]) -> Path:
     return home.folder(environment) / "sandbox.json"
 
 
+def _holder(environment: Mapping[str, str]) -> int | None:
+    """Return the process that holds a sandbox in this home, or is about to; None where there is none."""
+    try:
+        with _lock(environment).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int(_lock(environment).read_text() or 0)
+    return None
+
+
+def _lock(environment: Mapping[str, str]) -> Path:
+    return home.folder(environment) / "sandbox.lock"
+
+
 def status(environment: Mapping[str, str] = os.environ) -> Running | None:
     """
     Return the sandbox that runs in this home, or None.
+
+    What the file says counts only while its holder lives: the kernel drops the holder's lock however it ends, and a
+    process number may be another's by now.
     """
+    holder = _holder(environment)
     try:
         found = msgspec.json.decode(_place(environment).read_bytes(), type=Running)
-        os.kill(found.pid, 0)
-    except (FileNotFoundError, ProcessLookupError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError):
         return None
-    return found
+    return found if found.pid == holder else None
 
 
 def up(environment: Mapping[str, str] = os.environ) -> Running:
@@ -70,8 +90,14 @@ def up(environment: Mapping[str, str] = os.environ) -> Running:
     if (found := status(environment)) is not None:
         return found
     place = home.folder(environment)
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (place / "sandbox.log").open("wb") as log:
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = (place / "sandbox.log").open("ab")
+    except OSError as error:
+        raise SetupNeeded(f"{place} cannot be written: {error.strerror}; set LEDGER_HOME to another folder") from error
+    print(f"starting two private PostgreSQL servers and a Kafka broker in {place}", file=sys.stderr)
+    with log:
+        begun = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ledger.sandbox.regions"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             cwd=Path(__file__).parents[2], env={**environment, "LEDGER_HOME": str(place)}, start_new_session=True,
@@ -82,45 +108,86 @@ def up(environment: Mapping[str, str] = os.environ) -> Running:
             process.returncode = 0
             return found
         time.sleep(0.1)
-    raise SetupNeeded(f"the sandbox did not start:\n{(place / 'sandbox.log').read_text()[-1500:].strip()}")
+    if process.returncode == 0 and (found := _other_holders(environment)) is not None:
+        return found
+    said = (place / "sandbox.log").read_bytes()[begun:].decode(errors="replace")[-1500:].strip()
+    raise SetupNeeded(f"the sandbox did not start:\n{said}")
+
+
+def _other_holders(environment: Mapping[str, str]) -> Running | None:
+    """Wait for the sandbox that another `up` is starting at this moment."""
+    while _holder(environment) is not None:
+        if (found := status(environment)) is not None:
+            return found
+        time.sleep(0.1)
+    return None
 
 
 def down(environment: Mapping[str, str] = os.environ) -> bool:
     """
-    Stop the sandbox; return False where none was running.
+    Stop the sandbox, also one that is just starting; return False where none was running.
     """
-    found = status(environment)
-    if found is None:
+    holder = _holder(environment)
+    if holder is None:
         return False
-    os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while status(environment) is not None:
+    while holder is not None:
+        if holder:
+            os.kill(holder, signal.SIGTERM)
         if time.monotonic() > deadline:
-            raise SetupNeeded(f"the sandbox's process {found.pid} does not end; look at it, then end it by hand")
+            raise SetupNeeded(f"the sandbox's process {holder} does not end; look at it, then end it by hand")
         time.sleep(0.1)
+        holder = _holder(environment)
     return True
 
 
+class _Asked(Exception):
+    """
+    A signal asked the holder to end.
+    """
+
+
+def _ask(number: int, frame: object) -> None:
+    print("it was told to stop", file=sys.stderr, flush=True)
+    raise _Asked
+
+
 def _hold() -> None:
-    """Run both regions and the broker until a signal comes."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    place = _place(os.environ)
-    with contextlib.ExitStack() as stack:
+    """Run both regions and the broker until a signal comes, also while they start."""
+    lock = _lock(os.environ).open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    with contextlib.suppress(_Asked), contextlib.ExitStack() as stack:
+        place = _place(os.environ)
+        stack.callback(_deaf)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _ask)
         sockets = {region: str(stack.enter_context(home.server(region))) for region in REGIONS}
         broker = Broker.start(home.folder() / "kafka")
         stack.callback(broker.stop)
         stack.callback(lambda: place.unlink(missing_ok=True))
+        stack.callback(_deaf)
         part = place.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(Running(os.getpid(), broker.bootstrap, sockets)))
         part.replace(place)
-        stop.wait()
+        while True:
+            signal.pause()
+
+
+def _deaf() -> None:
+    """Take no more signals: what was started is being stopped."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
     try:
         _hold()
-    except LedgerError as error:
+    except (LedgerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(error.exit_status if isinstance(error, LedgerError) else 5)

@@ -45,6 +45,7 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
     Return a connection to *dsn* as it is, nothing checked.
 
     Raises:
+        InvalidInput: *dsn* is no address.
         DatabaseDown: it cannot be reached.
     """
     try:
@@ -56,9 +57,8 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
             client_encoding="UTF8",
         )
     except psycopg.ProgrammingError as error:
-        raise DatabaseDown(
-            f"the database address cannot be read: {error}; expected postgresql://login@host/name"
-        ) from error
+        said = str(error).strip()
+        raise InvalidInput(f"the database address cannot be read: {said}; give postgresql://login@host/name") from error
     except psycopg.OperationalError as error:
         raise translated(error) from error
 

@@ -119,7 +119,7 @@ def test_a_break_is_recorded_listed_and_no_failure(chain: Database, tmp_path: Pa
         (("import", "nautilus", "nowhere", "--instruments", INSTRUMENTS), 8, "is no file"),
         (("import", "nautilus", EVENTS, "--instruments", "nowhere"), 8, "cannot be read"),
         (("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS, "--origin", "a.b/c"), 8, "example.com/trades"),
-        (("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS, "--format", "xml"), 8, "table or json"),
+        (("import", "nautilus", EVENTS, "--instruments", INSTRUMENTS, "--format", "xml"), 2, "table or json"),
         (("import", "nautilus", EVENTS), 2, "--instruments"),
         (("imprt",), 2, "No such command"),
         (("init", "--origin", "no name"), 8, "expected a name"),

@@ -13,7 +13,15 @@ from ledger.chain.link import ChainHead, genesis
 from ledger.domain import rows
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change
-from ledger.errors import DatabaseDown, NotPermitted, SchemaVersion, StateMismatch, UnknownChain, UnsafeSettings
+from ledger.errors import (
+    DatabaseDown,
+    InvalidInput,
+    NotPermitted,
+    SchemaVersion,
+    StateMismatch,
+    UnknownChain,
+    UnsafeSettings,
+)
 from ledger.storage import chains, events, read_models, upgrade
 from ledger.storage import database as db
 from tests.chain.test_chain import event
@@ -46,7 +54,7 @@ def test_an_empty_or_newer_database_and_a_wrong_login_are_refused(empty_database
         upgrade.upgrade(database.dsn("writer"))
     with pytest.raises(DatabaseDown, match="cannot be used"):
         db.connect("postgresql://writer@/ledger?host=/nowhere", "test")
-    with pytest.raises(DatabaseDown, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="cannot be read"):
         db.connect("no address", "test")
 
 

@@ -1,0 +1,84 @@
+"""
+Show reports to people: tables on a terminal, plain columns elsewhere, and never a figure that is cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ledger.importing.nautilus import NOT_APPENDED
+from ledger.importing.run import Report
+
+_WIDE: Final = 10_000
+"""Columns of an output that is no terminal: nothing has to fit, and a wrapped line would be two."""
+
+
+def progress() -> Progress:
+    """
+    Return a progress bar on stderr, silent where that is no terminal.
+    """
+    console = Console(stderr=True)
+    words = TextColumn("{task.description} {task.completed:,.0f} events")
+    return Progress(words, BarColumn(), TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+
+
+class _Page:
+    def __init__(self) -> None:
+        plain = Console()
+        self._console = plain if plain.is_terminal else Console(width=_WIDE)
+        self._box = box.HEAVY_HEAD if plain.is_terminal else None
+
+    def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        """Print a table; a figure that does not fit goes on in the next line."""
+        if not rows:
+            return
+        table = Table(box=self._box, pad_edge=self._box is not None)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.line(f"{title}:")
+        self._console.print(table, markup=False, highlight=False)
+
+    def line(self, text: str) -> None:
+        """Print a line as it is."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_import(report: Report) -> None:
+    """
+    Print what an import read, recorded and left out, and the books after it.
+    """
+    page = _Page()
+    counts = [(f"read: {kind}", f"{count:,}", "") for kind, count in sorted(report.read.items())]
+    counts += [(f"appended: {kind}", f"{count:,}", "") for kind, count in sorted(report.appended.items())]
+    counts += [
+        (f"not appended: {kind}", f"{count:,}", NOT_APPENDED[kind])
+        for kind, count in sorted(report.not_appended.items())
+    ]
+    page.table("events", ("what", "count", "why"), counts)
+    page.table("balances", ("account", "asset", "total", "held", "available"), _rows(report.balances))
+    page.table("positions", ("account", "instrument", "quantity", "cost", "realised"), _rows(report.positions))
+    page.table("quarantined", ("line", "seq", "type", "rule", "why", "status"), [
+        (str(one["line"]), str(one["seq"]), one["type"], one["rule"], one["detail"], one["status"])
+        for one in report.quarantined
+    ])  # fmt: skip
+    page.table("breaks", ("what", "ledger", "engine", "since seq"), [
+        (one["key"], one["ledger"], one["external"], one["opened_seq"]) for one in report.breaks
+    ])  # fmt: skip
+    page.line(f"quarantined: {len(report.quarantined)}; breaks: {len(report.breaks)}")
+    page.line(f"head: {report.head['seq']} {report.head['hash']}")
+
+
+def _rows(books: dict[str, dict[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
+    return [
+        (account, name, *shown.values())
+        for account, there in sorted(books.items())
+        for name, shown in sorted(there.items())
+    ]

@@ -1,0 +1,89 @@
+"""
+Run a command line to its end: every error a sentence on stderr, every end an exit status that says what to do.
+
+The three programs share this; what differs is how they word it and which status an error has. A traceback is shown
+for a fault of the program alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import typer
+
+from ledger.errors import LedgerError
+
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """
+    How a program words an error and an interruption, and which status an error and a fault of its own have.
+    """
+
+    error: str
+    interrupted: str
+    status: Callable[[LedgerError], int]
+    fault: int = 1
+    full: int = 5
+    """The status where a file or the output cannot be written."""
+    gone: int = 0
+    """The status where whoever read the output went away: what was to be done is done, unless it was to tell."""
+
+
+def run(app: typer.Typer, manner: Manner) -> int:
+    """
+    Run *app* on the arguments of the process, and return the exit status.
+    """
+    try:
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+        # The command line's own code has made this status of a Ctrl-C.
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        return status if isinstance(status, int) else 0
+    except LedgerError as error:
+        print(f"{manner.error}: {error}", file=sys.stderr)
+        return manner.status(error)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print(manner.interrupted, file=sys.stderr)
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has gone; the command line's own code makes a SystemExit of that, and of nothing else.
+        return manner.gone
+    except Exception as error:
+        return _other(error, manner)
+
+
+def _other(error: Exception, manner: Manner) -> int:
+    show = getattr(error, "show", None)
+    if show is not None:
+        show()
+        return USAGE
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{manner.error}: {place}{error.strerror}; make room or change its rights, then run it again",
+              file=sys.stderr)  # fmt: skip
+        return manner.full
+    traceback.print_exc()
+    print(f"{manner.error}: this is a fault of the program; the lines above say where", file=sys.stderr)
+    return manner.fault
+
+
+def end(status: int) -> None:
+    """
+    End the process with *status*, also where the output's reader or the disk is gone.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)

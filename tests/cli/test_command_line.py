@@ -1,0 +1,51 @@
+"""
+Check how the three programs end: the status that README names, a sentence for people, plain text, no traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_embedded import program
+from tests.conftest import Database
+from tests.importing.test_import import ROOT
+
+PROGRAMS = {"ledger": "head", "verifier": "full", "replicator": "publish"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_argument_shows_help_and_a_wrong_one_is_usage(name: str) -> None:
+    """Help on stdout with the statuses, what was wrong on stderr; 2 either way, and no escape codes."""
+    bare = program(name, NO_COLOR="1")
+    assert (bare.returncode, "Exit status" in bare.stdout) == (2, True)
+    wrong = program(name, PROGRAMS[name], "--nope")
+    assert (wrong.returncode, wrong.stdout, "No such option: --nope" in wrong.stderr) == (2, "", True)
+    assert "\x1b" not in bare.stdout + wrong.stderr
+
+
+def test_a_wrong_format_and_an_address_that_is_none_are_named() -> None:
+    """A format is usage; an address that cannot be one has to be changed, or cannot be verified."""
+    wrong = program("verifier", "full", "--format", "xml")
+    assert (wrong.returncode, "table or json" in wrong.stderr) == (2, True)
+    for name, status in (("ledger", 8), ("verifier", 4)):
+        done = program(name, PROGRAMS[name], "--dsn", "no address")
+        assert (done.returncode, done.stdout) == (status, "")
+        assert "missing" in done.stderr
+
+
+def test_an_output_that_takes_nothing_is_no_traceback(chain: Database) -> None:
+    """A full disk under stdout is exit 5; a reader that has gone is no error at all."""
+    command = [sys.executable, "-m", "ledger", "head", "--dsn", chain.dsn("reader")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "No space left on device" in done.stderr) == (5, True)
+    assert "Traceback" not in done.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    gone = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (gone.returncode, gone.stderr) == (0, "")

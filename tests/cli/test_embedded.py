@@ -1,0 +1,186 @@
+"""
+Check the private database that commands use when none is given: shared, private, gone afterwards, and hard to break.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.importing.test_bad_input import SESSION, session_files
+from tests.importing.test_import import ROOT, tradeledger
+from tests.importing.test_sessions import SEED
+
+STARTING = "starting a private PostgreSQL in"
+
+
+def program(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", name, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def started(home: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Start the command on *home*, and return once it says that it starts the server."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ledger", *map(str, arguments)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "LEDGER_HOME": str(home), "LEDGER_DSN": ""},
+    )  # fmt: skip
+    return process
+
+
+def processes(place: Path) -> list[int]:
+    """Return the processes whose command line names *place*."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if os.fsencode(place) in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def wait_until_gone(place: Path) -> None:
+    """Assert that within some time no process of *place* is left."""
+    deadline = time.monotonic() + 40
+    while processes(place):
+        assert time.monotonic() < deadline, processes(place)
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Return a home under a long path, in a folder of mode 0700, and see that nothing runs there afterwards."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    place = private / "/".join(["deep-" * 20] * 3) / "home"
+    yield place
+    wait_until_gone(place)
+
+
+def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_path: Path) -> None:
+    """Import makes schema and chain; head, check, verify and publish find them; apply fills a region of its own."""
+    environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
+    done = tradeledger(*session_files(tmp_path), **environment)
+    assert done.returncode == 0, done.stderr
+    assert f"{STARTING} {home / 'a'}" in done.stderr
+    assert "making the chain sandbox.example/trades with throwaway keys in" in done.stderr
+    head = tradeledger("head", **environment)
+    verified = program("verifier", "full", **environment)
+    assert (verified.returncode, f"head {head.stdout.strip()}" in verified.stdout) == (0, True), verified.stderr
+    assert tradeledger("db", "check", **environment).returncode == 0
+    keys = home / "keys" / "sandbox.example_trades"
+    kafka = ("--kafka", "127.0.0.1:1")
+    told = ("--origin", "sandbox.example/trades", "--chain-id", "0" * 32, "--trust", "0" * 64)
+    sides = (
+        ("publish", *kafka, "--key", keys / "publisher.json"),
+        ("apply", *kafka, "--key", keys / "replica.json", *told),
+    )
+    with ThreadPoolExecutor(2) as pool:
+        published, applied = pool.map(lambda side: program("replicator", *side, **environment), sides)
+    assert f"{STARTING} {home / 'b'}" in applied.stderr
+    for ended in (published, applied):
+        assert (ended.returncode, ended.stdout) == (5, "")
+        assert "127.0.0.1:1" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert {oct(path.stat().st_mode & 0o77) for path in (home, home / "a", home / "b")} == {"0o0"}
+
+
+def test_a_given_address_wins(tmp_path: Path) -> None:
+    """With an address no server is started and no home is made, in all three programs."""
+    environment = {"LEDGER_HOME": str(tmp_path / "home"), "LEDGER_DSN": "postgresql://x@/ledger?host=/nowhere"}
+    key = ("--kafka", "127.0.0.1:1", "--key", tmp_path / "none")
+    for name, arguments, status in (
+        ("ledger", ("head",), 5), ("verifier", ("full",), 4), ("replicator", ("publish", *key), 8),
+    ):  # fmt: skip
+        done = program(name, *arguments, **environment)
+        assert (done.returncode, STARTING in done.stderr) == (status, False), done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_commands_at_once_share_one_server_and_make_one_chain(home: Path, tmp_path: Path) -> None:
+    """Three imports of one file on an empty home: all succeed, and what is there is there once."""
+    arguments = session_files(tmp_path)
+    running = [started(home, *arguments) for _ in range(3)]
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    assert sum("throwaway keys" in one for one in said) == 1
+    environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
+    again = tradeledger(*arguments, "--format", "json", **environment)
+    assert '"appended": {}' in again.stdout
+    assert program("verifier", "full", **environment).returncode == 0
+
+
+def test_a_killed_guardian_is_replaced(home: Path) -> None:
+    """kill -9 of the server's parent, and at once the next command: it waits for the old server and works."""
+    environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
+    assert tradeledger("db", "upgrade", **environment).returncode == 0
+    command = [sys.executable, "-m", "ledger.sandbox.guardian", str(home / "a")]
+    for _ in range(2):
+        wait_until_gone(home)
+        guardian = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+        assert guardian.stdout is not None
+        sockets = Path(guardian.stdout.readline().decode().strip())
+        guardian.kill()
+        guardian.wait()
+        guardian.stdout.close()
+        done = tradeledger("db", "check", **environment)
+        assert done.returncode == 0, done.stderr
+        assert not sockets.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_import_that_is_interrupted_anywhere_leaves_nothing_running_and_goes_on(
+    home: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C says what stays, at any moment after the start; then the same command works, and all is there once."""
+    print(f"seed {SEED}")
+    rng, arguments = random.Random(SEED), session_files(tmp_path)
+    for _ in range(3):
+        process = started(home, *arguments)
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        time.sleep(rng.uniform(0, 2.5))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert STARTING in first
+        assert "Traceback" not in said
+        if number == signal.SIGINT:
+            assert process.returncode in (0, 130), said
+            assert process.returncode == 0 or "what was recorded stays" in said
+        if rng.random() < 0.5:
+            wait_until_gone(home)
+    environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
+    done = tradeledger(*arguments, "--format", "json", **environment)
+    assert done.returncode == 0, done.stderr
+    assert program("verifier", "full", **environment).returncode == 0
+    assert sum(SESSION.read.values()) > 0
+
+
+def test_places_that_cannot_be_are_named(tmp_path: Path) -> None:
+    """A home below a file, and one whose path is too long, are a sentence; a long temporary folder does not matter."""
+    (tmp_path / "file").write_text("")
+    for place, words in ((tmp_path / "file" / "home", "set LEDGER_HOME"), (tmp_path / ("x/" * 600), "has 1")):
+        done = tradeledger("head", LEDGER_HOME=str(place), LEDGER_DSN="")
+        assert (done.returncode, done.stdout) == (5, ""), done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    temporary = tmp_path / ("t" * 100)
+    temporary.mkdir()
+    home = tmp_path / "home"
+    done = tradeledger("db", "upgrade", LEDGER_HOME=str(home), LEDGER_DSN="", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    wait_until_gone(home)
+    assert list(temporary.iterdir()) == []

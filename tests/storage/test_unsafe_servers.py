@@ -1,0 +1,72 @@
+"""
+Check that a server which could lose or change what was written is refused, by the API, the command and the verifier.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from ledger import Ledger
+from ledger.errors import UnsafeSettings
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server, _as_user
+from ledger.storage import upgrade
+from tests.conftest import ORIGIN, binaries
+from tests.importing.test_import import tradeledger
+
+SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+@pytest.fixture(scope="module")
+def unsafe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server of its own with a chain in it, whose data checksums were then turned off."""
+    server = Server.start(tmp_path_factory.mktemp("unsafe") / "server", binaries=binaries())
+    try:
+        upgrade.upgrade(server.dsn("owner"))
+        create_chain(server.dsn("owner"), ORIGIN, (), [("writer", "engine")])
+        server.sql("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' OWNER ledger_owner")
+        server.stop()
+        subprocess.run(
+            _as_user([str(server.binaries / "pg_checksums"), "--disable", "-D", str(server.folder / "data")]),
+            check=True, capture_output=True, cwd="/",
+        )  # fmt: skip
+        server.restart()
+        yield server
+    finally:
+        server.stop()
+
+
+def refused(server: Server, words: str, name: str = "ledger") -> None:
+    """Assert that API and command refuse the database, naming *words*."""
+    with pytest.raises(UnsafeSettings, match=words):
+        Ledger.open(server.dsn("writer", name))
+    done = tradeledger("head", LEDGER_DSN=server.dsn("reader", name))
+    assert (done.returncode, done.stdout) == (5, "")
+    assert words in done.stderr
+
+
+def test_a_server_without_checksums_is_refused(unsafe: Server) -> None:
+    """Without them a page that rots on the disk is returned as if it were good."""
+    refused(unsafe, "data_checksums is 'off', expected 'on'")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_server_that_may_lose_a_commit_is_refused(unsafe: Server, setting: str) -> None:
+    """Each setting is named, together with the checksums that are off as well."""
+    unsafe.sql(f"ALTER SYSTEM SET {setting} = off")
+    unsafe.sql("SELECT pg_reload_conf()")
+    try:
+        while unsafe.sql(f"SHOW {setting}") != "off":
+            pass
+        refused(unsafe, f"{setting} is 'off', expected 'on'")
+    finally:
+        unsafe.sql(f"ALTER SYSTEM RESET {setting}")
+        unsafe.sql("SELECT pg_reload_conf()")
+
+
+def test_a_database_that_is_not_in_utf8_is_refused(unsafe: Server) -> None:
+    """Its text would be converted on the way, and would hash as something else."""
+    refused(unsafe, "server_encoding is 'LATIN1', expected 'UTF8'", "latin")
