@@ -38,8 +38,9 @@ from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
 from verifier import catalogue
 from verifier.full import verify
-from verifier.reader import Reader, Unreadable
+from verifier.reader import Reader
 from verifier.report import Finding, Report
+from verifier.stored import Unreadable
 
 NOW = 1_723_161_254_087_891_268
 
