@@ -131,8 +131,8 @@ class ChainCheck:
                     return mended if seq == self.seq + 1 else None
         missing = f"{self.seq + 1}" if event.seq == self.seq + 2 else f"{self.seq + 1} to {event.seq - 1}"
         self._found("SEQ_GAP", f"event {missing}", "no such row", seq=self.seq + 1, column="seq")
-        self._end_group()
         self._lose(self.seq + 1)
+        self._end_group(self.seq + 1)
         self._missing.update(range(self.seq + 1, min(event.seq, self.seq + 1 + MISSING_LIMIT - len(self._missing))))
         self.hash = None
         return event
@@ -157,10 +157,12 @@ class ChainCheck:
             self._found("BYTES_MODIFIED", str(value), str(event.seq), seq=event.seq, column="seq")
         else:
             return False
-        self._end_group()
-        self._lose(event.seq)
-        self._missing.add(event.seq)
-        self.seq, self.hash = event.seq, None
+        if event.seq <= self._chain.seq:
+            # Past the head it stands in nobody's place.
+            self._lose(event.seq)
+            self._end_group(event.seq)
+            self._missing.add(event.seq)
+            self.seq, self.hash = event.seq, None
         return True
 
     def _broken(self, event: RecordedEvent, true_hash: bytes) -> RecordedEvent | None:
@@ -233,14 +235,19 @@ class ChainCheck:
         if len(self._group) == event.group_size:
             self._end_group()
 
-    def _end_group(self) -> None:
+    def _end_group(self, lost: int | None = None) -> None:
         group, self._group = self._group, []
         if not group:
             return
         first = group[0]
         if len(group) != first.group_size:
             self._found(
-                "GROUP_PARTIAL", f"{first.group_size} events", f"{len(group)}", seq=first.seq, column="group_size"
+                "GROUP_PARTIAL",
+                f"{first.group_size} events",
+                f"{len(group)}",
+                seq=first.seq,
+                column="group_size",
+                after=lost,
             )
         elif self._asked(group) != [first.request_hash]:
             self._found("REQUEST_MISMATCH", "the hash of what was asked", first.request_hash.hex(), seq=first.seq,

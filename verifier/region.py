@@ -70,7 +70,7 @@ def head(chain: ChainRow, check: ChainCheck) -> list[Finding]:
     wrong = [
         Finding("HEAD_MISMATCH", _shown(made[name]), _shown(stored[name]), table="chain_heads", key=key, column=name)
         for name in made
-        if made[name] != stored[name] and not (name == "hash" and check.hash is None)
+        if made[name] != stored[name] and (name == "seq" or check.hash is not None)
     ]
     if chain.mode not in MODES:
         wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), chain.mode, table="chain_heads", key=key,
@@ -108,10 +108,10 @@ def position(reader: Reader, events: int) -> list[Finding]:
         return Finding("POSITION_MISMATCH", expected, actual, table="replica_state", key=(chain.origin,), column=column)
 
     if chain.mode == "replica" and events and not rows:
-        return [found(None, "a row", "no such row")]
+        return [found(None, "a row, since chain_heads.mode is replica", "no such row")]
     if chain.mode == "primary" and chain.epoch == 1:
         # Who reigns since the chain began has never applied it.
-        return [found(None, "no such row", "a row")] if rows else []
+        return [found(None, "no such row, since chain_heads.mode is primary", "a row")] if rows else []
     wrong = []
     for topic, _, offset in rows:
         name = f"ledger.{chain.chain_id.hex()}.segments.v1"

@@ -29,7 +29,8 @@ from replicator.applier import Applier
 from replicator.publisher import Publisher
 from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import fee, order
-from tests.verifier.test_verifier import Intruder, history, report_on
+from tests.verifier.intruder import Intruder, report_on
+from tests.verifier.test_verifier import history
 
 PUBLISHER = KeyPair("publisher", "region-a", bytes(31) + b"\x01")
 REPLICA = KeyPair("replica", "region-b", bytes(31) + b"\x02")
