@@ -56,12 +56,19 @@ def _told(path: Path | None) -> Any:
 
 @app.command()
 def publish(
-    dsn: Dsn, kafka: Kafka, key: Key, origin: Annotated[str | None, typer.Option()] = None, status: StatusFile = None
+    dsn: Dsn,
+    kafka: Kafka,
+    key: Key,
+    origin: Annotated[str | None, typer.Option()] = None,
+    status: StatusFile = None,
+    again_after: Annotated[
+        int | None, typer.Option(help="Publish again what follows this event, for a topic that lost records.")
+    ] = None,
 ) -> None:
     """
     Publish the chain of this region, and take in what replicas acknowledge.
     """
-    Publisher(dsn, origin, kafka, signatures.read(key)).run(_Stop(), _told(status))
+    Publisher(dsn, origin, kafka, signatures.read(key), again_after=again_after).run(_Stop(), _told(status))
 
 
 @app.command()

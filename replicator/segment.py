@@ -102,6 +102,10 @@ def decode(value: bytes, public_key: bytes) -> Segment:
     events = tuple(_events(body))
     if not events or (events[0].seq, events[-1].seq) != (header[3], header[4]):
         raise UnknownFormat("the events of a segment are not those its header names")
+    said = (header[1], header[2], header[5], header[6])
+    first, last = events[0], events[-1]
+    if said != (first.chain_id, last.epoch, first.prev_hash, last.hash):
+        raise UnknownFormat("a segment's header names another chain, epoch or hashes than its events")
     return Segment(
         header[1], header[2], header[3], header[4], header[5], header[6], bool(header[7]), header[8], header[9],
         header[10].hex(), events,
