@@ -9,6 +9,7 @@ the primary's own rows.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -67,12 +68,14 @@ class Publisher:
         self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair, *, again_after: int | None = None
     ) -> None:
         self._connection = database.connect(dsn, "ledger publisher")
+        self._open = contextlib.ExitStack()
+        self._open.callback(self._connection.close)
         try:
             self._begin(origin, bootstrap, key)
             if again_after is not None:
                 self._seq = self._noted = min(self._seq, self._commit_before(again_after))
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def _begin(self, origin: str | None, bootstrap: str, key: KeyPair) -> None:
@@ -84,7 +87,9 @@ class Publisher:
         transport.make_topics(bootstrap, self._chain.chain_id)
         topic = transport.segments_topic(self._chain.chain_id)
         self._sender = transport.Sender(bootstrap, topic, f"ledger-publisher-{self._chain.chain_id.hex()}")
+        self._open.callback(self._sender.close)
         self._acknowledged = transport.Receiver(bootstrap, transport.acknowledgements_topic(self._chain.chain_id))
+        self._open.callback(self._acknowledged.close)
         self.status = Status()
         self._lag = Lag()
         self._recall()
@@ -95,9 +100,7 @@ class Publisher:
         """
         Give up the lock and every connection.
         """
-        self._connection.close()
-        self._acknowledged.close()
-        self._sender.close()
+        self._open.close()
 
     def _tail(self, bootstrap: str, topic: str) -> int:
         """Return the seq to go on from: the last that the topic holds by our own signature."""
