@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from benchmarks import workload
 from ledger import Ledger
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
@@ -36,6 +41,7 @@ from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import catalogue
+from verifier.full import verify
 from verifier.reader import Reader
 from verifier.stored import Unreadable
 
@@ -155,3 +161,84 @@ def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, data
     with pytest.raises(Unreadable, match="--origin"):
         Reader(copy.dsn("auditor"), "example.com/other")
     assert issubclass(Unreadable, LedgerError)
+
+
+def test_every_answer_is_one_json_object_where_json_was_asked_for(
+    copy: Database, database: Database, empty_database: Database
+) -> None:
+    """Also where nothing could be verified: no server, no schema, no chain, no right to read, another origin."""
+    for dsn, origin in (
+        ("postgresql://auditor@/x?host=/nowhere", ORIGIN), ("nonsense", ORIGIN),
+        (empty_database.dsn("auditor"), ORIGIN),
+        (database.dsn("auditor"), ORIGIN), (copy.dsn("publisher"), ORIGIN), (copy.dsn("auditor"), "example.com/none"),
+    ):  # fmt: skip
+        done = command("full", "--format", "json", "--origin", origin, LEDGER_DSN=dsn)
+        said = json.loads(done.stdout)
+        assert (done.returncode, said["verdict"]) == (4, "could not verify"), dsn
+        assert said["message"]
+        assert "Traceback" not in done.stderr
+    helped = command("full", "--help")
+    assert helped.returncode == 0
+    assert "--origin" in helped.stdout
+    assert command("full", "--format", "xml", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
+
+
+def test_an_interruption_ends_with_130_and_says_that_nothing_was_verified(copy: Database) -> None:
+    """Ctrl-C while the verifier waits for rows: no verdict is printed."""
+    with psycopg.connect(copy.server.dsn("postgres", copy.name)) as other:
+        # What the verifier has to wait for, until it is interrupted.
+        other.execute("LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "verifier", "full", "--format", "json"], cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "LEDGER_DSN": copy.dsn("auditor")},
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tradeledger-verify' "
+            f"AND wait_event_type = 'Lock' AND datname = '{copy.name}'"
+        )
+        while copy.sql(waiting) == "0":
+            assert time.monotonic() < deadline, "the verifier did not reach the events"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "nothing was verified" in err
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(copy: Database) -> None:
+    """On standard error, where that is a terminal; the report alone goes to standard output."""
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "verifier", "full", "--format", "json"], cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=follower, check=False,
+        env={**os.environ, "LEDGER_DSN": copy.dsn("auditor"), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert json.loads(done.stdout)["verdict"] == "verified"
+    assert "checking" in shown
+    assert command("full", LEDGER_DSN=copy.dsn("auditor")).stderr == ""
+
+
+def test_memory_does_not_grow_with_the_history(chain: Database) -> None:
+    """Four times the events, keys, orders and executions, and the same peak: what is closed is spilled, not held."""
+
+    def peak() -> int:
+        tracemalloc.start()
+        with Reader(chain.dsn("auditor"), None) as reader:
+            assert verify(reader).findings == []
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        workload.prepare(ledger)
+        ledger.append_many(workload.orders_and_fills("a", 1_500))
+        peak()
+        small = peak()
+        ledger.append_many(workload.orders_and_fills("b", 4_500))
+    # The commits' rows of one fetch and the caches of small numbers are all that may differ.
+    assert peak() < small * 1.25
