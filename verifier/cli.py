@@ -21,6 +21,8 @@ from verifier.reader import Reader
 from verifier.report import NOT_VERIFIED, VERIFIED, Report
 from verifier.stored import ChainsLost
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="tradeledger-verify", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Verify a trade ledger. Exit status: 0 verified, 2 usage, 3 corruption found, 4 could not verify, 130 "
@@ -116,15 +118,13 @@ def main() -> None:
     """
     try:
         status = app(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except typer.Exit as ending:
+        status = ending.exit_code
     except LedgerError as error:
         print(f"could not verify: {error}", file=sys.stderr)
         sys.exit(3 if error.exit_status == 3 else 4)
-    except typer.Exit as ending:
-        sys.exit(ending.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; nothing was verified", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is not None:
@@ -133,3 +133,7 @@ def main() -> None:
         traceback.print_exc()
         print("could not verify: a fault of the program; the lines above say where", file=sys.stderr)
         sys.exit(4)
+    # What interrupts a command comes back as a status, not as an exception.
+    if status == INTERRUPTED:
+        print("interrupted; nothing was verified", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
