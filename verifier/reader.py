@@ -24,6 +24,9 @@ from ledger.domain.rows import TABLES, Row
 from ledger.errors import LedgerError
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
 
+FETCH_ROWS = 2000
+"""How many rows a cursor brings at once: what of a table is in memory at a time."""
+
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 _SHOWN: Final = {
     "event_id": "uuid_send(event_id)", "group_id": "uuid_send(group_id)", "correlation_id": "uuid_send(correlation_id)",
@@ -168,7 +171,7 @@ class Reader:
     ) -> Iterator[dict[str, Any]]:
         shown = ", ".join(_SHOWN.get(name, name) for name in _EVENT_COLUMNS)
         with self._connection.cursor(cursor_name, scrollable=False) as cursor:
-            cursor.itersize = 2000
+            cursor.itersize = FETCH_ROWS
             cursor.execute(
                 f"SELECT {shown} FROM ledger.events WHERE chain = %s {rest}",
                 [self.chain.chain if number is None else number, *given],
@@ -194,7 +197,7 @@ class Reader:
 
     def _stream(self, name: str, sql: str) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor(name, scrollable=False) as cursor:
-            cursor.itersize = 2000
+            cursor.itersize = FETCH_ROWS
             cursor.execute(sql, [self.chain.chain])
             yield from cursor
 
@@ -273,7 +276,7 @@ class Reader:
             f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
         )
         with self._connection.cursor(f"rows_{table}") as cursor:
-            cursor.itersize = 2000
+            cursor.itersize = FETCH_ROWS
             cursor.execute(f"SELECT {shown} FROM ledger.{table} WHERE chain = %s", [self.chain.chain])
             for row in cursor:
                 yield spec.row_type(
