@@ -12,7 +12,7 @@ from ledger.domain import fold, registry
 from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
-from ledger.domain.state import State, is_closed
+from ledger.domain.state import State
 from ledger.errors import LedgerError
 from verifier.report import Finding, Findings
 from verifier.spill import Spill
@@ -49,12 +49,6 @@ class Replay:
             self.digest.put_in(change.table, row_bytes(spec, change.new))
         self._spill.keep_closed(self.state, mark)
         self.state.durable(self.state.begin())
-        for name, key in self.state.loaded:
-            # What was only looked at is closed still, and kept; `durable` forgets what was changed.
-            row = self.state.table(name).rows.get(key)
-            if row is not None and is_closed(name, row):
-                del self.state.table(name).rows[key]
-        self.state.loaded.clear()
 
     def _found(self, kind: str, expected: str, actual: str, seq: int, column: str) -> None:
         self.findings.add([Finding(kind, expected, actual, seq=seq, column=column)])

@@ -209,7 +209,7 @@ def test_the_database_refuses_a_row_that_breaks_an_invariant(
 
 
 def test_an_execution_has_at_most_one_successor_and_it_is_of_one_that_is_there(database: Database) -> None:
-    """Two corrections of one execution would both count, and one of none would count for nothing, whatever their days."""
+    """Two corrections of one execution would both count, whatever their days; one of none for nothing."""
     connection, chain = prepared(database)
     root = sample("executions", 0)
     one = msgspec.structs.replace(root, exec_id="one", ref_trade_date=root.trade_date, ref_exec_id=root.exec_id)

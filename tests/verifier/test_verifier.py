@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from benchmarks import workload
-from ledger import Ledger
+from ledger import Group, Ledger
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
@@ -238,10 +238,18 @@ def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pyt
         tracemalloc.stop()
         return most
 
+    def closed_orders(ledger: Ledger, rounds: range) -> None:
+        """Append 150 orders a round that are all filled or canceled at its end."""
+        for number in rounds:
+            ledger.append_many(workload.orders_and_fills(f"r{number}", 400))
+            ledger.append_many(
+                [Group((OrderCanceled(order_id=f"r{number}-{n}"),), f"{number}-{n}-off") for n in range(0, 150, 3)]
+            )
+
     with Ledger.open(chain.dsn("writer")) as ledger:
         workload.prepare(ledger)
-        ledger.append_many(workload.orders_and_fills("a", 1_000))
+        closed_orders(ledger, range(3))
         peak()
         small = peak()
-        ledger.append_many(workload.orders_and_fills("b", 3_000))
+        closed_orders(ledger, range(3, 12))
     assert peak() < small * 1.25
