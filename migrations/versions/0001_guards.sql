@@ -8,8 +8,7 @@ BEGIN
 END $$;
 
 -- Check a run of new events: under a head that has moved over them already, contiguous with what is there, linked,
--- later, in whole groups, each the next of its stream, by a primary, from a source that the login may speak for. The
--- journal checks the same; this stops whoever
+-- later, in whole groups, by a primary, from a source that the login may speak for. The journal checks the same; this stops whoever
 -- writes without it. With check_head below, neither events without the head nor the head without events can be committed.
 CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -59,17 +58,6 @@ BEGIN
             RAISE EXCEPTION
                 'an event does not name the hash before it, is not later, is of an epoch that ended, or tears a group'
                 USING ERRCODE = 'TL003';
-        END IF;
-        -- The first of each stream in the run follows what is there; two of one version, or none before it, do not.
-        IF EXISTS (
-            SELECT 1 FROM (
-                SELECT stream, stream_version, lag(stream_version) OVER (PARTITION BY stream ORDER BY seq) AS earlier
-                FROM appended a WHERE a.chain = run.chain) v
-            WHERE CASE WHEN earlier IS NOT NULL THEN stream_version <> earlier + 1 ELSE
-                (SELECT count(*) FROM ledger.events e WHERE e.chain = run.chain AND e.stream = v.stream
-                    AND e.stream_version BETWEEN v.stream_version - 1 AND v.stream_version)
-                <> least(v.stream_version, 2) END) THEN
-            RAISE EXCEPTION 'an event is not the next of its stream' USING ERRCODE = 'TL003';
         END IF;
     END LOOP;
     RETURN NULL;

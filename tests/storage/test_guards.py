@@ -233,15 +233,11 @@ def test_an_execution_has_at_most_one_successor_and_it_is_of_one_that_is_there(d
     [
         (1, {"group_index": 1, "group_size": 2}, "tears a group"),
         (0, {"group_size": 2}, "tears a group|end its group"),
-        (2, {"group_size": 2}, "would not end its group"), (1, {"stream_version": 1}, "not the next of its stream"),
-        (1, {"stream_version": 3}, "not the next of its stream"), (0, {"stream": "x/y"}, "not the next of its stream"),
-        (2, {"stream": "x/z", "stream_version": 2}, "not the next of its stream"),
+        (2, {"group_size": 2}, "would not end its group"),
     ],
 )  # fmt: skip
-def test_torn_groups_and_skipped_versions_are_refused(
-    database: Database, at: int, change: dict[str, Any], words: str
-) -> None:
-    """A part of a group, and an event that is not the next of its stream, in one run or in a later one."""
+def test_a_torn_group_is_refused(database: Database, at: int, change: dict[str, Any], words: str) -> None:
+    """A part of a group cannot be committed, nor followed by another, in one run or in a later one."""
     connection, chain = prepared(database)
     made = linked(4)
     made[at] = msgspec.structs.replace(made[at], **change)
@@ -259,8 +255,8 @@ def test_torn_groups_and_skipped_versions_are_refused(
             connection.rollback()
 
 
-def test_whole_groups_and_streams_that_go_on_are_taken(database: Database) -> None:
-    """The same checks let through what is right: a group of two, and a stream that began in an earlier run."""
+def test_a_whole_group_is_taken(database: Database) -> None:
+    """The same checks let through what is right: a group of two between others."""
     connection, chain = prepared(database)
     made = linked(4)
     made[1] = msgspec.structs.replace(made[1], group_size=2)
