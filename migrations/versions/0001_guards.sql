@@ -8,8 +8,9 @@ BEGIN
 END $$;
 
 -- Check a run of new events: under a head that has moved over them already, contiguous with what is there, linked,
--- later, in whole groups, by a primary, from a source that the login may speak for. The journal checks the same; this stops whoever
--- writes without it. With check_head below, neither events without the head nor the head without events can be committed.
+-- later, in whole groups, by a primary, from a source that the login may speak for. The journal checks the same; this
+-- stops whoever writes without it. With check_head below, neither events without the head nor the head without events
+-- can be committed.
 CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
