@@ -90,8 +90,10 @@ class Intruder:
     def undone(self, table: str) -> Iterator[None]:
         """Take back every edit of *table* at the end."""
         self.save(table)
-        yield
-        self.restore(table)
+        try:
+            yield
+        finally:
+            self.restore(table)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows as text, to see what an edit did."""

@@ -185,7 +185,7 @@ def test_a_deleted_inserted_doubled_swapped_or_truncated_row_is_named(region: Da
                           f"{where(names, key)}")  # fmt: skip
             (new,) = set(keys_of(intruder, table, names)) - set(keys)
             assert places(real(report_on(region))) == [(table, new, None)]
-        intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT IF EXISTS {table}_pkey")
+        intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT IF EXISTS {table}_pkey CASCADE")
         with intruder.undone(table):
             intruder.edit(table, f"INSERT INTO ledger.{table} SELECT * FROM ledger.{table} WHERE {where(names, key)}")
             (twice,) = real(report_on(region))
@@ -522,7 +522,7 @@ def test_every_column_of_an_acknowledgement_is_checked(regions: dict[str, Databa
 
 
 @pytest.mark.parametrize(("table", "insert", "update"), [
-    ("source_logins", "('mallory', 'engine')", "login = 'mallory'"),
+    ("source_logins", "('mallory', 'engine')", "login = login || '-2'"),
     ("history_changes", "(900, 1, 'mallory', 'tidying', 'null')", "changed_by = 'eve'"),
 ])  # fmt: skip
 def test_what_only_the_region_vouches_for_is_shown_and_not_claimed(
