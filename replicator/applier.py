@@ -77,6 +77,7 @@ class Status(msgspec.Struct):
     applied_seq: int = 0
     duplicates: int = 0
     rejected_records: int = 0
+    relocations: int = 0
     reasons: list[str] = []
 
 
@@ -97,12 +98,17 @@ class Applier:
         self.status = Status()
         self._load()
         transport.make_topics(bootstrap, chain_id)
-        offset = outbox.position(self._connection, self._chain)
+        self._topic_id = transport.topic_id(bootstrap, self._topic)
+        known, offset = outbox.position(self._connection, self._chain)
         self._connection.rollback()
-        self._receiver = transport.Receiver(bootstrap, self._topic, offset)
+        # An offset means nothing in a topic that was made anew: there the place is found by seq.
+        self._receiver = transport.Receiver(bootstrap, self._topic, offset if known == self._topic_id else None)
         self._sender = transport.Sender(bootstrap, transport.acknowledgements_topic(chain_id))
         self._parts: list[Segment] = []
         self._gap_since: float | None = None
+        self._gap_offset: int | None = None
+        self._searched_seq: int | None = None
+        self._seek_to: int | None = None
         self._next_offset = offset
 
     def close(self) -> None:
@@ -167,20 +173,33 @@ class Applier:
             Corrupt: the topic, or this region, is not what it should be; the evidence stays where it is.
         """
         applied = False
-        for offset, value in self._receiver.poll(wait_ms):
+        try:
+            found = self._receiver.poll(wait_ms)
+        except transport.OffsetLost:
+            # Retention took the start, or the topic was made anew. From the first record on, what is here already is
+            # skipped and what is missing is noticed: no offset is ever guessed.
+            self.status.relocations += 1
+            self._receiver.seek(self._receiver.begin())
+            return False
+        for offset, value in found:
             self._next_offset = offset + 1
             try:
                 chain_id, claimed, _, _ = segment.peek(value)
                 if chain_id != self._chain_id:
                     raise SignatureInvalid("a segment of another chain")
-                found = segment.decode(value, self._public_key(claimed))
+                signed = segment.decode(value, self._public_key(claimed))
             except Corrupt as error:
                 self._reject(error)
                 continue
-            applied |= self._consider(found)
+            applied |= self._consider(signed, offset)
+            if self._seek_to is not None:
+                self._receiver.seek(self._seek_to)
+                self._seek_to = None
+                break
         if self._gap_since is not None and time.monotonic() - self._gap_since > GAP_PATIENCE_S:
             raise Corrupt(
-                f"the topic has a hole after event {self._ahead().seq}; republish it, or rebuild this replica"
+                f"the topic has a hole after event {self._ahead().seq}; publish again from there "
+                f"(tradeledger-replicator publish --again-after {self._ahead().seq}), or rebuild this replica"
             )
         return applied
 
@@ -191,21 +210,34 @@ class Applier:
     def _ahead(self) -> ChainHead:
         return ChainHead(self._parts[-1].last_seq, self._parts[-1].head_hash) if self._parts else self._head
 
-    def _consider(self, found: Segment) -> bool:
+    def _consider(self, found: Segment, offset: int) -> bool:
         verdict = judge(found, self._ahead(), self._epoch, self._hash_at)
         if verdict is Verdict.WAIT:
-            self._gap_since = self._gap_since or time.monotonic()
+            self._wait(offset)
             return False
         if verdict is Verdict.SKIP:
             self.status.duplicates += 1
             return False
-        self._gap_since = None
+        if self._gap_offset is not None and offset > self._gap_offset:
+            # What was passed while waiting follows now, so it is read again; until then this is the place to restart.
+            self._seek_to = self._next_offset = self._gap_offset
+        self._gap_since = self._gap_offset = None
         self._parts.append(found)
         if not found.ends_commit:
             return False
         parts, self._parts = self._parts, []
         self._apply(parts)
         return True
+
+    def _wait(self, offset: int) -> None:
+        """Look for what is missing in the whole topic once, then wait for it to come."""
+        ahead = self._ahead().seq
+        if self._searched_seq != ahead:
+            self._searched_seq = ahead
+            self._seek_to = self._receiver.begin()
+        else:
+            self._gap_since = self._gap_since or time.monotonic()
+            self._gap_offset = offset if self._gap_offset is None else min(offset, self._gap_offset)
 
     def _apply(self, parts: list[Segment]) -> None:
         """Make the events of whole commits durable here, in one transaction."""
@@ -233,7 +265,7 @@ class Applier:
         read_models.write(connection, chain, changes)
         chains.write_lanes(connection, chain, head.seq, digest.lanes())
         chains.insert_commit(connection, chain, self._head.seq + 1, head.seq, digest.digest(), last.committed_at)
-        outbox.move(connection, chain, self._topic, self._next_offset)
+        outbox.move(connection, chain, self._topic, self._topic_id, self._next_offset)
         connection.commit()
         self._head, self._lanes, self._epoch = head, digest.lanes(), run[-1].epoch
         self._state.durable(self._state.begin())

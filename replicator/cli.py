@@ -82,13 +82,16 @@ def publish(
     dsn: Dsn = None,
     origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
     status: StatusFile = None,
+    again_after: Annotated[
+        int | None, typer.Option(help="Publish again what follows this event, for a topic that lost records.")
+    ] = None,
 ) -> None:
     """
     Publish the chain of this region, and take in what replicas acknowledge.
     """
     pair = signatures.read(key)
     with home.database("publisher", dsn=dsn) as address:
-        Publisher(address, origin, kafka, pair).run(_Stop(), _told(status))
+        Publisher(address, origin, kafka, pair, again_after=again_after).run(_Stop(), _told(status))
 
 
 @app.command()

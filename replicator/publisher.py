@@ -9,6 +9,7 @@ the primary's own rows.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -37,6 +38,7 @@ class Status(msgspec.Struct):
     rpo_seconds: float = 0.0
     max_rpo_seconds: float = 0.0
     acknowledgements: int = 0
+    repeated_acknowledgements: int = 0
     rejected_records: int = 0
 
 
@@ -56,14 +58,24 @@ def public_key(connection: Connection, chain: int, key_id: str, purpose: str) ->
 class Publisher:
     """
     The one publisher of a chain in its primary region.
+
+    *again_after* publishes once more what follows that event, for a topic that lost records; replicas skip the rest.
     """
 
-    def __init__(self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair) -> None:
+    _seq: int
+
+    def __init__(
+        self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair, *, again_after: int | None = None
+    ) -> None:
         self._connection = database.connect(dsn, "ledger publisher")
+        self._open = contextlib.ExitStack()
+        self._open.callback(self._connection.close)
         try:
             self._begin(origin, bootstrap, key)
+            if again_after is not None:
+                self._seq = self._noted = min(self._seq, self._commit_before(again_after))
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def _begin(self, origin: str | None, bootstrap: str, key: KeyPair) -> None:
@@ -75,9 +87,12 @@ class Publisher:
         transport.make_topics(bootstrap, self._chain.chain_id)
         topic = transport.segments_topic(self._chain.chain_id)
         self._sender = transport.Sender(bootstrap, topic, f"ledger-publisher-{self._chain.chain_id.hex()}")
+        self._open.callback(self._sender.close)
         self._acknowledged = transport.Receiver(bootstrap, transport.acknowledgements_topic(self._chain.chain_id))
+        self._open.callback(self._acknowledged.close)
         self.status = Status()
         self._lag = Lag()
+        self._recall()
         self._seq = self._tail(bootstrap, topic)
         self._noted = self._seq
 
@@ -85,9 +100,7 @@ class Publisher:
         """
         Give up the lock and every connection.
         """
-        self._connection.close()
-        self._acknowledged.close()
-        self._sender.close()
+        self._open.close()
 
     def _tail(self, bootstrap: str, topic: str) -> int:
         """Return the seq to go on from: the last that the topic holds by our own signature."""
@@ -105,6 +118,35 @@ class Publisher:
         finally:
             receiver.close()
         return 0
+
+    def _commit_before(self, seq: int) -> int:
+        """Return the last seq of the commit at or before *seq*: segments are cut from commits on."""
+        found = stored.commits(self._connection, self._chain.chain, seq, 1)
+        self._connection.rollback()
+        return min(seq, found[0].first_seq - 1) if found else seq
+
+    def _recall(self) -> None:
+        """Take up what replicas said before, checked again: a row that was edited could shut their next word out."""
+        connection, chain = self._connection, self._chain
+        for row in stored.read(connection, chain.chain):
+            said = acknowledgement.Acknowledgement(
+                chain.chain_id, row.epoch, row.seq, row.hash, row.state_digest, row.applied_at, row.replica
+            )
+            key = read_models.load(connection, chain.chain, "chain_keys", (row.replica,))
+            if isinstance(key, ChainKey) and key.revoked:
+                # What it said then counts no more, and may stay.
+                continue
+            try:
+                acknowledgement.check(said, row.signature, public_key(connection, chain.chain, row.replica, "replica"))
+            except LedgerError as error:
+                raise Divergence(
+                    f"the acknowledgement kept of replica {row.replica} is not one that it signed: {error}; verify, "
+                    "and remove it as the tables' owner"
+                ) from error
+            self._check_own(row.seq, row.hash)
+            self._lag.acknowledge(row.seq, time.time_ns())
+            self.status.acknowledged_seq = max(self.status.acknowledged_seq, row.seq)
+        connection.rollback()
 
     def _check_own(self, seq: int, head: bytes) -> None:
         chain = self._chain
@@ -172,13 +214,21 @@ class Publisher:
         chain, now = self._chain, time.time_ns()
         self._check_own(said.seq, said.hash)
         boundary = [x for x in stored.commits(self._connection, chain.chain, said.seq - 1, 1) if x.last_seq == said.seq]
-        if boundary and boundary[0].state_digest != said.state_digest:
-            raise Divergence(f"the two regions' books differ at seq {said.seq}, though the events agree: verify both")
+        if not boundary:
+            raise Divergence(f"replica {said.key_id} acknowledged event {said.seq}, where no commit ends here: verify")
+        if boundary[0].state_digest != said.state_digest:
+            raise Divergence(
+                f"the two regions' books differ at seq {said.seq}, though the events agree: replica {said.key_id} has "
+                f"digest {said.state_digest.hex()}, this region {boundary[0].state_digest.hex()}; verify both"
+            )
         kept = stored.Acknowledgement(
             said.key_id, said.epoch, said.seq, said.hash, said.state_digest, said.applied_at, now, value[-64:]
         )
-        stored.upsert(self._connection, chain.chain, kept)
+        is_new = stored.upsert(self._connection, chain.chain, kept)
         self._connection.commit()
+        if not is_new:
+            self.status.repeated_acknowledgements += 1
+            return
         self._lag.acknowledge(said.seq, now)
         self.status.acknowledgements += 1
         self.status.acknowledged_seq = max(self.status.acknowledged_seq, said.seq)

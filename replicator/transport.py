@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
 
 from ledger.errors import BrokerDown
 
@@ -57,6 +57,19 @@ def make_topics(bootstrap: str, chain_id: bytes) -> None:
                     admin.create_topics([NewTopic(name, 1, 1, topic_configs=settings)])
         finally:
             admin.close()
+
+
+def topic_id(bootstrap: str, topic: str) -> str:
+    """
+    Return the id that Kafka gave *topic* when it was made: one that was made anew has another.
+    """
+    with _errors(bootstrap):
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+        try:
+            found = admin.describe_topics([topic])
+        finally:
+            admin.close()
+    return str(found[0].get("topic_id") or "")
 
 
 class Sender:
@@ -102,30 +115,62 @@ class Sender:
             self._producer.close(timeout=2)
 
 
+class OffsetLost(BrokerDown):
+    """
+    The topic has no record at the offset: its start was deleted, or it was made anew. Find the place by seq.
+    """
+
+    code = "offset_lost"
+
+
 class Receiver:
     """
     Read the records of one topic from an offset on; transactions that were aborted are not seen.
+
+    An offset that the topic has not is an error, never another offset: a reset would skip records in silence.
     """
 
-    def __init__(self, bootstrap: str, topic: str, offset: int = 0) -> None:
+    def __init__(self, bootstrap: str, topic: str, offset: int | None = None) -> None:
         self._bootstrap = bootstrap
         self._partition = TopicPartition(topic, 0)
         with _errors(bootstrap):
             self._consumer = KafkaConsumer(
-                bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+                bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="none",
                 isolation_level="read_committed", check_crcs=True, fetch_max_wait_ms=100,
                 max_partition_fetch_bytes=8_388_608, allow_auto_create_topics=False,
             )  # fmt: skip
             self._consumer.assign([self._partition])
+        self.seek(self.begin() if offset is None else offset)
+
+    def seek(self, offset: int) -> None:
+        """
+        Go on from *offset*.
+        """
+        with _errors(self._bootstrap):
             self._consumer.seek(self._partition, offset)
 
     def poll(self, wait_ms: int = 100) -> list[tuple[int, bytes]]:
         """
         Return (offset, value) of the records that are there, waiting at most *wait_ms*.
+
+        Raises:
+            OffsetLost: the topic has nothing at the place where this reads.
+        """
+        try:
+            with _errors(self._bootstrap):
+                found = self._consumer.poll(timeout_ms=wait_ms)
+        except BrokerDown as error:
+            if isinstance(error.__cause__, OffsetOutOfRangeError):
+                raise OffsetLost(f"the topic {self._partition.topic} has no such offset: {error.__cause__}") from error
+            raise
+        return [(record.offset, record.value or b"") for batch in found.values() for record in batch]
+
+    def begin(self) -> int:
+        """
+        Return the offset of the first record that is there.
         """
         with _errors(self._bootstrap):
-            found = self._consumer.poll(timeout_ms=wait_ms)
-        return [(record.offset, record.value or b"") for batch in found.values() for record in batch]
+            return int(self._consumer.beginning_offsets([self._partition])[self._partition])
 
     def end(self) -> int:
         """
@@ -138,16 +183,15 @@ class Receiver:
         """
         Return the last records of the topic, oldest first; offsets also count records that are no data.
         """
-        end = self.end()
+        begin, end = self.begin(), self.end()
         back = _TAIL_RECORDS
         while True:
-            start = max(0, end - back)
-            with _errors(self._bootstrap):
-                self._consumer.seek(self._partition, start)
+            start = max(begin, end - back)
+            self.seek(start)
             found: list[bytes] = []
             while self._consumer.position(self._partition) < end:
                 found += [value for _, value in self.poll(500)]
-            if found or start == 0:
+            if found or start == begin:
                 return found
             back *= 4
 

@@ -19,10 +19,12 @@ from ledger.chain.signatures import public_key_bytes
 from ledger.domain.state import State
 from ledger.errors import LedgerError
 from verifier.conviction import near_integers
-from verifier.reader import AcknowledgementRow
 from verifier.report import Finding
+from verifier.stored import AcknowledgementRow
 
 PURPOSE = "replica"
+CLOCKS_NS = 60 * 10**9
+"""How far the publisher's clock may be ahead of the database's before a time of arrival is called a lie."""
 
 
 class AcknowledgementCheck:
@@ -30,8 +32,8 @@ class AcknowledgementCheck:
     Hold the rows against the chain while it is walked, and against their signatures when it ends.
     """
 
-    def __init__(self, chain_id: bytes, rows: Sequence[AcknowledgementRow]) -> None:
-        self._chain_id, self._rows = chain_id, rows
+    def __init__(self, chain_id: bytes, rows: Sequence[AcknowledgementRow], now: int) -> None:
+        self._chain_id, self._rows, self._now = chain_id, rows, now
         self.seqs = {row.seq for row in rows}
         self._hashes = {row.hash for row in rows}
         self._true: dict[int, tuple[RecordedEvent, bytes]] = {}
@@ -87,6 +89,8 @@ class AcknowledgementCheck:
         ]
         if row.received_at < event.recorded_at:
             wrong.append(found(f"not before {event.recorded_at}", str(row.received_at), "received_at"))
+        if row.received_at > self._now + CLOCKS_NS:
+            wrong.append(found(f"not after {self._now}, which is now", str(row.received_at), "received_at"))
         return wrong
 
 

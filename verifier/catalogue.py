@@ -1,8 +1,10 @@
 """
 Check the guards around the rows: triggers that are off, functions that were changed, rights that were widened.
 
-An edit behind the ledger's back usually begins here: disable a trigger, edit, enable it again, or not. What is
-expected is in catalogue.json, taken from a database as the migrations make it.
+An edit behind the ledger's back usually begins here: disable a trigger, edit, enable it again, or not; or leave
+something behind that edits later. What the schema should be is in catalogue.json, taken from a database as the
+migrations make it, and nothing else may be in it. What surrounds the schema (roles, settings, event triggers) differs
+from firm to firm, so there the rule is that nothing may be what would let someone past the guards.
 """
 
 from __future__ import annotations
@@ -22,50 +24,116 @@ from verifier.report import Finding
 
 EXPECTED: Final = Path(__file__).parent / "catalogue.json"
 
-
 Query = Callable[[typing.LiteralString], list[tuple[typing.Any, ...]]]
 """What runs SQL and returns its rows."""
+
+_SCHEMA: Final[tuple[typing.LiteralString, ...]] = (
+    # Everything that is in the schema, of whatever kind: a view or an operator of somebody's own is a trap for readers.
+    "SELECT 'object ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'present' FROM pg_depend d"
+    " WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('ledger')",
+    "SELECT 'relation ' || c.relname, concat('kind=', c.relkind, ' persistence=', c.relpersistence, ' row security=',"
+    " c.relrowsecurity, c.relforcerowsecurity, ' rules=', c.relhasrules, ' owner=', pg_get_userbyid(c.relowner))"
+    " FROM pg_class c WHERE c.relnamespace = to_regnamespace('ledger') AND c.relkind NOT IN ('i', 'c')",
+    "SELECT format('column %s.%s', c.relname, a.attname), concat_ws(' ', format_type(a.atttypid, a.atttypmod),"
+    " CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity, ''),"
+    " nullif(a.attgenerated, '')) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+    " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE c.relnamespace ="
+    " to_regnamespace('ledger') AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'c', 'S')",
+    "SELECT format('index %s.%s', t.relname, c.relname), concat(pg_get_indexdef(i.indexrelid), ' valid=', i.indisvalid,"
+    " ' ready=', i.indisready) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t"
+    " ON t.oid = i.indrelid WHERE t.relnamespace = to_regnamespace('ledger')",
+    "SELECT format('constraint %s.%s', c.relname, k.conname), concat(pg_get_constraintdef(k.oid), ' valid=',"
+    " k.convalidated) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+    " WHERE c.relnamespace = to_regnamespace('ledger') AND k.contype <> 'n'",
+    "SELECT format('trigger %s.%s', c.relname, t.tgname), concat(t.tgenabled, ' ', pg_get_triggerdef(t.oid))"
+    " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+    " WHERE c.relnamespace = to_regnamespace('ledger') AND NOT t.tgisinternal",
+    # A foreign key is kept by triggers of the database's own, which can be switched off like any other.
+    "SELECT format('foreign key %s %s on %s', k.conname, p.proname, c.relname), t.tgenabled::text FROM pg_trigger t"
+    " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_constraint k ON k.oid = t.tgconstraint JOIN pg_proc p"
+    " ON p.oid = t.tgfoid WHERE c.relnamespace = to_regnamespace('ledger') AND t.tgisinternal",
+    "SELECT format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), concat(p.prosrc, ' ',"
+    " p.proconfig, ' language=', l.lanname, ' kind=', p.prokind, ' volatility=', p.provolatile, ' returns=',"
+    " format_type(p.prorettype, NULL), ' definer=', p.prosecdef, ' owner=', pg_get_userbyid(p.proowner))"
+    " FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = to_regnamespace('ledger')",
+    "SELECT format('rule %s.%s', c.relname, r.rulename), concat(r.ev_enabled, ' ', pg_get_ruledef(r.oid))"
+    " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relnamespace = to_regnamespace('ledger')",
+    "SELECT format('policy %s.%s', c.relname, p.polname), concat(p.polcmd, ' ', pg_get_expr(p.polqual, p.polrelid))"
+    " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = to_regnamespace('ledger')",
+    "SELECT format('inheritance %s of %s', i.inhrelid::regclass, i.inhparent::regclass), 'present' FROM pg_inherits i"
+    " JOIN pg_class c ON c.oid = i.inhparent WHERE c.relnamespace = to_regnamespace('ledger') AND c.relkind <> 'I'",
+    "WITH acl AS ("
+    " SELECT c.relname AS name, c.relowner AS owner, aclexplode(c.relacl) AS item FROM pg_class c"
+    "  WHERE c.relnamespace = to_regnamespace('ledger')"
+    " UNION ALL SELECT format('%s(%s)', c.relname, a.attname), c.relowner, aclexplode(a.attacl) FROM pg_attribute a"
+    "  JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = to_regnamespace('ledger') AND a.attnum > 0"
+    " UNION ALL SELECT format('function %s', p.proname), p.proowner, aclexplode(coalesce(p.proacl,"
+    "  acldefault('f', p.proowner))) FROM pg_proc p WHERE p.pronamespace = to_regnamespace('ledger')"
+    " UNION ALL SELECT 'schema', n.nspowner, aclexplode(n.nspacl) FROM pg_namespace n WHERE n.nspname = 'ledger')"
+    " SELECT format('grant %s %s %s', CASE WHEN (item).grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid((item).grantee)"
+    " END, (item).privilege_type, name), CASE WHEN (item).is_grantable THEN 'granted, with the right to grant it on'"
+    " ELSE 'granted' END FROM acl WHERE (item).grantee <> owner",
+    "SELECT 'schema', concat('owner=', pg_get_userbyid(n.nspowner)) FROM pg_namespace n WHERE n.nspname = 'ledger'",
+    "SELECT 'revision', coalesce(string_agg(version_num, ' and ' ORDER BY version_num), 'none')"
+    " FROM ledger.alembic_version",
+)
+
+_AROUND: Final[tuple[typing.LiteralString, ...]] = (
+    "SELECT 'event trigger ' || evtname, concat(evtenabled, ' on ', evtevent, ' calls ', evtfoid::regproc)"
+    " FROM pg_event_trigger",
+    "SELECT 'default privileges of ' || pg_get_userbyid(d.defaclrole), d.defaclacl::text FROM pg_default_acl d"
+    " WHERE d.defaclnamespace = to_regnamespace('ledger') OR pg_get_userbyid(d.defaclrole) = 'ledger_owner'",
+    # A subscription writes with other rights than a login.
+    "SELECT 'subscription ' || subname, concat('enabled=', subenabled) FROM pg_subscription"
+    " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    # The ledger's roles and whoever is a member of one: no more rights than the role's, and no second role.
+    "WITH RECURSIVE held AS ("
+    "  SELECT r.oid AS member, r.oid AS role FROM pg_roles r WHERE r.rolname IN ('ledger_owner', 'ledger_writer',"
+    "   'ledger_publisher', 'ledger_applier', 'ledger_auditor', 'ledger_reader')"
+    "  UNION SELECT m.member, h.role FROM pg_auth_members m JOIN held h ON h.member = m.roleid),"
+    " people AS (SELECT member, array_agg(DISTINCT pg_get_userbyid(role)::text ORDER BY pg_get_userbyid(role)::text)"
+    "  AS roles FROM held GROUP BY member)"
+    " SELECT 'role ' || r.rolname, concat_ws(', ', CASE WHEN r.rolsuper THEN 'superuser' END,"
+    "  CASE WHEN r.rolcreaterole THEN 'may make roles' END, CASE WHEN r.rolreplication THEN 'may replicate' END,"
+    "  CASE WHEN r.rolbypassrls THEN 'bypasses row security' END,"
+    "  CASE WHEN r.rolcanlogin AND r.rolname LIKE 'ledger\\_%' AND r.rolname = ANY(p.roles) THEN 'may log in' END,"
+    "  CASE WHEN cardinality(p.roles) > 1 THEN 'is several of ' || array_to_string(p.roles, ' and ') END,"
+    "  (SELECT 'is a member of ' || string_agg(g.rolname, ' and ' ORDER BY g.rolname) FROM pg_roles g"
+    "   WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',"
+    "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper))"
+    " FROM people p JOIN pg_roles r ON r.oid = p.member",
+    "SELECT format('setting of %s in %s', coalesce(pg_get_userbyid(nullif(s.setrole, 0)), 'every role'),"
+    "  coalesce(d.datname, 'every database')), concat_ws(', ', variadic array(SELECT item FROM unnest(s.setconfig) item"
+    "  WHERE split_part(item, '=', 1) IN ('session_replication_role', 'search_path', 'row_security',"
+    "  'zero_damaged_pages', 'ignore_checksum_failure', 'session_preload_libraries', 'local_preload_libraries')"
+    "  OR item ~ '^synchronous_commit=(off|false|no|0)$'))"
+    " FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase"
+    " WHERE s.setdatabase = 0 OR d.datname = current_database()",
+    "SELECT 'setting of the server', string_agg(format('%s=%s', name, reset_val), ', ' ORDER BY name) FROM pg_settings"
+    " WHERE (name, reset_val) IN (('session_replication_role', 'replica'), ('session_replication_role', 'local'),"
+    "  ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'), ('data_checksums', 'off'),"
+    "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'))",
+)
 
 
 def facts(query: Query) -> dict[str, str]:
     """
-    Return every fact about the schema's guards, by name.
+    Return every fact about the schema and its guards, by name; the text of functions as its hash.
     """
     found: dict[str, str] = {}
-    for table, name, enabled, definition in query(
-        "SELECT c.relname, t.tgname, t.tgenabled::text, pg_get_triggerdef(t.oid) FROM pg_trigger t"
-        " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'ledger' AND NOT t.tgisinternal"
-    ):
-        found[f"trigger {table}.{name}"] = f"{enabled} {definition}"
-    for name, arguments, source, config, definer, owner in query(
-        "SELECT p.proname, pg_get_function_identity_arguments(p.oid), p.prosrc, coalesce(p.proconfig::text, ''),"
-        " p.prosecdef, pg_get_userbyid(p.proowner) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE n.nspname = 'ledger'"
-    ):
-        body = blake3(source.encode()).hexdigest()
-        found[f"function {name}({arguments})"] = f"{body} {config} definer={definer} owner={owner}"
-    for table, column, role, verb in query(
-        "WITH granted AS (SELECT c.relname, '' AS attname, c.relnamespace, c.relowner, aclexplode(c.relacl) AS acl"
-        " FROM pg_class c UNION ALL SELECT c.relname, a.attname, c.relnamespace, c.relowner, aclexplode(a.attacl)"
-        " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attnum > 0)"
-        " SELECT g.relname, g.attname, CASE WHEN (g.acl).grantee = 0 THEN 'PUBLIC'"
-        " ELSE pg_get_userbyid((g.acl).grantee) END, (g.acl).privilege_type FROM granted g"
-        " JOIN pg_namespace n ON n.oid = g.relnamespace WHERE n.nspname = 'ledger' AND (g.acl).grantee <> g.relowner"
-    ):
-        found[f"grant {role} {verb} {table}{f'({column})' if column else ''}"] = "granted"
-    for table, owner in query(
-        "SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'ledger' AND c.relkind IN ('r', 'v', 'S')"
-    ):
-        found[f"owner {table}"] = owner
-    for table, name, definition, valid in query(
-        "SELECT c.relname, k.conname, pg_get_constraintdef(k.oid), k.convalidated FROM pg_constraint k"
-        " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'ledger' AND k.contype IN ('p', 'u', 'f', 'c')"
-    ):
-        found[f"constraint {table}.{name}"] = f"{definition} valid={valid}"
+    for sql in _SCHEMA:
+        for name, value in query(sql):
+            # Rows that would share a name (two indexes alike) must not hide each other.
+            shown = blake3(value.encode()).hexdigest() if name.startswith("function ") else value
+            found[name] = f"{found[name]}; {shown}" if name in found else shown
     return found
+
+
+def around(query: Query) -> dict[str, str]:
+    """
+    Return, by name, what surrounds the schema and would let someone past its guards; nothing is good.
+    """
+    return {name: value for sql in _AROUND for name, value in query(sql) if value}
 
 
 def check(reader: Reader) -> list[Finding]:
@@ -74,12 +142,16 @@ def check(reader: Reader) -> list[Finding]:
     """
     expected: dict[str, str] = json.loads(EXPECTED.read_text())
     actual = facts(reader.query)
+    surprising = around(reader.query)
     return [
         Finding(
             "GUARD_CHANGED", expected.get(name, "nothing"), actual.get(name, "nothing"), table="catalogue", key=(name,)
         )
         for name in sorted({*expected, *actual})
         if expected.get(name) != actual.get(name)
+    ] + [
+        Finding("GUARD_CHANGED", "nothing", value, table="catalogue", key=(name,))
+        for name, value in sorted(surprising.items())
     ]
 
 
@@ -88,6 +160,7 @@ def write(address: str) -> None:
     Take what is expected anew from the database at *address*, fresh from its migrations.
     """
     with psycopg.connect(address) as connection:
+        connection.execute("SET search_path = pg_catalog")
         found = facts(lambda sql: connection.execute(sql).fetchall())
     EXPECTED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 

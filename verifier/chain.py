@@ -7,7 +7,6 @@ and not a finding for every event that follows.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,14 +17,19 @@ from ledger.chain.link import genesis
 from ledger.errors import LedgerError
 from verifier import conviction
 from verifier.conviction import Witnesses
-from verifier.reader import ChainRow
-from verifier.report import Finding
+from verifier.keys import KeyCheck
+from verifier.report import Finding, Findings
+from verifier.stored import ChainRow
 
 Foresee = Callable[[RecordedEvent], dict[str, list[Any]]]
 """What the rules would make of an event: candidates for its columns."""
 
 DEEP_LIMIT = 100
 """For how many broken events every small edit is tried (up to a second each); after them only what others state."""
+SEEN_LIMIT = 500
+"""How many values of a column are remembered, as candidates for a broken one."""
+MISSING_LIMIT = 1000
+"""How many missing events are remembered, to tell an event that was moved from one that was copied."""
 
 _SEEN = ("actor", "source", "epoch", "correlation_id", "causation_id", "event_type", "schema_version")
 
@@ -34,88 +38,145 @@ class ChainCheck:
     """
     The state of one walk along a chain.
 
-    *key_at* are the (source, key) by first seq, *foresee* asks the rules.
+    *others* are the ids of the other chains in the database; *foresee* asks the rules.
     """
 
-    def __init__(self, chain: ChainRow, keys: dict[tuple[str, str], int], foresee: Foresee) -> None:
-        self._chain = chain
-        self._key_at = {seq: pair for pair, seq in keys.items()}
-        self._keys = keys
-        self._foresee = foresee
-        self._seen: dict[str, set[Any]] = {name: set() for name in _SEEN}
-        self._used: set[tuple[str, str]] = set()
+    def __init__(
+        self, chain: ChainRow, others: list[bytes], keys: KeyCheck, foresee: Foresee, findings: Findings
+    ) -> None:
+        self._chain, self._others, self._keys, self._foresee = chain, others, keys, foresee
+        self._findings = findings
+        self._seen: dict[str, dict[Any, None]] = {name: {} for name in _SEEN}
+        self._missing: set[int] = set()
         self._group: list[RecordedEvent] = []
         self._before: RecordedEvent | None = None
         self.seq = 0
-        self.hash = genesis(chain.chain_id, chain.origin)
+        self.hash: bytes | None = genesis(chain.chain_id, chain.origin)
+        """The hash that the next event has to name; None where the event before it is not known."""
         self.recorded_at = 0
         self.epoch = 1
-        self.findings: list[Finding] = []
+        self.lost: int | None = None
+        """The first event that is missing, or whose content is not known: what follows from it is not known either."""
         self.last_good = 0
+        self._wrong = 0
         self._convicted = 0
 
     def walk(self, events: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
         """
         Yield each event as it was recorded: as stored, or mended where the original is known.
         """
-        waiting: deque[RecordedEvent] = deque()
+        waiting: RecordedEvent | None = None
         for event in events:
-            waiting.append(event)
-            if len(waiting) == 2:
-                yield self._check(waiting.popleft(), waiting[0])
-        if waiting:
-            yield self._check(waiting.popleft(), None)
+            if waiting is not None and (good := self._check(waiting, event)) is not None:
+                yield good
+            waiting = event
+        if waiting is not None and (good := self._check(waiting, None)) is not None:
+            yield good
         self._end_group()
-        for (source, key), seq in self._keys.items():
-            if (source, key) not in self._used:
-                self._found("KEY_MISMATCH", "a recorded group", f"first_seq {seq}", table="idempotency_keys",
-                            key=(source, key), column="source or key")  # fmt: skip
 
     def _found(self, kind: str, expected: str, actual: str, **place: Any) -> None:
-        self.findings.append(Finding(kind, expected, actual, **place))
+        self._wrong += 1
+        self._findings.add([Finding(kind, expected, actual, **place)])
 
-    def _check(self, event: RecordedEvent, following: RecordedEvent | None) -> RecordedEvent:
-        count = len(self.findings)
+    def _lose(self, seq: int) -> None:
+        self.lost = seq if self.lost is None else min(self.lost, seq)
+
+    def _check(self, event: RecordedEvent, following: RecordedEvent | None) -> RecordedEvent | None:
+        count = self._wrong
         if event.seq != self.seq + 1:
-            missing = f"{self.seq + 1}" if event.seq == self.seq + 2 else f"{self.seq + 1} to {event.seq - 1}"
-            self._found("SEQ_GAP", f"event {missing}", "no such row", seq=self.seq + 1, column="seq")
-            self.hash = event.prev_hash
-            self._end_group()
+            moved = self._out_of_place(event)
+            if moved is None:
+                return None
+            event = moved
         true_hash = self._true_hash(event, following)
         if not conviction.hashes_to(event, true_hash):
-            event = self._broken(event, true_hash)
+            convicted = self._broken(event, true_hash)
+            if convicted is None:
+                return None
+            event = convicted
         if event.hash != true_hash and conviction.hashes_to(event, true_hash):
             self._found("BYTES_MODIFIED", true_hash.hex(), event.hash.hex(), seq=event.seq, column="hash")
             event = msgspec.structs.replace(event, hash=true_hash)
-        if event.prev_hash != self.hash:
+        if self.hash is not None and event.prev_hash != self.hash:
             self._found("CHAIN_BREAK", self.hash.hex(), event.prev_hash.hex(), seq=event.seq, column="prev_hash")
         self._times(event)
         self._groups(event)
-        for name in _SEEN:
-            self._seen[name].add(getattr(event, name))
+        self._remember(event)
         self.seq, self.hash = event.seq, event.hash
         self.recorded_at, self.epoch = event.recorded_at, event.epoch
         self._before = event
-        if len(self.findings) == count and self.last_good == event.seq - 1:
+        if self._wrong == count and self.last_good == event.seq - 1:
             self.last_good = event.seq
+        return event
+
+    def _remember(self, event: RecordedEvent) -> None:
+        for name, seen in self._seen.items():
+            value = getattr(event, name)
+            if value not in seen:
+                if len(seen) >= SEEN_LIMIT:
+                    del seen[next(iter(seen))]
+                seen[value] = None
+
+    def _out_of_place(self, event: RecordedEvent) -> RecordedEvent | None:
+        """Name what is wrong about an event that is not the next; return it if the chain goes on with it."""
+        if event.seq <= self.seq:
+            self._found("SEQ_DUP", "one row", "another with this seq", seq=event.seq, column="seq")
+            return None
+        if not conviction.hashes_to(event, event.hash):
+            # Only the seq may be another than it was: it says where it belongs by its hash.
+            for seq in (self.seq + 1, *sorted(self._missing)):
+                mended = msgspec.structs.replace(event, seq=seq)
+                if conviction.hashes_to(mended, event.hash):
+                    self._found("BYTES_MODIFIED", str(seq), str(event.seq), seq=event.seq, column="seq")
+                    return mended if seq == self.seq + 1 else None
+        missing = f"{self.seq + 1}" if event.seq == self.seq + 2 else f"{self.seq + 1} to {event.seq - 1}"
+        self._found("SEQ_GAP", f"event {missing}", "no such row", seq=self.seq + 1, column="seq")
+        self._lose(self.seq + 1)
+        self._end_group(self.seq + 1)
+        self._missing.update(range(self.seq + 1, min(event.seq, self.seq + 1 + MISSING_LIMIT - len(self._missing))))
+        self.hash = None
         return event
 
     def _true_hash(self, event: RecordedEvent, following: RecordedEvent | None) -> bytes:
         """Return the hash the event had: its own column, unless its successor and its bytes agree on another."""
         if conviction.hashes_to(event, event.hash) or following is None or following.seq != event.seq + 1:
             if following is None and event.seq == self._chain.seq and not conviction.hashes_to(event, event.hash):
-                return self._chain.hash
+                return self._chain.hash if conviction.hashes_to(event, self._chain.hash) else event.hash
             return event.hash
         return following.prev_hash if conviction.hashes_to(event, following.prev_hash) else event.hash
 
-    def _broken(self, event: RecordedEvent, true_hash: bytes) -> RecordedEvent:
+    def _displaced(self, event: RecordedEvent, column: str, value: Any) -> bool:
+        """Return whether the row holds an event of another place or chain, so that its own is not known."""
+        if column == "chain_id":
+            self._found("BYTES_MODIFIED", "an event of this chain", f"one of chain {value.hex()}", seq=event.seq,
+                        column="chain")  # fmt: skip
+        elif column == "seq" and value != event.seq:
+            if value <= self.seq and value not in self._missing:
+                self._found("SEQ_DUP", "no such row", f"a copy of event {value}", seq=event.seq, column="seq")
+                return True
+            self._found("BYTES_MODIFIED", str(value), str(event.seq), seq=event.seq, column="seq")
+        else:
+            return False
+        if event.seq <= self._chain.seq:
+            # Past the head it stands in nobody's place.
+            self._lose(event.seq)
+            self._end_group(event.seq)
+            self._missing.add(event.seq)
+            self.seq, self.hash = event.seq, None
+        return True
+
+    def _broken(self, event: RecordedEvent, true_hash: bytes) -> RecordedEvent | None:
         stated = self._foresee(event)
-        stated.setdefault("seq", []).append(self.seq + 1)
-        stated["prev_hash"] = [self.hash]
+        stated["chain_id"] = list(self._others)
+        stated["seq"] = [self.seq + 1, *sorted(self._missing)]
+        stated["prev_hash"] = [] if self.hash is None else [self.hash]
         stated["epoch"] = [self._before.epoch] if self._before else [1]
-        source, key = self._key_at.get(event.seq - event.group_index, (None, None))
-        if key is not None:
-            stated["idempotency_key"], stated["source"] = [key], [source]
+        pair = self._keys.pair_at(event.seq)
+        if pair is not None:
+            stated["source"], stated["idempotency_key"] = [pair[0]], [pair[1]]
+        for first in self._group[:1]:
+            for name in ("source", "idempotency_key", "actor", "request_hash"):
+                stated[name] = [*stated.get(name, []), getattr(first, name)]
         time = conviction.event_time(event.event_id)
         stated["recorded_at"] = [] if time is None else [time]
         stated["group_index"] = [0, len(self._group), event.seq - 1 - self.seq]
@@ -123,11 +184,14 @@ class ChainCheck:
         if self._group:
             stated["group_id"] = [self._group[0].group_id]
         if event.group_size == 1:
-            stated["request_hash"] = self._asked([event])
+            stated["request_hash"] = [*stated.get("request_hash", []), *self._asked([event])]
         self._convicted += 1
         deep = self._convicted <= DEEP_LIMIT
         found = conviction.convict(event, true_hash, Witnesses(stated, self._seen), deep=deep)
+        if found is not None and self._displaced(event, *found):
+            return None
         if found is None:
+            self._lose(event.seq)
             column = conviction.suspects(event, self._confirmed(event, stated))
             self._found(
                 "BYTES_MODIFIED", f"bytes of hash {true_hash.hex()}", "other bytes", seq=event.seq, column=column
@@ -171,23 +235,24 @@ class ChainCheck:
         if len(self._group) == event.group_size:
             self._end_group()
 
-    def _end_group(self) -> None:
+    def _end_group(self, lost: int | None = None) -> None:
         group, self._group = self._group, []
         if not group:
             return
         first = group[0]
         if len(group) != first.group_size:
             self._found(
-                "GROUP_PARTIAL", f"{first.group_size} events", f"{len(group)}", seq=first.seq, column="group_size"
+                "GROUP_PARTIAL",
+                f"{first.group_size} events",
+                f"{len(group)}",
+                seq=first.seq,
+                column="group_size",
+                after=lost,
             )
         elif self._asked(group) != [first.request_hash]:
             self._found("REQUEST_MISMATCH", "the hash of what was asked", first.request_hash.hex(), seq=first.seq,
                         column="request_hash")  # fmt: skip
-        pair = (first.source, first.idempotency_key)
-        self._used.add(pair)
-        if self._keys.get(pair) != first.seq:
-            self._found("KEY_MISMATCH", f"first_seq {first.seq}", str(self._keys.get(pair)), table="idempotency_keys",
-                        key=pair, column="first_seq" if pair in self._keys else "source or key")  # fmt: skip
+        self._keys.use(first)
 
 
 def _text(value: Any) -> str:

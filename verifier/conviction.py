@@ -22,7 +22,7 @@ from ledger.chain.entry import NO_ID, RecordedEvent, encode, request_hash, split
 from ledger.domain import registry
 from ledger.errors import LedgerError
 
-COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name not in ("chain_id", "hash"))
+COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "hash")
 _CHARACTERS: Final = string.ascii_letters + string.digits + string.punctuation + " "
 _SMALL_EDIT_LIMIT_BYTES: Final = 1_500
 
@@ -33,7 +33,7 @@ class Witnesses(msgspec.Struct):
     """
 
     stated: dict[str, list[Any]]
-    seen: dict[str, set[Any]]
+    seen: dict[str, dict[Any, None]]
 
 
 def hashes_to(event: RecordedEvent, stored: bytes) -> bool:
@@ -73,6 +73,9 @@ def _fits(event: RecordedEvent, column: str, value: Any, true_hash: bytes) -> bo
 def _plausible(event: RecordedEvent, column: str, witnesses: Witnesses) -> Iterator[Any]:
     yield from witnesses.seen.get(column, ())
     now = getattr(event, column)
+    if column == "chain_id":
+        # It is of the chain and not of the event: only other chains of the database are candidates.
+        return
     if column == "event_type":
         yield from registry.EVENT_TYPES
     if column in ("correlation_id", "causation_id"):
@@ -121,7 +124,8 @@ def suspects(event: RecordedEvent, confirmed: Iterable[str]) -> str:
         good |= {"recorded_at"}
     if event.group_size == 1 and _request_holds(event):
         good |= {"event_type", "schema_version", "occurred_at", "salt", "request_hash"}
-    return " or ".join(column for column in COLUMNS if column not in good) or "payload"
+    named = [column for column in COLUMNS if column not in good and column != "chain_id"]
+    return " or ".join(named) or "payload"
 
 
 def event_time(identifier: bytes) -> int | None:

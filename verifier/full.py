@@ -6,121 +6,98 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
 
-from ledger.chain.digest import StateDigest
-from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
-from verifier import catalogue, compare
+from verifier import catalogue, compare, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
-from verifier.reader import CommitRow, Reader, Unreadable
-from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Report
+from verifier.commits import CommitCheck
+from verifier.keys import KeyCheck
+from verifier.reader import Reader
+from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Findings, Report
 from verifier.spill import Spill
 from verifier.state import Replay
+from verifier.stored import ChainsLost, Unreadable
 
-FORMAT_VERSION: Final = 1
+Progress = Callable[[str, int], None]
+"""Is told what is being done, and how many events or rows of it."""
 
 
-def verify(reader: Reader, progress: Callable[[int], None] = lambda count: None) -> Report:
+def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Report:
     """
-    Return the report on the reader's chain; *progress* is told the events checked so far.
+    Return the report on the reader's chain.
 
     Raises:
         Unreadable: there is nothing to check.
     """
-    started, chain = time.monotonic(), reader.chain
-    with Spill() as spill:
-        replay = Replay(spill)
-        check = ChainCheck(chain, reader.keys(), replay.foresee)
-        commits = {row.last_seq: row for row in reader.commits()}
-        acknowledged = AcknowledgementCheck(chain.chain_id, reader.acknowledgements())
-        findings: list[Finding] = []
-        count, boundary = 0, 0
-        for event in check.walk(reader.events()):
-            replay.apply(event)
-            count += 1
-            acknowledged.pass_by(event)
-            if event.seq in acknowledged.seqs:
-                acknowledged.reach(event, replay.digest.digest())
-            if event.seq in commits:
-                findings += _commit(commits.pop(event.seq), boundary, event.recorded_at, replay.digest.digest())
-                boundary = event.seq
-            if count % 1000 == 0:
-                progress(count)
-        progress(count)
-        if not count and chain.seq <= 0:
-            raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
-        findings += [
-            Finding("COMMIT_MISMATCH", "an event", "none", table="commits", key=(str(last),), column="last_seq")
-            for last in commits
-        ]
-        if boundary != check.seq:
-            findings.append(
-                Finding("COMMIT_MISMATCH", f"a commit that ends at {check.seq}", f"the last ends at {boundary}",
-                        table="commits", key=(str(check.seq),), column="last_seq")
-            )  # fmt: skip
-        findings += acknowledged.findings(replay.state)
-        findings = check.findings + replay.findings + findings + _head(reader, check)
-        rows, stored = {}, StateDigest()
-        for table in TABLES:
-            rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill, stored)
-            findings += wrong
-        findings += _digests(reader, replay.digest, check.seq)
-    findings += [
-        Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids()
-    ]
-    findings += catalogue.check(reader)
+    started, findings = time.monotonic(), Findings()
+    settled = identity.settle(reader)
+    chain = settled.chain
+    findings.add(settled.findings)
+    findings.add(region.chains(reader, chain))
+    findings.add(region.strays(reader))
+    rows: dict[str, int] = {}
+    events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
+    unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
+    if settled.readable:
+        with Spill() as spill:
+            check, replay = _walk(reader, chain.chain_id, findings, spill, progress)
+            events, last_good = check.seq, check.last_good
+            head = {"seq": check.seq, "hash": (check.hash or b"").hex()}
+            findings.add(region.head(chain, check))
+            lost = check.lost or (check.seq + 1 if region.is_truncated(chain, check) else None)
+            for table in TABLES:
+                progress(f"comparing {table}", 0)
+                rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
+                findings.add(wrong)
+            findings.add(region.digest(reader, replay.digest, check.seq))
+        findings.add(region.position(reader, events))
+        findings.add(
+            Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
+        )
+    if not events and not findings.all(None):
+        raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
+    progress("checking the guards", 0)
+    findings.add(catalogue.check(reader))
+    found = findings.all(lost)
     return Report(
-        BROKEN if findings else VERIFIED, chain.origin, chain.mode, count,
-        {"seq": check.seq, "hash": check.hash.hex()}, findings, rows, COVERED, NOT_COVERED, check.last_good,
+        BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
+        COVERED if settled.readable else COVERED[-2:], NOT_COVERED + unread, reader.vouched(), last_good,
         round(time.monotonic() - started, 3),
     )  # fmt: skip
 
 
-def _commit(stored: CommitRow, boundary: int, recorded_at: int, digest: bytes) -> list[Finding]:
-    made = CommitRow(boundary + 1, stored.last_seq, digest, recorded_at)
-    return [
-        Finding("COMMIT_MISMATCH", _hex(getattr(made, name)), _hex(getattr(stored, name)), table="commits",
-                key=(str(stored.last_seq),), column=name)
-        for name in CommitRow.__struct_fields__
-        if getattr(made, name) != getattr(stored, name)
-    ]  # fmt: skip
-
-
-def _head(reader: Reader, check: ChainCheck) -> list[Finding]:
+def _walk(
+    reader: Reader, chain_id: bytes, findings: Findings, spill: Spill, progress: Progress
+) -> tuple[ChainCheck, Replay]:
     chain = reader.chain
-    made = {"seq": check.seq, "hash": check.hash, "recorded_at": check.recorded_at, "epoch": check.epoch}
-    stored = {"seq": chain.seq, "hash": chain.hash, "recorded_at": chain.recorded_at, "epoch": chain.epoch}
-    kind = "TRUNCATED" if chain.seq > check.seq else "HEAD_MISMATCH"
-    start = genesis(chain.chain_id, chain.origin)
-    found = []
-    if chain.genesis != start:
-        found.append(Finding("HEAD_MISMATCH", start.hex(), chain.genesis.hex(), table="chains", key=(chain.origin,),
-                             column="genesis"))  # fmt: skip
-    if chain.format_version != FORMAT_VERSION:
-        found.append(Finding("HEAD_MISMATCH", str(FORMAT_VERSION), str(chain.format_version), table="chains",
-                             key=(chain.origin,), column="format_version"))  # fmt: skip
-    return found + [
-        Finding(kind, _hex(made[name]), _hex(stored[name]), table="chain_heads", key=(chain.origin,), column=name)
-        for name in made
-        if made[name] != stored[name]
+    replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
+    others = [other.chain_id for other in reader.chains if other.chain_id != chain_id]
+    check = ChainCheck(chain, others, keys, replay.foresee, findings)
+    commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
+    acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
+    count = 0
+    for event in check.walk(reader.events()):
+        replay.apply(event)
+        acknowledged.pass_by(event)
+        if event.seq in acknowledged.seqs:
+            acknowledged.reach(event, replay.digest.digest())
+        commits.reach(event, replay.digest.digest)
+        count += 1
+        if count % 1000 == 0:
+            progress("checking events", count)
+    progress("checking events", count)
+    findings.add(keys.findings())
+    findings.add(commits.end(check.seq))
+    findings.add(acknowledged.findings(replay.state))
+    return check, replay
+
+
+def without_chains(lost: ChainsLost, origin: str | None) -> Report:
+    """
+    Return the report where rows are there and no row says which chain they are of.
+    """
+    found = [
+        Finding("CHAIN_MISMATCH", "a row", "no such row", table="chains", key=(number,)) for number in lost.numbers
     ]
-
-
-def _hex(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _digests(reader: Reader, made: StateDigest, seq: int) -> list[Finding]:
-    stored = reader.lanes()
-    if stored is None:
-        return [Finding("STATE_MISMATCH", "a row", "none", table="state_digests", key=(reader.chain.origin,))]
-    found = []
-    for name, expected, actual in (("seq", seq, stored[0]), ("lanes", made.lanes(), stored[1])):
-        if expected != actual:
-            found.append(
-                Finding("STATE_MISMATCH", _hex(expected)[:64], _hex(actual)[:64], table="state_digests",
-                        key=(reader.chain.origin,), column=name)
-            )  # fmt: skip
-    return found
+    return Report(BROKEN, origin or "unknown", "unknown", 0, {}, found, {}, [], [*NOT_COVERED, str(lost)], [], 0, 0.0)

@@ -2,11 +2,15 @@
 Read a ledger's database: all of it at one moment, with code of the verifier's own.
 
 The ledger's storage code is not used on purpose: a fault in how it reads would hide itself. The transaction is
-read-only, and the login should be the auditor's.
+read-only, and the login should be the auditor's. Rows are streamed through cursors of the database, never held. What
+no ledger could have written (a NULL, an infinite date, a number that is none) is read as something that no hash and
+no rule will confirm, so that it ends as a finding.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import typing
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,7 +21,11 @@ import psycopg
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row
-from ledger.errors import LedgerError, Unavailable
+from ledger.errors import LedgerError
+from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
+
+FETCH_ROWS = 2000
+"""How many rows a cursor brings at once: what of a table is in memory at a time."""
 
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 _SHOWN: Final = {
@@ -27,58 +35,21 @@ _SHOWN: Final = {
     "effective_on": "CASE WHEN isfinite(effective_on) THEN effective_on - date '1970-01-01' ELSE 2147483647 END",
     "payload": "convert_to(payload::text, 'UTF8')",
 }  # fmt: skip
-
-
-class Unreadable(Unavailable):
-    """
-    The ledger cannot be read, so nothing can be said about it.
-    """
-
-    code = "could_not_verify"
-    exit_status = 4
-
-
-class ChainRow(msgspec.Struct, frozen=True):
-    """
-    What the database says a chain is.
-    """
-
-    chain: int
-    chain_id: bytes
-    origin: str
-    format_version: int
-    genesis: bytes
-    seq: int
-    hash: bytes
-    recorded_at: int
-    epoch: int
-    mode: str
-
-
-class CommitRow(msgspec.Struct, frozen=True):
-    """
-    The boundary of one transaction.
-    """
-
-    first_seq: int
-    last_seq: int
-    state_digest: bytes
-    committed_at: int
-
-
-class AcknowledgementRow(msgspec.Struct, frozen=True):
-    """
-    What the database says a replica said last; `received_at` is the region's own word, the rest is signed.
-    """
-
-    replica: str
-    epoch: int
-    seq: int
-    hash: bytes
-    state_digest: bytes
-    applied_at: int
-    received_at: int
-    signature: bytes
+_OPTIONAL: Final = ("correlation_id", "causation_id")
+_IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
+"""What stands for a NULL where none can be, by the type of the column."""
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "chain_heads": (), "state_digests": (), "replica_state": (), "events": ("seq",), "commits": ("last_seq",),
+    "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",),
+    **{name: spec.key for name, spec in TABLES.items()},
+}  # fmt: skip
+"""Every table that has rows by chain, with the rest of its key."""
+_SESSION: Final = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
+SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
+"""
+"""Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
 
 
 class Reader:
@@ -94,7 +65,7 @@ class Reader:
         except psycopg.Error as error:
             raise Unreadable(f"the database cannot be reached: {_first(error)}; give the auditor's address") from error
         try:
-            self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._connection.execute(_SESSION)
             self.chain = self._find(origin)
         except psycopg.Error as error:
             self._connection.close()
@@ -106,11 +77,13 @@ class Reader:
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._connection.close()
+        if isinstance(error, psycopg.Error):
+            raise Unreadable(f"the database stopped answering: {_first(error)}; nothing was verified") from error
 
     def _find(self, origin: str | None) -> ChainRow:
-        found = [
+        self.chains = [
             ChainRow(*row)
             for row in self._connection.execute(
                 "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
@@ -118,59 +91,131 @@ class Reader:
                 " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
             )
         ]
-        chosen = [row for row in found if origin in (None, row.origin)]
+        chosen = [row for row in self.chains if origin in (None, row.origin)]
+        if not chosen and origin is not None:
+            # Its row may have another origin now; what the first event says cannot be changed unseen.
+            chosen = [row for row in self.chains if self._created(row.chain) == origin]
         if len(chosen) != 1:
-            present = ", ".join(row.origin for row in found) or "none"
+            strays = self.strays("events")
+            if not chosen and strays:
+                raise ChainsLost([row[0] for row in strays])
+            present = ", ".join(row.origin for row in self.chains) or "none"
             raise Unreadable(f"name one chain with --origin: this database has {present}")
         return chosen[0]
+
+    def _created(self, number: int) -> str | None:
+        row = self._connection.execute(
+            "SELECT payload #>> '{given,origin}' FROM ledger.events WHERE chain = %s AND seq = 1", [number]
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def strays(self, table: str) -> list[tuple[int | None, int, tuple[str, ...]]]:
+        """
+        Return (number, rows, least key) of each chain number in *table* that no row of chains has.
+        """
+        known = sorted({row.chain for row in self.chains})
+        # Ranges around the known numbers, so that the primary key can answer without a scan.
+        parts = ["chain IS NULL", "NOT (chain BETWEEN %s AND %s)", *("(chain > %s AND chain < %s)" for _ in known[1:])]
+        given = [known[0], known[-1], *(bound for pair in itertools.pairwise(known) for bound in pair)] if known else []
+        where = " OR ".join(parts) if known else "true"
+        counted = self._connection.execute(
+            f"SELECT chain, count(*) FROM ledger.{table} WHERE {where} GROUP BY chain ORDER BY chain", given
+        ).fetchall()
+        shown = ", ".join(f'"{name}"::text' for name in _KEYS[table]) or "NULL"
+        order = ", ".join(str(place) for place in range(1, len(_KEYS[table]) + 1)) or "1"
+        found = []
+        for number, count in counted:
+            row = self._connection.execute(
+                f"SELECT {shown} FROM ledger.{table} WHERE chain IS NOT DISTINCT FROM %s ORDER BY {order} LIMIT 1",
+                [number],
+            ).fetchone()
+            found.append((number, count, tuple(str(part) for part in row or () if part is not None)))
+        return found
+
+    def read_as(self, number: int) -> None:
+        """
+        Read the rows under another chain number than the row of chains says.
+        """
+        head = self._connection.execute(
+            "SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s", [number]
+        ).fetchone()
+        seq, digest, recorded_at, epoch, mode = head or (-1, b"", 0, 0, "missing")
+        self.chain = msgspec.structs.replace(
+            self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode
+        )
 
     def events(self) -> Iterator[RecordedEvent]:
         """
         Yield every event in order of seq, column by column as stored.
         """
+        self.zero_ids: list[tuple[int, str]] = []
+        """(seq, column) of ids stored as zeros: they hash like absent ones, so the hash cannot tell."""
+        for values in self._event_rows("events", "ORDER BY seq", []):
+            for name in _OPTIONAL:
+                if values[name] == NO_ID:
+                    self.zero_ids.append((values["seq"], name))
+                elif values[name] is None:
+                    values[name] = NO_ID
+            yield self._event(values)
+
+    def first_events(self, number: int, count: int = 3) -> list[RecordedEvent]:
+        """
+        Return the first events under a chain number.
+        """
+        shown = self._event_rows("first_events", "ORDER BY seq LIMIT %s", [count], number)
+        return [
+            self._event({name: NO_ID if x is None and name in _OPTIONAL else x for name, x in v.items()}) for v in shown
+        ]
+
+    def _event_rows(
+        self, cursor_name: str, rest: str, given: list[Any], number: int | None = None
+    ) -> Iterator[dict[str, Any]]:
         shown = ", ".join(_SHOWN.get(name, name) for name in _EVENT_COLUMNS)
-        with self._connection.cursor("events", scrollable=False) as cursor:
-            cursor.itersize = 2000
-            cursor.execute(f"SELECT {shown} FROM ledger.events WHERE chain = %s ORDER BY seq", [self.chain.chain])
+        with self._connection.cursor(cursor_name, scrollable=False) as cursor:
+            cursor.itersize = FETCH_ROWS
+            cursor.execute(
+                f"SELECT {shown} FROM ledger.events WHERE chain = %s {rest}",
+                [self.chain.chain if number is None else number, *given],
+            )
             for row in cursor:
-                values = dict(zip(_EVENT_COLUMNS, row, strict=True))
-                for name in ("correlation_id", "causation_id"):
-                    values[name] = NO_ID if values[name] is None else values[name]
-                yield RecordedEvent(chain_id=self.chain.chain_id, **values)
+                yield dict(zip(_EVENT_COLUMNS, row, strict=True))
 
-    def zero_ids(self) -> list[tuple[int, str]]:
-        """
-        Return (seq, column) of ids stored as zeros: they hash like absent ones, so the hash cannot tell.
-        """
-        found = []
-        for column in ("correlation_id", "causation_id"):
-            found += [
-                (row[0], column)
-                for row in self._connection.execute(
-                    f"SELECT seq FROM ledger.events WHERE chain = %s AND {column} = uuid '{'0' * 32}'",
-                    [self.chain.chain],
-                )
-            ]
-        return found
+    def _event(self, values: dict[str, Any]) -> RecordedEvent:
+        for name, value in values.items():
+            if value is None:
+                values[name] = _IMPOSSIBLE[RecordedEvent.__annotations__[name]]
+        return RecordedEvent(chain_id=self.chain.chain_id, **values)
 
-    def keys(self) -> dict[tuple[str, str], int]:
+    def seq_recorded_at(self, recorded_at: int, low: int, high: int) -> int | None:
         """
-        Return the first seq of each (source, idempotency key).
+        Return the seq of the event of that time between two seqs, or None.
         """
-        found = self._connection.execute(
-            "SELECT source, key, first_seq FROM ledger.idempotency_keys WHERE chain = %s", [self.chain.chain]
-        )
-        return {(source, key): seq for source, key, seq in found}
+        row = self._connection.execute(
+            "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN %s AND %s AND recorded_at = %s",
+            [self.chain.chain, low, high, recorded_at],
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _stream(self, name: str, sql: str) -> Iterator[tuple[Any, ...]]:
+        with self._connection.cursor(name, scrollable=False) as cursor:
+            cursor.itersize = FETCH_ROWS
+            cursor.execute(sql, [self.chain.chain])
+            yield from cursor
+
+    def keys(self) -> Iterator[KeyRow]:
+        """
+        Yield every idempotency key in the order of the groups that used them; the database sorts, on its own disk.
+        """
+        sql = "SELECT source, key, first_seq FROM ledger.idempotency_keys WHERE chain = %s ORDER BY first_seq"
+        for row in self._stream("keys", sql):
+            yield KeyRow(*row)
 
     def commits(self) -> Iterator[CommitRow]:
         """
         Yield every commit, in order.
         """
-        for row in self._connection.execute(
-            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits WHERE chain = %s"
-            " ORDER BY last_seq",
-            [self.chain.chain],
-        ):
+        shown = "first_seq, last_seq, state_digest, committed_at"
+        for row in self._stream("commits", f"SELECT {shown} FROM ledger.commits WHERE chain = %s ORDER BY last_seq"):
             yield CommitRow(*row)
 
     def acknowledgements(self) -> list[AcknowledgementRow]:
@@ -183,6 +228,36 @@ class Reader:
             [self.chain.chain],
         )
         return [AcknowledgementRow(*row) for row in found]
+
+    def positions(self) -> list[tuple[str, str, int]]:
+        """
+        Return (topic, topic id, next offset) of the chain's rows in replica_state: one in a replica, else none.
+        """
+        sql = "SELECT topic, topic_id, next_offset FROM ledger.replica_state WHERE chain = %s"
+        return self._connection.execute(sql, [self.chain.chain]).fetchall()
+
+    def vouched(self) -> list[str]:
+        """
+        Return, as sentences, what the database says of itself and nothing else can confirm.
+        """
+        said = [f"the region is {self.chain.mode}"]
+        for login, source in self.query("SELECT login, source FROM ledger.source_logins ORDER BY 1, 2"):
+            said.append(f"login {login} may write for source {source}")
+        for topic, _, offset in self.positions():
+            said.append(f"topic {topic} was read up to offset {offset}")
+        for row in self.query(
+            "SELECT change, changed_by, reason FROM ledger.history_changes ORDER BY change LIMIT 100"
+        ):
+            said.append(f"repair {row[0]} was made by {row[1]}: {row[2]}")
+        for row in self.query("SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY 1"):
+            said.append(f"role {row[0]} is a superuser, whom no guard of the database stops")
+        return said
+
+    def now(self) -> int:
+        """
+        Return the database's clock (ns since 1970).
+        """
+        return int(self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint")[0][0])
 
     def lanes(self) -> tuple[int, bytes] | None:
         """
@@ -202,31 +277,36 @@ class Reader:
             f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
         )
         with self._connection.cursor(f"rows_{table}") as cursor:
-            cursor.itersize = 2000
+            cursor.itersize = FETCH_ROWS
             cursor.execute(f"SELECT {shown} FROM ledger.{table} WHERE chain = %s", [self.chain.chain])
             for row in cursor:
                 yield spec.row_type(
                     *(
                         _amount(value) if name in spec.amounts and value is not None
-                        else tuple(value) if isinstance(value, list) else value
+                        else _frozen(value)
                         for name, value in zip(spec.columns, row, strict=True)
                     )
                 )  # fmt: skip
 
     def query(self, sql: typing.LiteralString) -> list[tuple[Any, ...]]:
         """
-        Return the rows of a query about the catalogue.
+        Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
 
 
-def _amount(text: str) -> int:
-    try:
-        return amounts.parse(text)
-    except LedgerError:
-        # A value no ledger could have written still has to be compared and shown.
-        whole = text.partition(".")[0]
-        return (int(whole) if whole.lstrip("-").isdecimal() else 2 * amounts.LIMIT) * amounts.UNIT + 1
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
+
+
+def _amount(text: str) -> int | str:
+    # Sums may pass the limit of a single amount, so this is not `amounts.parse`. What is no number in units of 10^-18
+    # (NaN, an infinity, more decimals) stays text, which equals no amount.
+    whole, _, fraction = text.partition(".")
+    with contextlib.suppress(ValueError):
+        if not fraction[amounts.SCALE :].strip("0"):
+            return int(whole + fraction[: amounts.SCALE].ljust(amounts.SCALE, "0"))
+    return text
 
 
 def _first(error: Exception) -> str:

@@ -5,6 +5,7 @@ Collect findings, and say what was checked and what was not.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +15,22 @@ BROKEN: Final = "broken"
 NOT_VERIFIED: Final = "could not verify"
 
 
+LISTED: Final = 1000
+"""How many findings of one class in one table are listed; more are counted, so that memory and reader can bear it."""
+
+_CONSEQUENT: Final = frozenset(
+    {"GROUP_PARTIAL", "KEY_MISMATCH", "STATE_MISMATCH", "PROJECTION_MISMATCH", "COMMIT_MISMATCH", "ACK_MISMATCH"}
+)
+"""Classes that a missing event brings about by itself, wherever the history is followed past it."""
+
+
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     One thing that is wrong: its class, where it is, and what was expected and found there.
 
-    `where` is an event's seq, or a table; `key` is the row's. `column` may name several suspects, where the bytes
-    cannot tell them apart.
+    Where it is says `seq`, or `table` and `key`; no column means the whole row. `column` may name several suspects,
+    where the bytes cannot tell them apart. `after` is the seq of an event that is missing or whose content is not
+    known: the finding may follow from that alone.
     """
 
     kind: str
@@ -29,6 +40,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     table: str | None = None
     key: tuple[str, ...] | None = None
     column: str | None = None
+    after: int | None = None
 
     def sentence(self) -> str:
         """
@@ -43,9 +55,45 @@ def _short(text: str) -> str:
     return text if len(text) <= 160 else f"{text[:150]}… ({len(text)} characters)"
 
 
+class Findings:
+    """
+    All that is wrong, by class and table no more than `LISTED` of it word for word.
+    """
+
+    def __init__(self) -> None:
+        self._listed: list[Finding] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, found: Iterable[Finding]) -> None:
+        """
+        Take in findings.
+        """
+        for finding in found:
+            place = (finding.kind, finding.table or "events")
+            self._counts[place] += 1
+            if self._counts[place] <= LISTED:
+                self._listed.append(finding)
+
+    def all(self, lost: int | None) -> list[Finding]:
+        """
+        Return them, first those that stand by themselves; *lost* is the first event whose content is not known.
+        """
+        found = [
+            msgspec.structs.replace(x, after=lost)
+            if lost is not None and x.kind in _CONSEQUENT and (x.seq is None or x.seq >= lost) else x
+            for x in self._listed
+        ]  # fmt: skip
+        found += [
+            Finding(kind, "nothing more", f"{count - LISTED} more of this class", table=table, key=())
+            for (kind, table), count in self._counts.items()
+            if count > LISTED
+        ]
+        return sorted(found, key=lambda finding: finding.after is not None)
+
+
 class Report(msgspec.Struct):
     """
-    What a verification found and covered.
+    What a verification found and covered; `vouched` is what only the region itself says, for the auditor to judge.
     """
 
     verdict: str
@@ -57,6 +105,7 @@ class Report(msgspec.Struct):
     rows: dict[str, int]
     covered: list[str]
     not_covered: list[str]
+    vouched: list[str]
     last_good_seq: int
     seconds: float
     schema_version: int = 1
@@ -72,14 +121,20 @@ COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
     "seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
     "every rule and consequence, by replaying the fold",
-    "every row and column of every read model, the state digest, commits and the head",
+    "every row and column of every read model, the state digest, commits, the head and the chain's own row",
     "what replicas acknowledged: signatures, hashes and state digests",
-    "triggers, functions, grants and constraints of the schema",
+    "rows of chain numbers that no chain of this database has",
+    "tables, columns, triggers, functions, grants, constraints, policies and rules of the schema; event triggers, the "
+    "roles that may write, and settings that would turn guards off",
 ]
 NOT_COVERED: Final = [
     "a rewrite of all rows, chain and read models alike: compare the head with one that was kept outside",
-    "rows that only this region vouches for: which login may write for which source, how far a replica has read, "
-    "when an acknowledgement arrived, and whether the region is primary",
+    "rows that only this region vouches for, listed under what it says of itself: which login may write for which "
+    "source (source_logins), how far a replica has read (replica_state), what was repaired (history_changes), and "
+    "whether the region is primary (chain_heads.mode)",
+    "that an acknowledgement is missing or older than the replica's last, and the exact time when one arrived",
+    "where one transaction ended and the next began, as long as both boundaries are of this history",
+    "logins that are superusers or own the server's files: no guard inside the database stops them",
     "events that were never appended: reconcile with the venue",
     "other regions and the topic between them: verify each, and compare their heads",
 ]

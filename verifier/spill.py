@@ -23,7 +23,10 @@ class Spill:
         self._folder = tempfile.TemporaryDirectory(prefix="verify-")
         self._db = sqlite3.connect(f"{self._folder.name}/rows")
         self._db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
-        self._db.execute("CREATE TABLE kept (name TEXT, key BLOB, row BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE kept (name TEXT, key BLOB, row BLOB, met INTEGER DEFAULT 0, PRIMARY KEY (name, key))"
+            " WITHOUT ROWID"
+        )
         self._encoder = msgspec.msgpack.Encoder()
 
     def __enter__(self) -> Spill:
@@ -47,7 +50,7 @@ class Spill:
         Keep every closed row changed since *mark*; the state may then forget them.
         """
         self._db.executemany(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO kept (name, key, row) VALUES (?, ?, ?)",
             [
                 (x.table, self._encoder.encode(x.key), self._encoder.encode(_values(x.table, x.new)))
                 for x in state.changes(mark)
@@ -55,11 +58,23 @@ class Spill:
             ],
         )
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def meet(self, table: str, key: Key) -> tuple[Row | None, bool]:
         """
-        Yield every row of *table* that is kept.
+        Return the row kept under *key*, or None, and whether it was met before.
         """
-        for (row,) in self._db.execute("SELECT row FROM kept WHERE name = ?", [table]):
+        place = [table, self._encoder.encode(key)]
+        found = self._db.execute("SELECT row, met FROM kept WHERE name = ? AND key = ?", place).fetchone()
+        if found is None:
+            return None, False
+        if not found[1]:
+            self._db.execute("UPDATE kept SET met = 1 WHERE name = ? AND key = ?", place)
+        return _row(table, found[0]), bool(found[1])
+
+    def not_met(self, table: str) -> Iterator[Row]:
+        """
+        Yield every row of *table* that is kept and that nothing met.
+        """
+        for (row,) in self._db.execute("SELECT row FROM kept WHERE name = ? AND NOT met", [table]):
             yield _row(table, row)
 
 

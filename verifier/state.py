@@ -14,7 +14,7 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
 from ledger.errors import LedgerError
-from verifier.report import Finding
+from verifier.report import Finding, Findings
 from verifier.spill import Spill
 
 
@@ -23,12 +23,10 @@ class Replay:
     The state as the events make it, and the digest of it after each commit.
     """
 
-    def __init__(self, spill: Spill) -> None:
-        self._spill = spill
+    def __init__(self, spill: Spill, findings: Findings) -> None:
+        self._spill, self.findings = spill, findings
         self.state = State(spill.load, certain=True)
         self.digest = StateDigest()
-        self.findings: list[Finding] = []
-        self._streams_wrong: set[str] = set()
 
     def apply(self, event: RecordedEvent) -> None:
         """
@@ -39,13 +37,11 @@ class Replay:
         try:
             derived, given = split_payload(event.payload)
         except LedgerError as error:
-            self.findings.append(Finding("STATE_MISMATCH", "a payload", str(error), seq=event.seq, column="payload"))
+            self._found("STATE_MISMATCH", "a payload", str(error), event.seq, "payload")
             return
         stored = (event.stream, event.stream_version, event.effective_on)
         for wrong in fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context):
-            self.findings.append(
-                Finding("STATE_MISMATCH", wrong.expected, wrong.actual, seq=event.seq, column=wrong.column)
-            )
+            self._found("STATE_MISMATCH", wrong.expected, wrong.actual, event.seq, wrong.column)
         for change in self.state.changes(mark):
             spec = TABLES[change.table]
             if change.old is not None:
@@ -53,6 +49,9 @@ class Replay:
             self.digest.put_in(change.table, row_bytes(spec, change.new))
         self._spill.keep_closed(self.state, mark)
         self.state.durable(self.state.begin())
+
+    def _found(self, kind: str, expected: str, actual: str, seq: int, column: str) -> None:
+        self.findings.add([Finding(kind, expected, actual, seq=seq, column=column)])
 
     def foresee(self, event: RecordedEvent) -> dict[str, list[Any]]:
         """
@@ -63,7 +62,7 @@ class Replay:
             _, given = split_payload(event.payload)
             asked = fold.original_of(registry.decode_given(event.event_type, event.schema_version, given))
             made = fold.record(self.state, asked, Context(event.seq, event.recorded_at, event.occurred_at))
-        except (LedgerError, DuplicateFact, ValueError):
+        except (LedgerError, DuplicateFact, ValueError, OverflowError):
             return {}
         finally:
             self.state.rollback(mark)

@@ -2,8 +2,8 @@
 Keep what each replica last acknowledged, and the commits it can be compared with.
 
 An acknowledgement says how far a replica has applied and what its books add up to there. Only the newest of a replica
-is kept, and it never goes back: an old one that arrives late changes nothing. Signatures are checked before they come
-here; they are kept so that an auditor can check them again.
+is kept, and it never goes back: an old one that arrives late, or again, changes nothing. Signatures are checked
+before they come here; they are kept so that an auditor can check them again.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _UPSERT: Final = (
     f"INSERT INTO ledger.acknowledgements AS known (chain, {', '.join(_COLUMNS)}) "
     f"VALUES (%s, {', '.join('%s' for _ in _COLUMNS)}) ON CONFLICT (chain, replica) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:])
-    + " WHERE (excluded.epoch, excluded.seq) >= (known.epoch, known.seq)"
+    + " WHERE (excluded.epoch, excluded.seq, excluded.applied_at) > (known.epoch, known.seq, known.applied_at)"
 )
 
 
 def upsert(connection: Connection, chain: int, acknowledgement: Acknowledgement) -> bool:
     """
-    Keep *acknowledgement* as its replica's newest; return False where a newer one is known already.
+    Keep *acknowledgement* as its replica's newest; return False where it is known already, or a newer one.
     """
     return connection.execute(_UPSERT, [chain, *msgspec.structs.astuple(acknowledgement)]).rowcount == 1
 

@@ -26,20 +26,22 @@ def lock_publisher(connection: Connection, chain: int) -> bool:
     return row == (True,)
 
 
-def position(connection: Connection, chain: int) -> int:
+def position(connection: Connection, chain: int) -> tuple[str, int]:
     """
-    Return the offset in the topic after the last segment that was applied; 0 at first.
+    Return the id of the topic, and the offset in it after the last segment that was applied; nothing and 0 at first.
     """
-    row = connection.execute("SELECT next_offset FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-    return int(row[0]) if row else 0
+    row = connection.execute(
+        "SELECT topic_id, next_offset FROM ledger.replica_state WHERE chain = %s", [chain]
+    ).fetchone()
+    return (str(row[0]), int(row[1])) if row else ("", 0)
 
 
-def move(connection: Connection, chain: int, topic: str, next_offset: int) -> None:
+def move(connection: Connection, chain: int, topic: str, topic_id: str, next_offset: int) -> None:
     """
     Note where to go on, in the transaction that applied what came before.
     """
     connection.execute(
-        "INSERT INTO ledger.replica_state VALUES (%s, %s, '', %s) ON CONFLICT (chain) DO UPDATE "
-        "SET topic = excluded.topic, next_offset = excluded.next_offset",
-        [chain, topic, next_offset],
+        "INSERT INTO ledger.replica_state VALUES (%s, %s, %s, %s) ON CONFLICT (chain) DO UPDATE "
+        "SET topic = excluded.topic, topic_id = excluded.topic_id, next_offset = excluded.next_offset",
+        [chain, topic, topic_id, next_offset],
     )

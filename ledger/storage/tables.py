@@ -21,6 +21,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -110,7 +111,7 @@ Table(
     _column("committed_at", BigInteger),
     PrimaryKeyConstraint("chain", "last_seq"),
     _width("state_digest", 32),
-    CheckConstraint("first_seq <= last_seq", name="seqs_ordered"),
+    CheckConstraint("first_seq > 0 AND first_seq <= last_seq", name="seqs_ordered"),
 )
 Table(
     "events",
@@ -162,6 +163,7 @@ Table(
     _column("first_seq", BigInteger),
     # The same request twice must not be recorded twice, whichever process asks.
     PrimaryKeyConstraint("chain", "source", "key"),
+    CheckConstraint("first_seq > 0", name="first_seq_from_one"),
 )
 Table(
     "source_logins",
@@ -184,6 +186,8 @@ Table(
     _column("signature", LargeBinary),
     PrimaryKeyConstraint("chain", "replica"),
     _width("hash", 32),
+    _width("state_digest", 32),
+    _width("signature", 64),
 )
 Table(
     "replica_state",
@@ -192,6 +196,7 @@ Table(
     _column("topic", Text),
     _column("topic_id", Text),
     _column("next_offset", BigInteger),
+    CheckConstraint("next_offset >= 0", name="next_offset_counts"),
 )
 Table(
     "history_changes",
@@ -216,6 +221,12 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
         CheckConstraint("settled_qty >= 0 AND settled_qty <= qty", name="settled_qty_in_range"),
         # A reference without its day would escape the index below.
         CheckConstraint("(ref_exec_id IS NULL) = (ref_trade_date IS NULL)", name="ref_has_its_day"),
+        # A correction or bust names an execution that is there; most rows name none and cost no lookup.
+        ForeignKeyConstraint(
+            ("chain", "venue", "ref_trade_date", "ref_exec_id"),
+            [f"{SCHEMA}.executions.{name}" for name in ("chain", "venue", "trade_date", "exec_id")],
+            name="executions_ref_fkey",
+        ),
         # Each version of a trade has at most one successor, whatever day that is of.
         Index("executions_ref", "chain", "venue", "ref_trade_date", "ref_exec_id", unique=True,
               postgresql_where=text("ref_exec_id IS NOT NULL")),

@@ -8,8 +8,9 @@ BEGIN
 END $$;
 
 -- Check a run of new events: under a head that has moved over them already, contiguous with what is there, linked,
--- later, by a primary, from a source that the login may speak for. The journal checks the same; this stops whoever
--- writes without it. With check_head below, neither events without the head nor the head without events can be committed.
+-- later, in whole groups, by a primary, from a source that the login may speak for. The journal checks the same; this
+-- stops whoever writes without it. With check_head below, neither events without the head nor the head without events
+-- can be committed.
 CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
@@ -23,10 +24,11 @@ BEGIN
                 USING ERRCODE = 'TL003';
         END IF;
         IF run.first = 1 THEN
-            SELECT genesis AS hash, 0::bigint AS recorded_at, 1 AS epoch INTO before
+            SELECT genesis AS hash, 0::bigint AS recorded_at, 1 AS epoch, 0::smallint AS group_index,
+                   1::smallint AS group_size INTO before
                 FROM ledger.chains c WHERE c.chain = run.chain;
         ELSE
-            SELECT hash, recorded_at, epoch INTO before
+            SELECT hash, recorded_at, epoch, group_index, group_size INTO before
                 FROM ledger.events e WHERE e.chain = run.chain AND e.seq = run.first - 1;
         END IF;
         IF NOT FOUND THEN
@@ -47,19 +49,62 @@ BEGIN
             SELECT 1 FROM (
                 SELECT prev_hash, recorded_at, lag(hash, 1, before.hash) OVER w AS linked,
                        lag(recorded_at, 1, before.recorded_at) OVER w AS earlier,
-                       epoch, lag(epoch, 1, before.epoch) OVER w AS reign
+                       epoch, lag(epoch, 1, before.epoch) OVER w AS reign,
+                       group_index, group_size, lag(group_index, 1, before.group_index) OVER w AS place,
+                       lag(group_size, 1, before.group_size) OVER w AS size
                 FROM appended a WHERE a.chain = run.chain WINDOW w AS (ORDER BY seq)) n
-            WHERE prev_hash <> linked OR recorded_at <= earlier OR epoch < reign) THEN
-            RAISE EXCEPTION 'an event does not name the hash before it, is not later, or is of an epoch that ended'
+            WHERE prev_hash <> linked OR recorded_at <= earlier OR epoch < reign
+                OR CASE group_index WHEN 0 THEN place <> size - 1 ELSE group_index <> place + 1 OR group_size <> size END
+            ) THEN
+            RAISE EXCEPTION
+                'an event does not name the hash before it, is not later, is of an epoch that ended, or tears a group'
                 USING ERRCODE = 'TL003';
         END IF;
     END LOOP;
     RETURN NULL;
 END $$;
 
+-- An idempotency key is that of a group which is there: a key without one would answer a request that was never
+-- recorded. Both sides are few and near each other, so they are joined at once; a lookup a key would cost ten times more.
+CREATE FUNCTION ledger.check_keys() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+DECLARE
+    run record;
+BEGIN
+    FOR run IN SELECT chain, min(first_seq) AS first, max(first_seq) AS last FROM claimed GROUP BY chain LOOP
+        IF EXISTS (
+            SELECT 1 FROM claimed k LEFT JOIN (
+                SELECT seq, source, idempotency_key FROM ledger.events e
+                WHERE e.chain = run.chain AND e.seq BETWEEN run.first AND run.last AND e.group_index = 0) g
+                ON g.seq = k.first_seq AND g.source = k.source AND g.idempotency_key = k.key
+            WHERE k.chain = run.chain AND g.seq IS NULL) THEN
+            RAISE EXCEPTION 'an idempotency key is of no group that begins where it says' USING ERRCODE = 'TL003';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- A boundary ends where the head is and begins where the last one ended, so that none can be slipped in or left out.
+CREATE FUNCTION ledger.check_committed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head ledger.chain_heads;
+    before bigint;
+BEGIN
+    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
+    SELECT last_seq INTO before FROM ledger.commits c WHERE c.chain = NEW.chain AND c.last_seq < NEW.last_seq
+        ORDER BY c.chain DESC, c.last_seq DESC LIMIT 1;
+    IF (NEW.first_seq, NEW.last_seq, NEW.committed_at)
+        IS DISTINCT FROM (coalesce(before, 0) + 1, head.seq, head.recorded_at) THEN
+        RAISE EXCEPTION 'a commit of events % to % is not what follows the last one up to the head', NEW.first_seq,
+            NEW.last_seq USING ERRCODE = 'TL003';
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- When a transaction ends, the head must be the last event that is there: one that ran ahead would hide a cut-off tail,
 -- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
 -- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
+-- The last event also ends its group: a part of one would be followed by strangers.
 CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
@@ -68,11 +113,14 @@ DECLARE
 BEGIN
     SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
     -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
-    SELECT seq, hash, recorded_at, epoch INTO last FROM ledger.events e
+    SELECT seq, hash, recorded_at, epoch, group_index = group_size - 1 AS whole INTO last FROM ledger.events e
         WHERE e.chain = head.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1;
     IF FOUND THEN
         IF (last.seq, last.hash, last.recorded_at, last.epoch)
             = (head.seq, head.hash, head.recorded_at, head.epoch) THEN
+            IF NOT last.whole THEN
+                RAISE EXCEPTION 'the last event would not end its group' USING ERRCODE = 'TL003';
+            END IF;
             RETURN NULL;
         END IF;
     ELSE
@@ -118,12 +166,20 @@ BEGIN
     ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
 END $$;
 
-REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(),
+REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(), ledger.check_keys(),
+    ledger.check_committed(),
     ledger.restore_event(ledger.events, text) FROM PUBLIC;
 
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
     REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_appended();
 ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
+CREATE TRIGGER check_keys AFTER INSERT ON ledger.idempotency_keys
+    REFERENCING NEW TABLE AS claimed FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_keys();
+ALTER TABLE ledger.idempotency_keys ENABLE ALWAYS TRIGGER check_keys;
+-- One row a transaction, so a trigger for each row costs nothing.
+CREATE TRIGGER check_committed AFTER INSERT ON ledger.commits
+    FOR EACH ROW EXECUTE FUNCTION ledger.check_committed();
+ALTER TABLE ledger.commits ENABLE ALWAYS TRIGGER check_committed;
 CREATE CONSTRAINT TRIGGER check_head AFTER INSERT OR UPDATE ON ledger.chain_heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger.check_head();
 ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_head;

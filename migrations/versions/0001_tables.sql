@@ -63,7 +63,9 @@ CREATE TABLE ledger.acknowledgements (
 	received_at BIGINT NOT NULL,
 	signature BYTEA NOT NULL,
 	CONSTRAINT acknowledgements_pkey PRIMARY KEY (chain, replica),
-	CONSTRAINT acknowledgements_hash_width CHECK (octet_length(hash) = 32)
+	CONSTRAINT acknowledgements_hash_width CHECK (octet_length(hash) = 32),
+	CONSTRAINT acknowledgements_state_digest_width CHECK (octet_length(state_digest) = 32),
+	CONSTRAINT acknowledgements_signature_width CHECK (octet_length(signature) = 64)
 );
 
 CREATE TABLE ledger.assets (
@@ -163,7 +165,7 @@ CREATE TABLE ledger.commits (
 	committed_at BIGINT NOT NULL,
 	CONSTRAINT commits_pkey PRIMARY KEY (chain, last_seq),
 	CONSTRAINT commits_state_digest_width CHECK (octet_length(state_digest) = 32),
-	CONSTRAINT commits_seqs_ordered CHECK (first_seq <= last_seq)
+	CONSTRAINT commits_seqs_ordered CHECK (first_seq > 0 AND first_seq <= last_seq)
 );
 
 CREATE TABLE ledger.events (
@@ -237,7 +239,8 @@ CREATE TABLE ledger.executions (
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
 	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
-	CONSTRAINT executions_ref_has_its_day CHECK ((ref_exec_id IS NULL) = (ref_trade_date IS NULL))
+	CONSTRAINT executions_ref_has_its_day CHECK ((ref_exec_id IS NULL) = (ref_trade_date IS NULL)),
+	CONSTRAINT executions_ref_fkey FOREIGN KEY(chain, venue, ref_trade_date, ref_exec_id) REFERENCES ledger.executions (chain, venue, trade_date, exec_id)
 )
  WITH (fillfactor = 80);
 
@@ -261,7 +264,8 @@ CREATE TABLE ledger.idempotency_keys (
 	source TEXT NOT NULL,
 	key TEXT NOT NULL,
 	first_seq BIGINT NOT NULL,
-	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (chain, source, key)
+	CONSTRAINT idempotency_keys_pkey PRIMARY KEY (chain, source, key),
+	CONSTRAINT idempotency_keys_first_seq_from_one CHECK (first_seq > 0)
 );
 
 CREATE TABLE ledger.instruments (
@@ -365,6 +369,7 @@ CREATE TABLE ledger.replica_state (
 	topic_id TEXT NOT NULL,
 	next_offset BIGINT NOT NULL,
 	CONSTRAINT replica_state_pkey PRIMARY KEY (chain),
+	CONSTRAINT replica_state_next_offset_counts CHECK (next_offset >= 0),
 	CONSTRAINT replica_state_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
 );
 

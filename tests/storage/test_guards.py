@@ -12,11 +12,11 @@ import msgspec
 import psycopg
 import pytest
 
-from ledger.errors import Corrupt, InvalidEvent, NotPermitted, StateMismatch
+from ledger.errors import Corrupt, InvalidEvent, SequenceGap, StateMismatch
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, RIGHTS, linked, prepared, put, sample
+from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -42,32 +42,6 @@ def append(connection: Connection, chain: int, count: int) -> None:
     connection.commit()
 
 
-@pytest.mark.parametrize("login", RIGHTS)
-def test_a_right_that_is_not_granted_is_refused_when_it_is_used(database: Database, login: str) -> None:
-    """Run each refused verb on each table for real: the answer is a refusal, and the ledger calls it NotPermitted."""
-    tables = sorted(set().union(*RIGHTS["applier"].values()))
-    with psycopg.connect(database.dsn(login), autocommit=True) as connection:
-        for table in tables:
-            column = database.sql(
-                f"SELECT attname FROM pg_attribute WHERE attrelid = 'ledger.{table}'::regclass AND attnum = 1"
-            )
-            tried = {
-                "SELECT": f"SELECT FROM ledger.{table}", "INSERT": f"INSERT INTO ledger.{table} DEFAULT VALUES",
-                "UPDATE": f"UPDATE ledger.{table} SET {column} = {column}", "DELETE": f"DELETE FROM ledger.{table}",
-                "TRUNCATE": f"TRUNCATE ledger.{table}", "DROP": f"DROP TABLE ledger.{table}",
-                "ALTER": f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL",
-            }  # fmt: skip
-            for verb, statement in tried.items():
-                if table not in RIGHTS[login].get(verb, set()):
-                    with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
-                        connection.execute(statement)
-                    assert isinstance(db.translated(refused.value), NotPermitted), (table, verb)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SET ROLE ledger_owner")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SET session_replication_role = replica")
-
-
 def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Database) -> None:
     """Each names its schemas, runs with its caller's rights, and may be called by nobody it was not made for."""
     found = database.sql(
@@ -75,9 +49,12 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
         "FROM pg_proc p WHERE pronamespace = 'ledger'::regnamespace ORDER BY 1"
     ).splitlines()
     assert [line.split("|", 1) for line in found] == [
-        [name, 'f|{"search_path=pg_catalog, pg_temp"}|f']
-        for name in ("check_appended", "check_head", "refuse_change", "restore_event")
-    ]
+        [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|f']
+        for name, more in (
+            ("check_appended", ""), ("check_committed", ""), ("check_head", ""), ("check_keys", ",enable_nestloop=off"),
+            ("refuse_change", ""), ("restore_event", ""),
+        )
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -206,7 +183,7 @@ BACKSTOPS = [
     ("orders", {"cum_qty": 2 * 10**60}, "cum_qty_in_range"), ("orders", {"cum_qty": -1}, "cum_qty_in_range"),
     ("orders", {"qty": 0}, "qty_positive"), ("orders", {"hold_amount": -1}, "hold_amount_not_negative"),
     ("executions", {"qty": 0}, "qty_positive"), ("executions", {"settled_qty": -1}, "settled_qty_in_range"),
-    ("executions", {"ref_trade_date": None}, "ref_has_its_day"),
+    ("executions", {"ref_trade_date": "2024-08-01"}, "ref_has_its_day"),
     ("balances", {"held": -1}, "held_not_negative"), ("balances", {"breached": True}, "breach_flagged"),
     ("balances", {"settled": -(10**18), "unsettled": 0}, "breach_flagged"),
     ("balances", {"floor": None, "breached": True}, "breach_flagged"),
@@ -231,17 +208,82 @@ def test_the_database_refuses_a_row_that_breaks_an_invariant(
         assert isinstance(db.translated(refused.value), StateMismatch)
 
 
-def test_an_execution_has_at_most_one_successor(database: Database) -> None:
-    """Two corrections of one execution would both count, whatever day they are of."""
+def test_an_execution_has_at_most_one_successor_and_it_is_of_one_that_is_there(database: Database) -> None:
+    """Two corrections of one execution would both count, whatever their days; one of none for nothing."""
     connection, chain = prepared(database)
-    one = msgspec.structs.replace(sample("executions", 0), ref_exec_id="E-0")
-    two = msgspec.structs.replace(one, exec_id="another", trade_date="2024-09-01")
-    with connection, pytest.raises(psycopg.errors.UniqueViolation, match="executions_ref"):
-        read_models.write(
-            connection,
-            chain,
-            [read_models.Change("executions", (x.venue, x.trade_date, x.exec_id), None, x) for x in (one, two)],
-        )
+    root = sample("executions", 0)
+    one = msgspec.structs.replace(root, exec_id="one", ref_trade_date=root.trade_date, ref_exec_id=root.exec_id)
+    two = msgspec.structs.replace(one, exec_id="two", trade_date="2024-09-01")
+
+    def write(*made: Any) -> None:
+        changes = [read_models.Change("executions", (x.venue, x.trade_date, x.exec_id), None, x) for x in made]
+        read_models.write(connection, chain, changes)
+
+    with connection:
+        with pytest.raises(psycopg.errors.ForeignKeyViolation, match="executions_ref_fkey"):
+            write(one)
+        connection.rollback()
+        write(root, one)
+        with pytest.raises(psycopg.errors.UniqueViolation, match="executions_ref"):
+            write(two)
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "words"),
+    [
+        (1, {"group_index": 1, "group_size": 2}, "tears a group"),
+        (0, {"group_size": 2}, "tears a group|end its group"),
+        (2, {"group_size": 2}, "would not end its group"),
+    ],
+)  # fmt: skip
+def test_a_torn_group_is_refused(database: Database, at: int, change: dict[str, Any], words: str) -> None:
+    """A part of a group cannot be committed, nor followed by another, in one run or in a later one."""
+    connection, chain = prepared(database)
+    made = linked(4)
+    made[at] = msgspec.structs.replace(made[at], **change)
+
+    def write(*runs: Any) -> None:
+        for run in runs:
+            put(connection, chain, run)
+            connection.commit()
+
+    with connection:
+        for runs in ([made[:3]], [made[:1], made[1:3]]):
+            with pytest.raises(psycopg.Error, match=words) as refused:
+                write(*runs)
+            assert isinstance(db.translated(refused.value), SequenceGap)
+            connection.rollback()
+
+
+def test_a_whole_group_is_taken(database: Database) -> None:
+    """The same checks let through what is right: a group of two between others."""
+    connection, chain = prepared(database)
+    made = linked(4)
+    made[1] = msgspec.structs.replace(made[1], group_size=2)
+    made[2] = msgspec.structs.replace(made[2], group_index=1, group_size=2)
+    with connection:
+        for run in (made[:1], made[1:3], made[3:]):
+            put(connection, chain, run)
+            connection.commit()
+        assert chains.head(connection, chain).seq == 4
+
+
+def test_a_key_of_no_group_and_a_commit_that_does_not_follow_are_refused(five: tuple[Connection, int]) -> None:
+    """A key must name the first event of a group that used it; a boundary follows the last and ends at the head."""
+    connection, chain = five
+    made = linked(5)
+    key = made[0].idempotency_key
+    for claimed in (("engine", "other", 2), ("gateway", key, 2), ("engine", key, 6)):
+        with pytest.raises(psycopg.Error, match="of no group that begins"):
+            events.insert_keys(connection, chain, [claimed])
+        connection.rollback()
+    events.insert_keys(connection, chain, [("engine", key, 2)])
+    for first, last, at in ((2, 5, 1005), (1, 4, 1004), (1, 5, 1004), (0, 5, 1005)):
+        with pytest.raises(psycopg.Error, match=r"not what follows|seqs_ordered"):
+            chains.insert_commit(connection, chain, first, last, bytes(32), at)
+        connection.rollback()
+    chains.insert_commit(connection, chain, 1, 5, bytes(32), 1005)
+    connection.commit()
 
 
 def restore(connection: Connection, chain: int, made: Any, reason: str = "bit rot, copy of region B") -> None:

@@ -155,10 +155,11 @@ def test_chains_of_one_database_do_not_see_each_other(database: Database) -> Non
     connection, first = prepared(database)
     with psycopg.connect(database.dsn("owner")) as owner:
         owner.execute("SET ROLE ledger_owner")
-        second = chains.create(owner, bytes(16), "example.com/b", bytes(32), "primary").chain
+        second = chains.create(owner, bytes(16), "example.com/b", linked(1)[0].prev_hash, "primary").chain
     with connection:
         for chain, version in ((first, 1), (second, 2)):
             read_models.write(connection, chain, [added(rows.Stream("x/y", version), "streams")])
+            put(connection, chain, [msgspec.structs.replace(one, idempotency_key="k") for one in linked(2)])
             events.insert_keys(connection, chain, [("engine", "k", version)])
         changed = Change("streams", ("x/y",), rows.Stream("x/y", 1), rows.Stream("x/y", 7))
         read_models.write(connection, first, [changed])
@@ -213,7 +214,7 @@ def test_an_acknowledgement_never_goes_back(database: Database) -> None:
     connection, chain = prepared(database)
     connection.close()
     with psycopg.connect(database.dsn("publisher")) as publisher:
-        one = acknowledgements.Acknowledgement("b", 1, 10, bytes(32), bytes(32), 5, 6, b"signed")
+        one = acknowledgements.Acknowledgement("b", 1, 10, bytes(32), bytes(32), 5, 6, bytes(64))
         later = msgspec.structs.replace(one, seq=11, received_at=9)
         reign = msgspec.structs.replace(one, epoch=2, seq=3)
         other = msgspec.structs.replace(one, replica="c")
@@ -225,10 +226,12 @@ def test_an_acknowledgement_never_goes_back(database: Database) -> None:
 def test_commits_are_read_from_a_seq_on(writer: tuple[Connection, int]) -> None:
     """In order, at most as many as asked for."""
     connection, chain = writer
+    made = linked(9)
     for first, last in ((1, 2), (3, 3), (4, 9)):
-        chains.insert_commit(connection, chain, first, last, bytes(32), first)
+        put(connection, chain, made[first - 1 : last])
+        chains.insert_commit(connection, chain, first, last, bytes(32), made[last - 1].recorded_at)
     found = acknowledgements.commits(connection, chain, after=2, limit=1)
-    assert found == [acknowledgements.Commit(3, 3, bytes(32), 3)]
+    assert found == [acknowledgements.Commit(3, 3, bytes(32), made[2].recorded_at)]
     assert len(acknowledgements.commits(connection, chain)) == 3
 
 

@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from ledger import Ledger
+from benchmarks import workload
+from ledger import Group, Ledger
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
-from ledger.chain.entry import RecordedEvent
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.cash import FeeCharged, HoldPlaced, JournalPosted, Leg
 from ledger.domain.events.control import Difference, KeyNamed, ReconciliationRecorded
@@ -36,10 +39,12 @@ from ledger.storage import events
 from tests.conftest import ORIGIN, Database
 from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
+from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import catalogue
+from verifier import reader as reading
 from verifier.full import verify
-from verifier.reader import Reader, Unreadable
-from verifier.report import Finding, Report
+from verifier.reader import Reader
+from verifier.stored import Unreadable
 
 NOW = 1_723_161_254_087_891_268
 
@@ -103,82 +108,6 @@ def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def report_on(database: Database) -> Report:
-    with Reader(database.dsn("auditor"), ORIGIN) as reader:
-        return verify(reader)
-
-
-class Intruder:
-    """A superuser who edits rows behind the triggers' back, and can undo it."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.connection = psycopg.connect(database.server.dsn("postgres", database.name), autocommit=True)
-
-    def __enter__(self) -> Intruder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
-
-    def edit(self, table: str, sql: str, *given: object) -> tuple[object, ...] | None:
-        always = [
-            row[0]
-            for row in self.connection.execute(
-                "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal", [f"ledger.{table}"]
-            )
-        ]
-        self.connection.execute(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL")
-        try:
-            done = self.connection.execute(sql, given or None)
-            return done.fetchone() if done.description else None
-        finally:
-            self.connection.execute(f"ALTER TABLE ledger.{table} ENABLE TRIGGER ALL")
-            for name in always:
-                self.connection.execute(f"ALTER TABLE ledger.{table} ENABLE ALWAYS TRIGGER {name}")
-
-    def save(self, table: str) -> None:
-        self.connection.execute(f"CREATE TEMP TABLE saved AS SELECT * FROM ledger.{table}")
-
-    def restore(self, table: str) -> None:
-        self.edit(table, f"DELETE FROM ledger.{table}; INSERT INTO ledger.{table} SELECT * FROM saved")
-        self.connection.execute("DROP TABLE saved")
-
-
-CHANGES = {
-    "text": "{0} || 'x'", "bigint": "{0} + 1", "integer": "{0} + 1", "smallint": "{0} + 1",
-    "numeric": "{0} + 0.00000001", "boolean": "NOT {0}", "date": "{0} + 1", "ARRAY": "{0} || ARRAY['x']",
-    "json": "regexp_replace({0}::text, '[a-z]([^a-z]*)$', '#\\1')::json",
-    "bytea": "set_byte({0}, 3, get_byte({0}, 3) # 1)",
-    "uuid": "overlay({0}::text PLACING CASE right({0}::text, 1) WHEN '0' THEN '1' ELSE '0' END FROM 36)::uuid",
-}  # fmt: skip
-WHEN_NULL = {"text": "'x'", "bigint": "1", "numeric": "1", "date": "'2024-01-01'", "uuid": "'" + "1" * 32 + "'"}
-
-
-def columns(database: Database, table: str) -> list[tuple[str, str]]:
-    found = database.sql(
-        "SELECT column_name || ' ' || data_type FROM information_schema.columns "
-        f"WHERE table_schema = 'ledger' AND table_name = '{table}' AND column_name <> 'chain' ORDER BY ordinal_position"
-    )
-    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in found.splitlines()]
-
-
-def changed(intruder: Intruder, table: str, column: str, kind: str, where: str) -> bool:
-    """Change one column of the rows that *where* names; return whether anything is different now."""
-    expression = CHANGES[kind].format(f'"{column}"')
-    if kind in WHEN_NULL:
-        expression = f'CASE WHEN "{column}" IS NULL THEN {WHEN_NULL[kind]} ELSE {expression} END'
-    for name, in intruder.connection.execute(
-        "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'", [f"ledger.{table}"]
-    ).fetchall():  # fmt: skip
-        intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {name}")
-    before = intruder.connection.execute(f'SELECT "{column}"::text FROM ledger.{table} WHERE {where}').fetchone()
-    after = intruder.edit(
-        table, f'UPDATE ledger.{table} SET "{column}" = {expression} WHERE {where} RETURNING "{column}"::text'
-    )
-    return after is not None and before != after
-
-
 def test_a_good_ledger_verifies_and_the_report_says_what_was_covered(written: Database) -> None:
     """No finding, the head is the ledger's, every read model has rows, and what is not covered is said."""
     report = report_on(written)
@@ -191,16 +120,9 @@ def test_a_good_ledger_verifies_and_the_report_says_what_was_covered(written: Da
 
 
 @pytest.fixture
-def copy(pg_server: Server, written: Database) -> Iterator[Database]:
-    name = f"copy_{os.urandom(4).hex()}"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {written.name} OWNER ledger_owner")
-    yield Database(pg_server, name)
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def real(report: Report) -> list[Finding]:
-    """Return the findings about data: the tests drop CHECK constraints to get their edits in."""
-    return [finding for finding in report.findings if finding.kind != "GUARD_CHANGED"]
+def copy(written: Database) -> Iterator[Database]:
+    with copied(written) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -226,118 +148,12 @@ def test_a_value_that_no_ledger_can_hold_is_a_finding(copy: Database, table: str
     assert [finding for finding in found if (finding.seq == 9 if table == "events" else finding.table == table)]
 
 
-@pytest.mark.parametrize(
-    "column", [name for name in RecordedEvent.__struct_fields__ if name not in ("chain_id", "seq")]
-)
-def test_an_edited_column_of_an_event_is_named_by_seq_and_column(copy: Database, column: str) -> None:
-    """Whatever column is edited, at the start of a group, inside one or at the very end, it is named, and only it."""
-    kinds = dict(columns(copy, "events"))
-    last = int(copy.sql("SELECT max(seq) FROM ledger.events"))
-    with Intruder(copy) as intruder:
-        for seq in (9, 12, last):
-            intruder.save("events")
-            assert changed(intruder, "events", column, kinds[column], f"seq = {seq}")
-            found = real(report_on(copy))
-            assert [(x.kind, x.seq, x.column) for x in found] == [("BYTES_MODIFIED", seq, column)]
-            intruder.restore("events")
-        assert real(report_on(copy)) == []
-
-
-@pytest.mark.parametrize("table", TABLES)
-def test_an_edited_column_of_a_read_model_is_named_by_key_and_column(copy: Database, table: str) -> None:
-    """Every column of every read model: row and column are named; a key column is a row too many and one less."""
-    spec = TABLES[table]
-    with Intruder(copy) as intruder:
-        first = ", ".join(spec.key)
-        where = f"ctid = (SELECT ctid FROM ledger.{table} ORDER BY {first} LIMIT 1)"
-        for column, kind in columns(copy, table):
-            intruder.save(table)
-            assert changed(intruder, table, column, kind, where), column
-            found = [x for x in real(report_on(copy)) if x.table == table]
-            if column in spec.key:
-                assert {x.actual for x in found} == {"a row", "no such row"}
-            else:
-                assert [x.column for x in found] == [column]
-            assert len({x.key for x in found}) == (2 if column in spec.key else 1)
-            intruder.restore(table)
-        assert real(report_on(copy)) == []
-
-
-@pytest.mark.parametrize(
-    ("table", "column"),
-    [
-        ("chains", "format_version"), ("chains", "genesis"), ("chain_heads", "seq"), ("chain_heads", "hash"),
-        ("chain_heads", "recorded_at"), ("chain_heads", "epoch"), ("state_digests", "seq"), ("state_digests", "lanes"),
-        ("commits", "first_seq"), ("commits", "last_seq"), ("commits", "state_digest"), ("commits", "committed_at"),
-        ("acknowledgements", "replica"), ("acknowledgements", "epoch"), ("acknowledgements", "seq"),
-        ("acknowledgements", "hash"), ("acknowledgements", "state_digest"), ("acknowledgements", "applied_at"),
-        ("acknowledgements", "signature"),
-        ("idempotency_keys", "source"), ("idempotency_keys", "key"), ("idempotency_keys", "first_seq"),
-    ],
-)  # fmt: skip
-def test_an_edited_head_digest_commit_or_key_is_named(copy: Database, table: str, column: str) -> None:
-    """The rows around the chain are compared as well: what replicas signed is checked again."""
-    kind = dict(columns(copy, table))[column]
-    with Intruder(copy) as intruder:
-        assert changed(intruder, table, column, kind, f"ctid = (SELECT max(ctid) FROM ledger.{table})")
-        found = real(report_on(copy))
-        assert any(column in (x.column or "") for x in found if x.table == table), found
-
-
 def test_an_acknowledgement_that_arrived_before_its_event_is_found(copy: Database) -> None:
-    """When it arrived is not signed; it cannot be before the event was recorded."""
+    """When it arrived is not signed; it cannot be before the event was recorded, nor after now."""
     with Intruder(copy) as intruder:
-        intruder.edit("acknowledgements", "UPDATE ledger.acknowledgements SET received_at = 1")
-    assert [(x.table, x.column) for x in real(report_on(copy))] == [("acknowledgements", "received_at")]
-
-
-@pytest.mark.parametrize(
-    ("sql", "kinds"),
-    [
-        ("DELETE FROM ledger.events WHERE seq = 12", {"SEQ_GAP", "GROUP_PARTIAL"}),
-        ("DELETE FROM ledger.events WHERE seq > 20", {"TRUNCATED"}),
-        ("UPDATE ledger.events SET seq = CASE seq WHEN 8 THEN 9 ELSE 8 END + 1000 WHERE seq IN (8, 9);"
-         "UPDATE ledger.events SET seq = seq - 1000 WHERE seq > 1000", {"CHAIN_BREAK", "BYTES_MODIFIED"}),
-        ("INSERT INTO ledger.events SELECT chain, seq + 1, epoch, hash, hash, event_id, event_type, schema_version,"
-         " stream, stream_version, group_id, group_index, group_size, idempotency_key, request_hash, occurred_at,"
-         " recorded_at, effective_on, actor, source, correlation_id, causation_id, salt, payload FROM ledger.events"
-         " ORDER BY seq DESC LIMIT 1", {"BYTES_MODIFIED", "HEAD_MISMATCH"}),
-    ],
-)  # fmt: skip
-def test_deleted_swapped_inserted_and_truncated_events_are_found(copy: Database, sql: str, kinds: set[str]) -> None:
-    """Each way to change which rows there are has findings of its own class."""
-    with Intruder(copy) as intruder:
-        intruder.edit("events", sql)
-    found = {x.kind for x in real(report_on(copy))}
-    assert kinds & found
-    assert report_on(copy).verdict == "broken"
-
-
-@pytest.mark.parametrize("table", ["balances", "orders", "executions", "positions", "idempotency_keys", "commits"])
-def test_a_deleted_row_is_found(copy: Database, table: str) -> None:
-    """A row less is a finding that names it."""
-    with Intruder(copy) as intruder:
-        intruder.edit(table, f"DELETE FROM ledger.{table} WHERE ctid = (SELECT min(ctid) FROM ledger.{table})")
-    assert table in {x.table for x in real(report_on(copy))}
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change",
-        "ALTER TABLE ledger.events ENABLE TRIGGER refuse_change",
-        "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql"
-        " AS 'BEGIN RETURN NULL; END'",
-        "GRANT UPDATE ON ledger.events TO ledger_writer",
-        "GRANT UPDATE (payload) ON ledger.events TO PUBLIC",
-        "ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative",
-        "ALTER TABLE ledger.events OWNER TO writer",
-    ],
-)
-def test_a_weakened_guard_is_found(copy: Database, sql: str) -> None:
-    """Triggers, functions, grants, constraints and owners are held against what the migrations make."""
-    copy.sql(sql)
-    assert "GUARD_CHANGED" in {x.kind for x in report_on(copy).findings}
+        for arrived in (1, 2**62):
+            intruder.edit("acknowledgements", f"UPDATE ledger.acknowledgements SET received_at = {arrived}")
+            assert [(x.table, x.column) for x in real(report_on(copy))] == [("acknowledgements", "received_at")]
 
 
 def test_the_catalogue_is_what_the_migrations_make(copy: Database) -> None:
@@ -369,3 +185,94 @@ def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, data
     with pytest.raises(Unreadable, match="--origin"):
         Reader(copy.dsn("auditor"), "example.com/other")
     assert issubclass(Unreadable, LedgerError)
+
+
+def test_every_answer_is_one_json_object_where_json_was_asked_for(
+    copy: Database, database: Database, empty_database: Database
+) -> None:
+    """Also where nothing could be verified: no server, no schema, no chain, no right to read, another origin."""
+    for dsn, origin in (
+        ("postgresql://auditor@/x?host=/nowhere", ORIGIN), ("nonsense", ORIGIN),
+        (empty_database.dsn("auditor"), ORIGIN),
+        (database.dsn("auditor"), ORIGIN), (copy.dsn("publisher"), ORIGIN), (copy.dsn("auditor"), "example.com/none"),
+    ):  # fmt: skip
+        done = command("full", "--format", "json", "--origin", origin, LEDGER_DSN=dsn)
+        said = json.loads(done.stdout)
+        assert (done.returncode, said["verdict"]) == (4, "could not verify"), dsn
+        assert said["message"]
+        assert "Traceback" not in done.stderr
+    helped = command("full", "--help")
+    assert helped.returncode == 0
+    assert "--origin" in helped.stdout
+    assert command("full", "--format", "xml", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
+
+
+def test_an_interruption_ends_with_130_and_says_that_nothing_was_verified(copy: Database) -> None:
+    """Ctrl-C while the verifier waits for rows: no verdict is printed."""
+    with psycopg.connect(copy.server.dsn("postgres", copy.name)) as other:
+        # What the verifier has to wait for, until it is interrupted.
+        other.execute("LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "verifier", "full", "--format", "json"], cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "LEDGER_DSN": copy.dsn("auditor")},
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tradeledger-verify' "
+            f"AND wait_event_type = 'Lock' AND datname = '{copy.name}'"
+        )
+        while copy.sql(waiting) == "0":
+            assert time.monotonic() < deadline, "the verifier did not reach the events"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "nothing was verified" in err
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(copy: Database) -> None:
+    """On standard error, where that is a terminal; the report alone goes to standard output."""
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "verifier", "full", "--format", "json"], cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=follower, check=False,
+        env={**os.environ, "LEDGER_DSN": copy.dsn("auditor"), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert json.loads(done.stdout)["verdict"] == "verified"
+    assert "checking" in shown
+    assert command("full", LEDGER_DSN=copy.dsn("auditor")).stderr == ""
+
+
+def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the events, keys, orders and executions, and the same peak: what is closed is spilled, not held."""
+
+    # Little at a time, so that only what is kept could differ.
+    monkeypatch.setattr(reading, "FETCH_ROWS", 100)
+
+    def peak() -> int:
+        tracemalloc.start()
+        with Reader(chain.dsn("auditor"), None) as reader:
+            assert verify(reader).findings == []
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    def closed_orders(ledger: Ledger, rounds: range) -> None:
+        """Append 150 orders a round that are all filled or canceled at its end."""
+        for number in rounds:
+            ledger.append_many(workload.orders_and_fills(f"r{number}", 400))
+            ledger.append_many(
+                [Group((OrderCanceled(order_id=f"r{number}-{n}"),), f"{number}-{n}-off") for n in range(0, 150, 3)]
+            )
+
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        workload.prepare(ledger)
+        closed_orders(ledger, range(3))
+        peak()
+        small = peak()
+        closed_orders(ledger, range(3, 12))
+    assert peak() < small * 1.25

@@ -1,0 +1,165 @@
+"""
+Walk the table of rights for real: every role tries every verb on every object, and is let or refused as written here.
+
+What is written here is what each program needs and nothing else. `refused` is PostgreSQL's answer to a missing grant;
+`guarded` that of a trigger, which stops also the owner. An attempt that is let may still fail for another reason (a
+row without its values); it is taken back in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from ledger.domain.rows import TABLES
+from ledger.errors import NotPermitted
+from ledger.storage import database as db
+from tests.conftest import Database
+
+LOGINS = ("owner", "writer", "publisher", "applier", "auditor", "reader")
+READ_MODELS = tuple(TABLES)
+HISTORY = ("events", "idempotency_keys", "commits", "chains", "history_changes")
+STATE = ("chain_heads", "state_digests", "acknowledgements", "replica_state")
+FREE = ("source_logins", "alembic_version")
+EVERY = (*READ_MODELS, *HISTORY, *STATE, *FREE)
+
+SELECT = dict.fromkeys(LOGINS, EVERY) | {
+    "publisher": ("chains", "chain_heads", "commits", "events", "chain_keys", "acknowledgements", "state_digests",
+                  "alembic_version"),
+}  # fmt: skip
+INSERT: dict[str, tuple[str, ...]] = {
+    "owner": EVERY,
+    "writer": (*READ_MODELS, "events", "idempotency_keys", "commits"),
+    "publisher": ("acknowledgements",),
+    "applier": (*READ_MODELS, "events", "idempotency_keys", "commits", "chains", "chain_heads", "state_digests",
+                "replica_state"),
+}  # fmt: skip
+UPDATE: dict[str, dict[str, tuple[str, ...]]] = {
+    # By table, the columns; () stands for all of them.
+    "owner": dict.fromkeys((*READ_MODELS, *STATE, *FREE), ()),
+    "writer": dict.fromkeys(READ_MODELS, ()) | {
+        "chain_heads": ("seq", "hash", "recorded_at", "epoch"), "state_digests": ("seq", "lanes"),
+    },
+    "publisher": {"acknowledgements": ()},
+    "applier": dict.fromkeys((*READ_MODELS, "replica_state"), ()) | {
+        "chain_heads": ("seq", "hash", "recorded_at", "epoch"), "state_digests": ("seq", "lanes"),
+    },
+}  # fmt: skip
+FUNCTIONS = {
+    "ledger.refuse_change()": "SELECT ledger.refuse_change()",
+    "ledger.check_appended()": "SELECT ledger.check_appended()",
+    "ledger.check_head()": "SELECT ledger.check_head()",
+    "ledger.check_keys()": "SELECT ledger.check_keys()",
+    "ledger.check_committed()": "SELECT ledger.check_committed()",
+    "ledger.restore_event(ledger.events,text)": "SELECT ledger.restore_event(NULL::ledger.events, 'a reason')",
+}
+OWNER_ONLY = {
+    "create a table": "CREATE TABLE ledger.mine (n int)",
+    "create a function": "CREATE FUNCTION ledger.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "take a number of the sequence": "SELECT nextval('ledger.history_changes_change_seq')",
+    "read the sequence": "SELECT * FROM ledger.history_changes_change_seq",
+    "set the sequence": "SELECT setval('ledger.history_changes_change_seq', 99)",
+    "drop a table": "DROP TABLE ledger.movements",
+    "switch triggers off": "ALTER TABLE ledger.events DISABLE TRIGGER USER",
+    "add a column": "ALTER TABLE ledger.events ADD COLUMN n int",
+    "add a trigger": "CREATE TRIGGER t BEFORE INSERT ON ledger.events EXECUTE FUNCTION ledger.refuse_change()",
+    "drop a function": "DROP FUNCTION ledger.restore_event",
+    "take the owner's role": "SET ROLE ledger_owner",
+    "own a table": "ALTER TABLE ledger.events OWNER TO ledger_owner",
+    "drop the schema": "DROP SCHEMA ledger CASCADE",
+}
+SUPERUSER_ONLY = {
+    "pretend to replicate": "SET session_replication_role = replica",
+    "switch all triggers off": "ALTER TABLE ledger.chain_heads DISABLE TRIGGER ALL",
+    "make a superuser": "CREATE ROLE mallory SUPERUSER",
+    "run a program": "COPY ledger.events TO PROGRAM 'true'",
+    "read a file": "COPY ledger.source_logins FROM '/etc/passwd'",
+}
+
+
+@pytest.fixture(params=LOGINS)
+def session(request: pytest.FixtureRequest, database: Database) -> Iterator[tuple[str, psycopg.Connection[object]]]:
+    with psycopg.connect(database.dsn(request.param), autocommit=True) as connection:
+        yield request.param, connection
+
+
+def answer(connection: psycopg.Connection[object], statement: str) -> str:
+    """Try *statement* and take it back; return what became of it."""
+    connection.execute("BEGIN")
+    try:
+        connection.execute(statement)
+    except psycopg.Error as error:
+        if isinstance(db.translated(error), NotPermitted):
+            return "guarded" if error.sqlstate == "TL002" and "append-only" in str(error) else "refused"
+        return "let"
+    else:
+        return "let"
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def test_every_role_may_do_to_every_table_what_is_written_here(
+    session: tuple[str, psycopg.Connection[object]], database: Database
+) -> None:
+    """SELECT, INSERT, UPDATE as a whole and column by column, DELETE and TRUNCATE, each one tried."""
+    login, connection = session
+    there = database.sql("SELECT relname FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'")
+    assert set(there.splitlines()) == set(EVERY), "a table without rights written here"
+    wrong = []
+    for table in EVERY:
+        found = database.sql(
+            f"SELECT attname FROM pg_attribute WHERE attrelid = 'ledger.{table}'::regclass AND attnum > 0"
+        ).splitlines()
+        may = UPDATE.get(login, {}).get(table)
+        history_of_owner = login == "owner" and table in HISTORY
+        changed = "guarded" if history_of_owner else "refused"
+        gone = "refused" if login != "owner" else "let" if table in FREE else "guarded"
+        expected = {
+            f"SELECT FROM ledger.{table}": "let" if table in SELECT[login] else "refused",
+            f"INSERT INTO ledger.{table} DEFAULT VALUES": "let" if table in INSERT.get(login, ()) else "refused",
+            f"UPDATE ledger.{table} SET {', '.join(f'{x} = NULL' for x in found)}": "let" if may == () else changed,
+            f"DELETE FROM ledger.{table}": gone,
+            f"TRUNCATE ledger.{table} CASCADE": gone,
+        }  # fmt: skip
+        for name in found:
+            let = may is not None and (may == () or name in may)
+            expected[f'UPDATE ledger.{table} SET "{name}" = NULL'] = "let" if let else changed
+        wrong += [
+            (statement, outcome, said)
+            for statement, outcome in expected.items()
+            if (said := answer(connection, statement)) != outcome
+        ]
+    assert wrong == []
+
+
+def test_only_the_owner_may_change_what_there_is(
+    session: tuple[str, psycopg.Connection[object]], database: Database
+) -> None:
+    """Functions, the sequence, the schema and its guards; and what only a superuser may, no role of the ledger may."""
+    login, connection = session
+    there = database.sql("SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace")
+    assert set(there.splitlines()) == set(FUNCTIONS), "a function without rights written here"
+    owner = "let" if login == "owner" else "refused"
+    for statement in (*FUNCTIONS.values(), *OWNER_ONLY.values()):
+        assert answer(connection, statement) == owner, statement
+    for statement in SUPERUSER_ONLY.values():
+        assert answer(connection, statement) == "refused", statement
+    # A grant by someone who may not give it is a warning and no error: what counts is that nothing came of it.
+    connection.execute("BEGIN")
+    connection.execute("GRANT UPDATE ON ledger.events TO ledger_reader")
+    given = connection.execute("SELECT has_table_privilege('ledger_reader', 'ledger.events', 'UPDATE')").fetchone()
+    connection.execute("ROLLBACK")
+    assert given == (login == "owner",)
+
+
+def test_no_role_is_more_than_its_own(database: Database) -> None:
+    """The roles cannot log in, no login is a superuser or makes roles, and each is a member of one role."""
+    found = database.sql(
+        "SELECT r.rolname, r.rolcanlogin, r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR "
+        "r.rolbypassrls, (SELECT string_agg(pg_get_userbyid(roleid), ',') FROM pg_auth_members WHERE member = r.oid) "
+        "FROM pg_roles r WHERE rolname !~ '^(pg_|postgres)' ORDER BY 1"
+    )
+    expected = [f"ledger_{name}|f|f|" for name in LOGINS] + [f"{name}|t|f|ledger_{name}" for name in LOGINS]
+    assert sorted(found.splitlines()) == sorted(expected)

@@ -1,0 +1,249 @@
+"""
+Intrude in more than one place at once: several chains, edits that agree with each other, values none could have
+written, and guards that were moved aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ledger import Ledger
+from ledger.domain.rows import TABLES
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database
+from tests.verifier.intruder import Intruder, copied, real, report_on
+from tests.verifier.test_verifier import history
+from verifier.region import BY_CHAIN
+
+OTHER = "example.com/other"
+
+
+@pytest.fixture(scope="module")
+def two_chains(pg_server: Server, migrated: str) -> Iterator[Database]:
+    """A database with two chains that hold the same trades, so that their rows could be taken for each other's."""
+    database = Database(pg_server, "two_chains")
+    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    for origin in (ORIGIN, OTHER):
+        create_chain(database.dsn("owner"), origin, (), [("writer", "engine")])
+        with Ledger.open(database.dsn("writer"), origin=origin) as ledger:
+            history(ledger)
+    yield database
+    pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+@pytest.fixture
+def copy(two_chains: Database) -> Iterator[Database]:
+    with copied(two_chains) as made:
+        yield made
+
+
+def swapped(column: str, table: str, more: str = "") -> str:
+    return (f"UPDATE ledger.{table} SET {column} = CASE {column} WHEN 1 THEN 1001 WHEN 2 THEN 1002 END{more};"
+            f"UPDATE ledger.{table} SET {column} = CASE {column} WHEN 1001 THEN 2 WHEN 1002 THEN 1 END "
+            f"WHERE {column} > 1000")  # fmt: skip
+
+
+def test_chains_that_changed_places_are_told_apart(copy: Database) -> None:
+    """Two chains whose numbers were exchanged, in one table or in all, are not what they say they are."""
+    assert [report_on(copy, origin).findings for origin in (ORIGIN, OTHER)] == [[], []]
+    with Intruder(copy) as intruder, intruder.undone("chains"):
+        intruder.edit("chains", swapped("chain", "chains"))
+        for origin, other in ((ORIGIN, OTHER), (OTHER, ORIGIN)):
+            (found,) = real(report_on(copy, origin))
+            assert (found.kind, found.table, found.key, found.column) == (
+                "CHAIN_MISMATCH", "chains", (origin,), "chain",
+            )  # fmt: skip
+            assert other in found.actual
+    with Intruder(copy) as intruder:
+        for table in BY_CHAIN:
+            if table != "replica_state":
+                intruder.edit(table, swapped("chain", table))
+    for origin in (ORIGIN, OTHER):
+        (found,) = real(report_on(copy, origin))
+        assert (found.table, found.key, found.column) == ("chains", (origin,), "chain")
+
+
+def test_rows_under_a_number_that_no_chain_has_are_found_from_any_chain(copy: Database) -> None:
+    """Every row of a chain re-pointed: its own verification misses them all, and the other's sees them astray."""
+    tables = [table for table in BY_CHAIN if table not in ("replica_state", "acknowledgements", "chain_keys")]
+    with Intruder(copy) as intruder:
+        for table in tables:
+            intruder.edit(table, f"UPDATE ledger.{table} SET chain = 77 WHERE chain = 1")
+    found = real(report_on(copy, OTHER))
+    assert {(x.kind, x.table, x.column) for x in found} == {
+        ("CHAIN_MISMATCH", "chains", None), *(("STRAY_ROWS", table, "chain") for table in tables),
+    }  # fmt: skip
+    own = report_on(copy, ORIGIN)
+    assert own.verdict == "broken"
+    assert real(own)
+
+
+def test_events_exchanged_between_chains_are_named(copy: Database) -> None:
+    """One event of each in the other's place: its bytes are good, and of the other chain."""
+    with Intruder(copy) as intruder:
+        intruder.edit("events", swapped("chain", "events", " WHERE seq = 9"))
+    for origin in (ORIGIN, OTHER):
+        found = [x for x in real(report_on(copy, origin)) if x.after is None]
+        assert [(x.kind, x.seq, x.column) for x in found] == [("BYTES_MODIFIED", 9, "chain")]
+
+
+def test_a_fact_changed_wherever_it_stands_is_named_everywhere(copy: Database) -> None:
+    """A price edited in the event, the execution, the position and the balances, all agreeing: each is named."""
+    with Intruder(copy) as intruder:
+        (seq,) = intruder.edit(
+            "executions", "SELECT event_seq FROM ledger.executions WHERE chain = 1 AND exec_id = 'E3'"
+        ) or (0,)
+        for table, sql in (
+            ("events", "UPDATE ledger.events SET payload = replace(payload::text, '\"price\":\"99\"',"
+             f" '\"price\":\"90\"')::json WHERE chain = 1 AND seq = {seq}"),
+            ("executions", "UPDATE ledger.executions SET price = 90, gross = 0.9 WHERE chain = 1 AND exec_id = 'E3'"),
+            ("positions", "UPDATE ledger.positions SET cost = cost - 0.09 WHERE chain = 1 AND account = 'A'"),
+            ("balances", "UPDATE ledger.balances SET unsettled = unsettled + CASE account WHEN 'A' THEN 0.09 ELSE -0.09"
+             " END WHERE chain = 1 AND asset = 'USDT' AND account IN ('A', '~clearing.V')"),
+        ):  # fmt: skip
+            intruder.edit(table, sql)
+    found = {(x.seq or x.table, x.key, x.column) for x in real(report_on(copy))}
+    assert found == {
+        (seq, None, "payload"),
+        ("executions", ("V", "2024-08-08", "E3"), "price"), ("executions", ("V", "2024-08-08", "E3"), "gross"),
+        ("positions", ("A", "BTCUSDT"), "cost"),
+        ("balances", ("A", "USDT"), "unsettled"), ("balances", ("~clearing.V", "USDT"), "unsettled"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "column", "value", "place"), [
+    ("balances", "settled", "'NaN'", "asset = 'BTC' AND account = 'A'"),
+    ("balances", "settled", "'Infinity'", "asset = 'BTC' AND account = 'A'"),
+    ("balances", "settled", "1e-19", "asset = 'BTC' AND account = 'A'"),
+    ("balances", "settled", "1e60", "asset = 'BTC' AND account = 'A'"),
+    ("balances", "settled", "NULL", "asset = 'BTC' AND account = 'A'"),
+    ("orders", "pending_cancel", "'{{a,b},{c,d}}'", "order_id = 'O1'"),
+    ("orders", "pending_cancel", "'{NULL}'", "order_id = 'O1'"),
+    ("executions", "settle_date", "'infinity'", "exec_id = 'E1'"),
+    ("executions", "settle_date", "'0044-03-15 BC'", "exec_id = 'E1'"),
+])  # fmt: skip
+def test_a_value_that_no_ledger_could_have_written_is_named(
+    copy: Database, table: str, column: str, value: str, place: str
+) -> None:
+    """NaN, infinities, NULL, arrays of another shape and dates outside any calendar are findings, not faults."""
+    with Intruder(copy) as intruder:
+        intruder.unguard(table)
+        intruder.connection.execute(f"ALTER TABLE ledger.{table} ALTER COLUMN {column} DROP NOT NULL")
+        intruder.edit(table, f"UPDATE ledger.{table} SET {column} = {value} WHERE chain = 1 AND {place}")
+    assert [(x.table, x.column) for x in real(report_on(copy))] == [(table, column)]
+
+
+@pytest.mark.parametrize(("column", "value"), [
+    ("effective_on", "'infinity'"), ("effective_on", "'294276-01-01'"), ("effective_on", "'4713-01-01 BC'"),
+    ("actor", "NULL"), ("payload", "NULL"), ("payload", "'[]'"), ("payload", "'{\"derived\":1,\"given\":2}'"),
+    ("event_id", "NULL"), ("recorded_at", "NULL"), ("stream_version", "-1"), ("group_size", "0"), ("salt", "''"),
+    ("hash", "NULL"), ("event_type", "''"), ("correlation_id", "'" + "0" * 32 + "'"), ("idempotency_key", "NULL"),
+])  # fmt: skip
+def test_an_event_that_no_ledger_could_have_written_is_named(copy: Database, column: str, value: str) -> None:
+    """The same for events: the row is named, and the column where its neighbours tell what it was."""
+    with Intruder(copy) as intruder:
+        intruder.unguard("events")
+        intruder.connection.execute(f"ALTER TABLE ledger.events ALTER COLUMN {column} DROP NOT NULL")
+        intruder.edit("events", f"UPDATE ledger.events SET {column} = {value} WHERE chain = 1 AND seq = 9")
+    found = [x for x in real(report_on(copy)) if x.after is None]
+    assert {x.seq for x in found if x.table is None} == {9}
+    assert column in (found[0].column or ""), found
+
+
+def test_sums_beyond_a_single_amount_are_no_finding(copy: Database) -> None:
+    """A total may pass the limit of one amount: it is read as it is, and only compared."""
+    from verifier.reader import _amount
+
+    assert _amount("1" + "0" * 31) == 10**49
+    assert _amount("-0.5") == -(10**18) // 2
+    assert _amount("NaN") == "NaN"
+
+
+GUARDS = [
+    "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change",
+    "ALTER TABLE ledger.events ENABLE TRIGGER refuse_change",
+    "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "ALTER FUNCTION ledger.check_head() SECURITY DEFINER",
+    "ALTER FUNCTION ledger.check_head() RESET ALL",
+    "GRANT UPDATE ON ledger.events TO ledger_writer",
+    "GRANT UPDATE (payload) ON ledger.events TO PUBLIC",
+    "GRANT SELECT ON ledger.events TO ledger_reader WITH GRANT OPTION",
+    "GRANT EXECUTE ON FUNCTION ledger.restore_event TO ledger_writer",
+    "GRANT CREATE ON SCHEMA ledger TO ledger_writer",
+    "GRANT USAGE ON SEQUENCE ledger.history_changes_change_seq TO ledger_writer",
+    "REVOKE INSERT ON ledger.events FROM ledger_writer",
+    "ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative",
+    "ALTER TABLE ledger.state_digests DISABLE TRIGGER ALL",
+    "ALTER TABLE ledger.events OWNER TO writer",
+    "ALTER SCHEMA ledger OWNER TO writer",
+    "ALTER TABLE ledger.events ALTER COLUMN actor SET DEFAULT 'someone'",
+    "ALTER TABLE ledger.events ALTER COLUMN actor DROP NOT NULL",
+    "ALTER TABLE ledger.events ADD COLUMN note text",
+    "ALTER TABLE ledger.commits SET UNLOGGED",
+    "ALTER TABLE ledger.events ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY hide ON ledger.events USING (seq <> 9)",
+    "DROP INDEX ledger.executions_ref",
+    "CREATE TABLE ledger.shadow (LIKE ledger.events)",
+    "CREATE TABLE public.child () INHERITS (ledger.balances)",
+    "CREATE VIEW ledger.events_shown AS SELECT * FROM ledger.events WHERE seq <> 9",
+    "CREATE RULE quiet AS ON INSERT TO ledger.commits DO INSTEAD NOTHING",
+    "CREATE FUNCTION ledger.helper() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE TYPE ledger.mood AS ENUM ('a')",
+    "CREATE FUNCTION public.early() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+    "CREATE TRIGGER aa_early BEFORE INSERT ON ledger.balances FOR EACH ROW EXECUTE FUNCTION public.early()",
+    "CREATE FUNCTION public.ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+    "CREATE EVENT TRIGGER seen ON ddl_command_end EXECUTE FUNCTION public.ddl()",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA ledger GRANT ALL ON TABLES TO PUBLIC",
+    "ALTER DATABASE {0} SET session_replication_role = replica",
+    "ALTER ROLE writer IN DATABASE {0} SET search_path = public",
+    "ALTER ROLE auditor IN DATABASE {0} SET synchronous_commit = off",
+]
+
+
+@pytest.mark.parametrize("sql", GUARDS, ids=range(len(GUARDS)))
+def test_a_weakened_guard_is_found(copy: Database, sql: str) -> None:
+    """Whatever the schema has more, less or otherwise than the migrations make, and whatever would turn guards off."""
+    copy.sql(sql.format(copy.name))
+    report = report_on(copy)
+    assert "GUARD_CHANGED" in {x.kind for x in report.findings}
+    assert report.verdict == "broken"
+
+
+ROLES = [
+    ("ALTER ROLE writer SUPERUSER", "ALTER ROLE writer NOSUPERUSER", "role writer"),
+    ("ALTER ROLE ledger_writer LOGIN", "ALTER ROLE ledger_writer NOLOGIN", "role ledger_writer"),
+    ("ALTER ROLE applier BYPASSRLS", "ALTER ROLE applier NOBYPASSRLS", "role applier"),
+    ("ALTER ROLE applier CREATEROLE", "ALTER ROLE applier NOCREATEROLE", "role applier"),
+    ("ALTER ROLE writer REPLICATION", "ALTER ROLE writer NOREPLICATION", "role writer"),
+    ("GRANT ledger_owner TO writer", "REVOKE ledger_owner FROM writer", "role writer"),
+    ("GRANT ledger_applier TO ledger_reader", "REVOKE ledger_applier FROM ledger_reader", "role ledger_reader"),
+    ("GRANT pg_write_all_data TO auditor", "REVOKE pg_write_all_data FROM auditor", "role auditor"),
+]
+
+
+@pytest.mark.parametrize(("sql", "undo", "name"), ROLES)
+def test_a_login_with_more_rights_than_its_role_is_found(copy: Database, sql: str, undo: str, name: str) -> None:
+    """A superuser, a member of two roles, or of one that writes everywhere: the ledger's own logins may be none."""
+    copy.sql(sql)
+    try:
+        found = {x.key for x in report_on(copy).findings}
+    finally:
+        copy.sql(undo)
+    assert (name,) in found
+    assert all(key is not None and key[0].startswith("role ") for key in found)
+    assert report_on(copy).findings == []
+
+
+def test_what_was_set_for_the_auditor_changes_nothing_that_is_read(copy: Database) -> None:
+    """A search path with functions of somebody's own, another date style or output: the report is the same."""
+    copy.sql("CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; CREATE FUNCTION evil.uuid_send(uuid) RETURNS "
+             "bytea LANGUAGE sql AS 'SELECT ''x''::bytea'; "
+             f"ALTER DATABASE {copy.name} SET search_path = evil, pg_catalog; "
+             f"ALTER DATABASE {copy.name} SET datestyle = 'German'")  # fmt: skip
+    report = report_on(copy)
+    assert real(report) == []
+    assert [x.key for x in report.findings] == [(f"setting of every role in {copy.name}",)]
+    assert set(report.rows) == set(TABLES)

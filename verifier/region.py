@@ -1,0 +1,140 @@
+"""
+Check the rows that a region keeps around the chain: its own row, the head, the digest, the place in the topic.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.chain.digest import StateDigest
+from ledger.chain.link import genesis
+from ledger.domain.rows import TABLES
+from verifier.chain import ChainCheck
+from verifier.reader import Reader
+from verifier.report import Finding
+from verifier.stored import ChainRow
+
+FORMAT_VERSION: Final = 1
+MODES: Final = ("primary", "replica")
+BY_CHAIN: Final = (
+    "chain_heads", "state_digests", "commits", "events", "idempotency_keys", "acknowledgements", "replica_state",
+    *TABLES,
+)  # fmt: skip
+
+
+def chains(reader: Reader, chain: ChainRow) -> list[Finding]:
+    """
+    Check the rows of `chains`: this one's columns, and that the others are chains at all.
+    """
+
+    def found(column: str | None, expected: str, actual: str, origin: str = chain.origin) -> Finding:
+        return Finding("CHAIN_MISMATCH", expected, actual, table="chains", key=(origin,), column=column)
+
+    wrong = []
+    start = genesis(chain.chain_id, chain.origin)
+    if chain.genesis != start:
+        wrong.append(found("genesis", start.hex(), chain.genesis.hex()))
+    if chain.format_version != FORMAT_VERSION:
+        wrong.append(found("format_version", str(FORMAT_VERSION), str(chain.format_version)))
+    for other in reader.chains:
+        if other.chain != reader.chain.chain and other.origin != chain.origin:
+            if other.chain_id == chain.chain_id:
+                wrong.append(found("chain_id", "an id of its own", f"that of {chain.origin}", other.origin))
+            if other.mode == "missing":
+                wrong.append(found(None, "no such row, or one in chain_heads", "a row, and no head", other.origin))
+    if sum(other.origin == chain.origin for other in reader.chains) > 1:
+        wrong.append(found("origin", "one row", "two of this origin"))
+    return wrong
+
+
+def is_truncated(chain: ChainRow, check: ChainCheck) -> bool:
+    """
+    Return whether events are missing at the end: the head is past the last one, and not for a changed seq alone.
+    """
+    return chain.seq > check.seq and chain.hash != check.hash
+
+
+def head(chain: ChainRow, check: ChainCheck) -> list[Finding]:
+    """
+    Hold the head's row against the last event.
+    """
+    key = (chain.origin,)
+    if chain.mode == "missing":
+        return [Finding("HEAD_MISMATCH", "a row", "no such row", table="chain_heads", key=key)]
+    if is_truncated(chain, check):
+        first = check.seq + 1
+        lost = f"event {first}" if chain.seq == first else f"events {first} to {chain.seq}"
+        return [Finding("TRUNCATED", lost, "no such rows", seq=first, column="seq")]
+    made = {"seq": check.seq, "hash": check.hash, "recorded_at": check.recorded_at, "epoch": check.epoch}
+    stored = {"seq": chain.seq, "hash": chain.hash, "recorded_at": chain.recorded_at, "epoch": chain.epoch}
+    wrong = [
+        Finding("HEAD_MISMATCH", _shown(made[name]), _shown(stored[name]), table="chain_heads", key=key, column=name)
+        for name in made
+        if made[name] != stored[name] and (name == "seq" or check.hash is not None)
+    ]
+    if chain.mode not in MODES:
+        wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), chain.mode, table="chain_heads", key=key,
+                             column="mode"))  # fmt: skip
+    return wrong
+
+
+def digest(reader: Reader, made: StateDigest, seq: int) -> list[Finding]:
+    """
+    Hold the row of `state_digests` against the replay.
+    """
+    key = (reader.chain.origin,)
+    stored = reader.lanes()
+    if stored is None:
+        return [Finding("STATE_MISMATCH", "a row", "no such row", table="state_digests", key=key)]
+    return [
+        Finding(
+            "STATE_MISMATCH", _shown(expected)[:64], _shown(actual)[:64], table="state_digests", key=key, column=name
+        )
+        for name, expected, actual in (("seq", seq, stored[0]), ("lanes", made.lanes(), stored[1]))
+        if expected != actual
+    ]
+
+
+def position(reader: Reader, events: int) -> list[Finding]:
+    """
+    Check what `replica_state` can be held against: the topic's name, and that a replica and only a replica has a row.
+
+    How far the topic was read is the region's own word.
+    """
+    chain = reader.chain
+    rows = reader.positions()
+
+    def found(column: str | None, expected: str, actual: str) -> Finding:
+        return Finding("POSITION_MISMATCH", expected, actual, table="replica_state", key=(chain.origin,), column=column)
+
+    if chain.mode == "replica" and events and not rows:
+        return [found(None, "a row, since chain_heads.mode is replica", "no such row")]
+    if chain.mode == "primary" and chain.epoch == 1:
+        # Who reigns since the chain began has never applied it.
+        return [found(None, "no such row, since chain_heads.mode is primary", "a row")] if rows else []
+    wrong = []
+    for topic, _, offset in rows:
+        name = f"ledger.{chain.chain_id.hex()}.segments.v1"
+        if topic != name:
+            wrong.append(found("topic", name, topic))
+        if offset is None or offset < 0:
+            wrong.append(found("next_offset", "0 or more", str(offset)))
+    return wrong
+
+
+def strays(reader: Reader) -> list[Finding]:
+    """
+    Return the rows whose chain number is none of this database's: whoever reads by chain never sees them.
+    """
+    found = []
+    for table in BY_CHAIN:
+        for number, count, least in reader.strays(table):
+            if number != reader.chain.chain:
+                rows = "a row" if count == 1 else f"{count} rows"
+                found.append(Finding("STRAY_ROWS", "the number of a chain in this database", f"{number}: {rows}",
+                                     table=table, key=(str(number), *least), column="chain"))  # fmt: skip
+    return found
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
