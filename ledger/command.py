@@ -8,6 +8,7 @@ for a fault of the program alone.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -82,6 +83,8 @@ def end(status: int) -> None:
     """
     End the process with *status*, also where the output's reader or the disk is gone.
     """
+    # What was asked is done or undone by now; a Ctrl-C while Python takes itself down would only replace the status.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sys.stdout.flush()
     except OSError:
