@@ -186,13 +186,15 @@ class Server:
         """
         End every process of the server at once, as a crash would; `restart` recovers.
         """
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Each session's process leads a group of its own, and would otherwise live until it notices.
+        family = [self._process.pid, *_children(self._process.pid)]
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        for _ in range(200):
-            # Workers notice their postmaster's end by themselves; the next start waits for shared memory to be free.
-            if not _group_lives(self._process.pid):
-                break
+        deadline = time.monotonic() + START_TIMEOUT_S
+        # The next start needs the shared memory that the last of them lets go.
+        while time.monotonic() < deadline and any(_lives(pid) for pid in family):
             time.sleep(0.02)
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
@@ -275,12 +277,20 @@ def _wait_for_old(data: Path) -> None:
         time.sleep(0.05)
 
 
-def _group_lives(group: int) -> bool:
+def _status(pid: int) -> list[str]:
+    """Return a process's state and parent, or nothing where there is none."""
     try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return []
+
+
+def _lives(pid: int) -> bool:
+    return _status(pid)[:1] not in ([], ["Z"])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(x.name) for x in Path("/proc").iterdir() if x.name.isdigit() and _status(int(x.name))[1:] == [str(pid)]]
 
 
 def _as_user(command: list[str]) -> list[str]:
