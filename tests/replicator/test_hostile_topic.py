@@ -98,7 +98,7 @@ def test_a_signed_header_that_is_not_of_its_events_is_rejected(regions: Regions,
     (value, *_) = cut(regions, ledger, 1)
     good = segment.decode(value, PUBLISHER.public_key)
     for change in ({"epoch": 9}, {"prev_hash": bytes(32)}, {"head_hash": bytes(32)}, {"chain_id": bytes(16)}):
-        with pytest.raises(Corrupt, match="header names another"):
+        with pytest.raises(Corrupt, match="not those that its header names"):
             segment.decode(segment.encode(msgspec.structs.replace(good, **change), PUBLISHER), PUBLISHER.public_key)
 
 
