@@ -209,7 +209,7 @@ def test_every_answer_is_one_json_object_where_json_was_asked_for(
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Press Ctrl-C, and again where the driver's request to cancel was lost on a busy machine, and return the output."""
+    """Press Ctrl-C, and again where the driver's request to cancel was lost on a busy machine; return the output."""
     for patience in (15, 15, 30):
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
