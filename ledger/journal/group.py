@@ -58,6 +58,9 @@ class Group(msgspec.Struct, frozen=True, gc=False):
             type(self.occurred_at) is not int or not -(2**63) <= self.occurred_at < 2**63
         ):
             raise InvalidEvent(f"found occurred_at {self.occurred_at!r}; expected nanoseconds since 1970 in 64 bits")
+        for stream in self.expected:
+            if not isinstance(stream, str):
+                raise InvalidEvent(f"found {stream!r:.80} in expected; expected names of streams, with versions")
         if len(self.events) > 1:
             kinds = {event.KIND for event in self.events}
             if "fact" in kinds and "command" in kinds:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.events.fields import Event
-from ledger.errors import Closed, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
+from ledger.errors import Closed, InvalidEvent, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
 from ledger.journal import transaction
 from ledger.journal.answers import Answer, Awaited, Foreseen, Pending, Promised, Receipt, Round, receipt_of
 from ledger.journal.group import Group
@@ -25,6 +25,8 @@ from ledger.storage import chains, database, events
 from ledger.storage.database import Connection, DriverError
 
 TIMEOUT_S = 30.0
+LOOKUP_WAIT_S = 10.0
+"""How long `lookup` waits: for what this process has on its way, and then for the head."""
 
 
 class Ledger:
@@ -126,6 +128,8 @@ class Ledger:
             raise Closed("this ledger was opened by the parent of this process; open it again here")
         if self._writer is None:
             raise Closed("the ledger is closed; open it again")
+        if not isinstance(pending.group.events, tuple):
+            raise InvalidEvent(f"found {pending.group.events!r:.80} as the events of a group; expected a tuple of them")
         self._writer.submit(pending, timeout)
 
     def append(
@@ -176,6 +180,8 @@ class Ledger:
     def dry_run(self, events: Event | Sequence[Event], *, occurred_at: int | None = None) -> list[Foreseen]:
         """
         Return what `append` would record now, and record nothing; a refused command raises its error.
+
+        Of a fact that is recorded already nothing would be.
         """
         given = (events,) if isinstance(events, Event) else tuple(events)
         pending = Awaited(Group(given, "dry-run", "engine", occurred_at), dry=True)
@@ -187,21 +193,41 @@ class Ledger:
         """
         Return the receipt of the request that used *key*, or None when it was never recorded.
 
-        The head is locked first, so that a transaction that is still committing is waited for.
+        What this ledger was handed before is waited for, and then the head is locked, so that a transaction that is
+        still committing is waited for as well. Only the primary may say that a key was never recorded.
 
         Raises:
-            OutcomeUnknown: the database cannot be asked now.
+            OutcomeUnknown: the database cannot be asked now, or is a replica that does not have it.
         """
+        self._wait_for_earlier(key)
         try:
             with self._connected() as connection:
-                connection.execute("SET LOCAL lock_timeout = '10s'")
-                chains.lock_head(connection, self._chain.chain)
+                connection.execute(f"SET LOCAL lock_timeout = '{LOOKUP_WAIT_S:.0f}s'")
+                mode = chains.lock_head(connection, self._chain.chain).mode
                 first = events.find_keys(connection, self._chain.chain, self._source, [key]).get(key)
+                if first is None and mode != "primary":
+                    raise OutcomeUnknown(f"this replica has no request under {key!r}; ask where the chain is primary")
                 if first is None:
                     return None
                 return receipt_of(events.read_group(connection, self._chain.chain, self._chain.chain_id, first))
+        except OutcomeUnknown:
+            raise
         except (DriverError, Unavailable) as error:
             raise OutcomeUnknown(f"the database cannot be asked about {key!r} now: {error}; ask again") from error
+
+    def _wait_for_earlier(self, key: str) -> None:
+        if self._writer is None or self._process != os.getpid():
+            return
+        # A group of no events records nothing, and is answered once everything that was handed in before it is.
+        last = Awaited(Group((), "lookup"), dry=True)
+        try:
+            self._hand_in(last, LOOKUP_WAIT_S)
+        except Closed:
+            return
+        except Unavailable as error:
+            raise OutcomeUnknown(f"requests before it still wait, so {key!r} is not settled; ask again") from error
+        if last.wait(LOOKUP_WAIT_S) is None:
+            raise OutcomeUnknown(f"requests before it are still on their way, so {key!r} is not settled; ask again")
 
     def _connected(self) -> Connection:
         return database.connect(self._dsn, "ledger (reads)")

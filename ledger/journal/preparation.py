@@ -120,7 +120,9 @@ class Preparer:
         self._live.append(batch)
         used: dict[str, int] | None = None
         if look_up:
-            used = self._store.find_keys([pending.group.key for pending in requests])
+            keys = [pending.group.key for pending in requests]
+            # What cannot be a key is refused by itself in a moment; the store would refuse the look-up of all.
+            used = self._store.find_keys([key for key in keys if isinstance(key, str) and key.isprintable()])
         answers, answer_to = batch.answers, self._answer
         for pending in requests:
             try:
@@ -150,23 +152,41 @@ class Preparer:
                     return _again(group, *there)
             if used is not None and group.key in used:
                 return self._replayed(group, used[group.key], batch)
-        mark = self.state.begin()
+        # A dry run never meets the store's constraints, so it has to look at every key that should be new.
+        certain = self.state.certain or pending.dry
         try:
-            if group.expected:
-                self._check_expected(group)
-            return self._record(pending, batch, epoch, mark)
+            return self._try(pending, batch, epoch, certain=certain)
         except (DuplicateFact, LedgerError) as error:
-            self.state.rollback(mark)
             if used is None and not pending.dry:
                 known = self._store.find_keys([group.key])
                 if known:
                     return self._replayed(group, known[group.key], batch)
-            if isinstance(error, DuplicateFact):
-                return self._duplicate(group, error.seq)
-            raise
+            if certain or len(group.events) == 1 or isinstance(error, VersionConflict | TooLarge):
+                return self._refused(pending, error)
+        # The fold has looked twice at the event that broke a rule. Those before it in the group looked good, and may
+        # clash with what memory has forgotten: then the group is refused for that.
+        try:
+            return self._try(pending, batch, epoch, certain=True)
+        except (DuplicateFact, LedgerError) as error:
+            return self._refused(pending, error)
+
+    def _try(self, pending: Pending, batch: Batch, epoch: int, *, certain: bool) -> Answer:
+        mark, before = self.state.begin(), self.state.certain
+        self.state.certain = certain
+        try:
+            if pending.group.expected:
+                self._check_expected(pending.group)
+            return self._record(pending, batch, epoch, mark)
         except BaseException:
             self.state.rollback(mark)
             raise
+        finally:
+            self.state.certain = before
+
+    def _refused(self, pending: Pending, error: DuplicateFact | LedgerError) -> Answer:
+        if isinstance(error, LedgerError):
+            return error
+        return [] if pending.dry and len(pending.group.events) == 1 else self._duplicate(pending.group, error.seq)
 
     def _check_expected(self, group: Group) -> None:
         for stream, version in group.expected.items():
@@ -248,7 +268,11 @@ class Preparer:
 
 
 def _again(group: Group, earlier: Group, receipt: Receipt) -> Receipt:
-    if (earlier.events, earlier.occurred_at) != (group.events, group.occurred_at):
+    occurred_at = earlier.occurred_at
+    if occurred_at is None and len(earlier.events) == 1:
+        occurred_at = receipt.recorded_at
+    # As `_hash_again` does for what is stored: a request that names no time is the same at whichever it was recorded.
+    if earlier.events != group.events or group.occurred_at not in (None, occurred_at):
         raise IdempotencyConflict(_conflict(group.key, receipt.seq))
     return msgspec.structs.replace(receipt, replayed=True)
 

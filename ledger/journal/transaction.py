@@ -10,7 +10,7 @@ from typing import Final
 from ledger.chain.link import ChainHead
 from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
 from ledger.journal.preparation import Batch
-from ledger.storage import chains, events, read_models
+from ledger.storage import chains, database, events, read_models
 from ledger.storage.chains import Head
 from ledger.storage.database import Connection, DriverError
 
@@ -91,6 +91,9 @@ def commit(
         connection.commit()
         fault("after commit", connection)
     except (DriverError, Unavailable) as error:
+        if isinstance(error, DriverError) and not database.is_lost(error) and not connection.closed:
+            # The server answered that it did not commit, and goes on.
+            raise
         raise CommitFailed(str(error)) from error
 
 

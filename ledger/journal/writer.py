@@ -20,7 +20,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StateMismatch
+from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StateMismatch, Unavailable
 from ledger.journal import transaction
 from ledger.journal.answers import Pending
 from ledger.journal.inbox import Inbox
@@ -163,6 +163,12 @@ class Writer:
     # The loop
 
     def _run(self) -> None:
+        try:
+            self._write()
+        finally:
+            self._inbox.end()
+
+    def _write(self) -> None:
         committing: tuple[Batch, Future[None]] | None = None
         ended = False
         while not ended or committing is not None:
@@ -187,7 +193,6 @@ class Writer:
                 self._recover(requests, failure)
             elif batch is not None:
                 committing = (batch, self._committer.submit(self._commit, batch))
-        self._inbox.end()
 
     def _prepare(self, requests: list[Pending], *, look_up: bool = False) -> Batch:
         if self._preparer is None:
@@ -224,67 +229,76 @@ class Writer:
 
     # When a commit fails
 
-    def _recover(self, requests: list[Pending], failed: BaseException) -> None:
-        """Drop what was prepared, find out what happened, and check the requests again from scratch."""
-        try:
-            self._check_again(requests, failed)
-        except Exception as error:
-            self._preparer = None
-            known = error if isinstance(error, LedgerError) else _known(error)
-            for pending in requests:
-                pending.answer(known)
+    def _recover(self, requests: list[Pending], failed: BaseException, lost: bool = False) -> None:
+        """
+        Drop what was prepared, find out what happened, and check the requests again from scratch.
 
-    def _check_again(self, requests: list[Pending], failed: BaseException) -> None:
+        *lost* says that a COMMIT they were in was never answered: then nobody may be told that nothing was written.
+        """
         certain = False
         for _ in range(_RETRIES):
-            if isinstance(failed, HeadMoved | CommitFailed) or database.is_lost(failed):
-                if not isinstance(failed, HeadMoved):
-                    # The old session may still be committing; locking the head waits for it. Keys then tell which
-                    # requests are recorded: they are answered with their first receipt.
-                    self._open_again(failed)
-                self._load()
-            elif database.is_taken(failed) and not certain:
-                certain = True
-                self._load()
-            elif database.is_refused(failed) and len(requests) > 1:
-                for pending in requests:
-                    self._recover([pending], failed)
-                return
-            else:
-                raise failed
-            if self._preparer is not None:
-                self._preparer.state.certain = certain
+            lost = lost or isinstance(failed, CommitFailed)
+            taken = database.is_taken(failed) and not certain
+            if not (isinstance(failed, HeadMoved | CommitFailed) or database.is_lost(failed) or taken):
+                break
+            certain = certain or taken
             try:
-                batch = self._prepare(requests, look_up=True)
+                self._load_again(failed)
+                batch = self._prepare_again(requests, certain)
                 self._commit(batch)
             except Exception as error:
                 failed = error
                 continue
-            finally:
-                if self._preparer is not None:
-                    self._preparer.state.certain = False
             self._durable(batch)
             return
-        raise failed
+        if len(requests) > 1 and not isinstance(failed, LedgerError | HeadMoved | CommitFailed):
+            # One of them is to blame: halves are tried until it stands alone.
+            half = len(requests) // 2
+            for some in (requests[:half], requests[half:]):
+                self._recover(some, HeadMoved(), lost)
+            return
+        self._preparer = None
+        known = _known(failed, lost)
+        for pending in requests:
+            pending.answer(known)
 
-    def _open_again(self, failed: BaseException) -> None:
-        try:
+    def _load_again(self, failed: BaseException) -> None:
+        if isinstance(failed, CommitFailed) or database.is_lost(failed):
             self._open()
+            # The old session may still be committing; locking the head waits for it. Keys then tell which requests
+            # are recorded: they are answered with their first receipt.
             with database.connect(self._dsn, "ledger writer (settles)") as settling:
                 chains.lock_head(settling, self._chain.chain)
                 settling.rollback()
-        except LedgerError as error:
-            if isinstance(failed, CommitFailed):
-                raise OutcomeUnknown(
-                    f"the answer to COMMIT was lost and the database cannot be asked now ({error}); "
-                    "ask lookup() with the same key, or send the same request again"
-                ) from failed
-            raise
+        self._load()
+
+    def _prepare_again(self, requests: list[Pending], certain: bool) -> Batch:
+        if self._preparer is None:
+            raise Closed("the ledger is closed; open it again")
+        self._preparer.state.certain = certain
+        try:
+            return self._prepare(requests, look_up=True)
+        finally:
+            self._preparer.state.certain = False
 
 
-def _known(error: Exception) -> LedgerError:
+def _known(error: BaseException, lost: bool) -> LedgerError:
+    known = _named(error)
+    if lost and not isinstance(known, Corrupt):
+        return OutcomeUnknown(
+            f"the answer to COMMIT was lost, and then: {known}; "
+            "ask lookup() with the same key, or send the same request again"
+        )
+    return known
+
+
+def _named(error: BaseException) -> LedgerError:
+    if isinstance(error, LedgerError):
+        return error
     if isinstance(error, DriverError):
         return database.translated(error)
+    if isinstance(error, HeadMoved):
+        return Unavailable(f"other writers came first {_RETRIES} times; send the same again with the same key")
     if isinstance(error, CommitFailed):
-        return OutcomeUnknown(f"{error}; ask lookup() with the same key")
+        return OutcomeUnknown(str(error))
     return Corrupt(f"the writer met what it does not know: {type(error).__name__}: {error}")
