@@ -116,9 +116,10 @@ class Relay:
         if fate in ("late", "lost before"):
             _end(client)
             if fate == "late":
-                self._deliver(data, server)
                 # The session reads the end of its client only after it has done what was asked.
-                server.shutdown(socket.SHUT_WR)
+                with contextlib.ExitStack() as last:
+                    last.callback(server.shutdown, socket.SHUT_WR)
+                    self._deliver(data, server)
                 return
             _end(server)
             return

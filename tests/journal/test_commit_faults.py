@@ -322,16 +322,21 @@ def test_nobody_is_told_anything_while_a_lost_commit_still_holds_the_head(stage:
 
     with Ledger.open(stage.relay.dsn(chain.dsn("writer"))) as ledger, Ledger.open(chain.dsn("writer")) as other:
         stage.relay.arm("late", late)
-        futures = [ledger.submit(fee("f"), key="k"), other.submit(fee("g"), key="k2")]
-        with ThreadPoolExecutor(2) as pool:
+        futures = [ledger.submit(fee("f"), key="k")]
+        try:
             assert held.wait(30)
-            looking = [pool.submit(x.lookup, key) for x, key in ((other, "k"), (other, "none"))]
-            assert not wait([*futures, *looking], SOON_S).done
+            futures.append(other.submit(fee("g"), key="k2"))
+            with ThreadPoolExecutor(2) as pool:
+                looking = [pool.submit(x.lookup, key) for x, key in ((other, "k"), (other, "none"))]
+                waited = wait([*futures, *looking], SOON_S)
+                release.set()
+            assert not waited.done
+        finally:
             release.set()
-            receipt, present = futures[0].result(60), looking[0].result(60)
-            assert present is not None
-            assert (receipt.seq, receipt.hash) == (present.seq, present.hash)
-            assert looking[1].result(60) is None
+        receipt, present = futures[0].result(60), looking[0].result(60)
+        assert present is not None
+        assert (receipt.seq, receipt.hash) == (present.seq, present.hash)
+        assert looking[1].result(60) is None
         assert futures[1].result(60).seq == receipt.seq + 1
         assert check_whole(chain) == receipt.seq + 1
     stage.administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
