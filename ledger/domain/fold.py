@@ -89,9 +89,12 @@ def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcom
     )
 
 
-def record(state: State, event: Event, context: Context) -> Outcome:
+def record(state: State, event: Event, context: Context, *, alone: bool = True) -> Outcome:
     """
     Check *event* against the state, apply it, and return what is to be stored.
+
+    A fact of a group (*alone* is false) that is recorded already is quarantined as `duplicate_fact`: the facts beside
+    it are new, and the group stands whole.
 
     Raises:
         Rejected: a command breaks a rule; the state is as before.
@@ -104,9 +107,11 @@ def record(state: State, event: Event, context: Context) -> Outcome:
         if isinstance(event, FactQuarantined) and event.original_version is not None:
             raise Broken("original_version", "leave it out: the ledger itself quarantines facts that it can read")
         return _apply(state, event, given, context)
-    except DuplicateFact:
+    except DuplicateFact as duplicate:
         state.rollback(mark)
-        raise
+        if alone or event.KIND != "fact":
+            raise
+        return _quarantine(state, event, given, context, Broken("duplicate_fact", str(duplicate)))
     except Unbalanced as error:
         state.rollback(mark)
         if event.KIND == "fact":
@@ -115,7 +120,7 @@ def record(state: State, event: Event, context: Context) -> Outcome:
     except Broken as broken:
         state.rollback(mark)
         if state.loader is not None and not state.certain:
-            return _record_certainly(state, event, context)
+            return _record_certainly(state, event, context, alone=alone)
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
             raise broken.error(f"{name} refused ({broken.rule}): {broken.detail}") from None
         return _quarantine(state, event, given, context, broken)
@@ -124,11 +129,11 @@ def record(state: State, event: Event, context: Context) -> Outcome:
         raise
 
 
-def _record_certainly(state: State, event: Event, context: Context) -> Outcome:
+def _record_certainly(state: State, event: Event, context: Context, *, alone: bool) -> Outcome:
     """Record with every key looked up in the store: what looks broken may be a duplicate that memory has forgotten."""
     before, state.certain = state.certain, True
     try:
-        return record(state, event, context)
+        return record(state, event, context, alone=alone)
     finally:
         state.certain = before
 
@@ -174,8 +179,8 @@ def replay(
         if registry.encode_given(event) != given:
             return [Mismatch("payload", "canonical bytes", "other bytes of the same event")]
         if event_type == FactQuarantined.__name__:
-            # What was quarantined may have clashed with something that memory has forgotten.
-            outcome = _record_certainly(state, original_of(event), context)
+            # What was quarantined may have clashed with something that memory has forgotten, or stood in a group.
+            outcome = _record_certainly(state, original_of(event), context, alone=False)
         else:
             outcome = record(state, original_of(event), context)
     except (DuplicateFact, LedgerError) as error:

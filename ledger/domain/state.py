@@ -7,7 +7,7 @@ net changes. Memory follows what is open: rows that are closed are forgotten onc
 brings them back when something asks for them.
 
 A key that should be new is looked for in memory only (`fresh`), because asking the store each time would cost more
-than all else; the store's own constraints catch the rare mistake, and then `doubts` names the key to look up.
+than all else; the store's own constraints catch the rare mistake, and then everything is looked up (`certain`).
 """
 
 from __future__ import annotations
@@ -96,14 +96,12 @@ class Table(Generic[R]):
 
     def fresh(self, *key: Any) -> R | None:
         """
-        Return the row of a *key* that is expected to be new; the store is asked only when in doubt.
+        Return the row of a *key* that is expected to be new; the store is asked only where the state is `certain`.
         """
         row = self.rows.get(key)
         if row is not None or self.resident:
             return row
-        if self._state.certain or (self.name, key) in self._state.doubts:
-            return self._load(key)
-        return None
+        return self._load(key) if self._state.certain else None
 
     def put(self, row: R) -> None:
         """
@@ -132,7 +130,6 @@ class State:
     def __init__(self, loader: Loader | None = None, *, certain: bool = False) -> None:
         self.loader = loader
         self.certain = certain
-        self.doubts: set[tuple[str, Key]] = set()
         self.loaded: list[tuple[Table[Any], Key, Row]] = []
         """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []

@@ -9,15 +9,18 @@ which is what thousands of requests a second are made of.
 from __future__ import annotations
 
 import abc
+import logging
 import threading
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.errors import LedgerError
 from ledger.journal.group import Group
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -121,12 +124,15 @@ class Promised(Pending):
 
     def answer(self, answer: Answer) -> None:
         """
-        Complete the future.
+        Complete the future. What its callbacks raise, SystemExit included, is theirs and not the writer's.
         """
-        if isinstance(answer, LedgerError):
-            self.future.set_exception(answer)
-        else:
-            self.future.set_result(answer)
+        try:
+            if isinstance(answer, LedgerError):
+                self.future.set_exception(answer)
+            else:
+                self.future.set_result(answer)
+        except BaseException:
+            _LOG.exception("a callback on the answer to %r failed", self.group.key)
 
 
 class Awaited(Pending):

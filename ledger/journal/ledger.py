@@ -116,7 +116,8 @@ class Ledger:
         Hand in one event or an atomic group; the future has its receipt, or its error, once that is durable.
 
         *key* is the idempotency key: the same request again returns the first receipt, another request under it is
-        IdempotencyConflict. *timeout* (s) bounds the wait for a place in the queue.
+        IdempotencyConflict. A fact that is recorded already returns its first receipt (`replayed`) and uses no key; in
+        a group with others it is quarantined as a duplicate. *timeout* (s) bounds the wait for a place in the queue.
         """
         group = _group(events, key, actor, occurred_at, expected, correlation_id, causation_id)
         pending = Promised(group)
@@ -126,11 +127,12 @@ class Ledger:
     def _hand_in(self, pending: Pending, timeout: float | None) -> None:
         if self._process != os.getpid():
             raise Closed("this ledger was opened by the parent of this process; open it again here")
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             raise Closed("the ledger is closed; open it again")
         if not isinstance(pending.group.events, tuple):
             raise InvalidEvent(f"found {pending.group.events!r:.80} as the events of a group; expected a tuple of them")
-        self._writer.submit(pending, timeout)
+        writer.submit(pending, timeout)
 
     def append(
         self,

@@ -213,16 +213,17 @@ class Preparer:
     def _record(self, pending: Pending, batch: Batch, epoch: int, mark: int) -> Answer:
         group, recorded_at, seq = pending.group, batch.recorded_at, batch.seq
         outcomes, occurred, recorded = [], [], []
-        clock, state, given = self._clock, self.state, group.occurred_at
+        clock, state, given, alone = self._clock, self.state, group.occurred_at, len(group.events) == 1
         for event in group.events:
             recorded_at = max(clock(), recorded_at + 1)
             occurred_at = recorded_at if given is None else given
             seq += 1
-            outcomes.append(fold.record(state, event, Context(seq, recorded_at, occurred_at)))
+            outcomes.append(fold.record(state, event, Context(seq, recorded_at, occurred_at), alone=alone))
             occurred.append(occurred_at)
             recorded.append(recorded_at)
         if pending.dry:
             state.rollback(mark)
+            _check_size([payload_of(outcome) for outcome in outcomes])
             return [Foreseen(x.event_type, x.stream, x.stream_version, x.derived, x.rule, x.detail) for x in outcomes]
         return self._link(group, batch, epoch, outcomes, occurred, recorded)
 
@@ -232,8 +233,7 @@ class Preparer:
         """Chain what the fold made of a group, and lay it out; nothing of the batch changes if that fails."""
         size, first = len(outcomes), batch.seq + 1
         payloads = [payload_of(outcome) for outcome in outcomes]
-        if size > 1 and sum(map(len, payloads)) > GROUP_LIMIT_BYTES:
-            raise TooLarge(f"found a group of {sum(map(len, payloads))} bytes; at most {GROUP_LIMIT_BYTES}: split it")
+        _check_size(payloads)
         noise = [self._draw() for _ in outcomes]
         asked = (group.key, group.actor, request_hash(noise[0][:16], outcomes, occurred))
         group_id = event_id.make(recorded[0], noise[0][23:])
@@ -265,6 +265,14 @@ class Preparer:
             self._noise, self._drawn = self._entropy(_NOISE_BYTES * 256), 0
         self._drawn += _NOISE_BYTES
         return self._noise[self._drawn - _NOISE_BYTES : self._drawn]
+
+
+def _check_size(payloads: list[bytes]) -> None:
+    for payload in payloads:
+        if len(payload) > entry.PAYLOAD_LIMIT_BYTES:
+            raise TooLarge(f"found a payload of {len(payload)} bytes; at most {entry.PAYLOAD_LIMIT_BYTES}")
+    if len(payloads) > 1 and sum(map(len, payloads)) > GROUP_LIMIT_BYTES:
+        raise TooLarge(f"found a group of {sum(map(len, payloads))} bytes; at most {GROUP_LIMIT_BYTES}: split it")
 
 
 def _again(group: Group, earlier: Group, receipt: Receipt) -> Receipt:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ledger.chain.link import ChainHead
 from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
 from ledger.journal.preparation import Batch
 from ledger.storage import chains, database, events, read_models
@@ -147,13 +146,3 @@ def _write_few(connection: Connection, chain: int, batch: Batch, epoch: int, clo
 def _write_rest(connection: Connection, chain: int, batch: Batch) -> None:
     chains.write_lanes(connection, chain, batch.seq, batch.lanes)
     chains.insert_commit(connection, chain, batch.base.seq + 1, batch.seq, batch.digest, batch.recorded_at)
-
-
-def took_effect(connection: Connection, chain: int, chain_id: bytes, head: ChainHead) -> bool:
-    """
-    Return whether the event that *head* names is there, after waiting for whoever still holds the head.
-    """
-    chains.lock_head(connection, chain)
-    found = events.read_seqs(connection, chain, chain_id, [head.seq]).get(head.seq)
-    connection.rollback()
-    return found is not None and found.hash == head.hash

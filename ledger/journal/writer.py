@@ -9,6 +9,7 @@ first, by locking the head and looking.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StateMismatch, Unavailable
+from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StaleEpoch, StateMismatch, Unavailable
 from ledger.journal import transaction
 from ledger.journal.answers import Pending
 from ledger.journal.inbox import Inbox
@@ -71,6 +72,8 @@ class Writer:
         self.fault = fault
         self._inbox = Inbox(settings.queue_requests)
         self._wary = 0
+        self._in_hand: list[Pending] = []
+        self._reign: int | None = None
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ledger-commit")
         self._writing: Connection | None = None
         self._reading: Connection | None = None
@@ -126,6 +129,9 @@ class Writer:
         reading.rollback()
         reading.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         head = chains.head(reading, chain)
+        self._reign = self._reign or head.epoch
+        if head.epoch != self._reign:
+            raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {self._reign}: open it again")
         seq, lanes = chains.read_lanes(reading, chain)
         if seq != head.seq:
             raise StateMismatch(f"the state digest stands at seq {seq}, the head at {head.seq}; verify the ledger")
@@ -165,6 +171,12 @@ class Writer:
     def _run(self) -> None:
         try:
             self._write()
+        except BaseException as error:
+            # A fault of the program: whoever waits must not wait for ever.
+            for pending in self._in_hand:
+                with contextlib.suppress(RuntimeError):  # answered already
+                    pending.answer(OutcomeUnknown(f"the writer ended by a fault of its own: {error!r}; open it again"))
+            raise
         finally:
             self._inbox.end()
 
@@ -175,6 +187,7 @@ class Writer:
             requests: list[Pending] = []
             if not ended:
                 requests, ended = self._inbox.take(self._settings.batch_events, wait=committing is None)
+            self._in_hand = [*(committing[0].requests() if committing is not None else []), *requests]
             batch: Batch | None = None
             failure: BaseException | None = None
             if requests:

@@ -383,7 +383,7 @@ def test_memory_forgets_what_is_closed_and_the_loader_brings_it_back() -> None:
     books.state.loader = lambda table, key: store.get((table, key))  # type: ignore[assignment]
     assert status(books) == "FILLED"
     assert books.state.executions.fresh("V", DAY, "E") is None
-    books.state.doubts.add(("executions", ("V", DAY, "E")))
+    books.state.certain = True
     assert books.state.executions.fresh("V", DAY, "E") is not None
 
 

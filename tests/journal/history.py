@@ -254,9 +254,10 @@ def _answer(state: State, keys: dict[str, Accepted], call: Call, last: int) -> t
     mark = state.begin()
     try:
         for offset, event in enumerate(call.events, 1):
-            fold.record(state, event, Context(last + offset, last + offset, 0))
+            alone = len(call.events) == 1
+            fold.record(state, event, Context(last + offset, last + offset, 0), alone=alone)
     except DuplicateFact as duplicate:
-        return ("again", duplicate.seq) if len(call.events) == 1 else ("rule_broken", 0)
+        return ("again", duplicate.seq)
     except LedgerError as error:
         return (error.code, 0)
     finally:

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from ledger import Group, Ledger, LedgerError, Receipt, WriterSettings
+from ledger.domain.events.executions import FactQuarantined
 from ledger.errors import (
     Closed,
     IdempotencyConflict,
@@ -24,6 +25,8 @@ from ledger.errors import (
     InvalidEvent,
     OutcomeUnknown,
     RuleBroken,
+    StaleEpoch,
+    TooLarge,
     Unavailable,
 )
 from ledger.storage import chains
@@ -420,6 +423,59 @@ def test_what_only_the_database_refuses_harms_no_neighbour(chain: Database) -> N
         assert {name for name, error in told.items() if error is not None} == {"bad3", "bad4", "bad17"}
         assert {getattr(told[name], "code", "") for name in ("bad3", "bad4", "bad17")} == {"state_mismatch"}
         check_whole(chain, ledger)
+
+
+def test_a_fact_recorded_before_is_kept_apart_in_a_group(chain: Database) -> None:
+    """The facts beside it are recorded; it waits as a duplicate, without effect, and the key answers for the group."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        first = ledger.append(deposit("d"), key="d")
+        made = ledger.append([deposit("e"), deposit("d"), deposit("f")], key="several")
+        assert [(x.seq, x.rule) for x in made.quarantined] == [(made.seq + 1, "duplicate_fact")]
+        assert made.last_seq == first.seq + 3
+        assert ledger.append([deposit("e"), deposit("d"), deposit("f")], key="several").replayed
+        check_at_rest(chain, ledger)
+        check_whole(chain, ledger)
+
+
+def test_what_a_caller_does_with_an_answer_is_not_the_writers(chain: Database) -> None:
+    """A callback that raises, SystemExit included, ends neither the writer nor another's wait."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+
+        def leave(future: object) -> None:
+            raise SystemExit(3)
+
+        future = ledger.submit(deposit("x"), key="x")
+        future.add_done_callback(leave)
+        assert future.result(30).seq
+        assert ledger.append(deposit("y"), key="y").seq
+
+
+def test_a_dry_run_knows_what_is_too_large(chain: Database) -> None:
+    """What append would refuse for its size, the dry run refuses too."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        large = FactQuarantined(original_type="X", original="x" * 300_000, rule="unreadable", detail="d")
+        for call in (lambda: ledger.dry_run(large), lambda: ledger.append(large, key="large")):
+            with pytest.raises(TooLarge, match="payload"):
+                call()
+
+
+def test_a_writer_ends_with_its_reign(chain: Database) -> None:
+    """Once another epoch began, a writer of the old one appends nothing until it is opened again."""
+    old = Ledger.open(chain.dsn("writer"), origin=ORIGIN)
+    with old:
+        fill(old)
+        connection = psycopg.connect(chain.server.dsn("postgres", chain.name), autocommit=True)
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("ALTER TABLE ledger.chain_heads DISABLE TRIGGER check_head")
+        connection.execute("UPDATE ledger.chain_heads SET epoch = 2")
+        connection.close()
+        with pytest.raises(StaleEpoch, match="epoch 2"):
+            old.append(deposit("late"), key="late")
+        with pytest.raises(StaleEpoch, match="epoch 2"):
+            old.append(deposit("late"), key="late")
 
 
 def test_a_writer_that_always_comes_second_may_try_again(chain: Database) -> None:
