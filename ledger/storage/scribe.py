@@ -122,48 +122,37 @@ class Scribe:
             TooLarge: the payload or the entry is over its limit.
             InvalidEvent: a number does not fit its field.
         """
-        event_id, group_id, correlation_id, causation_id = ids
-        index, size = place
-        occurred_at, recorded_at = times
-        key, actor, request = asked
-        length = len(payload)
+        length, stream, key = len(payload), outcome.stream.encode(), asked[0].encode()
         if length > PAYLOAD_LIMIT_BYTES:
             raise TooLarge(f"found a payload of {length} bytes; at most {PAYLOAD_LIMIT_BYTES}")
+        event_id, group_id, correlation_id, causation_id = ids
+        occurred_at, recorded_at = times
         kind_short, kind_long = _kind(outcome.event_type, outcome.schema_version)
-        stream, key_bytes = outcome.stream.encode(), key.encode()
         try:
             entry = b"".join(
                 (
                     _ENTRY_START.pack(
-                        MAGIC, self._chain_id, seq, epoch, prev_hash, event_id, group_id, index, size,
+                        MAGIC, self._chain_id, seq, epoch, prev_hash, event_id, group_id, *place,
                         outcome.stream_version, occurred_at, recorded_at, outcome.effective_on, correlation_id,
                         causation_id,
                     ),
-                    kind_short,
-                    _SHORT.pack(len(stream)), stream,
-                    _short(actor), self._source_short,
-                    _SHORT.pack(len(key_bytes)), key_bytes,
-                    request,
+                    kind_short, _SHORT.pack(len(stream)), stream, _short(asked[1]), self._source_short,
+                    _SHORT.pack(len(key)), key, asked[2],
                     _ENTRY_END.pack(length, blake3(PAYLOAD_DOMAIN + salt + payload).digest()),
                 )
             )  # fmt: skip
             made = blake3(entry).digest()
             row = b"".join(
                 (
-                    _ROW_START.pack(
-                        _FIELDS, 2, self._chain, 8, seq, 4, epoch, 32, prev_hash, 32, made, 16, event_id
-                    ),
-                    kind_long,
-                    _LONG.pack(len(stream)), stream,
-                    _ROW_STREAM.pack(8, outcome.stream_version, 16, group_id, 2, index, 2, size),
-                    _LONG.pack(len(key_bytes)), key_bytes,
+                    _ROW_START.pack(_FIELDS, 2, self._chain, 8, seq, 4, epoch, 32, prev_hash, 32, made, 16, event_id),
+                    kind_long, _LONG.pack(len(stream)), stream,
+                    _ROW_STREAM.pack(8, outcome.stream_version, 16, group_id, 2, place[0], 2, place[1]),
+                    _LONG.pack(len(key)), key,
                     _ROW_TIMES.pack(
-                        32, request, 8, occurred_at, 8, recorded_at, 4, outcome.effective_on - _DAYS_1970_TO_2000
+                        32, asked[2], 8, occurred_at, 8, recorded_at, 4, outcome.effective_on - _DAYS_1970_TO_2000
                     ),
-                    _long(actor), self._source_long,
-                    _ids(correlation_id, causation_id),
-                    _SALT_WIDTH, salt,
-                    _LONG.pack(length), payload,
+                    _long(asked[1]), self._source_long, _ids(correlation_id, causation_id),
+                    _SALT_WIDTH, salt, _LONG.pack(length), payload,
                 )
             )  # fmt: skip
         except struct.error as error:
