@@ -42,7 +42,7 @@ BOTH = (line("A", "60"), line("B", "40"))
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
 def test_a_block_becomes_the_trades_of_its_accounts(side: str) -> None:
-    """The block is as if it had never traded; each account has its quantity, its cost and its fee; clearing is as was."""
+    """The block is as if it had never traded; each account has its quantity, cost and fee; clearing is as it was."""
     before = all_balances(market(share_scale=2, shares="1000"))
     books = block(side)
     clearing = buckets(books, "~clearing.N")
@@ -64,7 +64,7 @@ def test_a_block_becomes_the_trades_of_its_accounts(side: str) -> None:
 
 
 def test_an_average_price_leaves_a_residual_that_is_posted() -> None:
-    """100 shares of 1,000.01 in three parts at 10.0001: the lines cost a cent less, which the rounding account bears."""
+    """100 shares for 1,000.01 in three parts: the lines cost a cent less, which the rounding account bears."""
     books = market(share_scale=2)
     books.give(trade("E1", "buy", "100", "10.0001", account="BLOCK", fee="0"))
     thirds = [line(x, q, "10.0001", "0") for x, q in (("A", "33"), ("B", "33"), ("A", "34"))]
@@ -149,7 +149,7 @@ def test_what_is_allocated_is_its_accounts_until_the_allocation_is_reversed() ->
 @pytest.mark.parametrize("part", ["0", "13", "60"])
 @pytest.mark.parametrize("side", ["buy", "sell"])
 def test_a_reversal_negates_exactly_whatever_has_settled(part: str, side: str) -> None:
-    """None, some or all of a line may have settled; then the block is what it was, in every bucket, and may be busted."""
+    """None, some or all of a line may have settled; then the block is what it was, bucket by bucket."""
     books = block(side)
     before = all_balances(books)
     positions = dict(books.state.positions.rows)

@@ -139,13 +139,13 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     """
     What waits for settlement goes on waiting, until another day; a settlement fails once a day.
     """
-    if state.movements.fresh("settlement", event.settlement_id) is not None:
-        raise Broken("settled_before", f"found a fail of settlement {event.settlement_id!r}, which has settled")
     prior = state.settlement_fails.fresh(event.settlement_id, event.date, 0)
     if prior is not None:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
         raise Broken("settlement_id_reused", f"found another fail of {event.settlement_id!r} on {event.date}")
+    if state.movements.fresh("settlement", event.settlement_id) is not None:
+        raise Broken("settled_before", f"found a fail of settlement {event.settlement_id!r}, which has settled")
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
