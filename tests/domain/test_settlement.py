@@ -30,8 +30,11 @@ def failed(name: str = "S", **more: object) -> SettlementFailed:
 def rungs(books: Books) -> list[Rung]:
     state = books.state
     scales = {row.asset: row.scale for row in state.assets.rows.values()}
-    tables = (state.executions, state.settlement_fails, state.movements)
-    return ladder(*(table.rows.values() for table in tables), scales)  # type: ignore[arg-type]
+    tables = [list(table.rows.values()) for table in (state.executions, state.settlement_fails, state.movements)]
+    found = ladder(*tables, scales)  # type: ignore[arg-type]
+    # A database returns rows in no order of their own.
+    assert found == ladder(*(rows[::-1] for rows in tables), scales)  # type: ignore[arg-type]
+    return found
 
 
 @pytest.mark.parametrize(

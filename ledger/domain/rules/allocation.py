@@ -168,7 +168,7 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         row = state.executions.get(old.venue, old.trade_date, exec_id)
         if row is None:
             raise Broken("unknown_ref", f"execution {exec_id!r} of the allocation is not there; verify")
-        block.append(msgspec.structs.replace(row, live=True, allocation_id=None, cost_change=0, realised_change=0))
+        block.append(msgspec.structs.replace(row, live=True, allocation_id=None))
     instrument = known(state.instruments, block[0].instrument, "instrument")
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     postings_made = _moved_between(state, lines, block, -old.rounding)

@@ -62,7 +62,7 @@ def _gross(row: Execution, qty: int, given: int | None, scale: int) -> int:
     if given is None or given == meant:
         return meant
     one = 10 ** (amounts.SCALE - scale)
-    if qty == open_qty or abs(given * open_qty - left * qty) >= one * open_qty:
+    if abs(given * open_qty - left * qty) >= one * open_qty:
         raise Broken(
             "settlement_amount",
             f"found {amounts.render(given)} {row.gross_asset} for {amounts.render(qty)} of {row.exec_id!r}; "
