@@ -120,7 +120,7 @@ def after_the_trade(give: Callable[..., None]) -> None:
     give(TradeSettled(settlement_id="S3", qty="0.1", **{**one, "exec_id": "AL.1"}))
     give(FxConverted(fx_id="X", account="A", sold=AssetAmount(asset="USDT", amount="100"), rate="0.01",
                      bought=AssetAmount(asset="BTC", amount="1"), spread="0.0001", value_date=DAY))  # fmt: skip
-    give(ControlsSet(second_person=("journal",), reason="policy", proposed_by="ann"))
+    give(ControlsSet(second_person=("reversal",), reason="policy", proposed_by="ann"))
 
 
 @pytest.fixture(scope="module")
