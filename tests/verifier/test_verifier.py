@@ -108,19 +108,24 @@ def after_the_trade(give: Callable[..., None]) -> None:
         return TradeExecuted(exec_id=name, venue="V", account=account, instrument="T1", side="buy", qty="0.3",
                              price="100.01", trade_date=DAY, fees=fees)  # fmt: skip
 
-    give(trade("T1", "A"), trade("T2", "BLOCK"), trade("T3", "A"))
+    give(trade("T1", "A"), trade("T2", "BLOCK"), trade("T3", "A"), trade("T4", "BLOCK"))
     due = "2024-08-09"
     one = {"venue": "V", "trade_date": DAY, "exec_id": "T1", "date": due}
     give(SettlementFailed(settlement_id="S1", leg="cash", reason="r", new_intended_date="2024-08-12", **one))
+    give(SettlementFailed(settlement_id="S0", leg="both", reason="q", new_intended_date="2024-08-13",
+                          **{**one, "exec_id": "T3"}))  # fmt: skip
     give(TradeSettled(settlement_id="S1", qty="0.1", partial=True, **one))
     give(TradeSettled(settlement_id="S2", qty="0.5", venue="V", date=due,
                       net=tuple(ExecutionRef(trade_date=DAY, exec_id=x) for x in ("T1", "T3"))))  # fmt: skip
     lines = tuple(AllocationLine(account="A", qty=qty, price="100.00999999") for qty in ("0.1", "0.2"))
     give(TradeAllocated(allocation_id="AL", venue="V", trade_date=DAY, exec_ids=("T2",), lines=lines))
+    whole = (AllocationLine(account="A", qty="0.3", price="100.01"),)
+    give(TradeAllocated(allocation_id="AM", venue="V", trade_date=DAY, exec_ids=("T4",), lines=whole))
     give(TradeSettled(settlement_id="S3", qty="0.1", **{**one, "exec_id": "AL.1"}))
     give(FxConverted(fx_id="X", account="A", sold=AssetAmount(asset="USDT", amount="100"), rate="0.01",
                      bought=AssetAmount(asset="BTC", amount="1"), spread="0.0001", value_date=DAY))  # fmt: skip
     give(ControlsSet(second_person=("reversal",), reason="policy", proposed_by="ann"))
+    give(ControlsSet(second_person=("reversal", "resolution"), reason="policy", proposed_by="ann", approved_by="bob"))
 
 
 @pytest.fixture(scope="module")
