@@ -226,6 +226,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['assets', 'instruments', 'calendars', 'accounts', 'account_limits', 'orders',
         'client_order_ids', 'executions', 'balances', 'positions', 'holds', 'movements', 'quarantine', 'breaks',
+        'settlement_fails', 'allocations', 'controls',
         'streams', 'chain_keys'] LOOP
         EXECUTE format('GRANT INSERT, UPDATE ON ledger.%I TO ledger_writer, ledger_applier', name);
     END LOOP;
