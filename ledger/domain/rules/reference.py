@@ -13,8 +13,9 @@ import msgspec
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
-from ledger.domain.rules.ground import Broken, Effects, Now, known, put_balance, units
+from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, put_balance, units
 from ledger.domain.state import State
+from ledger.errors import InsufficientFunds
 
 
 def _new(table: Any, key: str, what: str) -> None:
@@ -37,6 +38,7 @@ def _check_terms(state: State, terms: Instrument) -> None:
     for name in ("tick", "lot", "multiplier"):
         if getattr(terms, name) <= 0:
             raise Broken("terms", f"found {name} {amounts.render(getattr(terms, name))}; expected more than 0")
+    check_scale(terms.lot, known(state.assets, terms.asset, "asset"), "lot")
     if not 0 <= terms.settlement_cycle <= 30:
         raise Broken("terms", f"found a settlement cycle of {terms.settlement_cycle} days; expected 0 to 30")
     if terms.calendar is not None:
@@ -111,6 +113,9 @@ def open_account(state: State, event: events.AccountOpened, now: Now) -> Effects
 def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effects:
     """
     A floor is at most 0, and below 0 only for margin accounts; it may not be raised past what is available.
+
+    Nor may a policy take away credit that is spent. A breach that facts brought about stays one while the floor does
+    not rise.
     """
     account = known(state.accounts, event.account, "account")
     known(state.assets, event.asset, "asset")
@@ -125,6 +130,14 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     if balance is not None:
         credit = event.hold_policy == "credit_unsettled"
         changed = msgspec.structs.replace(balance, floor=floor, credit_unsettled=credit)
+        tighter = balance.floor is None or floor > balance.floor or changed.available < balance.available
+        if tighter and changed.available < floor:
+            raise Broken(
+                "insufficient_funds",
+                f"account {event.account} has {amounts.render(changed.available)} {event.asset} available; its floor "
+                f"would be {event.floor}: give one that is no higher",
+                InsufficientFunds,
+            )
         put_balance(state, changed, balance.available, may_refuse=False)
     version = account.version + 1
     state.accounts.put(msgspec.structs.replace(account, version=version))
