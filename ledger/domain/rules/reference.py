@@ -174,9 +174,15 @@ def _business_day(day: str, cycle: int, holidays: tuple[str, ...]) -> str:
 def settle_date(state: State, instrument: Instrument, trade_date: str) -> str:
     """
     Return the day on which a trade of *trade_date* settles, by the instrument's cycle and calendar.
+
+    Raises:
+        Broken: that would be after 9999-12-31.
     """
     calendar = state.calendars.get(instrument.calendar) if instrument.calendar else None
-    return _business_day(trade_date, instrument.settlement_cycle, calendar.holidays if calendar else ())
+    try:
+        return _business_day(trade_date, instrument.settlement_cycle, calendar.holidays if calendar else ())
+    except OverflowError:
+        raise Broken("settle_date", f"found trade date {trade_date}; no date is late enough to settle it") from None
 
 
 RULES = {
