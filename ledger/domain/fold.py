@@ -20,7 +20,7 @@ import msgspec
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
-from ledger.domain.rules import cash, control, executions, orders, reference
+from ledger.domain.rules import cash, control, executions, orders, quarantine, reference
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
@@ -28,7 +28,9 @@ from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
 __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record", "replay", "stream_version"]
 
 Rule = Callable[[State, Any, Now], Effects]
-_FAMILIES: Final[tuple[Any, ...]] = (reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES)
+_FAMILIES: Final[tuple[Any, ...]] = (
+    reference.RULES, orders.RULES, executions.RULES, quarantine.RULES, cash.RULES, control.RULES,
+)  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
 RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
 
@@ -78,6 +80,8 @@ def _days(date: str) -> int:
 def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
     now = Now(context.seq, context.occurred_at, context.recorded_at, given)
     effects = RULES[type(event)](state, event, now)
+    if state.quarantine.rows and event.KIND == "fact":
+        quarantine.answer(state, event, now.seq)
     return Outcome(
         type(event).__name__,
         event.SCHEMA_VERSION,

@@ -127,7 +127,7 @@ def given_to(books: Books, event: Event) -> None:
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_any_values_end_in_an_answer(name: str, data: st.DataObject) -> None:
-    """Whatever an event's fields say, it is recorded, quarantined, a duplicate or refused, and the books still agree."""
+    """Whatever its fields say, an event is recorded, quarantined, a duplicate or refused, and the books agree."""
     books = likely()
     for event in data.draw(st.lists(_made(registry.EVENT_TYPES[name]), max_size=3)):
         if event is not None:

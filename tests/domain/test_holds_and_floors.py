@@ -32,9 +32,8 @@ from tests.domain.test_fold import balance, order, status, trade
 
 
 def journal(name: str, *lines: tuple[str, str, Bucket, str]) -> Event:
-    return JournalPosted(
-        journal_id=name, memo="m", postings=tuple(Posting(account=a, asset=s, bucket=b, amount=n) for a, s, b, n in lines)
-    )  # fmt: skip
+    postings = tuple(Posting(account=a, asset=s, bucket=b, amount=n) for a, s, b, n in lines)
+    return JournalPosted(journal_id=name, memo="m", postings=postings)
 
 
 @pytest.mark.parametrize("held", ["-1", "1"])
@@ -155,9 +154,7 @@ def test_a_policy_that_takes_credit_away_is_refused_where_the_credit_is_spent() 
     """Proceeds that have not settled were spent on credit: without it the account would be below its floor."""
     books = opened(usdt="100")
     books.give(limits("0", "credit_unsettled", "A"))
-    books.give(
-        journal("J", ("A", "USDT", "unsettled", "50"), ("~external", "USDT", "unsettled", "-50"))
-    )
+    books.give(journal("J", ("A", "USDT", "unsettled", "50"), ("~external", "USDT", "unsettled", "-50")))
     books.give(journal("K", ("A", "USDT", "settled", "-120"), ("~external", "USDT", "settled", "120")))
     with pytest.raises(InsufficientFunds, match="floor"):
         books.give(limits("0", "settled_only", "A"))

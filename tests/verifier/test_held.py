@@ -52,10 +52,8 @@ def test_a_held_balance_that_nothing_open_accounts_for_is_named(change: str) -> 
     ]
 
 
-def test_a_history_whose_rules_let_held_be_drained_is_found(
-    chain: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Written and verified by a program that lets journals drain what is held: every row agrees, and the sum does not."""
+def test_a_history_whose_rules_let_held_be_drained_is_found(chain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a program whose journals may drain what is held: every row agrees with its rules, and the sum does not."""
 
     def lenient(state: State, event: JournalPosted, now: Now) -> Effects:
         lines = [Line(x.account, x.asset, x.bucket, units(x.amount)) for x in event.postings]
