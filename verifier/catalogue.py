@@ -78,6 +78,14 @@ _SCHEMA: Final[tuple[typing.LiteralString, ...]] = (
     " FROM ledger.alembic_version",
 )
 
+_HELD: Final = (
+    # The ledger's roles, and whoever is a member of one: (member, role).
+    "WITH RECURSIVE held AS ("
+    "  SELECT r.oid AS member, r.oid AS role FROM pg_roles r WHERE r.rolname IN ('ledger_owner', 'ledger_writer',"
+    "   'ledger_publisher', 'ledger_applier', 'ledger_auditor', 'ledger_reader')"
+    "  UNION SELECT m.member, h.role FROM pg_auth_members m JOIN held h ON h.member = m.roleid)"
+)
+
 _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "SELECT 'event trigger ' || evtname, concat(evtenabled, ' on ', evtevent, ' calls ', evtfoid::regproc)"
     " FROM pg_event_trigger",
@@ -86,13 +94,9 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     # A subscription writes with other rights than a login.
     "SELECT 'subscription ' || subname, concat('enabled=', subenabled) FROM pg_subscription"
     " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    # The ledger's roles and whoever is a member of one: no more rights than the role's, and no second role.
-    "WITH RECURSIVE held AS ("
-    "  SELECT r.oid AS member, r.oid AS role FROM pg_roles r WHERE r.rolname IN ('ledger_owner', 'ledger_writer',"
-    "   'ledger_publisher', 'ledger_applier', 'ledger_auditor', 'ledger_reader')"
-    "  UNION SELECT m.member, h.role FROM pg_auth_members m JOIN held h ON h.member = m.roleid),"
-    " people AS (SELECT member, array_agg(DISTINCT pg_get_userbyid(role)::text ORDER BY pg_get_userbyid(role)::text)"
-    "  AS roles FROM held GROUP BY member)"
+    # None of them may have more rights than the role's, or a second role.
+    _HELD + ", people AS (SELECT member, array_agg(DISTINCT pg_get_userbyid(role)::text"
+    "  ORDER BY pg_get_userbyid(role)::text) AS roles FROM held GROUP BY member)"
     " SELECT 'role ' || r.rolname, concat_ws(', ', CASE WHEN r.rolsuper THEN 'superuser' END,"
     "  CASE WHEN r.rolcreaterole THEN 'may make roles' END, CASE WHEN r.rolreplication THEN 'may replicate' END,"
     "  CASE WHEN r.rolbypassrls THEN 'bypasses row security' END,"
@@ -102,6 +106,25 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "   WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',"
     "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper))"
     " FROM people p JOIN pg_roles r ON r.oid = p.member",
+    # What runs with the rights of the schema's owner or of a superuser can do all that its caller may not.
+    _HELD + " SELECT format('function %s.%s(%s) with the rights of %s', n.nspname, p.proname,"
+    "  pg_get_function_identity_arguments(p.oid), o.rolname), 'may be run by ' || string_agg(DISTINCT"
+    "  pg_get_userbyid(h.member)::text, ', ' ORDER BY pg_get_userbyid(h.member)::text)"
+    " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles o ON o.oid = p.proowner, held h"
+    " WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ledger')"
+    "  AND (o.rolsuper OR EXISTS (SELECT FROM held x WHERE x.member = o.oid))"
+    "  AND NOT pg_has_role(h.member, o.oid, 'MEMBER') AND has_function_privilege(h.member, p.oid, 'EXECUTE')"
+    " GROUP BY n.nspname, p.proname, p.oid, o.rolname",
+    # A database's owner may drop it, make schemas and install extensions.
+    "SELECT 'database', 'owner=' || pg_get_userbyid(d.datdba) FROM pg_database d WHERE d.datname = current_database()"
+    " AND NOT EXISTS (SELECT FROM pg_roles g WHERE g.rolname = 'ledger_owner' AND pg_has_role(d.datdba, g.oid,"
+    " 'MEMBER'))",
+    # A superuser can hand out the right to change one setting, such as the one that turns every trigger off.
+    _HELD + " SELECT 'right to set ' || parname, string_agg(DISTINCT concat((item).privilege_type, ' for ', r.rolname),"
+    "  ', ' ORDER BY concat((item).privilege_type, ' for ', r.rolname))"
+    " FROM (SELECT parname, aclexplode(paracl) AS item FROM pg_parameter_acl) granted, held h, pg_roles r"
+    " WHERE r.oid = h.member AND NOT r.rolsuper"
+    "  AND ((item).grantee = 0 OR pg_has_role(h.member, (item).grantee, 'MEMBER')) GROUP BY parname",
     "SELECT format('setting of %s in %s', coalesce(pg_get_userbyid(nullif(s.setrole, 0)), 'every role'),"
     "  coalesce(d.datname, 'every database')), concat_ws(', ', variadic array(SELECT item FROM unnest(s.setconfig) item"
     "  WHERE split_part(item, '=', 1) IN ('session_replication_role', 'search_path', 'row_security',"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from ledger.domain.rows import TABLES
-from verifier import catalogue, compare, identity, region
+from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
 from verifier.commits import CommitCheck
@@ -50,6 +50,7 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
                 progress(f"comparing {table}", 0)
                 rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
                 findings.add(wrong)
+            findings.add(held.check(replay.state))
             findings.add(region.digest(reader, replay.digest, check.seq))
         findings.add(region.position(reader, events))
         findings.add(

@@ -301,11 +301,13 @@ def _frozen(value: Any) -> Any:
 
 def _amount(text: str) -> int | str:
     # Sums may pass the limit of a single amount, so this is not `amounts.parse`. What is no number in units of 10^-18
-    # (NaN, an infinity, more decimals) stays text, which equals no amount.
+    # (NaN, an infinity, more decimals) stays text, which equals no amount; so does one with zeros at its end, which
+    # PostgreSQL keeps and no ledger writes.
     whole, _, fraction = text.partition(".")
     with contextlib.suppress(ValueError):
-        if not fraction[amounts.SCALE :].strip("0"):
-            return int(whole + fraction[: amounts.SCALE].ljust(amounts.SCALE, "0"))
+        amount = int(whole + fraction[: amounts.SCALE].ljust(amounts.SCALE, "0"))
+        if amounts.render(amount) == text:
+            return amount
     return text
 
 

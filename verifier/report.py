@@ -19,7 +19,15 @@ LISTED: Final = 1000
 """How many findings of one class in one table are listed; more are counted, so that memory and reader can bear it."""
 
 _CONSEQUENT: Final = frozenset(
-    {"GROUP_PARTIAL", "KEY_MISMATCH", "STATE_MISMATCH", "PROJECTION_MISMATCH", "COMMIT_MISMATCH", "ACK_MISMATCH"}
+    {
+        "GROUP_PARTIAL",
+        "KEY_MISMATCH",
+        "STATE_MISMATCH",
+        "PROJECTION_MISMATCH",
+        "HELD_MISMATCH",
+        "COMMIT_MISMATCH",
+        "ACK_MISMATCH",
+    }
 )
 """Classes that a missing event brings about by itself, wherever the history is followed past it."""
 
@@ -121,6 +129,7 @@ COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
     "seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
     "every rule and consequence, by replaying the fold",
+    "that what accounts hold is what their open orders and holds do",
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
     "what replicas acknowledged: signatures, hashes and state digests",
     "rows of chain numbers that no chain of this database has",

@@ -20,7 +20,18 @@ import msgspec
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
-from ledger.domain.rules import allocation, approval, cash, control, executions, fx, orders, reference, settlement
+from ledger.domain.rules import (
+    allocation,
+    approval,
+    cash,
+    control,
+    executions,
+    fx,
+    orders,
+    quarantine,
+    reference,
+    settlement,
+)
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
@@ -29,7 +40,7 @@ __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record",
 
 Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (
-    reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES,
+    reference.RULES, orders.RULES, executions.RULES, quarantine.RULES, cash.RULES, control.RULES,
     settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
 )  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
@@ -81,6 +92,8 @@ def _days(date: str) -> int:
 def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
     now = Now(context.seq, context.occurred_at, context.recorded_at, given)
     effects = RULES[type(event)](state, event, now)
+    if state.quarantine.rows and event.KIND == "fact":
+        quarantine.answer(state, event, now.seq)
     return Outcome(
         type(event).__name__,
         event.SCHEMA_VERSION,

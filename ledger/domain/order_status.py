@@ -38,8 +38,7 @@ def is_closed(order: Order) -> bool:
     """
     Return whether nothing is expected of the order any more: nothing left to fill, and nothing pending.
     """
-    ended = order.terminal is not None or order.cum_qty == order.qty
-    return ended and not order.pending_cancel and not order.pending_replace
+    return not leaves(order) and not order.pending_cancel and not order.pending_replace
 
 
 def derive(order: Order) -> str:

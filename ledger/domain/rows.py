@@ -270,12 +270,17 @@ class Movement(Row, frozen=True, gc=False):
 class Quarantined(Row, frozen=True, gc=False):
     """
     A venue fact that fits no rule, waiting for someone to decide. `seq` is that of its FactQuarantined.
+
+    `subject` is what the fact is about: its type and ids, or nothing where it could not be read. `answered_seq` is the
+    newest event of that subject that was recorded while the fact waited.
     """
 
     seq: int
     original_type: str
+    subject: str | None
     rule: str
     status: str
+    answered_seq: int | None
     resolution: str | None
     proposed_by: str | None
     approved_by: str | None

@@ -53,6 +53,15 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     new: Row
 
 
+class Waiting(msgspec.Struct):
+    """
+    Where quarantined facts wait: their seqs by subject, and how many there are. It follows from the rows, which decide.
+    """
+
+    count: int
+    seqs: dict[str, list[int]]
+
+
 def is_closed(table: str, row: Row) -> bool:
     """
     Return whether memory may forget *row*: nothing that usually happens will ask for it again.
@@ -134,6 +143,7 @@ class State:
         self.loaded: list[tuple[Table[Any], Key, Row]] = []
         """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []
+        self.waiting: Waiting | None = None
         self._forgotten = 0
         self.assets: Table[rows.Asset] = Table(self, "assets")
         self.instruments: Table[rows.Instrument] = Table(self, "instruments")

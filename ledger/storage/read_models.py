@@ -27,7 +27,8 @@ Later = list[tuple[str, int, psycopg.Cursor[Any]]]
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _OPEN: Final = {
     # Mirrors state.is_closed: what memory keeps is what is loaded at the start.
-    "orders": "NOT (terminal IS NOT NULL OR cum_qty = qty) OR pending_cancel <> '{}' OR pending_replace <> '{}'",
+    "orders": "(terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd')))"
+    " OR pending_cancel <> '{}' OR pending_replace <> '{}'",
     "holds": "status = 'open'",
     "quarantine": "status = 'open'",
     "breaks": "closed_seq IS NULL",

@@ -4,6 +4,7 @@ Drive the fold as a writer would, and hold its books against what must be true o
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 
 from ledger.domain import fold, registry
@@ -91,9 +92,12 @@ def check_invariants(state: State) -> None:
         assert order.hold_amount == 0 or not order.terminal
         if order.hold_asset:
             held[order.account, order.hold_asset] += order.hold_amount
-    for (account, asset), amount in held.items():
-        balance = state.balances.get(account, asset)
-        assert (balance.held if balance else 0) == amount
+    for hold in state.holds.rows.values():
+        for account, asset, remaining in json.loads(hold.remaining):
+            held[account, asset] += amount(remaining)
+    for key, balance in state.balances.rows.items():
+        assert balance.held == held.pop(key, 0)
+    assert not any(held.values())
     cash: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for row in state.executions.rows.values():
         if row.live:

@@ -387,6 +387,16 @@ def test_memory_forgets_what_is_closed_and_the_loader_brings_it_back() -> None:
     assert books.state.executions.fresh("V", DAY, "E") is not None
 
 
+@pytest.mark.parametrize(("tif", "left"), [("day", 0), ("ioc", 0), ("gtc", 1), ("gtd", 1)])
+def test_memory_forgets_a_day_order_that_is_done_for_the_day(tif: str, left: int) -> None:
+    """It is not worked any more and holds nothing, so it is closed; a good-till order rests, and stays."""
+    books = opened()
+    books.give(order(tif=tif))
+    books.give(OrderDoneForDay(order_id="O"))
+    books.state.durable(books.state.begin())
+    assert len(books.state.orders.rows) == left
+
+
 def all_rows(state: State) -> dict[tuple[str, tuple[object, ...]], object]:
     return {(name, key): row for name in TABLES for key, row in state.table(name).rows.items()}
 

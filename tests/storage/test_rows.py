@@ -130,12 +130,15 @@ def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> 
     )
     hold, quarantined, difference = sample("holds", 0), sample("quarantine", 0), sample("breaks", 0)
     made: list[tuple[str, rows.Row]] = [
-        ("orders", msgspec.structs.replace(order, order_id=f"{terminal}{filled}{cancel}{replace}", terminal=terminal,
-                                           cum_qty=filled, pending_cancel=cancel, pending_replace=replace))
+        ("orders", msgspec.structs.replace(order, order_id=f"{terminal}{filled}{cancel}{replace}{done}{tif}", tif=tif,
+                                           terminal=terminal, cum_qty=filled, pending_cancel=cancel,
+                                           pending_replace=replace, done_for_day=done))
         for terminal in (None, "canceled", "rejected")
         for filled in (0, 1, order.qty)
         for cancel in ((), ("c",))
         for replace in ((), ("r",))
+        for done in (False, True)
+        for tif in ("day", "gtc", "gtd", "ioc")
     ]  # fmt: skip
     made += [("holds", msgspec.structs.replace(hold, hold_id=x, status=x)) for x in ("open", "released")]
     made += [

@@ -119,6 +119,9 @@ def test_a_fact_changed_wherever_it_stands_is_named_everywhere(copy: Database) -
     ("balances", "settled", "'Infinity'", "asset = 'BTC' AND account = 'A'"),
     ("balances", "settled", "1e-19", "asset = 'BTC' AND account = 'A'"),
     ("balances", "settled", "1e60", "asset = 'BTC' AND account = 'A'"),
+    ("balances", "settled", "settled + 0.000000", "asset = 'BTC' AND account = 'A'"),
+    ("orders", "hold_amount", "hold_amount + 0.0", "order_id = 'O1'"),
+    ("executions", "price", "price::numeric(40, 20)", "exec_id = 'E1'"),
     ("balances", "settled", "NULL", "asset = 'BTC' AND account = 'A'"),
     ("orders", "pending_cancel", "'{{a,b},{c,d}}'", "order_id = 'O1'"),
     ("orders", "pending_cancel", "'{NULL}'", "order_id = 'O1'"),
@@ -159,7 +162,7 @@ def test_sums_beyond_a_single_amount_are_no_finding(copy: Database) -> None:
 
     assert _amount("1" + "0" * 31) == 10**49
     assert _amount("-0.5") == -(10**18) // 2
-    assert _amount("NaN") == "NaN"
+    assert [_amount(text) for text in ("NaN", "0.50", "1.0", "-0", "007")] == ["NaN", "0.50", "1.0", "-0", "007"]
 
 
 GUARDS = [
@@ -197,6 +200,12 @@ GUARDS = [
     "CREATE FUNCTION public.ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
     "CREATE EVENT TRIGGER seen ON ddl_command_end EXECUTE FUNCTION public.ddl()",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA ledger GRANT ALL ON TABLES TO PUBLIC",
+    "CREATE FUNCTION public.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS"
+    " 'ALTER TABLE ledger.events DISABLE TRIGGER ALL'; ALTER FUNCTION public.off() OWNER TO ledger_owner",
+    "CREATE PROCEDURE public.off() LANGUAGE sql SECURITY DEFINER AS 'ALTER TABLE ledger.events DISABLE TRIGGER ALL';"
+    "REVOKE ALL ON PROCEDURE public.off() FROM PUBLIC; GRANT EXECUTE ON PROCEDURE public.off() TO ledger_writer",
+    "ALTER DATABASE {0} OWNER TO writer",
+    "ALTER DATABASE {0} OWNER TO ledger_writer",
     "ALTER DATABASE {0} SET session_replication_role = replica",
     "ALTER ROLE writer IN DATABASE {0} SET search_path = public",
     "ALTER ROLE auditor IN DATABASE {0} SET synchronous_commit = off",
@@ -234,6 +243,31 @@ def test_a_login_with_more_rights_than_its_role_is_found(copy: Database, sql: st
         copy.sql(undo)
     assert (name,) in found
     assert all(key is not None and key[0].startswith("role ") for key in found)
+    assert report_on(copy).findings == []
+
+
+PARAMETERS = [
+    ("SET ON PARAMETER session_replication_role", "writer"), ("SET ON PARAMETER zero_damaged_pages", "ledger_writer"),
+    ("ALTER SYSTEM ON PARAMETER fsync", "applier"), ("SET ON PARAMETER session_replication_role", "PUBLIC"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "to"), PARAMETERS)
+def test_the_right_to_change_a_setting_of_superusers_is_found(copy: Database, right: str, to: str) -> None:
+    """Whoever may set session_replication_role turns every trigger off: no ledger's login may have such a right."""
+    copy.sql(f"GRANT {right} TO {to}")
+    try:
+        found = [(x.kind, x.key) for x in report_on(copy).findings]
+    finally:
+        copy.sql(f"REVOKE {right} FROM {to}")
+    assert found == [("GUARD_CHANGED", (f"right to set {right.split()[-1]}",))]
+    assert report_on(copy).findings == []
+
+
+def test_functions_with_rights_that_the_ledgers_logins_cannot_run_are_no_finding(copy: Database) -> None:
+    """A firm's own function with a superuser's rights is its own affair while none of the ledger's roles may run it."""
+    copy.sql("CREATE FUNCTION public.own() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
+             "REVOKE ALL ON FUNCTION public.own() FROM PUBLIC")  # fmt: skip
     assert report_on(copy).findings == []
 
 

@@ -98,6 +98,8 @@ class FactQuarantined(Event, frozen=True, kw_only=True):
 class QuarantineResolved(Event, frozen=True, kw_only=True):
     """
     Someone decided on the quarantined fact recorded at seq `ref`.
+
+    Accepted, it was recorded after all, at `accepted_seq`: the newest event of its type and ids since it waits.
     """
 
     KIND: ClassVar = "command"

@@ -154,7 +154,7 @@ def _new_journal(state: State, journal_id: str) -> None:
 
 def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects:
     """
-    Postings between accounts that exist, balanced, none taking what is not available.
+    Postings between accounts that exist, balanced, none taking what is not available or touching what is held.
     """
     check_second_person(state, "journal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)
@@ -163,6 +163,10 @@ def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects
         raise Broken("postings", f"found {len(lines)} postings; expected two or more")
     for line in lines:
         check_account(state, line.account)
+        if line.bucket == "held":
+            # Each amount held is an order's or a hold's: taken away here, those could never be released.
+            raise Broken("held_bucket", f"found a posting to what account {line.account} holds; only orders and holds "
+                                        "may change that: give HoldPlaced or HoldReleased")  # fmt: skip
         check_scale(line.amount, known(state.assets, line.asset, "asset"), "posting")
     post(state, lines, may_refuse=True)
     _record(state, "journal", event.journal_id, lines, now.day, now)

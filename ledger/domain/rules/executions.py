@@ -13,8 +13,7 @@ from ledger.domain.events import executions as events
 from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, negated
-from ledger.domain.rows import Execution, Instrument, Order, Position, Quarantined
-from ledger.domain.rules.approval import check_second_person
+from ledger.domain.rows import Execution, Instrument, Order, Position
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -23,7 +22,6 @@ from ledger.domain.rules.ground import (
     as_derived,
     check_scale,
     known,
-    next_version,
     post,
     touch_account,
     units,
@@ -280,43 +278,8 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     return Effects(stream, version, {"postings": as_derived(lines)}, event.trade_date)
 
 
-QUARANTINE_STREAM = "quarantine/facts"
-
-
-def quarantine(state: State, event: events.FactQuarantined, now: Now) -> Effects:
-    """
-    The fact waits, without effect.
-    """
-    state.quarantine.put(Quarantined(now.seq, event.original_type, event.rule, "open", None, None, None))
-    return Effects(QUARANTINE_STREAM, next_version(state, QUARANTINE_STREAM))
-
-
-def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects:
-    """
-    A waiting fact is decided once; accepted, it names the later event that recorded it.
-    """
-    check_second_person(state, "resolution", event.proposed_by, event.approved_by)
-    row = state.quarantine.get(event.ref)
-    if row is None or row.status != "open":
-        raise Broken("not_quarantined", f"seq {event.ref} is no quarantined fact that waits")
-    if (event.resolution == "accepted") != (event.accepted_seq is not None):
-        raise Broken("accepted_seq", "give accepted_seq with the resolution 'accepted', and only with it")
-    if event.accepted_seq is not None and not event.ref < event.accepted_seq < now.seq:
-        raise Broken("accepted_seq", f"found {event.accepted_seq}; expected a seq after {event.ref} that is recorded")
-    resolution = None if event.accepted_seq is None else str(event.accepted_seq)
-    state.quarantine.put(
-        msgspec.structs.replace(
-            row, status=event.resolution, resolution=resolution, proposed_by=event.proposed_by,
-            approved_by=event.approved_by,
-        )
-    )  # fmt: skip
-    return Effects(QUARANTINE_STREAM, next_version(state, QUARANTINE_STREAM))
-
-
 RULES = {
     events.TradeExecuted: execute,
     events.TradeCorrected: correct,
     events.TradeBusted: bust,
-    events.FactQuarantined: quarantine,
-    events.QuarantineResolved: resolve,
 }

@@ -50,7 +50,8 @@ def wanted_hold(state: State, order: Order) -> int:
     """
     Return what to hold for what may still fill of *order*: the cost of a buy, the quantity of a sale.
 
-    A hold that the caller set is kept in proportion instead.
+    A hold that the caller set is kept in proportion instead. Where the price is negative the buyer is paid, and nothing
+    is held.
     """
     qty = leaves(order)
     if order.hold_asset is None or qty <= 0:
@@ -61,16 +62,20 @@ def wanted_hold(state: State, order: Order) -> int:
     if order.side != "buy" or order.price is None:
         return qty
     instrument = known(state.instruments, order.instrument, "instrument")
-    return gross_of(instrument, qty, order.price, asset.scale)
+    return max(0, gross_of(instrument, qty, order.price, asset.scale))
 
 
 def with_terms(state: State, order: Order, qty: int, **changes: Any) -> Order:
     """
     Return *order* for *qty* with *changes*; a hold that the caller set grows and shrinks with the quantity.
+
+    A buy that had no price, and so no hold, is held for in the quote asset from when it has one.
     """
     given = order.hold_given
     if given is not None and order.hold_asset is not None and qty != order.qty:
         given = share(given, qty, order.qty, known(state.assets, order.hold_asset, "asset").scale)
+    if order.hold_asset is None and order.side == "buy" and changes.get("price") is not None:
+        changes["hold_asset"] = known(state.instruments, order.instrument, "instrument").quote_asset
     return msgspec.structs.replace(order, qty=qty, hold_given=given, **changes)
 
 
@@ -88,6 +93,7 @@ def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[A
             "quantity",
             f"found quantity {amounts.render(qty)}; expected a multiple of {amounts.render(instrument.lot)} above 0",
         )
+    check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
     for price in prices:
         if price is not None and units(price) % instrument.tick:
             raise Broken("price", f"found price {price}; expected a multiple of {amounts.render(instrument.tick)}")

@@ -13,8 +13,9 @@ import msgspec
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
-from ledger.domain.rules.ground import Broken, Effects, Now, known, put_balance, units
+from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, put_balance, units
 from ledger.domain.state import State
+from ledger.errors import InsufficientFunds
 
 LONGEST_CYCLE_DAYS: Final = 30
 """In business days: no market settles later, and a slip of the pen (20 for 2) should not pass unseen."""
@@ -45,6 +46,7 @@ def _check_terms(state: State, terms: Instrument) -> None:
     for name in ("tick", "lot", "multiplier"):
         if getattr(terms, name) <= 0:
             raise Broken("terms", f"found {name} {amounts.render(getattr(terms, name))}; expected more than 0")
+    check_scale(terms.lot, known(state.assets, terms.asset, "asset"), "lot")
     _check_cycle("terms", terms.settlement_cycle)
     if terms.calendar is not None:
         known(state.calendars, terms.calendar, "calendar")
@@ -125,6 +127,9 @@ def open_account(state: State, event: events.AccountOpened, now: Now) -> Effects
 def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effects:
     """
     A floor is at most 0, and below 0 only for margin accounts; it may not be raised past what is available.
+
+    Nor may a policy take away credit that is spent. A breach that facts brought about stays one while the floor does
+    not rise.
     """
     account = known(state.accounts, event.account, "account")
     known(state.assets, event.asset, "asset")
@@ -139,6 +144,14 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     if balance is not None:
         credit = event.hold_policy == "credit_unsettled"
         changed = msgspec.structs.replace(balance, floor=floor, credit_unsettled=credit)
+        tighter = balance.floor is None or floor > balance.floor or changed.available < balance.available
+        if tighter and changed.available < floor:
+            raise Broken(
+                "insufficient_funds",
+                f"account {event.account} has {amounts.render(changed.available)} {event.asset} available; its floor "
+                f"would be {event.floor}: give one that is no higher",
+                InsufficientFunds,
+            )
         put_balance(state, changed, balance.available, may_refuse=False)
     version = account.version + 1
     state.accounts.put(msgspec.structs.replace(account, version=version))
@@ -187,15 +200,19 @@ def settles_on(state: State, instrument: Instrument, trade_date: str) -> tuple[s
     Return the day on which a trade of *trade_date* settles, and whether it settles with the trade.
 
     The cycle is the one that the calendar has for the instrument's product on that day, else the instrument's own.
+
+    Raises:
+        Broken: that would be after 9999-12-31.
     """
     calendar = state.calendars.get(instrument.calendar) if instrument.calendar else None
     days = instrument.settlement_cycle
-    if calendar is None:
-        return _business_day(trade_date, days, ()), not days
-    if instrument.product is not None:
+    if calendar is not None and instrument.product is not None:
         by_product = _cycle(calendar.cycles, instrument.product, trade_date)
         days = days if by_product is None else by_product
-    return _business_day(trade_date, days, calendar.holidays), not days
+    try:
+        return _business_day(trade_date, days, calendar.holidays if calendar else ()), not days
+    except OverflowError:
+        raise Broken("settle_date", f"found trade date {trade_date}; no date is late enough to settle it") from None
 
 
 RULES = {

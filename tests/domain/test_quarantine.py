@@ -1,0 +1,126 @@
+"""
+Check what may resolve a quarantined fact: the same fact recorded later, and nothing else.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.domain.events.cash import CashMoved, FeeCharged
+from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderAccepted, OrderTriggered
+from ledger.domain.events.reference import AccountOpened
+from ledger.domain.fold import Context, record
+from ledger.domain.state import State
+from ledger.errors import RuleBroken
+from tests.domain.books import DAY, NOON, Books, opened
+from tests.domain.test_fold import order, trade
+
+
+def seq_of(books: Books, event: Event) -> int:
+    books.give(event)
+    return len(books.stored)
+
+
+def accepted(ref: int, seq: int) -> Event:
+    return QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=seq, proposed_by="ops")
+
+
+def fee(name: str) -> Event:
+    return FeeCharged(fee_id=name, account="A", kind="k", asset="USDT", amount="1")
+
+
+def moved(movement_id: str, account: str) -> Event:
+    return CashMoved(
+        movement_id=movement_id, account=account, asset="USDT", amount="5", kind="deposit", value_date=DAY
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fact", "mend", "others"),
+    [
+        (trade(), order(), [trade("other", None), OrderAccepted(order_id="O", venue="V"), fee("f"), order("P")]),
+        (OrderAccepted(order_id="O", venue="V"), order(), [trade("E", None), OrderTriggered(order_id="O"), fee("f")]),
+        (
+            moved("m", "B"),
+            AccountOpened(account="B", owner="o", kind="cash", base_asset="USDT"),
+            [moved("n", "B"), fee("m")],
+        ),
+    ],
+)
+def test_only_the_same_fact_recorded_later_is_accepted(fact: Event, mend: Event, others: list[Event]) -> None:
+    """A fee, another fact or the cause itself resolves nothing; the fact again, which then fits, does."""
+    books = opened()
+    ref = seq_of(books, fact)
+    mended = seq_of(books, mend)
+    for other in others:
+        seq = seq_of(books, other)
+        with pytest.raises(RuleBroken, match=r"accepted_seq.*none is recorded yet"):
+            books.give(accepted(ref, seq))
+    again = seq_of(books, fact)
+    assert books.stored[-1].rule is None
+    with pytest.raises(RuleBroken, match=f"the newest is at seq {again}"):
+        books.give(accepted(ref, mended))
+    books.give(accepted(ref, again))
+    assert books.state.quarantine.rows == books.replayed().quarantine.rows
+    row = books.state.quarantine.get(ref)
+    assert row is not None
+    assert (row.status, row.resolution, row.answered_seq) == ("accepted", str(again), again)
+
+
+def test_a_fact_quarantined_again_answers_nothing() -> None:
+    """Sent twice and refused twice, neither receipt is of a recorded fact; once it fits, it answers both."""
+    books = opened()
+    first, second = seq_of(books, trade()), seq_of(books, trade())
+    with pytest.raises(RuleBroken, match="none is recorded yet"):
+        books.give(accepted(first, second))
+    books.give(order())
+    seq = seq_of(books, trade())
+    books.give(accepted(first, seq))
+    books.give(accepted(second, seq))
+    books.replayed()
+
+
+def test_what_is_rolled_back_answers_nothing_and_what_is_loaded_still_waits() -> None:
+    """An answer that was undone is forgotten; memory taken anew from the rows knows what waits as well."""
+    books = opened()
+    ref = seq_of(books, trade())
+    books.give(order())
+    mark = books.state.begin()
+    record(books.state, trade(), Context(99, NOON + 99, NOON))
+    books.state.rollback(mark)
+    with pytest.raises(RuleBroken, match="none is recorded yet"):
+        books.give(accepted(ref, len(books.stored)))
+    books.state.durable(books.state.begin())
+    loaded = State()
+    for table, row in books.state.all_rows():
+        loaded.add(table, row)
+    books.state = loaded
+    seq = seq_of(books, trade())
+    books.give(accepted(ref, seq))
+    books.replayed()
+
+
+def test_raw_text_may_be_accepted_as_any_later_event() -> None:
+    """What could not be read names no ids: whoever resolves it answers for the event that it became."""
+    books = opened()
+    ref = seq_of(books, FactQuarantined(original_type="8", original="35=8|", rule="unreadable", detail="d"))
+    books.give(order())
+    books.give(accepted(ref, seq_of(books, trade())))
+    books.replayed()
+
+
+def test_the_index_of_what_waits_does_not_grow_with_what_was_resolved() -> None:
+    """Facts that come, are discarded and forgotten leave no trace in memory beyond a fixed number."""
+    books = opened()
+    sizes = []
+    for number in range(400):
+        ref = seq_of(books, trade(f"E{number % 7}"))
+        books.give(QuarantineResolved(ref=ref, resolution="discarded", proposed_by="ops"))
+        books.state.durable(books.state.begin())
+        assert books.state.waiting is not None
+        sizes.append(books.state.waiting.count)
+    assert books.state.quarantine.rows == {}
+    assert max(sizes) < 100
+    assert max(map(len, books.state.waiting.seqs.values())) < 100
