@@ -25,7 +25,7 @@ from ledger.domain.fold import Context
 from ledger.domain.row_bytes import digest_after
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Corrupt, Divergence, HashMismatch, LedgerError, SignatureInvalid, StateMismatch, UnknownChain
+from ledger.errors import Corrupt, Divergence, HashMismatch, SignatureInvalid, StateMismatch, UnknownChain
 from ledger.storage import chains, database, events, outbox, read_models
 from replicator import segment, transport
 from replicator.judgement import Verdict, judge

@@ -51,10 +51,12 @@ def judge(
         if found.epoch < epoch:
             raise Divergence(f"event {found.first_seq} is of epoch {found.epoch}, which has ended; here it is {epoch}")
         return Verdict.APPLY
-    newest = min(found.last_seq, head.seq)
+    applied = min(found.last_seq, head.seq - len(held))
     for event in found.events:
         # What is applied was chained, so the newest stands for all before it; what is held was not chained yet.
-        known = held[event.seq].hash if event.seq in held else hash_at(newest) if event.seq == newest else event.hash
+        known = held[event.seq].hash if event.seq in held else event.hash
+        if event.seq == applied:
+            known = hash_at(applied)
         if known != event.hash:
             raise Divergence(
                 f"event {event.seq} is {event.hash.hex()} in the topic and another here: a fork; keep both, verify both"

@@ -29,7 +29,7 @@ from replicator.lag import Lag
 
 COMMITS_AT_ONCE: Final = 200
 COMMITS_WAITING: Final = 1000
-"""So many commits are kept in mind until they are acknowledged; the oldest of them decides, so that later ones can wait."""
+"""So many unacknowledged commits are kept in mind; the age is that of the oldest, so later ones can be read later."""
 
 
 class Status(msgspec.Struct):
@@ -211,7 +211,9 @@ class Publisher:
             connection.rollback()
             return False
         if found[0].first_seq > self._seq + 1:
-            raise SequenceGap(f"found no commit of event {self._seq + 1}; the next starts at {found[0].first_seq}: verify")
+            raise SequenceGap(
+                f"found no commit of event {self._seq + 1}; the next starts at {found[0].first_seq}: verify"
+            )
         self._keyring.refresh()
         key = self._keyring.signer(self._pairs, found[0].first_seq)
         turn = self._keyring.turn(found[0].first_seq)
@@ -259,7 +261,13 @@ class Publisher:
                 f"digest {said.state_digest.hex()}, this region {boundary[0].state_digest.hex()}; verify both"
             )
         kept = stored.Acknowledgement(
-            said.key_id, said.epoch, said.seq, said.hash, said.state_digest, said.applied_at, time.time_ns(),
+            said.key_id,
+            said.epoch,
+            said.seq,
+            said.hash,
+            said.state_digest,
+            said.applied_at,
+            time.time_ns(),
             value[-64:],
         )
         is_new = stored.upsert(self._connection, chain.chain, kept)

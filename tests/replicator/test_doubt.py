@@ -17,7 +17,7 @@ from ledger.errors import Divergence, SequenceGap
 from replicator import segment, transport
 from replicator.publisher import Publisher
 from tests.conftest import ORIGIN
-from tests.journal.test_ledger import fee, fill
+from tests.journal.test_ledger import fill
 from tests.replicator.conftest import PUBLISHER, Regions, in_step, segments_of, until
 from tests.verifier.intruder import Intruder, report_on
 
@@ -128,7 +128,7 @@ def large_commit(ledger: Ledger) -> None:
 
 
 def test_a_part_of_a_large_commit_that_was_lost_is_published_again(regions: Regions, ledger: Ledger) -> None:
-    """The remedy that the replica names heals it, with the parts that it holds already overlapped by those sent anew."""
+    """Cut in other places than at first it heals the replica too, which holds overlapping parts against each other."""
     large_commit(ledger)
     publish_all(regions, ledger).close()
     values = segments_of(regions)
@@ -155,9 +155,7 @@ def test_a_part_of_a_large_commit_that_was_lost_is_published_again(regions: Regi
     assert report_on(regions.b).findings == []
 
 
-def test_the_remedy_for_a_hole_in_a_large_commit_heals_a_replica_that_stopped(
-    regions: Regions, ledger: Ledger
-) -> None:
+def test_the_remedy_for_a_hole_in_a_large_commit_heals_a_replica_that_stopped(regions: Regions, ledger: Ledger) -> None:
     """Parts are cut from the commit's own start, so that those sent again are the ones that were lost."""
     large_commit(ledger)
     publish_all(regions, ledger).close()

@@ -54,7 +54,8 @@ def cut(regions: Regions, ledger: Ledger, after: int, key: KeyPair = PUBLISHER) 
     values = []
     for commit in commits:
         run = [events[seq] for seq in range(commit.first_seq, commit.last_seq + 1)]
-        (made,) = segment.cut(run, {commit.last_seq: (commit.state_digest, commit.committed_at)}, key.key_id, run[0].seq)
+        ends = {commit.last_seq: (commit.state_digest, commit.committed_at)}
+        (made,) = segment.cut(run, ends, key.key_id, commit.first_seq)
         values.append(segment.encode(made, key))
     return values
 

@@ -90,7 +90,7 @@ def test_segments_hold_whole_commits_or_parts_that_end_a_group() -> None:
 
 
 def test_a_large_commit_is_cut_alike_whatever_precedes_and_follows_it() -> None:
-    """Published again from its start, its parts are those of the first time, so that a lost one is replaced by itself."""
+    """Published again from its start, its parts are those of the first time, so that a lost one is replaced."""
     events = sized(linked(40), 60_000, 1)
     ends = {seq: (b"d" * 32, seq) for seq in (2, 5, 36, 38, 40)}
     cuts = [
