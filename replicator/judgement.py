@@ -54,10 +54,8 @@ def judge(
     applied = min(found.last_seq, head.seq - len(held))
     for event in found.events:
         # What is applied was chained, so the newest stands for all before it; what is held was not chained yet.
-        known = held[event.seq].hash if event.seq in held else event.hash
-        if event.seq == applied:
-            known = hash_at(applied)
-        if known != event.hash:
+        differs = event.seq in held and held[event.seq].hash != event.hash
+        if differs or (event.seq == applied and hash_at(applied) != event.hash):
             raise Divergence(
                 f"event {event.seq} is {event.hash.hex()} in the topic and another here: a fork; keep both, verify both"
             )
