@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
 import msgspec
 
 from ledger.chain import acknowledgement
+from ledger.chain.digest import StateDigest
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead, genesis
 from ledger.chain.signatures import KeyPair, key_id
@@ -25,48 +25,16 @@ from ledger.domain.fold import Context
 from ledger.domain.row_bytes import digest_after
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Corrupt, Divergence, HashMismatch, LedgerError, SignatureInvalid, StateMismatch, UnknownChain
+from ledger.errors import Corrupt, Divergence, HashMismatch, SignatureInvalid, StateMismatch, UnknownChain
 from ledger.storage import chains, database, events, outbox, read_models
 from replicator import segment, transport
+from replicator.judgement import Verdict, judge
 from replicator.segment import Segment
 
 GAP_PATIENCE_S: Final = 10.0
-
-
-class Verdict(Enum):
-    """
-    What to do with a segment.
-    """
-
-    APPLY = "it follows the head"
-    SKIP = "all of it is here"
-    WAIT = "something before it is missing"
-
-
-def judge(found: Segment, head: ChainHead, epoch: int, hash_at: Callable[[int], bytes | None]) -> Verdict:
-    """
-    Return what to do with a signed segment, given the replica's head; *hash_at* is the hash of an event it has.
-
-    Raises:
-        Divergence: the segment contradicts what is here.
-    """
-    if found.first_seq > head.seq + 1:
-        return Verdict.WAIT
-    if found.first_seq == head.seq + 1:
-        if found.prev_hash != head.hash:
-            raise Divergence(
-                f"event {found.first_seq} follows {found.prev_hash.hex()}; the head here is {head.hash.hex()}"
-            )
-        if found.epoch < epoch:
-            raise Divergence(f"event {found.first_seq} is of epoch {found.epoch}, which has ended; here it is {epoch}")
-        return Verdict.APPLY
-    seq = min(found.last_seq, head.seq)
-    claimed = next(event.hash for event in found.events if event.seq == seq)
-    if hash_at(seq) != claimed:
-        raise Divergence(
-            f"event {seq} is {claimed.hex()} in the topic and another here: a fork; keep both, verify both"
-        )
-    return Verdict.SKIP if found.last_seq <= head.seq else Verdict.APPLY
+REPEAT_S: Final = 1.0
+"""An acknowledgement that may be lost is said again after this long."""
+_NAMING: Final = ("ChainCreated", "KeyRotated")
 
 
 class Status(msgspec.Struct):
@@ -104,12 +72,16 @@ class Applier:
         # An offset means nothing in a topic that was made anew: there the place is found by seq.
         self._receiver = transport.Receiver(bootstrap, self._topic, offset if known == self._topic_id else None)
         self._sender = transport.Sender(bootstrap, transport.acknowledgements_topic(chain_id))
-        self._parts: list[Segment] = []
+        self._held: dict[int, RecordedEvent] = {}
         self._gap_since: float | None = None
         self._gap_offset: int | None = None
+        self._unnamed_offset: int | None = None
+        self._refusal = ""
         self._searched_seq: int | None = None
         self._seek_to: int | None = None
         self._next_offset = offset
+        # A predecessor may have ended between its commit and its word on it.
+        self._said_seq, self._said_at = 0, -REPEAT_S
 
     def close(self) -> None:
         """
@@ -147,10 +119,6 @@ class Applier:
         return row
 
     def _hash_at(self, seq: int) -> bytes | None:
-        for part in self._parts:
-            for event in part.events:
-                if event.seq == seq:
-                    return event.hash
         found = events.read_seqs(self._reading, self._chain, self._chain_id, [seq]).get(seq)
         self._reading.rollback()
         return None if found is None else found.hash
@@ -183,13 +151,8 @@ class Applier:
             return False
         for offset, value in found:
             self._next_offset = offset + 1
-            try:
-                chain_id, claimed, _, _ = segment.peek(value)
-                if chain_id != self._chain_id:
-                    raise SignatureInvalid("a segment of another chain")
-                signed = segment.decode(value, self._public_key(claimed))
-            except Corrupt as error:
-                self._reject(error)
+            signed = self._read(offset, value)
+            if signed is None:
                 continue
             applied |= self._consider(signed, offset)
             if self._seek_to is not None:
@@ -198,35 +161,64 @@ class Applier:
                 break
         if self._gap_since is not None and time.monotonic() - self._gap_since > GAP_PATIENCE_S:
             raise Corrupt(
-                f"the topic has a hole after event {self._ahead().seq}; publish again from there "
+                f"the topic has a hole after event {self._ahead().seq}{self._refusal}; publish again from there "
                 f"(tradeledger-replicator publish --again-after {self._ahead().seq}), or rebuild this replica"
             )
+        if 0 < self._head.seq != self._said_seq and time.monotonic() - self._said_at >= REPEAT_S:
+            self._acknowledge()
         return applied
 
-    def _reject(self, error: LedgerError) -> None:
-        self.status.rejected_records += 1
-        self.status.reasons = [*self.status.reasons[-9:], str(error)]
+    def _read(self, offset: int, value: bytes) -> Segment | None:
+        """Return the segment in a record if it counts; one that does not, and claims what is missing here, is a gap."""
+        named, last_seq = True, 0
+        try:
+            chain_id, claimed, _, claimed_seq = segment.peek(value)
+            if chain_id != self._chain_id:
+                raise SignatureInvalid("a segment of another chain")
+            last_seq = claimed_seq
+            named = self._state.chain_keys.get(claimed) is not None
+            return segment.decode(value, self._public_key(claimed))
+        except Corrupt as error:
+            self.status.rejected_records += 1
+            self.status.reasons = [*self.status.reasons[-9:], str(error)]
+            if last_seq > self._ahead().seq:
+                self._gap_since = self._gap_since or time.monotonic()
+                self._refusal = f", and what claims to follow was refused: {error}"
+                if not named and self._unnamed_offset is None:
+                    self._unnamed_offset = offset
+        return None
 
     def _ahead(self) -> ChainHead:
-        return ChainHead(self._parts[-1].last_seq, self._parts[-1].head_hash) if self._parts else self._head
+        if not self._held:
+            return self._head
+        last = next(reversed(self._held.values()))
+        return ChainHead(last.seq, last.hash)
 
     def _consider(self, found: Segment, offset: int) -> bool:
-        verdict = judge(found, self._ahead(), self._epoch, self._hash_at)
+        ahead = self._ahead()
+        verdict = judge(found, ahead, self._epoch, self._held, self._hash_at)
         if verdict is Verdict.WAIT:
             self._wait(offset)
             return False
         if verdict is Verdict.SKIP:
             self.status.duplicates += 1
+            # It is published again perhaps because our word on it was lost.
+            self._said_seq = 0
             return False
         if self._gap_offset is not None and offset > self._gap_offset:
             # What was passed while waiting follows now, so it is read again; until then this is the place to restart.
             self._seek_to = self._next_offset = self._gap_offset
-        self._gap_since = self._gap_offset = None
-        self._parts.append(found)
+        self._gap_since, self._gap_offset, self._refusal = None, None, ""
+        self._held |= {event.seq: event for event in found.events if event.seq > ahead.seq}
         if not found.ends_commit:
             return False
-        parts, self._parts = self._parts, []
-        self._apply(parts)
+        run = list(self._held.values())
+        if self._unnamed_offset is not None and any(event.event_type in _NAMING for event in run):
+            # The key of a segment that was refused may be named now.
+            self._seek_to = self._next_offset = min(self._unnamed_offset, self._next_offset)
+            self._unnamed_offset = None
+        self._apply(run, found)
+        self._held = {}
         return True
 
     def _wait(self, offset: int) -> None:
@@ -239,10 +231,9 @@ class Applier:
             self._gap_since = self._gap_since or time.monotonic()
             self._gap_offset = offset if self._gap_offset is None else min(offset, self._gap_offset)
 
-    def _apply(self, parts: list[Segment]) -> None:
-        """Make the events of whole commits durable here, in one transaction."""
-        last, mark, head = parts[-1], self._state.begin(), self._head
-        run = [event for part in parts for event in part.events if event.seq > self._head.seq]
+    def _apply(self, run: list[RecordedEvent], last: Segment) -> None:
+        """Make the events of whole commits, which *last* ends, durable here in one transaction."""
+        mark, head = self._state.begin(), self._head
         for event in run:
             head = head.check(event)
             self._replay(event)
@@ -270,7 +261,7 @@ class Applier:
         self._head, self._lanes, self._epoch = head, digest.lanes(), run[-1].epoch
         self._state.durable(self._state.begin())
         self.status.applied_seq = head.seq
-        self._acknowledge(digest.digest())
+        self._acknowledge()
 
     def _replay(self, event: RecordedEvent) -> None:
         if event.chain_id != self._chain_id:
@@ -286,11 +277,13 @@ class Applier:
             if not isinstance(created, ChainCreated) or created.origin != self._origin:
                 raise Divergence(f"the first event does not create the chain {self._origin}")
 
-    def _acknowledge(self, digest: bytes) -> None:
+    def _acknowledge(self) -> None:
+        digest = StateDigest.from_lanes(self._lanes).digest()
         said = acknowledgement.Acknowledgement(
             self._chain_id, self._epoch, self._head.seq, self._head.hash, digest, time.time_ns(), self._key.key_id
         )
         self._sender.send([(self._key.key_id.encode(), acknowledgement.encode(said, self._key), [])])
+        self._said_seq, self._said_at = self._head.seq, time.monotonic()
 
     def run(self, stopped: Callable[[], bool], told: Callable[[Status], None]) -> None:
         """

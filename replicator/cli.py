@@ -81,6 +81,10 @@ def publish(
     key: Key,
     dsn: Dsn = None,
     origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
+    old_key: Annotated[
+        list[Path] | None,
+        typer.Option(help="Key file that the chain named before --key: signs what comes before --key is named."),
+    ] = None,
     status: StatusFile = None,
     again_after: Annotated[
         int | None, typer.Option(help="Publish again what follows this event, for a topic that lost records.")
@@ -89,9 +93,9 @@ def publish(
     """
     Publish the chain of this region, and take in what replicas acknowledge.
     """
-    pair = signatures.read(key)
+    pair, older = signatures.read(key), [signatures.read(path) for path in old_key or []]
     with home.database("publisher", dsn=dsn) as address:
-        Publisher(address, origin, kafka, pair, again_after=again_after).run(_Stop(), _told(status))
+        Publisher(address, origin, kafka, pair, older=older, again_after=again_after).run(_Stop(), _told(status))
 
 
 @app.command()

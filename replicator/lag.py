@@ -1,7 +1,9 @@
 """
-Measure how much would be lost if this region were lost now, on the primary's clock alone.
+Measure how much would be lost if this region were lost now, on the primary's clocks alone.
 
-The age is that of the oldest commit that no replica has acknowledged; nothing pending is an age of zero.
+The age is that of the oldest commit that no replica has acknowledged; nothing pending is an age of zero. A commit is
+as old as the wall clock says when it is noted, so that a backlog found at a start gets no fresh budget; from then on
+only the monotonic clock counts, which nobody can set.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections import deque
 
 class Lag:
     """
-    The commits that wait for a replica's word.
+    The commits that wait for a replica's word; *now* is always monotonic, in ns.
     """
 
     def __init__(self) -> None:
@@ -19,16 +21,23 @@ class Lag:
         self.acknowledged = 0
         self.max_seconds = 0.0
 
-    def committed(self, last_seq: int, committed_at: int) -> None:
+    @property
+    def waiting(self) -> int:
         """
-        Note a commit (ns) that has to be acknowledged.
+        How many commits wait.
+        """
+        return len(self._waiting)
+
+    def committed(self, last_seq: int, age: int, now: int) -> None:
+        """
+        Note a commit that is *age* ns old and has to be acknowledged.
         """
         if last_seq > self.acknowledged:
-            self._waiting.append((last_seq, committed_at))
+            self._waiting.append((last_seq, now - max(0, age)))
 
     def acknowledge(self, seq: int, now: int) -> None:
         """
-        Note that everything up to *seq* is elsewhere, at *now* (ns); what it waited counts.
+        Note that everything up to *seq* is elsewhere; what it waited counts.
         """
         self.seconds(now)
         self.acknowledged = max(self.acknowledged, seq)
@@ -39,6 +48,6 @@ class Lag:
         """
         Return the age of the oldest commit that waits, and remember the greatest.
         """
-        age = max(0.0, (now - self._waiting[0][1]) / 1e9) if self._waiting else 0.0
+        age = (now - self._waiting[0][1]) / 1e9 if self._waiting else 0.0
         self.max_seconds = max(self.max_seconds, age)
         return age

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from ledger.chain import acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.domain.rows import ChainKey
-from ledger.errors import Corrupt, Divergence, LedgerError, SignatureInvalid, Unavailable
+from ledger.errors import Corrupt, Divergence, LedgerError, SequenceGap, SignatureInvalid, Unavailable
 from ledger.storage import acknowledgements as stored
 from ledger.storage import chains, database, events, outbox, read_models
 from ledger.storage.database import Connection
 from replicator import segment, transport
+from replicator.keyring import Keyring
 from replicator.lag import Lag
 
-COMMITS_AT_ONCE = 200
+COMMITS_AT_ONCE: Final = 200
+COMMITS_WAITING: Final = 1000
+"""So many unacknowledged commits are kept in mind; the age is that of the oldest, so later ones can be read later."""
 
 
 class Status(msgspec.Struct):
@@ -59,31 +63,43 @@ class Publisher:
     """
     The one publisher of a chain in its primary region.
 
-    *again_after* publishes once more what follows that event, for a topic that lost records; replicas skip the rest.
+    *older* are keys that the chain named before *key*: they sign what leads up to its naming, where that is still to
+    be published. *again_after* publishes once more what follows that event, for a topic that lost records; replicas
+    skip the rest.
     """
 
     _seq: int
 
     def __init__(
-        self, dsn: str, origin: str | None, bootstrap: str, key: KeyPair, *, again_after: int | None = None
+        self,
+        dsn: str,
+        origin: str | None,
+        bootstrap: str,
+        key: KeyPair,
+        *,
+        older: Sequence[KeyPair] = (),
+        again_after: int | None = None,
     ) -> None:
         self._connection = database.connect(dsn, "ledger publisher")
         self._open = contextlib.ExitStack()
         self._open.callback(self._connection.close)
         try:
-            self._begin(origin, bootstrap, key)
+            self._begin(origin, bootstrap, [key, *older])
             if again_after is not None:
-                self._seq = self._noted = min(self._seq, self._commit_before(again_after))
+                self._seq = min(self._seq, self._commit_before(again_after))
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, origin: str | None, bootstrap: str, key: KeyPair) -> None:
+    def _begin(self, origin: str | None, bootstrap: str, pairs: Sequence[KeyPair]) -> None:
         self._chain = chains.find(self._connection, origin)
         if not outbox.lock_publisher(self._connection, self._chain.chain):
             raise Unavailable("another publisher of this chain is running in this region; stop it first")
-        public_key(self._connection, self._chain.chain, key.key_id, "publisher")
-        self._key = key
+        public_key(self._connection, self._chain.chain, pairs[0].key_id, "publisher")
+        self._pairs = pairs
+        self._keyring = Keyring(self._connection, self._chain)
+        self._keyring.refresh()
+        self._connection.rollback()
         transport.make_topics(bootstrap, self._chain.chain_id)
         topic = transport.segments_topic(self._chain.chain_id)
         self._sender = transport.Sender(bootstrap, topic, f"ledger-publisher-{self._chain.chain_id.hex()}")
@@ -93,8 +109,8 @@ class Publisher:
         self.status = Status()
         self._lag = Lag()
         self._recall()
+        self._noted = self._lag.acknowledged
         self._seq = self._tail(bootstrap, topic)
-        self._noted = self._seq
 
     def close(self) -> None:
         """
@@ -103,14 +119,20 @@ class Publisher:
         self._open.close()
 
     def _tail(self, bootstrap: str, topic: str) -> int:
-        """Return the seq to go on from: the last that the topic holds by our own signature."""
+        """Return the seq to go on from: the last that the topic holds under a key that counts for it."""
         receiver = transport.Receiver(bootstrap, topic)
         try:
-            for value in reversed(receiver.tail()):
+            for value in receiver.newest_first():
                 try:
-                    last = segment.decode(value, self._key.public_key)
+                    _, claimed, first_seq, _ = segment.peek(value)
+                    term = self._keyring.terms.get(claimed)
+                    if term is None or not term.counts(first_seq):
+                        raise SignatureInvalid(f"key {claimed} does not count for event {first_seq}")
+                    last = segment.decode(value, term.public_key)
+                    if last.chain_id != self._chain.chain_id:
+                        raise SignatureInvalid("a segment of another chain")
                 except LedgerError:
-                    # Anybody may write to the topic; what we did not sign is not ours.
+                    # Anybody may write to the topic; what no publisher of the chain signed is not ours.
                     self.status.rejected_records += 1
                     continue
                 self._check_own(last.last_seq, last.head_hash)
@@ -144,7 +166,7 @@ class Publisher:
                     "and remove it as the tables' owner"
                 ) from error
             self._check_own(row.seq, row.hash)
-            self._lag.acknowledge(row.seq, time.time_ns())
+            self._lag.acknowledge(row.seq, time.monotonic_ns())
             self.status.acknowledged_seq = max(self.status.acknowledged_seq, row.seq)
         connection.rollback()
 
@@ -166,11 +188,21 @@ class Publisher:
         """
         Publish what was committed since, take in what was acknowledged; return whether anything was published.
         """
+        self._note()
         published = self._publish()
         self._take_in()
-        self.status.rpo_seconds = round(self._lag.seconds(time.time_ns()), 3)
+        self.status.rpo_seconds = round(self._lag.seconds(time.monotonic_ns()), 3)
         self.status.max_rpo_seconds = round(self._lag.max_seconds, 3)
         return published
+
+    def _note(self) -> None:
+        """Take note of commits that no replica has, published or not, by this process or one before it."""
+        self._noted = max(self._noted, self._lag.acknowledged)
+        room = COMMITS_WAITING - self._lag.waiting
+        for commit in stored.commits(self._connection, self._chain.chain, self._noted, room):
+            self._lag.committed(commit.last_seq, time.time_ns() - commit.committed_at, time.monotonic_ns())
+            self._noted = commit.last_seq
+        self._connection.rollback()
 
     def _publish(self) -> bool:
         chain, connection = self._chain, self._connection
@@ -178,21 +210,28 @@ class Publisher:
         if not found:
             connection.rollback()
             return False
-        for commit in found:
-            if commit.last_seq > self._noted:
-                self._lag.committed(commit.last_seq, commit.committed_at)
-                self._noted = commit.last_seq
+        if found[0].first_seq > self._seq + 1:
+            raise SequenceGap(
+                f"found no commit of event {self._seq + 1}; the next starts at {found[0].first_seq}: verify"
+            )
+        self._keyring.refresh()
+        key = self._keyring.signer(self._pairs, found[0].first_seq)
+        turn = self._keyring.turn(found[0].first_seq)
+        # A commit that changes a key ends a segment: what follows is another key's, however often it is cut.
+        found = [commit for commit in found if turn is None or commit.first_seq <= turn]
         count = found[-1].last_seq - self._seq
         run = events.read(connection, chain.chain, chain.chain_id, self._seq, count)
         ends = {commit.last_seq: (commit.state_digest, commit.committed_at) for commit in found}
-        for made in segment.cut(run, ends, self._key.key_id):
+        for made in segment.cut(run, ends, key.key_id, self._seq + 1):
             headers = [
                 ("format", b"1"), ("epoch", str(made.epoch).encode()), ("first_seq", str(made.first_seq).encode()),
                 ("last_seq", str(made.last_seq).encode()), ("head_hash", made.head_hash.hex().encode()),
             ]  # fmt: skip
-            self._sender.send([(chain.chain_id, segment.encode(made, self._key), headers)])
+            self._sender.send([(chain.chain_id, segment.encode(made, key), headers)])
             self._seq = made.last_seq
         connection.rollback()
+        if self._seq != found[-1].last_seq:
+            raise SequenceGap(f"found no event {self._seq + 1}; a commit ends at {found[-1].last_seq}: verify")
         self.status.published_seq = self._seq
         return True
 
@@ -211,7 +250,7 @@ class Publisher:
             self._count(said, value)
 
     def _count(self, said: acknowledgement.Acknowledgement, value: bytes) -> None:
-        chain, now = self._chain, time.time_ns()
+        chain = self._chain
         self._check_own(said.seq, said.hash)
         boundary = [x for x in stored.commits(self._connection, chain.chain, said.seq - 1, 1) if x.last_seq == said.seq]
         if not boundary:
@@ -222,14 +261,21 @@ class Publisher:
                 f"digest {said.state_digest.hex()}, this region {boundary[0].state_digest.hex()}; verify both"
             )
         kept = stored.Acknowledgement(
-            said.key_id, said.epoch, said.seq, said.hash, said.state_digest, said.applied_at, now, value[-64:]
+            said.key_id,
+            said.epoch,
+            said.seq,
+            said.hash,
+            said.state_digest,
+            said.applied_at,
+            time.time_ns(),
+            value[-64:],
         )
         is_new = stored.upsert(self._connection, chain.chain, kept)
         self._connection.commit()
         if not is_new:
             self.status.repeated_acknowledgements += 1
             return
-        self._lag.acknowledge(said.seq, now)
+        self._lag.acknowledge(said.seq, time.monotonic_ns())
         self.status.acknowledgements += 1
         self.status.acknowledged_seq = max(self.status.acknowledged_seq, said.seq)
 

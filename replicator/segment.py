@@ -158,33 +158,40 @@ def _events(body: bytes) -> Iterator[RecordedEvent]:
         place = end
 
 
-def cut(events: Iterable[RecordedEvent], commits: dict[int, tuple[bytes, int]], key_id: str) -> Iterator[Segment]:
+def cut(
+    events: Iterable[RecordedEvent], commits: dict[int, tuple[bytes, int]], key_id: str, first_seq: int
+) -> Iterator[Segment]:
     """
-    Yield the segments that carry *events*, in order.
+    Yield the segments that carry *events*, which are those from *first_seq* on, in order.
 
     *commits* are (state digest, committed at) by last seq. A segment ends at the end of a commit once it is large
-    enough; inside a commit only where it would pass twice the aim, and then at the end of a group.
+    enough. A commit that alone passes twice the aim is cut at ends of groups, from its own start and alone: so its
+    parts are the same whatever was published before it, and again.
+
+    Raises:
+        SequenceGap: an event is missing.
     """
     held: list[RecordedEvent] = []
-    size = whole = 0
-    for event in events:
-        if held and event.seq != held[-1].seq + 1:
-            raise SequenceGap(f"found event {event.seq} after {held[-1].seq}; the events table has a gap: verify")
+    size = part = whole = 0
+    in_parts = False
+    for expected, event in enumerate(events, first_seq):
+        if event.seq != expected:
+            raise SequenceGap(f"found event {event.seq}; expected {expected}; the events table has a gap: verify")
         held.append(event)
         size += len(event.payload) + 512
+        part += len(event.payload) + 512
         if event.seq in commits:
-            whole = len(held)
-        ends_group = event.group_index == event.group_size - 1
-        if whole == len(held) and size >= TARGET_BYTES:
-            yield _made(held, commits, key_id)
-            held, size, whole = [], 0, 0
-        elif ends_group and size >= 2 * TARGET_BYTES:
+            whole, part = len(held), 0
+            if size >= TARGET_BYTES or in_parts:
+                yield _made(held, commits, key_id)
+                held, size, whole, in_parts = [], 0, 0, False
+        elif event.group_index == event.group_size - 1 and size >= 2 * TARGET_BYTES:
             if whole:
                 yield _made(held[:whole], commits, key_id)
-                held = held[whole:]
-            if held:
+                held, size, whole = held[whole:], part, 0
+            if part >= 2 * TARGET_BYTES:
                 yield _made(held, commits, key_id)
-            held, size, whole = [], 0, 0
+                held, size, part, in_parts = [], 0, 0, True
     if held:
         yield _made(held, commits, key_id)
 

@@ -18,7 +18,8 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsEr
 
 from ledger.errors import BrokerDown
 
-_TAIL_RECORDS: Final = 64
+_RECORDS_BACK: Final = 64
+"""So many are read at a time on the way back from the end: some 30 MiB, if all are segments."""
 SEND_TIMEOUT_S: Final = 15
 
 
@@ -179,21 +180,22 @@ class Receiver:
         with _errors(self._bootstrap):
             return int(self._consumer.end_offsets([self._partition])[self._partition])
 
-    def tail(self) -> list[bytes]:
+    def newest_first(self) -> Iterator[bytes]:
         """
-        Return the last records of the topic, oldest first; offsets also count records that are no data.
+        Yield the records that the topic has now, from the last to the first.
+
+        However many at the end are not what the caller looks for, the ones before them come next: anybody may write to
+        a topic. Offsets also count records that are no data.
         """
-        begin, end = self.begin(), self.end()
-        back = _TAIL_RECORDS
-        while True:
-            start = max(begin, end - back)
+        begin, stop = self.begin(), self.end()
+        while stop > begin:
+            start = max(begin, stop - _RECORDS_BACK)
             self.seek(start)
             found: list[bytes] = []
-            while self._consumer.position(self._partition) < end:
-                found += [value for _, value in self.poll(500)]
-            if found or start == begin:
-                return found
-            back *= 4
+            while self._consumer.position(self._partition) < stop:
+                found += [value for offset, value in self.poll(500) if offset < stop]
+            yield from reversed(found)
+            stop = start
 
     def close(self) -> None:
         """

@@ -95,6 +95,6 @@ def in_step(publisher: Publisher, applier: Applier, seq: int) -> None:
 
 def segments_of(regions: Regions) -> list[bytes]:
     receiver = transport.Receiver(regions.kafka.bootstrap, transport.segments_topic(regions.chain_id))
-    found = receiver.tail()
+    found = list(receiver.newest_first())[::-1]
     receiver.close()
     return found

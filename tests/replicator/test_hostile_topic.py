@@ -54,7 +54,8 @@ def cut(regions: Regions, ledger: Ledger, after: int, key: KeyPair = PUBLISHER) 
     values = []
     for commit in commits:
         run = [events[seq] for seq in range(commit.first_seq, commit.last_seq + 1)]
-        (made,) = segment.cut(run, {commit.last_seq: (commit.state_digest, commit.committed_at)}, key.key_id)
+        ends = {commit.last_seq: (commit.state_digest, commit.committed_at)}
+        (made,) = segment.cut(run, ends, key.key_id, commit.first_seq)
         values.append(segment.encode(made, key))
     return values
 
@@ -222,7 +223,7 @@ def test_an_ended_epoch_stops_the_replica(regions: Regions, ledger: Ledger) -> N
     append(ledger, 1)
     (event,) = ledger.events(before.seq)
     zombie = relinked(event, before, epoch=0)
-    (made,) = segment.cut([zombie], {zombie.seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+    (made,) = segment.cut([zombie], {zombie.seq: (b"d" * 32, 1)}, PUBLISHER.key_id, zombie.seq)
     regions.rogue(topic_of(regions), segment.encode(made, PUBLISHER))
     with pytest.raises(Divergence, match="epoch 0, which has ended"):
         until(lambda: applier.step(20), lambda: False)
@@ -236,7 +237,7 @@ def test_a_fork_by_the_publisher_s_own_key_stops_the_replica(regions: Regions, l
     before = regions.head(regions.b)
     last = next(iter(ledger.events(before.seq - 1)))
     fork = relinked(last, ChainHead(last.seq - 1, last.prev_hash), actor="mallory")
-    (made,) = segment.cut([fork], {fork.seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+    (made,) = segment.cut([fork], {fork.seq: (b"d" * 32, 1)}, PUBLISHER.key_id, fork.seq)
     regions.rogue(topic_of(regions), segment.encode(made, PUBLISHER))
     with pytest.raises(Divergence, match="a fork; keep both"):
         until(lambda: applier.step(20), lambda: False)
@@ -248,7 +249,7 @@ def test_a_revoked_key_and_another_chain_s_segment_are_rejected(regions: Regions
     create_chain(regions.a.dsn("owner"), "example.com/other", named([PUBLISHER]), [])
     with Ledger.open(regions.a.dsn("writer"), origin="example.com/other") as other:
         append(other, 0)
-        (foreign,) = segment.cut(list(other.events()), {1: (b"d" * 32, 1)}, PUBLISHER.key_id)
+        (foreign,) = segment.cut(list(other.events()), {1: (b"d" * 32, 1)}, PUBLISHER.key_id, 1)
     publisher, applier = regions.publisher(), regions.applier()
     in_step(publisher, applier, ledger.head().seq)
     regions.rogue(topic_of(regions), segment.encode(foreign, PUBLISHER))
@@ -274,7 +275,7 @@ def test_a_revoked_key_and_another_chain_s_segment_are_rejected(regions: Regions
 
 def acknowledgements_of(regions: Regions) -> list[bytes]:
     receiver = transport.Receiver(regions.kafka.bootstrap, transport.acknowledgements_topic(regions.chain_id))
-    found = receiver.tail()
+    found = list(receiver.newest_first())[::-1]
     receiver.close()
     return found
 

@@ -95,7 +95,7 @@ def test_duplicated_records_are_skipped_and_holes_never_filled_by_guessing(regio
         for n in range(3):
             ledger.append(fee(f"x{n}"), key=f"x{n}")
         late = list(ledger.events(head.seq))
-        (skipping,) = segment.cut(late[1:], {late[-1].seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+        (skipping,) = segment.cut(late[1:], {late[-1].seq: (b"d" * 32, 1)}, PUBLISHER.key_id, late[1].seq)
         regions.rogue(topic, segment.encode(skipping, PUBLISHER))
         until(lambda: applier.step(50), lambda: applier._gap_since is not None)
         assert applier._gap_since is not None
@@ -131,7 +131,7 @@ def test_a_segment_that_is_signed_but_false_is_never_applied(regions: Regions) -
         head = regions.head(regions.b)
         ledger.append(fee("z"), key="z")
         (event,) = ledger.events(head.seq)
-        (false,) = segment.cut([event], {event.seq: (b"d" * 32, 1)}, PUBLISHER.key_id)
+        (false,) = segment.cut([event], {event.seq: (b"d" * 32, 1)}, PUBLISHER.key_id, event.seq)
         regions.rogue(transport.segments_topic(regions.chain_id), segment.encode(false, PUBLISHER))
         with pytest.raises(Corrupt, match="digest"):
             until(lambda: applier.step(50), lambda: False)

@@ -23,7 +23,7 @@ OTHER = KeyPair("publisher", "rogue", bytes(31) + b"\x02")
 
 def made(count: int = 5) -> segment.Segment:
     events = linked(count)
-    (found,) = segment.cut(events, {count: (b"d" * 32, 77)}, KEY.key_id)
+    (found,) = segment.cut(events, {count: (b"d" * 32, 77)}, KEY.key_id, 1)
     return found
 
 
@@ -76,7 +76,7 @@ def test_segments_hold_whole_commits_or_parts_that_end_a_group() -> None:
         ends = {seq: (b"d" * 32, seq) for seq in range(group, count + 1, group) if rng.random() < 0.4} | {
             count: (b"e" * 32, 1)
         }
-        pieces = list(segment.cut(events, ends, KEY.key_id))
+        pieces = list(segment.cut(events, ends, KEY.key_id, 1))
         assert [event for piece in pieces for event in piece.events] == events
         for piece in pieces:
             last = piece.events[-1]
@@ -84,16 +84,30 @@ def test_segments_hold_whole_commits_or_parts_that_end_a_group() -> None:
             assert last.group_index == group - 1
             size = sum(len(event.payload) + 512 for event in piece.events)
             assert size < 2 * segment.TARGET_BYTES + group * 201_000
-    with pytest.raises(SequenceGap):
-        list(segment.cut([events[0], events[2]], {}, KEY.key_id))
+    for missing in (0, 1, count // 2):
+        with pytest.raises(SequenceGap):
+            list(segment.cut(events[:missing] + events[missing + 1 :], ends, KEY.key_id, 1))
+
+
+def test_a_large_commit_is_cut_alike_whatever_precedes_and_follows_it() -> None:
+    """Published again from its start, its parts are those of the first time, so that a lost one is replaced."""
+    events = sized(linked(40), 60_000, 1)
+    ends = {seq: (b"d" * 32, seq) for seq in (2, 5, 30, 38, 40)}
+    cuts = [
+        [(piece.first_seq, piece.last_seq) for piece in segment.cut(events[after:stop], ends, KEY.key_id, after + 1)]
+        for after, stop in ((0, 40), (2, 38), (5, 30))
+    ]
+    parts = [piece for piece in cuts[2] if piece[1] <= 30]
+    assert len(parts) > 1
+    assert all(set(parts) <= set(found) for found in cuts)
 
 
 def test_the_age_is_that_of_the_oldest_commit_nobody_acknowledged() -> None:
     """It grows until the word comes, is remembered, and is zero when nothing waits."""
     lag = Lag()
     assert lag.seconds(10**10) == 0
-    lag.committed(5, 1 * 10**9)
-    lag.committed(9, 3 * 10**9)
+    lag.committed(5, 0, 1 * 10**9)
+    lag.committed(9, 0, 3 * 10**9)
     assert lag.seconds(4 * 10**9) == 3
     lag.acknowledge(5, 6 * 10**9)
     assert lag.seconds(6 * 10**9) == 3

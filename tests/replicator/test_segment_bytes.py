@@ -135,7 +135,7 @@ def test_every_event_is_of_the_segments_chain() -> None:
 
 def test_a_part_of_a_commit_says_nothing_of_its_end() -> None:
     """No digest and no time, so that there is one way to write it."""
-    (part,) = segment.cut(made(3).events, {}, KEY.key_id)
+    (part,) = segment.cut(made(3).events, {}, KEY.key_id, 1)
     assert (part.ends_commit, part.state_digest, part.committed_at) == (False, bytes(32), 0)
     assert segment.decode(segment.encode(part, KEY), KEY.public_key) == part
 
@@ -197,10 +197,10 @@ def test_the_largest_group_travels_in_one_segment() -> None:
     share = GROUP_LIMIT_BYTES // GROUP_LIMIT_EVENTS
     long = "x" * KEY_LIMIT_BYTES
     events = run(GROUP_LIMIT_EVENTS, payload=b"x" * share, actor=long, idempotency_key=long, source=long, stream=long)
-    (piece,) = segment.cut(events, {len(events): (b"d" * 32, 1)}, KEY.key_id)
+    (piece,) = segment.cut(events, {len(events): (b"d" * 32, 1)}, KEY.key_id, 1)
     assert segment.decode(segment.encode(piece, KEY), KEY.public_key) == piece
     (single,) = run(1, payload=b"x" * PAYLOAD_LIMIT_BYTES, actor="x" * (ENTRY_LIMIT_BYTES - 400))
-    (piece,) = segment.cut([single], {1: (b"d" * 32, 1)}, KEY.key_id)
+    (piece,) = segment.cut([single], {1: (b"d" * 32, 1)}, KEY.key_id, 1)
     assert segment.decode(segment.encode(piece, KEY), KEY.public_key) == piece
 
 
