@@ -72,6 +72,8 @@ def show_import(report: Report) -> None:
     page.table("breaks", ("what", "ledger", "engine", "since seq"), [
         (one["key"], one["ledger"], one["external"], one["opened_seq"]) for one in report.breaks
     ])  # fmt: skip
+    if split := report.not_appended["split"]:
+        page.line(f"orders made in an earlier file, and lost: {split:,}; join the files and import them as one")
     page.line(f"quarantined: {len(report.quarantined)}; breaks: {len(report.breaks)}")
     page.line(f"head: {report.head['seq']} {report.head['hash']}")
 

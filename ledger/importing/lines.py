@@ -6,6 +6,7 @@ A file that ends in the middle, of a line or of its compression, is an error and
 
 from __future__ import annotations
 
+import codecs
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from ledger.errors import InvalidInput
 
 _CHUNK_BYTES: Final = 1 << 20
 LINE_LIMIT_BYTES: Final = 4 << 20
+_MARKS: Final = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 def _opener(first: bytes) -> Callable[[], Any] | None:
@@ -61,7 +63,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InvalidInput: the file cannot be read, is damaged or cut off, or a line is no JSON object; what came before
             was yielded.
     """
-    number, rest = 0, b""
+    number, rest, found = 0, b"", 0
     try:
         with path.open("rb") as file:
             for chunk in _chunks(file, path):
@@ -69,6 +71,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 for line in lines:
                     number += 1
                     if line.strip():
+                        found += 1
                         yield number, _decode(line, path, number)
                 if len(rest) > LINE_LIMIT_BYTES:
                     raise InvalidInput(f"{path}:{number + 1}: the line is longer than {LINE_LIMIT_BYTES} bytes")
@@ -76,9 +79,16 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}; give a file of JSON lines") from error
     if rest.strip():
         yield number + 1, _decode(rest, path, number + 1)
+    elif not found:
+        raise InvalidInput(f"{path} has only blank lines; a recording has at least one event, so get the file anew")
 
 
 def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    for mark, encoding in _MARKS.items():
+        if number == 1 and line.startswith(mark):
+            raise InvalidInput(
+                f"{path}:1: found a byte order mark of {encoding}; expected UTF-8 without one: save the file so"
+            )
     try:
         found = msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -33,7 +33,7 @@ from ledger.domain.events.orders import (
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.errors import IdempotencyConflict, InvalidInput, Rejected
-from ledger.importing import fields
+from ledger.importing import definitions, fields
 from ledger.importing.fields import Source
 from ledger.journal.group import Group
 
@@ -47,7 +47,10 @@ NOT_APPENDED: Final = {
     "request": "a request that is pending at the venue; its outcome is recorded",
     "refused_request": "the venue refused a change; the order stays as it was",
     "emulation": "the engine's own emulation of an order type, inside the engine",
-    "unplaced": "an order that was made and that no later event gives an account",
+    "unplaced": "an order that was made and that no later event gives an account; if the recording goes on in another "
+    "file, join the files",
+    "split": "an order that was made in an earlier file, which ended before its account was known: it is not recorded, "
+    "and what follows of it waits in quarantine; join the files and import them as one into a new chain",
 }
 """Why a source event is not appended, by class."""
 
@@ -74,10 +77,9 @@ _TIMES_IN_FORCE: Final[dict[str, Any]] = {
     "GTC": "gtc", "DAY": "day", "IOC": "ioc", "FOK": "fok", "GTD": "gtd", "AT_THE_OPEN": "opg", "AT_THE_CLOSE": "cls",
 }  # fmt: skip
 
+_MONEY: Final = ("currency", "crypto")
 _LIQUIDITY_SIDES: Final[dict[str, Any]] = {"MAKER": "maker", "TAKER": "taker"}
 _ACCOUNT_KINDS: Final[dict[str, Any]] = {"CASH": "cash", "MARGIN": "margin", "BETTING": "margin"}
-_PAIR_DECIMALS: Final = 8
-"""Fees in either asset of a pair have up to so many decimals, whatever its lot and tick."""
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -106,13 +108,14 @@ class Translation(msgspec.Struct, frozen=True):
 
 class Known(msgspec.Struct):
     """
-    What the ledger has already: scales by asset, the names of instruments and accounts, and whether a key was used.
+    What the ledger has already: kinds by asset, the names of instruments and accounts, used keys and placed orders.
     """
 
-    assets: dict[str, int]
+    assets: dict[str, str]
     instruments: set[str]
     accounts: set[str]
     is_recorded: Callable[[str], bool] = lambda key: False
+    is_placed: Callable[[str], bool] = lambda order_id: False
 
 
 def _venue(instrument_id: str) -> str:
@@ -127,9 +130,10 @@ class Translator:
     """
 
     def __init__(self, instruments: Iterable[Source], known: Known) -> None:
-        self._definitions = {fields.text(definition, "id"): definition for definition in instruments}
+        self._definitions = definitions.Definitions(instruments)
         self._known = known
         self._held_back: dict[str, Source] = {}
+        self._placed: set[str] = set()
         self._accounts_of_venue: dict[str, str] = {}
         self._known_accounts = {account.rpartition("-")[0]: account for account in sorted(known.accounts)}
         self._stated: set[str] = set()
@@ -194,22 +198,34 @@ class Translator:
     def _group(self, source: Source, event: Event, suffix: str = "") -> Group:
         return Group((event,), fields.text(source, "event_id") + suffix, ACTOR, fields.time(source))
 
+    def is_currency(self, asset: str) -> bool:
+        """
+        Return whether the ledger has *asset* as money; of what is none the engine states no balance.
+        """
+        return self._known.assets.get(asset) in _MONEY
+
     def _asset(self, source: Source, asset: str, kind: str, scale: int) -> list[Group]:
-        if asset in self._known.assets:
+        there = self._known.assets.get(asset)
+        if there is not None:
+            if (there in _MONEY) != (kind in _MONEY):
+                raise InvalidInput(
+                    f"found {fields.as_given(asset)!r:.80} as a {kind}, which the ledger has as a {there}; one name "
+                    "cannot be both: import into a chain of its own, or leave the instrument's events out"
+                )
             return []
         given = fields.as_given(asset)
         defined = AssetDefined(asset=asset, kind=kind, scale=scale, name=given)  # type: ignore[arg-type]
-        self._known.assets[asset] = scale
+        self._known.assets[asset] = kind
         return [Group((defined,), f"asset:{asset}", ACTOR, fields.time(source))]
+
+    def _currency(self, source: Source, asset: str, decimals: int = 0) -> list[Group]:
+        return self._asset(source, asset, "currency", self._definitions.decimals(asset, decimals))
 
     def _instrument(self, source: Source) -> tuple[str, list[Group]]:
         given, name = fields.text(source, "instrument_id"), fields.name(source, "instrument_id")
         if name in self._known.instruments:
             return name, []
-        definition = self._definitions.get(given)
-        if definition is None:
-            there = ", ".join(sorted(self._definitions)) or "none"
-            raise InvalidInput(f"found instrument {given!r}, which --instruments does not define; it defines {there}")
+        definition = self._definitions.find(given)
         try:
             return name, self._defined(source, name, definition)
         except Rejected as error:
@@ -217,16 +233,15 @@ class Translator:
 
     def _defined(self, source: Source, name: str, definition: Source) -> list[Group]:
         size, price = fields.quantity(definition, "size_increment"), fields.quantity(definition, "price_increment")
-        quote = fields.optional_name(definition, "quote_currency") or fields.optional_name(definition, "currency")
-        if quote is None:
-            raise InvalidInput("found neither quote_currency nor currency; give one")
-        pair = definition.get("type") == "CurrencyPair"
-        base = fields.name(definition, "base_currency") if pair else name.rpartition(".")[0]
-        kind = "currency" if pair else "security" if definition.get("type") == "Equity" else "contract"
-        least = _PAIR_DECIMALS if pair else 0
-        both = max(fields.decimals(size) + fields.decimals(price), least)
-        groups = self._asset(source, base, kind, max(fields.decimals(size), least))
-        groups += self._asset(source, quote, "currency", min(both, amounts.SCALE))
+        quote = definitions.quote_of(definition)
+        if definitions.is_pair(definition):
+            base = fields.name(definition, "base_currency")
+            groups = self._currency(source, base)
+        else:
+            base = self._share(name)
+            kind = "security" if definition.get("type") == "Equity" else "contract"
+            groups = self._asset(source, base, kind, fields.decimals(size))
+        groups += self._currency(source, quote)
         defined = InstrumentDefined(
             instrument=name, asset=base, quote_asset=quote, settle_asset=quote, tick=price, lot=size,
             multiplier=fields.optional_text(definition, "multiplier") or "1", settlement_cycle=0, venue=_venue(name),
@@ -234,6 +249,11 @@ class Translator:
         )  # fmt: skip
         self._known.instruments.add(name)
         return [*groups, Group((defined,), f"instrument:{name}", ACTOR, fields.time(source))]
+
+    def _share(self, instrument: str) -> str:
+        """Return the asset of an instrument that is no pair: its symbol, or its id where money has that symbol."""
+        symbol = instrument.rpartition(".")[0]
+        return instrument if self._definitions.has_currency(symbol) or self.is_currency(symbol) else symbol
 
     def _account_state(self, source: Source) -> Translation:
         account, event_id = fields.name(source, "account_id"), fields.text(source, "event_id")
@@ -244,8 +264,12 @@ class Translator:
         groups: list[Group] = []
         for balance in fields.parts(source, "balances"):
             asset, total = fields.name(balance, "currency"), fields.text(balance, "total")
+            if asset in stated:
+                raise InvalidInput(
+                    f"the balances name {fields.as_given(asset)!r:.80} twice; expected each currency once: leave one out"
+                )
             stated[asset] = (amounts.parse(total), amounts.parse(fields.text(balance, "locked")))
-            groups += self._asset(source, asset, "currency", fields.decimals(total))
+            groups += self._currency(source, asset, fields.decimals(total))
         statement = Statement(event_id, account, fields.time(source), stated)
         first = account not in self._stated
         self._stated.add(account)
@@ -261,7 +285,7 @@ class Translator:
             raise InvalidInput(f"the first AccountState of {given!r} names no balance; expected one or more")
         kind = fields.word(source, "account_type", _ACCOUNT_KINDS, "margin")
         base = fields.optional_name(source, "base_currency") or next(iter(stated))
-        defined = self._asset(source, base, "currency", _PAIR_DECIMALS)
+        defined = self._currency(source, base)
         opened = AccountOpened(account=account, owner=account, kind=kind, base_asset=base)
         groups = [*defined, self._group(source, opened, ":open")]
         self._known.accounts.add(account)
@@ -317,12 +341,16 @@ class Translator:
         if made is not None:
             placed = len(groups)
             groups.append(self._group(made, self._order(made, self._account_of(source))))
+            self._placed.add(fields.name(source, "client_order_id"))
         if event is None:
             return Translation(tuple(groups), None, "submission", placed)
         return Translation((*groups, self._group(source, event)), placed=placed)
 
     def _submitted(self, source: Source) -> Translation:
-        return self._about(source, None)
+        found, order_id = self._about(source, None), fields.name(source, "client_order_id")
+        if order_id in self._placed or self._known.is_placed(order_id):
+            return found
+        return Translation(not_appended="split")
 
     def _denied(self, source: Source) -> Translation:
         order_id, reason = fields.name(source, "client_order_id"), fields.text(source, "reason")
@@ -362,7 +390,7 @@ class Translator:
         if source.get("commission") is not None:
             amount, asset = fields.money(source, "commission")
             if amounts.parse(amount):
-                groups += self._asset(source, asset, "currency", max(fields.decimals(amount), _PAIR_DECIMALS))
+                groups += self._currency(source, asset, fields.decimals(amount))
                 fees = (Fee(kind="commission", asset=asset, amount=amount),)
         order_id, trade_id = fields.name(source, "client_order_id"), fields.name(source, "trade_id")
         trade = TradeExecuted(

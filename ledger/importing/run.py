@@ -55,9 +55,10 @@ _Sent = list[tuple[int, Translation, list[Future[Receipt]]]]
 
 
 class _Run:
-    def __init__(self, ledger: Ledger, path: Path) -> None:
+    def __init__(self, ledger: Ledger, path: Path, is_currency: Callable[[str], bool]) -> None:
         self.ledger = ledger
         self.path = path
+        self._is_currency = is_currency
         self.report = Report(Counter(), Counter(), Counter(), {}, {}, [], [], {})
         self.totals = Totals(ledger, SOURCE)
         self.statements: dict[str, Statement] = {}
@@ -111,12 +112,15 @@ class _Run:
             ) from error
 
     def _compare(self, number: int, statement: Statement) -> None:
-        self.statements[statement.account] = statement
-        found = {
-            asset: (self.totals.sums[statement.account, asset], total)
-            for asset, (total, _) in statement.amounts.items()
+        account, stated = statement.account, statement.amounts
+        self.statements[account] = statement
+        # What a statement leaves out, the engine says it has none of.
+        left_out = {asset for asset in self.totals.assets[account] if asset not in stated and self._is_currency(asset)}
+        compared = {
+            f"{account}:{asset}": (self.totals.sums[account, asset], stated[asset][0] if asset in stated else 0)
+            for asset in (*stated, *sorted(left_out))
         }
-        self._note(number, statement, {f"{statement.account}:{asset}": pair for asset, pair in found.items()})
+        self._note(number, statement, compared)
 
     def _note(self, number: int, statement: Statement, compared: dict[str, tuple[int, int]]) -> None:
         standing = standing_after(self.totals.standing, compared)
@@ -153,6 +157,10 @@ class _Run:
             return
         held = {(balance.account, balance.asset): balance.held for balance in books.balances().value}
         compared = {
+            f"{account}:{asset}:held": (ours, 0)
+            for (account, asset), ours in held.items()
+            if account in ends and self._is_currency(asset)
+        } | {
             f"{account}:{asset}:held": (held.get((account, asset), 0), theirs)
             for account, statement in ends.items()
             for asset, (_, theirs) in statement.amounts.items()
@@ -178,10 +186,11 @@ def known_to(ledger: Ledger, books: Books) -> Known:
     Return what a ledger knows already of what an import would define.
     """
     return Known(
-        {asset.asset: asset.scale for asset in books.table("assets").value},
+        {asset.asset: asset.kind for asset in books.table("assets").value},
         {instrument.instrument for instrument in books.table("instruments").value},
         {account.account for account in books.table("accounts").value},
         lambda key: ledger.lookup(key) is not None,
+        lambda order_id: books.order(order_id).value is not None,
     )
 
 
@@ -199,7 +208,8 @@ def import_session(
         Rejected: a line is damaged, unknown or refused; what came before it is recorded.
         Unavailable: the ledger cannot append now; run it again.
     """
-    run, translator = _Run(ledger, path), Translator(instruments, known_to(ledger, books))
+    translator = Translator(instruments, known_to(ledger, books))
+    run = _Run(ledger, path, translator.is_currency)
     sent: _Sent = []
     batch: list[tuple[int, Translation]] = []
     number = 0

@@ -37,6 +37,7 @@ class Totals:
         self._waiting: deque[RecordedEvent] = deque()
         self.kinds: dict[int, str] = {}
         self.sums: dict[tuple[str, str], int] = defaultdict(int)
+        self.assets: dict[str, set[str]] = defaultdict(set)
         self.standing: Standing = {}
 
     def start_at(self, seq: int) -> None:
@@ -74,6 +75,7 @@ class Totals:
         for account, asset, _, amount in _DERIVED.decode(split_payload(event.payload)[0]).get("postings", ()):
             if not postings.is_system(account):
                 self.sums[account, asset] += amounts.parse(amount)
+                self.assets[account].add(asset)
                 moved.add(account)
         return moved
 
