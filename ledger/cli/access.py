@@ -17,10 +17,11 @@ import msgspec
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.control import KeyNamed
-from ledger.errors import InvalidInput
-from ledger.journal.chain_creation import create_chain
+from ledger.errors import InvalidInput, LedgerError, OutcomeUnknown
+from ledger.journal.chain_creation import check_new, create_chain
 from ledger.sandbox import home
 from ledger.storage import chains, database, upgrade
+from ledger.storage.database import DriverError
 
 SANDBOX_ORIGIN: Final = "sandbox.example/trades"
 WRITER_SOURCES: Final = ("engine", "nautilus", "operator")
@@ -68,14 +69,28 @@ def make_keys(folder: Path) -> list[KeyPair]:
         InvalidInput: there are keys already.
     """
     pairs = [KeyPair(purpose, name, secrets.token_bytes(32)) for purpose, name in KEY_HOLDERS]
-    for pair in pairs:
+    for number, pair in enumerate(pairs):
         try:
-            signatures.write(folder / f"{pair.purpose}.json", pair)
+            signatures.write(_place(folder, pair), pair)
         except FileExistsError as error:
+            remove_keys(folder, pairs[:number])
             raise InvalidInput(f"{folder} holds keys already; name another folder with --keys") from error
         except OSError as error:
+            remove_keys(folder, pairs[:number])
             raise InvalidInput(f"{folder} cannot be written: {error.strerror}; name another with --keys") from error
     return pairs
+
+
+def _place(folder: Path, pair: KeyPair) -> Path:
+    return folder / f"{pair.purpose}.json"
+
+
+def remove_keys(folder: Path, pairs: list[KeyPair]) -> None:
+    """
+    Remove the files of keys that no chain names.
+    """
+    for pair in pairs:
+        _place(folder, pair).unlink(missing_ok=True)
 
 
 def named(pairs: list[KeyPair]) -> list[KeyNamed]:
@@ -99,9 +114,23 @@ def init(found: Access, origin: str, folder: Path, writer_login: str) -> int:
     """
     Make the chain of *origin*, its keys in *folder*, and let *writer_login* append; return the seq of its head.
     """
+    check_new(found.dsn("owner"), origin, [writer_login])
     pairs = make_keys(folder)
     sources = [(writer_login, source) for source in WRITER_SOURCES]
-    return create_chain(found.dsn("owner"), origin, named(pairs), sources)[1].seq
+    try:
+        return create_chain(found.dsn("owner"), origin, named(pairs), sources)[1].seq
+    except OutcomeUnknown as error:
+        # The chain may be there and name them.
+        raise OutcomeUnknown(
+            f"{error}; its keys stay in {folder}: see with `tradeledger head --origin {origin}` whether it is there, "
+            "and remove them if it is not"
+        ) from error
+    except LedgerError:
+        remove_keys(folder, pairs)
+        raise
+    except DriverError as error:
+        remove_keys(folder, pairs)
+        raise database.translated(error) from error
 
 
 def prepared(found: Access) -> None:

@@ -348,6 +348,8 @@ class Translator:
 
     def _submitted(self, source: Source) -> Translation:
         found, order_id = self._about(source, None), fields.name(source, "client_order_id")
+        if "\0" in order_id:
+            raise InvalidInput(f"found client_order_id {order_id!r:.80}; an identifier has no U+0000")
         if order_id in self._placed or self._known.is_placed(order_id):
             return found
         return Translation(not_appended="split")

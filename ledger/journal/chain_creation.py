@@ -12,13 +12,14 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.domain.events.control import ChainCreated, KeyNamed
 from ledger.domain.state import State
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, OutcomeUnknown
 from ledger.journal import transaction
 from ledger.journal.answers import Awaited, Receipt
 from ledger.journal.group import Group
 from ledger.journal.preparation import Preparer
 from ledger.storage import chains, database
 from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection, DriverError
 from ledger.storage.scribe import Scribe
 from ledger.storage.upgrade import OWNER
 
@@ -36,6 +37,31 @@ class _Nothing:
         return []
 
 
+def check_new(owner_dsn: str, origin: str, logins: Sequence[str]) -> None:
+    """
+    Raise InvalidInput, NotPermitted or what else would end the creation of a chain, before anything is made for it.
+    """
+    with database.connect(owner_dsn, "tradeledger init") as connection:
+        try:
+            _check_new(connection, origin, logins)
+        except DriverError as error:
+            raise database.translated(error) from error
+
+
+def _check_new(connection: Connection, origin: str, logins: Sequence[str]) -> None:
+    if not 0 < len(origin) <= ORIGIN_LIMIT or not origin.isascii() or not origin.isprintable() or " " in origin:
+        raise InvalidInput(f"found origin {origin!r}; expected a name such as 'ledger.example.com/trades'")
+    connection.execute(f"SET ROLE {OWNER}")
+    if any(chain.origin == origin for chain in chains.all_chains(connection)):
+        raise InvalidInput(f"a chain of origin {origin!r} is in this database already")
+    for login in logins:
+        if not chains.is_login(connection, login):
+            raise InvalidInput(
+                f"found no login {login!r} on this server; name one that is there, or let the superuser run: "
+                f'CREATE ROLE "{login}" LOGIN IN ROLE ledger_writer;'
+            )
+
+
 def create_chain(
     owner_dsn: str,
     origin: str,
@@ -51,14 +77,12 @@ def create_chain(
     *owner_dsn* logs in as a member of the tables' owner.
 
     Raises:
-        InvalidInput: the origin cannot be one, or there is a chain of it already.
+        InvalidInput: the origin cannot be one, there is a chain of it already, or a login is not there.
+        OutcomeUnknown: the answer to COMMIT was lost.
+        DriverError: anything else; nothing was made.
     """
-    if not 0 < len(origin) <= ORIGIN_LIMIT or not origin.isascii() or not origin.isprintable() or " " in origin:
-        raise InvalidInput(f"found origin {origin!r}; expected a name such as 'ledger.example.com/trades'")
     with database.connect(owner_dsn, "tradeledger init") as connection:
-        connection.execute(f"SET ROLE {OWNER}")
-        if any(chain.origin == origin for chain in chains.all_chains(connection)):
-            raise InvalidInput(f"a chain of origin {origin!r} is in this database already")
+        _check_new(connection, origin, [login for login, _ in sources])
         chain_id = entropy(16)
         start = ChainHead(0, genesis(chain_id, origin))
         row = chains.create(connection, chain_id, origin, start.hash, "primary")
@@ -72,5 +96,8 @@ def create_chain(
         answer = batch.answers[0][1]
         if not isinstance(answer, Receipt):
             raise answer if isinstance(answer, BaseException) else AssertionError("a request is answered by a receipt")
-        transaction.commit(connection, row.chain, batch, 1, clock)
+        try:
+            transaction.commit(connection, row.chain, batch, 1, clock)
+        except transaction.CommitFailed as error:
+            raise OutcomeUnknown(f"whether the chain {origin!r} was made is not known: {error}") from error
     return row, answer

@@ -66,15 +66,18 @@ class Ledger:
             NotPermitted: the login may not append, or not as this source.
         """
         with database.connect(dsn, "ledger") as connection:
-            chain = chains.find(connection, origin)
-            may = connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone()
-            sources = chains.sources_of_login(connection)
             login = connection.info.user
-        if may != (True,):
-            raise NotPermitted(f"login {login!r} may not append; use one that is a member of ledger_writer")
+            # What else is read here only those who may append can read.
+            if connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() != (True,):
+                raise NotPermitted(f"login {login!r} may not append; use one that is a member of ledger_writer")
+            chain = chains.find(connection, origin)
+            sources = chains.sources_of_login(connection)
         if source not in sources:
             allowed = ", ".join(sources) or "no source"
-            raise NotPermitted(f"login {login!r} may append as {allowed}, not as {source!r}; see `tradeledger source`")
+            raise NotPermitted(
+                f"login {login!r} may append as {allowed}, not as {source!r}; use another login or source, or let the "
+                f"owner run: INSERT INTO ledger.source_logins VALUES ({login!r}, {source!r});"
+            )
         writer = Writer(dsn, chain, source, settings or WriterSettings(), clock, entropy, fault)
         return cls(dsn, origin, source, writer, chain)
 

@@ -186,6 +186,14 @@ def sources_of_login(connection: Connection) -> list[str]:
     return [row[0] for row in found]
 
 
+def is_login(connection: Connection, name: str) -> bool:
+    """
+    Return whether the server lets somebody log in as *name*.
+    """
+    found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin", [name])
+    return found.fetchone() is not None
+
+
 def bind_source(connection: Connection, login: str, source: str) -> None:
     """
     Let *login* append as *source*; only the owner of the tables may say so.

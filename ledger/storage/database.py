@@ -4,6 +4,7 @@ Open connections to a PostgreSQL that keeps what it commits, and say what went w
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import psycopg
@@ -17,6 +18,7 @@ from ledger.errors import (
     NotPrimary,
     SchemaVersion,
     SequenceGap,
+    SetupNeeded,
     StateMismatch,
     StorageFull,
     UnsafeSettings,
@@ -31,6 +33,8 @@ REVISION: Final = "0001"
 OLDEST_VERSION: Final = 150_000
 CONNECT_TIMEOUT_S: Final = 10
 
+_NO_DATABASE: Final = re.compile(r'FATAL:  database "(.+)" does not exist')
+"""A connection that is refused has no SQLSTATE for the client to read."""
 _SAFE: Final = {
     "fsync": ("on",),
     "full_page_writes": ("on",),
@@ -46,6 +50,7 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
 
     Raises:
         InvalidInput: *dsn* is no address.
+        SetupNeeded: the server has no such database.
         DatabaseDown: it cannot be reached.
     """
     try:
@@ -60,6 +65,11 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
         said = str(error).strip()
         raise InvalidInput(f"the database address cannot be read: {said}; give postgresql://login@host/name") from error
     except psycopg.OperationalError as error:
+        if (missing := _NO_DATABASE.search(str(error))) is not None:
+            raise SetupNeeded(
+                f"the database {missing[1]!r} does not exist; name another, or let the server's superuser run: "
+                f'CREATE DATABASE "{missing[1]}" OWNER ledger_owner;'
+            ) from error
         raise translated(error) from error
 
 

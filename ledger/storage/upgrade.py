@@ -67,23 +67,43 @@ def _errors() -> Iterator[None]:
         raise
 
 
+def _check_rights(connection: psycopg.Connection[Any]) -> None:
+    """Raise SetupNeeded or NotPermitted, with every statement that the server's superuser must run first."""
+    there = {
+        row[0] for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
+    }
+    missing = [role for role in ROLES if role not in there]
+    name, login, creates, member = connection.execute(
+        "SELECT current_database(), session_user,"
+        " coalesce(has_database_privilege(oid, current_database(), 'CREATE'), false),"
+        " coalesce(pg_has_role(oid, 'MEMBER'), false) FROM (SELECT to_regrole(%s)::oid AS oid)",
+        [OWNER],
+    ).fetchone() or ("", "", False, False)
+    statements = [f"CREATE ROLE {role} NOLOGIN;" for role in missing]
+    if not creates:
+        statements.append(f'GRANT CREATE ON DATABASE "{name}" TO {OWNER};')
+    if not member:
+        statements.append(f'GRANT {OWNER} TO "{login}";')
+    to_do = f"as its superuser: {' '.join(statements)}"
+    if missing:
+        raise SetupNeeded(f"the database server has no roles {', '.join(missing)}; {to_do}")
+    if not member:
+        raise NotPermitted(f"the login {login!r} is not a member of {OWNER}; use one that is, or {to_do}")
+    if not creates:
+        raise SetupNeeded(f"{OWNER} may not make a schema in the database {name!r}; {to_do}")
+
+
 def upgrade(dsn: str) -> None:
     """
     Run the migrations that the database at *dsn* has not seen; *dsn* logs in as a member of ledger_owner.
 
     Raises:
-        SetupNeeded: a role is missing; the message has the statements that make them.
-        NotPermitted: the login is not a member of the owner.
+        SetupNeeded: a role or a right on the database is missing; the message has the statements that make them.
+        NotPermitted: the login is not a member of the owner; the message has the statements too.
     """
     with _errors():
         with database.open_connection(dsn, "tradeledger db") as connection:
-            there = {
-                row[0]
-                for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
-            }
-            if missing := [role for role in ROLES if role not in there]:
-                made = " ".join(f"CREATE ROLE {role} NOLOGIN;" for role in missing)
-                raise SetupNeeded(f"the database server has no roles {', '.join(missing)}; as its superuser: {made}")
+            _check_rights(connection)
         with engine(dsn).connect() as found:
             # Two programs that start on one new database at once must not both make its tables.
             found.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")

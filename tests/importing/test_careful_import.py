@@ -161,7 +161,9 @@ def test_an_order_made_in_an_earlier_file_is_counted_as_lost(chain: Database, tm
     assert "join the files" in shown.stdout
 
 
-@pytest.mark.parametrize(("text", "words"), [(b"\n \n\n", "only blank lines"), (b"\xef\xbb\xbf{}\n", "byte order mark")])
+@pytest.mark.parametrize(
+    ("text", "words"), [(b"\n \n\n", "only blank lines"), (b"\xef\xbb\xbf{}\n", "byte order mark")]
+)
 def test_a_file_without_events_and_one_with_a_byte_order_mark_are_refused(
     chain: Database, tmp_path: Path, text: bytes, words: str
 ) -> None:
