@@ -266,7 +266,7 @@ class Translator:
             asset, total = fields.name(balance, "currency"), fields.text(balance, "total")
             if asset in stated:
                 raise InvalidInput(
-                    f"the balances name {fields.as_given(asset)!r:.80} twice; expected each currency once: leave one out"
+                    f"the balances name {fields.as_given(asset)!r:.80} twice; expected each currency once"
                 )
             stated[asset] = (amounts.parse(total), amounts.parse(fields.text(balance, "locked")))
             groups += self._currency(source, asset, fields.decimals(total))
