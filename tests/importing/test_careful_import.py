@@ -105,7 +105,7 @@ def test_a_ticker_that_is_a_code_of_iso_4217_or_a_currency_of_another_account_is
 def test_a_currency_that_is_a_security_already_is_refused(chain: Database, tmp_path: Path) -> None:
     """A fee in a name that shares have would come out of the shares."""
     file = Recording().state(("USD", "10000.00")).made("10").done("10", "50.00", "1.00 PENNY")
-    with pytest.raises(InvalidInput, match="PENNY.*security"):
+    with pytest.raises(InvalidInput, match=r"PENNY.*security"):
         take(chain, tmp_path, file.text())
 
 
@@ -162,7 +162,12 @@ def test_an_order_made_in_an_earlier_file_is_counted_as_lost(chain: Database, tm
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(b"\n \n\n", "only blank lines"), (b"\xef\xbb\xbf{}\n", "byte order mark")]
+    ("text", "words"),
+    [
+        (b"\n \n\n", "only blank lines"),
+        (b"\xef\xbb\xbf{}\n", "byte order mark of UTF-8"),
+        ("{}\n".encode("utf-16"), "byte order mark of UTF-16"),
+    ],
 )
 def test_a_file_without_events_and_one_with_a_byte_order_mark_are_refused(
     chain: Database, tmp_path: Path, text: bytes, words: str
