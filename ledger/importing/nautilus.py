@@ -3,8 +3,8 @@ Translate a NautilusTrader event stream into requests to the ledger.
 
 What the engine published happened, so it becomes facts: an order is placed as historical, a fill is a trade, the
 first AccountState of an account opens it with a deposit of its totals (a withdrawal of those below 0), and every later
-one is something to reconcile against and never to post. Each source event becomes requests, or a named class of what is not appended,
-with the reason; the engine's own event id is the idempotency key, so that nothing is recorded twice.
+one is something to reconcile against and never to post. Each source event becomes requests, or a named class of what
+is not appended, with the reason; the engine's own event id is the idempotency key, so that nothing is recorded twice.
 
 The engine names no account when it makes an order (OrderInitialized), so that order is held back until an event
 does. This module is pure: it reads no file and no ledger. Its memory grows with the statements and orders it saw, by
