@@ -1,7 +1,8 @@
 """
 An event-sourced trade ledger with integrity guarantees.
 
-`Ledger.open` opens a chain for appending; events to append are in `ledger.domain.events`. Every error is a
+`Ledger.open` opens a chain for appending; events to append are in `ledger.domain.events`. Reads take `at=` a past
+moment: `Seq`, `RecordedAt` or `Known`. Every error is a
 `LedgerError` of one of three families that say what to do: `Rejected`, `Unavailable`, `Corrupt`.
 """
 
@@ -10,5 +11,9 @@ from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
 from ledger.journal.writer import WriterSettings
+from ledger.reading.moment import At, Known, RecordedAt, Seq
 
-__all__ = ["Corrupt", "Group", "Ledger", "LedgerError", "Receipt", "Rejected", "Unavailable", "WriterSettings"]
+__all__ = [
+    "At", "Corrupt", "Group", "Known", "Ledger", "LedgerError", "Receipt", "RecordedAt", "Rejected", "Seq",
+    "Unavailable", "WriterSettings",
+]  # fmt: skip

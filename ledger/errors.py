@@ -146,6 +146,22 @@ class UnknownChain(Rejected):
     code = "unknown_chain"
 
 
+class NotFound(Rejected):
+    """
+    A read names an account, order or stream that the chain did not know then.
+    """
+
+    code = "not_found"
+
+
+class NoSuchMoment(Rejected):
+    """
+    A read names a seq, a time or a day at which there was nothing to read, or none yet.
+    """
+
+    code = "no_such_moment"
+
+
 class SchemaVersion(Rejected):
     """
     The database's schema is not the one this program was written for.

@@ -1,43 +1,51 @@
 """
-Read the books: balances, positions, orders, quarantine and breaks, each with the seq at which it is true.
+Read the books: balances, positions, orders, executions, statements, quarantine and breaks, now and as they were.
 
-Every read is one snapshot of the database: what it returns was all true together, at `At.seq`.
+Every read is one snapshot of the database: what it returns was all true together, at `At.seq`. `at` names a past
+moment (`Seq`, `RecordedAt`, `Known`); the past is folded anew from the events, each checked on the way, unless an
+asynchronous history that reaches far enough holds it. What cannot be told is an error and never an empty answer.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
-from ledger.domain import rows
+from ledger.domain import postings, rows
 from ledger.domain.ladder import Rung, ladder
-from ledger.storage import chains, database, events, read_models
+from ledger.domain.rows import TABLES
+from ledger.errors import InvalidInput, NoSuchMoment, NotFound, StateMismatch
+from ledger.reading import past, snapshots, views
+from ledger.reading import statement as statements
+from ledger.reading.known import KnownFold, counted
+from ledger.reading.moment import At, Known, Moment, RecordedAt, Seq, day_text, days
+from ledger.reading.past import Replay
+from ledger.reading.sources import Folded, Source, Stored
+from ledger.reading.statement import Statement
+from ledger.storage import chains, database, events, histories, moments, read_models
 from ledger.storage.database import Connection
 
-T = TypeVar("T")
-
-
-class At(msgspec.Struct, Generic[T], frozen=True):
-    """
-    A value, and the seq of the last event it takes into account.
-    """
-
-    seq: int
-    value: T
+__all__ = ["At", "Books", "Known", "Moment", "RecordedAt", "Seq"]
 
 
 class Books:
     """
-    The read models of one chain, for reading; use it in a `with` block.
+    The books of one chain, for reading; use it in a `with` block.
+
+    The past is folded from the nearest snapshot, once its rows prove to be the chain's; *from_start* folds it from the
+    first event, and asks no history either.
     """
 
-    def __init__(self, dsn: str, origin: str | None = None) -> None:
+    def __init__(self, dsn: str, origin: str | None = None, *, from_start: bool = False) -> None:
+        self._from_start = from_start
         self._connection = database.connect(dsn, "ledger queries")
+        self._folded: dict[tuple[int, datetime.date | None], Folded] = {}
         try:
             self.chain = chains.find(self._connection, origin)
             self._connection.rollback()
@@ -57,12 +65,82 @@ class Books:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield connection, chains.head(connection, self.chain.chain).seq
+        except database.DriverError as error:
+            raise database.translated(error) from error
         finally:
-            connection.rollback()
+            if not connection.closed:
+                connection.rollback()
 
-    def _rows(self, table: str, where: str = "", *given: object) -> At[list[Any]]:
-        with self._snapshot() as (connection, seq):
-            return At(seq, read_models.rows(connection, self.chain.chain, table, where, given))
+    @contextlib.contextmanager
+    def _source(self, at: Moment | None) -> Iterator[Source]:
+        with self._snapshot() as (connection, head):
+            yield Stored(connection, self.chain.chain, head) if at is None else self._past(connection, at)
+
+    def _past(self, connection: Connection, at: Moment) -> Folded:
+        seq = past.resolve(connection, self.chain, at)
+        place = (seq, at.effective_on if isinstance(at, Known) else None)
+        if place not in self._folded:
+            # Only the last one: a state is as large as the books were.
+            self._folded = {place: self._fold(connection, seq, at)}
+        return self._folded[place]
+
+    def _fold(self, connection: Connection, seq: int, at: Moment) -> Folded:
+        if not isinstance(at, Known):
+            return Folded(past.advance(connection, self._begin(connection, seq), seq).state, seq, [])
+        until, kept = days(at.effective_on), []
+
+        def keep(event: RecordedEvent) -> None:
+            if event.effective_on <= until:
+                kept.append(event)
+
+        state = past.advance(connection, Replay(self.chain), seq, keep).state
+        if not kept:
+            self._no_day(connection, seq, at.effective_on)
+        known = KnownFold(state, counted(kept, state.executions.get))
+        return Folded(known.state, seq, known.misfits)
+
+    def _begin(self, connection: Connection, seq: int) -> Replay:
+        return snapshots.begin(connection, self.chain, seq, from_start=self._from_start)
+
+    def _from_history(self, at: Moment | None, table: str, account: str | None) -> At[list[Any]] | None:
+        """Return rows of the past as their history has them; None where it does not reach, or says nothing."""
+        if at is None or isinstance(at, Known) or self._from_start:
+            return None
+        with self._snapshot() as (connection, _):
+            chain, seq = self.chain.chain, past.resolve(connection, self.chain, at)
+            mark = histories.watermarks(connection, chain).get(histories.HISTORIES[table])
+            if mark is None or mark.seq < seq:
+                return None
+            last = events.read_seqs(connection, chain, self.chain.chain_id, [mark.seq]).get(mark.seq)
+            if last is None or last.hash != mark.hash:
+                raise StateMismatch(
+                    f"{histories.HISTORIES[table]} was made up to another event {mark.seq} than this chain has; verify "
+                    "the ledger, then run `tradeledger read-models rebuild`"
+                )
+            found = histories.rows_at(connection, chain, table, seq, {"account": account} if account else {})
+            if not found and account is not None:
+                opened = moments.first_of_stream(connection, chain, f"account/{account}")
+                if postings.is_system(account) or opened is None:
+                    # The ledger's own accounts are not opened: whether one was known is for the events to tell.
+                    return None
+                if opened > seq:
+                    raise NotFound(f"found account {account!r}, which this chain did not know at seq {seq}")
+            key = TABLES[table].key
+            return At(seq, sorted(found, key=lambda row: tuple(getattr(row, name) for name in key)), "history")
+
+    def _no_day(self, connection: Connection, seq: int, day: datetime.date) -> None:
+        first = day_text(moments.first_days(connection, self.chain.chain, seq))
+        raise NoSuchMoment(f"found the day {day}; nothing recorded by then counts for a day before {first}")
+
+    def _about(self, account: str | None, at: Moment | None, make: Callable[[Source], list[Any]]) -> At[list[Any]]:
+        """Return what *make* makes of the rows; an account that was not known then is an error."""
+        with self._source(at) as source:
+            made = make(source)
+            # The ledger's own accounts are not opened; they are there once something was posted to them.
+            tables = ("accounts", "balances")
+            if account is not None and not made and not any(source.rows(name, account=account) for name in tables):
+                raise NotFound(f"found account {account!r}, which this chain did not know at seq {source.seq}")
+            return At(source.seq, made, source.by)
 
     def head(self) -> ChainHead:
         """
@@ -72,37 +150,86 @@ class Books:
             found = chains.head(connection, self.chain.chain)
         return ChainHead(found.seq, found.hash)
 
-    def balances(self, account: str | None = None) -> At[list[rows.Balance]]:
+    def balances(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Balance]]:
         """
         Return the balances of *account*, or of all accounts, the ledger's own included.
-        """
-        return self._rows("balances", "account = %s", account) if account else self._rows("balances")
 
-    def positions(self, account: str | None = None) -> At[list[rows.Position]]:
+        Raises:
+            NotFound: the account was not known then. NoSuchMoment: there was no such moment.
         """
-        Return the positions of *account*, or of all.
-        """
-        return self._rows("positions", "account = %s", account) if account else self._rows("positions")
+        found = self._from_history(at, "balances", account)
+        return found or self._about(account, at, lambda source: source.rows("balances", account=account))
 
-    def order(self, order_id: str) -> At[rows.Order | None]:
+    def balance(self, account: str, asset: str, *, at: Moment | None = None) -> At[rows.Balance]:
         """
-        Return one order, or None.
-        """
-        found = self._rows("orders", "order_id = %s", order_id)
-        return At(found.seq, found.value[0] if found.value else None)
+        Return what *account* has of *asset*; zeros where nothing was ever posted.
 
-    def open_orders(self, account: str | None = None) -> At[list[rows.Order]]:
+        Raises:
+            NotFound: the account or the asset was not known then. NoSuchMoment: there was no such moment.
         """
-        Return the orders of *account*, or of all, that may still fill.
-        """
-        live = "terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd'))"
-        return self._rows("orders", f"{live} AND account = %s", account) if account else self._rows("orders", live)
+        held = self._from_history(at, "balances", account)
+        if held is not None:
+            for row in held.value:
+                if row.asset == asset:
+                    return At(held.seq, row, held.by)
+        with self._source(at) as source:
+            found = source.rows("balances", account=account, asset=asset)
+            if not found:
+                for table, name in (("accounts", account), ("assets", asset)):
+                    if not source.rows(table, **{table[:-1]: name}):
+                        raise NotFound(f"found {table[:-1]} {name!r}, which this chain did not know at {source.seq}")
+                found = [rows.Balance(account, asset, 0, 0, 0, None, False, False)]
+            return At(source.seq, found[0], source.by)
 
-    def quarantine(self) -> At[list[rows.Quarantined]]:
+    def positions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Position]]:
+        """
+        Return the positions of *account*, or of all; errors as in `balances`.
+        """
+        found = self._from_history(at, "positions", account)
+        return found or self._about(account, at, lambda source: source.rows("positions", account=account))
+
+    def orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, ended ones included; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.rows("orders", account=account))
+
+    def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order | None]:
+        """
+        Return one order, or None where it was not known then.
+        """
+        with self._source(at) as source:
+            found = source.rows("orders", order_id=order_id)
+            return At(source.seq, found[0] if found else None, source.by)
+
+    def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, that may still fill; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.open_orders(account))
+
+    def blotter(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.BlotterLine]]:
+        """
+        Return every execution report of *account*, or of all, with what corrected or busted it; as in `balances`.
+        """
+        return self._about(account, at, lambda source: views.blotter(source.rows("executions", account=account)))
+
+    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.ExposureLine]]:
+        """
+        Return the exposure of *account*, or of all, by quote asset, at cost; errors as in `balances`.
+        """
+        return self._about(
+            account, at,
+            lambda source: views.exposure(
+                source.rows("positions", account=account), source.open_orders(account), source.rows("instruments")
+            ),
+        )  # fmt: skip
+
+    def quarantine(self, *, at: Moment | None = None) -> At[list[rows.Quarantined]]:
         """
         Return the facts that wait for a decision.
         """
-        return self._rows("quarantine", "status = 'open'")
+        return self._about(None, at, lambda source: source.rows("quarantine", status="open"))
 
     def quarantined(self, seq: int) -> At[tuple[rows.Quarantined, RecordedEvent] | None]:
         """
@@ -116,36 +243,103 @@ class Books:
             return At(at, None)
         return At(at, (row, stored))
 
-    def settlement_ladder(self, account: str | None = None) -> At[list[Rung]]:
+    def settlement_ladder(self, account: str | None = None, *, at: Moment | None = None) -> At[list[Rung]]:
         """
-        Return what is due, has settled and failed, by day, account and asset, of *account* or of all.
+        Return what is due, has settled and failed, by day, account and asset, of *account* or of all; as in `balances`.
         """
-        chain = self.chain.chain
-        with self._snapshot() as (connection, seq):
-            scales = {row.asset: row.scale for row in read_models.rows(connection, chain, "assets")}  # type: ignore[attr-defined]
-            waiting = "live AND bucket = 'unsettled' AND settled_qty < qty"
+
+        def draw(source: Source) -> list[Rung]:
             rungs = ladder(
-                read_models.rows(connection, chain, "executions", waiting),  # type: ignore[arg-type]
-                read_models.rows(connection, chain, "settlement_fails"),  # type: ignore[arg-type]
-                read_models.rows(connection, chain, "movements", "kind = 'settlement'"),  # type: ignore[arg-type]
-                scales,
+                source.rows("executions", live=True, bucket="unsettled"),
+                source.rows("settlement_fails"),
+                source.rows("movements", kind="settlement"),
+                {row.asset: row.scale for row in source.rows("assets")},
             )
-        return At(seq, [rung for rung in rungs if account in (None, rung.account)])
+            return [rung for rung in rungs if account in (None, rung.account)]
+
+        return self._about(account, at, draw)
 
     def expired_holds(self, now: int) -> At[list[rows.Hold]]:
         """
         Return the open holds whose time ran out by *now* (ns): each may be released as `expired`.
         """
-        return self._rows("holds", "status = 'open' AND expires_at <= %s", now)
 
-    def breaks(self) -> At[list[rows.Break]]:
+        def expired(source: Source) -> list[rows.Hold]:
+            return [x for x in source.rows("holds", status="open") if x.expires_at is not None and x.expires_at <= now]
+
+        return self._about(None, None, expired)
+
+    def breaks(self, *, at: Moment | None = None) -> At[list[rows.Break]]:
         """
         Return the differences to outside sources that stand.
         """
-        return self._rows("breaks", "closed_seq IS NULL")
+        return self._about(None, at, lambda source: [x for x in source.rows("breaks") if x.closed_seq is None])
+
+    def history(self, stream: str, *, at: Moment | None = None) -> At[list[views.HistoryLine]]:
+        """
+        Return the events of one stream, such as `order/O-17`, as an audit trail.
+
+        Raises:
+            NotFound: nothing had happened in that stream.
+        """
+        with self._snapshot() as (connection, head):
+            seq = head if at is None else past.resolve(connection, self.chain, at)
+            found = [
+                event
+                for event in events.read_stream(connection, self.chain.chain, self.chain.chain_id, stream)
+                if event.seq <= seq and (not isinstance(at, Known) or event.effective_on <= days(at.effective_on))
+            ]
+        if not found:
+            raise NotFound(f"found stream {stream!r}, in which nothing had happened at seq {seq}; such as order/O-17")
+        if isinstance(at, Known):
+            found.sort(key=lambda event: (event.effective_on, event.seq))
+        return At(seq, views.history(found), "replay")
+
+    def statement(
+        self, account: str, first: datetime.date, last: datetime.date, *, at: Moment | None = None
+    ) -> At[Statement]:
+        """
+        Return the statement of *account* over the days *first* to *last*, both included, as known at *at*.
+
+        Raises:
+            InvalidInput: the days are out of order, or beyond those that *at* counts.
+            NotFound: the account was not known then. NoSuchMoment: there was no such moment.
+        """
+        if first > last:
+            raise InvalidInput(f"found a statement from {first} to {last}; the first day comes first")
+        if isinstance(at, Known) and last > at.effective_on:
+            raise InvalidInput(f"found a statement to {last} of what counts up to {at.effective_on}; end it there")
+        with self._snapshot() as (connection, head):
+            chain, chain_id = self.chain.chain, self.chain.chain_id
+            seq = head if at is None else past.resolve(connection, self.chain, at)
+            named = msgspec.json.encode(account).decode()
+            found = list(events.read_mentioning(connection, chain, chain_id, named, seq, days(last)))
+            self._check_stated(connection, account, seq, last, found)
+
+            def find(*key: str) -> Any:
+                return read_models.load(connection, chain, "executions", key)
+
+            link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
+            made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counted(found, find))
+            return At(seq, made, "replay")
+
+    def _check_stated(
+        self, connection: Connection, account: str, seq: int, last: datetime.date, found: list[RecordedEvent]
+    ) -> None:
+        chain = self.chain.chain
+        if postings.is_system(account):
+            if not found:
+                raise NotFound(f"found account {account!r}, to which nothing was posted for days up to {last}")
+            return
+        opened = moments.first_of_stream(connection, chain, f"account/{account}")
+        if opened is None or opened > seq:
+            raise NotFound(f"found account {account!r}, which this chain did not know at seq {seq}")
+        if not found and days(last) < moments.first_days(connection, chain, seq):
+            self._no_day(connection, seq, last)
 
     def table(self, name: str) -> At[list[Any]]:
         """
         Return every row of the read model *name*.
         """
-        return self._rows(name)
+        with self._source(None) as source:
+            return At(source.seq, source.rows(name), source.by)

@@ -12,6 +12,7 @@ from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
 from verifier.commits import CommitCheck
+from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Findings, Report
@@ -77,19 +78,22 @@ def _walk(
     check = ChainCheck(chain, others, keys, replay.foresee, findings)
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
     acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
-    count = 0
+    kept, count = KeptCheck(reader, findings), 0
     for event in check.walk(reader.events()):
         replay.apply(event)
         acknowledged.pass_by(event)
         if event.seq in acknowledged.seqs:
             acknowledged.reach(event, replay.digest.digest())
+        digest = replay.digest.digest() if kept.wants(event.seq) else None
         commits.reach(event, replay.digest.digest)
+        kept.reach(event, replay.changes, digest)
         count += 1
         if count % 1000 == 0:
             progress("checking events", count)
     progress("checking events", count)
     findings.add(keys.findings())
     findings.add(commits.end(check.seq))
+    kept.end()
     findings.add(acknowledged.findings(replay.state))
     return check, replay
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +20,7 @@ import psycopg
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.domain import amounts
-from ledger.domain.rows import TABLES, Row
+from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.errors import LedgerError
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
 
@@ -38,9 +38,13 @@ _SHOWN: Final = {
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 _IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
 """What stands for a NULL where none can be, by the type of the column."""
+HISTORIES: Final = {"balances": "balance_history", "positions": "position_history"}
+"""The read models whose every version is kept, and where."""
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "chain_heads": (), "state_digests": (), "replica_state": (), "events": ("seq",), "commits": ("last_seq",),
-    "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",),
+    "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",), "snapshots": ("seq",),
+    "read_model_watermarks": ("name",),
+    **{name: (*TABLES[of].key, "seq") for of, name in HISTORIES.items()},
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
 """Every table that has rows by chain, with the rest of its key."""
@@ -273,26 +277,69 @@ class Reader:
         Yield every row of a read model.
         """
         spec = TABLES[table]
-        shown = ", ".join(
-            f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
+        for row in self._stream(f"rows_{table}", f"SELECT {_shown(spec)} FROM ledger.{table} WHERE chain = %s"):
+            yield _row(spec, row)
+
+    def versions(self, table: str) -> Iterator[tuple[int, Row]]:
+        """
+        Yield (seq, row) of every version that the history of a read model holds, in order of seq.
+        """
+        spec, name = TABLES[table], HISTORIES[table]
+        sql = f"SELECT coalesce(seq, -1), {_shown(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY 1"
+        for row in self._stream(f"versions_{table}", sql):
+            yield row[0], _row(spec, row[1:])
+
+    def watermarks(self) -> dict[str, tuple[int, bytes]]:
+        """
+        Return (seq, hash) of the last event that each history holds, by the history's name.
+        """
+        found = self._connection.execute(
+            "SELECT coalesce(name, ''), coalesce(seq, -1), coalesce(hash, '') FROM ledger.read_model_watermarks"
+            " WHERE chain = %s ORDER BY name",
+            [self.chain.chain],
         )
-        with self._connection.cursor(f"rows_{table}") as cursor:
-            cursor.itersize = FETCH_ROWS
-            cursor.execute(f"SELECT {shown} FROM ledger.{table} WHERE chain = %s", [self.chain.chain])
-            for row in cursor:
-                yield spec.row_type(
-                    *(
-                        _amount(value) if name in spec.amounts and value is not None
-                        else _frozen(value)
-                        for name, value in zip(spec.columns, row, strict=True)
-                    )
-                )  # fmt: skip
+        return {name: (seq, digest) for name, seq, digest in found}
+
+    def snapshots(self) -> dict[int, bytes]:
+        """
+        Return the digest that each snapshot says it has, by its seq.
+        """
+        found = self._connection.execute(
+            "SELECT coalesce(seq, -1), coalesce(state_digest, '') FROM ledger.snapshots WHERE chain = %s ORDER BY seq",
+            [self.chain.chain],
+        )
+        return dict(found.fetchall())
+
+    def snapshot_rows(self, seq: int) -> bytes:
+        """
+        Return the bytes of the snapshot at *seq*.
+        """
+        row = self._connection.execute(
+            "SELECT coalesce(rows, '') FROM ledger.snapshots WHERE chain = %s AND seq = %s", [self.chain.chain, seq]
+        ).fetchone()
+        return b"" if row is None else bytes(row[0])
 
     def query(self, sql: typing.LiteralString) -> list[tuple[Any, ...]]:
         """
         Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
+
+
+def _shown(spec: TableSpec) -> str:
+    return ", ".join(
+        f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
+    )
+
+
+def _row(spec: TableSpec, values: Sequence[Any]) -> Row:
+    return spec.row_type(
+        *(
+            _amount(value) if name in spec.amounts and value is not None
+            else _frozen(value)
+            for name, value in zip(spec.columns, values, strict=True)
+        )
+    )  # fmt: skip
 
 
 def _frozen(value: Any) -> Any:

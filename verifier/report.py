@@ -131,6 +131,7 @@ COVERED: Final = [
     "every rule and consequence, by replaying the fold",
     "that what accounts hold is what their open orders and holds do",
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
+    "what is kept for reads of the past: every version of every row up to its watermark, and the rows of snapshots",
     "what replicas acknowledged: signatures, hashes and state digests",
     "rows of chain numbers that no chain of this database has",
     "tables, columns, triggers, functions, grants, constraints, policies and rules of the schema; event triggers, the "
@@ -142,6 +143,7 @@ NOT_COVERED: Final = [
     "source (source_logins), how far a replica has read (replica_state), what was repaired (history_changes), and "
     "whether the region is primary (chain_heads.mode)",
     "that an acknowledgement is missing or older than the replica's last, and the exact time when one arrived",
+    "that a snapshot is missing or when it was made (snapshots.made_at), and how far histories should be by now",
     "where one transaction ended and the next began, as long as both boundaries are of this history",
     "logins that are superusers or own the server's files: no guard inside the database stops them",
     "events that were never appended: reconcile with the venue",

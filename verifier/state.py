@@ -12,7 +12,7 @@ from ledger.domain import fold, registry
 from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
-from ledger.domain.state import State
+from ledger.domain.state import Change, State
 from ledger.errors import LedgerError
 from verifier.report import Finding, Findings
 from verifier.spill import Spill
@@ -27,12 +27,14 @@ class Replay:
         self._spill, self.findings = spill, findings
         self.state = State(spill.load, certain=True)
         self.digest = StateDigest()
+        self.changes: list[Change] = []
+        """What the last event changed."""
 
     def apply(self, event: RecordedEvent) -> None:
         """
         Apply a stored event, and note where it is not by the rules.
         """
-        mark = self.state.begin()
+        mark, self.changes = self.state.begin(), []
         context = Context(event.seq, event.recorded_at, event.occurred_at)
         try:
             derived, given = split_payload(event.payload)
@@ -42,7 +44,8 @@ class Replay:
         stored = (event.stream, event.stream_version, event.effective_on)
         for wrong in fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context):
             self._found("STATE_MISMATCH", wrong.expected, wrong.actual, event.seq, wrong.column)
-        for change in self.state.changes(mark):
+        self.changes = self.state.changes(mark)
+        for change in self.changes:
             spec = TABLES[change.table]
             if change.old is not None:
                 self.digest.take_out(change.table, row_bytes(spec, change.old))

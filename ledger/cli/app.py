@@ -14,7 +14,9 @@ import typer
 from ledger import command
 from ledger.cli import access as connections
 from ledger.cli import quarantine, tables
+from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli.show import show
 from ledger.errors import InvalidInput
 from ledger.importing import nautilus, run
 from ledger.journal.ledger import Ledger
@@ -39,6 +41,9 @@ app.add_typer(db, name="db")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(importing, name="import")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(show, name="show")
+app.add_typer(read_models, name="read-models")
+app.command("snapshot")(snapshot)
 
 
 @db.command("upgrade")

@@ -51,6 +51,16 @@ class _Page:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def show_rows(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """
+    Print one table; where there are no rows, the line that says so.
+    """
+    page = _Page()
+    page.table(title, columns, rows)
+    if not rows:
+        page.line(f"{title}: none")
+
+
 def show_import(report: Report) -> None:
     """
     Print what an import read, recorded and left out, and the books after it.

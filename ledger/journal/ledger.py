@@ -19,6 +19,7 @@ from ledger.errors import Closed, InvalidEvent, InvalidInput, LedgerError, NotPe
 from ledger.journal import transaction
 from ledger.journal.answers import Answer, Awaited, Foreseen, Pending, Promised, Receipt, Round, receipt_of
 from ledger.journal.group import Group, check_name
+from ledger.journal.reads import Reads
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
 from ledger.queries import Books
@@ -30,7 +31,7 @@ LOOKUP_WAIT_S = 10.0
 """How long `lookup` waits: for what this process has on its way, and then for the head."""
 
 
-class Ledger:
+class Ledger(Reads):
     """
     One chain, opened for appending; close it, or use it in a `with` block.
 

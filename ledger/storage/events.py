@@ -234,6 +234,20 @@ def read_stream(
             yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
 
 
+def read_mentioning(
+    connection: Connection, chain: int, chain_id: bytes, text: str, upto: int, until: int
+) -> Iterator[RecordedEvent]:
+    """
+    Yield the events up to seq *upto* that count for days up to *until* and have *text* in their payload, in order.
+
+    The server looks at the payload of every event up to there: there is no index on what is in them.
+    """
+    query = f"{_SELECT} AND seq <= %s AND effective_on <= date '1970-01-01' + %s AND strpos(payload::text, %s) > 0"
+    with connection.cursor(binary=True) as cursor:
+        for row in cursor.stream(f"{query} ORDER BY seq", [chain, upto, until, text], size=1000):
+            yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
+
+
 def insert_keys(connection: Connection, chain: int, keys: Iterable[tuple[str, str, int]]) -> None:
     """
     Claim (source, key, first seq) for each group; a key that was used raises the driver's UniqueViolation.

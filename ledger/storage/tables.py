@@ -275,3 +275,39 @@ def _read_model(spec: TableSpec) -> Table:
 
 for _spec in TABLES.values():
     _read_model(_spec)
+
+# What is read of the past, kept beside the books and never trusted over them: all of it can be made anew.
+Table(
+    "snapshots",
+    metadata,
+    _chain(),
+    _column("seq", BigInteger),
+    _column("state_digest", LargeBinary),
+    _column("made_at", BigInteger),
+    _column("rows", LargeBinary),
+    PrimaryKeyConstraint("chain", "seq"),
+    _width("state_digest", 32),
+)
+Table(
+    "read_model_watermarks",
+    metadata,
+    _chain(),
+    _column("name", Text),
+    _column("seq", BigInteger),
+    _column("hash", LargeBinary),
+    PrimaryKeyConstraint("chain", "name"),
+    _width("hash", 32),
+)
+
+
+def _history(name: str, spec: TableSpec) -> Table:
+    """Make the table of every version of the rows of a read model, by the seq of the event that made it."""
+    hints = typing.get_type_hints(spec.row_type)
+    columns = [_column(column, *_kind(spec, column, hints[column])) for column in spec.columns]
+    return Table(
+        name, metadata, _chain(), _column("seq", BigInteger), *columns, PrimaryKeyConstraint("chain", *spec.key, "seq")
+    )
+
+
+_history("balance_history", TABLES["balances"])
+_history("position_history", TABLES["positions"])

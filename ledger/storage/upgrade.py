@@ -26,6 +26,10 @@ _LOCK: Final = 0x7472616465  # "trade"
 ROLES: Final = tuple(f"ledger_{role}" for role in ("owner", "writer", "publisher", "applier", "auditor", "reader"))
 
 
+_MADE_ANEW: Final = ("snapshots", "read_model_watermarks", "balance_history", "position_history")
+"""Tables that follow from the others and may be emptied."""
+
+
 def engine(dsn: str) -> Engine:
     """
     Return an engine whose connections act as the owner of the tables.
@@ -120,7 +124,7 @@ def _guards() -> Iterator[tuple[str, str]]:
     for table in metadata.tables.values():
         if table.name in ("events", "idempotency_keys", "commits", "chains", "history_changes"):
             yield table.name, "refuse_change"
-        elif table.name != "source_logins":
+        elif table.name not in ("source_logins", *_MADE_ANEW):
             yield table.name, "refuse_delete"
     yield from (("events", "check_appended"), ("chain_heads", "check_head"))
 

@@ -196,9 +196,11 @@ BEGIN
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_change', name);
     END LOOP;
     -- Read models and heads change, and are never deleted. Who may speak for a source is the owner's to give and take.
+    -- Snapshots and histories are made of the events, and made anew.
     FOR kept IN SELECT table_name FROM information_schema.tables WHERE table_schema = 'ledger'
         AND table_name NOT IN ('events', 'idempotency_keys', 'commits', 'chains', 'history_changes',
-                               'source_logins', 'alembic_version') LOOP
+                               'source_logins', 'alembic_version', 'snapshots', 'read_model_watermarks',
+                               'balance_history', 'position_history') LOOP
         EXECUTE format('CREATE TRIGGER refuse_delete BEFORE DELETE OR TRUNCATE ON ledger.%I
             FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', kept);
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_delete', kept);
@@ -231,3 +233,7 @@ BEGIN
         EXECUTE format('GRANT INSERT, UPDATE ON ledger.%I TO ledger_writer, ledger_applier', name);
     END LOOP;
 END $$;
+-- What is read of the past is kept by whoever keeps the chain, and may be thrown away: it is never trusted unverified.
+GRANT INSERT, DELETE ON ledger.snapshots, ledger.balance_history, ledger.position_history
+    TO ledger_writer, ledger_applier;
+GRANT INSERT, UPDATE ON ledger.read_model_watermarks TO ledger_writer, ledger_applier;

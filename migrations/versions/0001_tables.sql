@@ -443,3 +443,47 @@ CREATE TABLE ledger.streams (
 )
  WITH (fillfactor = 80);
 
+CREATE TABLE ledger.snapshots (
+	chain SMALLINT NOT NULL,
+	seq BIGINT NOT NULL,
+	state_digest BYTEA NOT NULL,
+	made_at BIGINT NOT NULL,
+	rows BYTEA NOT NULL,
+	CONSTRAINT snapshots_pkey PRIMARY KEY (chain, seq),
+	CONSTRAINT snapshots_state_digest_width CHECK (octet_length(state_digest) = 32)
+);
+
+CREATE TABLE ledger.read_model_watermarks (
+	chain SMALLINT NOT NULL,
+	name TEXT NOT NULL,
+	seq BIGINT NOT NULL,
+	hash BYTEA NOT NULL,
+	CONSTRAINT read_model_watermarks_pkey PRIMARY KEY (chain, name),
+	CONSTRAINT read_model_watermarks_hash_width CHECK (octet_length(hash) = 32)
+);
+
+CREATE TABLE ledger.balance_history (
+	chain SMALLINT NOT NULL,
+	seq BIGINT NOT NULL,
+	account TEXT NOT NULL,
+	asset TEXT NOT NULL,
+	settled NUMERIC NOT NULL,
+	unsettled NUMERIC NOT NULL,
+	held NUMERIC NOT NULL,
+	floor NUMERIC,
+	credit_unsettled BOOLEAN NOT NULL,
+	breached BOOLEAN NOT NULL,
+	CONSTRAINT balance_history_pkey PRIMARY KEY (chain, account, asset, seq)
+);
+
+CREATE TABLE ledger.position_history (
+	chain SMALLINT NOT NULL,
+	seq BIGINT NOT NULL,
+	account TEXT NOT NULL,
+	instrument TEXT NOT NULL,
+	qty NUMERIC NOT NULL,
+	cost NUMERIC NOT NULL,
+	realised NUMERIC NOT NULL,
+	fees NUMERIC NOT NULL,
+	CONSTRAINT position_history_pkey PRIMARY KEY (chain, account, instrument, seq)
+);

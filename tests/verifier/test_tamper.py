@@ -37,6 +37,7 @@ from replicator.publisher import Publisher
 from tests.conftest import ORIGIN, Database
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 from tests.verifier.test_verifier import history
+from verifier.region import KEPT
 from verifier.report import NOT_COVERED, Finding
 
 PUBLISHER = KeyPair("publisher", "region-a", bytes(31) + b"\x01")
@@ -360,6 +361,8 @@ def test_what_stands_beside_the_chain_is_in_the_tests(region: Database) -> None:
         *(("acknowledgements", name) for name in columns(region, "acknowledgements")),
         *((table, name) for table in ("source_logins", "history_changes") for name in columns(region, table)),
         ("alembic_version", "version_num"),
+        # In test_kept.py.
+        *((table, name) for table in KEPT for name in columns(region, table)),
     }  # fmt: skip
     there = region.sql("SELECT c.table_name || ' ' || column_name FROM information_schema.columns c WHERE "
                        "table_schema = 'ledger'")  # fmt: skip

@@ -1,0 +1,86 @@
+"""
+Read one thing of the books at a time, from an open ledger.
+
+Each opens the books, reads and closes them again; for several reads of one moment open `books()` once, which also
+folds a past state once. Everything read is durable: nothing of what this process still commits is in it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from abc import abstractmethod
+
+from ledger.domain import rows
+from ledger.queries import At, Books, Moment
+from ledger.reading import views
+from ledger.reading.statement import Statement
+
+
+class Reads:
+    """
+    The reads of `Books`, errors and all, each in a snapshot of its own.
+    """
+
+    @abstractmethod
+    def books(self) -> Books:
+        """
+        Return the durable books of the chain for reading; use them in a `with` block.
+        """
+
+    def balance(self, account: str, asset: str, *, at: Moment | None = None) -> At[rows.Balance]:
+        """
+        Return what *account* has of *asset*.
+        """
+        with self.books() as books:
+            return books.balance(account, asset, at=at)
+
+    def balances(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Balance]]:
+        """
+        Return the balances of *account*, or of all.
+        """
+        with self.books() as books:
+            return books.balances(account, at=at)
+
+    def positions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Position]]:
+        """
+        Return the positions of *account*, or of all.
+        """
+        with self.books() as books:
+            return books.positions(account, at=at)
+
+    def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order | None]:
+        """
+        Return one order, or None where it was not known then.
+        """
+        with self.books() as books:
+            return books.order(order_id, at=at)
+
+    def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, that may still fill.
+        """
+        with self.books() as books:
+            return books.open_orders(account, at=at)
+
+    def blotter(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.BlotterLine]]:
+        """
+        Return every execution report of *account*, or of all, with what corrected or busted it.
+        """
+        with self.books() as books:
+            return books.blotter(account, at=at)
+
+    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.ExposureLine]]:
+        """
+        Return the exposure of *account*, or of all, by quote asset, at cost.
+        """
+        with self.books() as books:
+            return books.exposure(account, at=at)
+
+    def statement(
+        self, account: str, first: datetime.date, last: datetime.date, *, at: Moment | None = None
+    ) -> At[Statement]:
+        """
+        Return the statement of *account* over the days *first* to *last*, both included.
+        """
+        with self.books() as books:
+            return books.statement(account, first, last, at=at)

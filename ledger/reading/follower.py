@@ -1,0 +1,174 @@
+"""
+Keep the histories of balances and positions behind the chain, in a process of their own.
+
+The follower folds the events and writes each new version of a row with the seq that made it, in transactions of some
+thousand events that move the watermark too: killed at any moment, it goes on from there. What it writes follows from
+the events alone, so that histories made anew are the same row for row. Several followers are correct; one does the
+work. It keeps the whole folded state in memory, and a start replays up to the watermark, from a snapshot if there is
+one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import ChainHead, genesis
+from ledger.domain.rows import Row
+from ledger.errors import Divergence
+from ledger.reading import snapshots
+from ledger.reading.past import Replay, advance
+from ledger.storage import chains, database, histories, moments
+from ledger.storage.database import Connection, DriverError
+
+BATCH_EVENTS: Final = 5_000
+
+
+class Status(msgspec.Struct, frozen=True):
+    """
+    How far a history is: its watermark, the head, and what is between them, in events and in seconds.
+    """
+
+    name: str
+    watermark: int
+    head: int
+    lag_events: int
+    lag_seconds: float
+
+
+class Follower:
+    """
+    The process that keeps the histories of one chain; use it in a `with` block.
+    """
+
+    def __init__(self, dsn: str, origin: str | None = None, batch_events: int = BATCH_EVENTS) -> None:
+        self._connection = database.connect(dsn, "ledger read models")
+        self._batch = batch_events
+        try:
+            self.chain = chains.find(self._connection, origin)
+            self._connection.rollback()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._start = ChainHead(0, genesis(self.chain.chain_id, self.chain.origin))
+        self._replay: Replay | None = None
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def step(self) -> int:
+        """
+        Take in the next events that are there, in one transaction; return how many.
+
+        Raises:
+            Divergence: the histories are of another chain than the events are.
+            Corrupt: an event is not what it should be.
+        """
+        connection = self._connection
+        try:
+            mark = histories.lock(connection, self.chain.chain, self._start)
+            replay = self._at(connection, mark)
+            head = chains.head(connection, self.chain.chain).seq
+            upto = min(head, mark.seq + self._batch)
+            if upto > mark.seq:
+                self._take(connection, replay, upto)
+            connection.commit()
+        except BaseException as error:
+            # What was folded may be ahead of what was written.
+            self._replay = None
+            self._give_up(error)
+            raise
+        return upto - mark.seq
+
+    def _at(self, connection: Connection, mark: ChainHead) -> Replay:
+        replay = self._replay
+        if replay is None or replay.head.seq > mark.seq:
+            replay = snapshots.begin(connection, self.chain, mark.seq, from_start=False)
+        self._replay = advance(connection, replay, mark.seq)
+        if replay.head != mark:
+            raise Divergence(
+                f"the histories were made up to event {mark.seq} with hash {mark.hash.hex()}; it has "
+                f"{replay.head.hash.hex()}: verify the ledger, then run `tradeledger read-models rebuild`"
+            )
+        return replay
+
+    def _take(self, connection: Connection, replay: Replay, upto: int) -> None:
+        found: dict[str, list[tuple[int, Row]]] = {name: [] for name in histories.HISTORIES}
+        before = replay.state.begin()
+
+        def note(event: RecordedEvent) -> None:
+            for change in replay.state.changes(before):
+                if change.table in found:
+                    found[change.table].append((event.seq, change.new))
+
+        advance(connection, replay, upto, note)
+        for name, versions in found.items():
+            histories.write(connection, self.chain.chain, name, versions)
+        histories.move(connection, self.chain.chain, replay.head)
+
+    def rebuild(self, told: Callable[[int], None] = lambda count: None) -> int:
+        """
+        Throw the histories away and make them anew from the first event, in one transaction; return the last seq.
+
+        Until it ends, readers have what was there before. *told* gets the number of events taken in so far.
+        """
+        connection = self._connection
+        try:
+            histories.lock(connection, self.chain.chain, self._start)
+            histories.clear(connection, self.chain.chain)
+            head, replay = chains.head(connection, self.chain.chain).seq, Replay(self.chain)
+            while replay.head.seq < head:
+                self._take(connection, replay, min(head, replay.head.seq + self._batch))
+                told(replay.head.seq)
+            histories.move(connection, self.chain.chain, replay.head)
+            connection.commit()
+        except BaseException as error:
+            self._replay = None
+            self._give_up(error)
+            raise
+        self._replay = replay
+        return head
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self._connection.broken:
+            self._connection.rollback()
+        if isinstance(error, DriverError):
+            raise database.translated(error) from error
+
+    def run(self, stopped: Callable[[], bool], told: Callable[[int], None], pause_s: float = 0.2) -> None:
+        """
+        Follow until *stopped*; *told* gets the number of events of every step that had any.
+        """
+        while not stopped():
+            count = self.step()
+            if count:
+                told(count)
+            else:
+                time.sleep(pause_s)
+
+
+def status(dsn: str, origin: str | None) -> list[Status]:
+    """
+    Return how far each history is; one that was never made is at 0.
+    """
+    with database.connect(dsn, "ledger read models") as connection:
+        chain = chains.find(connection, origin)
+        head = chains.head(connection, chain.chain)
+        found = histories.watermarks(connection, chain.chain)
+        made = []
+        for name in histories.HISTORIES.values():
+            mark = found[name].seq if name in found else 0
+            waits = _waits(connection, chain.chain, mark) if mark < head.seq else 0.0
+            made.append(Status(name, mark, head.seq, head.seq - mark, waits))
+        return made
+
+
+def _waits(connection: Connection, chain: int, mark: int) -> float:
+    return round(max(0, chains.clock(connection) - moments.recorded_at(connection, chain, mark + 1)) / 10**9, 3)

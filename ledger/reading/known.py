@@ -1,0 +1,215 @@
+"""
+Fold what was known at one time about the days up to another: in the order (effective_on, seq).
+
+Every event was checked by the rules when it was recorded, in the order of seq. In the order of days, a command could
+be refused for want of what came later, so floors, position limits, second persons and the status of accounts are set
+aside here, and an event whose ground is of a later day waits for it. What then still finds no ground is told apart: an
+execution moves the position without its order; anything else moves no order, and orders cannot be read (`Misfit`).
+
+Balances are sums of postings as they are stored, whatever the rules make of them now. A correction or bust that counts
+for an earlier day than the execution it takes the place of does not undo what has not counted yet: it voids it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain import amounts, fold, registry
+from ledger.domain.events.control import ReconciliationRecorded
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.postings import Line, negated
+from ledger.domain.rows import Execution
+from ledger.domain.rules import control, reference
+from ledger.domain.rules.ground import Broken, DuplicateFact, Now
+from ledger.domain.state import State
+from ledger.errors import LedgerError
+
+Find = Callable[[str, str, str], Execution | None]
+"""What returns the row of an execution by venue, trade date and id."""
+
+_GROUND: Final = (
+    "assets", "instruments", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams",
+)  # fmt: skip
+_SKIPPED: Final = frozenset({*reference.RULES, *control.RULES}) - {ReconciliationRecorded}
+
+
+class Misfit(msgspec.Struct, frozen=True):
+    """
+    An event that counts for the days asked about and finds no ground in them.
+    """
+
+    seq: int
+    event_type: str
+    rule: str
+    detail: str
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """
+    An event with what it posts when the days are gone through in order.
+    """
+
+    event: RecordedEvent
+    lines: list[Line]
+
+
+class _Postings(msgspec.Struct):
+    postings: list[Any] = []
+
+
+class _Gross(msgspec.Struct):
+    gross: str = "0"
+
+
+_GROSS: Final = msgspec.json.Decoder(_Gross)
+_POSTINGS: Final = msgspec.json.Decoder(_Postings)
+
+
+def posted(event: RecordedEvent) -> list[Line]:
+    """
+    Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
+    """
+    if b'"postings":' not in event.payload:
+        return []
+    derived, given = split_payload(event.payload)
+    found = _POSTINGS.decode(derived).postings
+    if found:
+        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+    return [
+        Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
+        for x in _POSTINGS.decode(given).postings
+    ]
+
+
+def _given(event: RecordedEvent) -> Event:
+    return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
+
+
+def _undone(event: RecordedEvent, given: TradeCorrected | TradeBusted, lines: list[Line]) -> list[Line]:
+    """Return those of the stored *lines* that undo the version before: after the hold's, before the new version's."""
+    first = 2 if len(lines) > 1 and lines[1].bucket == "held" else 0
+    new = 0
+    if isinstance(given, TradeCorrected):
+        gross = given.gross if given.gross is not None else _GROSS.decode(split_payload(event.payload)[0]).gross
+        new = 2 * (1 + (gross != "0") + sum(fee.amount != "0" for fee in given.fees))
+    return lines[first : len(lines) - new]
+
+
+def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
+    """
+    Return *events* in the order (effective_on, seq) with what each posts in that order.
+    """
+    ordered = sorted(events, key=lambda event: (event.effective_on, event.seq))
+    voided: dict[int, list[Line]] = {}
+    found = []
+    for event in ordered:
+        lines = posted(event)
+        if event.event_type in ("TradeCorrected", "TradeBusted"):
+            given = _given(event)
+            if not isinstance(given, TradeCorrected | TradeBusted):
+                raise AssertionError(f"event {event.seq} is no {event.event_type}")
+            if given.ref_trade_date is not None and given.ref_trade_date > given.trade_date:
+                # What it takes the place of counts for a later day, where it then posts nothing of its own.
+                old = find(given.venue, given.ref_trade_date, given.exec_ref)
+                if old is not None:
+                    undone = _undone(event, given, lines)
+                    lines, voided[old.event_seq] = lines + negated(undone), undone
+        found.append(Counted(event, lines + voided.pop(event.seq, [])))
+    return found
+
+
+class KnownFold:
+    """
+    The state as known at one time of the days up to one.
+    """
+
+    def __init__(self, whole: State, events: list[Counted]) -> None:
+        self.state = State()
+        self.misfits: list[Misfit] = []
+        self._whole = whole
+        self._stand_on_ground()
+        waiting: list[tuple[RecordedEvent, Broken]] = []
+        for each in events:
+            broken = self._try(each.event)
+            if broken is not None:
+                waiting.append((each.event, broken))
+            elif waiting:
+                waiting = self._again(waiting)
+        for event, broken in waiting:
+            self._without_ground(event, broken)
+        self._balance(events)
+        self._restore()
+
+    def _stand_on_ground(self) -> None:
+        for name in _GROUND:
+            for row in self._whole.table(name).rows.values():
+                self.state.add(name, row)
+        self.state.account_limits.rows.clear()
+        self.state.controls.rows.clear()
+        for account in self._whole.accounts.rows.values():
+            self.state.add("accounts", msgspec.structs.replace(account, status="open"))
+        for balance in self._whole.balances.rows.values():
+            bare = msgspec.structs.replace(balance, settled=0, unsettled=0, held=0, floor=None, breached=False)
+            self.state.add("balances", bare)
+
+    def _try(self, event: RecordedEvent) -> Broken | None:
+        given = _given(event)
+        return None if type(given) in _SKIPPED else self._apply(event, given)
+
+    def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
+        mark = self.state.begin()
+        now = Now(event.seq, event.occurred_at, event.recorded_at, split_payload(event.payload)[1])
+        try:
+            fold.RULES[type(given)](self.state, given, now)
+        except Broken as broken:
+            self.state.rollback(mark)
+            return broken
+        except (DuplicateFact, LedgerError) as error:
+            self.state.rollback(mark)
+            return Broken("order_of_days", str(error))
+        self.state.log.clear()
+        return None
+
+    def _again(self, waiting: list[tuple[RecordedEvent, Broken]]) -> list[tuple[RecordedEvent, Broken]]:
+        while True:
+            left = []
+            for event, _ in waiting:
+                broken = self._try(event)
+                if broken is not None:
+                    left.append((event, broken))
+            if len(left) in (0, len(waiting)):
+                return left
+            waiting = left
+
+    def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
+        given = _given(event)
+        self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail))
+        if isinstance(given, TradeExecuted):
+            names = TradeExecuted.__struct_fields__
+            alone = {name: getattr(given, name) for name in names if name not in ("order_id", "reconciliation")}
+            self._apply(event, TradeExecuted(**alone, reconciliation=True))
+
+    def _balance(self, events: list[Counted]) -> None:
+        sums: dict[tuple[str, str], dict[str, int]] = {}
+        for each in events:
+            for line in each.lines:
+                buckets = sums.setdefault((line.account, line.asset), {"settled": 0, "unsettled": 0, "held": 0})
+                buckets[line.bucket] += line.amount
+        self.state.balances.rows.clear()
+        for key, buckets in sums.items():
+            known = self._whole.balances.get(*key)
+            if known is None:
+                raise AssertionError(f"postings to {key} without a balance")
+            row = msgspec.structs.replace(known, **buckets)
+            breached = row.floor is not None and row.available < row.floor
+            self.state.add("balances", msgspec.structs.replace(row, breached=breached))
+
+    def _restore(self) -> None:
+        for name in _GROUND:
+            for row in self._whole.table(name).rows.values():
+                self.state.add(name, row)

@@ -1,0 +1,134 @@
+"""
+Name the moment that a read is about.
+
+`Seq` counts events, `RecordedAt` is the ledger's own clock, and `Known` tells two times apart: what was recorded by
+then of the days up to one. No moment means now. This module knows no database.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from ledger.errors import InvalidInput
+
+T = TypeVar("T")
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_FINE: Final = re.compile(r"\.[0-9]{7,}")
+
+
+class At(msgspec.Struct, Generic[T], frozen=True):
+    """
+    A value, the seq of the last event it takes into account, and what it was read from.
+
+    `by` is `books` (the rows of now), `history` (an asynchronous read model) or `replay` (the events).
+    """
+
+    seq: int
+    value: T
+    by: str = "books"
+
+
+class Seq(msgspec.Struct, frozen=True):
+    """
+    After the event at this seq.
+    """
+
+    seq: int
+
+
+class RecordedAt(msgspec.Struct, frozen=True):
+    """
+    After the last event recorded at this time or before it: nanoseconds since 1970-01-01 UTC.
+
+    An event is stamped shortly before it is committed, so that one of the last moments may still appear; the seq of
+    the answer says which are in it.
+    """
+
+    nanoseconds: int
+
+
+class Known(msgspec.Struct, frozen=True):
+    """
+    What was known at a recorded time about a day: the fold, in the order (effective_on, seq), of the events recorded
+    by then that count for days up to that one.
+
+    Assets, instruments, calendars, accounts and keys count as they were known, whatever day they are of: they say what
+    the books are written in, not what is in them.
+    """
+
+    recorded_at: int
+    effective_on: datetime.date
+
+
+Moment = Seq | RecordedAt | Known
+_NUMBERS: Final[dict[type[Any], str]] = {Seq: "seq", RecordedAt: "nanoseconds", Known: "recorded_at"}
+
+
+def parse_time(text: str) -> int:
+    """
+    Return the nanoseconds since 1970 that *text* writes: digits, or ISO 8601 with its offset from UTC.
+
+    Raises:
+        InvalidInput: neither, or finer than a microsecond, which ISO text cannot be trusted with.
+    """
+    if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
+        return int(text)
+    try:
+        if _FINE.search(text):
+            raise ValueError("write what is finer than a microsecond as nanoseconds")
+        found = datetime.datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError("it has no offset from UTC")
+    except ValueError as error:
+        raise InvalidInput(
+            f"found the time {text[:60]!r}: {error}; expected nanoseconds since 1970, or such as 2024-08-08T12:00:00Z"
+        ) from None
+    passed = found - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 10**9 + passed.microseconds * 1000
+
+
+def parse_day(text: str) -> datetime.date:
+    """
+    Return the date that ISO *text* writes.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+            raise ValueError
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"found {text[:40]!r}; expected a date such as 2024-08-08") from None
+
+
+def days(date: datetime.date) -> int:
+    """
+    Return *date* in days since 1970-01-01, as `effective_on` is kept.
+    """
+    return (date - _EPOCH.date()).days
+
+
+def day_text(number: int) -> str:
+    """
+    Return the ISO text of a day that `days` counted.
+    """
+    return (_EPOCH.date() + datetime.timedelta(days=number)).isoformat()
+
+
+def check(moment: Any) -> None:
+    """
+    Raise InvalidInput unless *moment* is one, with numbers in it.
+    """
+    whole = _NUMBERS.get(type(moment))
+    if whole is None:
+        raise InvalidInput(f"found {moment!r}; expected at=Seq(…), RecordedAt(…) or Known(…, …)")
+    number = getattr(moment, whole)
+    if type(number) is not int or not -(2**63) <= number < 2**63:
+        raise InvalidInput(f"found {number!r} as {whole}; expected an integer of 64 bits")
+    if isinstance(moment, Known) and type(moment.effective_on) is not datetime.date:
+        raise InvalidInput(f"found {moment.effective_on!r} as effective_on; expected a datetime.date")

@@ -1,0 +1,109 @@
+"""
+Fold a chain up to a past seq.
+
+The events are streamed, hashed and applied by the rules that appended them, so that what is read of the past has been
+checked link by link from where the replay began. The state is whole, closed rows included: it takes as much memory as
+the books had rows then, and time in proportion to the events between the snapshot it begins at and the seq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.chain.link import ChainHead, genesis
+from ledger.domain import fold
+from ledger.domain.fold import Context
+from ledger.domain.state import State
+from ledger.errors import NoSuchMoment, SequenceGap, StateMismatch
+from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check
+from ledger.storage import chains, events, moments
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+
+
+class Replay:
+    """
+    The state of a chain after its event `head.seq`, made by the fold.
+    """
+
+    def __init__(self, chain: ChainRow) -> None:
+        self.chain = chain
+        self.state = State()
+        self.head = ChainHead(0, genesis(chain.chain_id, chain.origin))
+
+    def apply(self, event: RecordedEvent) -> None:
+        """
+        Apply the next stored event.
+
+        Raises:
+            SequenceGap, HashMismatch: it does not follow.
+            StateMismatch: what is stored of it is not what the rules make of it.
+        """
+        head = self.head.check(event)
+        derived, given = split_payload(event.payload)
+        stored = (event.stream, event.stream_version, event.effective_on)
+        context = Context(event.seq, event.recorded_at, event.occurred_at)
+        wrong = fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context)
+        if wrong:
+            raise StateMismatch(
+                f"event {event.seq} is not by the rules: {wrong[0].column} is {wrong[0].actual[:200]}, expected "
+                f"{wrong[0].expected[:200]}; verify the ledger"
+            )
+        self.head = head
+
+
+def nothing(event: RecordedEvent) -> None:
+    """
+    Look at an event, and do nothing about it.
+    """
+
+
+def advance(
+    connection: Connection, replay: Replay, seq: int, each: Callable[[RecordedEvent], None] = nothing
+) -> Replay:
+    """
+    Bring *replay* up to *seq*, and show *each* event on the way, its changes still in the log; return it.
+
+    Raises:
+        Corrupt: the history is not whole up to there.
+    """
+    chain, after = replay.chain, replay.head.seq
+    if seq > after:
+        for event in events.read(connection, chain.chain, chain.chain_id, after, seq - after):
+            replay.apply(event)
+            each(event)
+            # Nothing here is ever taken back; without this the log would grow with the history.
+            replay.state.log.clear()
+    if replay.head.seq != seq:
+        raise SequenceGap(f"the history ends at event {replay.head.seq}; the head is beyond {seq}: verify the ledger")
+    return replay
+
+
+def resolve(connection: Connection, chain: ChainRow, moment: Moment) -> int:
+    """
+    Return the seq of the last event that *moment* may take into account.
+
+    Raises:
+        NoSuchMoment: before the first event, or not yet.
+    """
+    check(moment)
+    head = chains.head(connection, chain.chain)
+    if head.seq == 0:
+        raise NoSuchMoment(f"chain {chain.origin} has no events yet; there is nothing to read")
+    if isinstance(moment, Seq):
+        if not 1 <= moment.seq <= head.seq:
+            raise NoSuchMoment(f"found seq {moment.seq}; this chain has events 1 to {head.seq}")
+        return moment.seq
+    time = moment.nanoseconds if isinstance(moment, RecordedAt) else moment.recorded_at
+    now = max(head.recorded_at, chains.clock(connection))
+    if time > now:
+        raise NoSuchMoment(f"found the time {time}, which has not come; it is {now} (ns since 1970) here")
+    seq = moments.last_by(connection, chain.chain, head.seq, time)
+    if seq == 0:
+        first = moments.recorded_at(connection, chain.chain, 1)
+        raise NoSuchMoment(f"found the time {time}; the first event was recorded at {first} (ns since 1970)")
+    return seq
+
+
+__all__ = ["Known", "Replay", "advance", "nothing", "resolve"]

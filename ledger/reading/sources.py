@@ -1,0 +1,117 @@
+"""
+Give the same rows of now and of the past: from the read models, or from a state that was folded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ledger.domain.order_status import leaves
+from ledger.domain.rows import TABLES, Order
+from ledger.domain.state import State
+from ledger.errors import NotFound
+from ledger.reading.known import Misfit
+from ledger.storage import read_models
+from ledger.storage.database import Connection
+
+
+class Source(Protocol):
+    """
+    The rows of the read models, all true at `seq`.
+    """
+
+    @property
+    def seq(self) -> int:
+        """
+        Return the seq of the last event taken into account.
+        """
+
+    @property
+    def by(self) -> str:
+        """
+        Return what the rows are read from.
+        """
+
+    def rows(self, table: str, **equal: Any) -> list[Any]:
+        """
+        Return the rows of *table* whose columns are as given, in order of their keys; None gives any.
+        """
+
+    def open_orders(self, account: str | None) -> list[Order]:
+        """
+        Return the orders of *account*, or of all, that may still fill.
+        """
+
+
+def _in_order(table: str, rows: list[Any]) -> list[Any]:
+    key = TABLES[table].key
+    return sorted(rows, key=lambda row: tuple(getattr(row, name) for name in key))
+
+
+class Stored:
+    """
+    The read models as they are stored, in one snapshot of the database.
+    """
+
+    by = "books"
+    _LIVE = "terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd'))"
+
+    def __init__(self, connection: Connection, chain: int, seq: int) -> None:
+        self._connection = connection
+        self._chain = chain
+        self.seq = seq
+
+    def rows(self, table: str, **equal: Any) -> list[Any]:
+        """
+        Return the rows of *table* whose columns are as given.
+        """
+        given = {name: value for name, value in equal.items() if value is not None}
+        where = " AND ".join(f'"{name}" = %s' for name in given)
+        return _in_order(table, read_models.rows(self._connection, self._chain, table, where, list(given.values())))
+
+    def open_orders(self, account: str | None) -> list[Order]:
+        """
+        Return the orders that may still fill.
+        """
+        where, given = (f"{self._LIVE} AND account = %s", [account]) if account else (self._LIVE, [])
+        return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
+
+
+class Folded:
+    """
+    A state that was folded from the events.
+    """
+
+    by = "replay"
+
+    def __init__(self, state: State, seq: int, misfits: list[Misfit]) -> None:
+        self._state = state
+        self._misfits = misfits
+        self.seq = seq
+
+    def _check_orders(self) -> None:
+        if self._misfits:
+            first = self._misfits[0]
+            raise NotFound(
+                f"orders cannot be told for these days: event {first.seq} ({first.event_type}) counts for them, and "
+                f"what it is about does not ({first.rule}: {first.detail}); {len(self._misfits)} such: ask by seq"
+            )
+
+    def rows(self, table: str, **equal: Any) -> list[Any]:
+        """
+        Return the rows of *table* whose columns are as given.
+
+        Raises:
+            NotFound: of orders, where the days asked about do not hold what their events are about.
+        """
+        if table == "orders":
+            self._check_orders()
+        given = {name: value for name, value in equal.items() if value is not None}
+        rows = self._state.table(table).rows.values()
+        return _in_order(table, [x for x in rows if all(getattr(x, name) == value for name, value in given.items())])
+
+    def open_orders(self, account: str | None) -> list[Order]:
+        """
+        Return the orders that may still fill.
+        """
+        return [order for order in self.rows("orders", account=account) if leaves(order) > 0]

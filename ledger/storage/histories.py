@@ -1,0 +1,132 @@
+"""
+Write and read the histories of balances and positions: every version of every row, by the seq that made it.
+
+They follow the chain after the fact (`ledger.reading.follower`), so each has a watermark, the last event that is in it.
+No guard hangs on them: they may be thrown away and made again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain.link import ChainHead
+from ledger.domain import amounts
+from ledger.domain.rows import TABLES, Row
+from ledger.errors import StateMismatch
+from ledger.storage.database import Connection
+
+HISTORIES: Final = {"balances": "balance_history", "positions": "position_history"}
+"""The history of each read model that has one."""
+
+
+def watermarks(connection: Connection, chain: int) -> dict[str, ChainHead]:
+    """
+    Return the last event that each history holds, by the history's name.
+    """
+    found = connection.execute("SELECT name, seq, hash FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
+    return {name: ChainHead(seq, digest) for name, seq, digest in found}
+
+
+def lock(connection: Connection, chain: int, start: ChainHead) -> ChainHead:
+    """
+    Return the watermark of the histories and keep other followers out until this transaction ends.
+
+    *start* is where a chain begins whose histories were never made.
+    """
+    connection.cursor().executemany(
+        "INSERT INTO ledger.read_model_watermarks (chain, name, seq, hash) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        [(chain, name, start.seq, start.hash) for name in HISTORIES.values()],
+    )
+    found = connection.execute(
+        "SELECT seq, hash FROM ledger.read_model_watermarks WHERE chain = %s ORDER BY name FOR UPDATE", [chain]
+    ).fetchall()
+    if len(set(found)) != 1:
+        raise StateMismatch("the histories stand at different events; run `tradeledger read-models rebuild`")
+    return ChainHead(*found[0])
+
+
+def move(connection: Connection, chain: int, head: ChainHead) -> None:
+    """
+    Move the locked watermark of every history to *head*.
+    """
+    connection.execute(
+        "UPDATE ledger.read_model_watermarks SET seq = %s, hash = %s WHERE chain = %s", [head.seq, head.hash, chain]
+    )
+
+
+def clear(connection: Connection, chain: int) -> None:
+    """
+    Throw the histories of *chain* away.
+    """
+    for table in HISTORIES.values():
+        connection.execute(f"DELETE FROM ledger.{table} WHERE chain = %s", [chain])
+
+
+def write(connection: Connection, chain: int, table: str, versions: Sequence[tuple[int, Row]]) -> None:
+    """
+    Add *versions* (seq, row) of rows of the read model *table* to its history.
+    """
+    if not versions:
+        return
+    spec = TABLES[table]
+    names = ", ".join(spec.columns)
+    copied = f"COPY ledger.{HISTORIES[table]} (chain, seq, {names}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(copied) as copy:
+        for seq, row in versions:
+            values = zip(spec.columns, msgspec.structs.astuple(row), strict=True)
+            copy.write_row(
+                (
+                    chain,
+                    seq,
+                    *(amounts.render(x) if name in spec.amounts and x is not None else x for name, x in values),
+                )
+            )
+
+
+@functools.cache
+def _select(table: str) -> str:
+    spec = TABLES[table]
+    # In units of 10^-18 the text of an amount is an integer.
+    shown = (f"trim_scale({x} * 1000000000000000000)::text" if x in spec.amounts else x for x in spec.columns)
+    return f"seq, {', '.join(shown)} FROM ledger.{HISTORIES[table]}"
+
+
+def _row(table: str, values: Sequence[Any]) -> Row:
+    spec = TABLES[table]
+    try:
+        read = [
+            int(value) if value is not None and name in spec.amounts else value
+            for name, value in zip(spec.columns, values, strict=True)
+        ]
+    except ValueError as error:
+        raise StateMismatch(
+            f"found what no amount is in {HISTORIES[table]}: {error}; run `tradeledger read-models rebuild`"
+        ) from error
+    return spec.row_type(*read)
+
+
+def rows_at(connection: Connection, chain: int, table: str, seq: int, equal: dict[str, str]) -> list[Row]:
+    """
+    Return the rows of the read model *table* as they were after event *seq*, those whose columns are as given.
+    """
+    key = ", ".join(TABLES[table].key)
+    where = "".join(f" AND {name} = %s" for name in equal)
+    found = connection.execute(
+        f"SELECT DISTINCT ON ({key}) {_select(table)} WHERE chain = %s AND seq <= %s{where} ORDER BY {key}, seq DESC",
+        [chain, seq, *equal.values()],
+    )
+    return [_row(table, values[1:]) for values in found]
+
+
+def versions(connection: Connection, chain: int, table: str) -> Iterable[tuple[int, Row]]:
+    """
+    Return every (seq, row) of the history of *table*, in order of seq and key.
+    """
+    key = ", ".join(TABLES[table].key)
+    found = connection.execute(f"SELECT {_select(table)} WHERE chain = %s ORDER BY seq, {key}", [chain])
+    return [(values[0], _row(table, values[1:])) for values in found]

@@ -1,0 +1,70 @@
+"""
+Find the seq that a moment means, by steps down the primary key of events.
+"""
+
+from __future__ import annotations
+
+from ledger.errors import SequenceGap
+from ledger.storage.database import Connection
+
+
+def recorded_at(connection: Connection, chain: int, seq: int) -> int:
+    """
+    Return when the event at *seq* was recorded, in ns.
+
+    Raises:
+        SequenceGap: there is no such event, although the head is beyond it.
+    """
+    row = connection.execute(
+        "SELECT recorded_at FROM ledger.events WHERE chain = %s AND seq = %s", [chain, seq]
+    ).fetchone()
+    if row is None:
+        raise SequenceGap(f"there is no event {seq}; the head is beyond it: verify the ledger")
+    return int(row[0])
+
+
+def last_by(connection: Connection, chain: int, head: int, nanoseconds: int) -> int:
+    """
+    Return the seq of the last event recorded at *nanoseconds* or before, 0 where none was.
+
+    Recorded times rise with seq, so that about log2(head) rows are read and no index on them is needed.
+    """
+    low, high = 0, head
+    while low < high:
+        middle = (low + high + 1) // 2
+        if recorded_at(connection, chain, middle) <= nanoseconds:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def first_days(connection: Connection, chain: int, upto: int) -> int:
+    """
+    Return the first day, since 1970-01-01, that an event up to seq *upto* counts for; it reads them all.
+    """
+    row = connection.execute(
+        "SELECT min(effective_on) - date '1970-01-01' FROM ledger.events WHERE chain = %s AND seq <= %s", [chain, upto]
+    ).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def commit_digest(connection: Connection, chain: int, seq: int) -> bytes | None:
+    """
+    Return the digest of the state that the commit ending at *seq* recorded, None where no commit ends there.
+    """
+    row = connection.execute(
+        "SELECT state_digest FROM ledger.commits WHERE chain = %s AND last_seq = %s", [chain, seq]
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def first_of_stream(connection: Connection, chain: int, stream: str) -> int | None:
+    """
+    Return the seq of the first event of *stream*, None where there is none.
+    """
+    row = connection.execute(
+        "SELECT seq FROM ledger.events WHERE chain = %s AND stream = %s ORDER BY stream_version, seq LIMIT 1",
+        [chain, stream],
+    ).fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,133 @@
+"""
+Check `tradeledger show`: every format says the same rows and their seq, and what cannot be told has a status.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger import Ledger
+from ledger.cli.app import app
+from ledger.queries import Books, Seq
+from ledger.reading.moment import parse_day
+from ledger.reading.shown import plain
+from tests.cli.test_embedded import program
+from tests.conftest import Database
+from tests.reading.histories import DAYS, Teller
+
+READS = ("balances", "positions", "orders", "open-orders", "blotter", "exposure", "settlement-ladder", "quarantine",
+         "breaks")  # fmt: skip
+
+
+@pytest.fixture
+def told(chain: Database) -> Database:
+    """Return a chain on which something of everything happened."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        teller = Teller(ledger)
+        teller.setup()
+        for step in (
+            ("place", DAYS[1], DAYS[1], 0), ("trade", DAYS[1], DAYS[1], 0), ("correct", DAYS[1], DAYS[2], 1),
+            ("odd", DAYS[2], DAYS[2], 0), ("lone trade", DAYS[2], DAYS[2], 1), ("bust", DAYS[3], DAYS[3], 1),
+        ):  # fmt: skip
+            teller.tell(*step)
+    return chain
+
+
+def shown(database: Database, *arguments: object) -> tuple[str, str]:
+    done = CliRunner().invoke(app, ["show", *map(str, arguments), "--dsn", database.dsn("reader")])
+    assert done.exit_code == 0, done.output
+    return done.stdout, done.stderr
+
+
+def as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_each_read_is_what_python_reads_in_every_format(told: Database, name: str) -> None:
+    """JSON, JSON lines and CSV carry the rows of Python and their seq, a table the seq; nothing is rounded."""
+    with Books(told.dsn("reader")) as books:
+        seq = books.head().seq - 1
+        answer = getattr(books, name.replace("-", "_"))(at=Seq(seq))
+        expected = [plain(row) for row in answer.value]
+    moment = ("--at-seq", seq)
+    found = json.loads(shown(told, name, *moment, "--format", "json")[0])
+    assert found == {"schema_version": 1, "seq": seq, "read_from": found["read_from"], "rows": expected}
+    lines = [json.loads(line) for line in shown(told, name, *moment, "--format", "jsonl")[0].splitlines()]
+    assert lines == [{"at_seq": seq, **row} for row in expected]
+    table = list(csv.DictReader(io.StringIO(shown(told, name, *moment, "--format", "csv")[0])))
+    assert table == [{"at_seq": str(seq), **{k: as_text(v) for k, v in row.items()}} for row in expected]
+    out, err = shown(told, name, *moment)
+    assert f"true at seq {seq}" in out
+    assert f"{len(expected)} rows, true at seq {seq}" in err
+    amounts = {value for row in expected for key, value in row.items() if key in ("available", "cost", "net")}
+    assert all(value in out for value in amounts)
+
+
+def test_order_history_and_statement_are_shown(told: Database) -> None:
+    """An order's audit trail and an account's statement, of now and of known days, with digest and hash."""
+    with Books(told.dsn("reader")) as books:
+        head = books.head()
+        trail = books.history("order/x1").value
+        made = books.statement("A", parse_day(DAYS[2]), parse_day(DAYS[3])).value
+    found = json.loads(shown(told, "history", "order/x1", "--format", "json")[0])
+    assert found["rows"] == [plain(line) for line in trail]
+    assert [row["event_type"] for row in found["rows"]] == ["OrderPlaced", "TradeExecuted", "TradeCorrected"]
+    one = json.loads(shown(told, "order", "x1", "--at-seq", trail[0].seq, "--format", "json")[0])
+    assert (one["seq"], one["rows"][0]["status"], one["rows"][0]["cum_qty"]) == (trail[0].seq, "PENDING_NEW", "0")
+    days = ("--from", DAYS[2], "--to", DAYS[3])
+    stated = json.loads(shown(told, "statement", "A", *days, "--format", "json")[0])
+    assert (stated["seq"], stated["hash"], stated["digest"]) == (head.seq, head.hash.hex(), made.digest)
+    kinds = [row["line"] for row in stated["rows"]]
+    assert kinds == ["opening"] * len(made.opening) + ["posting"] * len(made.lines) + ["closing"] * len(made.closing)
+    assert "posting" in kinds
+    table = shown(told, "statement", "A", *days)[0]
+    assert f"digest: {made.digest}" in table
+    known = ("--known-at", trail[-1].recorded_at, "--effective-on", DAYS[1])
+    assert json.loads(shown(told, "blotter", *known, "--format", "json")[0])["rows"][-1]["standing"] == "live"
+    at_time = ("--at-time", trail[1].recorded_at)
+    assert json.loads(shown(told, "blotter", *at_time, "--format", "json")[0])["seq"] == trail[1].seq
+
+
+def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
+    """Nothing on stdout: 8 for a moment or a name that was not, 2 for options that do not go together."""
+    with Books(told.dsn("reader")) as books:
+        last = books.history("order/x1").value[-1].recorded_at
+    for status, words, arguments in (
+        (8, "this chain has events 1 to", ("balances", "--at-seq", "99")),
+        (8, "the first event was recorded at", ("positions", "--at-time", "5")),
+        (8, "expected nanoseconds", ("positions", "--at-time", "yesterday")),
+        (8, "account 'B'", ("balances", "--account", "B")),
+        (8, "order 'none'", ("order", "none")),
+        (8, "counts for a day before", ("blotter", "--known-at", last, "--effective-on", "2024-01-01")),
+        (8, "first day comes first", ("statement", "A", "--from", DAYS[1], "--to", DAYS[0])),
+        (2, "together", ("balances", "--known-at", "5")),
+        (2, "name one moment", ("balances", "--at-seq", "5", "--at-time", "5")),
+        (2, "table, json, jsonl, csv", ("breaks", "--format", "xml")),
+    ):
+        done = program("ledger", "show", *arguments, "--dsn", told.dsn("reader"))
+        assert (done.returncode, done.stdout) == (status, ""), (arguments, done.stderr)
+        assert words in done.stderr.replace("\n", " "), (arguments, done.stderr)
+
+
+def test_an_open_ledger_reads_what_it_appended(told: Database) -> None:
+    """Balance, positions, orders, blotter, exposure and statement straight from the ledger, now and then."""
+    with Ledger.open(told.dsn("writer")) as ledger, ledger.books() as books:
+        head = ledger.head().seq
+        assert ledger.balance("A", "USDT") == books.balance("A", "USDT")
+        for name in ("balances", "positions", "open_orders", "blotter", "exposure"):
+            for at in (None, Seq(head - 2)):
+                assert getattr(ledger, name)("A", at=at) == getattr(books, name)("A", at=at)
+        assert ledger.order("x1") == books.order("x1")
+        day = parse_day(DAYS[1])
+        assert ledger.statement("A", day, day) == books.statement("A", day, day)

@@ -1,0 +1,260 @@
+"""
+Check snapshots and histories: quick ways to the past that say the same as the events, or are refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+
+from ledger import Ledger
+from ledger.errors import Divergence, NoSuchMoment, NotFound, NotPermitted, StateMismatch
+from ledger.queries import Books, RecordedAt, Seq
+from ledger.reading import follower, snapshots
+from ledger.reading.follower import Follower
+from ledger.storage import chains, histories
+from ledger.storage import database as db
+from tests.cli.test_embedded import program
+from tests.conftest import ORIGIN, Database
+from tests.importing.test_import import ROOT
+from tests.journal.test_ledger import SEED, fee
+from tests.reading.histories import DAYS, KINDS, STEPS, Teller
+from tests.reading.test_past import answers, new_chain
+
+_REAL = settings(
+    max_examples=4, deadline=None, print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+
+
+def tell(database: Database, count: int = 25, origin: str = ORIGIN) -> int:
+    """Append a random history, and return the seq of its head."""
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    with Ledger.open(database.dsn("writer"), origin=origin) as ledger:
+        teller = Teller(ledger)
+        teller.setup()
+        for _ in range(count):
+            teller.tell(rng.choice(KINDS), rng.choice(DAYS), rng.choice(DAYS), rng.randrange(6))
+        return ledger.head().seq
+
+
+def stored(database: Database) -> dict[str, Any]:
+    """Return every row of every history, and the watermarks."""
+    with db.connect(database.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, ORIGIN).chain
+        found: dict[str, Any] = {name: histories.versions(connection, chain, name) for name in histories.HISTORIES}
+        return found | {"watermarks": histories.watermarks(connection, chain)}
+
+
+@_REAL
+@given(steps=STEPS)
+def test_snapshots_change_no_answer(database: Database, steps: list[Any]) -> None:
+    """With snapshots made in the middle and at the end, every past seq reads as it does from the first event."""
+    origin = new_chain(database)
+    with Ledger.open(database.dsn("writer"), origin=origin) as ledger:
+        teller = Teller(ledger)
+        teller.setup()
+        seqs = [teller.tell(*step) for step in steps]
+    middle = seqs[len(seqs) // 2]
+    assert snapshots.make(database.dsn("writer"), origin, middle)[0] == middle
+    assert snapshots.make(database.dsn("writer"), origin, None)[0] == seqs[-1]
+    listed = snapshots.listed(database.dsn("reader"), origin)
+    assert sorted({middle, seqs[-1]}) == [seq for seq, _, _ in listed]
+    with (
+        Books(database.dsn("reader"), origin) as books,
+        Books(database.dsn("reader"), origin, from_start=True) as slow,
+    ):
+        for seq in sorted({middle - 1, middle, middle + 1, seqs[-1]} & set(range(1, seqs[-1] + 1))):
+            assert answers(books, at=Seq(seq)) == answers(slow, at=Seq(seq))
+
+
+@pytest.mark.parametrize(
+    "how", ["a row", "a type", "bytes", "nothing", "more bytes", "a row too many", "another seq's", "the commit"]
+)
+def test_a_tampered_snapshot_is_refused_by_name(chain: Database, how: str) -> None:
+    """Whatever was done to it, the read ends and names it; from the start it reads on, and dropping it mends that."""
+    head = tell(chain, 8)
+    writer = chain.dsn("writer")
+    with Books(chain.dsn("reader")) as books:
+        expected = answers(books)
+    with db.connect(writer, "test") as connection:
+        number = chains.find(connection, ORIGIN).chain
+        snapshots.make(writer, None, head - 3)
+        earlier = connection.execute("SELECT rows FROM ledger.snapshots").fetchone()
+        snapshots.drop(writer, None, head - 3)
+        snapshots.make(writer, None, head)
+        row = connection.execute("SELECT rows FROM ledger.snapshots").fetchone()
+        assert row is not None
+        assert earlier is not None
+        plain = zstandard.decompress(row[0])
+        packed = zstandard.ZstdCompressor()
+        changed = {
+            "a row": lambda: packed.compress(plain.replace(b'balances ["A","USDT","', b'balances ["A","USDT","1')),
+            "a type": lambda: packed.compress(plain.replace(b'accounts ["A",', b"accounts [5,")),
+            "bytes": lambda: row[0][:40] + b"\xff" + row[0][41:],
+            "nothing": lambda: b"",
+            "more bytes": lambda: row[0] + b"x",
+            "a row too many": lambda: packed.compress(plain + b'streams ["order/none",1]\n'),
+            "another seq's": lambda: earlier[0],
+            "the commit": lambda: row[0],
+        }[how]()
+        assert how == "the commit" or changed != row[0]
+        if how == "the commit":
+            chain.sql("ALTER TABLE ledger.commits DISABLE TRIGGER ALL; UPDATE ledger.commits"
+                      f" SET state_digest = genesis FROM ledger.chains WHERE last_seq = {head}")  # fmt: skip
+        else:
+            chain.sql(f"UPDATE ledger.snapshots SET rows = '\\x{changed.hex()}' WHERE chain = {number}")
+    with Books(chain.dsn("reader")) as books, Books(chain.dsn("reader"), from_start=True) as slow:
+        with pytest.raises(StateMismatch, match=f"snapshot at seq {head} is not the state there"):
+            books.positions(at=Seq(head))
+        assert answers(slow, at=Seq(head)) == expected
+        assert books.positions(at=Seq(head - 1)) == slow.positions(at=Seq(head - 1))
+        snapshots.drop(writer, None, head)
+        assert answers(books, at=Seq(head)) == expected
+
+
+def test_a_snapshot_is_of_a_commit_and_of_true_books(chain: Database) -> None:
+    """In the middle of a group there is none to make, changed books are not kept, and who may not is told."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        Teller(ledger).setup()
+        last = ledger.append([fee("a"), fee("b")], key="g").last_seq
+    with pytest.raises(NoSuchMoment, match="no commit ends"):
+        snapshots.make(chain.dsn("writer"), None, last - 1)
+    with pytest.raises(NoSuchMoment, match="no snapshot at seq 3"):
+        snapshots.drop(chain.dsn("writer"), None, 3)
+    done = program("ledger", "snapshot", "--dsn", chain.dsn("reader"))
+    assert (done.returncode, done.stdout) == (8, ""), done.stderr
+    chain.sql("UPDATE ledger.positions SET cost = 1; UPDATE ledger.accounts SET owner = 'somebody'")
+    with pytest.raises(StateMismatch, match="verify"):
+        snapshots.make(chain.dsn("writer"), None, None)
+    assert snapshots.listed(chain.dsn("reader"), None) == []
+
+
+def test_histories_follow_and_a_rebuild_is_the_same_row_for_row(chain: Database) -> None:
+    """Made in steps of three by followers that come and go, then all at once: the same rows and watermarks."""
+    head = tell(chain, 30)
+    for _ in range(3):
+        with Follower(chain.dsn("writer"), batch_events=3) as one, Follower(chain.dsn("writer"), batch_events=4) as two:
+            assert one.step() == 3
+            assert two.step() == 4
+    assert follower.status(chain.dsn("reader"), None)[0].watermark == 21
+    with Follower(chain.dsn("writer"), batch_events=5) as keeper:
+        while keeper.step():
+            pass
+    original = stored(chain)
+    assert {mark.seq for mark in original["watermarks"].values()} == {head}
+    with Books(chain.dsn("reader")) as books:
+        newest: dict[tuple[str, str], Any] = {(x.account, x.asset): x for _, x in original["balances"]}
+        assert sorted(newest.values(), key=lambda x: (x.account, x.asset)) == books.balances().value
+    with Follower(chain.dsn("writer"), batch_events=7) as keeper:
+        assert keeper.rebuild() == head
+        assert stored(chain) == original
+        chain.sql("UPDATE ledger.balance_history SET settled = settled + 1 WHERE seq = 6")
+        assert stored(chain) != original
+        keeper.rebuild()
+    assert stored(chain) == original
+
+
+def test_point_reads_use_the_history_as_far_as_it_reaches(chain: Database) -> None:
+    """Up to the watermark from the history, beyond it by replay, the same answers either way and for every account."""
+    head = tell(chain, 20)
+    with Follower(chain.dsn("writer"), batch_events=head - 4) as keeper:
+        keeper.step()
+    with Books(chain.dsn("reader")) as books, Books(chain.dsn("reader"), from_start=True) as slow:
+        times = {x.seq: x.recorded_at for x in books.history("account/A").value}
+        for seq in range(5, head + 1):
+            for read in ("balances", "positions"):
+                for account in (None, "A"):
+                    quick, replayed = (
+                        getattr(books, read)(account, at=Seq(seq)),
+                        getattr(slow, read)(account, at=Seq(seq)),
+                    )
+                    assert (quick.seq, quick.value) == (replayed.seq, replayed.value)
+                    assert (quick.by, replayed.by) == ("history" if seq <= head - 4 else "replay", "replay")
+        for account in ("~external", "~nobody", "nobody"):
+            for read in ("balances", "positions"):
+                told = []
+                for where in (books, slow):
+                    try:
+                        told.append(getattr(where, read)(account, at=Seq(8)).value)
+                    except NotFound as error:
+                        told.append(str(error))
+                assert told[0] == told[1]
+        assert books.balance("A", "USDT", at=Seq(7)).by == "history"
+        assert books.balance("A", "USDT", at=RecordedAt(times[5])).value.total == 0
+        chain.sql("UPDATE ledger.read_model_watermarks SET hash = (SELECT genesis FROM ledger.chains)")
+        with pytest.raises(StateMismatch, match="another event"):
+            books.balances("A", at=Seq(7))
+    with Follower(chain.dsn("writer")) as keeper, pytest.raises(Divergence, match="rebuild"):
+        keeper.step()
+
+
+def test_who_may_not_keep_histories_is_told_so(chain: Database) -> None:
+    """A reader's login cannot write them, and cannot throw them away."""
+    tell(chain, 1)
+    with Follower(chain.dsn("reader")) as keeper:
+        for act in (keeper.step, keeper.rebuild):
+            with pytest.raises(NotPermitted, match="refused"):
+                act()
+
+
+def test_the_commands_keep_and_tell(chain: Database) -> None:
+    """Follow, status, rebuild and snapshot by the command, with their seqs; a read says what it was read from."""
+    head = tell(chain, 5)
+
+    def run(*arguments: object) -> str:
+        done = program("ledger", *arguments, "--dsn", chain.dsn("writer"))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    before = json.loads(run("read-models", "status", "--format", "json"))["read_models"]
+    assert [(x["name"], x["watermark"], x["lag_events"]) for x in before] == [
+        ("balance_history", 0, head), ("position_history", 0, head),
+    ]  # fmt: skip
+    run("read-models", "follow", "--once")
+    after = json.loads(run("read-models", "status", "--format", "json"))["read_models"]
+    assert [(x["watermark"], x["lag_events"], x["lag_seconds"]) for x in after] == [(head, 0, 0.0)] * 2
+    assert run("read-models", "rebuild") == f"rebuilt up to seq {head}\n"
+    assert run("snapshot").startswith(f"kept the state at seq {head} in ")
+    assert [x["seq"] for x in json.loads(run("snapshot", "--list", "--format", "json"))["snapshots"]] == [head]
+    balances = ("show", "balances", "--at-seq", head, "--format", "json")
+    quick, slow = json.loads(run(*balances)), json.loads(run(*balances, "--from-start"))
+    assert (quick["read_from"], slow["read_from"], quick["rows"]) == ("history", "replay", slow["rows"])
+    chain.sql("UPDATE ledger.snapshots SET rows = '\\x00'")
+    refused = program("ledger", "show", "orders", "--at-seq", head, "--dsn", chain.dsn("reader"))
+    assert (refused.returncode, refused.stdout, f"--drop {head}" in refused.stderr) == (3, "", True), refused.stderr
+    assert run("snapshot", "--drop", head) == f"dropped the snapshot at seq {head}\n"
+    run("show", "orders", "--at-seq", head)
+
+
+def test_a_processthat_is_killed_goes_on_where_its_watermark_is(chain: Database) -> None:
+    """Killed three times while events come in: in the end the histories are those that a rebuild makes."""
+    command = [sys.executable, "-m", "ledger", "read-models", "follow", "--dsn", chain.dsn("writer")]
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        teller = Teller(ledger)
+        teller.setup()
+        for _ in range(3):
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+                deadline, goal = time.monotonic() + 60, ledger.head().seq + 5
+                while follower.status(chain.dsn("reader"), None)[0].watermark < goal:
+                    teller.tell("lone trade", DAYS[1], DAYS[1], teller.count)
+                    assert process.poll() is None
+                    assert time.monotonic() < deadline, "the follower does not follow"
+                process.kill()
+        head = ledger.head().seq
+    with Follower(chain.dsn("writer")) as keeper:
+        while keeper.step():
+            pass
+        original = stored(chain)
+        assert {mark.seq for mark in original["watermarks"].values()} == {head}
+        keeper.rebuild()
+    assert stored(chain) == original
