@@ -20,7 +20,18 @@ import msgspec
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
-from ledger.domain.rules import cash, control, executions, orders, reference
+from ledger.domain.rules import (
+    cash,
+    control,
+    corporate_actions,
+    evidence,
+    executions,
+    marks,
+    operations,
+    orders,
+    periods,
+    reference,
+)
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
@@ -28,7 +39,10 @@ from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
 __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record", "replay", "stream_version"]
 
 Rule = Callable[[State, Any, Now], Effects]
-_FAMILIES: Final[tuple[Any, ...]] = (reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES)
+_FAMILIES: Final[tuple[Any, ...]] = (
+    reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES,
+    corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
+)  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
 RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
 
@@ -78,6 +92,9 @@ def _days(date: str) -> int:
 def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
     now = Now(context.seq, context.occurred_at, context.recorded_at, given)
     effects = RULES[type(event)](state, event, now)
+    days = now.days if effects.effective_on is None else _days(effects.effective_on)
+    if state.closed_periods.rows:
+        days = periods.counted_on(state, event, days, now.days)
     return Outcome(
         type(event).__name__,
         event.SCHEMA_VERSION,
@@ -85,7 +102,7 @@ def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcom
         registry.encode_derived(effects.derived),
         effects.stream,
         effects.stream_version,
-        now.days if effects.effective_on is None else _days(effects.effective_on),
+        days,
     )
 
 
@@ -210,6 +227,7 @@ def stream_version(state: State, stream: str) -> int:
     tables: dict[str, Table[Any]] = {
         "order": state.orders, "account": state.accounts, "asset": state.assets, "instrument": state.instruments,
         "calendar": state.calendars, "hold": state.holds,
+        "corporate-action": state.corporate_actions, "period": state.closed_periods, "incident": state.incidents,
     }  # fmt: skip
     if kind == "journal":
         return int(state.movements.get("journal", name) is not None)

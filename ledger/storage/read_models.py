@@ -29,6 +29,7 @@ _OPEN: Final = {
     # Mirrors state.is_closed: what memory keeps is what is loaded at the start.
     "orders": "NOT (terminal IS NOT NULL OR cum_qty = qty) OR pending_cancel <> '{}' OR pending_replace <> '{}'",
     "holds": "status = 'open'",
+    "lots": "open_qty <> 0",
     "quarantine": "status = 'open'",
     "breaks": "closed_seq IS NULL",
 }
