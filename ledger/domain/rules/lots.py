@@ -4,7 +4,7 @@ Keep the lots of accounts that reckon their cost first in, first out.
 Every trade of such an account is a row, numbered as it came. What it closes is taken from the oldest open lots, each
 share rounded as positions are; what is left over is a lot of its own, on the other side after a flip. A correction
 takes the place of what it corrects, and a bust leaves a gap; either has the lots matched anew from the queue's base, so
-that the result is the one of the trades that stand, in their order. The base moves up at a split, before which nothing is
+that the result is that of the trades that stand, in order. The base moves up at a split, before which nothing is
 undone. Undoing costs in proportion to the trades since then.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.domain import amounts, positions, postings
+from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
 from ledger.domain.order_status import derive
 from ledger.domain.positions import share
@@ -60,18 +60,15 @@ def _check_alone(state: State, instrument: Instrument) -> None:
                                          "move them to one instrument first")  # fmt: skip
 
 
-def _since(position: Position | None, ex_date: str) -> int:
-    """Return what of a position was traded on the ex-date or later, in shares of then."""
-    if position is None:
-        return 0
-    held = positions.before(position, ex_date)
-    if held is None or (held and position.day is not None and position.day >= ex_date):
-        raise Broken(
-            "traded_since",
-            f"account {position.account} traded {position.instrument} on {ex_date} or later, before its split was "
-            "recorded: bust those trades, and record them after it",
-        )
-    return position.qty - held
+def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> None:
+    """Raise Broken where old and new shares are mixed: nobody could tell which trades, or fills, are of which."""
+    for (account, name), position in sorted(state.positions.rows.items()):
+        if name == instrument.instrument and position.day is not None and position.day >= ex_date:
+            raise Broken(
+                "traded_since",
+                f"account {account} traded {name} on {ex_date} or later, before its split was recorded: bust those "
+                "trades, and record them after it",
+            )
 
 
 def _split_position(
@@ -89,9 +86,10 @@ def _split_position(
     else:
         released = share(old.cost, sold, abs(old.qty) * ratio[0], cash_scale) if sold else 0
     realised = (cash or 0) - released if sold or not qty else 0
-    day = event.ex_date if old.day is None or old.day < event.ex_date else old.day
     state.positions.put(
-        Position(old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, day, qty)
+        Position(
+            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date, qty
+        )
     )
     if fifo:
         lots.rebase(state, old.account, old.instrument, old.realised + realised)
@@ -106,7 +104,7 @@ def _split_holder(
     quote = known(state.assets, instrument.quote_asset, "asset")
     position = state.positions.get(account, instrument.instrument)
     balance = state.balances.get(account, instrument.asset)
-    held = (balance.total if balance else 0) - _since(position, event.ex_date)
+    held = balance.total if balance else 0
     new = multiplied(held, ratio, scale, event.rounding)
     fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
     if event.rounding == "cash" and bool(fraction) != (cash is not None):
@@ -120,10 +118,8 @@ def _split_holder(
         check_scale(cash, quote, "cash in lieu")
         if cash * held < 0:
             raise Broken("cash_in_lieu", f"found {amounts.render(cash)} to {account}; expected the sign of its holding")
-    if not held:
-        return []
     changes = (0, 0)
-    if position is not None and position.qty and not _since(position, event.ex_date):
+    if position is not None and position.qty:
         changes = _split_position(state, position, event, (scale, quote.scale), cash)
     paid = cash or 0
     state.entitlements.put(
@@ -197,6 +193,7 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     if instrument.split_on is not None and event.ex_date <= instrument.split_on:
         raise Broken("before_split", f"found ex-date {event.ex_date}; the last split was on {instrument.split_on}")
     _check_alone(state, instrument)
+    _check_not_traded(state, instrument, event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
         raise Broken("cash_in_lieu", "found cash for one account twice, or with a rounding other than 'cash'")
@@ -206,9 +203,7 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
         if asset == instrument.asset and row.total and not postings.is_system(account)
     }
     holders |= {
-        account
-        for (account, name), row in state.positions.rows.items()
-        if name == instrument.instrument and (row.qty or (row.day is not None and row.day >= event.ex_date))
+        account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
     }
     if cash.keys() - holders:
         raise Broken("cash_in_lieu", f"found cash for {', '.join(sorted(cash.keys() - holders))}, who hold nothing")
