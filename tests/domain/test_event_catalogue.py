@@ -4,7 +4,10 @@ Check that what is said about event types is what they are.
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +90,21 @@ def test_a_schemas_hash_follows_its_fields_and_no_sentence() -> None:
     one, same, other = (event_catalogue.schema_hash(kind) for kind in (One, Same, Other))
     assert one == same != other
     assert event_catalogue.schema_hash(TradeExecuted) == event_catalogue.schema_hash(TradeExecuted)
+
+
+def listed(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ledger", "event-types", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_a_bare_list_the_schemas_or_the_page() -> None:
+    """Each form alone on stdout, and another word is refused with the words there are."""
+    assert json.loads(listed("--format", "json").stdout) == event_catalogue.describe()
+    schemas = json.loads(listed("--schema").stdout)
+    assert list(schemas) == list(registry.EVENT_TYPES)
+    assert schemas["PeriodClosed"]["required"] == ["through"]
+    assert listed("--format", "markdown").stdout == event_catalogue.page()
+    assert "IncidentAcknowledged" in listed().stdout
+    wrong = listed("--format", "xml")
+    assert (wrong.returncode, wrong.stdout) == (8, "")
+    assert "table, json or markdown" in wrong.stderr

@@ -361,7 +361,7 @@ def close_through(connection: Connection, chain: int, day: str, seq: int) -> Non
 def test_an_event_for_a_closed_day_is_refused_whoever_writes_it(
     five: tuple[Connection, int], through: str, refused: bool
 ) -> None:
-    """The seventh of these events counts for 1969-12-25: once that day is closed it is refused, and the sixth is not."""
+    """The seventh of these events counts for 1969-12-25: once that is closed it is refused, and the sixth is not."""
     connection, chain = five
     close_through(connection, chain, through, 5)
     made = linked(7)[5:]
