@@ -255,9 +255,11 @@ def stream_version(state: State, stream: str) -> int:
     tables: dict[str, Table[Any]] = {
         "order": state.orders, "account": state.accounts, "asset": state.assets, "instrument": state.instruments,
         "calendar": state.calendars, "hold": state.holds,
-        "corporate-action": state.corporate_actions, "period": state.closed_periods, "incident": state.incidents,
+        "corporate-action": state.corporate_actions, "incident": state.incidents,
     }  # fmt: skip
     if kind == "journal":
         return int(state.movements.get("journal", name) is not None)
+    if kind == "period":
+        return len(state.closed_periods.rows)
     row = tables[kind].get(name) if kind in tables else state.streams.get(stream)
     return 0 if row is None else int(row.version)

@@ -323,14 +323,13 @@ class Mark(Row, frozen=True, gc=False):
 
 class ClosedPeriod(Row, frozen=True, gc=False):
     """
-    How far the books are closed. There is one book, `ledger`. Stream `period/ledger`.
+    One closing of the books, numbered from 1; the last one says how far they are closed. Stream `period/ledger`.
     """
 
-    book: str
+    number: int
     through: str
     event_seq: int
     trial_balance: str
-    version: int
 
 
 class Hold(Row, frozen=True, gc=False):
@@ -514,7 +513,7 @@ TABLES: Final[dict[str, TableSpec]] = {
             "qty new_qty gross tax paid_gross paid_tax cost_change realised_change",
         ),
         _spec("marks", Mark, "subject day kind", "price", "day"),
-        _spec("closed_periods", ClosedPeriod, "book", dates="through"),
+        _spec("closed_periods", ClosedPeriod, "number", dates="through"),
         _spec("holds", Hold, "hold_id"),
         _spec("movements", Movement, "kind movement_id", dates="effective_on"),
         _spec("quarantine", Quarantined, "seq"),

@@ -65,7 +65,7 @@ BEGIN
         -- What counts for a closed day would change figures that were reported. Events up to the closing itself came
         -- before it, also where a replica takes both in one transaction.
         SELECT through, event_seq INTO closed FROM ledger.closed_periods p
-            WHERE p.chain = run.chain AND p.book = 'ledger';
+            WHERE p.chain = run.chain ORDER BY p.number DESC LIMIT 1;
         IF FOUND AND run.last > closed.event_seq AND run.earliest <= closed.through AND EXISTS (
             SELECT 1 FROM appended a
             WHERE a.chain = run.chain AND a.seq > closed.event_seq AND a.effective_on <= closed.through) THEN

@@ -473,12 +473,11 @@ CREATE TABLE ledger.marks (
 
 CREATE TABLE ledger.closed_periods (
 	chain SMALLINT NOT NULL,
-	book TEXT NOT NULL,
+	number BIGINT NOT NULL,
 	through DATE NOT NULL,
 	event_seq BIGINT NOT NULL,
 	trial_balance TEXT NOT NULL,
-	version BIGINT NOT NULL,
-	CONSTRAINT closed_periods_pkey PRIMARY KEY (chain, book)
+	CONSTRAINT closed_periods_pkey PRIMARY KEY (chain, number)
 )
  WITH (fillfactor = 80);
 

@@ -352,7 +352,7 @@ def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connec
 
 def close_through(connection: Connection, chain: int, day: str, seq: int) -> None:
     connection.execute(
-        "INSERT INTO ledger.closed_periods VALUES (%s, 'ledger', %s, %s, '', 1)", [chain, day, seq]
+        "INSERT INTO ledger.closed_periods VALUES (%s, 1, %s, %s, '')", [chain, day, seq]
     )  # fmt: skip
     connection.commit()
 
@@ -361,7 +361,7 @@ def close_through(connection: Connection, chain: int, day: str, seq: int) -> Non
 def test_an_event_for_a_closed_day_is_refused_whoever_writes_it(
     five: tuple[Connection, int], through: str, refused: bool
 ) -> None:
-    """The seventh of these events counts for 1969-12-25: once that is closed it is refused, and the sixth is not."""
+    """The seventh event counts for 1969-12-25: once that day is closed it is refused, and the sixth is not."""
     connection, chain = five
     close_through(connection, chain, through, 5)
     made = linked(7)[5:]

@@ -23,8 +23,6 @@ from ledger.domain.rules.ground import NS_PER_DAY, Broken, Effects, Now
 from ledger.domain.state import State
 from ledger.errors import PeriodIsClosed
 
-BOOK: Final = ("ledger",)
-"""The key of the one book there is."""
 _EPOCH: Final = datetime.date(1970, 1, 1)
 
 
@@ -48,11 +46,18 @@ def trial_balance(state: State) -> str:
     return digest.hexdigest()
 
 
+def last_closed(state: State) -> ClosedPeriod | None:
+    """
+    Return the last closing; all are in memory, numbered without gaps.
+    """
+    return state.closed_periods.rows.get((len(state.closed_periods.rows),))
+
+
 def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
     """
     A day that is over, later than the last one closed; the digest given is the ledger's own.
     """
-    old = state.closed_periods.get(*BOOK)
+    old = last_closed(state)
     if old is not None and event.through <= old.through:
         raise Broken("period_closed", f"the books are closed through {old.through} already", PeriodIsClosed)
     today = (_EPOCH + datetime.timedelta(days=min(now.occurred_at, now.recorded_at) // NS_PER_DAY)).isoformat()
@@ -61,10 +66,10 @@ def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
     made = trial_balance(state)
     if event.trial_balance not in (None, made):
         raise Broken("trial_balance", f"found trial balance {event.trial_balance}; the ledger's is {made}: reconcile")
-    version = (old.version if old else 0) + 1
-    state.closed_periods.put(ClosedPeriod(BOOK[0], event.through, now.seq, made, version))
+    number = (old.number if old else 0) + 1
+    state.closed_periods.put(ClosedPeriod(number, event.through, now.seq, made))
     derived = {} if event.trial_balance else {"trial_balance": made}
-    return Effects("period/ledger", version, derived)
+    return Effects("period/ledger", number, derived)
 
 
 def counted_on(state: State, event: Event, days: int, today: int) -> int:
@@ -74,7 +79,7 @@ def counted_on(state: State, event: Event, days: int, today: int) -> int:
     Raises:
         Broken: a command counts for a day that is closed.
     """
-    closed = state.closed_periods.rows.get(BOOK)
+    closed = last_closed(state)
     if closed is None or days > _days(closed.through):
         return days
     through = _days(closed.through)
@@ -92,7 +97,7 @@ def open_day(state: State, event: Event, day: str, now: Now) -> str:
     """
     Return `counted_on` as ISO text, for rows that keep the day.
     """
-    if BOOK not in state.closed_periods.rows:
+    if not state.closed_periods.rows:
         return day
     return (_EPOCH + datetime.timedelta(days=counted_on(state, event, _days(day), now.days))).isoformat()
 
