@@ -163,7 +163,8 @@ def test_an_edited_column_of_a_read_model_is_named_and_only_it(region: Database,
     """By key and column, key columns included; a row under another chain number is missing here and astray there."""
     names = TABLES[table].key
     with Intruder(region) as intruder:
-        key = keys_of(intruder, table, names)[0]
+        # The last one: a number in its key can be raised without meeting the next.
+        key = keys_of(intruder, table, names)[-1]
         for column, kind in columns(region, table).items():
             with intruder.undone(table):
                 if column == "chain":
