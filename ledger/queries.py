@@ -12,9 +12,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain import rows
-from ledger.storage import chains, database, read_models
+from ledger.domain.ladder import Rung, ladder
+from ledger.storage import chains, database, events, read_models
 from ledger.storage.database import Connection
 
 T = TypeVar("T")
@@ -101,6 +103,40 @@ class Books:
         Return the facts that wait for a decision.
         """
         return self._rows("quarantine", "status = 'open'")
+
+    def quarantined(self, seq: int) -> At[tuple[rows.Quarantined, RecordedEvent] | None]:
+        """
+        Return the quarantined fact recorded at *seq* and what became of it, or None.
+        """
+        with self._snapshot() as (connection, at):
+            found = read_models.rows(connection, self.chain.chain, "quarantine", "seq = %s", [seq])
+            stored = events.read_seqs(connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
+        row = found[0] if found else None
+        if not isinstance(row, rows.Quarantined) or stored is None:
+            return At(at, None)
+        return At(at, (row, stored))
+
+    def settlement_ladder(self, account: str | None = None) -> At[list[Rung]]:
+        """
+        Return what is due, has settled and failed, by day, account and asset, of *account* or of all.
+        """
+        chain = self.chain.chain
+        with self._snapshot() as (connection, seq):
+            scales = {row.asset: row.scale for row in read_models.rows(connection, chain, "assets")}  # type: ignore[attr-defined]
+            waiting = "live AND bucket = 'unsettled' AND settled_qty < qty"
+            rungs = ladder(
+                read_models.rows(connection, chain, "executions", waiting),  # type: ignore[arg-type]
+                read_models.rows(connection, chain, "settlement_fails"),  # type: ignore[arg-type]
+                read_models.rows(connection, chain, "movements", "kind = 'settlement'"),  # type: ignore[arg-type]
+                scales,
+            )
+        return At(seq, [rung for rung in rungs if account in (None, rung.account)])
+
+    def expired_holds(self, now: int) -> At[list[rows.Hold]]:
+        """
+        Return the open holds whose time ran out by *now* (ns): each may be released as `expired`.
+        """
+        return self._rows("holds", "status = 'open' AND expires_at <= %s", now)
 
     def breaks(self) -> At[list[rows.Break]]:
         """

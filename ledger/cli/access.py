@@ -23,7 +23,7 @@ from ledger.sandbox import home
 from ledger.storage import chains, database, upgrade
 
 SANDBOX_ORIGIN: Final = "sandbox.example/trades"
-WRITER_SOURCES: Final = ("engine", "nautilus")
+WRITER_SOURCES: Final = ("engine", "nautilus", "operator")
 KEY_HOLDERS: Final = (
     ("checkpoint", "signer"),
     ("publisher", "region-a"),

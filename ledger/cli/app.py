@@ -13,7 +13,8 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import tables
+from ledger.cli import quarantine, tables
+from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain import event_catalogue
 from ledger.domain.registry import EVENT_TYPES
 from ledger.errors import InvalidInput
@@ -39,18 +40,7 @@ sandbox = typer.Typer(no_args_is_help=True, help="Two private regions and a Kafk
 app.add_typer(db, name="db")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(importing, name="import")
-
-Dsn = Annotated[
-    str | None,
-    typer.Option(help="Database address; else $LEDGER_DSN; else a private PostgreSQL under $LEDGER_HOME."),
-]
-Origin = Annotated[str | None, typer.Option(help="Which chain; may be left out when the database has one.")]
-Format = Annotated[str, typer.Option("--format", help="table or json.")]
-
-
-def _check_format(chosen: str) -> None:
-    if chosen not in ("table", "json"):
-        raise typer.BadParameter(f"found --format {chosen!r}; expected table or json")
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @db.command("upgrade")
@@ -171,7 +161,7 @@ def import_nautilus(
     """
     Import what NautilusTrader published; run again, it appends nothing.
     """
-    _check_format(format)
+    check_format(format)
     try:
         definitions = nautilus.instruments_of(instruments.read_bytes())
     except OSError as error:

@@ -15,6 +15,7 @@ import msgspec
 from blake3 import blake3
 
 from ledger.domain import fold, registry
+from ledger.domain.events.cash import AssetAmount
 from ledger.domain.events.fields import IDENTIFIER_LIMIT_BYTES, Event, Fields
 
 _PATTERNS: Final[dict[str, dict[str, Any]]] = {
@@ -24,7 +25,8 @@ _PATTERNS: Final[dict[str, dict[str, Any]]] = {
     "amount": {"type": "string", "pattern": r"^(?!-0$)-?(0|[1-9][0-9]{0,29})(\.[0-9]{0,17}[1-9])?$"},
 }
 _FAMILIES: Final = {
-    "reference": "Reference data", "orders": "Orders", "executions": "Executions", "cash": "Cash, fees and holds",
+    "reference": "Reference data", "orders": "Orders", "executions": "Executions",
+    "settlement": "Settlement and allocation", "cash": "Cash, conversions, fees and holds",
     "corporate_actions": "Corporate actions", "control": "Control", "operations": "Operations",
 }  # fmt: skip
 _KINDS: Final = {
@@ -33,23 +35,24 @@ _KINDS: Final = {
     "control": "is the ledger's own",
 }
 _MADE_UP: Final[dict[str, Any]] = {
-    "account": "client-7", "amount": "125.5", "as_of": 1723147200000000000,
+    "account": "client-7", "allocation_id": "AL-2", "amount": "125.5", "as_of": 1723147200000000000,
     "asset": "USD", "at": 1723104000000000000, "authority": "data protection office, case 12", "backup_seq": 1000,
     "base": "EUR", "base_asset": "USD", "base_hash": "9f86d081884c7d65", "base_seq": 1000,
     "bundle_hash": "2c26b46b68ffc68f",
     "ca_id": "CA-2024-17", "calendar": "nyse", "calendar_version": 1, "cause": "region-loss",
-    "cl_ord_id": "c-17", "component": "publisher", "count": 2, "day": "2024-08-08",
+    "cl_ord_id": "c-17", "component": "publisher", "count": 2, "date": "2024-08-09", "day": "2024-08-08",
     "days": 1, "decided_by": "desk-2", "detail": "done within two minutes", "effective": "2024-08-09",
     "effective_from": "2024-08-09", "encoder_version": "1", "ended_at": 1723104060000000000, "epoch": 2,
-    "event_type": "TradeExecuted", "ex_date": "2024-08-09", "exec_id": "E-981", "exec_ref": "E-980",
-    "external": "101", "fee_id": "F-4", "final_hash": "9f86d081884c7d65", "final_seq": 1000, "floor": "0",
+    "event_type": "TradeExecuted", "ex_date": "2024-08-09", "exec_id": "E-981", "exec_ids": "E-981",
+    "exec_ref": "E-980", "external": "101", "fee_id": "F-4", "final_hash": "9f86d081884c7d65", "final_seq": 1000,
+    "floor": "0",
     "format_version": 1, "from_level": "0", "from_region": "region-b", "from_seq": 1001, "good_copy": "region-b",
-    "gross": "48", "head_hash": "9f86d081884c7d65", "hold_id": "H-3", "how": "promoted region-b",
+    "fx_id": "FX-1", "gross": "48", "head_hash": "9f86d081884c7d65", "hold_id": "H-3", "how": "promoted region-b",
     "incident_id": "I-12", "instrument": "XYZ", "journal_id": "J-5", "key": "client-7.USD",
     "key_id": "0123456789abcdef",
     "last_valid_seq": 1000, "label": "20240808-020000F", "ledger": "100", "lot": "1", "matched": 412,
     "memo": "correction",
-    "movement_id": "M-20", "name": "US dollar", "new": "XYZ.A", "old": "XYZ",
+    "movement_id": "M-20", "name": "US dollar", "new": "XYZ.A", "new_intended_date": "2024-08-12", "old": "XYZ",
     "old_key_id": "0123456789abcdef", "old_signature": "ab", "new_signature": "cd", "order_id": "O-17",
     "orig_cl_ord_id": "c-16", "origin": "ledger.example.com/trades", "original": '{"exec_id":"E-981"}',
     "original_type": "TradeExecuted", "owner": "fund-2", "paid_on": "2024-08-30", "pay_date": "2024-08-30",
@@ -58,7 +61,7 @@ _MADE_UP: Final[dict[str, Any]] = {
     "quote_asset": "USD", "rate": "0.48", "ratio_den": 1, "ratio_num": 2, "reason": "as the venue says",
     "reason_code": "price-band", "record_date": "2024-08-09", "ref": 1041, "report_digest": "2c26b46b68ffc68f",
     "reverses": "M-20", "root": "2c26b46b68ffc68f", "scale": 2, "schema_hash": "2c26b46b68ffc68f", "seconds": 184,
-    "seq": 1001, "settle_asset": "USD", "settlement_cycle": 1, "signature": "ab", "size": 1000,
+    "seq": 1001, "settle_asset": "USD", "settlement_cycle": 1, "settlement_id": "S-6", "signature": "ab", "size": 1000,
     "started_at": 1723104000000000000, "state_digest": "2c26b46b68ffc68f", "statement_hash": "2c26b46b68ffc68f",
     "step": "3", "subject_key_id": "subject-88", "summary": "the primary region was lost", "through": "2024-07-31",
     "tick": "0.01", "to_level": "1", "to_seq": 1002, "trade_date": "2024-08-08", "until": 1723107600000000000,
@@ -171,6 +174,13 @@ _PARTICULAR: Final[dict[str, dict[str, Any]]] = {
     "ReconciliationRecorded": {"origin": "custodian"},
     "BackupVerified": {"head_hash": "9f86d081884c7d65"},
     "FactQuarantined": {"original_version": 1, "rule": "overfill", "detail": "order O-17 of 100 would have filled 120"},
+    "SettlementFailed": {"trade_date": "2024-08-08", "exec_id": "E-981"},
+    "TradeSettled": {"trade_date": "2024-08-08", "exec_id": "E-981", "amount": "1225"},
+    "FxConverted": {
+        "sold": AssetAmount(asset="USD", amount="1000"),
+        "rate": "0.92",
+        "bought": AssetAmount(asset="EUR", amount="920"),
+    },
     "FeeCharged": {"kind": "custody"},
     "TradeExecuted": {"order_id": "O-17"},
     "TradeCorrected": {"order_id": "O-17"},

@@ -21,16 +21,20 @@ from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
 from ledger.domain.rules import (
+    allocation,
+    approval,
     cash,
     control,
     corporate_actions,
     evidence,
     executions,
+    fx,
     marks,
     operations,
     orders,
     periods,
     reference,
+    settlement,
 )
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
 from ledger.domain.state import State, Table
@@ -41,6 +45,7 @@ __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record",
 Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (
     reference.RULES, orders.RULES, executions.RULES, cash.RULES, control.RULES,
+    settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
     corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
 )  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)

@@ -51,6 +51,20 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
+ROUNDING: Final = "~rounding"
+"""What did not fit an asset's decimals where parts had to add up to a whole."""
+
+
+_OUTSIDE: Final = {"interest": "~interest", "funding": "~funding", "tax": "~tax"}
+
+
+def outside(kind: str) -> str:
+    """
+    Return the account on the other side of a cash movement of this kind.
+    """
+    return _OUTSIDE.get(kind, EXTERNAL)
+
+
 def is_system(account: str) -> bool:
     """
     Return whether *account* is one of the ledger's own, which have no floor and are not opened.
@@ -63,6 +77,13 @@ def clearing(venue: str) -> str:
     Return the account that stands for a venue until it has settled.
     """
     return f"~clearing.{venue}"
+
+
+def fx_clearing(asset: str) -> str:
+    """
+    Return the account that stands for what was converted from and to *asset*.
+    """
+    return f"~fx_clearing.{asset}"
 
 
 def moved(asset: str, amount: int, source: tuple[str, Bucket], target: tuple[str, Bucket]) -> list[Line]:
@@ -79,6 +100,16 @@ def negated(lines: Iterable[Line]) -> list[Line]:
     Return the lines that undo *lines* exactly.
     """
     return [Line(line.account, line.asset, line.bucket, -line.amount) for line in lines]
+
+
+def merged(lines: Iterable[Line]) -> list[Line]:
+    """
+    Return one line for each account, asset and bucket, in the order first met; what comes to nothing is left out.
+    """
+    sums: dict[tuple[str, str, Bucket], int] = defaultdict(int)
+    for line in lines:
+        sums[line.account, line.asset, line.bucket] += line.amount
+    return [Line(*place, amount) for place, amount in sums.items() if amount]
 
 
 def check_balanced(lines: Iterable[Line]) -> None:

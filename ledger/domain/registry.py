@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
-from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference
+from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference, settlement
 from ledger.domain.events.fields import Event
 from ledger.errors import InvalidEvent, UnknownFormat
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
-    for family in (reference, orders, executions, cash, corporate_actions, control, operations)
+    for family in (reference, orders, executions, settlement, cash, corporate_actions, control, operations)
     for kind in vars(family).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event and kind.__module__ == family.__name__
 }

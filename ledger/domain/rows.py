@@ -39,8 +39,9 @@ class Instrument(Row, frozen=True, gc=False):
     """
     What can be traded. Stream `instrument/…`.
 
-    `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then. Trades of days
-    before `split_on` are of other shares. What is said of an instrument that was renamed counts for the new one.
+    `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then. It is what counts
+    where the calendar has no cycle for `product`. Trades of days before `split_on` are of other shares. What is said of
+    an instrument that was renamed counts for the new one.
     """
 
     instrument: str
@@ -52,6 +53,7 @@ class Instrument(Row, frozen=True, gc=False):
     multiplier: int
     settlement_cycle: int
     calendar: str | None
+    product: str | None
     venue: str
     symbol: str | None
     isin: str | None
@@ -149,9 +151,11 @@ class ClientOrderId(Row, frozen=True, gc=False):
 
 class Execution(Row, frozen=True, gc=False):
     """
-    One execution report that moved value: a trade, the correction of one, or its bust.
+    One execution report that moved value: a trade, the correction of one, its bust, or an account's line of a block.
 
-    `live` is the version that counts. `cost_change` and `realised_change` are what it did to the position, so
+    `live` is the version that counts. Executions that were allocated do not count while `allocation_id` is in force;
+    the accounts' lines, of kind `allocation`, do in their place. `settled_qty` and `settled_gross` are how much of the
+    trade has moved from unsettled to settled. `cost_change` and `realised_change` are what it did to the position, so
     that a bust negates exactly that. `content` is the hash of what the venue gave, to tell a duplicate.
     An execution id is unique a venue and trade date, so each reference is a pair: `ref_…` names the version that this
     one takes the place of, `root_…` the trade that all versions are of.
@@ -180,9 +184,11 @@ class Execution(Row, frozen=True, gc=False):
     root_trade_date: str
     root_exec_id: str
     settled_qty: int
+    settled_gross: int
     cost_change: int
     realised_change: int
     late: bool
+    allocation_id: str | None
     content: str
 
 
@@ -390,6 +396,61 @@ class Break(Row, frozen=True, gc=False):
     closed_seq: int | None
 
 
+class SettlementFail(Row, frozen=True, gc=False):
+    """
+    One execution that did not settle as intended on a day, and when it is tried again.
+
+    `qty` and `amount` are what was left to settle, as the account sees it: positive where it should have received; the
+    amount with the fees on it.
+    `number` counts the executions that one settlement was of.
+    """
+
+    settlement_id: str
+    failed_on: str
+    number: int
+    event_seq: int
+    venue: str
+    trade_date: str
+    exec_id: str
+    account: str
+    asset: str
+    qty: int
+    amount_asset: str
+    amount: int
+    leg: str
+    reason: str
+    new_intended_date: str
+    content: str
+
+
+class Allocation(Row, frozen=True, gc=False):
+    """
+    Which executions of a block account were given to others, and how many lines they became.
+
+    `rounding` is what the lines cost more than the executions (less: negative), for want of decimals.
+    """
+
+    allocation_id: str
+    event_seq: int
+    account: str
+    venue: str
+    trade_date: str
+    exec_ids: tuple[str, ...]
+    lines: int
+    rounding: int
+    reversed_by: int | None
+
+
+class Control(Row, frozen=True, gc=False):
+    """
+    Whether an action needs a second person, since the event at `event_seq`.
+    """
+
+    action: str
+    second_person: bool
+    event_seq: int
+
+
 class Stream(Row, frozen=True, gc=False):
     """
     The version of a stream whose entity has no row of its own.
@@ -500,7 +561,7 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
         _spec(
             "executions", Execution, "venue trade_date exec_id",
-            "qty price gross settled_qty cost_change realised_change",
+            "qty price gross settled_qty settled_gross cost_change realised_change",
             "trade_date settle_date ref_trade_date root_trade_date",
         ),
         _spec("balances", Balance, "account asset", "settled unsettled held floor"),
@@ -518,6 +579,12 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("movements", Movement, "kind movement_id", dates="effective_on"),
         _spec("quarantine", Quarantined, "seq"),
         _spec("breaks", Break, "source key"),
+        _spec(
+            "settlement_fails", SettlementFail, "settlement_id failed_on number", "qty amount",
+            "failed_on trade_date new_intended_date",
+        ),
+        _spec("allocations", Allocation, "allocation_id", "rounding", "trade_date"),
+        _spec("controls", Control, "action"),
         _spec("streams", Stream, "stream"),
         _spec("chain_keys", ChainKey, "key_id"),
         _spec("incidents", Incident, "incident_id"),

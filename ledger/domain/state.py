@@ -39,6 +39,7 @@ RESIDENT: Final = frozenset(
         "divergent_tails",
         "streams",
         "chain_keys",
+        "controls",
     }
 )
 """Tables kept in memory whole: reference data and the books, which grow with accounts and not with time."""
@@ -159,6 +160,9 @@ class State:
         self.movements: Table[rows.Movement] = Table(self, "movements")
         self.quarantine: Table[rows.Quarantined] = Table(self, "quarantine")
         self.breaks: Table[rows.Break] = Table(self, "breaks")
+        self.settlement_fails: Table[rows.SettlementFail] = Table(self, "settlement_fails")
+        self.allocations: Table[rows.Allocation] = Table(self, "allocations")
+        self.controls: Table[rows.Control] = Table(self, "controls")
         self.streams: Table[rows.Stream] = Table(self, "streams")
         self.chain_keys: Table[rows.ChainKey] = Table(self, "chain_keys")
         self.incidents: Table[rows.Incident] = Table(self, "incidents")

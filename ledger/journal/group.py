@@ -48,8 +48,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
         for event in self.events:
             if not isinstance(event, Event):
                 raise InvalidEvent(f"found {event!r} in a group; expected events of ledger.domain.events")
-        _check_name("key", self.key)
-        _check_name("actor", self.actor)
+        check_name("key", self.key)
+        check_name("actor", self.actor)
         if self.correlation_id is not NO_ID or self.causation_id is not NO_ID:
             for name, value in (("correlation_id", self.correlation_id), ("causation_id", self.causation_id)):
                 if not isinstance(value, bytes) or len(value) != 16:
@@ -67,6 +67,9 @@ class Group(msgspec.Struct, frozen=True, gc=False):
                 raise InvalidEvent("found facts and commands in one group; facts stand in groups of their own")
 
 
-def _check_name(what: str, text: object) -> None:
+def check_name(what: str, text: object) -> None:
+    """
+    Raise InvalidEvent unless *text* can be a key or an actor.
+    """
     if type(text) is not str or not _NAME.fullmatch(text):
         raise InvalidEvent(f"found {what} {text!r:.80}; expected 1 to {KEY_LIMIT_BYTES} printable ASCII characters")

@@ -5,6 +5,7 @@ Open a chain and append to it: the API of a trading engine.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -14,10 +15,10 @@ from typing import Any, Self
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.events.fields import Event
-from ledger.errors import Closed, InvalidEvent, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
+from ledger.errors import Closed, InvalidEvent, InvalidInput, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
 from ledger.journal import transaction
 from ledger.journal.answers import Answer, Awaited, Foreseen, Pending, Promised, Receipt, Round, receipt_of
-from ledger.journal.group import Group
+from ledger.journal.group import Group, check_name
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
 from ledger.queries import Books
@@ -90,6 +91,7 @@ class Ledger:
         Answer everything that was handed in, and close; twice is once.
         """
         if self._writer is not None and self._process == os.getpid():
+            self._check_wait()
             self._writer.close()
             self._writer = None
 
@@ -130,9 +132,21 @@ class Ledger:
         writer = self._writer
         if writer is None:
             raise Closed("the ledger is closed; open it again")
-        if not isinstance(pending.group.events, tuple):
-            raise InvalidEvent(f"found {pending.group.events!r:.80} as the events of a group; expected a tuple of them")
+        group: object = pending.group
+        if not isinstance(group, Group) or not isinstance(group.events, tuple):
+            raise InvalidEvent(f"found {group!r:.120}; expected a Group with a tuple of events")
         writer.submit(pending, timeout)
+
+    def _check_wait(self, *timeouts: float | None) -> None:
+        """Raise before anything is handed in where the caller cannot wait, or not so long."""
+        for timeout in timeouts:
+            if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+                raise InvalidInput(f"found timeout {timeout!r}; expected seconds from 0, or None to wait without end")
+        if self._writer is not None and self._writer.is_here():
+            raise InvalidInput(
+                "a callback of a future runs on the writer's own thread, which would wait for itself: use submit() "
+                "there, or hand the work to another thread"
+            )
 
     def append(
         self,
@@ -153,6 +167,7 @@ class Ledger:
             Rejected: change the request. Unavailable: send the same again later. Corrupt: stop.
             OutcomeUnknown: *timeout* (s) passed; ask `lookup`.
         """
+        self._check_wait(timeout)
         pending = Awaited(_group(events, key, actor, occurred_at, expected, correlation_id, causation_id))
         self._hand_in(pending, timeout)
         receipt: Receipt = _given(pending.wait(timeout), timeout, key)
@@ -164,6 +179,7 @@ class Ledger:
 
         *timeout* (s) bounds the whole; a group without an answer by then has OutcomeUnknown or Unavailable.
         """
+        self._check_wait(timeout)
         round, ends = Round(list(groups)), None if timeout is None else time.monotonic() + timeout
         for pending in round.requests:
             try:
@@ -174,7 +190,7 @@ class Ledger:
         outcomes: list[Receipt | LedgerError] = []
         for pending, answer in zip(round.requests, found, strict=True):
             try:
-                outcomes.append(_given(answer, timeout, pending.group.key))
+                outcomes.append(_given(answer, timeout, getattr(pending.group, "key", "")))
             except LedgerError as error:
                 outcomes.append(error)
         return outcomes
@@ -185,8 +201,8 @@ class Ledger:
 
         Of a fact that is recorded already nothing would be.
         """
-        given = (events,) if isinstance(events, Event) else tuple(events)
-        pending = Awaited(Group(given, "dry-run", "engine", occurred_at), dry=True)
+        self._check_wait()
+        pending = Awaited(Group(_events(events), "dry-run", "engine", occurred_at), dry=True)
         self._hand_in(pending, TIMEOUT_S)
         found: list[Foreseen] = _given(pending.wait(TIMEOUT_S), TIMEOUT_S, "dry-run")
         return found
@@ -201,6 +217,8 @@ class Ledger:
         Raises:
             OutcomeUnknown: the database cannot be asked now, or is a replica that does not have it.
         """
+        check_name("key", key)
+        self._check_wait()
         self._wait_for_earlier(key)
         try:
             with self._connected() as connection:
@@ -244,6 +262,8 @@ class Ledger:
         """
         Return the durable events of one stream, such as `order/O-17`, in order.
         """
+        if not isinstance(stream, str) or "\0" in stream:
+            raise InvalidInput(f"found {stream!r:.80}; expected the name of a stream, such as 'order/O-17'")
         with self._connected() as connection:
             return list(events.read_stream(connection, self._chain.chain, self._chain.chain_id, stream))
 
@@ -279,9 +299,15 @@ def _group(
     correlation_id: bytes,
     causation_id: bytes,
 ) -> Group:
+    if not isinstance(expected, Mapping | None):
+        raise InvalidEvent(f"found {expected!r:.80} in expected; expected names of streams, with versions")
+    versions = dict(expected) if expected else {}
+    return Group(_events(events), key, actor, occurred_at, versions, correlation_id, causation_id)
+
+
+def _events(given: Event | Sequence[Event]) -> tuple[Event, ...]:
     # What is no sequence is no event either, which the group's own check says in words.
-    given = tuple(events) if isinstance(events, Iterable) else (events,)
-    return Group(given, key, actor, occurred_at, dict(expected) if expected else {}, correlation_id, causation_id)
+    return tuple(given) if isinstance(given, Iterable) else (given,)
 
 
 def _given(answer: Answer | None, timeout: float | None, key: str) -> Any:

@@ -122,20 +122,27 @@ def _write_few(connection: Connection, chain: int, batch: Batch, epoch: int, clo
     events.learn_row_types(connection)
     done: read_models.Later = []
     began = clock()
+    failed: DriverError | None = None
     try:
         with connection.pipeline():
-            locked = chains.send_lock(connection, chain)
-            chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
-            events.insert_few_rows(connection, "events", batch.rows)
-            events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
-            read_models.write(connection, chain, batch.changes, done)
-            _write_rest(connection, chain, batch)
-    except DriverError:
+            # What fails here is kept until the pipeline has ended: the driver complains of one that an error leaves.
+            try:
+                locked = chains.send_lock(connection, chain)
+                chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+                events.insert_few_rows(connection, "events", batch.rows)
+                events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
+                read_models.write(connection, chain, batch.changes, done)
+                _write_rest(connection, chain, batch)
+            except DriverError as error:
+                failed = error
+    except DriverError as error:
+        failed = failed or error
+    if failed is not None:
         if not connection.closed:
             # A head that moved is the likeliest cause, and not the statement's fault.
             connection.rollback()
             _check_head(chains.lock_head(connection, chain), batch, epoch)
-        raise
+        raise failed
     head, database_now = chains.locked_head(locked, chain)
     _check_head(head, batch, epoch)
     # The server told its time once it had the lock, for which it may have waited long.

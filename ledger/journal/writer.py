@@ -21,7 +21,16 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Closed, Corrupt, LedgerError, OutcomeUnknown, StaleEpoch, StateMismatch, Unavailable
+from ledger.errors import (
+    Closed,
+    Corrupt,
+    InvalidInput,
+    LedgerError,
+    OutcomeUnknown,
+    StaleEpoch,
+    StateMismatch,
+    Unavailable,
+)
 from ledger.journal import transaction
 from ledger.journal.answers import Pending
 from ledger.journal.inbox import Inbox
@@ -46,6 +55,12 @@ class WriterSettings(msgspec.Struct, frozen=True):
     """Most events of one transaction; a larger group makes a larger one."""
     queue_requests: int = 20_000
     """Most requests that wait; more callers then wait to hand theirs in."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise InvalidInput(f"found {name} {value!r}; expected an integer of 1 or more")
 
 
 class Writer:
@@ -90,6 +105,12 @@ class Writer:
         if self._preparer is None:
             raise Closed("the writer holds no state now; a request makes it load")
         return self._preparer.state
+
+    def is_here(self) -> bool:
+        """
+        Return whether the caller runs on the writer's own thread, as a future's callback does.
+        """
+        return threading.current_thread() is self._thread
 
     def submit(self, pending: Pending, timeout: float | None) -> None:
         """

@@ -219,6 +219,9 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
     "executions": (
         CheckConstraint("qty > 0", name="qty_positive"),
         CheckConstraint("settled_qty >= 0 AND settled_qty <= qty", name="settled_qty_in_range"),
+        # Cash settles with the quantity: all of it with all, none without.
+        CheckConstraint("(settled_qty > 0 OR settled_gross = 0) AND (settled_qty < qty OR settled_gross = gross)",
+                        name="settled_gross_in_step"),
         # A reference without its day would escape the index below.
         CheckConstraint("(ref_exec_id IS NULL) = (ref_trade_date IS NULL)", name="ref_has_its_day"),
         # A correction or bust names an execution that is there; most rows name none and cost no lookup.

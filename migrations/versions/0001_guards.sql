@@ -238,6 +238,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['assets', 'instruments', 'calendars', 'accounts', 'account_limits', 'orders',
         'client_order_ids', 'executions', 'balances', 'positions', 'holds', 'movements', 'quarantine', 'breaks',
+        'settlement_fails', 'allocations', 'controls',
         'streams', 'chain_keys',
         'lots', 'lot_queues', 'corporate_actions', 'entitlements', 'marks', 'closed_periods',
         'incidents', 'divergent_tails', 'divergent_events', 'schemas'] LOOP

@@ -68,6 +68,21 @@ CREATE TABLE ledger.acknowledgements (
 	CONSTRAINT acknowledgements_signature_width CHECK (octet_length(signature) = 64)
 );
 
+CREATE TABLE ledger.allocations (
+	chain SMALLINT NOT NULL,
+	allocation_id TEXT NOT NULL,
+	event_seq BIGINT NOT NULL,
+	account TEXT NOT NULL,
+	venue TEXT NOT NULL,
+	trade_date DATE NOT NULL,
+	exec_ids TEXT[] NOT NULL,
+	lines BIGINT NOT NULL,
+	rounding NUMERIC NOT NULL,
+	reversed_by BIGINT,
+	CONSTRAINT allocations_pkey PRIMARY KEY (chain, allocation_id)
+)
+ WITH (fillfactor = 80);
+
 CREATE TABLE ledger.assets (
 	chain SMALLINT NOT NULL,
 	asset TEXT NOT NULL,
@@ -168,6 +183,15 @@ CREATE TABLE ledger.commits (
 	CONSTRAINT commits_seqs_ordered CHECK (first_seq > 0 AND first_seq <= last_seq)
 );
 
+CREATE TABLE ledger.controls (
+	chain SMALLINT NOT NULL,
+	action TEXT NOT NULL,
+	second_person BOOLEAN NOT NULL,
+	event_seq BIGINT NOT NULL,
+	CONSTRAINT controls_pkey PRIMARY KEY (chain, action)
+)
+ WITH (fillfactor = 80);
+
 CREATE TABLE ledger.events (
 	chain SMALLINT NOT NULL,
 	seq BIGINT NOT NULL,
@@ -232,13 +256,16 @@ CREATE TABLE ledger.executions (
 	root_trade_date DATE NOT NULL,
 	root_exec_id TEXT NOT NULL,
 	settled_qty NUMERIC NOT NULL,
+	settled_gross NUMERIC NOT NULL,
 	cost_change NUMERIC NOT NULL,
 	realised_change NUMERIC NOT NULL,
 	late BOOLEAN NOT NULL,
+	allocation_id TEXT,
 	content TEXT NOT NULL,
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
 	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
+	CONSTRAINT executions_settled_gross_in_step CHECK ((settled_qty > 0 OR settled_gross = 0) AND (settled_qty < qty OR settled_gross = gross)),
 	CONSTRAINT executions_ref_has_its_day CHECK ((ref_exec_id IS NULL) = (ref_trade_date IS NULL)),
 	CONSTRAINT executions_ref_fkey FOREIGN KEY(chain, venue, ref_trade_date, ref_exec_id) REFERENCES ledger.executions (chain, venue, trade_date, exec_id)
 )
@@ -279,6 +306,7 @@ CREATE TABLE ledger.instruments (
 	multiplier NUMERIC NOT NULL,
 	settlement_cycle BIGINT NOT NULL,
 	calendar TEXT,
+	product TEXT,
 	venue TEXT NOT NULL,
 	symbol TEXT,
 	isin TEXT,
@@ -376,6 +404,28 @@ CREATE TABLE ledger.replica_state (
 	CONSTRAINT replica_state_next_offset_counts CHECK (next_offset >= 0),
 	CONSTRAINT replica_state_chain_fkey FOREIGN KEY(chain) REFERENCES ledger.chains (chain)
 );
+
+CREATE TABLE ledger.settlement_fails (
+	chain SMALLINT NOT NULL,
+	settlement_id TEXT NOT NULL,
+	failed_on DATE NOT NULL,
+	number BIGINT NOT NULL,
+	event_seq BIGINT NOT NULL,
+	venue TEXT NOT NULL,
+	trade_date DATE NOT NULL,
+	exec_id TEXT NOT NULL,
+	account TEXT NOT NULL,
+	asset TEXT NOT NULL,
+	qty NUMERIC NOT NULL,
+	amount_asset TEXT NOT NULL,
+	amount NUMERIC NOT NULL,
+	leg TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	new_intended_date DATE NOT NULL,
+	content TEXT NOT NULL,
+	CONSTRAINT settlement_fails_pkey PRIMARY KEY (chain, settlement_id, failed_on, number)
+)
+ WITH (fillfactor = 80);
 
 CREATE TABLE ledger.state_digests (
 	chain SMALLINT NOT NULL,

@@ -259,7 +259,7 @@ def test_holds_fees_and_journals_move_what_is_available_and_reverse_exactly() ->
     with pytest.raises(InsufficientFunds):
         books.give(FeeCharged(fee_id="f", account="A", kind="k", asset="USDT", amount="0.51"))
     part = (Leg(account="A", asset="USDT", amount="0.5"),)
-    books.give(HoldReleased(hold_id="h", amounts=part, reason="captured"))
+    books.give(HoldReleased(hold_id="h", amounts=part, reason="captured", ref="f"))
     books.give(FeeCharged(fee_id="f", account="A", kind="k", asset="USDT", amount="0.51"))
     books.give(HoldReleased(hold_id="h", reason="void"))
     with pytest.raises(RuleBroken, match="released before"):

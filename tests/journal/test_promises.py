@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -23,7 +23,9 @@ from ledger.errors import (
     IdempotencyConflict,
     InsufficientFunds,
     InvalidEvent,
+    InvalidInput,
     OutcomeUnknown,
+    Rejected,
     RuleBroken,
     StaleEpoch,
     TooLarge,
@@ -450,6 +452,49 @@ def test_what_a_caller_does_with_an_answer_is_not_the_writers(chain: Database) -
         future.add_done_callback(leave)
         assert future.result(30).seq
         assert ledger.append(deposit("y"), key="y").seq
+
+
+def test_arguments_that_cannot_be_are_named_before_anything_is_handed_in(chain: Database) -> None:
+    """Settings, timeouts, keys, streams and what is no event or group: each a Rejected, and nothing is recorded."""
+    for settings in ({"batch_events": 0}, {"queue_requests": -1}, {"batch_events": 1.5}):
+        with pytest.raises(InvalidInput, match="1 or more"):
+            WriterSettings(**settings)  # type: ignore[arg-type]
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        before = ledger.head()
+        calls: list[Callable[[], object]] = [
+            *(lambda t=t: ledger.append(deposit("t"), key="t", timeout=t) for t in (float("nan"), 1e30, -1.0)),
+            lambda: ledger.append_many([Group((deposit("t"),), "t")], timeout=float("nan")),
+            lambda: ledger.lookup("a\0b"), lambda: ledger.lookup(5), lambda: ledger.history("a\0b"),  # type: ignore[arg-type]
+            lambda: ledger.history(5), lambda: ledger.dry_run(None), lambda: ledger.append(None, key="t"),  # type: ignore[arg-type]
+            lambda: ledger.append(deposit("t"), key="t", expected="x"),  # type: ignore[arg-type]
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(Rejected):
+                call()
+        found = ledger.append_many([deposit("t"), Group(deposit("t"), "t"), Group(None, "t")])  # type: ignore[list-item, arg-type]
+        assert [x.code for x in found if isinstance(x, LedgerError)] == ["invalid_event"] * 3
+        assert ledger.head() == before
+
+
+def test_a_callback_that_would_wait_for_the_writer_is_told_so(chain: Database) -> None:
+    """On the writer's own thread append is refused at once, submit works, and nobody stands still."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        told: list[object] = []
+
+        def go_on(future: object) -> None:
+            try:
+                ledger.append(deposit("inner"), key="inner")
+            except LedgerError as error:
+                told.append(error)
+            told.append(ledger.submit(deposit("later"), key="later"))
+
+        ledger.submit(deposit("outer"), key="outer").add_done_callback(go_on)
+        assert ledger.append(deposit("other"), key="other").seq
+        error, later = told
+        assert "submit()" in str(error)
+        assert isinstance(later, Future)
+        assert later.result(30).seq
 
 
 def test_a_dry_run_knows_what_is_too_large(chain: Database) -> None:

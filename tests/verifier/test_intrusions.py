@@ -100,7 +100,7 @@ def test_a_fact_changed_wherever_it_stands_is_named_everywhere(copy: Database) -
             ("events", "UPDATE ledger.events SET payload = replace(payload::text, '\"price\":\"99\"',"
              f" '\"price\":\"90\"')::json WHERE chain = 1 AND seq = {seq}"),
             ("executions", "UPDATE ledger.executions SET price = 90, gross = 0.9 WHERE chain = 1 AND exec_id = 'E3'"),
-            ("positions", "UPDATE ledger.positions SET cost = cost - 0.09 WHERE chain = 1 AND account = 'A'"),
+            ("positions", "UPDATE ledger.positions SET cost = cost - 0.09 WHERE chain = 1 AND instrument = 'BTCUSDT'"),
             ("balances", "UPDATE ledger.balances SET unsettled = unsettled + CASE account WHEN 'A' THEN 0.09 ELSE -0.09"
              " END WHERE chain = 1 AND asset = 'USDT' AND account IN ('A', '~clearing.V')"),
         ):  # fmt: skip

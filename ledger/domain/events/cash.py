@@ -37,6 +37,9 @@ class FeeCharged(Event, frozen=True, kw_only=True):
 class CashMoved(Event, frozen=True, kw_only=True):
     """
     Value came in from outside (positive) or went out (negative).
+
+    A deposit is positive and a withdrawal negative; interest, funding and tax are paid to the account or by it, and are
+    kept apart from both.
     """
 
     KIND: ClassVar = "fact"
@@ -63,7 +66,9 @@ class HoldPlaced(Event, frozen=True, kw_only=True):
 
 class HoldReleased(Event, frozen=True, kw_only=True):
     """
-    A hold ends, wholly or by `amounts`.
+    A hold ends, wholly or by `amounts`: it was void, its time ran out, or `ref` took what was held.
+
+    A capture and what it pays for stand in one group, so that nothing else can take the amount in between.
     """
 
     KIND: ClassVar = "command"
@@ -82,15 +87,45 @@ class JournalPosted(Event, frozen=True, kw_only=True):
     journal_id: Identifier
     postings: tuple[Posting, ...]
     memo: Text
+    proposed_by: Identifier | None = None
+    approved_by: Identifier | None = None
 
 
 class JournalReversed(Event, frozen=True, kw_only=True):
     """
-    The exact negation of an earlier cash movement, fee or journal, named by its kind and id.
+    The exact negation of an earlier cash movement, fee, journal or conversion, named by its kind and id.
     """
 
     KIND: ClassVar = "command"
     journal_id: Identifier
-    reverses_kind: Literal["cash", "fee", "journal"]
+    reverses_kind: Literal["cash", "fee", "journal", "fx"]
     reverses: Identifier
     reason: Text
+    proposed_by: Identifier | None = None
+    approved_by: Identifier | None = None
+
+
+class AssetAmount(Fields, frozen=True, kw_only=True):
+    """
+    So much of one asset.
+    """
+
+    asset: Identifier
+    amount: Amount
+
+
+class FxConverted(Event, frozen=True, kw_only=True):
+    """
+    An account sold one asset and bought another, at `rate` (bought per sold).
+
+    `spread` is what the rate before it was higher by; it is earned by who converts.
+    """
+
+    KIND: ClassVar = "fact"
+    fx_id: Identifier
+    account: Identifier
+    sold: AssetAmount
+    bought: AssetAmount
+    rate: Amount
+    spread: Amount | None = None
+    value_date: Date

@@ -6,10 +6,13 @@ These events move no value, but they are events like any other, hashed and repli
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, get_args
 
 from ledger.domain.events.fields import Amount, Date, Event, Fields, Identifier, Text
 
+Controlled = Literal["resolution", "journal", "reversal"]
+CONTROLLED: Final[tuple[str, ...]] = get_args(Controlled)
+"""What may be made to need a second person."""
 KeyPurpose = Literal["checkpoint", "publisher", "replica", "recovery"]
 
 
@@ -229,3 +232,15 @@ class KeyDestroyed(Event, frozen=True, kw_only=True):
     KIND: ClassVar = "command"
     subject_key_id: Identifier
     authority: Text
+
+
+class ControlsSet(Event, frozen=True, kw_only=True):
+    """
+    Which actions need a second person: resolutions of quarantined facts, manual journals, reversals; no others do.
+    """
+
+    KIND: ClassVar = "command"
+    second_person: tuple[Controlled, ...]
+    reason: Text
+    proposed_by: Identifier
+    approved_by: Identifier | None = None

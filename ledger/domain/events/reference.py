@@ -36,6 +36,8 @@ class AssetDefined(Event, frozen=True, kw_only=True):
 class InstrumentDefined(Event, frozen=True, kw_only=True):
     """
     An instrument may be traded. A settlement cycle of 0 days settles with the trade.
+
+    The calendar's cycle for `product` goes before `settlement_cycle`, from the day on which it is effective.
     """
 
     KIND: ClassVar = "command"
@@ -48,6 +50,7 @@ class InstrumentDefined(Event, frozen=True, kw_only=True):
     multiplier: Amount = "1"
     settlement_cycle: int
     calendar: Identifier | None = None
+    product: Identifier | None = None
     venue: Identifier
     symbol: Text | None = None
     isin: Identifier | None = None
@@ -66,6 +69,7 @@ class InstrumentAmended(Event, frozen=True, kw_only=True):
     multiplier: Amount | None = None
     settlement_cycle: int | None = None
     calendar: Identifier | None = None
+    product: Identifier | None = None
     symbol: Text | None = None
     isin: Identifier | None = None
 

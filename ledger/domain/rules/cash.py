@@ -11,8 +11,9 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import cash as events
-from ledger.domain.postings import EXTERNAL, FEES, Line, moved, negated
+from ledger.domain.postings import FEES, Line, moved, negated, outside
 from ledger.domain.rows import Hold, Movement
+from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -67,7 +68,9 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
         raise Broken("movement_id_reused", f"found cash movement {event.movement_id!r} again, with other content")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
-    lines = moved(event.asset, amount, (EXTERNAL, "settled"), (event.account, "settled"))
+    if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
+        raise Broken("amount", f"found a {event.kind} of {event.amount}; deposits are positive, withdrawals negative")
+    lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
     _record(state, "cash", event.movement_id, lines, open_day(state, event, event.value_date, now), now)
     version = touch_account(state, event.account)
@@ -103,6 +106,8 @@ def place_hold(state: State, event: events.HoldPlaced, now: Now) -> Effects:
     legs = _legs(event.legs)
     if not legs:
         raise Broken("legs", "found a hold without legs; expected one or more")
+    if event.expires_at is not None and event.expires_at <= now.occurred_at:
+        raise Broken("expires_at", f"found {event.expires_at} ns, which has passed; expected a time to come")
     lines: list[Line] = []
     for (account, asset), amount in legs.items():
         known(state.accounts, account, "account")
@@ -121,6 +126,11 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
     hold = known(state.holds, event.hold_id, "hold")
     if hold.status != "open":
         raise Broken("hold_not_open", f"hold {event.hold_id} was released before")
+    if event.reason == "captured" and event.ref is None:
+        raise Broken("capture_ref", "found a capture without ref; name what took the amount")
+    if event.reason == "expired" and (hold.expires_at is None or now.occurred_at < hold.expires_at):
+        when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
+        raise Broken("not_expired", f"hold {event.hold_id} expires {when}; the event occurred at {now.occurred_at} ns")
     left = _legs_of(hold.remaining)
     released = dict(left) if event.amounts is None else _legs(event.amounts)
     lines: list[Line] = []
@@ -147,6 +157,7 @@ def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects
     """
     Postings between accounts that exist, balanced, none taking what is not available.
     """
+    check_second_person(state, "journal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)
     lines = [Line(p.account, p.asset, p.bucket, units(p.amount)) for p in event.postings]
     if len(lines) < 2:
@@ -163,6 +174,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     """
     Something that moved value is undone once, exactly, on the day it counted for.
     """
+    check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)
     old = state.movements.get(event.reverses_kind, event.reverses)
     if old is None:

@@ -2,7 +2,7 @@
 Rule on dividends and new names; splits have a module of their own.
 
 Who held what before an ex-date is what the ledger holds by trade date. Where a dividend's list says something else and
-gives no reason, it is quarantined: see docs/decisions/0011.
+gives no reason, it is quarantined: see docs/decisions/0012.
 """
 
 from __future__ import annotations

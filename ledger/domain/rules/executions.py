@@ -4,18 +4,18 @@ Rule on trades, their corrections and busts: facts of the venue, recorded when t
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from ledger.domain import amounts, positions, postings
+from ledger.domain import amounts, positions
 from ledger.domain.events import executions as events
 from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
 from ledger.domain.positions import share
-from ledger.domain.postings import Bucket, Line, negated
+from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order, Position, Quarantined
 from ledger.domain.rules import lots
+from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -32,36 +32,16 @@ from ledger.domain.rules.ground import (
     units,
 )
 from ledger.domain.rules.orders import changed, ended, gross_of, hold_lines, rehold, with_terms
-from ledger.domain.rules.reference import settle_date
+from ledger.domain.rules.reference import settles_on
+from ledger.domain.rules.trades import booked, fees_of, lines_of, live, signed, unsplit
 from ledger.domain.state import State
 
-_FEES: Final = msgspec.json.Decoder(list[tuple[str, str, str]])
 
-
-def _signed(side: str, amount: int) -> int:
-    return amount if side == "buy" else -amount
-
-
-def _fees_text(fees: tuple[events.Fee, ...]) -> str:
+def fees_text(fees: tuple[events.Fee, ...]) -> str:
+    """
+    Return fees as a row keeps them.
+    """
     return "[]" if not fees else msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
-
-
-@functools.lru_cache(4096)
-def _fees(stored: str) -> tuple[tuple[str, int], ...]:
-    return tuple((asset, amounts.parse(amount)) for _, asset, amount in _FEES.decode(stored))
-
-
-def lines_of(row: Execution) -> list[Line]:
-    """
-    Return the postings of an execution, from its row: the two legs through the venue's clearing account, and fees.
-    """
-    own: tuple[str, Bucket] = (row.account, "settled" if row.bucket == "settled" else "unsettled")
-    venue: tuple[str, Bucket] = (postings.clearing(row.venue), own[1])
-    lines = postings.moved(row.asset, _signed(row.side, row.qty), venue, own)
-    lines += postings.moved(row.gross_asset, _signed(row.side, row.gross), own, venue)
-    for asset, amount in _fees(row.fees):
-        lines += postings.moved(asset, amount, own, (postings.FEES, own[1]))
-    return lines
 
 
 def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
@@ -74,14 +54,23 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
     return content
 
 
-def _move_position(state: State, row: Execution, instrument: Instrument, scale: int) -> Execution:
+def move_position(
+    state: State, row: Execution, instrument: Instrument, scale: int, *, again: bool = False
+) -> Execution:
+    """
+    Carry the position of *row*, which is new, through its trade; return the row with what it did to the position.
+
+    A trade that counts *again*, as its allocation was reversed, takes its place among the lots back.
+    """
     old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
-    traded, value = _signed(row.side, row.qty), _signed(row.side, row.gross)
-    if lots.applies(state, row.account):
-        cost, realised = lots.trade(state, row, traded, value, scale)
-    else:
+    traded, value = signed(row.side, row.qty), signed(row.side, row.gross)
+    if not lots.applies(state, row.account):
         cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
-    fees = sum(amount for asset, amount in _fees(row.fees) if asset == instrument.settle_asset)
+    elif again:
+        cost, realised = lots.restore(state, row, scale)
+    else:
+        cost, realised = lots.trade(state, row, traded, value, scale)
+    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
     day, opening = positions.on_day(old, row.trade_date, traded)
     state.positions.put(
         Position(
@@ -95,12 +84,15 @@ def _move_position(state: State, row: Execution, instrument: Instrument, scale: 
     return row
 
 
-def _unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> None:
+def unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> None:
+    """
+    Take what *row* did out of its position in *instrument*, which is what its own is called now.
+    """
     name = instrument.instrument
     old = state.positions.get(row.account, name)
     if old is None:
         raise Broken("unknown_position", f"account {row.account} has no position in {name}")
-    traded = _signed(row.side, row.qty)
+    traded = signed(row.side, row.qty)
     qty = old.qty - traded
     if lots.applies(state, row.account):
         cost, realised = lots.undo(state, name, row, scale)
@@ -109,7 +101,7 @@ def _unmove_position(state: State, row: Execution, instrument: Instrument, scale
     if not qty:
         # What trades in between released of this one's cost stays with their result: flat costs nothing.
         realised, cost = realised - cost, 0
-    fees = sum(amount for asset, amount in _fees(row.fees) if asset == instrument.settle_asset)
+    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
     opening = old.opening - traded if old.day is None or row.trade_date < old.day else old.opening
     state.positions.put(Position(row.account, name, qty, cost, realised, old.fees - fees, old.day, opening))
 
@@ -153,21 +145,26 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     if event.gross is not None:
         given = units(event.gross)
         check_scale(given, quote, "gross")
-        if abs(given - gross) >= 10 ** (amounts.SCALE - quote.scale) or (gross and (given < 0) != (gross < 0)):
+        # Venues round their own way: up, down or half; never by a whole unit.
+        one, exact = 10 ** (amounts.SCALE - quote.scale), qty * price * instrument.multiplier
+        if abs(given * amounts.UNIT**2 - exact) >= one * amounts.UNIT**2 or given * exact < 0:
             raise Broken("gross", f"found gross {event.gross}; qty x price x multiplier is {amounts.render(gross)}")
         gross = given
     for fee in event.fees:
         check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
-    due = settle_date(state, instrument, event.trade_date)
+    due, at_once = settles_on(state, instrument, event.trade_date)
     if event.settle_date not in (None, due):
         if event.settle_date_reason is None:
             raise Broken("settle_date", f"found {event.settle_date}; the calendar says {due}: give a reason")
-        due = str(event.settle_date)
+        if str(event.settle_date) < event.trade_date:
+            raise Broken("settle_date", f"found {event.settle_date}, which is before the trade date")
+        # What settles on another day than that of the trade waits for it, whatever its cycle is.
+        due, at_once = str(event.settle_date), False
     row = Execution(
         event.venue, event.trade_date, event.exec_id, "trade", now.seq, event.order_id, event.account,
         instrument.instrument, event.side, qty, price, instrument.asset, gross, instrument.quote_asset,
-        _fees_text(event.fees), "settled" if instrument.settlement_cycle == 0 else "unsettled", due, True, None, None,
-        event.trade_date, event.exec_id, 0, 0, 0, False, content,
+        fees_text(event.fees), "settled" if at_once else "unsettled", due, True, None, None,
+        event.trade_date, event.exec_id, 0, 0, 0, 0, False, None, content,
     )  # fmt: skip
     return row, instrument, quote.scale
 
@@ -216,24 +213,18 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
         lines = hold_lines(order, hold) + lines
         order = changed(state, order, hold_amount=hold, **facts)
     post(state, lines, may_refuse=False)
-    state.executions.put(_move_position(state, row, instrument, scale))
+    state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)
     return Effects(stream, version, _derived(row, lines, event), event.trade_date)
 
 
 def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted) -> Execution:
-    trade_date = event.ref_trade_date or event.trade_date
-    old = state.executions.get(event.venue, trade_date, event.exec_ref)
-    name = f"execution {event.exec_ref!r} of {trade_date}"
-    if old is None:
-        raise Broken("unknown_ref", f"found a reference to {name}, which is unknown")
-    if old.kind == "bust":
-        raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; nothing is left to change")
-    if not old.live:
-        raise Broken("stale_ref", f"{name} was corrected or busted before; name the newest version of the trade")
-    split_on = known_instrument(state, old.instrument).split_on
-    if split_on is not None and old.trade_date < split_on:
-        raise Broken("before_split", f"{name} is of shares before the split of {split_on}: change it by hand")
+    old = live(state, event.venue, event.ref_trade_date or event.trade_date, event.exec_ref)
+    if old.kind == "allocation":
+        raise Broken(
+            "ref_is_allocation", f"{event.exec_ref!r} is a line of allocation {old.allocation_id}; reverse that"
+        )
+    unsplit(state, old)
     return old
 
 
@@ -271,14 +262,14 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     order = _check_order(state, event, old.qty)
     row, instrument, scale = _row_of(state, event, now, content)
     row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))
-    lines = negated(lines_of(old)) + lines_of(row)
+    lines = negated(booked(state, old)) + lines_of(row)
     if order is not None:
         order, held = _reheld(state, order, old, row)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
-    _unmove_position(state, old, instrument, scale)
+    unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False))
-    state.executions.put(_move_position(state, row, instrument, scale))
+    state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)
     return Effects(stream, version, _derived(row, lines, event), event.trade_date)
 
@@ -291,7 +282,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     old = _superseded(state, event)
     instrument = known_instrument(state, old.instrument)
     scale = known(state.assets, instrument.quote_asset, "asset").scale
-    lines = negated(lines_of(old))
+    lines = negated(booked(state, old))
     order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
     if order is not None:
         if order.terminal is None and not event.reopens_order:
@@ -299,12 +290,12 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
         order, held = _reheld(state, order, old, None)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
-    _unmove_position(state, old, instrument, scale)
+    unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False))
     state.executions.put(
         msgspec.structs.replace(
             old, trade_date=event.trade_date, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False,
-            cost_change=0, realised_change=0, content=content, **_lineage(old),
+            settled_qty=0, settled_gross=0, cost_change=0, realised_change=0, content=content, **_lineage(old),
         )
     )  # fmt: skip
     stream, version = _stream(state, order, old.account)
@@ -326,6 +317,7 @@ def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects
     """
     A waiting fact is decided once; accepted, it names the later event that recorded it.
     """
+    check_second_person(state, "resolution", event.proposed_by, event.approved_by)
     row = state.quarantine.get(event.ref)
     if row is None or row.status != "open":
         raise Broken("not_quarantined", f"seq {event.ref} is no quarantined fact that waits")

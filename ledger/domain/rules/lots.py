@@ -107,14 +107,26 @@ def trade(state: State, row: Execution, traded: int, value: int, scale: int) -> 
         queue, cost, realised = _match(state, queue, lot, scale)
         state.lot_queues.put(queue)
         return cost, realised
-    position = state.positions.get(row.account, row.instrument)
-    before = (position.cost, position.realised) if position else (0, 0)
     old = _find(state, queue, row.venue, str(row.ref_trade_date), row.ref_exec_id)
-    state.lots.put(
-        msgspec.structs.replace(
-            old, trade_date=row.trade_date, exec_id=row.exec_id, qty=traded, value=value, live=True
-        )
-    )  # fmt: skip
+    lot = msgspec.structs.replace(
+        old, trade_date=row.trade_date, exec_id=row.exec_id, qty=traded, value=value, live=True
+    )
+    return _in_its_place(state, queue, lot, scale)
+
+
+def restore(state: State, row: Execution, scale: int) -> tuple[int, int]:
+    """
+    Let a trade that was undone count again, in its place, and return (cost change, realised change).
+    """
+    queue = _queue(state, row.account, row.instrument)
+    old = _find(state, queue, row.venue, row.trade_date, row.exec_id)
+    return _in_its_place(state, queue, msgspec.structs.replace(old, live=True), scale)
+
+
+def _in_its_place(state: State, queue: LotQueue, lot: Lot, scale: int) -> tuple[int, int]:
+    position = state.positions.get(queue.account, queue.instrument)
+    before = (position.cost, position.realised) if position else (0, 0)
+    state.lots.put(lot)
     cost, realised = _rematch(state, queue, scale)
     return cost - before[0], realised - before[1]
 

@@ -18,12 +18,14 @@ from ledger.domain import amounts
 from ledger.domain.events import control as events
 from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import ClosedPeriod
 from ledger.domain.rules.ground import NS_PER_DAY, Broken, Effects, Now
 from ledger.domain.state import State
 from ledger.errors import PeriodIsClosed
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
+_REVERSALS: Final = (JournalReversed, AllocationReversed)
 
 
 @functools.lru_cache(64)
@@ -83,7 +85,7 @@ def counted_on(state: State, event: Event, days: int, today: int) -> int:
     if closed is None or days > _days(closed.through):
         return days
     through = _days(closed.through)
-    if event.KIND == "command" and not isinstance(event, JournalReversed) and not getattr(event, "historical", False):
+    if event.KIND == "command" and not isinstance(event, _REVERSALS) and not getattr(event, "historical", False):
         raise Broken(
             "period_closed",
             f"the event counts for {_EPOCH + datetime.timedelta(days=days)}, and the books are closed through "

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from ledger.domain.events import reference as events
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, known, put_balance, units
 from ledger.domain.state import State
+
+LONGEST_CYCLE_DAYS: Final = 30
+"""In business days: no market settles later, and a slip of the pen (20 for 2) should not pass unseen."""
 
 
 def _new(table: Any, key: str, what: str) -> None:
@@ -33,14 +36,20 @@ def define_asset(state: State, event: events.AssetDefined, now: Now) -> Effects:
     return Effects(f"asset/{event.asset}", 1)
 
 
+def _check_cycle(rule: str, days: int) -> None:
+    if not 0 <= days <= LONGEST_CYCLE_DAYS:
+        raise Broken(rule, f"found a settlement cycle of {days} days; expected 0 to {LONGEST_CYCLE_DAYS}")
+
+
 def _check_terms(state: State, terms: Instrument) -> None:
     for name in ("tick", "lot", "multiplier"):
         if getattr(terms, name) <= 0:
             raise Broken("terms", f"found {name} {amounts.render(getattr(terms, name))}; expected more than 0")
-    if not 0 <= terms.settlement_cycle <= 30:
-        raise Broken("terms", f"found a settlement cycle of {terms.settlement_cycle} days; expected 0 to 30")
+    _check_cycle("terms", terms.settlement_cycle)
     if terms.calendar is not None:
         known(state.calendars, terms.calendar, "calendar")
+    elif terms.product is not None:
+        raise Broken("terms", f"found product {terms.product!r} without a calendar; cycles by product are a calendar's")
 
 
 def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
@@ -54,7 +63,8 @@ def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -
         raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected the quote asset")
     terms = Instrument(
         event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
-        units(event.multiplier), event.settlement_cycle, event.calendar, event.venue, event.symbol, event.isin, 1,
+        units(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
+        event.symbol, event.isin, 1,
     )  # fmt: skip
     _check_terms(state, terms)
     state.instruments.put(terms)
@@ -69,7 +79,7 @@ def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) ->
     changes: dict[str, Any] = {
         name: units(value) for name in ("tick", "lot", "multiplier") if (value := getattr(event, name)) is not None
     }
-    for name in ("settlement_cycle", "calendar", "symbol", "isin"):
+    for name in ("settlement_cycle", "calendar", "product", "symbol", "isin"):
         if (value := getattr(event, name)) is not None:
             changes[name] = value
     terms = msgspec.structs.replace(old, version=old.version + 1, **changes)
@@ -80,11 +90,15 @@ def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) ->
 
 def publish_calendar(state: State, event: events.CalendarPublished, now: Now) -> Effects:
     """
-    A calendar's own version rises with each publication.
+    A calendar's own version rises with each publication; a product has one cycle from any one day on.
     """
     old = state.calendars.get(event.calendar)
     if event.calendar_version <= (old.calendar_version if old else 0):
         raise Broken("calendar_version", f"found version {event.calendar_version}; expected a higher one than before")
+    for cycle in event.cycles:
+        _check_cycle("cycles", cycle.days)
+    if len({(cycle.product, cycle.effective_from) for cycle in event.cycles}) < len(event.cycles):
+        raise Broken("cycles", "found two cycles of one product from one day on; give one")
     cycles = msgspec.json.encode(event.cycles, order="sorted").decode()
     version = (old.version if old else 0) + 1
     holidays = tuple(sorted(set(event.holidays)))
@@ -158,12 +172,30 @@ def _business_day(day: str, cycle: int, holidays: tuple[str, ...]) -> str:
     return date.isoformat()
 
 
-def settle_date(state: State, instrument: Instrument, trade_date: str) -> str:
+@functools.lru_cache(maxsize=4096)
+def _cycle(cycles: str, product: str, day: str) -> int | None:
+    since = [
+        (cycle.effective_from, cycle.days)
+        for cycle in msgspec.json.decode(cycles, type=tuple[events.Cycle, ...])
+        if cycle.product == product and cycle.effective_from <= day
+    ]
+    return max(since)[1] if since else None
+
+
+def settles_on(state: State, instrument: Instrument, trade_date: str) -> tuple[str, bool]:
     """
-    Return the day on which a trade of *trade_date* settles, by the instrument's cycle and calendar.
+    Return the day on which a trade of *trade_date* settles, and whether it settles with the trade.
+
+    The cycle is the one that the calendar has for the instrument's product on that day, else the instrument's own.
     """
     calendar = state.calendars.get(instrument.calendar) if instrument.calendar else None
-    return _business_day(trade_date, instrument.settlement_cycle, calendar.holidays if calendar else ())
+    days = instrument.settlement_cycle
+    if calendar is None:
+        return _business_day(trade_date, days, ()), not days
+    if instrument.product is not None:
+        by_product = _cycle(calendar.cycles, instrument.product, trade_date)
+        days = days if by_product is None else by_product
+    return _business_day(trade_date, days, calendar.holidays), not days
 
 
 RULES = {

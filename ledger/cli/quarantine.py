@@ -1,0 +1,116 @@
+"""
+Look at the facts that fit no rule, and record what someone decided about each.
+
+A decision is an event like any other: it names who proposed and who approved it, and it is made once. To accept a
+fact, append first what should have been said, and name the seq it got.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ledger.chain.entry import split_payload
+from ledger.cli import access as connections
+from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.domain import registry
+from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
+from ledger.errors import InvalidInput
+from ledger.journal.ledger import Ledger
+from ledger.queries import Books
+
+app = typer.Typer(no_args_is_help=True, help="List, read and resolve the facts that fit no rule.")
+SOURCE = "operator"
+
+Seq = Annotated[int, typer.Argument(help="Seq of the quarantined fact, as `list` prints it.")]
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+@app.command("list")
+def list_facts(
+    dsn: Dsn = None,
+    origin: Origin = None,
+    every: Annotated[bool, typer.Option("--all", help="Those decided on as well.")] = False,
+    format: Format = "table",
+) -> None:
+    """
+    List the facts that wait for a decision, by seq.
+    """
+    check_format(format)
+    with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
+        facts = books.table("quarantine").value if every else books.quarantine().value
+    facts.sort(key=lambda row: row.seq)
+    if format == "json":
+        _print_json(facts)
+        return
+    table = Table("seq", "type", "rule", "status", "accepted as", "proposed by", "approved by", title="quarantine")
+    for row in facts:
+        table.add_row(*(_shown(value) for value in msgspec.structs.astuple(row)))
+    Console().print(table)
+
+
+@app.command("show")
+def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
+    """
+    Print one fact whole, as JSON: the original as it came, the rule it broke, and what was decided.
+    """
+    with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
+        kept_fact = books.quarantined(seq).value
+    if kept_fact is None:
+        raise InvalidInput(f"seq {seq} is no quarantined fact; `tradeledger quarantine list --all` shows them")
+    row, event = kept_fact
+    _, given = split_payload(event.payload)
+    kept = registry.decode_given(event.event_type, event.schema_version, given)
+    if not isinstance(kept, FactQuarantined):
+        raise InvalidInput(f"seq {seq} is a {event.event_type} and no FactQuarantined; run tradeledger-verify")
+    original: Any = kept.original
+    if kept.original_version is not None:
+        original = msgspec.Raw(kept.original.encode())
+    _print_json(
+        {
+            "seq": seq, "original_type": kept.original_type, "rule": kept.rule, "detail": kept.detail,
+            "recorded_at": event.recorded_at, "actor": event.actor, "source": event.source, "original": original,
+            "status": row.status, "accepted_as": row.resolution, "proposed_by": row.proposed_by,
+            "approved_by": row.approved_by,
+        }
+    )  # fmt: skip
+
+
+@app.command("resolve")
+def resolve(
+    seq: Seq,
+    resolution: Annotated[str, typer.Option("--as", help="accepted, duplicate or discarded.")],
+    proposed_by: Annotated[str, typer.Option(help="Who decided.")],
+    approved_by: Annotated[str | None, typer.Option(help="Who else agreed, if the chain asks for it.")] = None,
+    accepted_seq: Annotated[int | None, typer.Option(help="With 'accepted': the event that says it right.")] = None,
+    dsn: Dsn = None,
+    origin: Origin = None,
+    source: Annotated[str, typer.Option(help="As which source to append.")] = SOURCE,
+) -> None:
+    """
+    Decide on one fact; said again, the same decision answers with the seq it has.
+    """
+    event = QuarantineResolved(
+        ref=seq,
+        resolution=resolution,  # type: ignore[arg-type]  # any other word is refused as the event is made
+        accepted_seq=accepted_seq,
+        proposed_by=proposed_by,
+        approved_by=approved_by,
+    )
+    with (
+        connections.access(dsn) as found,
+        Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger,
+    ):
+        receipt = ledger.append(event, key=f"resolve-{seq}", actor=proposed_by)
+    print(f"seq {seq} is {resolution}, recorded at seq {receipt.seq}")

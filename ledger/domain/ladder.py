@@ -1,0 +1,61 @@
+"""
+Draw the settlement ladder: what is due, what has settled and what failed, by day, account and asset.
+
+It is a pure query over executions, fails and settlements. An execution is due on the day it was to settle, or, once
+that failed, on the day it is tried again. Amounts are as the account sees them: positive where it receives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ledger.domain import postings
+from ledger.domain.rows import Execution, Movement, SettlementFail
+from ledger.domain.rules.trades import outstanding
+
+
+class Rung(msgspec.Struct, frozen=True, order=True):
+    """
+    One day of one account in one asset; amounts in units of 10^-18.
+    """
+
+    date: str
+    account: str
+    asset: str
+    due: int
+    settled: int
+    failed: int
+
+
+def ladder(
+    executions: Iterable[Execution],
+    fails: Iterable[SettlementFail],
+    movements: Iterable[Movement],
+    scales: Mapping[str, int],
+) -> list[Rung]:
+    """
+    Return the rungs that are not empty, by day, account and asset; the ledger's own accounts are left out.
+
+    *scales* are the decimals of each asset.
+    """
+    sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    again: dict[tuple[str, str, str], tuple[int, str]] = {}
+    for fail in fails:
+        sums[fail.failed_on, fail.account, fail.asset][2] += fail.qty
+        sums[fail.failed_on, fail.account, fail.amount_asset][2] += fail.amount
+        key = (fail.venue, fail.trade_date, fail.exec_id)
+        again[key] = max(again.get(key, (0, "")), (fail.event_seq, fail.new_intended_date))
+    for row in executions:
+        if row.live and row.bucket == "unsettled" and row.settled_qty < row.qty:
+            _, day = again.get((row.venue, row.trade_date, row.exec_id), (0, row.settle_date))
+            for asset, amount in outstanding(row, scales.__getitem__).items():
+                sums[day, row.account, asset][0] += amount
+    for movement in movements:
+        if movement.kind == "settlement":
+            for line in postings.from_text(movement.postings):
+                if line.bucket == "settled" and not postings.is_system(line.account):
+                    sums[movement.effective_on, line.account, line.asset][1] += line.amount
+    return sorted(Rung(*place, *found) for place, found in sums.items() if any(found))

@@ -1,0 +1,188 @@
+"""
+Rule on allocations: a block's executions become trades of the accounts that they were done for.
+
+The executions stop counting for the block and a line each counts for its account, at the line's price and with its
+fees, through the same clearing account. What the lines cost differs from what the executions cost by rounding alone,
+and that is posted to the rounding account. Reversed, the executions are the block's again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import settlement as events
+from ledger.domain.postings import ROUNDING, Line, moved, negated
+from ledger.domain.rows import Allocation, Execution, Instrument
+from ledger.domain.rules import trades
+from ledger.domain.rules.approval import check_second_person
+from ledger.domain.rules.executions import fees_text, move_position, unmove_position
+from ledger.domain.rules.ground import (
+    Broken,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    known,
+    next_version,
+    post,
+    units,
+)
+from ledger.domain.rules.orders import gross_of
+from ledger.domain.state import State
+
+
+def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
+    if not event.exec_ids or len(set(event.exec_ids)) < len(event.exec_ids):
+        raise Broken("exec_ids", "found no execution, or one twice; name each execution of the block once")
+    rows = [trades.live(state, event.venue, event.trade_date, exec_id) for exec_id in event.exec_ids]
+    first = rows[0]
+    instrument = trades.unsplit(state, first)
+    for row in rows:
+        if (row.account, trades.unsplit(state, row), row.side) != (first.account, instrument, first.side):
+            raise Broken("block_mismatch", f"{row.exec_id!r} is of another account, instrument or side than the first")
+        if (row.bucket, row.settle_date) != (first.bucket, first.settle_date):
+            raise Broken(
+                "block_mismatch", f"{row.exec_id!r} settles on another day than the first; allocate it by itself"
+            )
+        if row.kind == "allocation":
+            raise Broken(
+                "allocated", f"{row.exec_id!r} is a line of allocation {row.allocation_id}; reverse that first"
+            )
+        if row.settled_qty:
+            raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
+    return rows, instrument
+
+
+def _line(
+    state: State, event: events.TradeAllocated, number: int, block: Execution, instrument: Instrument, now: Now
+) -> Execution:
+    line = event.lines[number - 1]
+    account = known(state.accounts, line.account, "account")
+    if line.account == block.account or account.status == "closed":
+        raise Broken("line_account", f"account {line.account} is the block's own, or closed")
+    qty, price = units(line.qty), units(line.price)
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {line.qty}; expected more than 0")
+    check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
+    for fee in line.fees:
+        check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
+    exec_id = f"{event.allocation_id}.{number}"
+    if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
+        raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")
+    scale = known(state.assets, block.gross_asset, "asset").scale
+    return msgspec.structs.replace(
+        block, exec_id=exec_id, kind="allocation", event_seq=now.seq, order_id=None, account=line.account,
+        instrument=instrument.instrument, qty=qty, price=price, gross=gross_of(instrument, qty, price, scale),
+        fees=fees_text(line.fees), ref_trade_date=None, ref_exec_id=None, root_trade_date=event.trade_date,
+        root_exec_id=exec_id, cost_change=0, realised_change=0, late=False, allocation_id=event.allocation_id,
+        content=now.content(),
+    )  # fmt: skip
+
+
+def _rounding(lines: list[Execution], block: list[Execution], instrument: Instrument, scale: int) -> int:
+    """Return what the lines cost more than the block; Broken where that is more than rounding explains."""
+    qty, whole = sum(x.qty for x in lines), sum(x.qty for x in block)
+    if qty != whole:
+        raise Broken(
+            "allocated_qty", f"found lines of {amounts.render(qty)}; the executions are {amounts.render(whole)}"
+        )
+    residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
+    # Each gross is rounded to one unit of its asset, and each line's price to the last decimal that a price may have.
+    units_off = (len(lines) + len(block)) * 10 ** (amounts.SCALE - scale)
+    price_off = -(-whole * instrument.multiplier // amounts.UNIT**2)
+    if abs(residual) > units_off + price_off:
+        raise Broken(
+            "allocated_price",
+            f"the lines cost {amounts.render(residual)} {block[0].gross_asset} more than the executions; expected "
+            "quantities times prices to add up to the same",
+        )
+    return residual
+
+
+def _moved_between(
+    state: State, old: list[Execution], new: list[Execution], rounding: int
+) -> list[Line]:  # fmt: skip
+    """Return the postings that put *new* in the place of *old*; what *new* costs more goes to the rounding account."""
+    lines: list[Line] = []
+    for row in old:
+        lines += negated(trades.booked(state, row))
+    for row in new:
+        lines += trades.lines_of(row)
+    first = new[0]
+    # The venue is paid what the executions cost, when the lines settle: less this, which no settlement will move.
+    lines += moved(
+        first.gross_asset, trades.signed(first.side, rounding), (postings.clearing(first.venue), "settled"),
+        (ROUNDING, "settled"),
+    )  # fmt: skip
+    return postings.merged(lines)
+
+
+def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
+    """
+    Whole executions of one block that nothing has settled of, to accounts that can pay for their lines.
+    """
+    if state.allocations.fresh(event.allocation_id) is not None:
+        raise Broken("allocation_exists", f"found allocation {event.allocation_id!r} a second time; ids are used once")
+    block, instrument = _block(state, event)
+    if not event.lines:
+        raise Broken("lines", "found an allocation without lines; expected one or more")
+    scale = known(state.assets, block[0].gross_asset, "asset").scale
+    lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
+    rounding = _rounding(lines, block, instrument, scale)
+    postings_made = _moved_between(state, block, lines, rounding)
+    post(state, postings_made, may_refuse=True)
+    for row in block:
+        unmove_position(state, row, instrument, scale)
+        state.executions.put(msgspec.structs.replace(row, live=False, allocation_id=event.allocation_id))
+    for row in lines:
+        state.executions.put(move_position(state, row, instrument, scale))
+    state.allocations.put(
+        Allocation(
+            event.allocation_id, now.seq, block[0].account, event.venue, event.trade_date, event.exec_ids, len(lines),
+            rounding, None,
+        )
+    )  # fmt: skip
+    derived: dict[str, Any] = {"postings": as_derived(postings_made)}
+    if rounding:
+        derived["rounding"] = amounts.render(rounding)
+    stream = f"allocation/{event.allocation_id}"
+    return Effects(stream, next_version(state, stream), derived, event.trade_date)
+
+
+def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects:
+    """
+    An allocation is undone once, exactly, with what has settled of its lines; the executions wait to settle anew.
+    """
+    check_second_person(state, "reversal", event.proposed_by, event.approved_by)
+    old = known(state.allocations, event.allocation_id, "allocation")
+    if old.reversed_by is not None:
+        raise Broken("reversed_before", f"allocation {event.allocation_id!r} was reversed at seq {old.reversed_by}")
+    lines = [
+        trades.live(state, old.venue, old.trade_date, f"{old.allocation_id}.{number}")
+        for number in range(1, old.lines + 1)
+    ]
+    block = []
+    for exec_id in old.exec_ids:
+        row = state.executions.get(old.venue, old.trade_date, exec_id)
+        if row is None:
+            raise Broken("unknown_ref", f"execution {exec_id!r} of the allocation is not there; verify")
+        instrument = trades.unsplit(state, row)
+        block.append(msgspec.structs.replace(row, instrument=instrument.instrument, live=True, allocation_id=None))
+    scale = known(state.assets, block[0].gross_asset, "asset").scale
+    postings_made = _moved_between(state, lines, block, -old.rounding)
+    post(state, postings_made, may_refuse=True)
+    for row in lines:
+        unmove_position(state, row, instrument, scale)
+        state.executions.put(msgspec.structs.replace(row, live=False))
+    for row in block:
+        state.executions.put(move_position(state, row, instrument, scale, again=True))
+    state.allocations.put(msgspec.structs.replace(old, reversed_by=now.seq))
+    stream = f"allocation/{event.allocation_id}"
+    derived = {"postings": as_derived(postings_made)}
+    return Effects(stream, next_version(state, stream), derived, old.trade_date)
+
+
+RULES = {events.TradeAllocated: allocate, events.AllocationReversed: reverse}

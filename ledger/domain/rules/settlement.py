@@ -1,0 +1,166 @@
+"""
+Rule on settlement: trades move from unsettled to settled as the depository says, or fail and are tried again.
+
+Delivery is versus payment: one event moves both legs, on the account's side and on the venue's. A trade settles at
+most its quantity, in as many parts as it takes, and the last part takes what is left of the cash to the last digit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import settlement as events
+from ledger.domain.positions import share
+from ledger.domain.postings import Line
+from ledger.domain.rows import Execution, Movement, SettlementFail
+from ledger.domain.rules import trades
+from ledger.domain.rules.ground import (
+    Broken,
+    DuplicateFact,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    current_name,
+    known,
+    post,
+    touch_account,
+    units,
+)
+from ledger.domain.rules.periods import open_day
+from ledger.domain.state import State
+
+
+def _executions(state: State, event: events.TradeSettled | events.SettlementFailed) -> list[Execution]:
+    """Return the executions that are meant, which wait for settlement: of one account and instrument."""
+    names = [(name.trade_date, name.exec_id) for name in event.net]
+    if event.exec_id is not None and event.trade_date is not None and not names:
+        names = [(event.trade_date, event.exec_id)]
+    elif event.exec_id is not None or event.trade_date is not None or len(set(names)) < max(2, len(names)):
+        raise Broken(
+            "settles_what", "give trade_date and exec_id of one execution, or two or more different ones in net"
+        )
+    rows = [trades.live(state, event.venue, trade_date, exec_id) for trade_date, exec_id in names]
+    if len({(row.account, current_name(state, row.instrument)) for row in rows}) > 1:
+        raise Broken("net_mismatch", "found executions of several accounts or instruments; net those of one")
+    for row in rows:
+        name = f"execution {row.exec_id!r} of {row.trade_date}"
+        if row.bucket == "settled":
+            raise Broken("settled_with_trade", f"{name} settled with the trade; nothing of it waits")
+        if row.settled_qty == row.qty:
+            raise Broken("over_settlement", f"{name} has settled as a whole")
+        if event.date < row.trade_date:
+            raise Broken("settled_before_trade", f"found {event.date}, before the trade date of {name}")
+    return rows
+
+
+def _gross(row: Execution, qty: int, given: int | None, scale: int) -> int:
+    """Return the cash of *qty*: what was given, if it is the share that goes with the quantity, rounded either way."""
+    left, open_qty = row.gross - row.settled_gross, row.qty - row.settled_qty
+    meant = share(left, qty, open_qty, scale)
+    if given is None or given == meant:
+        return meant
+    one = 10 ** (amounts.SCALE - scale)
+    if abs(given * open_qty - left * qty) >= one * open_qty:
+        raise Broken(
+            "settlement_amount",
+            f"found {amounts.render(given)} {row.gross_asset} for {amounts.render(qty)} of {row.exec_id!r}; "
+            f"expected {amounts.render(meant)}",
+        )
+    return given
+
+
+def _one(state: State, event: events.TradeSettled, row: Execution, scale: int) -> tuple[int, int]:
+    qty, open_qty = units(event.qty), row.qty - row.settled_qty
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+    if qty > open_qty:
+        raise Broken(
+            "over_settlement",
+            f"found a settlement of {event.qty} of {row.exec_id!r}; {amounts.render(open_qty)} waits for settlement",
+        )
+    if qty < open_qty and not event.partial:
+        raise Broken("not_whole", f"found {event.qty} of {amounts.render(open_qty)} without `partial`")
+    check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
+    return qty, _gross(row, qty, None if event.amount is None else units(event.amount), scale)
+
+
+def _whole(event: events.TradeSettled, rows: list[Execution]) -> tuple[int, int]:
+    qty = sum(trades.signed(row.side, row.qty - row.settled_qty) for row in rows)
+    gross = sum(trades.signed(row.side, row.gross - row.settled_gross) for row in rows)
+    if units(event.qty) != qty or event.partial:
+        raise Broken("net_quantity", f"found {event.qty}; what is left of all is {amounts.render(qty)} net")
+    if event.amount is not None and units(event.amount) != gross:
+        raise Broken("settlement_amount", f"found {event.amount}; what is left of all is {amounts.render(gross)} net")
+    return qty, gross
+
+
+def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
+    """
+    What waits for settlement settles, at most all of it; the id is unused, unless the same was said before.
+    """
+    prior = state.movements.fresh("settlement", event.settlement_id)
+    if prior is not None:
+        if prior.content == now.content():
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("settlement_id_reused", f"found settlement {event.settlement_id!r} again, with other content")
+    rows = _executions(state, event)
+    quote = known(state.assets, rows[0].gross_asset, "asset")
+    if event.amount is not None:
+        check_scale(units(event.amount), quote, "amount")
+    lines: list[Line] = []
+    if event.net:
+        _, amount = _whole(event, rows)
+        parts = [(row, row.qty - row.settled_qty, row.gross - row.settled_gross) for row in rows]
+    else:
+        qty, amount = _one(state, event, rows[0], quote.scale)
+        parts = [(rows[0], qty, amount)]
+    for row, qty, gross in parts:
+        lines += trades.settling(state, row, qty, gross)
+        state.executions.put(
+            msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
+        )
+    lines = postings.merged(lines)
+    post(state, lines, may_refuse=False)
+    day = open_day(state, event, event.date, now)
+    state.movements.put(
+        Movement("settlement", event.settlement_id, now.seq, day, postings.text(lines), now.content(), None)
+    )
+    account = rows[0].account
+    derived: dict[str, Any] = {"postings": as_derived(lines)}
+    if event.amount is None:
+        derived["amount"] = amounts.render(amount)
+    return Effects(f"account/{account}", touch_account(state, account), derived, event.date)
+
+
+def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
+    """
+    What waits for settlement goes on waiting, until another day; a settlement fails once a day.
+    """
+    prior = state.settlement_fails.fresh(event.settlement_id, event.date, 0)
+    if prior is not None:
+        if prior.content == now.content():
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("settlement_id_reused", f"found another fail of {event.settlement_id!r} on {event.date}")
+    if state.movements.fresh("settlement", event.settlement_id) is not None:
+        raise Broken("settled_before", f"found a fail of settlement {event.settlement_id!r}, which has settled")
+    rows = _executions(state, event)
+    if event.new_intended_date < event.date:
+        raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
+    for number, row in enumerate(rows):
+        owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
+        state.settlement_fails.put(
+            SettlementFail(
+                event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
+                row.asset, owed[row.asset], row.gross_asset, owed[row.gross_asset], event.leg, event.reason,
+                event.new_intended_date, now.content(),
+            )
+        )  # fmt: skip
+    account = rows[0].account
+    return Effects(f"account/{account}", touch_account(state, account), effective_on=event.date)
+
+
+RULES = {events.TradeSettled: settle, events.SettlementFailed: fail}

@@ -1,0 +1,70 @@
+"""
+Check the quarantine on the command line: what waits is listed, read whole and decided on, by two where need be.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ledger import Ledger
+from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.executions import FactQuarantined
+from tests.conftest import Database
+from tests.importing.test_import import tradeledger
+from tests.journal.test_ledger import check_whole, fill, trade
+
+
+def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Database) -> None:
+    """The original is shown as it came; without a second person the decision is refused; said again it is the same."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        seq = ledger.append(trade("E", "none"), key="1").seq
+        unreadable = ledger.append(
+            FactQuarantined(original_type="Fill", original="8=FIX…", rule="unreadable", detail="no JSON"), key="2"
+        ).seq
+        ledger.append(
+            ControlsSet(second_person=("resolution",), reason="policy", proposed_by="ann"), key="3", actor="ann"
+        )
+
+    def quarantine(*arguments: object) -> tuple[int, str, str]:
+        done = tradeledger("quarantine", *arguments, LEDGER_DSN=chain.dsn("writer"))
+        return done.returncode, done.stdout, done.stderr
+
+    code, shown, _ = quarantine("list", "--format", "json")
+    assert (code, [(x["seq"], x["rule"]) for x in json.loads(shown)]) == (
+        0, [(seq, "unknown_order"), (unreadable, "unreadable")],
+    )  # fmt: skip
+    code, shown, _ = quarantine("show", seq)
+    fact = json.loads(shown)
+    assert (code, fact["rule"], fact["original"]["exec_id"], fact["status"]) == (0, "unknown_order", "E", "open")
+    assert json.loads(quarantine("show", unreadable)[1])["original"] == "8=FIX…"
+    decision = ("resolve", seq, "--as", "discarded", "--proposed-by", "ann", "--source", "engine")
+    code, _, words = quarantine(*decision)
+    assert (code, "second person" in words) == (8, True)
+    assert quarantine(*decision, "--approved-by", "ann")[0] == 8
+    code, first, _ = quarantine(*decision, "--approved-by", "bob")
+    assert (code, f"seq {seq} is discarded" in first) == (0, True)
+    assert quarantine(*decision, "--approved-by", "bob") == (0, first, "")
+    assert quarantine("resolve", seq, "--as", "duplicate", "--proposed-by", "ann", "--approved-by", "bob",
+                      "--source", "engine")[0] == 7  # fmt: skip
+    code, shown, _ = quarantine("list")
+    assert (code, str(seq) in shown, str(unreadable) in shown) == (0, False, True)
+    code, shown, _ = quarantine("list", "--all", "--format", "json")
+    assert json.loads(shown)[0]["approved_by"] == "bob"
+    assert check_whole(chain) > unreadable
+
+
+def test_what_is_not_quarantined_or_no_decision_is_refused_in_words(chain: Database) -> None:
+    """A seq that is none, a word that is none and a source that is not allowed are told apart by status and words."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+    for arguments, code, words in (
+        (("show", 1), 8, "no quarantined fact"),
+        (("list", "--format", "xml"), 2, "expected table or json"),
+        (("resolve", 1, "--as", "eaten", "--proposed-by", "ann"), 8, "accepted, duplicate, discarded"),
+        (("resolve", 1, "--as", "discarded", "--proposed-by", "ann"), 8, "not as 'operator'"),
+        (("resolve", 1, "--as", "discarded", "--proposed-by", "ann", "--source", "engine"), 8, "not_quarantined"),
+    ):
+        done = tradeledger("quarantine", *arguments, LEDGER_DSN=chain.dsn("writer"))
+        assert words in done.stderr, done.stderr
+        assert done.returncode == code, done.stderr

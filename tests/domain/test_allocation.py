@@ -1,0 +1,216 @@
+"""
+Check allocations: a block becomes its accounts' trades, rounding is posted, and a reversal leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
+from ledger.domain.events.reference import AccountStatusSet
+from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
+from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
+from tests.domain.books import Books, check_invariants
+from tests.domain.equities import DAY, all_balances, buckets, market, settled, trade
+
+
+def line(account: str = "A", qty: str = "60", price: str = "10.4", fee: str = "0.5") -> AllocationLine:
+    fees = (Fee(kind="commission", asset="USD", amount=fee),) if fee != "0" else ()
+    return AllocationLine(account=account, qty=qty, price=price, fees=fees)
+
+
+def allocated(*lines: AllocationLine, exec_ids: tuple[str, ...] = ("E1", "E2"), name: str = "AL") -> TradeAllocated:
+    return TradeAllocated(allocation_id=name, venue="N", trade_date=DAY, exec_ids=exec_ids, lines=lines)
+
+
+def block(side: str = "buy") -> Books:
+    """Return books in which the block account has 60 at 10 and 40 at 11: 100 for 1,040."""
+    books = market(share_scale=2, shares="1000")
+    books.give(trade("E1", side, "60", "10", account="BLOCK"))
+    books.give(trade("E2", side, "40", "11", account="BLOCK"))
+    return books
+
+
+BOTH = (line("A", "60"), line("B", "40"))
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_block_becomes_the_trades_of_its_accounts(side: str) -> None:
+    """The block is as if it had never traded; each account has its quantity, cost and fee; clearing is as it was."""
+    before = all_balances(market(share_scale=2, shares="1000"))
+    books = block(side)
+    clearing = buckets(books, "~clearing.N")
+    books.give(allocated(*BOTH))
+    sign = "" if side == "buy" else "-"
+    assert {k: v for k, v in all_balances(books).items() if k[0] == "BLOCK"} == {
+        k: v for k, v in before.items() if k[0] == "BLOCK"
+    }
+    assert buckets(books, "A", "XYZ") == ("1000", f"{sign}60")
+    cash = "-624.5" if side == "buy" else "623.5"
+    assert buckets(books, "A") == ("100000", cash)
+    assert buckets(books, "~clearing.N") == clearing == ("0", f"{sign}1040")
+    assert buckets(books, "~fees") == ("0", "1")
+    position = books.state.positions.get("B", "XYZ.N")
+    assert position is not None
+    assert (render(position.qty), render(position.cost)) == (f"{sign}40", f"{sign}416")
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_an_average_price_leaves_a_residual_that_is_posted() -> None:
+    """100 shares for 1,000.01 in three parts: the lines cost a cent less, which the rounding account bears."""
+    books = market(share_scale=2)
+    books.give(trade("E1", "buy", "100", "10.0001", account="BLOCK", fee="0"))
+    thirds = [line(x, q, "10.0001", "0") for x, q in (("A", "33"), ("B", "33"), ("A", "34"))]
+    outcome = books.give(allocated(*thirds, exec_ids=("E1",)))
+    lines = [row.gross for row in books.state.executions.rows.values() if row.kind == "allocation"]
+    residual = sum(lines) - 1000_01 * UNIT // 100
+    assert render(residual) == "-0.01" == msgspec.json.decode(outcome.derived)["rounding"]
+    assert buckets(books, "~rounding") == ("-0.01", "0")
+    for number, qty in ((1, "33"), (2, "33"), (3, "34")):
+        books.give(settled(f"S{number}", f"AL.{number}", qty))
+    assert buckets(books, "~clearing.N") == ("1000.01", "0")
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (allocated(line("A", "60"), line("B", "39")), "lines of 99"),
+        (allocated(line("A", "60"), line("B", "41")), "lines of 101"),
+        (allocated(line("A", "60"), line("B", "40", "10.41")), "add up"),
+        (allocated(line("A", "100"), line("B", "0")), "more than 0"),
+        (allocated(line("A", "59.999"), line("B", "40.001")), "decimals"),
+        (allocated(), "without lines"),
+        (allocated(*BOTH, exec_ids=()), "no execution"),
+        (allocated(*BOTH, exec_ids=("E1", "E1")), "one twice"),
+        (allocated(*BOTH, exec_ids=("E1", "none")), "unknown"),
+        (allocated(*BOTH, exec_ids=("E1", "E3")), "another account"),
+        (allocated(*BOTH, exec_ids=("E1", "E4")), "settles on another day"),
+        (allocated(line("BLOCK", "60"), line("B", "40")), "block's own"),
+        (allocated(line("nobody", "60"), line("B", "40")), "nobody"),
+        (AllocationReversed(allocation_id="none", reason="r"), "does not know"),
+    ],
+)
+def test_an_allocation_that_does_not_add_up_is_refused(event: TradeAllocated, words: str) -> None:
+    """I13: quantities and prices add up to the executions', which are of one block; nothing is left of a refusal."""
+    books = block()
+    books.give(trade("E3", account="A"))
+    books.give(trade("E4", qty="40", price="11", account="BLOCK", settle_date="2024-08-20", settle_date_reason="r"))
+    before = all_balances(books)
+    with pytest.raises(RuleBroken, match=words):
+        books.give(event)
+    assert all_balances(books) == before
+    books.replayed()
+
+
+def test_an_account_that_cannot_pay_refuses_the_allocation() -> None:
+    """An allocation is a command: it may not take a cash account below its floor."""
+    books = market(usd="1000", share_scale=2)
+    books.give(trade("E1", qty="100", price="20", account="BLOCK", fee="0"))
+    with pytest.raises(InsufficientFunds, match="floor"):
+        books.give(allocated(line("A", "100", "20", "0"), exec_ids=("E1",)))
+
+
+def test_what_is_allocated_is_its_accounts_until_the_allocation_is_reversed() -> None:
+    """It is neither settled, busted, corrected nor allocated again under the old name, nor are the lines busted."""
+    books = block()
+    books.give(allocated(*BOTH))
+    assert books.give(settled("S", "E1", "60")).rule == "allocated"
+    assert (
+        books.give(TradeBusted(exec_id="X", exec_ref="E1", venue="N", trade_date=DAY, reason="r")).rule == "allocated"
+    )
+    bust = TradeBusted(exec_id="X", exec_ref="AL.1", venue="N", trade_date=DAY, reason="r")
+    assert books.give(bust).rule == "ref_is_allocation"
+    correct = TradeCorrected(**dict(msgspec.structs.asdict(trade("Y", qty="60")), exec_ref="AL.1"))  # type: ignore[arg-type]
+    assert books.give(correct).rule == "ref_is_allocation"
+    with pytest.raises(RuleBroken, match="was allocated by AL"):
+        books.give(allocated(*BOTH, name="AM"))
+    with pytest.raises(RuleBroken, match="second time"):
+        books.give(allocated(*BOTH))
+    with pytest.raises(RuleBroken, match="line of allocation"):
+        books.give(allocated(line("B", "60"), exec_ids=("AL.1",), name="AM"))
+    books.give(AllocationReversed(allocation_id="AL", reason="wrong accounts"))
+    with pytest.raises(RuleBroken, match="was reversed"):
+        books.give(AllocationReversed(allocation_id="AL", reason="again"))
+    assert books.give(settled("S9", "AL.1", "60")).rule == "stale_ref"
+    books.give(allocated(*BOTH, name="AM"))
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("part", ["0", "13", "60"])
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_reversal_negates_exactly_whatever_has_settled(part: str, side: str) -> None:
+    """None, some or all of a line may have settled; then the block is what it was, bucket by bucket."""
+    books = block(side)
+    before = all_balances(books)
+    positions = dict(books.state.positions.rows)
+    books.give(allocated(line("A", "60", "10.400083"), line("B", "40", "10.399877")))
+    if part != "0":
+        books.give(settled("S", "AL.1", part, partial=True))
+    books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    assert all_balances(books) == before
+    assert books.state.positions.get("BLOCK", "XYZ.N") == positions["BLOCK", "XYZ.N"]
+    check_invariants(books.state)
+    for exec_id in ("E1", "E2"):
+        books.give(TradeBusted(exec_id=f"X{exec_id}", exec_ref=exec_id, venue="N", trade_date=DAY, reason="r"))
+    assert all_balances(books) == all_balances(market(share_scale=2, shares="1000"))
+    books.replayed()
+
+
+def test_a_block_that_settled_in_part_and_a_closed_account_are_refused() -> None:
+    """What has settled is someone's already, and nobody trades for a closed account."""
+    books = block()
+    books.give(settled("S", "E1", "10", partial=True))
+    with pytest.raises(RuleBroken, match="settled in part"):
+        books.give(allocated(*BOTH))
+    books = market(usd="0.01", share_scale=2)
+    books.give(trade("E1", qty="1", price="1", account="BLOCK", fee="0"))
+    books.give(trade("AL.1", qty="1", price="1", account="BLOCK", fee="0"))
+    with pytest.raises(RuleBroken, match="another allocation id"):
+        books.give(allocated(line("A", "1", "1", "0"), exec_ids=("E1",)))
+    with pytest.raises(LedgerError, match="still has USD"):
+        books.give(AccountStatusSet(account="A", status="closed", reason="r"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), scale=st.integers(0, 18), share_scale=st.integers(0, 18))
+def test_no_residual_is_ever_dropped(data: st.DataObject, scale: int, share_scale: int) -> None:
+    """I20, at 0 to 18 decimals and up to 10^30: what the lines cost and the residual are what the executions cost."""
+    books = market("1", scale, share_scale, shares="1" + "0" * 13)
+    one = 10 ** (18 - share_scale)
+    # Quantities up to 10^12 at prices up to 3 x 10^17: three of them make up to 9 x 10^29.
+    amounts = st.integers(1, 10**12 * UNIT // one).map(lambda n: n * one)
+    quantities = data.draw(st.lists(amounts, min_size=1, max_size=3))
+    prices = data.draw(st.lists(st.integers(1, 3 * 10**17 * UNIT), min_size=len(quantities), max_size=len(quantities)))
+    for number, (qty, price) in enumerate(zip(quantities, prices, strict=True)):
+        books.give(trade(f"E{number}", "sell", render(qty), render(price), account="BLOCK", fee="0"))
+    gross = [row.gross for row in books.state.executions.rows.values()]
+    total = sum(quantities)
+    average = Fraction(sum(q * p for q, p in zip(quantities, prices, strict=True)), total)
+    cut = data.draw(st.integers(0, total // one)) * one
+    parts = [(x, q) for x, q in (("A", cut), ("B", total - cut)) if q]
+    lines = [line(account, render(qty), render(round(average)), "0") for account, qty in parts]
+    before = all_balances(books)
+    outcome = books.give(allocated(*lines, exec_ids=tuple(f"E{n}" for n in range(len(quantities)))))
+    made = [row.gross for row in books.state.executions.rows.values() if row.kind == "allocation"]
+    residual = sum(made) - sum(gross)
+    assert msgspec.json.decode(outcome.derived).get("rounding", "0") == render(residual)
+    assert sum(v for k, v in all_balances(books).items() if k[0] == "~rounding") == -residual
+    for row in books.state.balances.rows.values():
+        asset = books.state.assets.get(row.asset)
+        assert asset is not None
+        assert not any(x % 10 ** (18 - asset.scale) for x in (row.settled, row.unsettled, row.held))
+    check_invariants(books.state)
+    books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    assert all_balances(books) == before
+    check_invariants(books.state)
+    books.replayed()

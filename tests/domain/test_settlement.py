@@ -1,0 +1,310 @@
+"""
+Check settlement: which day, which buckets, in how many parts, and what a bust takes back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ledger.domain.amounts import render
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import CalendarPublished, Cycle, InstrumentAmended, InstrumentDefined
+from ledger.domain.events.settlement import ExecutionRef, SettlementFailed, TradeSettled
+from ledger.domain.fold import DuplicateFact
+from ledger.domain.ladder import Rung, ladder
+from ledger.errors import RuleBroken
+from tests.domain.books import Books, check_invariants
+from tests.domain.equities import CYCLES, DAY, DUE, all_balances, buckets, market, settled, trade
+
+BUST = TradeBusted(exec_id="X", exec_ref="E", venue="N", trade_date=DAY, reason="r")
+
+
+def failed(name: str = "S", **more: object) -> SettlementFailed:
+    given: dict[str, object] = {"trade_date": DAY, "exec_id": "E", "date": DUE, "new_intended_date": "2024-08-12",
+                                "reason": "short"}  # fmt: skip
+    return SettlementFailed(settlement_id=name, venue="N", leg="securities", **{**given, **more})  # type: ignore[arg-type]
+
+
+def rungs(books: Books) -> list[Rung]:
+    state = books.state
+    scales = {row.asset: row.scale for row in state.assets.rows.values()}
+    tables = [list(table.rows.values()) for table in (state.executions, state.settlement_fails, state.movements)]
+    found = ladder(*tables, scales)  # type: ignore[arg-type]
+    # A database returns rows in no order of their own.
+    assert found == ladder(*(rows[::-1] for rows in tables), scales)  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("traded", "due"),
+    [
+        ("2017-09-05", "2017-09-07"),  # the first day of T+2: both days settled on the 7th, as they did
+        ("2017-09-01", "2017-09-07"),  # T+3, over Labor Day
+        ("2024-05-23", "2024-05-28"),  # T+2, over Memorial Day
+        ("2024-05-24", "2024-05-29"),  # T+2, over Memorial Day and the day of the change
+        ("2024-05-28", "2024-05-29"),  # the first day of T+1: both days settled on the 29th, as they did
+        ("2024-07-03", "2024-07-05"),  # T+1, over Independence Day
+        ("2024-08-09", "2024-08-12"),  # T+1, over a weekend
+    ],
+)
+def test_a_trade_settles_by_the_cycle_of_its_product_on_its_day(traded: str, due: str) -> None:
+    """US equities went from T+3 to T+2 on 2017-09-05 and to T+1 on 2024-05-28; a trade keeps the cycle of its day."""
+    books = market()
+    outcome = books.give(trade(trade_date=traded))
+    assert msgspec.json.decode(outcome.derived)["settle_date"] == due
+
+
+def test_without_a_cycle_for_its_product_an_instrument_has_its_own() -> None:
+    """Before the first cycle of the calendar, or without a product, the instrument's own five days count."""
+    books = market()
+    outcome = books.give(trade(trade_date="1995-06-01"))
+    assert msgspec.json.decode(outcome.derived)["settle_date"] == "1995-06-08"
+    books.give(InstrumentAmended(instrument="XYZ.N", effective_from=DAY, product="bond"))
+    outcome = books.give(trade("E2"))
+    assert msgspec.json.decode(outcome.derived)["settle_date"] == "2024-08-15"
+
+
+def test_a_new_version_of_a_calendar_moves_later_trades_alone() -> None:
+    """What is recorded stays; a later trade follows the cycles published last, and T+0 settles with the trade."""
+    books = market()
+    books.give(trade("E1"))
+    cycles = (*CYCLES, Cycle(product="us_equity", days=0, effective_from="2024-08-01"))
+    books.give(CalendarPublished(calendar="us", calendar_version=2, cycles=cycles))
+    outcome = books.give(trade("E2"))
+    assert msgspec.json.decode(outcome.derived)["settle_date"] == DAY
+    assert buckets(books) == ("98999", "-1001")
+    books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (CalendarPublished(calendar="us", calendar_version=2, cycles=(CYCLES[0], CYCLES[0])), "two cycles"),
+        (CalendarPublished(calendar="us", calendar_version=2, cycles=(
+            Cycle(product="p", days=31, effective_from=DAY),)), "0 to 30"),
+        (InstrumentDefined(instrument="I", asset="XYZ", quote_asset="USD", settle_asset="USD", tick="1", lot="1",
+                           settlement_cycle=1, product="p", venue="N"), "without a calendar"),
+    ],
+)  # fmt: skip
+def test_cycles_that_mean_nothing_are_refused(event: Event, words: str) -> None:
+    """A product has one cycle a day, of a month at most, and is looked up in a calendar."""
+    with pytest.raises(RuleBroken, match=words):
+        market().give(event)
+
+
+def test_another_settle_date_needs_a_reason_and_waits_for_it() -> None:
+    """I14: without a reason it is quarantined; with one it stands, but never before the trade date."""
+    books = market()
+    assert books.give(trade(settle_date="2024-08-20")).rule == "settle_date"
+    assert books.give(trade(settle_date="2024-08-07", settle_date_reason="r")).rule == "settle_date"
+    assert books.give(trade(settle_date=DAY, settle_date_reason="cash trade")).rule is None
+    assert buckets(books) == ("100000", "-1001")
+
+
+def test_settlement_moves_both_legs_and_the_fee_on_both_sides() -> None:
+    """The table of double entry, then delivery versus payment: all that was unsettled is settled, everywhere."""
+    books = market()
+    before = all_balances(books)
+    books.give(trade())
+    unsettled = {key: value for key, value in all_balances(books).items() if key[2] == "unsettled"}
+    assert {(a, s): render(v) for (a, s, _), v in unsettled.items()} == {
+        ("A", "XYZ"): "100", ("A", "USD"): "-1001", ("~clearing.N", "XYZ"): "-100", ("~clearing.N", "USD"): "1000",
+        ("~fees", "USD"): "1",
+    }  # fmt: skip
+    outcome = books.give(settled())
+    assert (outcome.stream, msgspec.json.decode(outcome.derived)["amount"]) == ("account/A", "1000")
+    after = all_balances(books)
+    assert not [key for key in after if key[2] == "unsettled"]
+    for (account, asset, _), value in unsettled.items():
+        assert after[account, asset, "settled"] == before.get((account, asset, "settled"), 0) + value
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_parts_add_up_to_the_last_digit() -> None:
+    """Three thirds of 100.00 and of a fee of 1.00: the last part takes what rounding left."""
+    books = market(share_scale=2)
+    books.give(trade(qty="3", price="33.333333333333333333", gross="100"))
+    for name, amount in (("S1", "33.33"), ("S2", "33.34"), ("S3", "33.33")):
+        outcome = books.give(settled(name, qty="1", partial=name != "S3"))
+        assert msgspec.json.decode(outcome.derived)["amount"] == amount
+        check_invariants(books.state)
+    assert buckets(books) == ("99899", "0")
+    books.replayed()
+
+
+def test_an_agent_may_round_its_own_way_and_the_last_part_is_what_is_left() -> None:
+    """33.34 for a third of 100 is the share rounded up; 33.35 is not; nor is anything but the rest for the last."""
+    books = market(share_scale=2)
+    books.give(trade(qty="3", price="33.333333333333333333", gross="100", fee="0"))
+    assert books.give(settled("S1", qty="1", amount="33.35", partial=True)).rule == "settlement_amount"
+    assert books.give(settled("S1", qty="1", amount="33.34", partial=True)).rule is None
+    assert books.give(settled("S2", qty="2", amount="66.67")).rule == "settlement_amount"
+    assert books.give(settled("S2", qty="2", amount="66.66")).rule is None
+    assert buckets(books) == ("99900", "0")
+
+
+@pytest.mark.parametrize(
+    ("event", "rule"),
+    [
+        (settled(exec_id="none"), "unknown_ref"),
+        (settled(exec_id="OLD"), "stale_ref"),
+        (settled(exec_id="BUSTED"), "stale_ref"),
+        (settled(exec_id="BUST"), "ref_is_bust"),
+        (settled(qty="101"), "over_settlement"),
+        (settled(qty="99"), "not_whole"),
+        (settled(qty="0"), "quantity"),
+        (settled(qty="0.5", partial=True), "excess_scale"),
+        (settled(amount="1000.01"), "settlement_amount"),
+        (settled(amount="1000.001"), "excess_scale"),
+        (settled(date="2024-08-07"), "settled_before_trade"),
+        (settled(exec_id=None), "settles_what"),
+        (settled(trade_date=None), "settles_what"),
+        (settled(net=(ExecutionRef(trade_date=DAY, exec_id="E"),)), "settles_what"),
+        (failed(exec_id="none"), "unknown_ref"),
+        (failed(new_intended_date=DAY), "new_intended_date"),
+    ],
+)
+def test_a_settlement_that_cannot_be_is_quarantined(event: Event, rule: str) -> None:
+    """It moves nothing, is kept whole, and replays."""
+    books = market()
+    books.give(trade())
+    books.give(trade("OLD"))
+    corrected = dict(msgspec.structs.asdict(trade("NEW", price="11")), exec_ref="OLD")
+    books.give(TradeCorrected(**corrected))  # type: ignore[arg-type]
+    books.give(trade("BUSTED"))
+    books.give(TradeBusted(exec_id="BUST", exec_ref="BUSTED", venue="N", trade_date=DAY, reason="r"))
+    before = all_balances(books)
+    assert books.give(event).rule == rule
+    assert all_balances(books) == before
+    books.replayed()
+
+
+def test_a_settlement_said_twice_is_one_and_an_id_is_used_once() -> None:
+    """Redelivery is a duplicate; another settlement under the id, or of a trade that has settled, waits."""
+    books = market()
+    books.give(trade())
+    books.give(settled(qty="40", partial=True))
+    with pytest.raises(DuplicateFact) as found:
+        books.give(settled(qty="40", partial=True))
+    assert found.value.seq == len(books.stored)
+    assert books.give(settled(qty="60")).rule == "settlement_id_reused"
+    books.give(settled("S2", qty="60"))
+    assert books.give(settled("S3", qty="1")).rule == "over_settlement"
+    assert books.give(failed("S2")).rule == "settled_before"
+
+
+@pytest.mark.parametrize("part", ["0", "1", "40", "100"])
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_bust_takes_out_of_each_bucket_what_the_trade_put_in(part: str, side: str) -> None:
+    """Whether none, some or all of it has settled, the books are after the bust as they were before the trade."""
+    books = market(share_scale=2)
+    before = all_balances(books)
+    books.give(trade(side=side, qty="100", price="0.333333", gross="33.33", fee="0.07"))
+    if part != "0":
+        books.give(settled(qty=part, partial=True))
+    books.give(BUST)
+    assert all_balances(books) == before
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_correction_of_a_settled_trade_starts_unsettled() -> None:
+    """What had settled goes back, bucket by bucket, and the new version waits for a settlement of its own."""
+    books = market()
+    books.give(trade())
+    books.give(settled(qty="40", partial=True))
+    corrected = dict(msgspec.structs.asdict(trade("F", qty="90")), exec_ref="E")
+    books.give(TradeCorrected(**corrected))  # type: ignore[arg-type]
+    assert buckets(books) == ("100000", "-901")
+    assert buckets(books, asset="XYZ") == ("0", "90")
+    assert books.give(settled("S2", qty="60")).rule == "stale_ref"
+    books.give(settled("S3", "F", "90"))
+    assert buckets(books) == ("99099", "0")
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_several_trades_settle_net_in_one_event() -> None:
+    """Bought 100 and sold 30, part of it settled before: what is left of both settles, and the net must be right."""
+    books = market()
+    books.give(trade("E1", qty="100", price="10"))
+    books.give(trade("E2", side="sell", qty="30", price="11"))
+    books.give(settled("S0", "E1", "20", partial=True))
+    net = (ExecutionRef(trade_date=DAY, exec_id="E1"), ExecutionRef(trade_date=DAY, exec_id="E2"))
+
+    def event(qty: str, amount: str | None) -> TradeSettled:
+        return TradeSettled(settlement_id="N", venue="N", net=net, qty=qty, amount=amount, date=DUE)
+
+    assert books.give(event("70", None)).rule == "net_quantity"
+    assert books.give(event("50", "471")).rule == "settlement_amount"
+    assert books.give(event("50", "470")).rule is None
+    assert buckets(books) == ("99328", "0")
+    assert buckets(books, asset="XYZ") == ("70", "0")
+    other = trade("E3", account="B")
+    books.give(other)
+    assert books.give(event("1", None)).rule == "settlement_id_reused"
+    mixed = TradeSettled(settlement_id="M", venue="N", qty="1", date=DUE,
+                         net=(net[0], ExecutionRef(trade_date=DAY, exec_id="E3")))  # fmt: skip
+    assert books.give(mixed).rule == "net_mismatch"
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_failed_settlement_moves_nothing_and_is_tried_again() -> None:
+    """Fails of different days are different facts; the same day's is a duplicate; then it settles under its id."""
+    books = market()
+    books.give(trade())
+    before = all_balances(books)
+    books.give(failed())
+    with pytest.raises(DuplicateFact):
+        books.give(failed())
+    assert books.give(failed(reason="other")).rule == "settlement_id_reused"
+    books.give(failed(date="2024-08-12", new_intended_date="2024-08-13"))
+    assert all_balances(books) == before
+    assert [(r.date, r.asset, render(r.due), render(r.failed)) for r in rungs(books)] == [
+        ("2024-08-09", "USD", "0", "-1001"), ("2024-08-09", "XYZ", "0", "100"),
+        ("2024-08-12", "USD", "0", "-1001"), ("2024-08-12", "XYZ", "0", "100"),
+        ("2024-08-13", "USD", "-1001", "0"), ("2024-08-13", "XYZ", "100", "0"),
+    ]  # fmt: skip
+    books.give(settled(date="2024-08-13"))
+    last = [r for r in rungs(books) if r.date == "2024-08-13"]
+    assert [(r.asset, render(r.due), render(r.settled)) for r in last] == [("USD", "0", "-1001"), ("XYZ", "0", "100")]
+    books.replayed()
+
+
+def test_the_ladder_says_what_is_due_what_settled_and_what_failed() -> None:
+    """By day, account and asset, as the account sees it; cash is due with its fees."""
+    books = market()
+    books.give(trade("E1", qty="100", price="10"))
+    books.give(trade("E2", side="sell", qty="30", price="11"))
+    books.give(trade("E3", account="B", trade_date=DUE))
+    books.give(settled("S", "E1", "40", partial=True))
+    found = [(r.date, r.account, r.asset, render(r.due), render(r.settled)) for r in rungs(books)]
+    assert found == [
+        (DUE, "A", "USD", "-271.6", "-400.4"), (DUE, "A", "XYZ", "30", "40"),
+        ("2024-08-12", "B", "USD", "-1001", "0"), ("2024-08-12", "B", "XYZ", "100", "0"),
+    ]  # fmt: skip
+
+
+def test_a_venue_may_round_the_gross_its_own_way() -> None:
+    """3 at 33.335 is 100.005: a gross of 100.00 and of 100.01 are both that, 100.02 is not."""
+    for gross, rule in (("100", None), ("100.01", None), ("100.02", "gross"), ("99.99", "gross")):
+        books = market()
+        assert books.give(trade(qty="3", price="33.335", gross=gross)).rule == rule
+
+
+def test_a_fee_in_the_asset_and_a_rebate_settle_with_the_trade() -> None:
+    """Fees of any asset and sign follow the quantity, at their own asset's decimals."""
+    books = market(share_scale=2)
+    fees = (Fee(kind="stamp", asset="XYZ", amount="0.05"), Fee(kind="rebate", asset="USD", amount="-0.25"))
+    books.give(trade(qty="100", price="1", fees=fees))
+    books.give(settled("S1", qty="33", partial=True))
+    assert buckets(books) == ("99967.08", "-66.83")
+    assert buckets(books, asset="XYZ") == ("32.98", "66.97")
+    books.give(settled("S2", qty="67"))
+    assert buckets(books, asset="XYZ") == ("99.95", "0")
+    assert buckets(books) == ("99900.25", "0")
+    books.replayed()
