@@ -30,6 +30,8 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/python .ci/check_migrations.py
+	@$(BIN)/tradeledger event-types --format markdown | diff docs/EVENTS.md - || \
+	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
 # Throughput beside its floors, taken in the same run; leaves build/bench/report.json.
 bench: .venv/installed

@@ -8,12 +8,12 @@ from typing import Any
 
 from ledger.chain.digest import StateDigest
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain import fold, registry
+from ledger.domain import fold
 from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, State
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UnknownFormat
 from verifier.report import Finding, Findings
 from verifier.spill import Spill
 
@@ -42,7 +42,15 @@ class Replay:
             self._found("STATE_MISMATCH", "a payload", str(error), event.seq, "payload")
             return
         stored = (event.stream, event.stream_version, event.effective_on)
-        for wrong in fold.replay(self.state, event.event_type, event.schema_version, given, derived, stored, context):
+        try:
+            mismatches = fold.replay(
+                self.state, event.event_type, event.schema_version, given, derived, stored, context
+            )  # fmt: skip
+        except UnknownFormat as error:
+            known = "a version that this program knows"
+            self._found("UNKNOWN_FORMAT", known, str(error), event.seq, "schema_version")
+            return
+        for wrong in mismatches:
             self._found("STATE_MISMATCH", wrong.expected, wrong.actual, event.seq, wrong.column)
         self.changes = self.state.changes(mark)
         for change in self.changes:
@@ -63,8 +71,8 @@ class Replay:
         mark = self.state.begin()
         try:
             _, given = split_payload(event.payload)
-            asked = fold.original_of(registry.decode_given(event.event_type, event.schema_version, given))
-            made = fold.record(self.state, asked, Context(event.seq, event.recorded_at, event.occurred_at))
+            asked, written = fold.asked(event.event_type, event.schema_version, given)
+            made = fold.record(self.state, asked, Context(event.seq, event.recorded_at, event.occurred_at), written)
         except (LedgerError, DuplicateFact, ValueError, OverflowError):
             return {}
         finally:

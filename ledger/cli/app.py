@@ -17,6 +17,8 @@ from ledger.cli import quarantine, tables
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
+from ledger.domain import event_catalogue
+from ledger.domain.registry import EVENT_TYPES
 from ledger.errors import InvalidInput
 from ledger.importing import nautilus, run
 from ledger.journal.ledger import Ledger
@@ -92,6 +94,27 @@ def head(dsn: Dsn = None, origin: Origin = None) -> None:
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
         link = books.head()
     print(f"{link.seq} {link.hash.hex()}")
+
+
+@app.command("event-types")
+def event_types(
+    format: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of each type instead.")] = False,
+) -> None:
+    """
+    List every event type that this release knows, with its fields.
+    """
+    if format not in ("table", "json", "markdown"):
+        raise InvalidInput(f"found --format {format!r}; expected table, json or markdown")
+    if schema:
+        schemas = {name: event_catalogue.json_schema(kind) for name, kind in EVENT_TYPES.items()}
+        print(msgspec.json.format(msgspec.json.encode(schemas), indent=1).decode())
+    elif format == "json":
+        print(msgspec.json.format(msgspec.json.encode(event_catalogue.describe()), indent=1).decode())
+    elif format == "markdown":
+        print(event_catalogue.page(), end="")
+    else:
+        tables.show_event_types(event_catalogue.describe())
 
 
 def _show_sandbox(found: regions.Running) -> None:

@@ -94,3 +94,14 @@ def _rows(books: dict[str, dict[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
         for account, there in sorted(books.items())
         for name, shown in sorted(there.items())
     ]
+
+
+def show_event_types(described: list[dict[str, Any]]) -> None:
+    """
+    Print event types with the fields they must have.
+    """
+    rows = []
+    for x in described:
+        needed = ", ".join(field["name"] for field in x["fields"] if field["required"])
+        rows.append((x["type"], str(x["schema_version"]), x["family"], x["kind"], needed))
+    _Page().table("event types", ("type", "version", "family", "kind", "required fields"), rows)

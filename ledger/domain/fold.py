@@ -25,9 +25,14 @@ from ledger.domain.rules import (
     approval,
     cash,
     control,
+    corporate_actions,
+    evidence,
     executions,
     fx,
+    marks,
+    operations,
     orders,
+    periods,
     quarantine,
     reference,
     settlement,
@@ -42,6 +47,7 @@ Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (
     reference.RULES, orders.RULES, executions.RULES, quarantine.RULES, cash.RULES, control.RULES,
     settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
+    corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
 )  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
 RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
@@ -89,45 +95,51 @@ def _days(date: str) -> int:
     return (datetime.date.fromisoformat(date) - _EPOCH).days
 
 
-def _apply(state: State, event: Event, given: bytes, context: Context) -> Outcome:
+def _apply(state: State, event: Event, version: int, given: bytes, context: Context) -> Outcome:
     now = Now(context.seq, context.occurred_at, context.recorded_at, given)
     effects = RULES[type(event)](state, event, now)
     if state.quarantine.rows and event.KIND == "fact":
         quarantine.answer(state, event, now.seq)
+    days = now.days if effects.effective_on is None else _days(effects.effective_on)
+    if state.closed_periods.rows:
+        days = periods.counted_on(state, event, days, now.days)
     return Outcome(
         type(event).__name__,
-        event.SCHEMA_VERSION,
+        version,
         given,
         registry.encode_derived(effects.derived),
         effects.stream,
         effects.stream_version,
-        now.days if effects.effective_on is None else _days(effects.effective_on),
+        days,
     )
 
 
-def record(state: State, event: Event, context: Context, *, alone: bool = True) -> Outcome:
+def record(
+    state: State, event: Event, context: Context, written: tuple[int, bytes] | None = None, *, alone: bool = True
+) -> Outcome:
     """
     Check *event* against the state, apply it, and return what is to be stored.
 
     A fact of a group (*alone* is false) that is recorded already is quarantined as `duplicate_fact`: the facts beside
-    it are new, and the group stands whole.
+    it are new, and the group stands whole. *written* is (schema version, bytes) of an event that was written before,
+    perhaps in an old version.
 
     Raises:
         Rejected: a command breaks a rule; the state is as before.
         DuplicateFact: this very fact is recorded already.
     """
     name = registry.type_name(event)
-    given = registry.encode_given(event)
+    version, given = written or (event.SCHEMA_VERSION, registry.encode_given(event))
     mark = state.begin()
     try:
         if isinstance(event, FactQuarantined) and event.original_version is not None:
             raise Broken("original_version", "leave it out: the ledger itself quarantines facts that it can read")
-        return _apply(state, event, given, context)
+        return _apply(state, event, version, given, context)
     except DuplicateFact as duplicate:
         state.rollback(mark)
         if alone or event.KIND != "fact":
             raise
-        return _quarantine(state, event, given, context, Broken("duplicate_fact", str(duplicate)))
+        return _quarantine(state, event, (version, given), context, Broken("duplicate_fact", str(duplicate)))
     except Unbalanced as error:
         state.rollback(mark)
         if event.KIND == "fact":
@@ -136,33 +148,35 @@ def record(state: State, event: Event, context: Context, *, alone: bool = True) 
     except Broken as broken:
         state.rollback(mark)
         if state.loader is not None and not state.certain:
-            return _record_certainly(state, event, context, alone=alone)
+            return _record_certainly(state, event, context, written, alone=alone)
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
             raise broken.error(f"{name} refused ({broken.rule}): {broken.detail}") from None
-        return _quarantine(state, event, given, context, broken)
+        return _quarantine(state, event, (version, given), context, broken)
     except BaseException:
         state.rollback(mark)
         raise
 
 
-def _record_certainly(state: State, event: Event, context: Context, *, alone: bool) -> Outcome:
+def _record_certainly(
+    state: State, event: Event, context: Context, written: tuple[int, bytes] | None, *, alone: bool
+) -> Outcome:
     """Record with every key looked up in the store: what looks broken may be a duplicate that memory has forgotten."""
     before, state.certain = state.certain, True
     try:
-        return record(state, event, context, alone=alone)
+        return record(state, event, context, written, alone=alone)
     finally:
         state.certain = before
 
 
-def _quarantine(state: State, event: Event, given: bytes, context: Context, broken: Broken) -> Outcome:
+def _quarantine(state: State, event: Event, written: tuple[int, bytes], context: Context, broken: Broken) -> Outcome:
     kept = FactQuarantined(
         original_type=type(event).__name__,
-        original_version=event.SCHEMA_VERSION,
-        original=given.decode(),
+        original_version=written[0],
+        original=written[1].decode(),
         rule=broken.rule,
         detail=broken.detail,
     )
-    outcome = _apply(state, kept, registry.encode_given(kept), context)
+    outcome = _apply(state, kept, kept.SCHEMA_VERSION, registry.encode_given(kept), context)
     return msgspec.structs.replace(outcome, rule=broken.rule, detail=broken.detail)
 
 
@@ -173,6 +187,23 @@ def original_of(event: Event) -> Event:
     if isinstance(event, FactQuarantined) and event.original_version is not None:
         return registry.decode_given(event.original_type, event.original_version, event.original)
     return event
+
+
+def asked(event_type: str, schema_version: int, given: bytes) -> tuple[Event, tuple[int, bytes]]:
+    """
+    Return what the caller gave, in the newest version, and (schema version, bytes) as it was written then.
+
+    Raises:
+        UnknownFormat: a newer program wrote it.
+        InvalidEvent: it is no event.
+    """
+    return _asked(registry.decode_given(event_type, schema_version, given), schema_version, given)
+
+
+def _asked(event: Event, schema_version: int, given: bytes) -> tuple[Event, tuple[int, bytes]]:
+    if isinstance(event, FactQuarantined) and event.original_version is not None:
+        return original_of(event), (event.original_version, event.original.encode())
+    return event, (schema_version, given)
 
 
 def replay(
@@ -189,18 +220,24 @@ def replay(
 
     *stored* is (stream, stream version, effective on in days since 1970-01-01). An event that cannot be applied at all
     leaves the state as it was.
+
+    Raises:
+        UnknownFormat: a newer program wrote it; nothing is said about it or what follows.
     """
     try:
-        event = registry.decode_given(event_type, schema_version, given)
-        if registry.encode_given(event) != given:
+        found = registry.read(event_type, schema_version, given)
+        if registry.encode_given(found) != given:
             return [Mismatch("payload", "canonical bytes", "other bytes of the same event")]
+        event, written = _asked(registry.upcast(event_type, schema_version, found), schema_version, given)
         if event_type == FactQuarantined.__name__:
             # What was quarantined may have clashed with something that memory has forgotten, or stood in a group.
-            outcome = _record_certainly(state, original_of(event), context, alone=False)
+            outcome = _record_certainly(state, event, context, written, alone=False)
         else:
-            outcome = record(state, original_of(event), context)
+            outcome = record(state, event, context, written)
+    except UnknownFormat:
+        raise
     except (DuplicateFact, LedgerError) as error:
-        if isinstance(error, InvalidEvent | UnknownFormat):
+        if isinstance(error, InvalidEvent):
             return [Mismatch("payload", f"a {event_type}", str(error))]
         return [Mismatch("payload", "an event that keeps the rules", str(error))]
     compared = (
@@ -211,7 +248,7 @@ def replay(
         ("stream_version", outcome.stream_version, stored[1]),
         ("effective_on", outcome.effective_on, stored[2]),
     )
-    return [Mismatch(column, _shown(made), _shown(found)) for column, made, found in compared if made != found]
+    return [Mismatch(column, _shown(made), _shown(kept)) for column, made, kept in compared if made != kept]
 
 
 def _shown(value: object) -> str:
@@ -226,8 +263,11 @@ def stream_version(state: State, stream: str) -> int:
     tables: dict[str, Table[Any]] = {
         "order": state.orders, "account": state.accounts, "asset": state.assets, "instrument": state.instruments,
         "calendar": state.calendars, "hold": state.holds,
+        "corporate-action": state.corporate_actions, "incident": state.incidents,
     }  # fmt: skip
     if kind == "journal":
         return int(state.movements.get("journal", name) is not None)
+    if kind == "period":
+        return len(state.closed_periods.rows)
     row = tables[kind].get(name) if kind in tables else state.streams.get(stream)
     return 0 if row is None else int(row.version)

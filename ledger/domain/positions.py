@@ -9,6 +9,7 @@ side and opens the other. Always, cost - realised is the net cash paid.
 from __future__ import annotations
 
 from ledger.domain import amounts
+from ledger.domain.rows import Position
 
 
 def share(total: int, part: int, whole: int, scale: int) -> int:
@@ -36,3 +37,21 @@ def after_trade(qty: int, cost: int, traded: int, value: int, scale: int) -> tup
     released = share(cost, closed, abs(qty), scale)
     paid = share(value, closed, abs(traded), scale)
     return value - paid - released, -paid - released
+
+
+def on_day(position: Position, day: str, traded: int) -> tuple[str, int]:
+    """
+    Return the newest trade date of *position*, and its quantity before that day, once *traded* more was on *day*.
+    """
+    if position.day is None or day > position.day:
+        return day, position.qty
+    return position.day, position.opening + traded if day < position.day else position.opening
+
+
+def before(position: Position, day: str) -> int | None:
+    """
+    Return the quantity of *position* before the trades of *day*; None where trades went on after it.
+    """
+    if position.day is None or position.day < day:
+        return position.qty
+    return position.opening if position.day == day else None

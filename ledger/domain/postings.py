@@ -23,6 +23,10 @@ FEES: Final = "~fees"
 """Fee income."""
 EXTERNAL: Final = "~external"
 """The world outside: deposits come from here."""
+ISSUER: Final = "~issuer"
+"""Who issues shares and owes dividends."""
+TAX: Final = "~tax"
+"""What is withheld for tax authorities."""
 
 
 class Posting(Fields, frozen=True, kw_only=True):

@@ -8,26 +8,38 @@ than this program is an error, never a guess.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from ledger.domain.events import cash, control, executions, orders, reference, settlement
+from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference, settlement
 from ledger.domain.events.fields import Event
 from ledger.errors import InvalidEvent, UnknownFormat
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
-    for family in (reference, orders, executions, settlement, cash, control)
+    for family in (reference, orders, executions, settlement, cash, corporate_actions, control, operations)
     for kind in vars(family).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event and kind.__module__ == family.__name__
 }
 """Every event type of this version, by name."""
 
+
+class Past(msgspec.Struct, frozen=True):
+    """
+    How an old version of an event type is read: the struct that it was, and the pure step to the next version's.
+    """
+
+    kind: type[Event]
+    upcast: Callable[[Any], Event]
+
+
+PAST: Final[dict[tuple[str, int], Past]] = {}
+"""Every (event type, schema version) that is not the newest. No type has changed yet."""
+
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
-_DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()
-}
 
 
 def type_name(event: Event) -> str:
@@ -57,24 +69,52 @@ def encode_derived(derived: dict[str, Any]) -> bytes:
     return _ENCODER.encode(derived)
 
 
-def decode_given(event_type: str, schema_version: int, given: bytes | str) -> Event:
+@functools.cache
+def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
     """
-    Return the event that `encode_given` wrote under this type and version.
+    Return the event that was written under this type and version, as the struct of that version.
 
     Raises:
-        UnknownFormat: a version newer than this program knows.
+        UnknownFormat: a version newer than this program knows, or one that it has no reader for.
         InvalidEvent: an unknown type, or bytes that are not an event of it.
     """
     kind = EVENT_TYPES.get(event_type)
     if kind is None:
         raise InvalidEvent(f"found event type {event_type[:80]!r}; known are {', '.join(sorted(EVENT_TYPES))}")
     if schema_version != kind.SCHEMA_VERSION:
-        raise UnknownFormat(
-            f"found {event_type} of schema version {schema_version}; this program knows up to "
-            f"{kind.SCHEMA_VERSION}: use the release that wrote it, or a newer one"
-        )
+        past = PAST.get((event_type, schema_version))
+        if past is None:
+            raise UnknownFormat(
+                f"found {event_type} of schema version {schema_version}; this program knows up to "
+                f"{kind.SCHEMA_VERSION}: use the release that wrote it, or a newer one"
+            )
+        kind = past.kind
     try:
-        event: Event = _DECODERS[event_type].decode(given)
+        event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(f"these bytes are no {event_type}: {error}") from error
     return event
+
+
+def upcast(event_type: str, schema_version: int, event: Event) -> Event:
+    """
+    Return *event*, read under *schema_version*, as the newest version of its type.
+    """
+    while (past := PAST.get((event_type, schema_version))) is not None:
+        event, schema_version = past.upcast(event), schema_version + 1
+    return event
+
+
+def decode_given(event_type: str, schema_version: int, given: bytes | str) -> Event:
+    """
+    Return the event that was written under this type and version, as the newest version of its type.
+
+    Raises:
+        UnknownFormat: a version newer than this program knows.
+        InvalidEvent: an unknown type, or bytes that are not an event of it.
+    """
+    return upcast(event_type, schema_version, read(event_type, schema_version, given))

@@ -40,7 +40,8 @@ class Instrument(Row, frozen=True, gc=False):
     What can be traded. Stream `instrument/…`.
 
     `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then. It is what counts
-    where the calendar has no cycle for `product`.
+    where the calendar has no cycle for `product`. Trades of days before `split_on` are of other shares. What is said of
+    an instrument that was renamed counts for the new one.
     """
 
     instrument: str
@@ -57,6 +58,8 @@ class Instrument(Row, frozen=True, gc=False):
     symbol: str | None
     isin: str | None
     version: int
+    split_on: str | None = None
+    renamed_to: str | None = None
 
 
 class Calendar(Row, frozen=True, gc=False):
@@ -226,7 +229,8 @@ class Position(Row, frozen=True, gc=False):
     One account's net holding of one instrument, by trade date.
 
     `cost` is the total, exact cost of `qty` (negative for a short); cost - realised is the net cash paid.
-    `fees` sums the fees that were charged in the instrument's settle asset.
+    `fees` sums the fees that were charged in the instrument's settle asset. `day` is the newest trade date in it and
+    `opening` the quantity before the trades of that day: who held what when an instrument went ex.
     """
 
     account: str
@@ -235,6 +239,103 @@ class Position(Row, frozen=True, gc=False):
     cost: int
     realised: int
     fees: int
+    day: str | None = None
+    opening: int = 0
+
+
+class Lot(Row, frozen=True, gc=False):
+    """
+    One trade of an account that reckons its cost first in, first out, and what of it is still open.
+
+    `qty` and `value` are those of the trade, negative for a sale; of a lot that a split changed, what it stood at then.
+    """
+
+    account: str
+    instrument: str
+    number: int
+    venue: str
+    trade_date: str
+    exec_id: str
+    qty: int
+    value: int
+    open_qty: int
+    open_cost: int
+    live: bool
+
+
+class LotQueue(Row, frozen=True, gc=False):
+    """
+    Where the lots of one position begin and end.
+
+    Lots before `first_open` are closed. A trade that is undone has the lots from `base` on matched anew, with
+    `base_realised` as the result of what came before.
+    """
+
+    account: str
+    instrument: str
+    first_open: int
+    last: int
+    base: int
+    base_realised: int
+
+
+class CorporateAction(Row, frozen=True, gc=False):
+    """
+    A dividend, split or renaming that was recorded, so that its id is used once. Stream `corporate-action/…`.
+    """
+
+    ca_id: str
+    kind: str
+    instrument: str
+    asset: str | None
+    ex_date: str
+    event_seq: int
+    content: str
+    version: int
+
+
+class Entitlement(Row, frozen=True, gc=False):
+    """
+    What a corporate action gives one account: cash that is due and paid, or a quantity in the place of another.
+
+    `cost_change` and `realised_change` are what a fraction paid in cash did to the position.
+    """
+
+    ca_id: str
+    account: str
+    instrument: str
+    qty: int
+    new_qty: int
+    gross: int
+    tax: int
+    paid_gross: int
+    paid_tax: int
+    cost_change: int
+    realised_change: int
+
+
+class Mark(Row, frozen=True, gc=False):
+    """
+    The price of an instrument, or of a currency (`base/quote`), that counts for a day.
+    """
+
+    subject: str
+    day: str
+    kind: str
+    price: int
+    as_of: int
+    event_seq: int
+
+
+class ClosedPeriod(Row, frozen=True, gc=False):
+    """
+    One closing of the books, numbered from 1; the last one says how far they are closed. Stream `period/ledger`.
+    """
+
+    number: int
+    through: str
+    event_seq: int
+    trial_balance: str
 
 
 class Hold(Row, frozen=True, gc=False):
@@ -378,6 +479,58 @@ class ChainKey(Row, frozen=True, gc=False):
     revoked: bool
 
 
+class Incident(Row, frozen=True, gc=False):
+    """
+    Something that went wrong with the service, and how far it was dealt with. Stream `incident/…`. Times are in ns.
+    """
+
+    incident_id: str
+    severity: str
+    cause: str
+    status: str
+    opened_at: int
+    acknowledged_at: int | None
+    mitigated_at: int | None
+    closed_at: int | None
+    version: int
+
+
+class DivergentTail(Row, frozen=True, gc=False):
+    """
+    What an old primary had beyond the base of epoch `epoch`, and how many events of it were disposed of.
+    """
+
+    epoch: int
+    from_seq: int
+    to_seq: int
+    head_hash: str
+    bundle_hash: str
+    disposed: int
+
+
+class DivergentEvent(Row, frozen=True, gc=False):
+    """
+    What became of one event of a divergent tail.
+    """
+
+    epoch: int
+    seq: int
+    disposition: str
+    new_seq: int | None
+
+
+class Schema(Row, frozen=True, gc=False):
+    """
+    The hash of an event type's fields in one version.
+    """
+
+    event_type: str
+    schema_version: int
+    schema_hash: str
+    encoder_version: str
+    event_seq: int
+
+
 class TableSpec(msgspec.Struct, frozen=True):
     """
     How rows of one table are keyed, and which of their columns are not what their Python type says.
@@ -405,7 +558,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
         _spec("assets", Asset, "asset"),
-        _spec("instruments", Instrument, "instrument", "tick lot multiplier"),
+        _spec("instruments", Instrument, "instrument", "tick lot multiplier", "split_on"),
         _spec("calendars", Calendar, "calendar"),
         _spec("accounts", Account, "account"),
         _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
@@ -417,7 +570,16 @@ TABLES: Final[dict[str, TableSpec]] = {
             "trade_date settle_date ref_trade_date root_trade_date",
         ),
         _spec("balances", Balance, "account asset", "settled unsettled held floor"),
-        _spec("positions", Position, "account instrument", "qty cost realised fees"),
+        _spec("positions", Position, "account instrument", "qty cost realised fees opening", "day"),
+        _spec("lots", Lot, "account instrument number", "qty value open_qty open_cost", "trade_date"),
+        _spec("lot_queues", LotQueue, "account instrument", "base_realised"),
+        _spec("corporate_actions", CorporateAction, "ca_id", dates="ex_date"),
+        _spec(
+            "entitlements", Entitlement, "ca_id account",
+            "qty new_qty gross tax paid_gross paid_tax cost_change realised_change",
+        ),
+        _spec("marks", Mark, "subject day kind", "price", "day"),
+        _spec("closed_periods", ClosedPeriod, "number", dates="through"),
         _spec("holds", Hold, "hold_id"),
         _spec("movements", Movement, "kind movement_id", dates="effective_on"),
         _spec("quarantine", Quarantined, "seq"),
@@ -430,6 +592,10 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("controls", Control, "action"),
         _spec("streams", Stream, "stream"),
         _spec("chain_keys", ChainKey, "key_id"),
+        _spec("incidents", Incident, "incident_id"),
+        _spec("divergent_tails", DivergentTail, "epoch"),
+        _spec("divergent_events", DivergentEvent, "epoch seq"),
+        _spec("schemas", Schema, "event_type schema_version"),
     )
 }  # fmt: skip
 """Every inline read model, by table name, in the order in which they are written."""

@@ -34,6 +34,9 @@ RESIDENT: Final = frozenset(
         "account_limits",
         "balances",
         "positions",
+        "lot_queues",
+        "closed_periods",
+        "divergent_tails",
         "streams",
         "chain_keys",
         "controls",
@@ -72,6 +75,8 @@ def is_closed(table: str, row: Row) -> bool:
         return order_status.is_closed(row)
     if isinstance(row, rows.Hold | rows.Quarantined):
         return row.status != "open"
+    if isinstance(row, rows.Lot):
+        return not row.open_qty
     if isinstance(row, rows.Break):
         return row.closed_seq is not None
     return True
@@ -155,6 +160,12 @@ class State:
         self.executions: Table[rows.Execution] = Table(self, "executions")
         self.balances: Table[rows.Balance] = Table(self, "balances")
         self.positions: Table[rows.Position] = Table(self, "positions")
+        self.lots: Table[rows.Lot] = Table(self, "lots")
+        self.lot_queues: Table[rows.LotQueue] = Table(self, "lot_queues")
+        self.corporate_actions: Table[rows.CorporateAction] = Table(self, "corporate_actions")
+        self.entitlements: Table[rows.Entitlement] = Table(self, "entitlements")
+        self.marks: Table[rows.Mark] = Table(self, "marks")
+        self.closed_periods: Table[rows.ClosedPeriod] = Table(self, "closed_periods")
         self.holds: Table[rows.Hold] = Table(self, "holds")
         self.movements: Table[rows.Movement] = Table(self, "movements")
         self.quarantine: Table[rows.Quarantined] = Table(self, "quarantine")
@@ -164,6 +175,10 @@ class State:
         self.controls: Table[rows.Control] = Table(self, "controls")
         self.streams: Table[rows.Stream] = Table(self, "streams")
         self.chain_keys: Table[rows.ChainKey] = Table(self, "chain_keys")
+        self.incidents: Table[rows.Incident] = Table(self, "incidents")
+        self.divergent_tails: Table[rows.DivergentTail] = Table(self, "divergent_tails")
+        self.divergent_events: Table[rows.DivergentEvent] = Table(self, "divergent_events")
+        self.schemas: Table[rows.Schema] = Table(self, "schemas")
 
     def table(self, name: str) -> Table[Any]:
         """

@@ -24,7 +24,7 @@ from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeEx
 from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution
-from ledger.domain.rules import control, reference
+from ledger.domain.rules import control, evidence, operations, periods, reference
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now
 from ledger.domain.state import State
 from ledger.errors import LedgerError
@@ -35,7 +35,9 @@ Find = Callable[[str, str, str], Execution | None]
 _GROUND: Final = (
     "assets", "instruments", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams",
 )  # fmt: skip
-_SKIPPED: Final = frozenset({*reference.RULES, *control.RULES}) - {ReconciliationRecorded}
+_SKIPPED: Final = frozenset({*reference.RULES, *control.RULES, *evidence.RULES, *operations.RULES, *periods.RULES}) - {
+    ReconciliationRecorded
+}
 
 
 class Misfit(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from ledger.errors import (
     LedgerError,
     NotPermitted,
     NotPrimary,
+    PeriodIsClosed,
     SchemaVersion,
     SequenceGap,
     SetupNeeded,
@@ -153,7 +154,8 @@ def is_refused(error: BaseException) -> bool:
 
 
 _BY_STATE: Final[dict[str, type[LedgerError]]] = {
-    "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "42501": NotPermitted,
+    "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "TL005": PeriodIsClosed,
+    "42501": NotPermitted,
     "25006": NotPrimary, "53100": StorageFull, "XX001": Corrupt, "XX002": Corrupt,
 }  # fmt: skip
 

@@ -91,8 +91,12 @@ def write(connection: Connection, chain: int, table: str, versions: Sequence[tup
 @functools.cache
 def _select(table: str) -> str:
     spec = TABLES[table]
-    # In units of 10^-18 the text of an amount is an integer.
-    shown = (f"trim_scale({x} * 1000000000000000000)::text" if x in spec.amounts else x for x in spec.columns)
+    # In units of 10^-18 the text of an amount is an integer; that of a bare date would follow the login's DateStyle.
+    forms = {
+        **dict.fromkeys(spec.amounts, "trim_scale({} * 1000000000000000000)::text"),
+        **dict.fromkeys(spec.dates, "to_char({}, 'YYYY-MM-DD')"),
+    }
+    shown = (forms.get(x, "{}").format(x) for x in spec.columns)
     return f"seq, {', '.join(shown)} FROM ledger.{HISTORIES[table]}"
 
 

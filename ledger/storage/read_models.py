@@ -30,6 +30,7 @@ _OPEN: Final = {
     "orders": "(terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd')))"
     " OR pending_cancel <> '{}' OR pending_replace <> '{}'",
     "holds": "status = 'open'",
+    "lots": "open_qty <> 0",
     "quarantine": "status = 'open'",
     "breaks": "closed_seq IS NULL",
 }

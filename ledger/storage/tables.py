@@ -240,6 +240,19 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
         CheckConstraint(f"breached = coalesce({_BALANCE_AVAILABLE} < floor, false)", name="breach_flagged"),
     ),
     "positions": (CheckConstraint("qty <> 0 OR cost = 0", name="flat_costs_nothing"),),
+    # As a position that is flat: what is closed of a trade costs nothing, and no more is open than was traded.
+    "lots": (
+        CheckConstraint("open_qty <> 0 OR open_cost = 0", name="closed_costs_nothing"),
+        CheckConstraint("abs(open_qty) <= abs(qty)", name="open_within_traded"),
+    ),
+    # More dividend than was due would be money that the books do not owe.
+    "entitlements": (
+        CheckConstraint("abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax)", name="paid_within_due"),
+    ),
+    # One event disposed of twice, or one too many, would let an incident close over what is lost.
+    "divergent_tails": (
+        CheckConstraint("disposed >= 0 AND disposed <= to_seq - from_seq + 1", name="disposed_in_range"),
+    ),
     "account_limits": (CheckConstraint("floor <= 0", name="floor_not_positive"),),
     "assets": (CheckConstraint("scale BETWEEN 0 AND 18", name="scale_in_range"),),
 }  # fmt: skip

@@ -16,8 +16,10 @@ DECLARE
     head ledger.chain_heads;
     run record;
     before record;
+    closed record;
 BEGIN
-    FOR run IN SELECT chain, min(seq) AS first, max(seq) AS last, count(*) AS count FROM appended GROUP BY chain LOOP
+    FOR run IN SELECT chain, min(seq) AS first, max(seq) AS last, count(*) AS count, min(effective_on) AS earliest
+        FROM appended GROUP BY chain LOOP
         SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = run.chain;
         IF NOT FOUND OR run.last > head.seq OR run.count <> run.last - run.first + 1 THEN
             RAISE EXCEPTION 'events % to % do not go up to the head at %', run.first, run.last, head.seq
@@ -59,6 +61,16 @@ BEGIN
             RAISE EXCEPTION
                 'an event does not name the hash before it, is not later, is of an epoch that ended, or tears a group'
                 USING ERRCODE = 'TL003';
+        END IF;
+        -- What counts for a closed day would change figures that were reported. Events up to the closing itself came
+        -- before it, also where a replica takes both in one transaction.
+        SELECT through, event_seq INTO closed FROM ledger.closed_periods p
+            WHERE p.chain = run.chain ORDER BY p.number DESC LIMIT 1;
+        IF FOUND AND run.last > closed.event_seq AND run.earliest <= closed.through AND EXISTS (
+            SELECT 1 FROM appended a
+            WHERE a.chain = run.chain AND a.seq > closed.event_seq AND a.effective_on <= closed.through) THEN
+            RAISE EXCEPTION 'an event counts for a day up to %, through which the books are closed', closed.through
+                USING ERRCODE = 'TL005';
         END IF;
     END LOOP;
     RETURN NULL;
@@ -229,7 +241,9 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['assets', 'instruments', 'calendars', 'accounts', 'account_limits', 'orders',
         'client_order_ids', 'executions', 'balances', 'positions', 'holds', 'movements', 'quarantine', 'breaks',
         'settlement_fails', 'allocations', 'controls',
-        'streams', 'chain_keys'] LOOP
+        'streams', 'chain_keys',
+        'lots', 'lot_queues', 'corporate_actions', 'entitlements', 'marks', 'closed_periods',
+        'incidents', 'divergent_tails', 'divergent_events', 'schemas'] LOOP
         EXECUTE format('GRANT INSERT, UPDATE ON ledger.%I TO ledger_writer, ledger_applier', name);
     END LOOP;
 END $$;

@@ -311,6 +311,8 @@ CREATE TABLE ledger.instruments (
 	symbol TEXT,
 	isin TEXT,
 	version BIGINT NOT NULL,
+	split_on DATE,
+	renamed_to TEXT,
 	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument)
 )
  WITH (fillfactor = 80);
@@ -373,6 +375,8 @@ CREATE TABLE ledger.positions (
 	cost NUMERIC NOT NULL,
 	realised NUMERIC NOT NULL,
 	fees NUMERIC NOT NULL,
+	day DATE,
+	opening NUMERIC NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
 	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0)
 )
@@ -485,5 +489,141 @@ CREATE TABLE ledger.position_history (
 	cost NUMERIC NOT NULL,
 	realised NUMERIC NOT NULL,
 	fees NUMERIC NOT NULL,
+	day DATE,
+	opening NUMERIC NOT NULL,
 	CONSTRAINT position_history_pkey PRIMARY KEY (chain, account, instrument, seq)
 );
+
+CREATE TABLE ledger.lots (
+	chain SMALLINT NOT NULL,
+	account TEXT NOT NULL,
+	instrument TEXT NOT NULL,
+	number BIGINT NOT NULL,
+	venue TEXT NOT NULL,
+	trade_date DATE NOT NULL,
+	exec_id TEXT NOT NULL,
+	qty NUMERIC NOT NULL,
+	value NUMERIC NOT NULL,
+	open_qty NUMERIC NOT NULL,
+	open_cost NUMERIC NOT NULL,
+	live BOOLEAN NOT NULL,
+	CONSTRAINT lots_pkey PRIMARY KEY (chain, account, instrument, number),
+	CONSTRAINT lots_closed_costs_nothing CHECK (open_qty <> 0 OR open_cost = 0),
+	CONSTRAINT lots_open_within_traded CHECK (abs(open_qty) <= abs(qty))
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.lot_queues (
+	chain SMALLINT NOT NULL,
+	account TEXT NOT NULL,
+	instrument TEXT NOT NULL,
+	first_open BIGINT NOT NULL,
+	last BIGINT NOT NULL,
+	base BIGINT NOT NULL,
+	base_realised NUMERIC NOT NULL,
+	CONSTRAINT lot_queues_pkey PRIMARY KEY (chain, account, instrument)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.corporate_actions (
+	chain SMALLINT NOT NULL,
+	ca_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	instrument TEXT NOT NULL,
+	asset TEXT,
+	ex_date DATE NOT NULL,
+	event_seq BIGINT NOT NULL,
+	content TEXT NOT NULL,
+	version BIGINT NOT NULL,
+	CONSTRAINT corporate_actions_pkey PRIMARY KEY (chain, ca_id)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.entitlements (
+	chain SMALLINT NOT NULL,
+	ca_id TEXT NOT NULL,
+	account TEXT NOT NULL,
+	instrument TEXT NOT NULL,
+	qty NUMERIC NOT NULL,
+	new_qty NUMERIC NOT NULL,
+	gross NUMERIC NOT NULL,
+	tax NUMERIC NOT NULL,
+	paid_gross NUMERIC NOT NULL,
+	paid_tax NUMERIC NOT NULL,
+	cost_change NUMERIC NOT NULL,
+	realised_change NUMERIC NOT NULL,
+	CONSTRAINT entitlements_pkey PRIMARY KEY (chain, ca_id, account),
+	CONSTRAINT entitlements_paid_within_due CHECK (abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax))
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.marks (
+	chain SMALLINT NOT NULL,
+	subject TEXT NOT NULL,
+	day DATE NOT NULL,
+	kind TEXT NOT NULL,
+	price NUMERIC NOT NULL,
+	as_of BIGINT NOT NULL,
+	event_seq BIGINT NOT NULL,
+	CONSTRAINT marks_pkey PRIMARY KEY (chain, subject, day, kind)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.closed_periods (
+	chain SMALLINT NOT NULL,
+	number BIGINT NOT NULL,
+	through DATE NOT NULL,
+	event_seq BIGINT NOT NULL,
+	trial_balance TEXT NOT NULL,
+	CONSTRAINT closed_periods_pkey PRIMARY KEY (chain, number)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.incidents (
+	chain SMALLINT NOT NULL,
+	incident_id TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	cause TEXT NOT NULL,
+	status TEXT NOT NULL,
+	opened_at BIGINT NOT NULL,
+	acknowledged_at BIGINT,
+	mitigated_at BIGINT,
+	closed_at BIGINT,
+	version BIGINT NOT NULL,
+	CONSTRAINT incidents_pkey PRIMARY KEY (chain, incident_id)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.divergent_tails (
+	chain SMALLINT NOT NULL,
+	epoch BIGINT NOT NULL,
+	from_seq BIGINT NOT NULL,
+	to_seq BIGINT NOT NULL,
+	head_hash TEXT NOT NULL,
+	bundle_hash TEXT NOT NULL,
+	disposed BIGINT NOT NULL,
+	CONSTRAINT divergent_tails_pkey PRIMARY KEY (chain, epoch),
+	CONSTRAINT divergent_tails_disposed_in_range CHECK (disposed >= 0 AND disposed <= to_seq - from_seq + 1)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.divergent_events (
+	chain SMALLINT NOT NULL,
+	epoch BIGINT NOT NULL,
+	seq BIGINT NOT NULL,
+	disposition TEXT NOT NULL,
+	new_seq BIGINT,
+	CONSTRAINT divergent_events_pkey PRIMARY KEY (chain, epoch, seq)
+)
+ WITH (fillfactor = 80);
+
+CREATE TABLE ledger.schemas (
+	chain SMALLINT NOT NULL,
+	event_type TEXT NOT NULL,
+	schema_version BIGINT NOT NULL,
+	schema_hash TEXT NOT NULL,
+	encoder_version TEXT NOT NULL,
+	event_seq BIGINT NOT NULL,
+	CONSTRAINT schemas_pkey PRIMARY KEY (chain, event_type, schema_version)
+)
+ WITH (fillfactor = 80);

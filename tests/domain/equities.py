@@ -29,7 +29,9 @@ HOLIDAYS = ("2017-09-04", "2024-05-27", "2024-07-04", "2024-09-02")
 ACCOUNTS = ("A", "B", "BLOCK")
 
 
-def market(usd: str = "100000", scale: int = 2, share_scale: int = 0, shares: str = "0") -> Books:
+def market(
+    usd: str = "100000", scale: int = 2, share_scale: int = 0, shares: str = "0", cost_method: str = "AVG"
+) -> Books:
     """Return books in which XYZ trades in USD, and each account has *usd* and *shares*."""
     books = Books()
     books.give(AssetDefined(asset="USD", kind="currency", scale=scale, name="US dollar"))
@@ -44,7 +46,8 @@ def market(usd: str = "100000", scale: int = 2, share_scale: int = 0, shares: st
     )  # fmt: skip
     for account in ACCOUNTS:
         kind = "house" if account == "BLOCK" else "cash"
-        books.give(AccountOpened(account=account, owner="o", kind=kind, base_asset="USD"))  # type: ignore[arg-type]
+        opened = AccountOpened(account=account, owner="o", kind=kind, base_asset="USD", cost_method=cost_method)  # type: ignore[arg-type]
+        books.give(opened)
         for asset, amount in (("USD", usd), ("XYZ", shares)):
             if amount != "0":
                 books.give(

@@ -17,6 +17,7 @@ from ledger import Ledger
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.cash import FeeCharged, JournalPosted
 from ledger.domain.events.control import KeyNamed
+from ledger.domain.events.reference import AssetDefined
 from ledger.domain.postings import Posting
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
@@ -39,12 +40,15 @@ def export(pg_server: Server, migrated: str) -> Iterator[Lines]:
     key = KeyNamed(key_id=PAIR.key_id, purpose="recovery", name=PAIR.name, public_key=PAIR.public_key.hex())
     create_chain(database.dsn("owner"), ORIGIN, (key,), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
+        # Before the history, which closes its books: a day before 1970.
+        old = [AssetDefined(asset=f"OLD{n}", kind="crypto", scale=8, name="o") for n in range(2)]
+        ledger.append(old, key="old", occurred_at=-86_400_000_000_001)
         history(ledger)
         fees = [FeeCharged(fee_id=f"x{n}", account="A", kind="k", asset="USDT", amount="0.00000001") for n in range(3)]
         ids = {"correlation_id": b"\xc0" * 16, "causation_id": b"\xca" * 16}
-        ledger.append(fees, key="group", actor="desk 9", occurred_at=-86_400_000_000_001, **ids)
+        ledger.append(fees, key="group", actor="desk 9", **ids)
         legs = tuple(Posting(account=a, asset="USDT", bucket="settled", amount=v) for a, v in (("A", 1), ("~x", -1)))
-        ledger.append(JournalPosted(journal_id="memo", memo=MEMO, postings=legs), key="memo", occurred_at=-1)
+        ledger.append(JournalPosted(journal_id="memo", memo=MEMO, postings=legs), key="memo")
     server = database.server
     done = subprocess.run(
         [server.binaries / "psql", "-h", server.socket, "-U", "auditor", "-d", name, "-XAtq", "-v", "ON_ERROR_STOP=1",

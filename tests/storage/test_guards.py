@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from ledger.errors import Corrupt, InvalidEvent, SequenceGap, StateMismatch
+from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, StateMismatch
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
@@ -348,3 +348,41 @@ def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connec
         with psycopg.connect(database.dsn(login)) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
             restore(other, chain, made[2])
     assert database.sql("SELECT count(*) FROM ledger.history_changes") == "0"
+
+
+def close_through(connection: Connection, chain: int, day: str, seq: int) -> None:
+    connection.execute(
+        "INSERT INTO ledger.closed_periods VALUES (%s, 1, %s, %s, '')", [chain, day, seq]
+    )  # fmt: skip
+    connection.commit()
+
+
+@pytest.mark.parametrize(("through", "refused"), [("1969-12-25", True), ("1969-12-24", False)])
+def test_an_event_for_a_closed_day_is_refused_whoever_writes_it(
+    five: tuple[Connection, int], through: str, refused: bool
+) -> None:
+    """The seventh event counts for 1969-12-25: once that day is closed it is refused, and the sixth is not."""
+    connection, chain = five
+    close_through(connection, chain, through, 5)
+    made = linked(7)[5:]
+    if not refused:
+        put(connection, chain, made)
+        connection.commit()
+        return
+    with pytest.raises(psycopg.Error, match="through which the books are closed") as found:
+        put(connection, chain, made)
+    assert isinstance(db.translated(found.value), PeriodIsClosed)
+    connection.rollback()
+    put(connection, chain, made[:1])
+    connection.commit()
+
+
+def test_what_came_before_the_closing_may_come_with_it(database: Database) -> None:
+    """A replica takes the closing and what it closed in one transaction, whatever order the rows go in."""
+    connection, chain = prepared(database)
+    with connection:
+        close_through(connection, chain, "2024-01-01", 5)
+        put(connection, chain, linked(5))
+        connection.commit()
+        with pytest.raises(psycopg.Error, match="books are closed"):
+            put(connection, chain, linked(6)[5:])

@@ -171,7 +171,8 @@ def sample(table: str, number: int) -> rows.Row:
             plain[name] = place + number
         else:
             plain[name] = f'{name} {number} "q" \\ \t\n é'
-    for name in ("cum_qty", "settled_qty", "settled_gross", "hold_amount", "floor"):
+    for name in ("cum_qty", "settled_qty", "settled_gross", "hold_amount", "floor", "open_qty", "open_cost",
+                 "paid_gross", "paid_tax", "disposed"):  # fmt: skip
         if name in plain:
             plain[name] = 0
     if table == "quarantine":

@@ -29,7 +29,8 @@ def test_what_is_held_adds_up_while_orders_and_holds_come_and_go() -> None:
     books.give(order("S", side="sell"))
     books.give(HoldPlaced(hold_id="H", legs=(Leg(account="A", asset="USDT", amount="5"),)))
     books.give(HoldPlaced(hold_id="I", legs=(Leg(account="A", asset="BTC", amount="0.5"),)))
-    books.give(HoldReleased(hold_id="H", amounts=(Leg(account="A", asset="USDT", amount="2"),), reason="captured"))
+    captured = (Leg(account="A", asset="USDT", amount="2"),)
+    books.give(HoldReleased(hold_id="H", amounts=captured, reason="captured", ref="r"))
     books.give(HoldReleased(hold_id="I", reason="void"))
     assert held.check(books.state) == []
     books.give(OrderCanceled(order_id="S"))

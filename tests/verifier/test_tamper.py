@@ -19,8 +19,17 @@ from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.cli.access import named
 from ledger.domain.events.cash import HoldPlaced, JournalPosted, Leg
-from ledger.domain.events.control import Difference, ReconciliationRecorded
+from ledger.domain.events.control import (
+    Difference,
+    DivergentEventDisposed,
+    DivergentTailRecorded,
+    MarkRecorded,
+    PeriodClosed,
+    ReconciliationRecorded,
+    SchemaRegistered,
+)
 from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.operations import IncidentOpened
 from ledger.domain.events.orders import OrderAccepted, OrderPlaced
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, CalendarPublished, InstrumentDefined
 from ledger.domain.postings import Posting
@@ -66,6 +75,12 @@ def two_of_each(ledger: Ledger) -> None:
                                breaks=(Difference(key="j", ledger="3", external="4"),)),
         OrderPlaced(order_id="P1", cl_ord_id="cP1", account="A", instrument="BTCUSDT", side="sell", qty="0.5",
                     ord_type="limit", price="120"),
+        MarkRecorded(instrument="BTCUSDT", price="101", kind="settlement", day="2024-08-07", as_of=3),
+        PeriodClosed(through="2024-08-02"),
+        SchemaRegistered(event_type="OrderPlaced", version=1, schema_hash="bb", encoder_version="2"),
+        DivergentTailRecorded(epoch=3, from_seq=5, to_seq=9, head_hash="cc", bundle_hash="dd", count=5),
+        DivergentEventDisposed(epoch=3, seq=6, disposition="duplicate", new_seq=2, reason="r", decided_by="w"),
+        IncidentOpened(incident_id="J", severity="major", cause="d", summary="s", at=2),
     ]  # fmt: skip
     for n, event in enumerate(made):
         ledger.append(event, key=f"two-{n}", actor="desk")
@@ -149,7 +164,8 @@ def test_an_edited_column_of_a_read_model_is_named_and_only_it(region: Database,
     """By key and column, key columns included; a row under another chain number is missing here and astray there."""
     names = TABLES[table].key
     with Intruder(region) as intruder:
-        key = keys_of(intruder, table, names)[0]
+        # The last one: a number in its key can be raised without meeting the next.
+        key = keys_of(intruder, table, names)[-1]
         for column, kind in columns(region, table).items():
             with intruder.undone(table):
                 if column == "chain":

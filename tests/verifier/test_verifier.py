@@ -25,10 +25,37 @@ from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.cash import AssetAmount, FeeCharged, FxConverted, HoldPlaced, JournalPosted, Leg
-from ledger.domain.events.control import ControlsSet, Difference, KeyNamed, ReconciliationRecorded
+from ledger.domain.events.control import (
+    ControlsSet,
+    Difference,
+    DivergentEventDisposed,
+    DivergentTailRecorded,
+    KeyDestroyed,
+    KeyNamed,
+    MarkRecorded,
+    PeriodClosed,
+    ReconciliationRecorded,
+    SchemaRegistered,
+)
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    CashInLieu,
+    DividendLine,
+    Entitled,
+    InstrumentRenamed,
+    SplitApplied,
+)
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.operations import IncidentOpened
 from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced
-from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, CalendarPublished, InstrumentDefined
+from ledger.domain.events.reference import (
+    AccountLimitsSet,
+    AccountOpened,
+    AssetDefined,
+    CalendarPublished,
+    InstrumentDefined,
+)
 from ledger.domain.events.settlement import (
     AllocationLine,
     ExecutionRef,
@@ -95,6 +122,8 @@ def history(ledger: Ledger) -> None:
     give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=1, matched=0,
                                 breaks=(Difference(key="k", ledger="1", external="2"),)))  # fmt: skip
     after_the_trade(give)
+    corporate_actions(give)
+    control(give)
 
 
 def after_the_trade(give: Callable[..., None]) -> None:
@@ -126,6 +155,46 @@ def after_the_trade(give: Callable[..., None]) -> None:
                      bought=AssetAmount(asset="BTC", amount="1"), spread="0.0001", value_date=DAY))  # fmt: skip
     give(ControlsSet(second_person=("reversal",), reason="policy", proposed_by="ann"))
     give(ControlsSet(second_person=("reversal", "resolution"), reason="policy", proposed_by="ann", approved_by="bob"))
+
+
+def corporate_actions(give: Callable[..., None]) -> None:
+    """Split a share that two accounts hold, pay a dividend of it, and give it another name."""
+
+    def bought(name: str, account: str, qty: str) -> TradeExecuted:
+        return TradeExecuted(exec_id=name, venue="V", account=account, instrument="XYZ", side="buy", qty=qty,
+                             price="10", trade_date="2024-08-05")  # fmt: skip
+
+    give(AssetDefined(asset="XYZ", kind="security", scale=0, name="a share"))
+    give(InstrumentDefined(instrument="XYZ", asset="XYZ", quote_asset="USDT", settle_asset="USDT", tick="0.01", lot="1",
+                           settlement_cycle=2, venue="V"))  # fmt: skip
+    give(AccountOpened(account="F", owner="o", kind="house", base_asset="USDT", cost_method="FIFO"))
+    give(bought("X1", "A", "7"))
+    give(bought("X2", "F", "5"))
+    give(bought("X3", "F", "4"))
+    give(OrderPlaced(order_id="OX", cl_ord_id="cOX", account="A", instrument="XYZ", side="buy", qty="10",
+                     ord_type="limit", price="5", tif="gtc"))  # fmt: skip
+    cash = tuple(CashInLieu(account=account, amount="6") for account in ("A", "F"))
+    give(SplitApplied(ca_id="S", instrument="XYZ", ratio_num=1, ratio_den=2, ex_date="2024-08-06", rounding="cash",
+                      cash_in_lieu=cash))  # fmt: skip
+    give(CashDividendAccrued(ca_id="D", instrument="XYZ", ex_date="2024-08-07", record_date="2024-08-07",
+                             pay_date="2024-08-09", rate="0.5", tax_rate="0.2",
+                             entitlements=(Entitled(account="F", qty="4", gross="2", tax="0.4"),)))  # fmt: skip
+    give(CashDividendPaid(ca_id="D", payment_id="P", paid_on="2024-08-09",
+                          lines=(DividendLine(account="F", gross="1", tax="0.2"),)))  # fmt: skip
+    give(InstrumentRenamed(ca_id="N", old="XYZ", new="XYZ2", effective="2024-08-08"))
+
+
+def control(give: Callable[..., None]) -> None:
+    """Mark, close, and record what the chain says of itself."""
+    give(MarkRecorded(instrument="XYZ", price="11", kind="eod", day="2024-08-08", as_of=1))
+    give(PeriodClosed(through="2024-08-01"))
+    give(TradeExecuted(exec_id="late", venue="V", account="A", instrument="BTCUSDT", side="buy", qty="0.01", price="9",
+                       trade_date="2024-07-30"))  # fmt: skip
+    give(SchemaRegistered(event_type="TradeExecuted", version=1, schema_hash="aa", encoder_version="1"))
+    give(KeyDestroyed(subject_key_id="s", authority="a"))
+    give(DivergentTailRecorded(epoch=2, from_seq=7, to_seq=8, head_hash="aa", bundle_hash="bb", count=2))
+    give(DivergentEventDisposed(epoch=2, seq=7, disposition="rejected", reason="r", decided_by="w"))
+    give(IncidentOpened(incident_id="I", severity="minor", cause="c", summary="s", at=1))
 
 
 @pytest.fixture(scope="module")

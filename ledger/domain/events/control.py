@@ -1,5 +1,5 @@
 """
-Record what happens to the chain itself: its keys, its reigns, its reconciliations and repairs.
+Record what happens to the chain and the books as a whole: keys, reigns, repairs; marks, reconciliations, closings.
 
 These events move no value, but they are events like any other, hashed and replicated.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal, get_args
 
-from ledger.domain.events.fields import Event, Fields, Identifier, Text
+from ledger.domain.events.fields import Amount, Date, Event, Fields, Identifier, Text
 
 Controlled = Literal["resolution", "journal", "reversal"]
 CONTROLLED: Final[tuple[str, ...]] = get_args(Controlled)
@@ -60,6 +60,46 @@ class EpochSealed(Event, frozen=True, kw_only=True):
     epoch: int
     final_seq: int
     final_hash: Identifier
+
+
+class DivergentTailRecorded(Event, frozen=True, kw_only=True):
+    """
+    An old primary had events beyond the base of `epoch`; they are kept in a bundle, each to be disposed of.
+    """
+
+    KIND: ClassVar = "control"
+    epoch: int
+    from_seq: int
+    to_seq: int
+    head_hash: Identifier
+    bundle_hash: Identifier
+    count: int
+
+
+class DivergentEventDisposed(Event, frozen=True, kw_only=True):
+    """
+    What became of the event that had `seq` in the divergent tail of `epoch`; `new_seq` is where it is recorded now.
+    """
+
+    KIND: ClassVar = "control"
+    epoch: int
+    seq: int
+    disposition: Literal["duplicate", "resubmitted", "rejected", "compensated"]
+    new_seq: int | None = None
+    reason: Text
+    decided_by: Identifier
+
+
+class BackupVerified(Event, frozen=True, kw_only=True):
+    """
+    A backup was restored and verified up to `backup_seq`, whose hash is `head_hash`.
+    """
+
+    KIND: ClassVar = "control"
+    label: Identifier
+    backup_seq: int
+    head_hash: Identifier
+    seconds: int
 
 
 class RpoGuardOverridden(Event, frozen=True, kw_only=True):
@@ -131,6 +171,67 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     as_of: int
     matched: int
     breaks: tuple[Difference, ...] = ()
+
+
+class MarkRecorded(Event, frozen=True, kw_only=True):
+    """
+    What one unit of an instrument, or of the currency `base` in `quote`, is worth on a day; `as_of` in ns.
+    """
+
+    KIND: ClassVar = "fact"
+    instrument: Identifier | None = None
+    base: Identifier | None = None
+    quote: Identifier | None = None
+    price: Amount
+    kind: Literal["eod", "settlement", "intraday"]
+    day: Date
+    as_of: int
+
+
+class PeriodClosed(Event, frozen=True, kw_only=True):
+    """
+    The books are closed through a day. `trial_balance`, where given, must be the ledger's own digest of all balances.
+    """
+
+    KIND: ClassVar = "command"
+    through: Date
+    trial_balance: Identifier | None = None
+
+
+class CheckpointSealed(Event, frozen=True, kw_only=True):
+    """
+    The first `size` events were sealed: chain head, Merkle root and state digest, signed by a key the chain names.
+    """
+
+    KIND: ClassVar = "command"
+    size: int
+    head_hash: Identifier
+    root: Identifier
+    state_digest: Identifier
+    key_id: Identifier
+    signature: Identifier
+
+
+class SchemaRegistered(Event, frozen=True, kw_only=True):
+    """
+    The fields of an event type, in one version, have this hash.
+    """
+
+    KIND: ClassVar = "command"
+    event_type: Identifier
+    version: int
+    schema_hash: Identifier
+    encoder_version: Identifier
+
+
+class KeyDestroyed(Event, frozen=True, kw_only=True):
+    """
+    The key under which one person's data were encrypted is gone, and with it what the data said.
+    """
+
+    KIND: ClassVar = "command"
+    subject_key_id: Identifier
+    authority: Text
 
 
 class ControlsSet(Event, frozen=True, kw_only=True):

@@ -96,7 +96,7 @@ class AccountOpened(Event, frozen=True, kw_only=True):
     owner: Identifier
     kind: AccountKind
     base_asset: Identifier
-    cost_method: Literal["AVG"] = "AVG"
+    cost_method: Literal["AVG", "FIFO"] = "AVG"
     parent: Identifier | None = None
 
 

@@ -34,13 +34,14 @@ from ledger.domain.rules.orders import gross_of
 from ledger.domain.state import State
 
 
-def _block(state: State, event: events.TradeAllocated) -> list[Execution]:
+def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
     if not event.exec_ids or len(set(event.exec_ids)) < len(event.exec_ids):
         raise Broken("exec_ids", "found no execution, or one twice; name each execution of the block once")
     rows = [trades.live(state, event.venue, event.trade_date, exec_id) for exec_id in event.exec_ids]
     first = rows[0]
+    instrument = trades.unsplit(state, first)
     for row in rows:
-        if (row.account, row.instrument, row.side) != (first.account, first.instrument, first.side):
+        if (row.account, trades.unsplit(state, row), row.side) != (first.account, instrument, first.side):
             raise Broken("block_mismatch", f"{row.exec_id!r} is of another account, instrument or side than the first")
         if (row.bucket, row.settle_date) != (first.bucket, first.settle_date):
             raise Broken(
@@ -52,7 +53,7 @@ def _block(state: State, event: events.TradeAllocated) -> list[Execution]:
             )
         if row.settled_qty:
             raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
-    return rows
+    return rows, instrument
 
 
 def _line(
@@ -73,10 +74,11 @@ def _line(
         raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")
     scale = known(state.assets, block.gross_asset, "asset").scale
     return msgspec.structs.replace(
-        block, exec_id=exec_id, kind="allocation", event_seq=now.seq, order_id=None, account=line.account, qty=qty,
-        price=price, gross=gross_of(instrument, qty, price, scale), fees=fees_text(line.fees), ref_trade_date=None,
-        ref_exec_id=None, root_trade_date=event.trade_date, root_exec_id=exec_id, cost_change=0, realised_change=0,
-        late=False, allocation_id=event.allocation_id, content=now.content(),
+        block, exec_id=exec_id, kind="allocation", event_seq=now.seq, order_id=None, account=line.account,
+        instrument=instrument.instrument, qty=qty, price=price, gross=gross_of(instrument, qty, price, scale),
+        fees=fees_text(line.fees), ref_trade_date=None, ref_exec_id=None, root_trade_date=event.trade_date,
+        root_exec_id=exec_id, cost_change=0, realised_change=0, late=False, allocation_id=event.allocation_id,
+        content=now.content(),
     )  # fmt: skip
 
 
@@ -124,17 +126,16 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     """
     if state.allocations.fresh(event.allocation_id) is not None:
         raise Broken("allocation_exists", f"found allocation {event.allocation_id!r} a second time; ids are used once")
-    block = _block(state, event)
+    block, instrument = _block(state, event)
     if not event.lines:
         raise Broken("lines", "found an allocation without lines; expected one or more")
-    instrument = known(state.instruments, block[0].instrument, "instrument")
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
     rounding = _rounding(lines, block, instrument, scale)
     postings_made = _moved_between(state, block, lines, rounding)
     post(state, postings_made, may_refuse=True)
     for row in block:
-        unmove_position(state, row, instrument)
+        unmove_position(state, row, instrument, scale)
         state.executions.put(msgspec.structs.replace(row, live=False, allocation_id=event.allocation_id))
     for row in lines:
         state.executions.put(move_position(state, row, instrument, scale))
@@ -168,16 +169,16 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         row = state.executions.get(old.venue, old.trade_date, exec_id)
         if row is None:
             raise Broken("unknown_ref", f"execution {exec_id!r} of the allocation is not there; verify")
-        block.append(msgspec.structs.replace(row, live=True, allocation_id=None))
-    instrument = known(state.instruments, block[0].instrument, "instrument")
+        instrument = trades.unsplit(state, row)
+        block.append(msgspec.structs.replace(row, instrument=instrument.instrument, live=True, allocation_id=None))
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     postings_made = _moved_between(state, lines, block, -old.rounding)
     post(state, postings_made, may_refuse=True)
     for row in lines:
-        unmove_position(state, row, instrument)
+        unmove_position(state, row, instrument, scale)
         state.executions.put(msgspec.structs.replace(row, live=False))
     for row in block:
-        state.executions.put(move_position(state, row, instrument, scale))
+        state.executions.put(move_position(state, row, instrument, scale, again=True))
     state.allocations.put(msgspec.structs.replace(old, reversed_by=now.seq))
     stream = f"allocation/{event.allocation_id}"
     derived = {"postings": as_derived(postings_made)}

@@ -27,6 +27,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
+from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
 
 
@@ -71,7 +72,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
         raise Broken("amount", f"found a {event.kind} of {event.amount}; deposits are positive, withdrawals negative")
     lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
-    _record(state, "cash", event.movement_id, lines, event.value_date, now)
+    _record(state, "cash", event.movement_id, lines, open_day(state, event, event.value_date, now), now)
     version = touch_account(state, event.account)
     return Effects(f"account/{event.account}", version, {"postings": as_derived(lines)}, event.value_date)
 
@@ -187,7 +188,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     lines = negated(postings.from_text(old.postings))
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
-    _record(state, "journal", event.journal_id, lines, old.effective_on, now)
+    _record(state, "journal", event.journal_id, lines, open_day(state, event, old.effective_on, now), now)
     derived = {"postings": as_derived(lines), "reversal_of": old.event_seq}
     return Effects(f"journal/{event.journal_id}", 1, derived, old.effective_on)
 

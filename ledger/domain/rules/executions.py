@@ -14,6 +14,7 @@ from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order, Position
+from ledger.domain.rules import lots
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -21,14 +22,16 @@ from ledger.domain.rules.ground import (
     Now,
     as_derived,
     check_scale,
+    current_name,
     known,
+    known_instrument,
     post,
     touch_account,
     units,
 )
 from ledger.domain.rules.orders import changed, ended, gross_of, hold_lines, rehold, with_terms
 from ledger.domain.rules.reference import settles_on
-from ledger.domain.rules.trades import booked, fees_of, lines_of, live, signed
+from ledger.domain.rules.trades import booked, fees_of, lines_of, live, signed, unsplit
 from ledger.domain.state import State
 
 
@@ -49,47 +52,56 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
     return content
 
 
-def move_position(state: State, row: Execution, instrument: Instrument, scale: int) -> Execution:
+def move_position(
+    state: State, row: Execution, instrument: Instrument, scale: int, *, again: bool = False
+) -> Execution:
     """
     Carry the position of *row*, which is new, through its trade; return the row with what it did to the position.
+
+    A trade that counts *again*, as its allocation was reversed, takes its place among the lots back.
     """
     old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
     traded, value = signed(row.side, row.qty), signed(row.side, row.gross)
-    cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
+    if not lots.applies(state, row.account):
+        cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
+    elif again:
+        cost, realised = lots.restore(state, row, scale)
+    else:
+        cost, realised = lots.trade(state, row, traded, value, scale)
     fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
+    day, opening = positions.on_day(old, row.trade_date, traded)
     state.positions.put(
         Position(
-            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees
+            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees,
+            day, opening,
         )
-    )
+    )  # fmt: skip
     # The caller made the row just now and put it nowhere yet.
     msgspec.structs.force_setattr(row, "cost_change", cost)
     msgspec.structs.force_setattr(row, "realised_change", realised)
     return row
 
 
-def unmove_position(state: State, row: Execution, instrument: Instrument) -> None:
+def unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> None:
     """
-    Take what *row* did out of its position.
+    Take what *row* did out of its position in *instrument*, which is what its own is called now.
     """
-    old = known_position(state, row)
-    qty = old.qty - signed(row.side, row.qty)
-    cost, realised = old.cost - row.cost_change, old.realised - row.realised_change
+    name = instrument.instrument
+    old = state.positions.get(row.account, name)
+    if old is None:
+        raise Broken("unknown_position", f"account {row.account} has no position in {name}")
+    traded = signed(row.side, row.qty)
+    qty = old.qty - traded
+    if lots.applies(state, row.account):
+        cost, realised = lots.undo(state, name, row, scale)
+    else:
+        cost, realised = old.cost - row.cost_change, old.realised - row.realised_change
     if not qty:
         # What trades in between released of this one's cost stays with their result: flat costs nothing.
         realised, cost = realised - cost, 0
     fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
-    state.positions.put(Position(row.account, row.instrument, qty, cost, realised, old.fees - fees))
-
-
-def known_position(state: State, row: Execution) -> Position:
-    """
-    Return the position an execution went into.
-    """
-    position = state.positions.get(row.account, row.instrument)
-    if position is None:
-        raise Broken("unknown_position", f"account {row.account} has no position in {row.instrument}")
-    return position
+    opening = old.opening - traded if old.day is None or row.trade_date < old.day else old.opening
+    state.positions.put(Position(row.account, name, qty, cost, realised, old.fees - fees, old.day, opening))
 
 
 def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order | None:
@@ -97,7 +109,10 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
         return None
     order = known(state.orders, event.order_id, "order")
     expected = (order.account, order.instrument, order.side == "buy")
-    if (event.account, event.instrument, event.side == "buy") != expected:
+    if (event.account, event.instrument, event.side == "buy") != expected and (
+        (event.account, current_name(state, event.instrument), event.side == "buy")
+        != (order.account, current_name(state, order.instrument), order.side == "buy")
+    ):
         raise Broken("order_mismatch", f"account, instrument or side are not those of order {event.order_id}")
     if order.terminal == REJECTED:
         raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill")
@@ -111,7 +126,10 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
 
 def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -> tuple[Execution, Instrument, int]:
     known(state.accounts, event.account, "account")
-    instrument = known(state.instruments, event.instrument, "instrument")
+    instrument = known_instrument(state, event.instrument)
+    if instrument.split_on is not None and event.trade_date < instrument.split_on:
+        raise Broken("before_split", f"found a trade of {event.trade_date}; {instrument.instrument} was split on "
+                                     f"{instrument.split_on}: book it by hand, in shares of today")  # fmt: skip
     base = known(state.assets, instrument.asset, "asset")
     quote = known(state.assets, instrument.quote_asset, "asset")
     qty, price = units(event.qty), units(event.price)
@@ -142,7 +160,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         due, at_once = str(event.settle_date), False
     row = Execution(
         event.venue, event.trade_date, event.exec_id, "trade", now.seq, event.order_id, event.account,
-        event.instrument, event.side, qty, price, instrument.asset, gross, instrument.quote_asset,
+        instrument.instrument, event.side, qty, price, instrument.asset, gross, instrument.quote_asset,
         fees_text(event.fees), "settled" if at_once else "unsettled", due, True, None, None,
         event.trade_date, event.exec_id, 0, 0, 0, 0, False, None, content,
     )  # fmt: skip
@@ -204,6 +222,7 @@ def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted)
         raise Broken(
             "ref_is_allocation", f"{event.exec_ref!r} is a line of allocation {old.allocation_id}; reverse that"
         )
+    unsplit(state, old)
     return old
 
 
@@ -234,7 +253,9 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     old = _superseded(state, event)
-    if (old.order_id, old.account, old.instrument) != (event.order_id, event.account, event.instrument):
+    if (old.order_id, old.account, current_name(state, old.instrument)) != (
+        event.order_id, event.account, current_name(state, event.instrument)
+    ):  # fmt: skip
         raise Broken("ref_mismatch", f"execution {event.exec_ref!r} is of another order, account or instrument")
     order = _check_order(state, event, old.qty)
     row, instrument, scale = _row_of(state, event, now, content)
@@ -244,7 +265,7 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
         order, held = _reheld(state, order, old, row)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
-    unmove_position(state, old, instrument)
+    unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False))
     state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)
@@ -257,7 +278,8 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     old = _superseded(state, event)
-    instrument = known(state.instruments, old.instrument, "instrument")
+    instrument = known_instrument(state, old.instrument)
+    scale = known(state.assets, instrument.quote_asset, "asset").scale
     lines = negated(booked(state, old))
     order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
     if order is not None:
@@ -266,7 +288,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
         order, held = _reheld(state, order, old, None)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
-    unmove_position(state, old, instrument)
+    unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False))
     state.executions.put(
         msgspec.structs.replace(

@@ -26,6 +26,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
+from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
 
 
@@ -63,7 +64,8 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     lines = moved(event.sold.asset, sold, (event.account, "settled"), (clearing(event.sold.asset), "settled"))
     lines += moved(event.bought.asset, bought, (clearing(event.bought.asset), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
-    movement = Movement("fx", event.fx_id, now.seq, event.value_date, postings.text(lines), now.content(), None)
+    day = open_day(state, event, event.value_date, now)
+    movement = Movement("fx", event.fx_id, now.seq, day, postings.text(lines), now.content(), None)
     state.movements.put(movement)
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if event.spread is not None:

@@ -14,12 +14,12 @@ from blake3 import blake3
 
 from ledger.domain import amounts, postings
 from ledger.domain.postings import Line
-from ledger.domain.rows import Asset, Balance, Row, Stream
+from ledger.domain.rows import Asset, Balance, Instrument, Row, Stream
 from ledger.domain.state import State, Table
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
-_NS_PER_DAY: Final = 86_400 * 10**9
+NS_PER_DAY: Final = 86_400 * 10**9
 _LIMIT: Final = amounts.LIMIT
 _PLACES: Final = {"settled": 0, "unsettled": 1, "held": 2}
 
@@ -68,7 +68,7 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         """
         Return the UTC date of occurred_at, in days since 1970-01-01.
         """
-        return self.occurred_at // _NS_PER_DAY
+        return self.occurred_at // NS_PER_DAY
 
     def content(self) -> str:
         """
@@ -106,6 +106,23 @@ def known(table: Table[R], key: str, what: str) -> R:
     if row is None:
         raise Broken(f"unknown_{what}", f"found {what} {key!r}, which this chain does not know; record it first")
     return row
+
+
+def known_instrument(state: State, name: str) -> Instrument:
+    """
+    Return the instrument of this name as it is called now, or raise Broken.
+    """
+    row = known(state.instruments, name, "instrument")
+    while row.renamed_to is not None:
+        row = known(state.instruments, row.renamed_to, "instrument")
+    return row
+
+
+def current_name(state: State, name: str) -> str:
+    """
+    Return what an instrument of this name is called now; an unknown name as it is.
+    """
+    return name if state.instruments.get(name) is None else known_instrument(state, name).instrument
 
 
 def check_scale(amount: int, asset: Asset, what: str) -> None:

@@ -111,6 +111,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     """
     account = known(state.accounts, event.account, "account")
     instrument = known(state.instruments, event.instrument, "instrument")
+    if instrument.renamed_to is not None:
+        raise Broken("instrument_renamed", f"{event.instrument} is called {instrument.renamed_to} now; use that name")
     if account.status != "open" and not event.historical:
         raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
     qty = units(event.qty)

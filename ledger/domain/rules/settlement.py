@@ -24,11 +24,13 @@ from ledger.domain.rules.ground import (
     Now,
     as_derived,
     check_scale,
+    current_name,
     known,
     post,
     touch_account,
     units,
 )
+from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
 
 
@@ -42,7 +44,7 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
             "settles_what", "give trade_date and exec_id of one execution, or two or more different ones in net"
         )
     rows = [trades.live(state, event.venue, trade_date, exec_id) for trade_date, exec_id in names]
-    if len({(row.account, row.instrument) for row in rows}) > 1:
+    if len({(row.account, current_name(state, row.instrument)) for row in rows}) > 1:
         raise Broken("net_mismatch", "found executions of several accounts or instruments; net those of one")
     for row in rows:
         name = f"execution {row.exec_id!r} of {row.trade_date}"
@@ -123,11 +125,10 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         )
     lines = postings.merged(lines)
     post(state, lines, may_refuse=False)
+    day = open_day(state, event, event.date, now)
     state.movements.put(
-        Movement(
-            "settlement", event.settlement_id, now.seq, event.date, postings.text(lines), now.content(), None
-        )
-    )  # fmt: skip
+        Movement("settlement", event.settlement_id, now.seq, day, postings.text(lines), now.content(), None)
+    )
     account = rows[0].account
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if event.amount is None:

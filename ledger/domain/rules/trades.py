@@ -17,8 +17,8 @@ import msgspec
 from ledger.domain import amounts, postings
 from ledger.domain.positions import share
 from ledger.domain.postings import Bucket, Line, negated
-from ledger.domain.rows import Execution
-from ledger.domain.rules.ground import Broken, known
+from ledger.domain.rows import Execution, Instrument
+from ledger.domain.rules.ground import Broken, known, known_instrument
 from ledger.domain.state import State
 
 _FEES: Final = msgspec.json.Decoder(list[tuple[str, str, str]])
@@ -112,3 +112,17 @@ def live(state: State, venue: str, trade_date: str, exec_id: str) -> Execution:
     if not row.live:
         raise Broken("stale_ref", f"{name} was corrected or busted before; name the newest version of the trade")
     return row
+
+
+def unsplit(state: State, row: Execution) -> Instrument:
+    """
+    Return the instrument of an execution as it is called now, or raise Broken where the execution is of older shares.
+    """
+    instrument = known_instrument(state, row.instrument)
+    if instrument.split_on is not None and row.trade_date < instrument.split_on:
+        raise Broken(
+            "before_split",
+            f"execution {row.exec_id!r} of {row.trade_date} is of shares before the split of {instrument.split_on}: "
+            "change it by hand",
+        )
+    return instrument

@@ -1,0 +1,205 @@
+"""
+Value positions by marks, and tell what prices did from what currencies did.
+
+Everything here is a function of a state and the marks in it. A figure of a past day is had again by replaying the
+chain up to where it was taken: the same events make the same state, marks included, and so the same figure.
+
+A position's result is value - cost + realised, in the instrument's quote asset. From one day to the next, in the
+account's base asset and with r the worth of one quote asset in it, the result is
+
+    price:    (result now - result then) x r now
+    currency:  value then x (r now - r then)
+
+and both add up to value now x r now - value then x r then - what was paid in between x r now. What currencies did
+to cash is `currency_result` of the balance. Fees are no part of it; the position sums them beside.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from ledger.domain import amounts
+from ledger.domain.rows import Instrument, Position
+from ledger.domain.rules.marks import subject_of
+from ledger.domain.rules.orders import gross_of
+from ledger.domain.state import State
+from ledger.errors import InvalidInput
+
+CLOSING: Final = ("settlement", "eod")
+"""Which marks value a day, the best first."""
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """
+    A position valued by the marks of a day. Amounts are in `asset`, the quote asset, in units of 10^-18.
+    """
+
+    account: str
+    instrument: str
+    asset: str
+    day: str
+    qty: int
+    cost: int
+    value: int
+    realised: int
+    fees: int
+
+    @property
+    def unrealised(self) -> int:
+        """
+        Return what closing the position at the mark would add to the result.
+        """
+        return self.value - self.cost
+
+    @property
+    def result(self) -> int:
+        """
+        Return all that prices did to the position so far.
+        """
+        return self.realised + self.unrealised
+
+
+class DayResult(msgspec.Struct, frozen=True):
+    """
+    What became of a position between two days, in the account's base asset, in units of 10^-18.
+    """
+
+    asset: str
+    price: int
+    currency: int
+
+    @property
+    def total(self) -> int:
+        """
+        Return both together.
+        """
+        return self.price + self.currency
+
+
+def _names(state: State, instrument: str) -> list[str]:
+    """Return the name of an instrument and those it had before, the newest first."""
+    names = [instrument]
+    for name in names:
+        names += [row.instrument for row in state.instruments.rows.values() if row.renamed_to == name]
+    return names
+
+
+def _mark(state: State, subjects: list[str], day: str) -> int | None:
+    for kind in CLOSING:
+        for subject in subjects:
+            mark = state.marks.get(subject, day, kind)
+            if mark is not None:
+                return mark.price
+    return None
+
+
+def price_on(state: State, instrument: str, day: str) -> int:
+    """
+    Return the price of *instrument* that counts for *day*: that of settlement, else of the end of the day.
+
+    Raises:
+        InvalidInput: there is no mark.
+    """
+    price = _mark(state, _names(state, instrument), day)
+    if price is None:
+        raise InvalidInput(f"found no {' or '.join(CLOSING)} mark of {instrument} for {day}; record one")
+    return price
+
+
+def rate_on(state: State, base: str, quote: str, day: str) -> Fraction:
+    """
+    Return what one *base* is worth in *quote* on *day*, from a mark of the pair or of its inverse.
+
+    Raises:
+        InvalidInput: there is no mark.
+    """
+    if base == quote:
+        return Fraction(1)
+    price = _mark(state, [subject_of(None, base, quote)], day)
+    if price is not None:
+        return Fraction(price, amounts.UNIT)
+    inverse = _mark(state, [subject_of(None, quote, base)], day)
+    if inverse is None:
+        raise InvalidInput(f"found no {' or '.join(CLOSING)} mark of {base}/{quote} for {day}; record one")
+    return Fraction(amounts.UNIT, inverse)
+
+
+def _instrument(state: State, name: str) -> Instrument:
+    row = state.instruments.get(name)
+    while row is not None and row.renamed_to is not None:
+        row = state.instruments.get(row.renamed_to)
+    if row is None:
+        raise InvalidInput(f"found instrument {name!r}, which this chain does not know")
+    return row
+
+
+def _scale(state: State, asset: str) -> int:
+    row = state.assets.get(asset)
+    if row is None:
+        raise InvalidInput(f"found asset {asset!r}, which this chain does not know")
+    return row.scale
+
+
+def figure(state: State, account: str, instrument: str, day: str) -> Figure:
+    """
+    Return the position of *account* in *instrument*, as *state* has it, valued by the marks of *day*.
+
+    A flat position needs no mark.
+
+    Raises:
+        InvalidInput: a mark is missing, or the instrument is unknown.
+    """
+    row = _instrument(state, instrument)
+    name = row.instrument
+    position = state.positions.get(account, name) or Position(account, name, 0, 0, 0, 0)
+    price = price_on(state, name, day) if position.qty else 0
+    value = gross_of(row, position.qty, price, _scale(state, row.quote_asset))
+    return Figure(
+        account, name, row.quote_asset, day, position.qty, position.cost, value, position.realised, position.fees
+    )  # fmt: skip
+
+
+def _rounded(amount: Fraction, scale: int) -> int:
+    step: int = 10 ** (amounts.SCALE - scale)
+    return round(amount / step) * step
+
+
+def day_result(then: State, now: State, account: str, instrument: str, days: tuple[str, str]) -> DayResult:
+    """
+    Return what became of a position from *days[0]*, in the state *then*, to *days[1]*, in the state *now*.
+
+    The currency's part and the total are rounded half-even to the base asset's scale, and the price's part is the rest.
+
+    Raises:
+        InvalidInput: a mark is missing, or something is unknown.
+    """
+    owner = now.accounts.get(account)
+    if owner is None:
+        raise InvalidInput(f"found account {account!r}, which this chain does not know")
+    before, after = figure(then, account, instrument, days[0]), figure(now, account, instrument, days[1])
+    rate = rate_on(now, after.asset, owner.base_asset, days[1])
+    old_rate = rate_on(then, after.asset, owner.base_asset, days[0]) if before.value else rate
+    scale = _scale(now, owner.base_asset)
+    currency = before.value * (rate - old_rate)
+    total = _rounded((after.result - before.result) * rate + currency, scale)
+    part = _rounded(currency, scale)
+    return DayResult(owner.base_asset, total - part, part)
+
+
+def currency_result(then: State, now: State, account: str, asset: str, days: tuple[str, str]) -> DayResult:
+    """
+    Return what the worth of *asset* did to what *account* had of it on *days[0]*, until *days[1]*.
+
+    Raises:
+        InvalidInput: a mark is missing, or something is unknown.
+    """
+    owner = now.accounts.get(account)
+    if owner is None:
+        raise InvalidInput(f"found account {account!r}, which this chain does not know")
+    balance = then.balances.get(account, asset)
+    held = balance.total if balance else 0
+    change = rate_on(now, asset, owner.base_asset, days[1]) - rate_on(then, asset, owner.base_asset, days[0])
+    return DayResult(owner.base_asset, 0, _rounded(held * change, _scale(now, owner.base_asset)))

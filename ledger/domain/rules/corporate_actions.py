@@ -1,0 +1,224 @@
+"""
+Rule on dividends and new names; splits have a module of their own.
+
+Who held what before an ex-date is what the ledger holds by trade date. Where a dividend's list says something else and
+gives no reason, it is quarantined: see docs/decisions/0012.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.domain import amounts, positions
+from ledger.domain.events import corporate_actions as events
+from ledger.domain.events.fields import Event
+from ledger.domain.order_status import is_closed
+from ledger.domain.postings import ISSUER, TAX, Line, moved
+from ledger.domain.postings import text as postings_text
+from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Position
+from ledger.domain.rules import lots
+from ledger.domain.rules.ground import (
+    Broken,
+    DuplicateFact,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    current_name,
+    known,
+    known_instrument,
+    post,
+    units,
+)
+from ledger.domain.rules.periods import open_day
+from ledger.domain.rules.splits import apply_split
+from ledger.domain.state import State
+
+
+def stream_of(ca_id: str) -> str:
+    """
+    Return the stream of a corporate action.
+    """
+    return f"corporate-action/{ca_id}"
+
+
+def _claim(state: State, ca_id: str, now: Now) -> str:
+    content = now.content()
+    prior = state.corporate_actions.fresh(ca_id)
+    if prior is not None:
+        if prior.content == content:
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("ca_id_reused", f"found corporate action {ca_id!r} again, with other content")
+    return content
+
+
+def held_before(state: State, asset: str, account: str, day: str) -> int | None:
+    """
+    Return what *account* held of *asset*, in all its instruments, before the trades of *day*.
+
+    None where trades of later days hide it.
+    """
+    total = 0
+    for instrument in state.instruments.rows.values():
+        position = state.positions.get(account, instrument.instrument)
+        if instrument.asset == asset and position is not None:
+            held = positions.before(position, day)
+            if held is None:
+                return None
+            total += held
+    return total
+
+
+def _check_entitled(
+    state: State, event: events.CashDividendAccrued, line: events.Entitled, share: Asset, cash: Asset
+) -> tuple[int, int, int]:
+    known(state.accounts, line.account, "account")
+    qty, gross, tax = units(line.qty), units(line.gross), units(line.tax)
+    held = held_before(state, share.asset, line.account, event.ex_date)
+    if qty != held and line.reason is None:
+        shown = "no longer known, as trades of later days are recorded" if held is None else amounts.render(held)
+        raise Broken("entitlement", f"found {line.qty} {share.asset} of {line.account}; before {event.ex_date} the "
+                                    f"ledger holds {shown}: give a reason")  # fmt: skip
+    for amount, what in ((gross, "gross"), (tax, "tax")):
+        check_scale(amount, cash, what)
+    step = 10 ** (amounts.SCALE - cash.scale)
+    due, _ = amounts.multiply(qty, units(event.rate), cash.scale)
+    if abs(gross - due) >= step or gross * qty < 0:
+        raise Broken("gross", f"found gross {line.gross} of {line.account}; qty x rate is {amounts.render(due)}")
+    most, _ = amounts.multiply(gross, units(event.tax_rate), cash.scale)
+    if tax * gross < 0 or abs(tax) >= abs(most) + step or abs(tax) > abs(gross):
+        raise Broken("tax", f"found tax {line.tax} of {line.account}; at most {amounts.render(most)} is withheld")
+    return qty, gross, tax
+
+
+def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects:
+    """
+    A dividend with an unused id, to accounts that held what it says, or with the reason why it says so.
+    """
+    content = _claim(state, event.ca_id, now)
+    instrument = known_instrument(state, event.instrument)
+    share = known(state.assets, instrument.asset, "asset")
+    cash = known(state.assets, event.asset or instrument.quote_asset, "asset")
+    if units(event.rate) <= 0 or not 0 <= units(event.tax_rate) <= amounts.UNIT:
+        raise Broken("rate", f"found rate {event.rate}, tax rate {event.tax_rate}; expected more than 0, and 0 to 1")
+    named = {line.account for line in event.entitlements}
+    if len(named) != len(event.entitlements) or not named:
+        raise Broken("entitlements", "found no account, or one twice; name each account that is entitled once")
+    lines: list[Line] = []
+    for line in event.entitlements:
+        qty, gross, tax = _check_entitled(state, event, line, share, cash)
+        lines += moved(cash.asset, gross, (ISSUER, "unsettled"), (line.account, "unsettled"))
+        lines += moved(cash.asset, tax, (line.account, "unsettled"), (TAX, "unsettled"))
+        state.entitlements.put(
+            Entitlement(event.ca_id, line.account, instrument.instrument, qty, qty, gross, tax, 0, 0, 0, 0)
+        )
+    post(state, lines, may_refuse=False)
+    state.corporate_actions.put(
+        CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
+    )
+    derived = {"postings": as_derived(lines)}
+    unnamed = _unnamed(state, share.asset, event.ex_date, named)
+    if unnamed:
+        derived["unnamed"] = unnamed
+    return Effects(stream_of(event.ca_id), 1, derived, event.ex_date)
+
+
+def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str]]:
+    """Return [account, quantity] of who held the asset too and is not named: stored, so that somebody can ask."""
+    of_asset = {row.instrument for row in state.instruments.rows.values() if row.asset == asset}
+    accounts = {account for account, name in state.positions.rows if name in of_asset and account not in named}
+    held = {account: held_before(state, asset, account, day) for account in accounts}
+    return [[account, amounts.render(qty)] for account, qty in sorted(held.items()) if qty]
+
+
+def _pay(state: State, ca_id: str, asset: Asset, line: events.DividendLine) -> list[Line]:
+    due = state.entitlements.get(ca_id, line.account)
+    if due is None:
+        raise Broken("not_entitled", f"found a payment of {ca_id} to {line.account}, to whom none is due")
+    gross, tax = units(line.gross), units(line.tax)
+    paid_gross, paid_tax = due.paid_gross + gross, due.paid_tax + tax
+    for amount, paid, most, what in ((gross, paid_gross, due.gross, "gross"), (tax, paid_tax, due.tax, "tax")):
+        check_scale(amount, asset, what)
+        if amount * most < 0 or abs(paid) > abs(most):
+            raise Broken("beyond_due", f"account {line.account} would have been paid {what} {amounts.render(paid)} of "
+                                       f"{amounts.render(most)}; record the rest as a cash movement")  # fmt: skip
+    state.entitlements.put(msgspec.structs.replace(due, paid_gross=paid_gross, paid_tax=paid_tax))
+    account = line.account
+    lines = moved(asset.asset, gross - tax, (account, "unsettled"), (account, "settled"))
+    lines += moved(asset.asset, gross, (ISSUER, "settled"), (ISSUER, "unsettled"))
+    return lines + moved(asset.asset, tax, (TAX, "unsettled"), (TAX, "settled"))
+
+
+def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
+    """
+    A payment with an unused id, of no more than is still due of each line.
+    """
+    content = now.content()
+    prior = state.movements.fresh("dividend", event.payment_id)
+    if prior is not None:
+        if prior.content == content:
+            raise DuplicateFact(prior.event_seq)
+        raise Broken("payment_id_reused", f"found dividend payment {event.payment_id!r} again, with other content")
+    action = known(state.corporate_actions, event.ca_id, "corporate_action")
+    if action.kind != "dividend" or action.asset is None:
+        raise Broken("not_a_dividend", f"corporate action {event.ca_id} is a {action.kind}; expected a dividend")
+    if not event.lines or len({line.account for line in event.lines}) != len(event.lines):
+        raise Broken("lines", "found no account, or one twice; name each account that was paid once")
+    asset = known(state.assets, action.asset, "asset")
+    lines = [line for paid in event.lines for line in _pay(state, event.ca_id, asset, paid)]
+    post(state, lines, may_refuse=False)
+    day = open_day(state, event, event.paid_on, now)
+    state.movements.put(Movement("dividend", event.payment_id, now.seq, day, postings_text(lines), content, None))
+    state.corporate_actions.put(msgspec.structs.replace(action, version=action.version + 1))
+    return Effects(stream_of(event.ca_id), action.version + 1, {"postings": as_derived(lines)}, event.paid_on)
+
+
+def split(state: State, event: events.SplitApplied, now: Now) -> Effects:
+    """
+    As `splits.apply_split`, with an unused id.
+    """
+    content = _claim(state, event.ca_id, now)
+    instrument = current_name(state, event.instrument)
+    derived = apply_split(state, event)
+    state.corporate_actions.put(
+        CorporateAction(event.ca_id, "split", instrument, None, event.ex_date, now.seq, content, 1)
+    )
+    return Effects(stream_of(event.ca_id), 1, derived, event.ex_date)
+
+
+def rename(state: State, event: events.InstrumentRenamed, now: Now) -> Effects:
+    """
+    A name that is not in use takes the place of one that is.
+
+    The new instrument's stream begins with this event.
+    """
+    content = _claim(state, event.ca_id, now)
+    old = known(state.instruments, event.old, "instrument")
+    if old.renamed_to is not None:
+        raise Broken("instrument_renamed", f"{event.old} is called {old.renamed_to} already; rename that one")
+    if state.instruments.get(event.new) is not None:
+        raise Broken("instrument_exists", f"found {event.new!r}, which is an instrument of its own")
+    state.instruments.put(msgspec.structs.replace(old, instrument=event.new, version=1))
+    state.instruments.put(msgspec.structs.replace(old, renamed_to=event.new))
+    for account, name in sorted(state.positions.rows):
+        if name == event.old:
+            position = state.positions.rows[account, name]
+            state.positions.put(msgspec.structs.replace(position, instrument=event.new))
+            state.positions.put(Position(account, name, 0, 0, 0, 0))
+            lots.rename(state, account, event.old, event.new)
+    for order in sorted(state.orders.rows.values(), key=lambda order: order.order_id):
+        # Closed orders keep the name that they had; memory may have forgotten them, so nothing may rest on them here.
+        if order.instrument == event.old and not is_closed(order):
+            state.orders.put(msgspec.structs.replace(order, instrument=event.new))
+    state.corporate_actions.put(
+        CorporateAction(event.ca_id, "rename", event.new, None, event.effective, now.seq, content, 1)
+    )
+    return Effects(f"instrument/{event.new}", 1, {}, event.effective)
+
+
+RULES: dict[type[Event], object] = {
+    events.CashDividendAccrued: accrue,
+    events.CashDividendPaid: pay,
+    events.SplitApplied: split,
+    events.InstrumentRenamed: rename,
+}

@@ -1,0 +1,220 @@
+"""
+Apply a split: what accounts own, what their positions cost, and the terms of open orders.
+
+A split multiplies what each account owns of the asset; the shares come from the issuer's account. A position keeps its
+exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are applied to whole totals, so that
+every figure is rounded once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts, postings
+from ledger.domain.events import corporate_actions as events
+from ledger.domain.order_status import derive
+from ledger.domain.positions import share
+from ledger.domain.postings import ISSUER, Line, moved
+from ledger.domain.rows import Entitlement, Instrument, Order, Position
+from ledger.domain.rules import lots
+from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
+from ledger.domain.rules.orders import rehold
+from ledger.domain.state import State
+
+Ratio = tuple[int, int]
+
+
+def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
+    """
+    Return *amount* times *ratio* to *scale* decimals; `cash` and `down` round towards zero, `up` away from it.
+    """
+    step: int = 10 ** (amounts.SCALE - scale)
+    whole, rest = divmod(abs(amount) * ratio[0], ratio[1] * step)
+    if rounding == "nearest":
+        return share(amount, ratio[0], ratio[1], scale)
+    if rounding == "up" and rest:
+        whole += 1
+    return whole * step if amount >= 0 else -whole * step
+
+
+def _open_orders(state: State, instrument: str) -> list[Order]:
+    return sorted(
+        (
+            order
+            for order in state.orders.rows.values()
+            if order.instrument == instrument and order.terminal is None and order.cum_qty != order.qty
+        ),
+        key=lambda order: order.order_id,
+    )
+
+
+def _check_alone(state: State, instrument: Instrument) -> None:
+    for other in sorted(state.instruments.rows):
+        name, row = other[0], state.instruments.rows[other]
+        if row.asset != instrument.asset or row.renamed_to is not None or name == instrument.instrument:
+            continue
+        if any(x.qty for (_, at), x in state.positions.rows.items() if at == name) or _open_orders(state, name):
+            raise Broken("shared_asset", f"{name} is of the asset {row.asset} too, and has positions or open orders: "
+                                         "move them to one instrument first")  # fmt: skip
+
+
+def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> None:
+    """Raise Broken where old and new shares are mixed: nobody could tell which trades, or fills, are of which."""
+    for (account, name), position in sorted(state.positions.rows.items()):
+        if name == instrument.instrument and position.day is not None and position.day >= ex_date:
+            raise Broken(
+                "traded_since",
+                f"account {account} traded {name} on {ex_date} or later, before its split was recorded: bust those "
+                "trades, and record them after it",
+            )
+
+
+def _split_position(
+    state: State, old: Position, event: events.SplitApplied, scales: tuple[int, int], cash: int | None
+) -> tuple[int, int]:
+    """Put the position after the split, and return (cost change, realised change)."""
+    ratio, (scale, cash_scale) = (event.ratio_num, event.ratio_den), scales
+    qty = multiplied(old.qty, ratio, scale, event.rounding)
+    sold = abs(old.qty) * ratio[0] - abs(qty) * ratio[1] if cash is not None else 0
+    fifo = lots.applies(state, old.account)
+    if fifo:
+        released = lots.split(state, old.account, old.instrument, qty, ratio, sold, cash_scale)
+    elif not qty:
+        released = old.cost
+    else:
+        released = share(old.cost, sold, abs(old.qty) * ratio[0], cash_scale) if sold else 0
+    realised = (cash or 0) - released if sold or not qty else 0
+    state.positions.put(
+        Position(
+            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date, qty
+        )
+    )
+    if fifo:
+        lots.rebase(state, old.account, old.instrument, old.realised + realised)
+    return -released, realised
+
+
+def _split_holder(
+    state: State, event: events.SplitApplied, instrument: Instrument, account: str, cash: int | None
+) -> list[Line]:
+    ratio = (event.ratio_num, event.ratio_den)
+    scale = known(state.assets, instrument.asset, "asset").scale
+    quote = known(state.assets, instrument.quote_asset, "asset")
+    position = state.positions.get(account, instrument.instrument)
+    balance = state.balances.get(account, instrument.asset)
+    held = balance.total if balance else 0
+    new = multiplied(held, ratio, scale, event.rounding)
+    fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
+    if event.rounding == "cash" and bool(fraction) != (cash is not None):
+        found = "none" if cash is None else amounts.render(cash)
+        raise Broken(
+            "cash_in_lieu",
+            f"found cash in lieu {found} of {account}, whose {amounts.render(held)} shares come to "
+            f"{amounts.render(new)} and {'a' if fraction else 'no'} fraction",
+        )
+    if cash is not None:
+        check_scale(cash, quote, "cash in lieu")
+        if cash * held < 0:
+            raise Broken("cash_in_lieu", f"found {amounts.render(cash)} to {account}; expected the sign of its holding")
+    changes = (0, 0)
+    if position is not None and position.qty:
+        changes = _split_position(state, position, event, (scale, quote.scale), cash)
+    paid = cash or 0
+    state.entitlements.put(
+        Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)
+    )
+    lines = moved(instrument.asset, new - held, (ISSUER, "settled"), (account, "settled"))
+    return lines + moved(instrument.quote_asset, paid, (ISSUER, "settled"), (account, "settled"))
+
+
+def _to_tick(price: int | None, ratio: Ratio, tick: int, down: bool) -> int | None:
+    if price is None:
+        return None
+    ticks, rest = divmod(price * ratio[1], ratio[0] * tick)
+    return max(ticks + (0 if down or not rest else 1), 1) * tick
+
+
+def _adjusted(state: State, order: Order, instrument: Instrument, event: events.SplitApplied) -> Order:
+    """Return *order* on its terms after the split, with its hold still as it was."""
+    ratio = (event.ratio_num, event.ratio_den)
+    given = next((x for x in event.order_adjustments if x.order_id == order.order_id), None)
+    asset = known(state.assets, instrument.asset, "asset")
+    cum = multiplied(order.cum_qty, ratio, asset.scale, "down")
+    if given is None:
+        lots_of = order.qty * ratio[0] // (ratio[1] * instrument.lot)
+        qty = lots_of * instrument.lot
+        down = order.side == "buy"
+        price = _to_tick(order.price, ratio, instrument.tick, down)
+        stop = _to_tick(order.stop_price, ratio, instrument.tick, down)
+    else:
+        qty = units(given.qty)
+        check_scale(qty, asset, "quantity")
+        price = order.price if given.price is None else units(given.price)
+        stop = order.stop_price if given.stop_price is None else units(given.stop_price)
+    if qty <= 0 or qty < cum:
+        raise Broken("order_adjustment", f"order {order.order_id} would be for {amounts.render(qty)} with "
+                                         f"{amounts.render(cum)} filled: name its terms, or end it first")  # fmt: skip
+    hold = order.hold_given
+    if hold is not None and order.hold_asset == instrument.asset:
+        hold = share(hold, ratio[0], ratio[1], asset.scale)
+    return msgspec.structs.replace(order, qty=qty, cum_qty=cum, price=price, stop_price=stop, hold_given=hold)
+
+
+def _adjust_orders(state: State, instrument: Instrument, event: events.SplitApplied) -> tuple[list[Line], list[Any]]:
+    orders = _open_orders(state, instrument.instrument)
+    unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
+    if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
+        raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
+                                         f"expected open orders of {instrument.instrument}, each once")  # fmt: skip
+    lines: list[Line] = []
+    shown = []
+    for order in orders:
+        new, held = rehold(state, _adjusted(state, order, instrument, event))
+        # The order's stream does not move: this event is of another one.
+        new = msgspec.structs.replace(new, status=derive(new))
+        state.orders.put(new)
+        lines += held
+        terms = (new.qty, new.cum_qty, new.price, new.stop_price, new.hold_amount)
+        shown.append([new.order_id, *(None if x is None else amounts.render(x) for x in terms)])
+    return lines, shown
+
+
+def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
+    """
+    Apply a split of an instrument that was not traded since its ex-date, and return what is stored as derived.
+
+    `orders` lists [order, qty, filled, price, stop price, held].
+    """
+    instrument = known_instrument(state, event.instrument)
+    if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
+        raise Broken("ratio", f"found {event.ratio_num} for {event.ratio_den}; expected two different numbers above 0")
+    if instrument.split_on is not None and event.ex_date <= instrument.split_on:
+        raise Broken("before_split", f"found ex-date {event.ex_date}; the last split was on {instrument.split_on}")
+    _check_alone(state, instrument)
+    _check_not_traded(state, instrument, event.ex_date)
+    cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
+    if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
+        raise Broken("cash_in_lieu", "found cash for one account twice, or with a rounding other than 'cash'")
+    holders = {
+        account
+        for (account, asset), row in state.balances.rows.items()
+        if asset == instrument.asset and row.total and not postings.is_system(account)
+    }
+    holders |= {
+        account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
+    }
+    if cash.keys() - holders:
+        raise Broken("cash_in_lieu", f"found cash for {', '.join(sorted(cash.keys() - holders))}, who hold nothing")
+    lines = []
+    for account in sorted(holders):
+        lines += _split_holder(state, event, instrument, account, cash.get(account))
+    held, orders = _adjust_orders(state, instrument, event)
+    lines += held
+    post(state, lines, may_refuse=False)
+    state.instruments.put(msgspec.structs.replace(instrument, split_on=event.ex_date))
+    derived: dict[str, Any] = {"postings": as_derived(lines)}
+    if orders:
+        derived["orders"] = orders
+    return derived

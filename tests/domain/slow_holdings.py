@@ -1,0 +1,225 @@
+"""
+Work out from a plain list of what happened what each account holds, what it cost, and what is due to it.
+
+Fractions, lists, and everything anew from the beginning each time: slow, obvious, and sharing no code with the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+Step = tuple[str, dict[str, Any]]
+SHARES = 10
+"""A share has one decimal."""
+
+
+def cents(amount: Fraction) -> Fraction:
+    """Round half-even to two decimals."""
+    return Fraction(round(amount * 100), 100)
+
+
+def rounded(amount: Fraction, how: str) -> Fraction:
+    """Round a number of shares."""
+    if how == "nearest":
+        return Fraction(round(amount * SHARES), SHARES)
+    whole = abs(amount) * SHARES // 1
+    if how == "up" and whole != abs(amount) * SHARES:
+        whole += 1
+    return (1 if amount >= 0 else -1) * Fraction(whole, SHARES)
+
+
+def part(total: Fraction, some: Fraction, whole: Fraction) -> Fraction:
+    return total if some == whole else cents(total * some / whole)
+
+
+@dataclass
+class Holding:
+    """
+    One account's position: lots as [quantity, cost]; an average position is one lot and remembers what each trade did.
+    """
+
+    qty: Fraction = Fraction(0)
+    cost: Fraction = Fraction(0)
+    realised: Fraction = Fraction(0)
+    lots: list[list[Fraction]] = field(default_factory=list)
+    did: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
+
+    def average(self, name: str, traded: Fraction, value: Fraction) -> None:
+        cost, realised = value, Fraction(0)
+        if self.qty * traded < 0:
+            closed = min(abs(self.qty), abs(traded))
+            released, paid = part(self.cost, closed, abs(self.qty)), part(value, closed, abs(traded))
+            cost, realised = value - paid - released, -paid - released
+        self.qty, self.cost, self.realised = self.qty + traded, self.cost + cost, self.realised + realised
+        self.did[name] = (cost, realised)
+
+    def forget(self, name: str, traded: Fraction) -> None:
+        cost, realised = self.did.pop(name)
+        self.qty, self.cost, self.realised = self.qty - traded, self.cost - cost, self.realised - realised
+        if not self.qty:
+            self.cost, self.realised = Fraction(0), self.realised - self.cost
+
+    def first_in_first_out(self, traded: Fraction, value: Fraction) -> None:
+        self.qty += traded
+        while traded and self.lots and self.lots[0][0] * traded < 0:
+            lot = self.lots[0]
+            closed = min(abs(lot[0]), abs(traded))
+            released, paid = part(lot[1], closed, abs(lot[0])), part(value, closed, abs(traded))
+            sign = 1 if traded > 0 else -1
+            lot[0], lot[1] = lot[0] + sign * closed, lot[1] - released
+            traded, value = traded - sign * closed, value - paid
+            self.realised -= paid + released
+            if not lot[0]:
+                self.lots.pop(0)
+        if traded:
+            self.lots.append([traded, value])
+        self.cost = sum((lot[1] for lot in self.lots), Fraction(0))
+
+    def split(self, ratio: Fraction, how: str, cash: Fraction | None, fifo: bool) -> None:
+        exact = self.qty * ratio
+        new = rounded(exact, how)
+        sold = abs(exact) - abs(new) if cash is not None else Fraction(0)
+        released = Fraction(0)
+        if not new:
+            released, self.lots = self.cost, []
+        elif not fifo:
+            released = part(self.cost, sold, abs(exact)) if sold else Fraction(0)
+        else:
+            for lot in self.lots:
+                whole = abs(lot[0]) * ratio
+                gone = min(whole, sold)
+                cost = part(lot[1], gone, whole) if gone else Fraction(0)
+                lot[0], lot[1] = (1 if lot[0] > 0 else -1) * (whole - gone), lot[1] - cost
+                sold, released = sold - gone, released + cost
+            self._spread(new)
+        if (cash is not None and exact != new) or not new:
+            self.realised += (cash or 0) - released
+        self.qty, self.cost = new, self.cost - released
+
+    def _spread(self, new: Fraction) -> None:
+        """Give the lots the whole of *new*, each its part, to 18 decimals of the running sum."""
+        total = sum((lot[0] for lot in self.lots), Fraction(0))
+        seen, given, cost, kept = Fraction(0), Fraction(0), Fraction(0), []
+        for lot in self.lots:
+            seen, cost = seen + lot[0], cost + lot[1]
+            upto = new if seen == total else Fraction(round(new * seen / total * 10**18), 10**18)
+            if upto != given:
+                kept.append([upto - given, cost])
+                given, cost = upto, Fraction(0)
+        self.lots = kept
+
+
+class Model:
+    """
+    What was accepted, in order.
+    """
+
+    def __init__(self, fifo: set[str]) -> None:
+        self.fifo = fifo
+        self.steps: list[Step] = []
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [facts for found, facts in self.steps if found == kind]
+
+    def trades(self) -> dict[str, dict[str, Any]]:
+        """Return the trades that stand, by the id of their newest version, in the order of their first ones."""
+        live: dict[str, dict[str, Any]] = {}
+        for kind, facts in self.steps:
+            if kind == "trade":
+                live[facts["id"]] = facts
+            elif kind == "bust":
+                del live[facts["ref"]]
+            elif kind == "correct":
+                live = {(facts["id"] if k == facts["ref"] else k): (facts if k == facts["ref"] else v)
+                        for k, v in live.items()}  # fmt: skip
+        return live
+
+    def holding(self, account: str) -> Holding:
+        return self._fifo(account) if account in self.fifo else self._average(account)
+
+    def _average(self, account: str) -> Holding:
+        holding = Holding()
+        known: dict[str, dict[str, Any]] = {}
+        for kind, facts in self.steps:
+            if facts.get("account", account) != account:
+                continue
+            if kind in ("bust", "correct"):
+                holding.forget(facts["ref"], known[facts["ref"]]["traded"])
+            if kind in ("trade", "correct"):
+                known[facts["id"]] = facts
+                holding.average(facts["id"], facts["traded"], facts["value"])
+            if kind == "split" and account in facts["held"]:
+                holding.split(facts["ratio"], facts["how"], facts["cash"].get(account), False)
+        return holding
+
+    def _fifo(self, account: str) -> Holding:
+        newest = self._newest()
+        holding = Holding()
+        for kind, facts in self.steps:
+            if facts.get("account", account) != account:
+                continue
+            now = newest.get(facts["id"]) if kind == "trade" else None
+            if now is not None:
+                holding.first_in_first_out(now["traded"], now["value"])
+            if kind == "split" and account in facts["held"]:
+                holding.split(facts["ratio"], facts["how"], facts["cash"].get(account), True)
+        return holding
+
+    def _newest(self) -> dict[str, dict[str, Any] | None]:
+        """Return the newest version of each trade by the id of its first, None where it was busted."""
+        first: dict[str, str] = {}
+        newest: dict[str, dict[str, Any] | None] = {}
+        for kind, facts in self.steps:
+            if kind == "trade":
+                first[facts["id"]] = facts["id"]
+                newest[facts["id"]] = facts
+            elif kind == "correct":
+                first[facts["id"]] = first[facts["ref"]]
+                newest[first[facts["ref"]]] = facts
+            elif kind == "bust":
+                newest[first[facts["ref"]]] = None
+        return newest
+
+    def days(self, account: str) -> list[str]:
+        """Return the days that trades of the account were ever said to be of, and those of splits of what it held."""
+        found = [facts["day"] for kind, facts in self.steps if kind in ("trade", "correct") and
+                 facts["account"] == account]  # fmt: skip
+        return found + [facts["ex"] for facts in self.of("split") if account in facts["held"]]
+
+    def before(self, account: str, day: str) -> Fraction | None:
+        """Return what the account held before *day*; None where something later is recorded."""
+        if any(found > day for found in self.days(account)):
+            return None
+        qty = Fraction(0)
+        known: dict[str, dict[str, Any]] = {}
+        for kind, facts in self.steps:
+            if facts.get("account", account) != account:
+                continue
+            if kind in ("bust", "correct") and known[facts["ref"]]["day"] < day:
+                qty -= known[facts["ref"]]["traded"]
+            if kind in ("trade", "correct"):
+                known[facts["id"]] = facts
+                qty += facts["traded"] if facts["day"] < day else 0
+            if kind == "split" and account in facts["held"]:
+                qty = rounded(qty * facts["ratio"], facts["how"])
+        return qty
+
+    def cash(self, account: str) -> Fraction:
+        total = -sum((x["value"] for x in self.trades().values() if x["account"] == account), Fraction(0))
+        total += sum((x["cash"].get(account, Fraction(0)) for x in self.of("split")), Fraction(0))
+        return total + sum((gross - tax for x in self.of("pay") for a, gross, tax in x["lines"] if a == account),
+                           Fraction(0))  # fmt: skip
+
+    def due(self, dividend: str, account: str) -> tuple[Fraction, Fraction]:
+        """Return gross and tax that are still to be paid of one dividend."""
+        gross, tax = Fraction(0), Fraction(0)
+        for facts in self.of("accrue"):
+            if facts["id"] == dividend and account in facts["due"]:
+                gross, tax = facts["due"][account]
+        for facts in self.of("pay"):
+            for name, paid, withheld in facts["lines"]:
+                if facts["dividend"] == dividend and name == account:
+                    gross, tax = gross - paid, tax - withheld
+        return gross, tax

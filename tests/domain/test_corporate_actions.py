@@ -1,0 +1,278 @@
+"""
+Check what dividends, splits and new names do to orders, holds, lots and history, where the model does not look.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    CashInLieu,
+    DividendLine,
+    Entitled,
+    InstrumentRenamed,
+    OrderAdjustment,
+    SplitApplied,
+)
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
+from ledger.domain.events.orders import HoldGiven, OrderPlaced
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.fold import DuplicateFact, stream_version
+from ledger.errors import RuleBroken
+from tests.domain.books import Books, amount
+
+MONDAY, TUESDAY, WEDNESDAY = "2024-08-05", "2024-08-06", "2024-08-07"
+
+
+def market(scale: int = 0, cost_method: str = "AVG") -> Books:
+    books = Books()
+    for asset, places in (("USD", 2), ("XYZ", scale)):
+        books.give(AssetDefined(asset=asset, kind="security", scale=places, name=asset))
+    books.give(instrument("XYZ"))
+    for account in ("A", "B"):
+        books.give(
+            AccountOpened(account=account, owner="o", kind="house", base_asset="USD", cost_method=cost_method)  # type: ignore[arg-type]
+        )
+    return books
+
+
+def instrument(name: str) -> InstrumentDefined:
+    return InstrumentDefined(
+        instrument=name, asset="XYZ", quote_asset="USD", settle_asset="USD", tick="0.01", lot="1", settlement_cycle=2,
+        venue="V",
+    )  # fmt: skip
+
+
+def traded(name: str, side: str = "buy", qty: str = "100", price: str = "10", **more: Any) -> TradeExecuted:
+    given = {"account": "A", "instrument": "XYZ", "trade_date": MONDAY, **more}
+    return TradeExecuted(exec_id=name, venue="V", side=side, qty=qty, price=price, **given)  # type: ignore[arg-type]
+
+
+def order(name: str, side: str, qty: str, price: str, **more: Any) -> OrderPlaced:
+    return OrderPlaced(order_id=name, cl_ord_id=name, account="A", instrument="XYZ", side=side, qty=qty,  # type: ignore[arg-type]
+                       ord_type="limit", price=price, tif="gtc", **more)  # fmt: skip
+
+
+def split(num: int = 2, den: int = 1, **more: Any) -> SplitApplied:
+    given = {"ca_id": "S", "instrument": "XYZ", "ex_date": TUESDAY, "rounding": "cash", **more}
+    return SplitApplied(ratio_num=num, ratio_den=den, **given)  # type: ignore[arg-type]
+
+
+def accrued(*lines: Entitled, **more: Any) -> CashDividendAccrued:
+    given = {"ca_id": "D", "ex_date": TUESDAY, "rate": "0.5", "tax_rate": "0.15", **more}
+    return CashDividendAccrued(
+        instrument="XYZ", record_date=TUESDAY, pay_date=WEDNESDAY, entitlements=lines, **given  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def entitled(qty: str = "100", gross: str = "50", tax: str = "7.5", **more: Any) -> Entitled:
+    return Entitled(account="A", qty=qty, gross=gross, tax=tax, **more)
+
+
+def balance(books: Books, account: str, asset: str) -> tuple[int, int, int]:
+    row = books.state.balances.get(account, asset)
+    assert row is not None
+    return row.settled, row.unsettled, row.held
+
+
+def test_a_dividend_is_owed_when_it_goes_ex_and_cash_when_it_is_paid() -> None:
+    """What is due is unsettled, against issuer and tax; two payments make it settled, and a third finds nothing due."""
+    books = market()
+    books.give(traded("E"))
+    made = books.give(accrued(entitled()))
+    assert made.effective_on == 19_941
+    assert balance(books, "A", "USD")[1] == amount("42.5") - amount("1000")
+    assert balance(books, "~tax", "USD")[1] == amount("7.5")
+    part = DividendLine(account="A", gross="20", tax="3")
+    first = CashDividendPaid(ca_id="D", payment_id="P1", paid_on=WEDNESDAY, lines=(part,))
+    assert books.give(first).stream_version == 2
+    assert balance(books, "A", "USD")[0] == amount("17")
+    rest = DividendLine(account="A", gross="30", tax="4.5")
+    books.give(CashDividendPaid(ca_id="D", payment_id="P2", paid_on=WEDNESDAY, lines=(rest,)))
+    assert balance(books, "A", "USD")[:2] == (amount("42.5"), -amount("1000"))
+    assert balance(books, "~issuer", "USD") == (-amount("50"), 0, 0)
+    assert balance(books, "~tax", "USD") == (amount("7.5"), 0, 0)
+    with pytest.raises(DuplicateFact):
+        books.give(first)
+    assert (
+        books.give(CashDividendPaid(ca_id="D", payment_id="P3", paid_on=WEDNESDAY, lines=(part,))).rule == "beyond_due"
+    )
+    other = CashDividendPaid(ca_id="D", payment_id="P1", paid_on=TUESDAY, lines=(part,))
+    assert books.give(other).rule == "payment_id_reused"
+    assert stream_version(books.state, "corporate-action/D") == 3
+    books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "rule"),
+    [
+        ([entitled(qty="90", gross="45", tax="0")], {}, "entitlement"),
+        ([entitled(gross="50.01")], {}, "gross"),
+        ([entitled(gross="-50", tax="0")], {}, "gross"),
+        ([entitled(tax="7.51")], {}, "tax"),
+        ([entitled(tax="-1")], {}, "tax"),
+        ([entitled(), entitled()], {}, "entitlements"),
+        ([], {}, "entitlements"),
+        ([entitled(tax="0.001")], {}, "excess_scale"),
+        ([Entitled(account="Z", qty="0", gross="0")], {}, "unknown_account"),
+        ([entitled()], {"tax_rate": "1.1"}, "rate"),
+        ([entitled()], {"rate": "0"}, "rate"),
+        ([entitled()], {"ex_date": "2024-08-04"}, "entitlement"),
+    ],
+)
+def test_a_dividend_that_does_not_add_up_is_quarantined(lines: list[Entitled], more: dict[str, Any], rule: str) -> None:
+    """Quantity, amount, tax, names and rates are each checked; the ex-date before the last trade cannot be told."""
+    books = market()
+    books.give(traded("E"))
+    assert books.give(accrued(*lines, **more)).rule == rule
+    books.replayed()
+
+
+def test_a_different_quantity_needs_a_reason_and_holders_left_out_are_named() -> None:
+    """A custodian's own number stands when it says why; whoever is not on the list is stored with the event."""
+    books = market()
+    books.give(traded("E"))
+    books.give(traded("E2", account="B", side="sell", qty="30"))
+    made = books.give(accrued(entitled(qty="90", gross="45", tax="0", reason="10 lent")))
+    assert made.rule is None
+    assert b'"unnamed":[["B","-30"]]' in made.derived
+    short = Entitled(account="B", qty="-30", gross="-15")
+    assert books.give(accrued(short, ca_id="D2")).rule is None
+    assert balance(books, "B", "USD")[1] == amount("300") - amount("15")
+
+
+def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
+    """Quantity, filled part, price and hold follow; a price falls for buys and rises for sales; named terms win."""
+    books = market()
+    books.give(traded("E", qty="400"))
+    books.give(order("buy", "buy", "7", "10"))
+    books.give(order("sell", "sell", "90", "10"))
+    books.give(order("given", "buy", "3", "10", hold=HoldGiven(asset="USD", amount="31", reason="r")))
+    books.give(order("named", "sell", "10", "20"))
+    books.give(traded("E2", order_id="buy", qty="1"))
+    versions = {name: stream_version(books.state, f"order/{name}") for name in ("buy", "sell")}
+    books.give(split(3, 1, order_adjustments=(OrderAdjustment(order_id="named", qty="25", price="7"),)))
+    rows = {name: books.state.orders.get(name) for name in ("buy", "sell", "given", "named")}
+    found = {name: (x.qty, x.cum_qty, x.price, x.hold_amount) for name, x in rows.items() if x is not None}
+    assert found == {
+        "buy": (amount("21"), amount("3"), amount("3.33"), amount("59.94")),
+        "sell": (amount("270"), 0, amount("3.34"), amount("270")),
+        "given": (amount("9"), 0, amount("3.33"), amount("31")),
+        "named": (amount("25"), 0, amount("7"), amount("25")),
+    }
+    assert {name: stream_version(books.state, f"order/{name}") for name in versions} == versions
+    assert balance(books, "A", "XYZ") == (amount("507"), amount("401"), amount("295"))
+    books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (split(1, 1), "ratio"), (split(0, 1), "ratio"), (split(2, -1), "ratio"),
+        (split(1, 3), "cash_in_lieu"),
+        (split(2, 1, cash_in_lieu=(CashInLieu(account="A", amount="1"),)), "cash_in_lieu"),
+        (split(1, 3, cash_in_lieu=(CashInLieu(account="A", amount="-1"),)), "cash_in_lieu"),
+        (split(1, 3, rounding="up", cash_in_lieu=(CashInLieu(account="A", amount="1"),)), "cash_in_lieu"),
+        (split(2, 1, cash_in_lieu=(CashInLieu(account="Z", amount="1"),)), "cash_in_lieu"),
+        (split(2, 1, ex_date=MONDAY), "traded_since"), (split(2, 1, ex_date="2024-08-02"), "traded_since"),
+        (split(1, 200, rounding="up"), "order_adjustment"),
+        (split(order_adjustments=(OrderAdjustment(order_id="none", qty="1"),)), "order_adjustment"),
+        (split(order_adjustments=(OrderAdjustment(order_id="O", qty="1"),)), "order_adjustment"),
+    ],
+)  # fmt: skip
+def test_a_split_that_does_not_fit_is_quarantined(given: SplitApplied, rule: str) -> None:
+    """Ratio, fractions, days and orders are checked, and nothing of it is applied."""
+    books = market()
+    books.give(traded("E0", qty="1"))
+    books.give(order("O", "buy", "100", "5"))
+    books.give(traded("E", order_id="O", qty="60", price="5"))
+    books.give(traded("E1", qty="40"))
+    before = dict(books.state.positions.rows)
+    assert books.give(given).rule == rule
+    assert before == books.state.positions.rows
+    books.replayed()
+
+
+def test_a_split_of_a_shared_asset_waits_for_one_instrument() -> None:
+    """Positions or orders of a second instrument of the asset could not be told from the first's."""
+    books = market()
+    books.give(instrument("XYZ.W"))
+    books.give(traded("E", instrument="XYZ.W"))
+    assert books.give(split()).rule == "shared_asset"
+
+
+def test_trades_of_other_shares_are_not_mixed_after_a_split() -> None:
+    """What is of a day before the split is quarantined, and so is the bust of a trade of then."""
+    books = market()
+    books.give(traded("E"))
+    books.give(split())
+    assert books.give(traded("E2", trade_date=MONDAY)).rule == "before_split"
+    bust = TradeBusted(exec_id="E3", exec_ref="E", venue="V", trade_date=WEDNESDAY, ref_trade_date=MONDAY, reason="r")
+    assert books.give(bust).rule == "before_split"
+    assert books.give(traded("E4", trade_date=TUESDAY)).rule is None
+    assert books.give(split(3, ca_id="S2", ex_date=TUESDAY)).rule == "before_split"
+    with pytest.raises(DuplicateFact):
+        books.give(split())
+    assert books.give(split(5)).rule == "ca_id_reused"
+
+
+@pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
+def test_a_fraction_is_sold_for_its_cash(cost_method: str) -> None:
+    """7 shares for 70 become 3.5: three stay with 60, half a share is sold for 11; cost and result add up."""
+    books = market(cost_method=cost_method)
+    books.give(traded("E", qty="7"))
+    books.give(split(1, 2, cash_in_lieu=(CashInLieu(account="A", amount="11"),)))
+    row = books.state.positions.get("A", "XYZ")
+    assert row is not None
+    assert (row.qty, row.cost, row.realised) == (amount("3"), amount("60"), amount("1"))
+    assert balance(books, "A", "USD")[0] == amount("11")
+    due = books.state.entitlements.get("S", "A")
+    assert due is not None
+    assert (due.cost_change, due.realised_change) == (-amount("10"), amount("1"))
+    books.replayed()
+
+
+def test_a_lot_too_small_for_the_new_unit_leaves_its_cost_to_the_next() -> None:
+    """Nothing of a position's cost is lost when one of its lots comes to nothing."""
+    books = market(scale=18, cost_method="FIFO")
+    books.give(traded("E", qty="0.000000000000000001", price="10000000000000000"))
+    books.give(traded("E2", qty="10"))
+    books.give(split(1, 10, rounding="down"))
+    row = books.state.positions.get("A", "XYZ")
+    assert row is not None
+    assert (row.qty, row.cost) == (amount("1"), amount("100.01"))
+    lots = [(x.open_qty, x.open_cost) for x in books.state.lots.rows.values()]
+    assert lots == [(0, 0), (amount("1"), amount("100.01"))]
+    books.replayed()
+
+
+def test_everything_is_found_under_a_new_name() -> None:
+    """Position, lots and orders go over; the old name still works for facts, and a command is told the new one."""
+    books = market(cost_method="FIFO")
+    books.give(order("O", "buy", "10", "5"))
+    books.give(traded("E"))
+    made = books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=TUESDAY))
+    assert (made.stream, made.stream_version) == ("instrument/ABC", stream_version(books.state, "instrument/ABC"))
+    books.give(traded("E2", order_id="O", qty="4", price="5"))
+    books.give(TradeBusted(exec_id="E3", exec_ref="E", venue="V", trade_date=MONDAY, reason="r"))
+    row, old = books.state.positions.get("A", "ABC"), books.state.positions.get("A", "XYZ")
+    assert row is not None
+    assert old is not None
+    assert (row.qty, row.cost, old.qty, old.cost) == (amount("4"), amount("20"), 0, 0)
+    assert books.state.executions.get("V", MONDAY, "E").instrument == "XYZ"  # type: ignore[union-attr]
+    with pytest.raises(RuleBroken, match="called ABC now"):
+        books.give(order("O2", "buy", "1", "1"))
+    rename = InstrumentRenamed(ca_id="N2", old="XYZ", new="DEF", effective=TUESDAY)
+    assert books.give(rename).rule == "instrument_renamed"
+    assert (
+        books.give(InstrumentRenamed(ca_id="N3", old="ABC", new="XYZ", effective=TUESDAY)).rule == "instrument_exists"
+    )
+    books.give(split())
+    row = books.state.positions.get("A", "ABC")
+    assert row is not None
+    assert row.qty == amount("8")
+    books.replayed()

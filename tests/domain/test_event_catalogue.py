@@ -1,0 +1,110 @@
+"""
+Check that what is said about event types is what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ledger.domain import event_catalogue, registry
+from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.fields import Event
+
+ROOT = Path(__file__).parents[2]
+
+
+def keeps(schema: dict[str, Any], value: Any) -> bool:
+    """Say whether a value keeps to a JSON Schema, as far as the catalogue writes them."""
+    if "enum" in schema:
+        return value in schema["enum"]
+    if schema["type"] == "object":
+        names = set(schema["properties"])
+        return (
+            isinstance(value, dict)
+            and set(schema["required"]) <= set(value) <= names
+            and all(keeps(schema["properties"][name], x) for name, x in value.items())
+        )
+    if schema["type"] == "array":
+        return isinstance(value, list) and all(keeps(schema["items"], x) for x in value)
+    if schema["type"] == "string":
+        return isinstance(value, str) and re.search(schema.get("pattern", ""), value) is not None
+    return isinstance(value, {"boolean": bool, "integer": int}[schema["type"]])
+
+
+def test_the_page_of_event_types_is_the_programs_own() -> None:
+    """Write it anew with `tradeledger event-types --format markdown > docs/EVENTS.md` when a type changes."""
+    assert (ROOT / "docs" / "EVENTS.md").read_text() == event_catalogue.page()
+
+
+@pytest.mark.parametrize("name", registry.EVENT_TYPES)
+def test_every_example_reads_back_and_keeps_its_schema(name: str) -> None:
+    """What the page shows is an event, in the bytes that are stored, and without one of its fields it is none."""
+    kind = registry.EVENT_TYPES[name]
+    given = registry.encode_given(event_catalogue.example(kind))
+    assert registry.decode_given(name, kind.SCHEMA_VERSION, given) == event_catalogue.example(kind)
+    schema, value = event_catalogue.json_schema(kind), msgspec.json.decode(given)
+    assert keeps(schema, value)
+    for field in schema["required"]:
+        assert not keeps(schema, {key: x for key, x in value.items() if key != field})
+    assert not keeps(schema, {**value, "more": 1})
+
+
+def test_each_type_is_described_once_with_all_its_fields() -> None:
+    """The list that programs read has every type, its family, its kind and each field."""
+    found = {x["type"]: x for x in event_catalogue.describe()}
+    assert list(found) == list(registry.EVENT_TYPES)
+    for name, kind in registry.EVENT_TYPES.items():
+        assert [field["name"] for field in found[name]["fields"]] == list(kind.__struct_fields__)
+    assert found["TradeExecuted"]["fields"][0] == {"name": "exec_id", "type": "identifier", "required": True}
+    assert (found["SplitApplied"]["family"], found["SplitApplied"]["kind"]) == ("corporate_actions", "fact")
+
+
+def test_a_schemas_hash_follows_its_fields_and_no_sentence() -> None:
+    """Another field or type is another hash; another docstring is the same."""
+
+    class One(Event, frozen=True, kw_only=True):
+        """Said so."""
+
+        a: int
+
+    class Same(Event, frozen=True, kw_only=True):
+        """Said otherwise."""
+
+        a: int
+
+    class Other(Event, frozen=True, kw_only=True):
+        """Said so."""
+
+        a: bool
+
+    for kind in (One, Same, Other):
+        kind.__annotations__ = {"a": bool if kind is Other else int}
+    one, same, other = (event_catalogue.schema_hash(kind) for kind in (One, Same, Other))
+    assert one == same != other
+    assert event_catalogue.schema_hash(TradeExecuted) == event_catalogue.schema_hash(TradeExecuted)
+
+
+def listed(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ledger", "event-types", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_a_bare_list_the_schemas_or_the_page() -> None:
+    """Each form alone on stdout, and another word is refused with the words there are."""
+    assert json.loads(listed("--format", "json").stdout) == event_catalogue.describe()
+    schemas = json.loads(listed("--schema").stdout)
+    assert list(schemas) == list(registry.EVENT_TYPES)
+    assert schemas["PeriodClosed"]["required"] == ["through"]
+    assert listed("--format", "markdown").stdout == event_catalogue.page()
+    assert "IncidentAcknowledged" in listed().stdout
+    wrong = listed("--format", "xml")
+    assert (wrong.returncode, wrong.stdout) == (8, "")
+    assert "table, json or markdown" in wrong.stderr

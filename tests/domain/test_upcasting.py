@@ -1,0 +1,143 @@
+"""
+Check that what was written in an old version is read for good: its bytes, its consequences and its place in quarantine.
+
+`ParcelMoved` exists here only: version 1 had its weight as text, version 2 as amount and unit, version 3 in grams.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from ledger.domain import fold, registry
+from ledger.domain.events.fields import Amount, Event, Identifier
+from ledger.domain.fold import Context, DuplicateFact
+from ledger.domain.rows import Movement
+from ledger.domain.rules.ground import Broken, Effects, Now, next_version
+from ledger.domain.state import State
+from ledger.errors import InvalidEvent, UnknownFormat
+
+
+class ParcelMovedV1(Event, frozen=True, kw_only=True):
+    KIND: ClassVar = "fact"
+    parcel: Identifier
+    weight: Identifier
+
+
+class ParcelMovedV2(Event, frozen=True, kw_only=True):
+    KIND: ClassVar = "fact"
+    SCHEMA_VERSION: ClassVar = 2
+    parcel: Identifier
+    amount: Amount
+    unit: Identifier
+
+
+class ParcelMoved(Event, frozen=True, kw_only=True):
+    KIND: ClassVar = "fact"
+    SCHEMA_VERSION: ClassVar = 3
+    parcel: Identifier
+    grams: Amount
+
+
+def _to_2(old: ParcelMovedV1) -> ParcelMovedV2:
+    amount, _, unit = old.weight.partition(" ")
+    return ParcelMovedV2(parcel=old.parcel, amount=amount, unit=unit)
+
+
+def _to_3(old: ParcelMovedV2) -> ParcelMoved:
+    grams = int(str(old.amount)) * {"g": 1, "kg": 1000}[old.unit]
+    return ParcelMoved(parcel=old.parcel, grams=grams)
+
+
+def _move(state: State, event: ParcelMoved, now: Now) -> Effects:
+    prior = state.movements.fresh("parcel", event.parcel)
+    if prior is not None and prior.content == now.content():
+        raise DuplicateFact(prior.event_seq)
+    if prior is not None:
+        raise Broken("parcel_moved", "found the parcel twice")
+    state.movements.put(Movement("parcel", event.parcel, now.seq, now.day, "[]", now.content(), None))
+    return Effects("parcel/all", next_version(state, "parcel/all"), {"grams": event.grams})
+
+
+GOLDEN = {
+    1: (b'{"parcel":"p1","weight":"2 kg"}', ParcelMoved(parcel="p1", grams="2000")),
+    2: (b'{"amount":"7","parcel":"p1","unit":"g"}', ParcelMoved(parcel="p1", grams="7")),
+    3: (b'{"grams":"5","parcel":"p1"}', ParcelMoved(parcel="p1", grams="5")),
+}
+"""The bytes of every version, as its release wrote them, and what they say today."""
+
+
+@pytest.fixture(autouse=True)
+def _parcels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.EVENT_TYPES, "ParcelMoved", ParcelMoved)
+    monkeypatch.setitem(registry.PAST, ("ParcelMoved", 1), registry.Past(ParcelMovedV1, _to_2))
+    monkeypatch.setitem(registry.PAST, ("ParcelMoved", 2), registry.Past(ParcelMovedV2, _to_3))
+    monkeypatch.setitem(fold.RULES, ParcelMoved, _move)
+
+
+def replay(state: State, version: int, given: bytes, grams: str, seq: int = 1, **stored: Any) -> list[fold.Mismatch]:
+    derived = stored.get("derived", b'{"grams":"' + grams.encode() + b'"}')
+    return fold.replay(
+        state, stored.get("event_type", "ParcelMoved"), version, given, derived,
+        (stored.get("stream", "parcel/all"), stored.get("stream_version", seq), 0), Context(seq, seq, 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_the_bytes_of_every_version_are_read_and_brought_up_to_date(version: int) -> None:
+    """Step by step, and each version's own struct writes its bytes again as they were."""
+    given, meant = GOLDEN[version]
+    assert registry.decode_given("ParcelMoved", version, given) == meant
+    assert registry.encode_given(registry.read("ParcelMoved", version, given)) == given
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_a_row_of_an_old_version_verifies_as_it_stands(version: int) -> None:
+    """Nothing in it is rewritten, and an edit of it is still found."""
+    given, meant = GOLDEN[version]
+    state = State()
+    assert replay(state, version, given, str(meant.grams)) == []
+    assert [x.column for x in replay(State(), version, given, "1")] == ["payload"]
+    assert [x.column for x in replay(State(), version, given.replace(b"{", b"{ ", 1), str(meant.grams))] == ["payload"]
+    assert replay(state, version, given, str(meant.grams), seq=2)[0].actual == "recorded before, at seq 1"
+
+
+def test_a_quarantined_fact_of_an_old_version_keeps_its_version_and_bytes() -> None:
+    """It is quarantined again for the same reason when it is replayed, and reads as today's event."""
+    state = State()
+    assert replay(state, 1, GOLDEN[1][0], "2000") == []
+    event = registry.read("ParcelMoved", 1, GOLDEN[1][0].replace(b"2 kg", b"3 kg"))
+    given = registry.encode_given(event)
+    made = fold.record(state, registry.upcast("ParcelMoved", 1, event), Context(2, 2, 0), (1, given))
+    kept = registry.decode_given(made.event_type, made.schema_version, made.given)
+    assert fold.original_of(kept) == ParcelMoved(parcel="p1", grams="3000")
+    assert (kept.original_version, kept.original) == (1, given.decode())  # type: ignore[attr-defined]
+    again = State()
+    assert replay(again, 1, GOLDEN[1][0], "2000") == []
+    stored = {"event_type": made.event_type, "derived": made.derived, "stream": made.stream, "stream_version": 1}
+    assert replay(again, 1, made.given, "", 2, **stored) == []
+    assert again.quarantine.rows == state.quarantine.rows
+
+
+@pytest.mark.parametrize("version", [0, 4, 65_535])
+def test_a_version_that_is_not_known_stops_the_reader(version: int) -> None:
+    """It is never read as another one, and the message says what to do."""
+    with pytest.raises(UnknownFormat, match=f"version {version}; this program knows up to 3: use the release that"):
+        registry.read("ParcelMoved", version, GOLDEN[3][0])
+    with pytest.raises(UnknownFormat):
+        replay(State(), version, GOLDEN[3][0], "5")
+
+
+def test_bytes_of_one_version_are_not_taken_for_another() -> None:
+    """Fields that a version did not have are refused by its struct."""
+    with pytest.raises(InvalidEvent, match="no ParcelMoved"):
+        registry.read("ParcelMoved", 1, GOLDEN[2][0])
+
+
+def test_every_type_has_a_reader_for_each_version_below_its_own() -> None:
+    """And the last step of each chain ends at the type's own struct."""
+    for name, kind in registry.EVENT_TYPES.items():
+        for version in range(1, kind.SCHEMA_VERSION):
+            assert version == registry.PAST[name, version].kind.SCHEMA_VERSION
+    assert all(version < registry.EVENT_TYPES[name].SCHEMA_VERSION for name, version in registry.PAST)
