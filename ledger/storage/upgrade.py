@@ -80,7 +80,7 @@ def _check_rights(connection: psycopg.Connection[Any]) -> None:
     name, login, creates, member = connection.execute(
         "SELECT current_database(), session_user,"
         " coalesce(has_database_privilege(oid, current_database(), 'CREATE'), false),"
-        " coalesce(pg_has_role(oid, 'MEMBER'), false) FROM (SELECT to_regrole(%s)::oid AS oid)",
+        " coalesce(pg_has_role(oid, 'MEMBER'), false) FROM (SELECT to_regrole(%s)::oid AS oid) owner",
         [OWNER],
     ).fetchone() or ("", "", False, False)
     statements = [f"CREATE ROLE {role} NOLOGIN;" for role in missing]
