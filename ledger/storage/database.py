@@ -155,7 +155,7 @@ def is_refused(error: BaseException) -> bool:
 
 _BY_STATE: Final[dict[str, type[LedgerError]]] = {
     "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "TL005": PeriodIsClosed,
-    "42501": NotPermitted,
+    "TL006": StateMismatch, "42501": NotPermitted,
     "25006": NotPrimary, "53100": StorageFull, "XX001": Corrupt, "XX002": Corrupt,
 }  # fmt: skip
 

@@ -152,7 +152,7 @@ Table(
     # The entry writes an absent id as zeros; a stored zero id would hash like none.
     CheckConstraint("correlation_id <> '00000000-0000-0000-0000-000000000000'", name="correlation_id_not_zero"),
     CheckConstraint("causation_id <> '00000000-0000-0000-0000-000000000000'", name="causation_id_not_zero"),
-    Index("events_stream", "chain", "stream", "stream_version"),
+    Index("events_stream_version", "chain", "stream", "stream_version", unique=True),
 )
 Table(
     "idempotency_keys",

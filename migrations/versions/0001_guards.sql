@@ -8,7 +8,7 @@ BEGIN
 END $$;
 
 -- Check a run of new events: under a head that has moved over them already, contiguous with what is there, linked,
--- later, in whole groups, by a primary, from a source that the login may speak for. The journal checks the same; this
+-- later, in whole groups, each the next version of its stream, by a primary, from a source that the login may speak for. The journal checks the same; this
 -- stops whoever writes without it. With check_head below, neither events without the head nor the head without events
 -- can be committed.
 CREATE FUNCTION ledger.check_appended() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -17,6 +17,7 @@ DECLARE
     run record;
     before record;
     closed record;
+    torn text;
 BEGIN
     FOR run IN SELECT chain, min(seq) AS first, max(seq) AS last, count(*) AS count, min(effective_on) AS earliest
         FROM appended GROUP BY chain LOOP
@@ -62,6 +63,18 @@ BEGIN
                 'an event does not name the hash before it, is not later, is of an epoch that ended, or tears a group'
                 USING ERRCODE = 'TL003';
         END IF;
+        -- A version twice is refused by events_stream_version before this runs, so a stream has no gap in a run when
+        -- it has as many events as versions; only where the run does not begin the stream is one looked up.
+        SELECT format('%s after version %s', stream, first - 1) INTO torn FROM (
+            SELECT stream, min(stream_version) AS first, max(stream_version) AS last, count(*) AS count
+            FROM appended a WHERE a.chain = run.chain GROUP BY stream) s
+            WHERE last - first + 1 <> count OR first > 1 AND NOT EXISTS (
+                SELECT 1 FROM ledger.events e
+                WHERE e.chain = run.chain AND e.stream = s.stream AND e.stream_version = s.first - 1)
+            LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the versions of stream % do not follow each other', torn USING ERRCODE = 'TL003';
+        END IF;
         -- What counts for a closed day would change figures that were reported. Events up to the closing itself came
         -- before it, also where a replica takes both in one transaction.
         SELECT through, event_seq INTO closed FROM ledger.closed_periods p
@@ -96,6 +109,47 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Money is neither made nor lost: what a transaction does to the balances sums to zero in each asset. One statement
+-- inserts balances and another changes them, so the sum is carried from one to the next, and check_head asks for it when
+-- the transaction ends. Balances follow from events, so the head has moved before.
+CREATE FUNCTION ledger.check_balanced() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    carried text := coalesce(current_setting('ledger.unbalanced', true), '');
+    moved jsonb;
+    unmoved smallint;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
+            SELECT chain || ' ' || asset AS key, sum(settled + unsettled + held) AS amount
+            FROM put GROUP BY chain, asset) s WHERE amount <> 0;
+        SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
+            SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
+    ELSE
+        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
+            SELECT chain || ' ' || asset AS key, sum(amount) AS amount FROM (
+                SELECT chain, asset, settled + unsettled + held AS amount FROM put
+                UNION ALL SELECT chain, asset, -settled - unsettled - held FROM taken) m
+            GROUP BY chain, asset) s WHERE amount <> 0;
+        SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
+            SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
+    END IF;
+    IF unmoved IS NOT NULL THEN
+        RAISE EXCEPTION 'balances of chain % change only with its events, and its head has not moved', unmoved
+            USING ERRCODE = 'TL006';
+    END IF;
+    IF moved IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF carried <> '' THEN
+        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
+            SELECT key, sum(value::text::numeric) AS amount FROM (
+                SELECT * FROM jsonb_each(moved) UNION ALL SELECT * FROM jsonb_each(carried::jsonb)) m
+            GROUP BY key) s WHERE amount <> 0;
+    END IF;
+    PERFORM set_config('ledger.unbalanced', coalesce(moved::text, ''), true);
+    RETURN NULL;
+END $$;
+
 -- A boundary ends where the head is and begins where the last one ended, so that none can be slipped in or left out.
 CREATE FUNCTION ledger.check_committed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -117,12 +171,17 @@ END $$;
 -- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
 -- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
 -- The last event also ends its group: a part of one would be followed by strangers.
+-- And what the transaction did to balances, which check_balanced carried here, sums to zero.
 CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
     last record;
     genesis bytea;
 BEGIN
+    IF coalesce(current_setting('ledger.unbalanced', true), '') <> '' THEN
+        RAISE EXCEPTION 'balances would not sum to zero, by chain and asset: %', current_setting('ledger.unbalanced')
+            USING ERRCODE = 'TL006';
+    END IF;
     SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
     -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
     SELECT seq, hash, recorded_at, epoch, group_index = group_size - 1 AS whole INTO last FROM ledger.events e
@@ -179,7 +238,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(), ledger.check_keys(),
-    ledger.check_committed(),
+    ledger.check_committed(), ledger.check_balanced(),
     ledger.restore_event(ledger.events, text) FROM PUBLIC;
 
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
@@ -188,6 +247,12 @@ ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
 CREATE TRIGGER check_keys AFTER INSERT ON ledger.idempotency_keys
     REFERENCING NEW TABLE AS claimed FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_keys();
 ALTER TABLE ledger.idempotency_keys ENABLE ALWAYS TRIGGER check_keys;
+CREATE TRIGGER check_balanced_new AFTER INSERT ON ledger.balances
+    REFERENCING NEW TABLE AS put FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_balanced();
+CREATE TRIGGER check_balanced_changed AFTER UPDATE ON ledger.balances
+    REFERENCING OLD TABLE AS taken NEW TABLE AS put FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_balanced();
+ALTER TABLE ledger.balances ENABLE ALWAYS TRIGGER check_balanced_new;
+ALTER TABLE ledger.balances ENABLE ALWAYS TRIGGER check_balanced_changed;
 -- One row a transaction, so a trigger for each row costs nothing.
 CREATE TRIGGER check_committed AFTER INSERT ON ledger.commits
     FOR EACH ROW EXECUTE FUNCTION ledger.check_committed();

@@ -12,11 +12,13 @@ import msgspec
 import psycopg
 import pytest
 
+from ledger.domain.amounts import UNIT
+from ledger.domain.rows import Balance
 from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, StateMismatch
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
+from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample, touch_head
 
 Connection = psycopg.Connection[Any]
 
@@ -51,8 +53,8 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
     assert [line.split("|", 1) for line in found] == [
         [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|f']
         for name, more in (
-            ("check_appended", ""), ("check_committed", ""), ("check_head", ""), ("check_keys", ",enable_nestloop=off"),
-            ("refuse_change", ""), ("restore_event", ""),
+            ("check_appended", ""), ("check_balanced", ""), ("check_committed", ""), ("check_head", ""),
+            ("check_keys", ",enable_nestloop=off"), ("refuse_change", ""), ("restore_event", ""),
         )
     ]  # fmt: skip
 
@@ -201,6 +203,7 @@ def test_the_database_refuses_a_row_that_breaks_an_invariant(
     good = sample(table, 0)
     with connection:
         key = tuple(getattr(good, name) for name in read_models.TABLES[table].key)
+        touch_head(connection, chain)
         read_models.write(connection, chain, [read_models.Change(table, key, None, good)])
         bad = msgspec.structs.replace(good, **change)
         with pytest.raises(psycopg.Error, match=f"{table}_{constraint}") as refused:
@@ -284,6 +287,64 @@ def test_a_key_of_no_group_and_a_commit_that_does_not_follow_are_refused(five: t
         connection.rollback()
     chains.insert_commit(connection, chain, 1, 5, bytes(32), 1005)
     connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        ({2: 2}, "events_stream_version"),
+        ({2: 4, 3: 5, 4: 6}, "stream .* after version 0 do not follow"),
+        ({3: 5, 4: 6}, "stream .* after version 4 do not follow"),
+    ],
+)
+def test_a_stream_has_each_version_once_and_in_turn(database: Database, versions: dict[int, int], words: str) -> None:
+    """A version twice, a gap in one run, and a gap between runs are refused; what goes on is taken."""
+    connection, chain = prepared(database)
+    made = linked(5)
+    wrong = [msgspec.structs.replace(x, stream_version=versions.get(n, x.stream_version)) for n, x in enumerate(made)]
+    cut = min(versions) if "version 4" in words else 0
+    with connection:
+        if cut:
+            put(connection, chain, wrong[:cut])
+            connection.commit()
+        with pytest.raises(psycopg.Error, match=words):
+            put(connection, chain, wrong[cut:])
+        connection.rollback()
+        put(connection, chain, made[cut:])
+        connection.commit()
+
+
+def balance(account: str, settled: int) -> read_models.Change:
+    row = Balance(account, "USD", settled, 0, 0, None, False, False)
+    return read_models.Change("balances", (account, "USD"), None, row)
+
+
+def test_balances_change_only_with_events_and_by_sums_of_zero(database: Database) -> None:
+    """What one statement inserts another may offset; whatever is left when the transaction ends is named."""
+    connection, chain = prepared(database)
+    with connection:
+        with pytest.raises(psycopg.Error, match="only with its events") as refused:
+            read_models.write(connection, chain, [balance("A", 5), balance("B", -5)])
+        assert isinstance(db.translated(refused.value), StateMismatch)
+        connection.rollback()
+        put(connection, chain, linked(1))
+        read_models.write(connection, chain, [balance("A", 5 * UNIT), balance("B", -3 * UNIT)])
+        with pytest.raises(psycopg.Error, match=r'sum to zero, by chain and asset: \{"1 USD": 2') as refused:
+            connection.commit()
+        assert isinstance(db.translated(refused.value), StateMismatch)
+        put(connection, chain, linked(1))
+        read_models.write(connection, chain, [balance("A", 5 * UNIT), balance("B", -3 * UNIT)])
+        read_models.write(connection, chain, [balance("C", -2 * UNIT)])
+        connection.commit()
+        put(connection, chain, linked(2)[1:])
+        old, taken = balance("A", 5 * UNIT).new, balance("A", 4 * UNIT).new
+        read_models.write(connection, chain, [read_models.Change("balances", ("A", "USD"), old, taken)])
+        with pytest.raises(psycopg.Error, match=r'sum to zero, by chain and asset: \{"1 USD": -1'):
+            connection.commit()
+        put(connection, chain, linked(2)[1:])
+        read_models.write(connection, chain, [read_models.Change("balances", ("A", "USD"), old, taken)])
+        read_models.write(connection, chain, [balance("D", UNIT)])
+        connection.commit()
 
 
 def restore(connection: Connection, chain: int, made: Any, reason: str = "bit rot, copy of region B") -> None:

@@ -19,7 +19,7 @@ from ledger.errors import StateMismatch
 from ledger.storage import acknowledgements, chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
+from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample, touch_head
 
 Connection = psycopg.Connection[Any]
 
@@ -29,6 +29,7 @@ def writer(database: Database) -> Iterator[tuple[Connection, int]]:
     connection, chain = prepared(database)
     with connection:
         yield connection, chain
+        connection.rollback()
 
 
 def added(row: rows.Row, table: str) -> Change:
@@ -79,6 +80,7 @@ def test_a_pipelined_row_is_the_same_row(writer: tuple[Connection, int], table: 
     """Both ways in store every column of every table alike."""
     connection, chain = writer
     first, second = sample(table, 0), sample(table, 1)
+    touch_head(connection, chain)
     read_models.write(connection, chain, [added(first, table)])
     with connection.pipeline():
         read_models.write(connection, chain, [added(second, table)], [])
@@ -147,6 +149,7 @@ def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> 
     ]
     made += [("breaks", msgspec.structs.replace(difference, key=str(x), closed_seq=x)) for x in (None, 5)]
     made += [(table, sample(table, 0)) for table in TABLES if table not in ("orders", "holds", "quarantine", "breaks")]
+    touch_head(connection, chain)
     read_models.write(connection, chain, [added(row, table) for table, row in made])
     loaded = set(read_models.load_open(connection, chain))
     assert loaded == {(table, row) for table, row in made if not is_closed(table, row)}
