@@ -73,11 +73,17 @@ class Intruder:
                 self.connection.execute(f"ALTER TABLE ledger.{table} ENABLE ALWAYS TRIGGER {name}")
 
     def unguard(self, table: str) -> None:
-        """Drop the CHECK constraints, which stop an intruder without stopping a determined one."""
+        """Drop the CHECK constraints and unique indexes, which do not stop a determined intruder."""
         for (name,) in self.connection.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'", [f"ledger.{table}"]
         ).fetchall():
             self.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {name}")
+        for (name,) in self.connection.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass AND indisunique "
+            "AND indexrelid NOT IN (SELECT conindid FROM pg_constraint WHERE conindid <> 0)",
+            [f"ledger.{table}"],
+        ).fetchall():
+            self.connection.execute(f"DROP INDEX {name}")
 
     def save(self, table: str) -> None:
         self.connection.execute(f"CREATE TEMP TABLE saved AS SELECT * FROM ledger.{table}")
