@@ -8,6 +8,7 @@ replayed again; the read models are this region's own work, and its digest must 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +26,16 @@ from ledger.domain.fold import Context
 from ledger.domain.row_bytes import digest_after
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
-from ledger.errors import Corrupt, Divergence, HashMismatch, SignatureInvalid, StateMismatch, UnknownChain
+from ledger.errors import (
+    Corrupt,
+    Divergence,
+    HashMismatch,
+    InvalidInput,
+    NotPermitted,
+    SignatureInvalid,
+    StateMismatch,
+    UnknownChain,
+)
 from ledger.storage import chains, database, events, outbox, read_models
 from replicator import segment, transport
 from replicator.judgement import Verdict, judge
@@ -39,7 +49,7 @@ _NAMING: Final = ("ChainCreated", "KeyRotated")
 
 class Status(msgspec.Struct):
     """
-    What the replica did so far.
+    What the replica did so far; *reasons* are the last ten for which a record, or its own word, does not count.
     """
 
     applied_seq: int = 0
@@ -47,6 +57,15 @@ class Status(msgspec.Struct):
     rejected_records: int = 0
     relocations: int = 0
     reasons: list[str] = []
+
+
+def _check_replica(head: chains.Head) -> None:
+    """Raise NotPermitted where this region is the primary: its own word on itself would count as a second copy."""
+    if head.mode != "replica":
+        raise NotPermitted(
+            "this region is the primary: nothing is applied to it, and it acknowledges nothing; give the address of "
+            "the other region's database"
+        )
 
 
 class Applier:
@@ -58,8 +77,20 @@ class Applier:
     """
 
     def __init__(self, dsn: str, origin: str, chain_id: bytes, bootstrap: str, trusted: bytes, key: KeyPair) -> None:
-        self._connection = database.connect(dsn, "ledger applier")
-        self._reading = database.connect(dsn, "ledger applier (reads)")
+        if key.purpose != "replica":
+            raise InvalidInput(f"found a {key.purpose}'s key; a replica acknowledges with its own: give that file")
+        self._open = contextlib.ExitStack()
+        try:
+            self._begin(dsn, origin, chain_id, bootstrap, trusted, key)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, dsn: str, origin: str, chain_id: bytes, bootstrap: str, trusted: bytes, key: KeyPair) -> None:
+        self._connection = self._open.enter_context(contextlib.closing(database.connect(dsn, "ledger applier")))
+        database.check_role(self._connection, "ledger_applier")
+        reading = database.connect(dsn, "ledger applier (reads)")
+        self._reading = self._open.enter_context(contextlib.closing(reading))
         self._origin, self._chain_id, self._trusted, self._key = origin, chain_id, trusted, key
         self._topic = transport.segments_topic(chain_id)
         self._chain = self._find()
@@ -71,7 +102,9 @@ class Applier:
         self._connection.rollback()
         # An offset means nothing in a topic that was made anew: there the place is found by seq.
         self._receiver = transport.Receiver(bootstrap, self._topic, offset if known == self._topic_id else None)
+        self._open.callback(self._receiver.close)
         self._sender = transport.Sender(bootstrap, transport.acknowledgements_topic(chain_id))
+        self._open.callback(self._sender.close)
         self._held: dict[int, RecordedEvent] = {}
         self._gap_since: float | None = None
         self._gap_offset: int | None = None
@@ -87,15 +120,17 @@ class Applier:
         """
         End every connection.
         """
-        self._connection.close()
-        self._reading.close()
-        self._receiver.close()
-        self._sender.close()
+        self._open.close()
 
     def _find(self) -> int:
         try:
             found = chains.find(self._connection, self._origin)
         except UnknownChain:
+            for other in chains.all_chains(self._connection):
+                if other.chain_id == self._chain_id:
+                    raise Divergence(
+                        f"the chain with id {self._chain_id.hex()} is called {other.origin} here, not {self._origin}"
+                    ) from None
             start = genesis(self._chain_id, self._origin)
             found = chains.create(self._connection, self._chain_id, self._origin, start, "replica")
         if found.chain_id != self._chain_id:
@@ -105,6 +140,7 @@ class Applier:
 
     def _load(self) -> None:
         head = chains.head(self._connection, self._chain)
+        _check_replica(head)
         self._head, self._epoch, self._recorded_at = ChainHead(head.seq, head.hash), head.epoch, head.recorded_at
         self._lanes = chains.read_lanes(self._connection, self._chain)[1]
         self._state = State(self._load_row)
@@ -165,6 +201,9 @@ class Applier:
                 f"(tradeledger-replicator publish --again-after {self._ahead().seq}), or rebuild this replica"
             )
         if 0 < self._head.seq != self._said_seq and time.monotonic() - self._said_at >= REPEAT_S:
+            # Said outside the transaction that applied it: the region may have become primary since.
+            _check_replica(chains.head(self._reading, self._chain))
+            self._reading.rollback()
             self._acknowledge()
         return applied
 
@@ -247,8 +286,7 @@ class Applier:
         locked = chains.lock_head(connection, chain)
         if (locked.seq, locked.hash) != (self._head.seq, self._head.hash):
             raise Divergence(f"the head here moved to {locked.seq} by someone else; only one applier may run")
-        if locked.mode != "replica":
-            raise Divergence("this region is primary: nothing is applied to it")
+        _check_replica(locked)
         chains.advance(connection, chain, head.seq, head.hash, run[-1].recorded_at, run[-1].epoch)
         events.insert(connection, chain, run)
         keys = [(event.source, event.idempotency_key, event.seq) for event in run if event.group_index == 0]
@@ -278,6 +316,10 @@ class Applier:
                 raise Divergence(f"the first event does not create the chain {self._origin}")
 
     def _acknowledge(self) -> None:
+        named = self._state.chain_keys.get(self._key.key_id)
+        unheard = f"key {self._key.key_id} is none that the chain names for a replica: no word of this replica counts"
+        if (named is None or named.purpose != "replica" or named.revoked) and unheard not in self.status.reasons:
+            self.status.reasons = [*self.status.reasons[-9:], unheard]
         digest = StateDigest.from_lanes(self._lanes).digest()
         said = acknowledgement.Acknowledgement(
             self._chain_id, self._epoch, self._head.seq, self._head.hash, digest, time.time_ns(), self._key.key_id

@@ -19,7 +19,7 @@ from ledger import command
 from ledger.chain import signatures
 from ledger.errors import InvalidInput
 from ledger.sandbox import home
-from ledger.storage import upgrade
+from ledger.storage import database, upgrade
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 
@@ -87,14 +87,14 @@ def publish(
     ] = None,
     status: StatusFile = None,
     again_after: Annotated[
-        int | None, typer.Option(help="Publish again what follows this event, for a topic that lost records.")
+        int | None, typer.Option(min=0, help="Publish again what follows this event, for a topic that lost records.")
     ] = None,
 ) -> None:
     """
     Publish the chain of this region, and take in what replicas acknowledge.
     """
     pair, older = signatures.read(key), [signatures.read(path) for path in old_key or []]
-    with home.database("publisher", dsn=dsn) as address:
+    with home.database("publisher", dsn=dsn) as address, database.translating():
         Publisher(address, origin, kafka, pair, older=older, again_after=again_after).run(_Stop(), _told(status))
 
 
@@ -118,7 +118,7 @@ def apply(
     if (len(identity), len(trusted)) != (16, 32):
         raise InvalidInput("expected 32 hexadecimal digits for --chain-id and 64 for --trust")
     pair = signatures.read(key)
-    with _replica(dsn) as address:
+    with _replica(dsn) as address, database.translating():
         Applier(address, origin, identity, kafka, trusted, pair).run(_Stop(), _told(status))
 
 

@@ -19,7 +19,16 @@ import msgspec
 from ledger.chain import acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.domain.rows import ChainKey
-from ledger.errors import Corrupt, Divergence, LedgerError, SequenceGap, SignatureInvalid, Unavailable
+from ledger.errors import (
+    Corrupt,
+    Divergence,
+    InvalidInput,
+    LedgerError,
+    NotPrimary,
+    SequenceGap,
+    SignatureInvalid,
+    Unavailable,
+)
 from ledger.storage import acknowledgements as stored
 from ledger.storage import chains, database, events, outbox, read_models
 from ledger.storage.database import Connection
@@ -84,15 +93,24 @@ class Publisher:
         self._open = contextlib.ExitStack()
         self._open.callback(self._connection.close)
         try:
-            self._begin(origin, bootstrap, [key, *older])
+            for pair in (key, *older):
+                if pair.purpose != segment.PURPOSE:
+                    raise InvalidInput(f"found a {pair.purpose}'s key; segments are signed by a publisher's: give that")
+            database.check_role(self._connection, "ledger_publisher")
+            self._begin(origin, bootstrap, [key, *older], again_after or 0)
             if again_after is not None:
                 self._seq = min(self._seq, self._commit_before(again_after))
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, origin: str | None, bootstrap: str, pairs: Sequence[KeyPair]) -> None:
+    def _begin(self, origin: str | None, bootstrap: str, pairs: Sequence[KeyPair], least: int) -> None:
         self._chain = chains.find(self._connection, origin)
+        head = chains.head(self._connection, self._chain.chain)
+        if head.mode != "primary":
+            raise NotPrimary("this region is a replica of the chain; publish where it is primary")
+        if not 0 <= least <= head.seq:
+            raise InvalidInput(f"found event {least} to publish again after; the chain has events 1 to {head.seq}")
         if not outbox.lock_publisher(self._connection, self._chain.chain):
             raise Unavailable("another publisher of this chain is running in this region; stop it first")
         public_key(self._connection, self._chain.chain, pairs[0].key_id, "publisher")

@@ -4,7 +4,9 @@ Open connections to a PostgreSQL that keeps what it commits, and say what went w
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
@@ -128,6 +130,27 @@ def check_version(connection: psycopg.Connection[Any]) -> None:
             f"the database has schema {row[0] if row else 'none'}; this program needs {REVISION}: "
             "run `tradeledger db upgrade`, or use the release that fits"
         )
+
+
+def check_role(connection: psycopg.Connection[Any], role: str) -> None:
+    """
+    Raise NotPermitted unless the login of *connection* has *role*, such as ledger_publisher.
+    """
+    row = connection.execute("SELECT session_user, pg_has_role(session_user, %s, 'MEMBER')", [role]).fetchone()
+    connection.rollback()
+    if row is None or not row[1]:
+        raise NotPermitted(f"login {row[0] if row else ''} does not have the role {role}: connect as one that has it")
+
+
+@contextlib.contextmanager
+def translating() -> Iterator[None]:
+    """
+    Say what the driver raises inside in the ledger's words.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error) from error
 
 
 def is_lost(error: BaseException) -> bool:
