@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from ledger.cli import access, tables
-from ledger.cli.show import SCHEMA_VERSION, Dsn, Origin, as_json
+from ledger.cli.answer import SCHEMA_VERSION, as_json
+from ledger.cli.options import Origin
+from ledger.cli.question import Dsn
 from ledger.reading import follower, snapshots
 from ledger.reading.follower import Follower
 

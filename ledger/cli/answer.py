@@ -1,0 +1,73 @@
+"""
+Print what was read, in the format asked for, with the seq at which it is true.
+
+Amounts are exact text. JSON is one object with `seq` and `rows`; a line of JSON lines and of CSV carries it as
+`at_seq`.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ledger.cli import tables
+from ledger.queries import At
+from ledger.reading import shown
+
+FORMATS: Final = ("table", "json", "jsonl", "csv")
+SCHEMA_VERSION: Final = 1
+
+
+def as_json(value: Any) -> str:
+    """
+    Return *value* as one line of JSON.
+    """
+    return msgspec.json.encode(value).decode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _csv(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return as_json(value) if isinstance(value, list) else value
+
+
+def show_plain(
+    title: str, names: tuple[str, ...], at: At[Any], found: Sequence[dict[str, Any]], form: str, **also: Any
+) -> None:
+    """
+    Print rows that were made plain, with the seq and what else is true of all of them.
+    """
+    if form == "json":
+        print(as_json({"schema_version": SCHEMA_VERSION, "seq": at.seq, "read_from": at.by, **also, "rows": found}))
+    elif form == "jsonl":
+        for row in found:
+            print(as_json({"at_seq": at.seq, **also, **row}))
+    elif form == "csv":
+        out = csv.writer(sys.stdout, lineterminator="\n")
+        out.writerow(("at_seq", *also, *names))
+        out.writerows([(at.seq, *also.values(), *(_csv(value) for value in row.values())) for row in found])
+    else:
+        tables.show_rows(title, names, [tuple(_cell(value) for value in row.values()) for row in found])
+        for name, value in also.items():
+            print(f"{name}: {value}")
+        print(f"true at seq {at.seq}")
+    print(f"{len(found)} rows, true at seq {at.seq}, read from {at.by}", file=sys.stderr)
+
+
+def show_rows(title: str, kind: type[Any], at: At[list[Any]], form: str) -> None:
+    """
+    Print rows of *kind*.
+    """
+    show_plain(title, shown.columns(kind), at, [shown.plain(row) for row in at.value], form)
