@@ -23,7 +23,7 @@ from ledger.domain.rows import TABLES
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, StateMismatch
 from ledger.reading import past, snapshots, views
 from ledger.reading import statement as statements
-from ledger.reading.known import KnownFold, counted
+from ledger.reading.known import counted, whole_of
 from ledger.reading.moment import At, Known, Moment, RecordedAt, Seq, day_text, days
 from ledger.reading.past import Replay
 from ledger.reading.sources import Folded, Source, Stored
@@ -96,7 +96,7 @@ class Books:
         state = past.advance(connection, Replay(self.chain), seq, keep).state
         if not kept:
             self._no_day(connection, seq, at.effective_on)
-        known = KnownFold(state, counted(kept, state.executions.get))
+        known = whole_of(state, counted(kept, state.executions.get))
         return Folded(known.state, seq, known.misfits)
 
     def _begin(self, connection: Connection, seq: int) -> Replay:

@@ -4,7 +4,7 @@ Fold what was known at one time about the days up to another: in the order (effe
 Every event was checked by the rules when it was recorded, in the order of seq. In the order of days, a command could
 be refused for want of what came later, so floors, position limits, second persons and the status of accounts are set
 aside here, and an event whose ground is of a later day waits for it. What then still finds no ground is told apart: an
-execution moves the position without its order; anything else moves no order, and orders cannot be read (`Misfit`).
+execution moves the position without its order; whatever else lacks an event cannot be read (`Misfit`).
 
 Balances are sums of postings as they are stored, whatever the rules make of them now. A correction or bust that counts
 for an earlier day than the execution it takes the place of does not undo what has not counted yet: it voids it.
@@ -12,7 +12,8 @@ for an earlier day than the execution it takes the place of does not undo what h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,12 @@ import msgspec
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import amounts, fold, registry
 from ledger.domain.events.control import ReconciliationRecorded
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    InstrumentRenamed,
+    SplitApplied,
+)
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
@@ -35,20 +42,29 @@ Find = Callable[[str, str, str], Execution | None]
 _GROUND: Final = (
     "assets", "instruments", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams",
 )  # fmt: skip
-_SKIPPED: Final = frozenset({*reference.RULES, *control.RULES, *evidence.RULES, *operations.RULES, *periods.RULES}) - {
-    ReconciliationRecorded
+_SKIPPED: Final = frozenset(
+    {*reference.RULES, *control.RULES, *evidence.RULES, *operations.RULES, *periods.RULES, InstrumentRenamed}
+) - {ReconciliationRecorded}
+_LACKING: Final[dict[type[Event], frozenset[str]]] = {
+    CashDividendAccrued: frozenset({"entitlements"}),
+    CashDividendPaid: frozenset({"entitlements"}),
+    SplitApplied: frozenset({"orders", "positions", "lots"}),
 }
+"""Which tables lack an event that found no ground; of others, the orders."""
+_MOVING: Final = frozenset({"TradeExecuted", "TradeCorrected", "SplitApplied"})
+"""What moves a position, or must be told to be missing, when it finds no ground."""
 
 
 class Misfit(msgspec.Struct, frozen=True):
     """
-    An event that counts for the days asked about and finds no ground in them.
+    An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it.
     """
 
     seq: int
     event_type: str
     rule: str
     detail: str
+    lacking: frozenset[str]
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -128,36 +144,57 @@ def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
 class KnownFold:
     """
     The state as known at one time of the days up to one.
+
+    Until `end` it is under way: the events wait that have found no ground yet.
     """
 
-    def __init__(self, whole: State, events: list[Counted]) -> None:
+    def __init__(self, whole: State) -> None:
         self.state = State()
         self.misfits: list[Misfit] = []
         self._whole = whole
-        self._stand_on_ground()
-        waiting: list[tuple[RecordedEvent, Broken]] = []
-        for each in events:
-            broken = self._try(each.event)
-            if broken is not None:
-                waiting.append((each.event, broken))
-            elif waiting:
-                waiting = self._again(waiting)
-        for event, broken in waiting:
-            self._without_ground(event, broken)
-        self._balance(events)
-        self._restore()
-
-    def _stand_on_ground(self) -> None:
+        self._waiting: list[tuple[RecordedEvent, Broken]] = []
         for name in _GROUND:
-            for row in self._whole.table(name).rows.values():
+            for row in whole.table(name).rows.values():
                 self.state.add(name, row)
         self.state.account_limits.rows.clear()
         self.state.controls.rows.clear()
-        for account in self._whole.accounts.rows.values():
+        for instrument in whole.instruments.rows.values():
+            # Its splits are among the events, and trades before them are of the shares of their day.
+            self.state.add("instruments", msgspec.structs.replace(instrument, split_on=None))
+        for account in whole.accounts.rows.values():
             self.state.add("accounts", msgspec.structs.replace(account, status="open"))
-        for balance in self._whole.balances.rows.values():
+        for balance in whole.balances.rows.values():
             bare = msgspec.structs.replace(balance, settled=0, unsettled=0, held=0, floor=None, breached=False)
             self.state.add("balances", bare)
+
+    def take(self, event: RecordedEvent) -> None:
+        """
+        Apply the next event in the order of days.
+        """
+        broken = self._try(event)
+        if broken is not None:
+            self._waiting.append((event, broken))
+        elif self._waiting:
+            self._waiting = self._again(self._waiting)
+
+    @property
+    def complete(self) -> bool:
+        """
+        Return whether `end` would change no position: nothing waits that would move one.
+        """
+        return not any(event.event_type in _MOVING for event, _ in self._waiting)
+
+    def end(self, events: list[Counted]) -> KnownFold:
+        """
+        Settle what waits, and make the balances of all the *events* that were taken; return the fold itself.
+        """
+        for event, broken in self._waiting:
+            self._without_ground(event, broken)
+        self._balance(events)
+        for name in _GROUND:
+            for row in self._whole.table(name).rows.values():
+                self.state.add(name, row)
+        return self
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         given = _given(event)
@@ -190,11 +227,13 @@ class KnownFold:
 
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
         given = _given(event)
-        self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail))
+        lacking = _LACKING.get(type(given), frozenset({"orders"}))
         if isinstance(given, TradeExecuted):
             names = TradeExecuted.__struct_fields__
             alone = {name: getattr(given, name) for name in names if name not in ("order_id", "reconciliation")}
-            self._apply(event, TradeExecuted(**alone, reconciliation=True))
+            if self._apply(event, TradeExecuted(**alone, reconciliation=True)) is not None:
+                lacking |= {"positions", "lots", "executions"}
+        self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
 
     def _balance(self, events: list[Counted]) -> None:
         sums: dict[tuple[str, str], dict[str, int]] = {}
@@ -211,7 +250,28 @@ class KnownFold:
             breached = row.floor is not None and row.available < row.floor
             self.state.add("balances", msgspec.structs.replace(row, breached=breached))
 
-    def _restore(self) -> None:
-        for name in _GROUND:
-            for row in self._whole.table(name).rows.values():
-                self.state.add(name, row)
+
+def whole_of(state: State, events: list[Counted]) -> KnownFold:
+    """
+    Return the fold of *events*, in their order, on the ground of *state*, all that was known then.
+    """
+    known = KnownFold(state)
+    for each in events:
+        known.take(each.event)
+    return known.end(events)
+
+
+def day_by_day(state: State, events: list[Counted]) -> Iterator[tuple[int, KnownFold, list[Counted]]]:
+    """
+    Yield (day, fold, events of the day) of each day that *events* count for, with the positions known of it then.
+
+    Positions, marks and executions of the fold are those that `whole_of` makes of the events up to there; the rest of
+    it is under way, and gone when the next day is asked for.
+    """
+    known, done = KnownFold(state), 0
+    for day, found in itertools.groupby(events, lambda each: each.event.effective_on):
+        of_day = list(found)
+        done += len(of_day)
+        for each in of_day:
+            known.take(each.event)
+        yield day, known if known.complete else whole_of(state, events[:done]), of_day

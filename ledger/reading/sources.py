@@ -77,6 +77,19 @@ class Stored:
         return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
 
 
+def check_told(table: str, misfits: list[Misfit]) -> None:
+    """
+    Raise NotFound where rows of *table* lack an event that found no ground.
+    """
+    lacking = [misfit for misfit in misfits if table in misfit.lacking]
+    if lacking:
+        first = lacking[0]
+        raise NotFound(
+            f"{table} cannot be told for these days: event {first.seq} ({first.event_type}) counts for them, and what "
+            f"it is about does not ({first.rule}: {first.detail}); {len(lacking)} such: ask by seq"
+        )
+
+
 class Folded:
     """
     A state that was folded from the events.
@@ -89,23 +102,14 @@ class Folded:
         self._misfits = misfits
         self.seq = seq
 
-    def _check_orders(self) -> None:
-        if self._misfits:
-            first = self._misfits[0]
-            raise NotFound(
-                f"orders cannot be told for these days: event {first.seq} ({first.event_type}) counts for them, and "
-                f"what it is about does not ({first.rule}: {first.detail}); {len(self._misfits)} such: ask by seq"
-            )
-
     def rows(self, table: str, **equal: Any) -> list[Any]:
         """
         Return the rows of *table* whose columns are as given.
 
         Raises:
-            NotFound: of orders, where the days asked about do not hold what their events are about.
+            NotFound: the days asked about do not hold what the events of these rows are about.
         """
-        if table == "orders":
-            self._check_orders()
+        check_told(table, self._misfits)
         given = {name: value for name, value in equal.items() if value is not None}
         rows = self._state.table(table).rows.values()
         return _in_order(table, [x for x in rows if all(getattr(x, name) == value for name, value in given.items())])

@@ -1,0 +1,63 @@
+"""
+Check what is known of days before and after a split and a new name.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger import Ledger
+from ledger.domain import registry
+from ledger.domain.amounts import render
+from ledger.domain.events.control import PeriodClosed
+from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
+from ledger.domain.events.fields import Event
+from ledger.errors import NotFound
+from ledger.queries import Books, Known
+from ledger.reading.moment import parse_day
+from tests.conftest import Database
+from tests.domain.books import NOON
+from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, market, trade
+
+
+def split(day: str) -> SplitApplied:
+    return SplitApplied(ca_id=f"S-{day}", instrument="SAP", ratio_num=2, ratio_den=1, ex_date=day, rounding="down")
+
+
+def told(ledger: Ledger, *events: Event) -> int:
+    """Append what there is to trade and *events*, none of which is quarantined; return when the last was recorded."""
+    setup = [registry.decode_given(outcome.event_type, 1, outcome.given) for outcome in market().stored]
+    for n, event in enumerate([*setup, *events]):
+        receipt = ledger.append(event, key=f"k{n}", occurred_at=NOON)
+        assert not receipt.quarantined, receipt.quarantined
+    return next(ledger.events(receipt.seq - 1)).recorded_at
+
+
+def test_days_before_a_split_are_known_in_the_shares_of_their_day(chain: Database) -> None:
+    """10 shares until the split, 20 from then, under the newest name, and orders can be told throughout."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        renamed = InstrumentRenamed(ca_id="N", old="SAP", new="SAPX", effective="2024-08-07")
+        known = told(ledger, trade("E", "10", "100"), split(TUESDAY), renamed)
+        for day, held in ((MONDAY, "10"), (TUESDAY, "20"), ("2024-08-07", "20")):
+            at = Known(known, parse_day(day))
+            (position,) = books.positions("A", at=at).value
+            assert (position.instrument, render(position.qty), render(position.cost)) == ("SAPX", held, "1000")
+            assert render(books.balance("A", "SAP", at=at).value.total) == held
+            assert books.orders("A", at=at).value == []
+
+
+def test_a_split_that_does_not_fit_its_day_leaves_no_answer_about_positions(chain: Database) -> None:
+    """Its ex-date was closed, so it counts for a later day, after a trade of new shares: nobody can tell them apart."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        known = told(
+            ledger,
+            trade("E", "10", "100"),
+            PeriodClosed(through=TUESDAY),
+            split(TUESDAY),
+            trade("F", "5", "50", day="2024-08-07"),
+        )
+        day = parse_day("2024-08-09")
+        assert render(books.positions("A").value[0].qty) == "25"
+        with pytest.raises(NotFound, match=r"positions cannot be told.*SplitApplied.*traded_since"):
+            books.positions("A", at=Known(known, day))
+        assert render(books.balance("A", "SAP", at=Known(known, day)).value.total) == "25"
