@@ -20,12 +20,14 @@ from ledger.chain.link import ChainHead
 from ledger.domain import postings, rows
 from ledger.domain.ladder import Rung, ladder
 from ledger.domain.rows import TABLES
+from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, StateMismatch
 from ledger.reading import past, snapshots, views
 from ledger.reading import statement as statements
-from ledger.reading.known import counted, whole_of
+from ledger.reading.known import Counted, counted, whole_of
 from ledger.reading.moment import At, Known, Moment, RecordedAt, Seq, day_text, days
 from ledger.reading.past import Replay
+from ledger.reading.results import Result, results
 from ledger.reading.sources import Folded, Source, Stored
 from ledger.reading.statement import Statement
 from ledger.storage import chains, database, events, histories, moments, read_models
@@ -87,17 +89,22 @@ class Books:
     def _fold(self, connection: Connection, seq: int, at: Moment) -> Folded:
         if not isinstance(at, Known):
             return Folded(past.advance(connection, self._begin(connection, seq), seq).state, seq, [])
-        until, kept = days(at.effective_on), []
+        state, counts = self._by_day(connection, seq, at.effective_on)
+        known = whole_of(state, counts)
+        return Folded(known.state, seq, known.misfits)
+
+    def _by_day(self, connection: Connection, seq: int, last: datetime.date | None) -> tuple[State, list[Counted]]:
+        """Return the state at *seq* and the events up to it that count for days up to *last*, in their order."""
+        kept: list[RecordedEvent] = []
 
         def keep(event: RecordedEvent) -> None:
-            if event.effective_on <= until:
+            if last is None or event.effective_on <= days(last):
                 kept.append(event)
 
         state = past.advance(connection, Replay(self.chain), seq, keep).state
-        if not kept:
-            self._no_day(connection, seq, at.effective_on)
-        known = whole_of(state, counted(kept, state.executions.get))
-        return Folded(known.state, seq, known.misfits)
+        if not kept and last is not None:
+            self._no_day(connection, seq, last)
+        return state, counted(kept, state.executions.get)
 
     def _begin(self, connection: Connection, seq: int) -> Replay:
         return snapshots.begin(connection, self.chain, seq, from_start=self._from_start)
@@ -225,6 +232,49 @@ class Books:
             ),
         )  # fmt: skip
 
+    def pnl(
+        self,
+        account: str | None = None,
+        first: datetime.date | None = None,
+        last: datetime.date | None = None,
+        *,
+        at: Moment | None = None,
+    ) -> At[list[Result]]:
+        """
+        Return profit and loss by day, account and instrument over the days *first* to *last*, as known at *at*.
+
+        All days count where none is named, and all accounts but the ledger's own. The events are replayed from the
+        first one.
+
+        Raises:
+            InvalidInput: the days are out of order, or beyond those that *at* counts; the account is the ledger's own.
+            NotFound: the account was not known then, or a day does not hold what moved positions on it.
+            NoSuchMoment: there was no such moment.
+        """
+        if account is not None and postings.is_system(account):
+            raise InvalidInput(f"found account {account!r}, which is the ledger's own; ask of another")
+        if isinstance(at, Known):
+            last = last or at.effective_on
+            self._check_days(first, last, at)
+        elif first is not None and last is not None:
+            self._check_days(first, last, at)
+        with self._snapshot() as (connection, head):
+            seq = head if at is None else past.resolve(connection, self.chain, at)
+            if seq == 0:
+                return At(seq, [], "replay")
+            whole, counts = self._by_day(connection, seq, last)
+        if account is not None and whole.accounts.get(account) is None:
+            raise NotFound(f"found account {account!r}, which this chain did not know at seq {seq}")
+        span = [None if day is None else day.isoformat() for day in (first, last)]
+        return At(seq, results(whole, counts, account, span[0], span[1]), "replay")
+
+    @staticmethod
+    def _check_days(first: datetime.date | None, last: datetime.date, at: Moment | None) -> None:
+        if first is not None and first > last:
+            raise InvalidInput(f"found the days from {first} to {last}; the first day comes first")
+        if isinstance(at, Known) and last > at.effective_on:
+            raise InvalidInput(f"found days to {last} of what counts up to {at.effective_on}; end them there")
+
     def quarantine(self, *, at: Moment | None = None) -> At[list[rows.Quarantined]]:
         """
         Return the facts that wait for a decision.
@@ -305,10 +355,7 @@ class Books:
             InvalidInput: the days are out of order, or beyond those that *at* counts.
             NotFound: the account was not known then. NoSuchMoment: there was no such moment.
         """
-        if first > last:
-            raise InvalidInput(f"found a statement from {first} to {last}; the first day comes first")
-        if isinstance(at, Known) and last > at.effective_on:
-            raise InvalidInput(f"found a statement to {last} of what counts up to {at.effective_on}; end it there")
+        self._check_days(first, last, at)
         with self._snapshot() as (connection, head):
             chain, chain_id = self.chain.chain, self.chain.chain_id
             seq = head if at is None else past.resolve(connection, self.chain, at)

@@ -71,3 +71,13 @@ def show_rows(title: str, kind: type[Any], at: At[list[Any]], form: str) -> None
     Print rows of *kind*.
     """
     show_plain(title, shown.columns(kind), at, [shown.plain(row) for row in at.value], form)
+
+
+def report_missing(found: Sequence[Any]) -> None:
+    """
+    Say on stderr how many rows lack a figure for want of a mark, and of which.
+    """
+    lacking = [row.missing for row in found if row.missing]
+    if lacking:
+        named = "; ".join(sorted({name for names in lacking for name in names}))
+        print(f"{len(lacking)} rows cannot be told in full for want of a {named}; record it", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ledger.cli.answer import show_plain, show_rows
+from ledger.cli.answer import report_missing, show_plain, show_rows
 from ledger.cli.question import Question, command
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
@@ -18,6 +18,7 @@ from ledger.errors import NotFound
 from ledger.queries import At
 from ledger.reading import shown, views
 from ledger.reading.moment import parse_day
+from ledger.reading.results import Result
 from ledger.reading.statement import StatementLine, Total
 
 show = typer.Typer(no_args_is_help=True, help="Read the books, now or as they were; every answer names its seq.")
@@ -127,6 +128,23 @@ def history(
     """
     with asked.books() as books:
         show_rows("history", views.HistoryLine, books.history(stream, at=asked.at), asked.format)
+
+
+@command(show, "pnl")
+def pnl(
+    asked: Question,
+    account: Account = None,
+    first: Annotated[str | None, typer.Option("--from", help="The first day: 2024-08-08; all when left out.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last day, included.")] = None,
+) -> None:
+    """
+    Profit and loss by day, account and instrument, by price, currency and income; what lacks a mark says so.
+    """
+    with asked.books() as books:
+        days = (parse_day(day) if day is not None else None for day in (first, last))
+        found = books.pnl(account, *days, at=asked.at)
+    show_rows("profit and loss", Result, found, asked.format)
+    report_missing(found.value)
 
 
 def _total(kind: str, total: Total, day: str) -> dict[str, Any]:

@@ -143,6 +143,24 @@ def _scale(state: State, asset: str) -> int:
     return row.scale
 
 
+def closing_price(state: State, subject: str, day: str) -> int | None:
+    """
+    Return the price of *subject* that counts for *day*, None where there is no mark; other names are not looked at.
+    """
+    return _mark(state, [subject], day)
+
+
+def valued(row: Instrument, position: Position, price: int, day: str, scale: int) -> Figure:
+    """
+    Return *position* in the instrument *row* at *price*, its value rounded half-even to *scale*, the quote asset's.
+    """
+    value = gross_of(row, position.qty, price, scale)
+    return Figure(
+        position.account, row.instrument, row.quote_asset, day, position.qty, position.cost, value, position.realised,
+        position.fees,
+    )  # fmt: skip
+
+
 def figure(state: State, account: str, instrument: str, day: str) -> Figure:
     """
     Return the position of *account* in *instrument*, as *state* has it, valued by the marks of *day*.
@@ -156,22 +174,44 @@ def figure(state: State, account: str, instrument: str, day: str) -> Figure:
     name = row.instrument
     position = state.positions.get(account, name) or Position(account, name, 0, 0, 0, 0)
     price = price_on(state, name, day) if position.qty else 0
-    value = gross_of(row, position.qty, price, _scale(state, row.quote_asset))
-    return Figure(
-        account, name, row.quote_asset, day, position.qty, position.cost, value, position.realised, position.fees
-    )  # fmt: skip
+    return valued(row, position, price, day, _scale(state, row.quote_asset))
 
 
-def _rounded(amount: Fraction, scale: int) -> int:
+def rounded(amount: Fraction, scale: int) -> int:
+    """
+    Return *amount*, in units of 10^-18, rounded half-even to *scale* decimals.
+    """
     step: int = 10 ** (amounts.SCALE - scale)
     return round(amount / step) * step
+
+
+def between(
+    before: Figure | None,
+    after: Figure,
+    rates: tuple[Fraction, Fraction],
+    base: str,
+    scale: int,
+    underway: Fraction = Fraction(0),
+) -> DayResult:
+    """
+    Return what became of a position from one figure to the next, None where there was nothing before.
+
+    *rates* are what one quote asset was worth in *base* then and is now; *underway* is what currencies did to what was
+    paid on days in between. The currency's part and the total are rounded half-even to *scale* decimals, and the
+    price's part is the rest.
+    """
+    value, result = (before.value, before.result) if before is not None else (0, 0)
+    currency = value * (rates[1] - rates[0]) + underway
+    total = rounded((after.result - result) * rates[1] + currency, scale)
+    part = rounded(currency, scale)
+    return DayResult(base, total - part, part)
 
 
 def day_result(then: State, now: State, account: str, instrument: str, days: tuple[str, str]) -> DayResult:
     """
     Return what became of a position from *days[0]*, in the state *then*, to *days[1]*, in the state *now*.
 
-    The currency's part and the total are rounded half-even to the base asset's scale, and the price's part is the rest.
+    It is rounded as `between` says, to the base asset's scale.
 
     Raises:
         InvalidInput: a mark is missing, or something is unknown.
@@ -182,11 +222,7 @@ def day_result(then: State, now: State, account: str, instrument: str, days: tup
     before, after = figure(then, account, instrument, days[0]), figure(now, account, instrument, days[1])
     rate = rate_on(now, after.asset, owner.base_asset, days[1])
     old_rate = rate_on(then, after.asset, owner.base_asset, days[0]) if before.value else rate
-    scale = _scale(now, owner.base_asset)
-    currency = before.value * (rate - old_rate)
-    total = _rounded((after.result - before.result) * rate + currency, scale)
-    part = _rounded(currency, scale)
-    return DayResult(owner.base_asset, total - part, part)
+    return between(before, after, (old_rate, rate), owner.base_asset, _scale(now, owner.base_asset))
 
 
 def currency_result(then: State, now: State, account: str, asset: str, days: tuple[str, str]) -> DayResult:
@@ -202,4 +238,4 @@ def currency_result(then: State, now: State, account: str, asset: str, days: tup
     balance = then.balances.get(account, asset)
     held = balance.total if balance else 0
     change = rate_on(now, asset, owner.base_asset, days[1]) - rate_on(then, asset, owner.base_asset, days[0])
-    return DayResult(owner.base_asset, 0, _rounded(held * change, _scale(now, owner.base_asset)))
+    return DayResult(owner.base_asset, 0, rounded(held * change, _scale(now, owner.base_asset)))

@@ -30,9 +30,10 @@ from ledger.domain.events.corporate_actions import (
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
-from ledger.domain.rows import Execution
+from ledger.domain.rows import Execution, Row
 from ledger.domain.rules import control, evidence, operations, periods, reference
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now
+from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
 
@@ -104,7 +105,10 @@ def posted(event: RecordedEvent) -> list[Line]:
     ]
 
 
-def _given(event: RecordedEvent) -> Event:
+def given_of(event: RecordedEvent) -> Event:
+    """
+    Return what the caller gave.
+    """
     return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
 
 
@@ -128,7 +132,7 @@ def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
     for event in ordered:
         lines = posted(event)
         if event.event_type in ("TradeCorrected", "TradeBusted"):
-            given = _given(event)
+            given = given_of(event)
             if not isinstance(given, TradeCorrected | TradeBusted):
                 raise AssertionError(f"event {event.seq} is no {event.event_type}")
             if given.ref_trade_date is not None and given.ref_trade_date > given.trade_date:
@@ -151,6 +155,8 @@ class KnownFold:
     def __init__(self, whole: State) -> None:
         self.state = State()
         self.misfits: list[Misfit] = []
+        self.fees: dict[tuple[str, str, str], int] = {}
+        """What the executions that count were charged, by account, instrument and asset."""
         self._whole = whole
         self._waiting: list[tuple[RecordedEvent, Broken]] = []
         for name in _GROUND:
@@ -197,7 +203,7 @@ class KnownFold:
         return self
 
     def _try(self, event: RecordedEvent) -> Broken | None:
-        given = _given(event)
+        given = given_of(event)
         return None if type(given) in _SKIPPED else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
@@ -211,8 +217,18 @@ class KnownFold:
         except (DuplicateFact, LedgerError) as error:
             self.state.rollback(mark)
             return Broken("order_of_days", str(error))
+        for table, _, old, new in self.state.log:
+            if table is self.state.executions:
+                self._charge(old, -1)
+                self._charge(new, 1)
         self.state.log.clear()
         return None
+
+    def _charge(self, row: Row | None, sign: int) -> None:
+        if isinstance(row, Execution) and row.live and row.fees != "[]":
+            for asset, amount in fees_of(row.fees):
+                key = (row.account, row.instrument, asset)
+                self.fees[key] = self.fees.get(key, 0) + sign * amount
 
     def _again(self, waiting: list[tuple[RecordedEvent, Broken]]) -> list[tuple[RecordedEvent, Broken]]:
         while True:
@@ -226,7 +242,7 @@ class KnownFold:
             waiting = left
 
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
-        given = _given(event)
+        given = given_of(event)
         lacking = _LACKING.get(type(given), frozenset({"orders"}))
         if isinstance(given, TradeExecuted):
             names = TradeExecuted.__struct_fields__

@@ -1,0 +1,318 @@
+"""
+Work out profit and loss by day, account and instrument, from what is known of each day and the marks in it.
+
+The days are those that events count for, gone through in order (`known.day_by_day`), so that what came late stands on
+the day it is of. Three parts are kept apart, and add up: what prices did, what currencies did, and income, which is
+dividends, funding and interest less fees and taxes. Deposits, withdrawals and journals are no result.
+
+A line without an instrument is the account's cash in one asset: what it has of it beyond its positions. A day's part
+in the base asset is reckoned since the day at which the line was last valued. Where a mark is missing, what it would
+tell is absent and `missing` names it (of settlement or eod); the next line that has its marks takes in what is open.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from ledger.domain import amounts
+from ledger.domain.events.cash import JournalReversed
+from ledger.domain.events.corporate_actions import CashDividendAccrued
+from ledger.domain.postings import FEES, ISSUER, TAX, is_system
+from ledger.domain.profit_and_loss import Figure, between, closing_price, rate_on, rounded, valued
+from ledger.domain.rows import Account, Position
+from ledger.domain.rules.ground import current_name
+from ledger.domain.state import State
+from ledger.errors import InvalidInput
+from ledger.reading.known import Counted, KnownFold, day_by_day, given_of
+from ledger.reading.moment import day_text
+from ledger.reading.sources import check_told
+from ledger.reading.views import View
+
+Key = tuple[str, str | None, str]
+"""Account, instrument (None: cash) and asset."""
+FLOWS: Final = ("fees", "dividends", "tax", "funding", "interest", "converted")
+_CHARGED: Final = ("fees", "tax")
+_KINDS: Final = {FEES: "fees", ISSUER: "dividends", TAX: "tax", "~funding": "funding", "~interest": "interest"}
+_FLOWING: Final = frozenset({"FeeCharged", "CashMoved", "FxConverted", "CashDividendAccrued", "JournalReversed"})
+_NOTHING: Final = Fraction(0)
+
+
+class Result(View, frozen=True):
+    """
+    One day of one account in one instrument, or of its cash in one asset.
+
+    In `asset`: `qty` to `unrealised` stand as at the end of the day, but for `realised`, which like `fees` to
+    `converted` is of the day; `fees` and `tax` are positive when charged. In `base_asset`, since the day `since`:
+    `price_result`, `currency_result` (what was converted, at the day's rate, is in it), `income`, and `total`, which is
+    their sum. `rate` is what one `asset` is worth in `base_asset`, shown half-even to 18 decimals.
+    """
+
+    AMOUNTS: ClassVar = frozenset(
+        {"qty", "cost", "mark", "value", "realised", "unrealised", *FLOWS, "rate", "price_result", "currency_result",
+         "income", "total"}
+    )  # fmt: skip
+    day: str
+    since: str | None
+    account: str
+    instrument: str | None
+    asset: str
+    method: str | None
+    qty: int | None
+    cost: int | None
+    mark: int | None
+    value: int | None
+    realised: int | None
+    unrealised: int | None
+    fees: int
+    dividends: int
+    tax: int
+    funding: int
+    interest: int
+    converted: int
+    base_asset: str
+    rate: int | None
+    price_result: int | None
+    currency_result: int | None
+    income: int | None
+    total: int | None
+    missing: tuple[str, ...]
+
+
+class _Line(msgspec.Struct):
+    """
+    What is remembered of a line: its last valuation, its last row (`stale`: no valuation), and what flowed since.
+
+    What was paid for the position, and its income, is worth what it was at the first rate after it: `…_worth`, of
+    `rated` that was paid. It is the rate at which the cash has it.
+    """
+
+    day: str | None = None
+    figure: Figure | None = None
+    held: int = 0
+    rate: Fraction = _NOTHING
+    position: Position | None = None
+    seen: int = 0
+    stale: bool = False
+    paid: int = 0
+    rated: int = 0
+    paid_worth: Fraction = _NOTHING
+    income: int = 0
+    income_worth: Fraction = _NOTHING
+    converted: int = 0
+
+    def settle(self, rate: Fraction | None) -> None:
+        """Value what flowed at *rate*, if there is one."""
+        if rate is not None:
+            self.paid_worth += self.paid * rate
+            self.income_worth += self.income * rate
+            self.rated, self.paid, self.income = self.rated + self.paid, 0, 0
+
+    def valued(self, day: str, rate: Fraction) -> None:
+        """Begin anew: all that flowed was told on *day*."""
+        self.day, self.rate, self.converted, self.rated = day, rate, 0, 0
+        self.paid_worth = self.income_worth = _NOTHING
+
+
+Flows = dict[Key, dict[str, int]]
+
+
+def _flows_of(each: Counted, state: State) -> Iterator[tuple[Key, str, int]]:
+    """Yield (line, kind, amount) of what an event other than a trade brought or cost, as it is posted: in pairs."""
+    if each.event.event_type not in _FLOWING:
+        return
+    given = given_of(each.event)
+    if isinstance(given, JournalReversed) and given.reverses_kind == "journal":
+        return
+    name = current_name(state, given.instrument) if isinstance(given, CashDividendAccrued) else None
+    for one, two in zip(each.lines[::2], each.lines[1::2], strict=True):
+        own, other = (two, one) if is_system(one.account) else (one, two)
+        kind = "converted" if other.account.startswith("~fx_clearing.") else _KINDS.get(other.account)
+        if kind is not None and not is_system(own.account):
+            yield (own.account, name, own.asset), kind, -own.amount if kind in _CHARGED else own.amount
+
+
+class _Reckoning:
+    """
+    The lines of all days so far.
+    """
+
+    def __init__(self, whole: State, account: str | None) -> None:
+        self._whole = whole
+        self._account = account
+        self._lines: dict[Key, _Line] = defaultdict(_Line)
+        self._owned: dict[tuple[str, str], int] = defaultdict(int)
+        self._fees: dict[tuple[str, str, str], int] = {}
+
+    def _concerns(self, account: str) -> bool:
+        return account == self._account if self._account is not None else not is_system(account)
+
+    def take(self, day: str, fold: KnownFold, of_day: list[Counted], *, closing: bool) -> list[Result]:
+        """
+        Return the lines of *day* that have something to say, and on the *closing* day those that should have.
+        """
+        flows: Flows = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
+        for each in of_day:
+            for line in each.lines:
+                self._owned[line.account, line.asset] += line.amount
+            for key, kind, amount in _flows_of(each, self._whole):
+                flows[key][kind] += amount
+        for charged, fees in fold.fees.items():
+            flows[charged]["fees"] += fees - self._fees.get(charged, 0)
+        self._fees = dict(fold.fees)
+        flows = {k: v for k, v in flows.items() if any(v.values()) and self._concerns(k[0])}
+        found = self._positions(day, fold.state, flows, closing)
+        return found + self._others(day, fold.state, flows, closing)
+
+    def _positions(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
+        found = []
+        for (account, name), position in sorted(state.positions.rows.items()):
+            instrument = state.instruments.get(name)
+            if instrument is None or not self._concerns(account):
+                continue
+            key = (account, name, instrument.quote_asset)
+            line, flowed = self._lines[key], flows.pop(key, None)
+            price = closing_price(state, name, day)
+            told = price is not None
+            if line.stale:
+                rate = self._rate(state, instrument.quote_asset, self._owner(account), day)
+                line.settle(rate)
+                told |= rate is not None and not position.qty
+            is_open = bool(position.qty or line.stale)
+            if flowed or position != line.position or (is_open and (closing or told)):
+                found.append(self._position(day, state, key, position, price, flowed))
+        return found
+
+    def _rate(self, state: State, asset: str, owner: Account, day: str) -> Fraction | None:
+        try:
+            return rate_on(state, asset, owner.base_asset, day)
+        except InvalidInput:
+            return None
+
+    def _position(
+        self, day: str, state: State, key: Key, position: Position, price: int | None, flowed: dict[str, int] | None
+    ) -> Result:
+        account, name, asset = key
+        owner, line = self._owner(account), self._lines[key]
+        instrument = state.instruments.rows[(str(name),)]
+        figure, why = None, list[str]()
+        if position.qty and price is None:
+            why.append(f"mark of {name} for {day}")
+        else:
+            scale = self._whole.assets.rows[(asset,)].scale
+            figure = valued(instrument, position, price or 0, day, scale)
+        rate = self._rate(state, asset, owner, day)
+        before = line.position or Position(account, position.instrument, 0, 0, 0, 0)
+        line.position = position
+        line.paid += (position.cost - position.realised) - (before.cost - before.realised)
+        self._earn(line, flowed)
+        line.settle(rate)
+        stands = {
+            "qty": position.qty, "cost": position.cost, "mark": price if position.qty else None,
+            "value": figure.value if figure else None, "realised": position.realised - before.realised,
+            "unrealised": figure.unrealised if figure else None, "method": owner.cost_method,
+        }  # fmt: skip
+        parts = None
+        if figure is not None and rate is not None:
+            base_scale = self._whole.assets.rows[(owner.base_asset,)].scale
+            underway = line.rated * rate - line.paid_worth
+            made = between(line.figure, figure, (line.rate, rate), owner.base_asset, base_scale, underway)
+            parts = (made.price, made.currency)
+            line.figure = figure
+        return self._row(day, key, owner, stands, flowed, rate, parts, why)
+
+    def _others(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
+        """Return the lines of cash, and those of what an instrument brought or cost in another asset."""
+        owned: dict[tuple[str, str], int] = {k: x for k, x in self._owned.items() if self._concerns(k[0])}
+        for (account, name), position in state.positions.rows.items():
+            instrument = state.instruments.get(name)
+            if instrument is not None and (account, instrument.asset) in owned:
+                owned[account, instrument.asset] -= position.qty
+        keys = {(account, None, asset) for account, asset in owned} | flows.keys()
+        keys |= {key for key, line in self._lines.items() if line.stale and line.position is None}
+        found = []
+        for key in sorted(keys, key=lambda key: (key[0], key[1] or "", key[2])):
+            account, name, asset = key
+            line, flowed, owner = self._lines[key], flows.get(key), self._owner(account)
+            held = owned.get((account, asset), 0) if name is None else 0
+            rate = self._rate(state, asset, owner, day)
+            moved, line.seen = held != line.seen, held
+            is_open = bool(held or line.held or line.stale)
+            abroad = asset != owner.base_asset and (moved or (is_open and (closing or rate is not None)))
+            if not flowed and not abroad:
+                continue
+            parts = None
+            self._earn(line, flowed)
+            line.settle(rate)
+            if rate is not None:
+                scale = self._whole.assets.rows[(owner.base_asset,)].scale
+                change = line.held * (rate - line.rate) + line.converted * rate
+                parts = (0, rounded(change, scale))
+                line.held = held
+            stands = {"qty": held if name is None else None}
+            found.append(self._row(day, key, owner, stands, flowed, rate, parts, []))
+        return found
+
+    @staticmethod
+    def _earn(line: _Line, flowed: dict[str, int] | None) -> None:
+        if flowed is not None:
+            line.income += sum(-flowed[x] if x in _CHARGED else flowed[x] for x in FLOWS if x != "converted")
+            line.converted += flowed["converted"]
+
+    def _owner(self, account: str) -> Account:
+        return self._whole.accounts.rows[(account,)]
+
+    def _row(
+        self, day: str, key: Key, owner: Account, stands: dict[str, Any], flowed: dict[str, int] | None,
+        rate: Fraction | None, parts: tuple[int, int] | None, why: list[str],
+    ) -> Result:  # fmt: skip
+        line = self._lines[key]
+        if rate is None:
+            why = [*why, f"mark of {key[2]}/{owner.base_asset} for {day}"]
+        flowed = flowed or dict.fromkeys(FLOWS, 0)
+        since = line.day
+        line.stale = parts is None
+        made: dict[str, Any] = {}
+        if parts is not None and rate is not None:
+            income = rounded(line.income_worth, self._whole.assets.rows[(owner.base_asset,)].scale)
+            made = {"price_result": parts[0], "currency_result": parts[1], "income": income,
+                    "total": sum(parts) + income}  # fmt: skip
+            line.valued(day, rate)
+        absent: dict[str, Any] = dict.fromkeys(
+            ("method", "qty", "cost", "mark", "value", "realised", "unrealised", "price_result", "currency_result",
+             "income", "total")
+        )  # fmt: skip
+        return Result(
+            day=day, since=since, account=key[0], instrument=key[1], asset=key[2], base_asset=owner.base_asset,
+            rate=None if rate is None else rounded(rate * amounts.UNIT, amounts.SCALE),
+            missing=tuple(why), **{**absent, **stands, **flowed, **made},
+        )  # fmt: skip
+
+
+def results(
+    whole: State, events: list[Counted], account: str | None, first: str | None, last: str | None
+) -> list[Result]:
+    """
+    Return profit and loss of *account*, or of all but the ledger's own, over the days *first* to *last*.
+
+    *events* are all that count up to *last*, in their order, and *whole* is the state that they are part of. On the
+    last day, that of the last event where none is given, everything that is open has a line.
+
+    Raises:
+        NotFound: a day asked about does not hold what moved positions on it.
+    """
+    reckoning, found, fold = _Reckoning(whole, account), [], None
+    closing = last or day_text(events[-1].event.effective_on)
+    day = ""
+    for number, fold, of_day in day_by_day(whole, events):
+        day = day_text(number)
+        if first is None or day >= first:
+            check_told("positions", fold.misfits)
+        found += reckoning.take(day, fold, of_day, closing=day == closing)
+    if day < closing and fold is not None:
+        found += reckoning.take(closing, fold, [], closing=True)
+    return [row for row in found if first is None or row.day >= first]

@@ -1,0 +1,46 @@
+"""
+Write profit and loss down from a fold alone, with no database: what is stored, as events with their days.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from ledger.chain.entry import RecordedEvent
+from ledger.domain.amounts import render
+from ledger.reading.known import counted
+from ledger.reading.results import Result, results
+from tests.domain.books import NOON, Books
+
+
+def recorded(books: Books) -> list[RecordedEvent]:
+    """Return what *books* stored as events; what is not looked at is nothing."""
+    none = bytes(16)
+    return [
+        RecordedEvent(
+            chain_id=none, seq=seq, epoch=1, prev_hash=none, hash=none, event_id=none, event_type=x.event_type,
+            schema_version=x.schema_version, stream=x.stream, stream_version=x.stream_version, group_id=none,
+            group_index=0, group_size=1, idempotency_key="", request_hash=none, occurred_at=NOON, recorded_at=NOON,
+            effective_on=x.effective_on, actor="", source="", correlation_id=none, causation_id=none, salt=none,
+            payload=b'{"derived":' + x.derived + b',"given":' + x.given + b"}",
+        )
+        for seq, x in enumerate(books.stored, 1)
+    ]  # fmt: skip
+
+
+def pnl(books: Books, first: str | None = None, last: str | None = None, account: str | None = None) -> list[Result]:
+    """Return what `Books.pnl` does, from *books*."""
+    counts = [x for x in counted(recorded(books), books.state.executions.get)
+              if last is None or x.event.effective_on <= day_number(last)]  # fmt: skip
+    return results(books.state, counts, account, first, last)
+
+
+def day_number(day: str) -> int:
+    return (datetime.date.fromisoformat(day) - datetime.date(1970, 1, 1)).days
+
+
+def cells(row: Result, names: str) -> list[Any]:
+    """Return some columns of *row*, amounts as text."""
+    found = [(name, getattr(row, name)) for name in names.split()]
+    return [render(x) if name in row.AMOUNTS and x is not None else x for name, x in found]
