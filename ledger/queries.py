@@ -24,6 +24,7 @@ from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, StateMismatch
 from ledger.reading import past, snapshots, views
 from ledger.reading import statement as statements
+from ledger.reading.exposure import ExposureLine, exposure
 from ledger.reading.known import Counted, counted, whole_of
 from ledger.reading.moment import At, Known, Moment, RecordedAt, Seq, day_text, days
 from ledger.reading.past import Replay
@@ -221,16 +222,12 @@ class Books:
         """
         return self._about(account, at, lambda source: views.blotter(source.rows("executions", account=account)))
 
-    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.ExposureLine]]:
+    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[ExposureLine]]:
         """
-        Return the exposure of *account*, or of all, by quote asset, at cost; errors as in `balances`.
+        Return what *account*, or all but the ledger's own, have at stake at the newest marks; errors as in `pnl`.
         """
-        return self._about(
-            account, at,
-            lambda source: views.exposure(
-                source.rows("positions", account=account), source.open_orders(account), source.rows("instruments")
-            ),
-        )  # fmt: skip
+        self._check_owner(account)
+        return self._about(account, at, lambda source: exposure(source, account))
 
     def pnl(
         self,
@@ -251,8 +248,7 @@ class Books:
             NotFound: the account was not known then, or a day does not hold what moved positions on it.
             NoSuchMoment: there was no such moment.
         """
-        if account is not None and postings.is_system(account):
-            raise InvalidInput(f"found account {account!r}, which is the ledger's own; ask of another")
+        self._check_owner(account)
         if isinstance(at, Known):
             last = last or at.effective_on
             self._check_days(first, last, at)
@@ -267,6 +263,11 @@ class Books:
             raise NotFound(f"found account {account!r}, which this chain did not know at seq {seq}")
         span = [None if day is None else day.isoformat() for day in (first, last)]
         return At(seq, results(whole, counts, account, span[0], span[1]), "replay")
+
+    @staticmethod
+    def _check_owner(account: str | None) -> None:
+        if account is not None and postings.is_system(account):
+            raise InvalidInput(f"found account {account!r}, which is the ledger's own: nobody gains or risks by it")
 
     @staticmethod
     def _check_days(first: datetime.date | None, last: datetime.date, at: Moment | None) -> None:

@@ -17,6 +17,7 @@ from ledger.domain.ladder import Rung
 from ledger.errors import NotFound
 from ledger.queries import At
 from ledger.reading import shown, views
+from ledger.reading.exposure import ExposureLine
 from ledger.reading.moment import parse_day
 from ledger.reading.results import Result
 from ledger.reading.statement import StatementLine, Total
@@ -74,10 +75,12 @@ def blotter(asked: Question, account: Account = None) -> None:
 @command(show, "exposure")
 def exposure(asked: Question, account: Account = None) -> None:
     """
-    Long, short, net and gross at cost, and what open orders could add.
+    What is at stake at the newest marks: long, short, net and gross in the base asset, and what open orders could add.
     """
     with asked.books() as books:
-        show_rows("exposure", views.ExposureLine, books.exposure(account, at=asked.at), asked.format)
+        found = books.exposure(account, at=asked.at)
+    show_rows("exposure", ExposureLine, found, asked.format)
+    report_missing(found.value)
 
 
 @command(show, "settlement-ladder")

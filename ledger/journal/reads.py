@@ -11,8 +11,11 @@ import datetime
 from abc import abstractmethod
 
 from ledger.domain import rows
+from ledger.domain.ladder import Rung
 from ledger.queries import At, Books, Moment
 from ledger.reading import views
+from ledger.reading.exposure import ExposureLine
+from ledger.reading.results import Result
 from ledger.reading.statement import Statement
 
 
@@ -55,6 +58,13 @@ class Reads:
         with self.books() as books:
             return books.order(order_id, at=at)
 
+    def orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, ended ones included.
+        """
+        with self.books() as books:
+            return books.orders(account, at=at)
+
     def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
         """
         Return the orders of *account*, or of all, that may still fill.
@@ -69,12 +79,47 @@ class Reads:
         with self.books() as books:
             return books.blotter(account, at=at)
 
-    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.ExposureLine]]:
+    def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[ExposureLine]]:
         """
-        Return the exposure of *account*, or of all, by quote asset, at cost.
+        Return what *account*, or all but the ledger's own, have at stake at the newest marks.
         """
         with self.books() as books:
             return books.exposure(account, at=at)
+
+    def pnl(
+        self,
+        account: str | None = None,
+        first: datetime.date | None = None,
+        last: datetime.date | None = None,
+        *,
+        at: Moment | None = None,
+    ) -> At[list[Result]]:
+        """
+        Return profit and loss by day, account and instrument over the days *first* to *last*.
+        """
+        with self.books() as books:
+            return books.pnl(account, first, last, at=at)
+
+    def settlement_ladder(self, account: str | None = None, *, at: Moment | None = None) -> At[list[Rung]]:
+        """
+        Return what is due, has settled and failed, by day, account and asset.
+        """
+        with self.books() as books:
+            return books.settlement_ladder(account, at=at)
+
+    def quarantine(self, *, at: Moment | None = None) -> At[list[rows.Quarantined]]:
+        """
+        Return the facts that wait for a decision.
+        """
+        with self.books() as books:
+            return books.quarantine(at=at)
+
+    def breaks(self, *, at: Moment | None = None) -> At[list[rows.Break]]:
+        """
+        Return the differences to outside sources that stand.
+        """
+        with self.books() as books:
+            return books.breaks(at=at)
 
     def statement(
         self, account: str, first: datetime.date, last: datetime.date, *, at: Moment | None = None

@@ -21,6 +21,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events.cash import JournalReversed
+from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import CashDividendAccrued
 from ledger.domain.postings import FEES, ISSUER, TAX, is_system
 from ledger.domain.profit_and_loss import Figure, between, closing_price, rate_on, rounded, valued
@@ -300,13 +301,14 @@ def results(
     Return profit and loss of *account*, or of all but the ledger's own, over the days *first* to *last*.
 
     *events* are all that count up to *last*, in their order, and *whole* is the state that they are part of. On the
-    last day, that of the last event where none is given, everything that is open has a line.
+    last day everything that is open has a line; where none is given, that is the last one with a posting or a mark.
 
     Raises:
         NotFound: a day asked about does not hold what moved positions on it.
     """
     reckoning, found, fold = _Reckoning(whole, account), [], None
-    closing = last or day_text(events[-1].event.effective_on)
+    telling = (x.event for x in reversed(events) if x.lines or x.event.event_type == MarkRecorded.__name__)
+    closing = last or next((day_text(event.effective_on) for event in telling), "")
     day = ""
     for number, fold, of_day in day_by_day(whole, events):
         day = day_text(number)

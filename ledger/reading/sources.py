@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ledger.domain.order_status import leaves
-from ledger.domain.rows import TABLES, Order
+from ledger.domain.rows import TABLES, Mark, Order
 from ledger.domain.state import State
 from ledger.errors import NotFound
 from ledger.reading.known import Misfit
@@ -42,6 +42,11 @@ class Source(Protocol):
         Return the orders of *account*, or of all, that may still fill.
         """
 
+    def newest_marks(self) -> list[Mark]:
+        """
+        Return the marks of each subject's newest day.
+        """
+
 
 def _in_order(table: str, rows: list[Any]) -> list[Any]:
     key = TABLES[table].key
@@ -54,6 +59,7 @@ class Stored:
     """
 
     by = "books"
+    _NEWEST = "day = (SELECT max(day) FROM ledger.marks m WHERE m.chain = marks.chain AND m.subject = marks.subject)"
     _LIVE = "terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd'))"
 
     def __init__(self, connection: Connection, chain: int, seq: int) -> None:
@@ -75,6 +81,12 @@ class Stored:
         """
         where, given = (f"{self._LIVE} AND account = %s", [account]) if account else (self._LIVE, [])
         return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
+
+    def newest_marks(self) -> list[Mark]:
+        """
+        Return the marks of each subject's newest day.
+        """
+        return _in_order("marks", read_models.rows(self._connection, self._chain, "marks", self._NEWEST))
 
 
 def check_told(table: str, misfits: list[Misfit]) -> None:
@@ -119,3 +131,11 @@ class Folded:
         Return the orders that may still fill.
         """
         return [order for order in self.rows("orders", account=account) if leaves(order) > 0]
+
+    def newest_marks(self) -> list[Mark]:
+        """
+        Return the marks of each subject's newest day.
+        """
+        marks: list[Mark] = self.rows("marks")
+        newest = {mark.subject: mark.day for mark in marks}  # in order of the days
+        return [mark for mark in marks if mark.day == newest[mark.subject]]

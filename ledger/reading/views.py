@@ -1,5 +1,5 @@
 """
-Make of the rows what people ask for: the blotter with its lineage, exposure, the history of a stream.
+Make of the rows what people ask for: the blotter with its lineage, the history of a stream.
 
 Each is a pure function of rows or events, so that it is the same for now, for a past seq and for known days. Amounts
 are integers of 10^-18.
@@ -13,9 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain.order_status import leaves
-from ledger.domain.rows import Execution, Instrument, Order, Position
-from ledger.domain.rules.orders import gross_of
+from ledger.domain.rows import Execution
 from ledger.reading.moment import day_text
 
 
@@ -94,48 +92,6 @@ def blotter(executions: Iterable[Execution]) -> list[BlotterLine]:
         )  # fmt: skip
 
     return [line(row) for row in sorted(rows, key=lambda x: x.event_seq)]
-
-
-class ExposureLine(View, frozen=True):
-    """
-    What one account has at stake in one quote asset, at cost: the ledger records no marks yet.
-
-    `long` and `short` (not negative) sum the cost of positions, `net` is their difference and `gross` their sum;
-    `working_buy` and `working_sell` are what open orders with a price could add.
-    """
-
-    AMOUNTS: ClassVar = frozenset({"long", "short", "net", "gross", "working_buy", "working_sell"})
-    account: str
-    asset: str
-    long: int
-    short: int
-    net: int
-    gross: int
-    working_buy: int
-    working_sell: int
-
-
-def exposure(
-    positions: Iterable[Position], orders: Iterable[Order], instruments: Iterable[Instrument]
-) -> list[ExposureLine]:
-    """
-    Return the exposure of every account by quote asset.
-    """
-    known = {x.instrument: x for x in instruments}
-    sums: dict[tuple[str, str], list[int]] = {}
-    for position in positions:
-        totals = sums.setdefault((position.account, known[position.instrument].quote_asset), [0, 0, 0, 0])
-        totals[position.qty < 0] += abs(position.cost)
-    for order in orders:
-        instrument = known[order.instrument]
-        totals = sums.setdefault((order.account, instrument.quote_asset), [0, 0, 0, 0])
-        if order.price is not None:
-            # 18 decimals: nothing is rounded that an asset could hold.
-            totals[2 if order.side == "buy" else 3] += gross_of(instrument, leaves(order), order.price, 18)
-    return [
-        ExposureLine(account, asset, long, short, long - short, long + short, buying, selling)
-        for (account, asset), (long, short, buying, selling) in sorted(sums.items())
-    ]
 
 
 class HistoryLine(View, frozen=True):

@@ -21,8 +21,8 @@ from tests.cli.test_embedded import program
 from tests.conftest import Database
 from tests.reading.histories import DAYS, Teller
 
-READS = ("balances", "positions", "orders", "open-orders", "blotter", "exposure", "settlement-ladder", "quarantine",
-         "breaks")  # fmt: skip
+READS = ("balances", "positions", "orders", "open-orders", "blotter", "exposure", "pnl", "settlement-ladder",
+         "quarantine", "breaks")  # fmt: skip
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ def test_each_read_is_what_python_reads_in_every_format(told: Database, name: st
     out, err = shown(told, name, *moment)
     assert f"true at seq {seq}" in out
     assert f"{len(expected)} rows, true at seq {seq}" in err
-    amounts = {value for row in expected for key, value in row.items() if key in ("available", "cost", "net")}
+    shown_ones = ("available", "cost", "net", "realised")
+    amounts = {value for row in expected for key, value in row.items() if key in shown_ones and value is not None}
     assert all(value in out for value in amounts)
 
 
@@ -111,6 +112,10 @@ def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
         (8, "order 'none'", ("order", "none")),
         (8, "counts for a day before", ("blotter", "--known-at", last, "--effective-on", "2024-01-01")),
         (8, "first day comes first", ("statement", "A", "--from", DAYS[1], "--to", DAYS[0])),
+        (8, "first day comes first", ("pnl", "--from", DAYS[1], "--to", DAYS[0])),
+        (8, "end them there", ("pnl", "--to", DAYS[3], "--known-at", last, "--effective-on", DAYS[2])),
+        (8, "account 'B'", ("pnl", "--account", "B")),
+        (8, "ledger's own", ("exposure", "--account", "~fees")),
         (2, "together", ("balances", "--known-at", "5")),
         (2, "name one moment", ("balances", "--at-seq", "5", "--at-time", "5")),
         (2, "table, json, jsonl, csv", ("breaks", "--format", "xml")),
@@ -125,9 +130,20 @@ def test_an_open_ledger_reads_what_it_appended(told: Database) -> None:
     with Ledger.open(told.dsn("writer")) as ledger, ledger.books() as books:
         head = ledger.head().seq
         assert ledger.balance("A", "USDT") == books.balance("A", "USDT")
-        for name in ("balances", "positions", "open_orders", "blotter", "exposure"):
+        for name in (
+            "balances",
+            "positions",
+            "orders",
+            "open_orders",
+            "blotter",
+            "exposure",
+            "pnl",
+            "settlement_ladder",
+        ):
             for at in (None, Seq(head - 2)):
                 assert getattr(ledger, name)("A", at=at) == getattr(books, name)("A", at=at)
         assert ledger.order("x1") == books.order("x1")
+        assert (ledger.quarantine(), ledger.breaks()) == (books.quarantine(), books.breaks())
+        assert ledger.quarantine(at=Seq(1)).value == []
         day = parse_day(DAYS[1])
         assert ledger.statement("A", day, day) == books.statement("A", day, day)

@@ -28,8 +28,8 @@ _REAL = settings(
     max_examples=5, deadline=None, print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
-READS = ("balances", "positions", "orders", "open_orders", "blotter", "exposure", "settlement_ladder", "quarantine",
-         "breaks")  # fmt: skip
+READS = ("balances", "positions", "orders", "open_orders", "blotter", "exposure", "pnl", "settlement_ladder",
+         "quarantine", "breaks")  # fmt: skip
 LAST = datetime.date(2100, 1, 1)
 
 
@@ -96,6 +96,8 @@ def test_known_days_are_what_the_slow_model_makes_of_them(database: Database, st
                 )
                 assert sum((Decimal(render(x.qty)) for x in books.positions(at=at).value), Decimal()) == position
                 assert {x.seq for x in books.blotter(at=at).value if x.standing == "live"} == set(live)
+                realised = sum(x.realised for x in books.positions(at=at).value)
+                assert sum(x.realised or 0 for x in books.pnl(at=at).value) == realised
                 statement = books.statement("A", parse_day(DAYS[0]), parse_day(day), at=at).value
                 mine = [x for x in found.value if x.account == "A"]
                 closing = {(x.asset, bucket): getattr(x, bucket) for x in mine for bucket in ("settled", "held")}
