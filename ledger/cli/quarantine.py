@@ -11,12 +11,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ledger.chain.entry import split_payload
 from ledger.cli import access as connections
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli.tables import show_rows
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.errors import InvalidInput
@@ -25,6 +24,10 @@ from ledger.queries import Books
 
 app = typer.Typer(no_args_is_help=True, help="List, read and resolve the facts that fit no rule.")
 SOURCE = "operator"
+_COLUMNS = {
+    "seq": "seq", "type": "original_type", "rule": "rule", "status": "status", "accepted as": "resolution",
+    "proposed by": "proposed_by", "approved by": "approved_by",
+}  # fmt: skip
 
 Seq = Annotated[int, typer.Argument(help="Seq of the quarantined fact, as `list` prints it.")]
 
@@ -54,10 +57,9 @@ def list_facts(
     if format == "json":
         _print_json(facts)
         return
-    table = Table("seq", "type", "rule", "status", "accepted as", "proposed by", "approved by", title="quarantine")
-    for row in facts:
-        table.add_row(*(_shown(value) for value in msgspec.structs.astuple(row)))
-    Console().print(table)
+    show_rows("quarantine", tuple(_COLUMNS), [
+        tuple(_shown(getattr(row, name)) for name in _COLUMNS.values()) for row in facts
+    ])  # fmt: skip
 
 
 @app.command("show")

@@ -37,6 +37,11 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
     code, shown, _ = quarantine("show", seq)
     fact = json.loads(shown)
     assert (code, fact["rule"], fact["original"]["exec_id"], fact["status"]) == (0, "unknown_order", "E", "open")
+    header, row = (line.split() for line in quarantine("list")[1].splitlines()[1:3])
+    named = dict(zip(" ".join(header).replace("accepted as", "as").split(), row, strict=False))
+    assert [named[name] for name in ("seq", "type", "rule", "status")] == [
+        str(seq), "TradeExecuted", "unknown_order", "open",
+    ]  # fmt: skip
     assert json.loads(quarantine("show", unreadable)[1])["original"] == "8=FIX…"
     decision = ("resolve", seq, "--as", "discarded", "--proposed-by", "ann", "--source", "engine")
     code, _, words = quarantine(*decision)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from ledger import Ledger
 from ledger.cli.app import app
+from ledger.cli.show import show
 from ledger.queries import Books, Seq
 from ledger.reading.moment import parse_day
 from ledger.reading.shown import plain
@@ -98,6 +99,23 @@ def test_order_history_and_statement_are_shown(told: Database) -> None:
     assert json.loads(shown(told, "blotter", *known, "--format", "json")[0])["rows"][-1]["standing"] == "live"
     at_time = ("--at-time", trail[1].recorded_at)
     assert json.loads(shown(told, "blotter", *at_time, "--format", "json")[0])["seq"] == trail[1].seq
+
+
+def test_every_read_takes_every_moment(told: Database) -> None:
+    """By seq, by time and by known days, each says the seq it is true at; the list of reads is that of the program."""
+    with Books(told.dsn("reader")) as books:
+        trail = books.history("order/x1").value
+    own = {
+        "order": ["x1"], "history": ["order/x1"], "statement": ["A", "--from", DAYS[0], "--to", DAYS[2]],
+    }  # fmt: skip
+    seq, recorded = trail[-1].seq, trail[-1].recorded_at
+    names = [x.name or "" for x in show.registered_commands]
+    assert {*READS, *own} == set(names)
+    for name in names:
+        for moment in (("--at-seq", seq), ("--at-time", recorded), ("--known-at", recorded, "--effective-on", DAYS[2])):
+            out, err = shown(told, name, *own.get(name, ()), *moment, "--format", "json")
+            assert json.loads(out)["seq"] == seq, (name, moment)
+            assert f"true at seq {seq}, read from" in err
 
 
 def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
