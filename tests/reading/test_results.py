@@ -13,8 +13,10 @@ from ledger.domain.events.executions import Fee, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from tests.domain import equities
 from tests.domain.books import DAY as THURSDAY
 from tests.domain.books import Books
+from tests.domain.test_allocation import allocated, line
 from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, mark, market, rate, trade
 from tests.reading.days import cells, pnl
 
@@ -197,3 +199,22 @@ def test_a_trade_of_a_day_before_its_order_stands_on_its_own_day() -> None:
         books.give(event)
     found = [cells(row, "day qty unrealised total") for row in pnl(books) if row.instrument]
     assert found[:2] == [[MONDAY, "10", "10", "10"], [TUESDAY, "10", "20", "10"]]
+
+
+def test_an_allocated_block_is_the_result_of_those_it_was_done_for() -> None:
+    """The block's own day comes to nothing; each account has its part, with its fees."""
+    books = equities.market(share_scale=2)
+    for event in (
+        equities.trade("E1", qty="60", price="10", account="BLOCK", fee="0"),
+        equities.trade("E2", qty="40", price="10.5", account="BLOCK", fee="0"),
+        allocated(line("A", "70", "10.2", "0.1"), line("B", "30", "10.2", "0.1")),
+        MarkRecorded(instrument="XYZ.N", price="11", kind="eod", day=equities.DAY, as_of=1),
+    ):
+        assert books.give(event).rule is None, event
+    names = "account qty cost unrealised price_result income total"
+    assert [cells(row, names) for row in pnl(books)] == [
+        ["A", "70", "714", "56", "56", "-0.1", "55.9"],
+        ["B", "30", "306", "24", "24", "-0.1", "23.9"],
+        ["BLOCK", "0", "0", "0", "0", "0", "0"],
+    ]
+    assert pnl(books, account="B") == pnl(books)[1:2]
