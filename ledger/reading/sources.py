@@ -59,7 +59,9 @@ class Stored:
     """
 
     by = "books"
-    _NEWEST = "day = (SELECT max(day) FROM ledger.marks m WHERE m.chain = marks.chain AND m.subject = marks.subject)"
+    _NEWEST = (
+        "(subject, day) IN (SELECT m.subject, max(m.day) FROM ledger.marks m WHERE m.chain = %s GROUP BY m.subject)"
+    )
     _LIVE = "terminal IS NULL AND cum_qty < qty AND (NOT done_for_day OR tif IN ('gtc', 'gtd'))"
 
     def __init__(self, connection: Connection, chain: int, seq: int) -> None:
@@ -86,7 +88,7 @@ class Stored:
         """
         Return the marks of each subject's newest day.
         """
-        return _in_order("marks", read_models.rows(self._connection, self._chain, "marks", self._NEWEST))
+        return _in_order("marks", read_models.rows(self._connection, self._chain, "marks", self._NEWEST, [self._chain]))
 
 
 def check_told(table: str, misfits: list[Misfit]) -> None:

@@ -1,0 +1,106 @@
+"""
+Check what exposure takes a position, its cash and open orders to be worth, on examples worked out by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from ledger.domain.amounts import parse
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.orders import OrderPlaced
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.reading.exposure import ExposureLine, exposure
+from ledger.reading.sources import Folded
+from tests.domain.books import Books
+from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, mark, rate, trade
+from tests.domain.test_marks_and_profit import market as shares
+from tests.reading.days import cells
+
+
+def read(books: Books, account: str | None = None) -> list[ExposureLine]:
+    return exposure(Folded(books.state, len(books.stored), []), account)
+
+
+def futures() -> Books:
+    """A contract of 50 index points, quoted in EUR to the cent, in an account in JPY, which has no decimals."""
+    books = Books()
+    for asset, scale in (("JPY", 0), ("EUR", 2), ("IDX", 0)):
+        books.give(AssetDefined(asset=asset, kind="contract", scale=scale, name=asset))
+    books.give(
+        InstrumentDefined(
+            instrument="IDX-SEP", asset="IDX", quote_asset="EUR", settle_asset="EUR", tick="0.001", lot="1",
+            multiplier="50", settlement_cycle=0, venue="V",
+        )
+    )  # fmt: skip
+    books.give(AccountOpened(account="A", owner="o", kind="house", base_asset="JPY"))
+    return books
+
+
+def test_a_contract_counts_by_its_multiplier_and_is_rounded_once_in_each_asset() -> None:
+    """3 x 50 x 100.0003 EUR are 15000.045, half-even 15000.04; at 160.5 JPY that is 2407506.42, without decimals."""
+    books = futures()
+    for event in (
+        TradeExecuted(exec_id="E", venue="V", account="A", instrument="IDX-SEP", side="sell", qty="3", price="100",
+                      trade_date=MONDAY),
+        CashMoved(movement_id="D", account="A", asset="JPY", amount="500", kind="deposit", value_date=MONDAY),
+        MarkRecorded(instrument="IDX-SEP", price="100.0003", kind="eod", day=MONDAY, as_of=1),
+        MarkRecorded(base="EUR", quote="JPY", price="160.5", kind="eod", day=MONDAY, as_of=1),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    names = "line instrument asset qty value long short net gross"
+    assert [cells(x, names) for x in read(books)] == [
+        ["position", "IDX-SEP", "EUR", "-3", "-15000.04", "0", "2407506", "-2407506", "2407506"],
+        ["cash", None, "EUR", "15000", "15000", "2407500", "0", "2407500", "2407500"],
+        ["total", None, "JPY", None, None, "2407500", "2407506", "-6", "4815006"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "stop", "working"),
+    [
+        ("limit", "9", None, "54"),
+        ("stop", None, "8", "48"),
+        ("stop_limit", "7", "8", "42"),
+        ("market", None, None, None),
+    ],
+)
+def test_an_open_order_counts_at_its_price_its_stop_price_or_the_mark(
+    kind: Literal["limit", "stop", "stop_limit", "market"], price: str | None, stop: str | None, working: str | None
+) -> None:
+    """5 shares wait to be bought at a rate of 1.20; a market order without a mark cannot be told until there is one."""
+    books = shares()
+    books.give(rate("1.20"))
+    order = OrderPlaced(order_id="O", cl_ord_id="c", account="A", instrument="SAP", side="buy", qty="5", ord_type=kind,
+                        price=price, stop_price=stop)  # fmt: skip
+    assert books.give(order).rule is None
+    position, total = read(books, "A")
+    missing = ("mark of SAP",) if working is None else ()
+    assert cells(position, "qty value net working_buy working_sell missing") == ["0", "0", "0", working, "0", missing]
+    assert cells(total, "net working_buy missing") == ["0", working, missing]
+    books.give(mark("10"))
+    assert cells(read(books)[0], "working_buy missing") == [working or "60", ()]
+
+
+def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_intraday() -> None:
+    """Each mark in turn takes the place of the one before, or does not; a rate may be that of the inverse."""
+    books = shares()
+    books.give(trade("E", "10", "10"))
+    books.give(MarkRecorded(base="USD", quote="EUR", price="0.8", kind="eod", day=MONDAY, as_of=1))
+    renamed = InstrumentRenamed(ca_id="N", old="SAP", new="SAPX", effective=TUESDAY)
+    for event, price in (
+        (mark("11", kind="intraday"), "11"), (mark("12", kind="eod"), "12"),
+        (mark("13", kind="intraday", as_of=9), "12"), (mark("14", kind="settlement"), "14"), (renamed, "14"), (mark("15", TUESDAY, "intraday"), "15"),
+        (mark("16", MONDAY, "settlement", 9), "15"),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+        found = read(books)[0]
+        assert (found.mark, found.net) == (parse(price), parse(price) * 10 * 5 // 4)
+    assert (found.instrument, found.mark_day, found.mark_kind, found.rate_day) == ("SAPX", TUESDAY, "intraday", MONDAY)
+    assert [x.qty for x in read(books) if x.line == "cash"] == [-parse("100")]
+    assert read(shares()) == []
