@@ -8,7 +8,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.domain import registry
-from ledger.domain.amounts import render
+from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.fields import Event
@@ -61,3 +61,7 @@ def test_a_split_that_does_not_fit_its_day_leaves_no_answer_about_positions(chai
         with pytest.raises(NotFound, match=r"positions cannot be told.*SplitApplied.*traded_since"):
             books.positions("A", at=Known(known, day))
         assert render(books.balance("A", "SAP", at=Known(known, day)).value.total) == "25"
+        for at in (None, Known(known, day)):
+            with pytest.raises(NotFound, match=r"positions cannot be told.*SplitApplied"):
+                books.pnl(at=at)
+        assert [x.qty for x in books.pnl(last=parse_day(MONDAY)).value if x.instrument] == [10 * UNIT]

@@ -95,8 +95,8 @@ def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_i
     renamed = InstrumentRenamed(ca_id="N", old="SAP", new="SAPX", effective=TUESDAY)
     for event, price in (
         (mark("11", kind="intraday"), "11"), (mark("12", kind="eod"), "12"),
-        (mark("13", kind="intraday", as_of=9), "12"), (mark("14", kind="settlement"), "14"), (renamed, "14"), (mark("15", TUESDAY, "intraday"), "15"),
-        (mark("16", MONDAY, "settlement", 9), "15"),
+        (mark("13", kind="intraday", as_of=9), "12"), (mark("14", kind="settlement"), "14"), (renamed, "14"),
+        (mark("15", TUESDAY, "intraday"), "15"), (mark("16", MONDAY, "settlement", 9), "15"),
     ):  # fmt: skip
         assert books.give(event).rule is None
         found = read(books)[0]
