@@ -42,7 +42,7 @@ def listed(spec: TableSpec) -> str:
 
 
 def test_the_page_lists_every_column_of_every_read_model() -> None:
-    """Table by table as ledger/domain/rows.py has them: where this fails, its left side is what belongs on the page."""
+    """Table by table as ledger/domain/rows has them: where this fails, its left side is what belongs on the page."""
     assert "\n\n".join(listed(spec) for spec in TABLES.values()) == block(PAGE.read_text())
 
 
