@@ -24,7 +24,7 @@ from rich.table import Table
 from ledger.cli import access
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
-from ledger.importing import nautilus
+from ledger.importing.definitions import instruments_of
 from ledger.importing.run import SOURCE, import_session
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
@@ -86,7 +86,7 @@ def status(folder: Path, name: str) -> dict[str, Any]:
 
 def imported(server: Server) -> Any:
     """Import the session into region A, with a progress bar, and return the import's report."""
-    definitions = nautilus.instruments_of(EXPECTED.read_bytes())
+    definitions = instruments_of(EXPECTED.read_bytes())
     total = json.loads(EXPECTED.read_text())["events"]
     words = TextColumn("    {task.completed:,.0f} of {task.total:,.0f} engine events")
     with (

@@ -20,7 +20,8 @@ from ledger.cli.show import show
 from ledger.domain import event_catalogue
 from ledger.domain.registry import EVENT_TYPES
 from ledger.errors import InvalidInput
-from ledger.importing import nautilus, run
+from ledger.importing import run
+from ledger.importing.definitions import instruments_of
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 from ledger.sandbox import regions
@@ -168,7 +169,7 @@ def import_nautilus(
     """
     check_format(format)
     try:
-        definitions = nautilus.instruments_of(instruments.read_bytes())
+        definitions = instruments_of(instruments.read_bytes())
     except OSError as error:
         raise InvalidInput(f"{instruments} cannot be read: {error.strerror}") from error
     if not events.is_file():

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ledger.importing.nautilus import NOT_APPENDED
 from ledger.importing.run import Report
+from ledger.importing.translation import NOT_APPENDED
 
 _WIDE: Final = 10_000
 """Columns of an output that is no terminal: nothing has to fit, and a wrapped line would be two."""

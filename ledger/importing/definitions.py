@@ -8,7 +8,9 @@ under the name of a share, and a share never under that of a currency.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from ledger.domain import amounts
 from ledger.errors import InvalidInput
@@ -28,6 +30,24 @@ _CODES: Final = (
 )
 _ISO_4217: Final = frozenset(_CODES.split())
 _CURRENCY_FIELDS: Final = ("base_currency", "quote_currency", "settlement_currency", "currency")
+
+
+def instruments_of(text: bytes) -> list[dict[str, Any]]:
+    """
+    Return the instrument definitions in *text*: a JSON list, or an object with the key `instruments`.
+
+    Raises:
+        InvalidInput: neither.
+    """
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"the instruments are no JSON: {error}") from error
+    if isinstance(found, dict):
+        found = found.get("instruments")
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise InvalidInput("expected a JSON list of instruments, or an object with the key 'instruments'")
+    return found
 
 
 def is_pair(definition: Source) -> bool:

@@ -23,8 +23,9 @@ from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import Rejected
 from ledger.importing import lines
 from ledger.importing.fields import as_given
-from ledger.importing.nautilus import ACTOR, Known, Statement, Translation, Translator
+from ledger.importing.nautilus import Translator
 from ledger.importing.totals import SEPARATOR, Standing, Totals, standing_after
+from ledger.importing.translation import ACTOR, Known, Statement, Translation
 from ledger.journal.answers import Quarantined, Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger

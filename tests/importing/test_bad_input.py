@@ -19,7 +19,9 @@ import zstandard
 
 from ledger import Ledger
 from ledger.errors import Rejected
-from ledger.importing.nautilus import Known, Translator, instruments_of
+from ledger.importing.definitions import instruments_of
+from ledger.importing.nautilus import Translator
+from ledger.importing.translation import Known
 from tests.conftest import Database
 from tests.importing.sessions import INSTRUMENTS, Session
 from tests.importing.test_import import ROOT, tradeledger

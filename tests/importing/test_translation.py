@@ -18,8 +18,10 @@ from ledger.domain.amounts import parse
 from ledger.domain.fold import Context
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
-from ledger.importing import lines, nautilus
-from ledger.importing.nautilus import Known, Translator
+from ledger.importing import lines
+from ledger.importing.definitions import instruments_of
+from ledger.importing.nautilus import Translator
+from ledger.importing.translation import Known
 
 SESSION = Path(__file__).parents[2] / "examples" / "session"
 EVENTS = SESSION / "btcusdt-20240808.events.jsonl.zst"
@@ -116,7 +118,7 @@ def test_bad_input_is_named(change: dict[str, object], words: str) -> None:
 
 def test_instruments_are_a_list_or_an_object_with_one() -> None:
     """Anything else is refused with what is expected."""
-    assert nautilus.instruments_of(b'[{"id":"a"}]') == nautilus.instruments_of(b'{"instruments":[{"id":"a"}]}')
+    assert instruments_of(b'[{"id":"a"}]') == instruments_of(b'{"instruments":[{"id":"a"}]}')
     for bad in (b"{}", b"[1]", b"no"):
         with pytest.raises(InvalidInput, match="instruments"):
-            nautilus.instruments_of(bad)
+            instruments_of(bad)
