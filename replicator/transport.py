@@ -2,14 +2,16 @@
 Speak Kafka: the only module that does.
 
 What the client library is known to get wrong shapes this module: a commit that returns is not proof that all was
-sent, so every future is checked; a failed send may have been written, so after any doubt only reading the topic's
-tail decides, in a new process.
+sent, so every future is checked; a commit to a broker that dies may never return, so it is waited for only so long; a
+failed send may have been written, so after any doubt only reading the topic's tail decides, in a new process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -21,6 +23,7 @@ from ledger.errors import BrokerDown
 _RECORDS_BACK: Final = 64
 """So many are read at a time on the way back from the end: some 30 MiB, if all are segments."""
 SEND_TIMEOUT_S: Final = 15
+"""How long a sender waits for the answer to a record, and to a commit."""
 
 
 def segments_topic(chain_id: bytes) -> str:
@@ -106,7 +109,28 @@ class Sender:
             for future in futures:
                 future.get(timeout=SEND_TIMEOUT_S)
             if self._transactional:
+                self._commit()
+
+    def _commit(self) -> None:
+        ended: Future[None] = Future()
+
+        def commit() -> None:
+            try:
                 self._producer.commit_transaction()
+            except BaseException as error:
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+        # Where the broker died since the last record, the client waits without end, also once the broker is back.
+        threading.Thread(target=commit, name="commit", daemon=True).start()
+        try:
+            ended.result(SEND_TIMEOUT_S)
+        except TimeoutError:
+            raise BrokerDown(
+                f"Kafka at {self._bootstrap} did not answer a commit within {SEND_TIMEOUT_S} s; start again, which "
+                "reads from the topic's tail what was recorded"
+            ) from None
 
     def close(self) -> None:
         """
