@@ -10,7 +10,9 @@ from collections import defaultdict
 from ledger.domain import fold, registry
 from ledger.domain.amounts import UNIT
 from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.fold import Context, Outcome
 from ledger.domain.order_status import derive, leaves
@@ -127,3 +129,39 @@ def amount(text: str) -> int:
 
 
 __all__ = ["DAY", "Books", "amount", "check_invariants", "opened", "registry"]
+
+
+def order(
+    order_id: str = "O", side: str = "buy", qty: str = "0.01", price: str | None = "100", **more: object
+) -> Event:
+    kind = "market" if price is None else "limit"
+    return OrderPlaced(
+        order_id=order_id, cl_ord_id=f"c-{order_id}", account="A", instrument="BTCUSDT", side=side, qty=qty,
+        ord_type=kind, price=price, **more,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def trade(
+    exec_id: str = "E",
+    order_id: str | None = "O",
+    side: str = "buy",
+    qty: str = "0.01",
+    price: str = "100",
+    **more: object,
+) -> Event:
+    return TradeExecuted(
+        exec_id=exec_id, venue="V", order_id=order_id, account="A", instrument="BTCUSDT", side=side, qty=qty,
+        price=price, trade_date=DAY, **more,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def balance(books: Books, asset: str) -> tuple[int, int]:
+    row = books.state.balances.get("A", asset)
+    assert row is not None
+    return row.settled, row.held
+
+
+def status(books: Books, order_id: str = "O") -> str:
+    row = books.state.orders.get(order_id)
+    assert row is not None
+    return row.status

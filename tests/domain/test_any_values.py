@@ -28,8 +28,7 @@ from ledger.domain.events.reference import (
 )
 from ledger.domain.fold import DuplicateFact
 from ledger.errors import InvalidEvent, Rejected
-from tests.domain.books import DAY, Books, check_invariants, opened
-from tests.domain.test_fold import order, trade
+from tests.domain.books import DAY, Books, check_invariants, opened, order, trade
 
 _NAMES = st.sampled_from(
     ["A", "M", "O", "P", "E", "H", "USDT", "BTC", "BTCUSDT", "SLOW", "C", "V", "c-O", "c-P", "~fees", "none", "x" * 128]

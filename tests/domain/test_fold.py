@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ledger.domain import fold, registry
 from ledger.domain.events.cash import (
@@ -25,7 +23,6 @@ from ledger.domain.events.executions import (
     QuarantineResolved,
     TradeBusted,
     TradeCorrected,
-    TradeExecuted,
 )
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
@@ -34,56 +31,16 @@ from ledger.domain.events.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderDoneForDay,
-    OrderPlaced,
     OrderRejected,
     OrderReplaced,
     OrderRestated,
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AccountStatusSet
-from ledger.domain.fold import Context, DuplicateFact
+from ledger.domain.fold import DuplicateFact
 from ledger.domain.postings import Posting
-from ledger.domain.row_bytes import row_bytes
-from ledger.domain.rows import TABLES
-from ledger.domain.state import Change, State
-from ledger.errors import InsufficientFunds, InvalidEvent, LedgerError, RuleBroken, Unbalanced
-from tests.domain.books import DAY, Books, amount, check_invariants, opened
-
-
-def order(
-    order_id: str = "O", side: str = "buy", qty: str = "0.01", price: str | None = "100", **more: object
-) -> Event:
-    kind = "market" if price is None else "limit"
-    return OrderPlaced(
-        order_id=order_id, cl_ord_id=f"c-{order_id}", account="A", instrument="BTCUSDT", side=side, qty=qty,
-        ord_type=kind, price=price, **more,
-    )  # type: ignore[arg-type]  # fmt: skip
-
-
-def trade(
-    exec_id: str = "E",
-    order_id: str | None = "O",
-    side: str = "buy",
-    qty: str = "0.01",
-    price: str = "100",
-    **more: object,
-) -> Event:
-    return TradeExecuted(
-        exec_id=exec_id, venue="V", order_id=order_id, account="A", instrument="BTCUSDT", side=side, qty=qty,
-        price=price, trade_date=DAY, **more,
-    )  # type: ignore[arg-type]  # fmt: skip
-
-
-def balance(books: Books, asset: str) -> tuple[int, int]:
-    row = books.state.balances.get("A", asset)
-    assert row is not None
-    return row.settled, row.held
-
-
-def status(books: Books, order_id: str = "O") -> str:
-    row = books.state.orders.get(order_id)
-    assert row is not None
-    return row.status
+from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
+from tests.domain.books import DAY, amount, balance, check_invariants, opened, order, status, trade
 
 
 def test_a_buy_is_held_for_filled_and_paid_to_the_last_digit() -> None:
@@ -287,165 +244,6 @@ def test_a_break_opens_changes_and_ends() -> None:
     reconcile()
     assert all(row.closed_seq == len(books.stored) for row in books.state.breaks.rows.values())
     assert len(books.state.breaks.rows) == 2
-
-
-EVENTS = st.one_of(
-    st.builds(
-        order,
-        st.sampled_from("OPQ"),
-        st.sampled_from(["buy", "sell"]),
-        st.sampled_from(["0.01", "0.5", "0.002"]),
-        st.sampled_from(["100", "1999.99", None]),
-    ),
-    st.builds(
-        trade,
-        st.sampled_from("123456789"),
-        st.sampled_from(["O", "P", "Q", None]),
-        st.sampled_from(["buy", "sell"]),
-        st.sampled_from(["0.001", "0.007", "0.5"]),
-        st.sampled_from(["100", "0.333", "2001.77"]),
-    ),
-    st.builds(lambda i: OrderCanceled(order_id=i), st.sampled_from("OPQ")),
-    st.builds(
-        lambda e, r: TradeBusted(exec_id="b" + e, exec_ref=e, venue="V", trade_date=DAY, reason="r", reopens_order=r),
-        st.sampled_from("123456789"),
-        st.booleans(),
-    ),
-    st.builds(
-        lambda e, t: TradeCorrected(**dict(msgspec.structs.asdict(t), exec_id="c" + e, exec_ref=e)),
-        st.sampled_from("123456789"),
-        st.builds(
-            trade,
-            st.just("x"),
-            st.sampled_from(["O", None]),
-            st.sampled_from(["buy", "sell"]),
-            st.sampled_from(["0.002", "0.004"]),
-        ),
-    ),
-    st.builds(
-        lambda i, q: OrderReplaced(order_id=i, cl_ord_id="r" + i + q, orig_cl_ord_id="c-" + i, qty=q, price="101"),
-        st.sampled_from("OPQ"),
-        st.sampled_from(["0.01", "0.02", "0.6"]),
-    ),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(EVENTS, max_size=40), st.integers(0, 40))
-def test_any_history_keeps_the_invariants_replays_equal_and_rolls_back(events: list[Event], back_to: int) -> None:
-    """After every event the books balance; the stored history replays to equal rows; undone, nothing is left of it."""
-    books = opened()
-    mark, earlier = books.state.begin(), dict(all_bytes(books.state))
-    for place, event in enumerate(events):
-        if place == back_to:
-            mark, earlier = books.state.begin(), dict(all_bytes(books.state))
-        try:
-            books.give(event)
-        except (LedgerError, DuplicateFact):
-            continue
-        finally:
-            check_invariants(books.state)
-    assert all_bytes(books.replayed()) == all_bytes(books.state)
-    net = books.state.changes(mark)
-    rows = dict(earlier)
-    for change in net:
-        assert rows.get((change.table, change.key)) == (_bytes(change, change.old) if change.old else None)
-        rows[change.table, change.key] = _bytes(change, change.new)
-    assert rows == all_bytes(books.state)
-    books.state.rollback(mark)
-    assert all_bytes(books.state) == earlier
-
-
-def _bytes(change: Change, row: object) -> bytes:
-    return row_bytes(TABLES[change.table], row)  # type: ignore[arg-type]
-
-
-def all_bytes(state: State) -> dict[tuple[str, tuple[object, ...]], bytes]:
-    return {
-        (name, key): row_bytes(spec, row)
-        for name, spec in TABLES.items()
-        for key, row in state.table(name).rows.items()
-    }
-
-
-def test_memory_forgets_what_is_closed_and_the_loader_brings_it_back() -> None:
-    """A filled order leaves memory once durable, unless something later still needs it; asked for, it is loaded."""
-    books = opened()
-    books.give(order())
-    books.give(trade())
-    store = dict(all_rows(books.state))
-    later = books.state.begin()
-    books.give(trade("E9", price="101"))
-    books.state.durable(later)
-    assert books.state.orders.rows == {}
-    assert books.state.executions.rows == {}
-    assert books.state.begin() - later == 2
-    books.state.loader = lambda table, key: store.get((table, key))  # type: ignore[assignment]
-    assert status(books) == "FILLED"
-    assert books.state.executions.fresh("V", DAY, "E") is None
-    books.state.certain = True
-    assert books.state.executions.fresh("V", DAY, "E") is not None
-
-
-@pytest.mark.parametrize(("tif", "left"), [("day", 0), ("ioc", 0), ("gtc", 1), ("gtd", 1)])
-def test_memory_forgets_a_day_order_that_is_done_for_the_day(tif: str, left: int) -> None:
-    """It is not worked any more and holds nothing, so it is closed; a good-till order rests, and stays."""
-    books = opened()
-    books.give(order(tif=tif))
-    books.give(OrderDoneForDay(order_id="O"))
-    books.state.durable(books.state.begin())
-    assert len(books.state.orders.rows) == left
-
-
-def all_rows(state: State) -> dict[tuple[str, tuple[object, ...]], object]:
-    return {(name, key): row for name in TABLES for key, row in state.table(name).rows.items()}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"qty": 0.5}, {"qty": "1e3"}, {"qty": "NaN"}, {"side": "hold"}, {"order_id": "a/b"}, {"order_id": ""},
-        {"order_id": "é"}, {"strategy": "x" * 129}, {"expire_at": 1.5}, {"historical": 1}, {"account": None},
-    ],
-)  # fmt: skip
-def test_what_is_no_event_cannot_be_made(fields: dict[str, object]) -> None:
-    """A float, an exponent, a wrong word, a bad identifier or a wrong type is refused by name of its field."""
-    good: dict[str, object] = dict(
-        order_id="O", cl_ord_id="c", account="A", instrument="I", side="buy", qty="1", ord_type="limit", price="1"
-    )
-    with pytest.raises(InvalidEvent, match=f"OrderPlaced.{next(iter(fields))}"):
-        OrderPlaced(**{**good, **fields})  # type: ignore[arg-type]
-
-
-def test_every_event_type_reads_back_what_it_wrote_and_has_a_rule() -> None:
-    """The registry and the rules name the same types, and unknown ones are errors that list the known."""
-    assert set(fold.RULES) == set(registry.EVENT_TYPES.values())
-    with pytest.raises(InvalidEvent, match="known are AccountLimitsSet"):
-        registry.decode_given("OrderEaten", 1, b"{}")
-    with pytest.raises(LedgerError, match="newer"):
-        registry.decode_given("OrderPlaced", 2, b"{}")
-    with pytest.raises(InvalidEvent, match="no OrderExpired"):
-        registry.decode_given("OrderExpired", 1, b'{"order_id":"x","more":1}')
-
-
-def test_a_replay_names_the_column_that_was_changed() -> None:
-    """Other postings, another stream, version or day than the rules make are mismatches by column."""
-    books = opened()
-    x = books.give(order())
-    state = opened().state
-    place = (x.stream, x.stream_version, x.effective_on)
-    changed = [
-        ("payload", (x.event_type, 1, x.given, x.derived.replace(b"-1", b"-2"), place)),
-        ("stream", (x.event_type, 1, x.given, x.derived, ("order/P", 1, x.effective_on))),
-        ("stream_version", (x.event_type, 1, x.given, x.derived, (x.stream, 2, x.effective_on))),
-        ("payload", (x.event_type, 1, x.given.replace(b"{", b"{ ", 1), x.derived, place)),
-        ("payload", (x.event_type, 1, x.given.replace(b'"0.01"', b'"50"'), x.derived, place)),
-    ]
-    for column, stored in changed:
-        mark = state.begin()
-        found = fold.replay(state, *stored, Context(9, 9, 1_723_161_254_087_891_268))  # type: ignore[arg-type]
-        assert column in [mismatch.column for mismatch in found]
-        state.rollback(mark)
 
 
 def test_a_fact_may_breach_the_floor_and_then_only_what_mends_it_is_allowed() -> None:

@@ -27,8 +27,7 @@ from ledger.domain.events.reference import (
 )
 from ledger.domain.postings import Bucket, Posting
 from ledger.errors import InsufficientFunds, RuleBroken
-from tests.domain.books import DAY, Books, amount, check_invariants, opened
-from tests.domain.test_fold import balance, order, status, trade
+from tests.domain.books import DAY, Books, amount, balance, check_invariants, opened, order, status, trade
 
 
 def journal(name: str, *lines: tuple[str, str, Bucket, str]) -> Event:

@@ -14,8 +14,7 @@ from ledger.domain.events.reference import AccountOpened
 from ledger.domain.fold import Context, record
 from ledger.domain.state import State
 from ledger.errors import RuleBroken
-from tests.domain.books import DAY, NOON, Books, opened
-from tests.domain.test_fold import order, trade
+from tests.domain.books import DAY, NOON, Books, opened, order, trade
 
 
 def seq_of(books: Books, event: Event) -> int:

@@ -23,7 +23,7 @@ from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database
 from tests.vectors.read_models import READ_MODELS
-from tests.verifier.test_verifier import history
+from tests.verifier.history import history
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAIR = KeyPair("recovery", "vault", bytes(32))

@@ -18,7 +18,7 @@ from tests.conftest import Database
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_allocation import allocated, line
 from tests.journal.test_ledger import check_whole
-from tests.verifier.test_verifier import report_on
+from tests.verifier.intruder import report_on
 
 
 def test_trades_settle_when_memory_has_long_forgotten_them(chain: Database) -> None:

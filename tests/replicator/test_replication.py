@@ -26,8 +26,8 @@ from tests.replicator.conftest import (
     segments_of,
     until,
 )
+from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, report_on
-from tests.verifier.test_verifier import history
 
 
 def test_the_second_region_holds_the_same_books_at_the_same_head(regions: Regions) -> None:

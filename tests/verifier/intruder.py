@@ -138,3 +138,26 @@ def changed(intruder: Intruder, table: str, column: str, kind: str, where: str) 
         table, f'UPDATE ledger.{table} SET "{column}" = {expression} WHERE {where} RETURNING "{column}"::text'
     )
     return after is not None and before != after
+
+
+NOWHERE = 77
+"""A chain number that no chain has."""
+Place = tuple[str | int | None, tuple[str, ...] | None, str | None]
+
+
+def places(found: list[Finding]) -> list[Place]:
+    """Return (table or seq, key, column) of each finding, those that follow from another left out."""
+    return sorted(((x.seq if x.table is None else x.table, x.key, x.column) for x in found if x.after is None), key=str)
+
+
+def keys_of(intruder: Intruder, table: str, key: tuple[str, ...]) -> list[tuple[str, ...]]:
+    shown = ", ".join(f'"{name}"::text' for name in key)
+    return [tuple(row) for row in intruder.connection.execute(f"SELECT {shown} FROM ledger.{table} ORDER BY {shown}")]
+
+
+def where(names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    return " AND ".join(f"\"{name}\"::text = '{value}'" for name, value in zip(names, key, strict=True))
+
+
+def where_of(alias: str, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    return " AND ".join(f"{alias}.\"{name}\"::text = '{value}'" for name, value in zip(names, key, strict=True))

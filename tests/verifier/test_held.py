@@ -15,8 +15,7 @@ from ledger.domain.postings import Line, Posting
 from ledger.domain.rules.ground import Effects, Now, post, units
 from ledger.domain.state import State
 from tests.conftest import Database
-from tests.domain.books import amount, opened
-from tests.domain.test_fold import order
+from tests.domain.books import amount, opened, order
 from tests.journal.test_ledger import fill
 from tests.verifier.intruder import report_on
 from verifier import held

@@ -14,8 +14,8 @@ from ledger.domain.rows import TABLES
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database
+from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
-from tests.verifier.test_verifier import history
 from verifier.region import BY_CHAIN
 
 OTHER = "example.com/other"
