@@ -141,7 +141,7 @@ class Applier:
     def _load(self) -> None:
         head = chains.head(self._connection, self._chain)
         _check_replica(head)
-        self._head, self._epoch, self._recorded_at = ChainHead(head.seq, head.hash), head.epoch, head.recorded_at
+        self._head, self._epoch = ChainHead(head.seq, head.hash), head.epoch
         self._lanes = chains.read_lanes(self._connection, self._chain)[1]
         self._state = State(self._load_row)
         for table, row in read_models.load_open(self._connection, self._chain):

@@ -9,20 +9,19 @@ no rule will confirm, so that it ends as a finding.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from ledger.chain.entry import NO_ID, RecordedEvent
-from ledger.domain import amounts
-from ledger.domain.rows import TABLES, Row, TableSpec
+from ledger.domain.rows import TABLES, Row
 from ledger.errors import LedgerError
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
+from verifier.stored_rows import columns_of, row_of
 
 FETCH_ROWS = 2000
 """How many rows a cursor brings at once: what of a table is in memory at a time."""
@@ -277,17 +276,17 @@ class Reader:
         Yield every row of a read model.
         """
         spec = TABLES[table]
-        for row in self._stream(f"rows_{table}", f"SELECT {_shown(spec)} FROM ledger.{table} WHERE chain = %s"):
-            yield _row(spec, row)
+        for row in self._stream(f"rows_{table}", f"SELECT {columns_of(spec)} FROM ledger.{table} WHERE chain = %s"):
+            yield row_of(spec, row)
 
     def versions(self, table: str) -> Iterator[tuple[int, Row]]:
         """
         Yield (seq, row) of every version that the history of a read model holds, in order of seq.
         """
         spec, name = TABLES[table], HISTORIES[table]
-        sql = f"SELECT coalesce(seq, -1), {_shown(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY 1"
+        sql = f"SELECT coalesce(seq, -1), {columns_of(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY 1"
         for row in self._stream(f"versions_{table}", sql):
-            yield row[0], _row(spec, row[1:])
+            yield row[0], row_of(spec, row[1:])
 
     def watermarks(self) -> dict[str, tuple[int, bytes]]:
         """
@@ -324,38 +323,6 @@ class Reader:
         Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
-
-
-def _shown(spec: TableSpec) -> str:
-    return ", ".join(
-        f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
-    )
-
-
-def _row(spec: TableSpec, values: Sequence[Any]) -> Row:
-    return spec.row_type(
-        *(
-            _amount(value) if name in spec.amounts and value is not None
-            else _frozen(value)
-            for name, value in zip(spec.columns, values, strict=True)
-        )
-    )  # fmt: skip
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
-
-
-def _amount(text: str) -> int | str:
-    # Sums may pass the limit of a single amount, so this is not `amounts.parse`. What is no number in units of 10^-18
-    # (NaN, an infinity, more decimals) stays text, which equals no amount; so does one with zeros at its end, which
-    # PostgreSQL keeps and no ledger writes.
-    whole, _, fraction = text.partition(".")
-    with contextlib.suppress(ValueError):
-        amount = int(whole + fraction[: amounts.SCALE].ljust(amounts.SCALE, "0"))
-        if amounts.render(amount) == text:
-            return amount
-    return text
 
 
 def _first(error: Exception) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from ledger.errors import SetupNeeded
+from ledger.sandbox.processes import as_user, children, lives, system_user
 
-SYSTEM_USER: Final = "trade_ledger"
 ROLES: Final = ("owner", "writer", "publisher", "applier", "auditor", "reader")
 DATABASE: Final = "ledger"
 START_TIMEOUT_S: Final = 60
@@ -72,28 +71,6 @@ def installed_binaries(version: int) -> Path | None:
     return None
 
 
-def _system_user() -> pwd.struct_passwd | None:
-    """Return the user that the server runs as, where it is not our own."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        pass
-    made = subprocess.run(
-        ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
-        capture_output=True, text=True, check=False,
-    ) if shutil.which("useradd") else None  # fmt: skip
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        said = made.stderr.strip() if made else "there is no useradd"
-        raise SetupNeeded(
-            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made ({said}); "
-            "run this as another user, make that system user, or set LEDGER_DSN"
-        ) from None
-
-
 class Server:
     """
     A PostgreSQL that this process started; stop it with `stop`.
@@ -117,7 +94,7 @@ class Server:
         """
         binaries = binaries or embedded_binaries()
         folder = folder.absolute()
-        user = _system_user()
+        user = system_user()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if user is not None:
@@ -187,14 +164,14 @@ class Server:
         End every process of the server at once, as a crash would; `restart` recovers.
         """
         # Each session's process leads a group of its own, and would otherwise live until it notices.
-        family = [self._process.pid, *_children(self._process.pid)]
+        family = [self._process.pid, *children(self._process.pid)]
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
         deadline = time.monotonic() + START_TIMEOUT_S
         # The next start needs the shared memory that the last of them lets go.
-        while time.monotonic() < deadline and any(_lives(pid) for pid in family):
+        while time.monotonic() < deadline and any(lives(pid) for pid in family):
             time.sleep(0.02)
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
@@ -203,7 +180,7 @@ class Server:
         Start again, on the same socket, after `kill` or `stop`.
         """
         self.socket.mkdir(mode=0o700, exist_ok=True)
-        if (user := _system_user()) is not None:
+        if (user := system_user()) is not None:
             os.chown(self.socket, user.pw_uid, user.pw_gid)
         self._process = _spawn(self.folder, self.folder / "data", self.binaries, self.socket)
         self._wait()
@@ -277,52 +254,18 @@ def _wait_for_old(data: Path) -> None:
         time.sleep(0.05)
 
 
-def _status(pid: int) -> list[str]:
-    """Return a process's state and parent, or nothing where there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:
-        return []
-
-
-def _lives(pid: int) -> bool:
-    return _status(pid)[:1] not in ([], ["Z"])
-
-
-def _children(pid: int) -> list[int]:
-    return [int(x.name) for x in Path("/proc").iterdir() if x.name.isdigit() and _status(int(x.name))[1:] == [str(pid)]]
-
-
-def _as_user(command: list[str]) -> list[str]:
-    """Return *command* as run by the server's user, with leave to read past folders of mode 0700."""
-    user = _system_user()
-    died = ["--pdeathsig", "INT"]
-    if user is not None and not shutil.which("setpriv"):
-        raise SetupNeeded(
-            "PostgreSQL does not run as root, and there is no setpriv here to run it as another user; "
-            "install util-linux, run this as another user, or set LEDGER_DSN"
-        )
-    if user is None:
-        return ["setpriv", *died, "--", *command] if shutil.which("setpriv") else command
-    leave = "+dac_read_search"
-    return [
-        "setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups", "--inh-caps", leave,
-        "--ambient-caps", leave, *died, "--", *command,
-    ]  # fmt: skip
-
-
 def _spawn(folder: Path, data: Path, binaries: Path, socket: Path) -> subprocess.Popen[bytes]:
     settings = [item for name, value in _SETTINGS.items() for item in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(data), "-k", str(socket), *settings]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            _as_user(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+            as_user(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
         )
 
 
 def _run(command: list[str | Path], folder: Path, failed: str) -> str:
     words = [str(word) for word in command]
-    words = words if words[0].endswith("psql") else _as_user(words)
+    words = words if words[0].endswith("psql") else as_user(words)
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SetupNeeded(f"{folder}: {failed}:\n{(done.stderr or done.stdout).strip()[-1500:]}")

@@ -169,13 +169,6 @@ def is_taken(error: BaseException) -> bool:
     return isinstance(error, psycopg.errors.UniqueViolation)
 
 
-def is_refused(error: BaseException) -> bool:
-    """
-    Return whether *error* means that a constraint refused a row.
-    """
-    return isinstance(error, psycopg.errors.IntegrityError)
-
-
 _BY_STATE: Final[dict[str, type[LedgerError]]] = {
     "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "TL005": PeriodIsClosed,
     "TL006": StateMismatch, "42501": NotPermitted,

@@ -18,7 +18,7 @@ from ledger.domain.postings import ROUNDING, Line, moved, negated
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
 from ledger.domain.rules.approval import check_second_person
-from ledger.domain.rules.executions import fees_text, move_position, unmove_position
+from ledger.domain.rules.executions import fees_text
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -31,6 +31,7 @@ from ledger.domain.rules.ground import (
     units,
 )
 from ledger.domain.rules.orders import gross_of
+from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.state import State
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import msgspec
 
-from ledger.domain import amounts, positions
+from ledger.domain import amounts
 from ledger.domain.events import executions as events
 from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, negated
-from ledger.domain.rows import Execution, Instrument, Order, Position
-from ledger.domain.rules import lots
+from ledger.domain.rows import Execution, Instrument, Order
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -30,8 +29,9 @@ from ledger.domain.rules.ground import (
     units,
 )
 from ledger.domain.rules.orders import changed, ended, gross_of, hold_lines, rehold, with_terms
+from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
-from ledger.domain.rules.trades import booked, fees_of, lines_of, live, signed, unsplit
+from ledger.domain.rules.trades import booked, lines_of, live, unsplit
 from ledger.domain.state import State
 
 
@@ -50,58 +50,6 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
             raise DuplicateFact(prior.event_seq)
         raise Broken("exec_id_reused", f"found execution {exec_id!r} of {trade_date} again, with other content")
     return content
-
-
-def move_position(
-    state: State, row: Execution, instrument: Instrument, scale: int, *, again: bool = False
-) -> Execution:
-    """
-    Carry the position of *row*, which is new, through its trade; return the row with what it did to the position.
-
-    A trade that counts *again*, as its allocation was reversed, takes its place among the lots back.
-    """
-    old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
-    traded, value = signed(row.side, row.qty), signed(row.side, row.gross)
-    if not lots.applies(state, row.account):
-        cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
-    elif again:
-        cost, realised = lots.restore(state, row, scale)
-    else:
-        cost, realised = lots.trade(state, row, traded, value, scale)
-    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
-    day, opening = positions.on_day(old, row.trade_date, traded)
-    state.positions.put(
-        Position(
-            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees,
-            day, opening,
-        )
-    )  # fmt: skip
-    # The caller made the row just now and put it nowhere yet.
-    msgspec.structs.force_setattr(row, "cost_change", cost)
-    msgspec.structs.force_setattr(row, "realised_change", realised)
-    return row
-
-
-def unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> None:
-    """
-    Take what *row* did out of its position in *instrument*, which is what its own is called now.
-    """
-    name = instrument.instrument
-    old = state.positions.get(row.account, name)
-    if old is None:
-        raise Broken("unknown_position", f"account {row.account} has no position in {name}")
-    traded = signed(row.side, row.qty)
-    qty = old.qty - traded
-    if lots.applies(state, row.account):
-        cost, realised = lots.undo(state, name, row, scale)
-    else:
-        cost, realised = old.cost - row.cost_change, old.realised - row.realised_change
-    if not qty:
-        # What trades in between released of this one's cost stays with their result: flat costs nothing.
-        realised, cost = realised - cost, 0
-    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
-    opening = old.opening - traded if old.day is None or row.trade_date < old.day else old.opening
-    state.positions.put(Position(row.account, name, qty, cost, realised, old.fees - fees, old.day, opening))
 
 
 def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order | None:
