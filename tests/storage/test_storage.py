@@ -29,10 +29,6 @@ from tests.conftest import Database
 
 CHAIN_ID = bytes(range(16))
 READ_MODELS = set(TABLES)
-EVERYTHING = READ_MODELS | {
-    "chains", "chain_heads", "state_digests", "commits", "events", "idempotency_keys", "source_logins",
-    "acknowledgements", "replica_state", "history_changes",
-}  # fmt: skip
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_describes(database: Database) -> None:
