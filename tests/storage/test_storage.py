@@ -28,7 +28,6 @@ from tests.chain.test_chain import event
 from tests.conftest import Database
 
 CHAIN_ID = bytes(range(16))
-READ_MODELS = set(TABLES)
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_describes(database: Database) -> None:

@@ -12,7 +12,8 @@ import pytest
 from ledger import Ledger
 from ledger.errors import UnsafeSettings
 from ledger.journal.chain_creation import create_chain
-from ledger.sandbox.postgres import Server, _as_user
+from ledger.sandbox.postgres import Server
+from ledger.sandbox.processes import as_user
 from ledger.storage import upgrade
 from tests.conftest import ORIGIN, binaries
 from tests.importing.test_import import tradeledger
@@ -30,7 +31,7 @@ def unsafe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.sql("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' OWNER ledger_owner")
         server.stop()
         subprocess.run(
-            _as_user([str(server.binaries / "pg_checksums"), "--disable", "-D", str(server.folder / "data")]),
+            as_user([str(server.binaries / "pg_checksums"), "--disable", "-D", str(server.folder / "data")]),
             check=True, capture_output=True, cwd="/",
         )  # fmt: skip
         server.restart()
