@@ -9,9 +9,7 @@ failed send may have been written, so after any doubt only reading the topic's t
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -112,25 +110,15 @@ class Sender:
                 self._commit()
 
     def _commit(self) -> None:
-        ended: Future[None] = Future()
-
-        def commit() -> None:
-            try:
-                self._producer.commit_transaction()
-            except BaseException as error:
-                ended.set_exception(error)
-            else:
-                ended.set_result(None)
-
-        # Where the broker died since the last record, the client waits without end, also once the broker is back.
-        threading.Thread(target=commit, name="commit", daemon=True).start()
-        try:
-            ended.result(SEND_TIMEOUT_S)
-        except TimeoutError:
+        # What the client's own commit_transaction does, which waits without end, though: where the broker ended after
+        # the last record it never returns, also once the broker is back.
+        ended = self._producer._transaction_manager.begin_commit()
+        self._producer._sender.wakeup()
+        if not ended.wait(timeout_ms=SEND_TIMEOUT_S * 1000):
             raise BrokerDown(
                 f"Kafka at {self._bootstrap} did not answer a commit within {SEND_TIMEOUT_S} s; start again, which "
                 "reads from the topic's tail what was recorded"
-            ) from None
+            )
 
     def close(self) -> None:
         """

@@ -66,7 +66,7 @@ COMMITS_TO_THE_DEAD = """
 transport.SEND_TIMEOUT_S = 2
 sender = transport.Sender(bootstrap, topic, "publisher")
 sender.send([(b"key", b"before", [])])
-commit = sender._producer.commit_transaction
+commit = sender._commit
 
 def end_before() -> None:
     os.kill(broker, signal.SIGTERM)
@@ -76,7 +76,7 @@ def end_before() -> None:
             time.sleep(0.02)
     commit()
 
-sender._producer.commit_transaction = end_before
+sender._commit = end_before
 try:
     sender.send([(b"key", b"lost", [])])
 except BrokerDown as error:
@@ -119,13 +119,13 @@ def record(value: bytes) -> Record:
 
 def before_commit(sender: transport.Sender, happens: Callable[[], None]) -> None:
     """Let something happen once all records of a transaction are written, and it is to be committed."""
-    commit = sender._producer.commit_transaction
+    commit = sender._commit
 
     def after_it() -> None:
         happens()
         commit()
 
-    sender._producer.commit_transaction = after_it
+    sender._commit = after_it
 
 
 def read(kafka: Broker, topic: str) -> list[bytes]:
