@@ -158,6 +158,21 @@ class Books:
             found = chains.head(connection, self.chain.chain)
         return ChainHead(found.seq, found.hash)
 
+    def recorded_at(self) -> int:
+        """
+        Return when the last event was recorded: nanoseconds since 1970.
+        """
+        with self._snapshot() as (connection, head):
+            return moments.recorded_at(connection, self.chain.chain, head)
+
+    def stream(self, name: str) -> list[RecordedEvent]:
+        """
+        Return the events of one stream, such as `order/O-17`, in order; none where nothing happened in it.
+        """
+        with self._snapshot() as (connection, head):
+            found = events.read_stream(connection, self.chain.chain, self.chain.chain_id, name)
+            return [event for event in found if event.seq <= head]
+
     def balances(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Balance]]:
         """
         Return the balances of *account*, or of all accounts, the ledger's own included.
@@ -221,6 +236,12 @@ class Books:
         Return every execution report of *account*, or of all, with what corrected or busted it; as in `balances`.
         """
         return self._about(account, at, lambda source: views.blotter(source.rows("executions", account=account)))
+
+    def executions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Execution]]:
+        """
+        Return the execution reports of *account*, or of all, as they are kept; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.rows("executions", account=account))
 
     def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[ExposureLine]]:
         """

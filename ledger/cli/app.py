@@ -13,7 +13,7 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import quarantine, tables
+from ledger.cli import quarantine, reconcile, tables
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
@@ -44,6 +44,7 @@ app.add_typer(db, name="db")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(importing, name="import")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(show, name="show")
 app.add_typer(read_models, name="read-models")
 app.command("snapshot")(snapshot)

@@ -30,8 +30,9 @@ def progress() -> Progress:
 
 class _Page:
     def __init__(self) -> None:
-        plain = Console()
-        self._console = plain if plain.is_terminal else Console(width=_WIDE)
+        # An identifier such as `x:A:y` is no picture, and `[b]` no style.
+        plain = Console(emoji=False, markup=False)
+        self._console = plain if plain.is_terminal else Console(emoji=False, markup=False, width=_WIDE)
         self._box = box.HEAVY_HEAD if plain.is_terminal else None
 
     def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -160,9 +160,24 @@ class Difference(Fields, frozen=True, kw_only=True):
     external: Text
 
 
+class BreakResolution(Fields, frozen=True, kw_only=True):
+    """
+    What someone decided about one difference: `adjusted` (the books were mended, at seq `ref`), `theirs` (the source is
+    wrong, and says so) or `explained` (it is understood, and may stand).
+    """
+
+    key: Identifier
+    how: Literal["adjusted", "theirs", "explained"]
+    reason: Text
+    ref: int | None = None
+    proposed_by: Identifier
+    approved_by: Identifier | None = None
+
+
 class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     """
-    The ledger was compared with a statement of `source`; `breaks` are all differences that stand.
+    The ledger was compared with a statement of `origin`; `breaks` are all differences that stand, `resolved` those that
+    stand no more because someone decided so.
     """
 
     KIND: ClassVar = "command"
@@ -171,6 +186,7 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     as_of: int
     matched: int
     breaks: tuple[Difference, ...] = ()
+    resolved: tuple[BreakResolution, ...] = ()
 
 
 class MarkRecorded(Event, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from ledger.chain import signatures
 from ledger.domain.events import control as events
 from ledger.domain.events.fields import Event
 from ledger.domain.rows import Break, ChainKey
+from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, SignatureInvalid
@@ -119,21 +120,38 @@ def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
     return _noted(state)
 
 
+def _check_resolution(state: State, origin: str, found: events.BreakResolution, now: Now) -> None:
+    check_second_person(state, "resolution", found.proposed_by, found.approved_by)
+    row = state.breaks.get(origin, found.key)
+    if row is None or row.closed_seq is not None:
+        raise Broken("no_such_break", f"found a resolution of {found.key!r}; expected a break of {origin} that is open")
+    if (found.how == "adjusted") != (found.ref is not None):
+        raise Broken("break_ref", f"break {found.key!r}: give ref with 'adjusted', and only with it")
+    if found.ref is not None and not 0 < found.ref < now.seq:
+        raise Broken("break_ref", f"break {found.key!r}: found ref {found.ref}; expected a seq from 1 to {now.seq - 1}")
+
+
 def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
     """
-    Breaks that are named open or change; those of the source that are named no more end.
+    Breaks that are named open or change; those of the source that are named no more end, some because someone decided.
     """
-    named = {difference.key for difference in event.breaks}
-    if len(named) != len(event.breaks):
-        raise Broken("break_key", "found one key twice among the breaks; name each once")
+    named = {difference.key for difference in event.breaks} | {found.key for found in event.resolved}
+    if len(named) != len(event.breaks) + len(event.resolved):
+        raise Broken("break_key", "found one key twice among the breaks and resolutions; name each once")
+    for found in event.resolved:
+        _check_resolution(state, event.origin, found, now)
+        named.remove(found.key)
     for (source, key), old in list(state.breaks.rows.items()):
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
     for difference in event.breaks:
+        opened, as_of = now.seq, event.as_of
         known_break = state.breaks.get(event.origin, difference.key)
-        opened = known_break.opened_seq if known_break and known_break.closed_seq is None else now.seq
+        if known_break is not None and known_break.closed_seq is None:
+            # A statement that comes late makes no break older than a newer one found it.
+            opened, as_of = known_break.opened_seq, max(known_break.as_of, event.as_of)
         state.breaks.put(
-            Break(event.origin, difference.key, difference.ledger, difference.external, event.as_of, opened, None)
+            Break(event.origin, difference.key, difference.ledger, difference.external, as_of, opened, None)
         )
     stream = f"reconciliation/{event.origin}"
     return Effects(stream, next_version(state, stream))

@@ -1,0 +1,215 @@
+"""
+Reconcile: read the books as of a statement, compare, and record what came of it as one event.
+
+The same statement again records nothing, unless the books have changed what it comes to. Breaks are findings: the
+run succeeds with them. A resolution is an event of the same stream, so that whoever reads it has the whole life of
+each break in one place.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+import msgspec
+from blake3 import blake3
+
+from ledger.domain import registry
+from ledger.domain.events.control import BreakResolution, Difference, ReconciliationRecorded
+from ledger.domain.rows import Break
+from ledger.errors import InvalidInput, TooLarge
+from ledger.journal.ledger import Ledger
+from ledger.queries import Books, Known, Moment, RecordedAt
+from ledger.reconciliation import comparison, lives
+from ledger.reconciliation.comparison import Ours, Outcome
+from ledger.reconciliation.lives import Followed, Life
+from ledger.reconciliation.sheets import closest
+from ledger.reconciliation.statement import Statement
+
+STREAM: Final = "reconciliation/"
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class Report(msgspec.Struct):
+    """
+    What a statement came to: figures that agree, breaks that stand, those that ended, and where it is recorded.
+
+    `seq` is where the books were read; `recorded_seq` the event that has the outcome, `appended` whether it is new.
+    """
+
+    issuer: str
+    statement_hash: str
+    as_of: int
+    seq: int
+    matched: int
+    breaks: list[dict[str, Any]]
+    closed: list[dict[str, Any]]
+    resolved_before: list[str]
+    newer: list[str]
+    recorded_seq: int
+    appended: bool
+    schema_version: int = 1
+
+
+def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) -> Report:
+    """
+    Compare *statement* with the books, record the outcome where it is new, and return it.
+
+    Raises:
+        InvalidInput: it names what the ledger does not know, or is of a day or time that has not come for it.
+        VersionConflict: the issuer was reconciled meanwhile; run it again.
+    """
+    before = lives.follow(ledger.history(STREAM + statement.issuer))
+    seq, ours = _ours(books, statement)
+    open_breaks = [row for row in books.breaks().value if row.source == statement.issuer]
+    outcome = comparison.compare(statement, ours, open_breaks, before.accepted())
+    recorded = ReconciliationRecorded(
+        origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
+        breaks=outcome.standing,
+    )  # fmt: skip
+    appended = _is_new(statement, before, open_breaks, outcome)
+    if appended:
+        _append(ledger, recorded, before.version, actor)
+    after = lives.follow(ledger.history(STREAM + statement.issuer)) if appended else before
+    return _report(statement, seq, outcome, after, appended)
+
+
+def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:
+    standing = {(row.key, row.ledger_value, row.external_value) for row in open_breaks}
+    found = {(one.key, one.ledger, one.external) for one in outcome.standing}
+    return found != standing or (statement.hash, statement.as_of) not in before.statements
+
+
+def _append(ledger: Ledger, recorded: ReconciliationRecorded, version: int, actor: str) -> int:
+    stream = STREAM + recorded.origin
+    digest = blake3(registry.encode_given(recorded)).hexdigest()[:16]
+    try:
+        # The same content at the same version of the stream is the same request, also after a lost answer.
+        return ledger.append(
+            recorded, key=f"reconcile:{recorded.origin}:{version + 1}:{digest}", actor=actor,
+            expected={stream: version},
+        ).seq  # fmt: skip
+    except TooLarge as error:
+        raise InvalidInput(
+            f"found {len(recorded.breaks):,} differences, more than one event carries ({error}); is it the right day "
+            "and chain? Else reconcile its accounts one by one, each under an issuer of its own"
+        ) from error
+
+
+def _moment(books: Books, statement: Statement) -> Moment:
+    """Return the moment of the books that *statement* is about; a day that has not begun for the ledger is refused."""
+    with_head = books.recorded_at()
+    last = (_EPOCH + datetime.timedelta(microseconds=with_head // 1000)).date()
+    if statement.day is None:
+        if statement.as_of > with_head:
+            raise InvalidInput(
+                f"the statement is as of {statement.as_of}, and the ledger's last event was recorded at {with_head} "
+                "(ns since 1970); record what happened until then first, or reconcile the day: --as-of with a date"
+            )
+        return RecordedAt(statement.as_of)
+    if statement.day > last:
+        raise InvalidInput(
+            f"the statement is as of {statement.day}, and the ledger's last event was recorded on {last}; record what "
+            "happened until then first"
+        )
+    return Known(with_head, statement.day)
+
+
+def _ours(books: Books, statement: Statement) -> tuple[int, Ours]:
+    at = _moment(books, statement)
+    balances = books.balances(at=at)
+    instruments = {row.instrument: row for row in books.table("instruments").value}
+
+    def current(name: str) -> str:
+        while (renamed := instruments[name].renamed_to) is not None:
+            name = renamed
+        return name
+
+    ours = Ours(
+        frozenset(row.account for row in books.table("accounts").value),
+        {row.asset: row.kind for row in books.table("assets").value},
+        {name: current(name) for name in instruments},
+        balances.value if statement.balances is not None else [],
+        books.positions(at=at).value if statement.positions is not None else [],
+        books.executions(at=at).value if statement.trades is not None else [],
+    )
+    return balances.seq, ours
+
+
+def _shown(life: Life) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(life).items() if name not in ("issuer", "reason")}
+
+
+def _report(statement: Statement, seq: int, outcome: Outcome, after: Followed, appended: bool) -> Report:
+    standing = {one.key for one in outcome.standing}
+    opened = {life.key: life for life in after.lives if life.closed_seq is None}
+    breaks = [
+        {**_shown(opened[key]), "of_this_statement": key in outcome.found} for key in sorted(standing & opened.keys())
+    ]
+    recorded = after.seq
+    closed = [_shown(life) for life in after.lives if appended and life.closed_seq == recorded]
+    return Report(
+        statement.issuer, statement.hash, statement.as_of, seq, outcome.matched, breaks, closed,
+        list(outcome.accepted), list(outcome.newer), recorded, appended,
+    )  # fmt: skip
+
+
+def all_lives(books: Books, issuer: str | None = None) -> list[Life]:
+    """
+    Return the life of every break, open and closed, of *issuer* or of all, oldest first.
+    """
+    issuers = {row.source for row in books.table("breaks").value}
+    if issuer is not None and issuer not in issuers:
+        _no_issuer(issuer, issuers)
+    chosen = issuers if issuer is None else {issuer}
+    found = [life for one in sorted(chosen) for life in lives.follow(books.stream(STREAM + one)).lives]
+    return sorted(found, key=lambda life: (life.opened_seq, life.key))
+
+
+def _no_issuer(issuer: str, known: set[str]) -> None:
+    there = ", ".join(sorted(known)) or "none"
+    raise InvalidInput(
+        f"found issuer {issuer!r}{closest(issuer, known)}, of which no break was found; there are {there}"
+    )
+
+
+def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResolution) -> int:
+    """
+    Record what someone decided about an open break, and return the seq; the same again answers with the same seq.
+
+    Raises:
+        InvalidInput: no such break is open. RuleBroken: a second person is needed.
+    """
+    before = lives.follow(ledger.history(STREAM + issuer))
+    rows = {row.key: row for row in books.breaks().value if row.source == issuer}
+    if resolution.key not in rows:
+        return _resolved_before(before, issuer, resolution, rows)
+    last = before.last
+    assert last is not None, "an open break was opened by an event"
+    recorded = ReconciliationRecorded(
+        origin=issuer, statement_hash=last.statement_hash, as_of=max(last.as_of, rows[resolution.key].as_of), matched=0,
+        breaks=tuple(
+            Difference(key=key, ledger=row.ledger_value, external=row.external_value)
+            for key, row in sorted(rows.items()) if key != resolution.key
+        ),
+        resolved=(resolution,),
+    )  # fmt: skip
+    return _append(ledger, recorded, before.version, resolution.proposed_by)
+
+
+def _resolved_before(before: Followed, issuer: str, resolution: BreakResolution, rows: dict[str, Break]) -> int:
+    if not before.version:
+        raise InvalidInput(f"found issuer {issuer!r}, of which nothing was reconciled; name it as the statement does")
+    ended = [life for life in before.lives if life.key == resolution.key]
+    last = ended[-1] if ended else None
+    if last is not None and last.closed_seq is not None:
+        given = (resolution.how, resolution.reason, resolution.ref, resolution.proposed_by, resolution.approved_by)
+        if (last.how, last.reason, last.ref, last.closed_by, last.approved_by) == given:
+            return last.closed_seq
+        raise InvalidInput(
+            f"break {resolution.key!r} ended at seq {last.closed_seq} ({last.how}); nothing is left to resolve"
+        )
+    raise InvalidInput(
+        f"found no open break {resolution.key!r} of {issuer}{closest(resolution.key, rows)}; `tradeledger reconcile "
+        "list` shows them"
+    )

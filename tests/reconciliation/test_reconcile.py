@@ -1,0 +1,273 @@
+"""
+Check reconciliation on a real ledger, as a user runs it: breaks open, change, end and are resolved, all as events.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger import Ledger
+from ledger.cli.app import app
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AccountOpened
+from ledger.queries import Books
+from tests.conftest import Database
+from tests.domain.books import DAY
+from tests.journal.test_ledger import check_whole, deposit, fill
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "statements"
+BALANCES = "account,asset,total,settled\n"
+TRADES = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
+
+
+class Desk:
+    """
+    Somebody who reconciles one chain with statements in a folder.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self._keys = 0
+        with self.ledger() as ledger:
+            fill(ledger)
+
+    def ledger(self) -> Ledger:
+        return Ledger.open(self.database.dsn("writer"))
+
+    def give(self, *events: Event) -> int:
+        with self.ledger() as ledger:
+            for event in events:
+                self._keys += 1
+                receipt = ledger.append(event, key=f"given-{self._keys}")
+                assert not receipt.quarantined, receipt
+            return receipt.seq
+
+    def run(self, *arguments: object) -> tuple[int, str]:
+        dsn = ("--dsn", self.database.dsn("writer"))
+        done = CliRunner().invoke(app, ["reconcile", *map(str, arguments), *dsn])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return getattr(done.exception, "exit_status", 1), str(done.exception)
+        return done.exit_code, done.stdout + done.stderr
+
+    def file(self, text: str, name: str = "s.csv") -> Path:
+        (self.folder / name).write_text(text)
+        return self.folder / name
+
+    def reconcile(self, text: str, *more: object, issuer: str = "bank", as_of: str = DAY, name: str = "s.csv") -> Any:
+        told = ("--issuer", issuer, "--as-of", as_of, "--source", "engine", "--by", "ann", "--format", "json", *more)
+        code, out = self.run(self.file(text, name), *told)
+        assert code == 0, out
+        return json.loads(out)
+
+    def lives(self, *more: object) -> list[dict[str, Any]]:
+        code, out = self.run("list", "--all", "--format", "json", *more)
+        assert code == 0, out
+        rows: list[dict[str, Any]] = json.loads(out)["rows"]
+        return rows
+
+    def head(self) -> int:
+        with Books(self.database.dsn("reader")) as books:
+            return books.head().seq
+
+
+@pytest.fixture
+def desk(chain: Database, tmp_path: Path) -> Desk:
+    return Desk(chain, tmp_path)
+
+
+def values(report: Any) -> dict[str, tuple[str, str]]:
+    return {x["key"]: (x["ledger"], x["external"]) for x in report["breaks"]}
+
+
+def test_a_break_is_followed_from_the_statement_that_opens_it_to_the_one_that_ends_it(desk: Desk) -> None:
+    """Matches and breaks are one event; the same again appends nothing; books or statement mended, the break ends."""
+    first = desk.reconcile(f"{BALANCES}A,USDT,100005,100000\nA,BTC,100,100\n")
+    assert (first["matched"], first["appended"], values(first)) == (
+        3, True, {"balance:A:USDT:total": ("100000", "100005")},
+    )  # fmt: skip
+    again = desk.reconcile(f"{BALANCES}A,USDT,100005,100000\nA,BTC,100,100\n")
+    assert (again["appended"], again["recorded_seq"], again["breaks"]) == (
+        False, first["recorded_seq"], first["breaks"],
+    )  # fmt: skip
+    changed = desk.reconcile(f"{BALANCES}A,USDT,100006,100000\nA,BTC,100,100\n")
+    assert changed["breaks"][0]["changed_seqs"] == [changed["recorded_seq"]]
+    corrected = desk.reconcile(f"{BALANCES}A,USDT,100000,100000\nA,BTC,100,100\n")
+    assert (corrected["breaks"], [x["how"] for x in corrected["closed"]]) == ([], ["statement"])
+    # What a statement leaves out of an account, it says there is none of; then the books are mended.
+    short = "account,asset,total\nA,USDT,100007\n"
+    assert values(desk.reconcile(short)) == {
+        "balance:A:BTC:total": ("100", "0"), "balance:A:USDT:total": ("100000", "100007"),
+    }  # fmt: skip
+    desk.give(deposit("late", "7"))
+    mended = desk.reconcile(short)
+    assert values(mended) == {"balance:A:BTC:total": ("100", "0")}
+    assert [(x["key"], x["how"]) for x in mended["closed"]] == [("balance:A:USDT:total", "books")]
+    lives = desk.lives()
+    assert [(x["key"], x["closed_by"], x["how"]) for x in lives] == [
+        ("balance:A:USDT:total", "ann", "statement"), ("balance:A:BTC:total", None, None),
+        ("balance:A:USDT:total", "ann", "books"),
+    ]  # fmt: skip
+    before = desk.head()
+    desk.reconcile(short)
+    assert desk.head() == before == check_whole(desk.database)
+
+
+def test_trades_are_matched_by_execution_id_as_they_are_now(desk: Desk) -> None:
+    """Missing here and there, other quantity and price; a corrected trade under either id; a busted one is gone."""
+    desk.give(*(_lone(name) for name in ("E1", "E2", "E3", "E4")))
+    same = {"account": "A", "instrument": "BTCUSDT", "side": "buy", "trade_date": DAY, "venue": "V"}
+    desk.give(TradeCorrected(exec_id="E2b", exec_ref="E2", qty="0.02", price="100", **same))  # type: ignore[arg-type]
+    desk.give(TradeBusted(exec_id="E3b", exec_ref="E3", venue="V", trade_date=DAY, reason="error"))
+
+    def row(name: str, qty: str = "0.01", price: str = "100", side: str = "buy") -> str:
+        return f"V,{DAY},{name},A,BTCUSDT,{side},{qty},{price}\n"
+
+    found = desk.reconcile(TRADES + row("E1", "0.03", "100.5") + row("E2", "0.02") + row("E3") + row("E9"))
+    key = f"trade:A:V:{DAY}"
+    assert values(found) == {
+        f"{key}:E1:qty": ("0.01", "0.03"), f"{key}:E1:price": ("100", "100.5"),
+        f"{key}:E3": ("no longer counts since E3 was replaced or busted", "buy 0.01 BTCUSDT at 100"),
+        f"{key}:E4": ("buy 0.01 BTCUSDT at 100", "missing"), f"{key}:E9": ("missing", "buy 0.01 BTCUSDT at 100"),
+    }  # fmt: skip
+    both = desk.reconcile(TRADES + row("E1") + row("E2") + row("E2b", "0.02") + row("E4", side="sell"))
+    assert values(both) == {
+        f"{key}:E2": ("no longer counts since E2 was replaced or busted", "buy 0.01 BTCUSDT at 100"),
+        f"{key}:E4:side": ("buy", "sell"),
+    }  # fmt: skip
+    right = desk.reconcile(TRADES + row("E1") + row("E2b", "0.02") + row("E4"))
+    assert (right["breaks"], len(right["closed"])) == ([], 2)
+    assert all(x["how"] == "statement" for x in desk.lives())
+    check_whole(desk.database)
+
+
+def _lone(name: str, account: str = "A", price: str = "100") -> TradeExecuted:
+    return TradeExecuted(exec_id=name, venue="V", account=account, instrument="BTCUSDT", side="buy", qty="0.01",
+                         price=price, trade_date=DAY)  # fmt: skip
+
+
+def test_statements_of_one_issuer_leave_alone_what_they_do_not_cover(desk: Desk) -> None:
+    """A file of trades ends no break of balances, an older statement none of a newer one; issuers stand apart."""
+    desk.give(_lone("E1"))
+    balances = "account,asset,total\nA,USDT,5\nA,BTC,100.01\n"
+    desk.reconcile(balances)
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,0.5\n", name="p.csv")
+    assert set(values(desk.reconcile(TRADES, "--account", "A", name="t.csv"))) == {
+        "balance:A:USDT:total", "position:A:BTCUSDT:qty",
+    }  # fmt: skip
+    assert desk.reconcile("account,asset,total\nA,USDT,99999\nA,BTC,100.01\n", issuer="other")["breaks"] == []
+    assert set(values(desk.reconcile(balances))) == {"balance:A:USDT:total", "position:A:BTCUSDT:qty"}
+    closed = desk.reconcile("account,instrument,qty\nA,BTCUSDT,0.01\n", name="p.csv")
+    assert [x["key"] for x in closed["closed"]] == ["position:A:BTCUSDT:qty"]
+    assert set(values(closed)) == {"balance:A:USDT:total"}
+    older = desk.reconcile(balances.replace(",5", ",99999"), as_of="2024-08-09")
+    assert older["breaks"] == []
+    newest = desk.reconcile(balances, as_of="2024-08-10")
+    assert [x["of_this_statement"] for x in newest["breaks"]] == [True]
+    again = desk.reconcile(balances.replace(",5", ",6"))
+    assert (again["newer"], values(again)) == (["balance:A:USDT:total"], values(newest))
+
+
+def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_same(desk: Desk) -> None:
+    """By whom, how and why is in the chain; a second person where asked for; another value opens it again."""
+    text = "account,asset,total\nA,USDT,100001\nA,BTC,101\n"
+    desk.reconcile(text)
+    seq = desk.give(deposit("fix"))
+    desk.give(ControlsSet(second_person=("resolution",), reason="policy", proposed_by="ann"))
+    decision = ("resolve", "balance:A:BTC:total", "--issuer", "bank", "--as", "explained", "--reason", "in transit",
+                "--proposed-by", "ann", "--source", "engine")  # fmt: skip
+    code, words = desk.run(*decision)
+    assert (code, "second person" in words) == (8, True)
+    code, words = desk.run(*decision, "--approved-by", "bob")
+    assert code == 0, words
+    assert desk.run(*decision, "--approved-by", "bob") == (0, words)
+    code, words = desk.run(*decision, "--approved-by", "eve")
+    assert (code, "nothing is left to resolve" in words) == (8, True)
+    life = next(x for x in desk.lives("--issuer", "bank") if x["key"] == "balance:A:BTC:total")
+    assert (life["closed_by"], life["approved_by"], life["how"], life["reason"]) == (
+        "ann", "bob", "explained", "in transit",
+    )  # fmt: skip
+    adjusted = ("resolve", "balance:A:USDT:total", "--issuer", "bank", "--reason", "fee booked", "--proposed-by", "ann",
+                "--approved-by", "bob", "--source", "engine", "--as", "adjusted")  # fmt: skip
+    for more, expected in (((), "break_ref"), (("--ref", 9999), "expected a seq from 1 to")):
+        code, words = desk.run(*adjusted, *more)
+        assert (code, expected in words) == (8, True), words
+    assert desk.run(*adjusted, "--ref", seq)[0] == 0
+    before = desk.head()
+    same = desk.reconcile(text)
+    assert (same["appended"], same["breaks"], same["resolved_before"]) == (False, [], ["balance:A:BTC:total"])
+    assert desk.head() == before
+    assert values(desk.reconcile(text.replace("101", "102"))) == {"balance:A:BTC:total": ("100", "102")}
+    for arguments, words in (
+        (("resolve", "balance:A:BTC:totl", *decision[2:]), "did you mean 'balance:A:BTC:total'"),
+        (("resolve", "x", "--issuer", "none", *decision[4:]), "of which nothing was reconciled"),
+        ((*decision[:5], "eaten", *decision[6:]), "adjusted, theirs, explained"),
+        (("list", "--issuer", "bunk"), "did you mean 'bank'"),
+    ):
+        code, found = desk.run(*arguments)
+        assert (code, words in found) == (8, True), found
+    check_whole(desk.database)
+
+
+def test_what_the_ledger_does_not_know_is_named_and_nothing_is_written(desk: Desk) -> None:
+    """Unknown account, asset, instrument, a day or time that has not come, no such file: 8, and the head stays."""
+    before = desk.head()
+    told = ("--issuer", "bank", "--source", "engine", "--as-of")
+    for text, as_of, words in (
+        ("account,asset,total\nB,USDT,1\n", DAY, "s.csv:2: found account 'B'"),
+        ("account,asset,total\nA,USDC,1\n", DAY, "found asset 'USDC' (did you mean 'USDT'?)"),
+        ("account,instrument,qty\nA,BTCUSD,1\n", DAY, "found instrument 'BTCUSD' (did you mean 'BTCUSDT'?)"),
+        (f"{TRADES}V,{DAY},E,A,ETHUSDT,buy,1,1\n", DAY, "found instrument 'ETHUSDT'"),
+        ("account,asset,total\nA,USDT,1\n", "2261-01-01", "the ledger's last event was recorded on"),
+        ("account,asset,total\nA,USDT,1\n", "2261-01-01T00:00:00Z", "the ledger's last event was recorded at"),
+        ("account,asset,total\nA,USDT,1\n", "1999-01-01", "nothing recorded by then counts for a day before"),
+    ):
+        code, found = desk.run(desk.file(text), *told, as_of)
+        assert (code, words in found) == (8, True), found
+    code, found = desk.run(desk.folder / "none.csv", *told, DAY)
+    assert (code, "cannot be read: No such file" in found) == (8, True), found
+    assert desk.run(desk.file("account,asset,total\n"), *told, DAY, "--format", "xml")[0] == 2
+    assert desk.run("list") == (0, f"breaks: none\ntrue at seq {before}\n")
+    assert desk.head() == before
+
+
+def test_the_examples_agree_with_the_firm_that_they_are_of(desk: Desk) -> None:
+    """Each statement of `examples/statements` matches in all it says, and breaks where one figure of it is changed."""
+    desk.give(
+        AccountOpened(account="ACC-1", owner="fund", kind="cash", base_asset="USDT"),
+        *(CashMoved(movement_id=f"{asset}-1", account="ACC-1", asset=asset, amount=amount, kind="deposit",
+                    value_date=DAY)
+          for asset, amount in (("USDT", "100000"), ("BTC", "100"))),
+        _lone("E-1", "ACC-1", "100050"),
+    )  # fmt: skip
+    told = ("--issuer", "custodian-1", "--as-of", DAY, "--source", "engine", "--format", "json")
+    for path, matched in (("balances.csv", 4), ("positions.csv", 2), ("trades.csv", 6), ("custodian.json", 9)):
+        code, out = desk.run(EXAMPLES / path, *told)
+        report = json.loads(out)
+        assert (code, report["matched"], report["breaks"]) == (0, matched, []), out
+    changed = (EXAMPLES / "custodian.json").read_text().replace('"98999.5"', '"98999.500000000000000001"')
+    assert values(desk.reconcile(changed, name="changed.json", issuer="custodian-1")) == {
+        "balance:ACC-1:USDT:total": ("98999.5", "98999.500000000000000001"),
+    }  # fmt: skip
+
+
+def test_breaks_are_listed_alike_in_every_format_and_names_are_no_pictures(desk: Desk) -> None:
+    """`:A:` stays what it is; json, jsonl, csv and table have the same rows."""
+    text = "account,asset,total,held\nA,USDT,1,0\n"
+    code, out = desk.run(desk.file(text), "--issuer", "bank", "--as-of", DAY, "--source", "engine")
+    assert code == 0, out
+    assert "balance:A:USDT:total" in out
+    assert "matched: 1; breaks: 2; ended: 0" in out
+    rows = desk.lives()
+    lines = [json.loads(line) for line in desk.run("list", "--format", "jsonl")[1].splitlines()]
+    assert lines == [{"at_seq": desk.head(), **row} for row in rows]
+    assert desk.run("list", "--format", "csv")[1].count("\n") == len(rows) + 1
+    assert all(row["key"] in desk.run("list")[1] for row in rows)
