@@ -38,6 +38,7 @@ from ledger.domain.rules import (
     settlement,
 )
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
+from ledger.domain.rules.invariants import named
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
 
@@ -150,7 +151,7 @@ def record(
         if state.loader is not None and not state.certain:
             return _record_certainly(state, event, context, written, alone=alone)
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
-            raise broken.error(f"{name} refused ({broken.rule}): {broken.detail}") from None
+            raise broken.error(f"{named(event)} refused ({broken.rule}): {broken.detail}") from None
         return _quarantine(state, event, (version, given), context, broken)
     except BaseException:
         state.rollback(mark)

@@ -122,10 +122,12 @@ def check_balanced(lines: Iterable[Line]) -> None:
         count += 1
         sums[line.asset] += line.amount
         if not line.amount:
-            raise Unbalanced(f"found a posting of 0 {line.asset} to {line.account}; leave it out")
+            raise Unbalanced(f"I7: found a posting of 0 {line.asset} to {line.account}; leave it out")
     off = {asset: amounts.render(total) for asset, total in sums.items() if total}
     if off or count == 1:
-        raise Unbalanced(f"postings do not sum to zero: {off or 'one line alone'}; every amount needs its other side")
+        raise Unbalanced(
+            f"I7: postings do not sum to zero: {off or 'one line alone'}; every amount needs its other side"
+        )
 
 
 def text(lines: Iterable[Line]) -> str:

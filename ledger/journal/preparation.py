@@ -192,7 +192,7 @@ class Preparer:
         for stream, version in group.expected.items():
             found = fold.stream_version(self.state, stream)
             if found != version:
-                raise VersionConflict(f"stream {stream} is at version {found}; expected {version}: read it again")
+                raise VersionConflict(f"I4: stream {stream} is at version {found}; expected {version}: read it again")
 
     def _duplicate(self, group: Group, seq: int) -> Receipt:
         if len(group.events) > 1:
@@ -286,7 +286,7 @@ def _again(group: Group, earlier: Group, receipt: Receipt) -> Receipt:
 
 
 def _conflict(key: str, seq: int) -> str:
-    return f"key {key!r} was used for another request, recorded at seq {seq}; use a new key for a new request"
+    return f"I5: key {key!r} was used for another request, recorded at seq {seq}; use a new key for a new request"
 
 
 def _hash_again(group: Group, events: list[RecordedEvent]) -> bytes:

@@ -110,7 +110,7 @@ def test_a_period_is_closed_once_and_only_when_it_is_over() -> None:
     with pytest.raises(RuleBroken, match="reconcile"):
         books.give(PeriodClosed(through="2024-08-01", trial_balance="00"))
     books.give(PeriodClosed(through="2024-08-01", trial_balance=trial_balance(books.state)))
-    with pytest.raises(PeriodIsClosed, match="closed through 2024-08-01 already"):
+    with pytest.raises(PeriodIsClosed, match="closed through 2024-08-01: give a later day"):
         books.give(PeriodClosed(through="2024-08-01"))
     assert books.give(PeriodClosed(through="2024-08-02")).stream_version == 2
     assert fold.stream_version(books.state, "period/ledger") == 2

@@ -37,7 +37,9 @@ from ledger.domain.state import State
 
 def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
     if not event.exec_ids or len(set(event.exec_ids)) < len(event.exec_ids):
-        raise Broken("exec_ids", "found no execution, or one twice; name each execution of the block once")
+        raise Broken(
+            "exec_ids", f"{event.allocation_id!r}: found no execution, or one twice; name each of the block once"
+        )
     rows = [trades.live(state, event.venue, event.trade_date, exec_id) for exec_id in event.exec_ids]
     first = rows[0]
     instrument = trades.unsplit(state, first)
@@ -63,10 +65,10 @@ def _line(
     line = event.lines[number - 1]
     account = known(state.accounts, line.account, "account")
     if line.account == block.account or account.status == "closed":
-        raise Broken("line_account", f"account {line.account} is the block's own, or closed")
+        raise Broken("line_account", f"account {line.account} is the block's own, or closed; expected another")
     qty, price = units(line.qty), units(line.price)
     if qty <= 0:
-        raise Broken("quantity", f"found quantity {line.qty}; expected more than 0")
+        raise Broken("quantity", f"found quantity {line.qty} for {line.account}; expected more than 0")
     check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
     for fee in line.fees:
         check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")

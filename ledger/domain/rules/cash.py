@@ -49,7 +49,7 @@ def charge_fee(state: State, event: events.FeeCharged, now: Now) -> Effects:
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     if state.movements.fresh("fee", event.fee_id) is not None:
-        raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; each id is used once")
+        raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; use a new id")
     lines = moved(event.asset, amount, (event.account, "settled"), (FEES, "settled"))
     post(state, lines, may_refuse=True)
     _record(state, "fee", event.fee_id, lines, now.day, now)
@@ -65,7 +65,11 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     if prior is not None:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
-        raise Broken("movement_id_reused", f"found cash movement {event.movement_id!r} again, with other content")
+        raise Broken(
+            "movement_id_reused",
+            f"found cash movement {event.movement_id!r} again, with other content; "
+            "expected the same, or an id of its own",
+        )
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
@@ -81,7 +85,7 @@ def _legs(legs: Iterable[events.Leg]) -> dict[tuple[str, str], int]:
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for leg in legs:
         if units(leg.amount) <= 0:
-            raise Broken("amount", f"found a hold of {leg.amount} {leg.asset}; expected more than 0")
+            raise Broken("amount", f"found a hold of {leg.amount} {leg.asset} of {leg.account}; expected more than 0")
         sums[leg.account, leg.asset] += units(leg.amount)
     return dict(sums)
 
@@ -125,9 +129,9 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
     """
     hold = known(state.holds, event.hold_id, "hold")
     if hold.status != "open":
-        raise Broken("hold_not_open", f"hold {event.hold_id} was released before")
+        raise Broken("hold_not_open", f"hold {event.hold_id} is {hold.status}; expected one that is open")
     if event.reason == "captured" and event.ref is None:
-        raise Broken("capture_ref", "found a capture without ref; name what took the amount")
+        raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; name what took the amount")
     if event.reason == "expired" and (hold.expires_at is None or now.occurred_at < hold.expires_at):
         when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
         raise Broken("not_expired", f"hold {event.hold_id} expires {when}; the event occurred at {now.occurred_at} ns")
@@ -135,9 +139,10 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
     released = dict(left) if event.amounts is None else _legs(event.amounts)
     lines: list[Line] = []
     for (account, asset), amount in released.items():
-        if amount > left.get((account, asset), 0):
-            raise Broken("hold_exceeded", f"found a release of {amounts.render(amount)} {asset} of {account}; "
-                                          f"{amounts.render(left.get((account, asset), 0))} is left")  # fmt: skip
+        most = left.get((account, asset), 0)
+        if amount > most:
+            raise Broken("hold_exceeded", f"hold {event.hold_id}: found a release of {amounts.render(amount)} {asset} "
+                                          f"of {account}; expected at most {amounts.render(most)}")  # fmt: skip
         left[account, asset] -= amount
         lines += moved(asset, amount, (account, "held"), (account, "settled"))
     post(state, lines, may_refuse=False)
@@ -184,7 +189,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     if old is None:
         raise Broken("unknown_movement", f"found no {event.reverses_kind} {event.reverses!r} to reverse")
     if old.reversed_by is not None:
-        raise Broken("reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}")
+        raise Broken("reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}; once is all")
     lines = negated(postings.from_text(old.postings))
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))

@@ -48,7 +48,11 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
     if prior is not None:
         if prior.content == content:
             raise DuplicateFact(prior.event_seq)
-        raise Broken("exec_id_reused", f"found execution {exec_id!r} of {trade_date} again, with other content")
+        raise Broken(
+            "exec_id_reused",
+            f"found execution {exec_id!r} of {venue} and {trade_date} again, with other "
+            "content; expected the same, or an id of its own",
+        )
     return content
 
 
@@ -61,13 +65,16 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
         (event.account, current_name(state, event.instrument), event.side == "buy")
         != (order.account, current_name(state, order.instrument), order.side == "buy")
     ):
-        raise Broken("order_mismatch", f"account, instrument or side are not those of order {event.order_id}")
+        found, meant = (event.account, event.instrument, event.side), (order.account, order.instrument, order.side)
+        raise Broken("order_mismatch", f"found {' '.join(found)}; order {event.order_id} is {' '.join(meant)}")
     if order.terminal == REJECTED:
-        raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill")
+        raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill; expected another order")
     cum = order.cum_qty - freed + units(event.qty)
     if cum > order.qty:
         raise Broken(
-            "overfill", f"order {event.order_id} of {amounts.render(order.qty)} would have filled {amounts.render(cum)}"
+            "overfill",
+            f"order {event.order_id} of {amounts.render(order.qty)} would have filled {amounts.render(cum)}; expected "
+            f"at most {amounts.render(order.qty - order.cum_qty + freed)} in {event.exec_id!r}",
         )
     return order
 
@@ -82,11 +89,14 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     quote = known(state.assets, instrument.quote_asset, "asset")
     qty, price = units(event.qty), units(event.price)
     if qty <= 0:
-        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+        raise Broken("quantity", f"found quantity {event.qty} of {event.exec_id!r}; expected more than 0")
     check_scale(qty, base, "quantity")
     if price % instrument.tick and not (event.reconciliation or event.historical):
         # The past was on other ticks, and what reconciliation infers is an average.
-        raise Broken("price", f"found price {event.price}; expected a multiple of {amounts.render(instrument.tick)}")
+        raise Broken(
+            "price",
+            f"found price {event.price} of {event.exec_id!r}; expected a multiple of {amounts.render(instrument.tick)}",
+        )
     gross = gross_of(instrument, qty, price, quote.scale)
     if event.gross is not None:
         given = units(event.gross)
@@ -94,16 +104,26 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         # Venues round their own way: up, down or half; never by a whole unit.
         one, exact = 10 ** (amounts.SCALE - quote.scale), qty * price * instrument.multiplier
         if abs(given * amounts.UNIT**2 - exact) >= one * amounts.UNIT**2 or given * exact < 0:
-            raise Broken("gross", f"found gross {event.gross}; qty x price x multiplier is {amounts.render(gross)}")
+            raise Broken(
+                "gross",
+                f"found gross {event.gross} of {event.exec_id!r}; qty x price x multiplier is {amounts.render(gross)}",
+            )
         gross = given
     for fee in event.fees:
         check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
     due, at_once = settles_on(state, instrument, event.trade_date)
     if event.settle_date not in (None, due):
         if event.settle_date_reason is None:
-            raise Broken("settle_date", f"found {event.settle_date}; the calendar says {due}: give a reason")
+            raise Broken(
+                "settle_date",
+                f"found {event.settle_date} of {event.exec_id!r}; the calendar says {due}: give it, or a reason",
+            )
         if str(event.settle_date) < event.trade_date:
-            raise Broken("settle_date", f"found {event.settle_date}, which is before the trade date")
+            raise Broken(
+                "settle_date",
+                f"found {event.settle_date} of {event.exec_id!r}; expected {event.trade_date}, the "
+                "trade date, or later",
+            )
         # What settles on another day than that of the trade waits for it, whatever its cycle is.
         due, at_once = str(event.settle_date), False
     row = Execution(
@@ -204,7 +224,11 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     if (old.order_id, old.account, current_name(state, old.instrument)) != (
         event.order_id, event.account, current_name(state, event.instrument)
     ):  # fmt: skip
-        raise Broken("ref_mismatch", f"execution {event.exec_ref!r} is of another order, account or instrument")
+        raise Broken(
+            "ref_mismatch",
+            f"execution {event.exec_ref!r} is of order {old.order_id}, {old.account} and "
+            f"{old.instrument}; expected those in {event.exec_id!r}",
+        )
     order = _check_order(state, event, old.qty)
     row, instrument, scale = _row_of(state, event, now, content)
     row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))

@@ -15,6 +15,7 @@ from blake3 import blake3
 from ledger.domain import amounts, postings
 from ledger.domain.postings import Line
 from ledger.domain.rows import Asset, Balance, Instrument, Row, Stream
+from ledger.domain.rules.invariants import OF_RULE
 from ledger.domain.state import State, Table
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 
@@ -30,10 +31,11 @@ class Broken(Exception):
     """
 
     def __init__(self, rule: str, detail: str, error: type[LedgerError] = RuleBroken) -> None:
-        super().__init__(f"{rule}: {detail}")
+        number = OF_RULE.get(rule)
         self.rule = rule
-        self.detail = detail
+        self.detail = detail if number is None else f"{number}: {detail}"
         self.error = error
+        super().__init__(f"{rule}: {self.detail}")
 
 
 class DuplicateFact(Exception):
@@ -132,7 +134,7 @@ def check_scale(amount: int, asset: Asset, what: str) -> None:
     if not amounts.fits(amount, asset.scale):
         raise Broken(
             "excess_scale",
-            f"found {what} {amounts.render(amount)} {asset.asset}, which has more than {asset.scale} decimals",
+            f"found {what} {amounts.render(amount)} {asset.asset}; expected at most {asset.scale} decimals",
         )
 
 
@@ -202,9 +204,14 @@ def post(state: State, lines: Sequence[Line], *, may_refuse: bool) -> None:
         old = balances.rows.get(key) or _new_balance(state, *key)
         settled, unsettled, held = old.settled + settled, old.unsettled + unsettled, old.held + held
         if not (-_LIMIT <= settled <= _LIMIT and -_LIMIT <= unsettled <= _LIMIT and held <= _LIMIT):
-            raise Broken("beyond_limit", f"the balance of {old.account} in {old.asset} would pass 10^30")
+            raise Broken(
+                "beyond_limit", f"the balance of {old.account} in {old.asset} would pass 10^30; expected at most that"
+            )
         if held < 0:
-            raise Broken("held_below_zero", f"account {old.account} would hold {amounts.render(held)} {old.asset}")
+            raise Broken(
+                "held_below_zero",
+                f"account {old.account} would hold {amounts.render(held)} {old.asset}; expected 0 or more",
+            )
         new = Balance(
             old.account, old.asset, settled, unsettled, held, old.floor, old.credit_unsettled, old.breached
         )  # fmt: skip

@@ -91,17 +91,21 @@ def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[A
     if qty <= 0 or qty % instrument.lot:
         raise Broken(
             "quantity",
-            f"found quantity {amounts.render(qty)}; expected a multiple of {amounts.render(instrument.lot)} above 0",
+            f"found quantity {amounts.render(qty)} of {instrument.instrument}; expected a multiple of "
+            f"{amounts.render(instrument.lot)} above 0",
         )
     check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
     for price in prices:
         if price is not None and units(price) % instrument.tick:
-            raise Broken("price", f"found price {price}; expected a multiple of {amounts.render(instrument.tick)}")
+            raise Broken("price", f"found price {price} of {instrument.instrument}; expected a multiple of "
+                                  f"{amounts.render(instrument.tick)}")  # fmt: skip
 
 
 def _claim(state: State, account: str, cl_ord_id: str, order_id: str) -> None:
     if state.client_order_ids.fresh(account, cl_ord_id) is not None:
-        raise Broken("cl_ord_id_reused", f"found client order id {cl_ord_id!r} a second time; each is used once")
+        raise Broken(
+            "cl_ord_id_reused", f"found client order id {cl_ord_id!r} of {account} a second time; use a new one"
+        )
     state.client_order_ids.put(ClientOrderId(account, cl_ord_id, order_id))
 
 
@@ -128,7 +132,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         position = state.positions.get(event.account, event.instrument)
         after = (position.qty if position else 0) + (qty if event.side == "buy" else -qty)
         if abs(after) > limits.max_position:
-            raise Broken("max_position", f"the position could reach {amounts.render(after)}; the limit is "
+            raise Broken("max_position", f"the position of {event.account} in {event.instrument} could reach "
+                                         f"{amounts.render(after)}; its limit is "
                                          f"{amounts.render(limits.max_position)}")  # fmt: skip
     asset = {"buy": instrument.quote_asset if price is not None else None, "sell": instrument.asset}.get(event.side)
     order = Order(
@@ -194,7 +199,11 @@ def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
     """
     order = _live(state, event.order_id)
     if order.cum_qty:
-        raise Broken("rejected_after_fill", f"order {event.order_id} has filled {amounts.render(order.cum_qty)}")
+        raise Broken(
+            "rejected_after_fill",
+            f"order {event.order_id} has filled {amounts.render(order.cum_qty)}; "
+            "expected none of an order that is rejected",
+        )
     return _reheld(state, ended(order, REJECTED))
 
 
@@ -208,7 +217,10 @@ def trigger(state: State, event: events.OrderTriggered, now: Now) -> Effects:
 def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
     order = _live(state, order_id)
     if orig_cl_ord_id not in (order.cl_ord_id, *order.pending_replace[-1:], *order.pending_cancel[-1:]):
-        raise Broken("orig_cl_ord_id", f"found {orig_cl_ord_id!r}; expected {order.cl_ord_id!r}, or the last request's")
+        raise Broken(
+            "orig_cl_ord_id",
+            f"order {order_id}: found {orig_cl_ord_id!r}; expected {order.cl_ord_id!r}, or the last request's",
+        )
     return order
 
 
@@ -239,7 +251,7 @@ def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Eff
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     if not leaves(order):
-        raise Broken("nothing_left", f"order {event.order_id} has nothing left to cancel")
+        raise Broken("nothing_left", f"order {event.order_id} has nothing left to cancel; expected one that may fill")
     _claim(state, order.account, event.cl_ord_id, event.order_id)
     return _done(changed(state, order, pending_cancel=(*order.pending_cancel, event.cl_ord_id)))
 
@@ -247,7 +259,7 @@ def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Eff
 def _stated_qty(state: State, order: Order, stated: Any) -> int:
     qty = units(stated)
     if qty <= 0:
-        raise Broken("quantity", f"found quantity {stated}; expected more than 0")
+        raise Broken("quantity", f"found quantity {stated} of order {order.order_id}; expected more than 0")
     instrument = known(state.instruments, order.instrument, "instrument")
     check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
     return qty
@@ -260,7 +272,11 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     order = _live(state, event.order_id)
     if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
-            raise Broken("not_pending", f"found {event.cl_ord_id!r}, which nobody asked for on {order.cl_ord_id!r}")
+            raise Broken(
+                "not_pending",
+                f"order {order.order_id}: found {event.cl_ord_id!r}, which nobody asked for; "
+                f"expected a pending request, or orig_cl_ord_id {order.cl_ord_id!r}",
+            )
         if event.cl_ord_id != order.cl_ord_id:
             _claim(state, order.account, event.cl_ord_id, event.order_id)
     qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
@@ -281,7 +297,7 @@ def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected,
         return _done(changed(state, order, **{pending: tuple(x for x in asked if x != event.cl_ord_id)}))
     request = state.client_order_ids.get(order.account, event.cl_ord_id)
     if order.terminal is None or request is None or request.order_id != order.order_id:
-        raise Broken("not_pending", f"found {event.cl_ord_id!r}, which is no {pending} of {event.order_id}")
+        raise Broken("not_pending", f"found {event.cl_ord_id!r}; expected a {pending} of order {event.order_id}")
     # The order's end answered the request before; that it came too late changes nothing.
     return _done(changed(state, order))
 
@@ -335,7 +351,8 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     order = _live(state, event.order_id)
     qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
     if qty < order.cum_qty:
-        raise Broken("quantity", f"found {event.qty}; {amounts.render(order.cum_qty)} has filled already")
+        raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
+                                    f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
     price = order.price if event.price is None else units(event.price)
     return _reheld(state, with_terms(state, order, qty, price=price, done_for_day=False))
 

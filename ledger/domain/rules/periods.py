@@ -61,7 +61,11 @@ def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
     """
     old = last_closed(state)
     if old is not None and event.through <= old.through:
-        raise Broken("period_closed", f"the books are closed through {old.through} already", PeriodIsClosed)
+        raise Broken(
+            "period_closed",
+            f"found {event.through}; the books are closed through {old.through}: give a later day",
+            PeriodIsClosed,
+        )
     today = (_EPOCH + datetime.timedelta(days=min(now.occurred_at, now.recorded_at) // NS_PER_DAY)).isoformat()
     if event.through >= today:
         raise Broken("period_not_over", f"found {event.through}; expected a day before {today}, which goes on")

@@ -32,7 +32,7 @@ def define_asset(state: State, event: events.AssetDefined, now: Now) -> Effects:
     """
     _new(state.assets, event.asset, "asset")
     if not 0 <= event.scale <= amounts.SCALE:
-        raise Broken("scale", f"found scale {event.scale}; expected 0 to {amounts.SCALE}")
+        raise Broken("scale", f"found scale {event.scale} of {event.asset}; expected 0 to {amounts.SCALE}")
     state.assets.put(Asset(event.asset, event.kind, event.scale, event.name, 1))
     return Effects(f"asset/{event.asset}", 1)
 
@@ -45,7 +45,10 @@ def _check_cycle(rule: str, days: int) -> None:
 def _check_terms(state: State, terms: Instrument) -> None:
     for name in ("tick", "lot", "multiplier"):
         if getattr(terms, name) <= 0:
-            raise Broken("terms", f"found {name} {amounts.render(getattr(terms, name))}; expected more than 0")
+            raise Broken(
+                "terms",
+                f"found {name} {amounts.render(getattr(terms, name))} of {terms.instrument}; expected more than 0",
+            )
     check_scale(terms.lot, known(state.assets, terms.asset, "asset"), "lot")
     _check_cycle("terms", terms.settlement_cycle)
     if terms.calendar is not None:
@@ -62,7 +65,7 @@ def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -
     for asset in (event.asset, event.quote_asset, event.settle_asset):
         known(state.assets, asset, "asset")
     if event.settle_asset != event.quote_asset:
-        raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected the quote asset")
+        raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected {event.quote_asset!r}, as quoted")
     terms = Instrument(
         event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
         units(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
@@ -96,7 +99,11 @@ def publish_calendar(state: State, event: events.CalendarPublished, now: Now) ->
     """
     old = state.calendars.get(event.calendar)
     if event.calendar_version <= (old.calendar_version if old else 0):
-        raise Broken("calendar_version", f"found version {event.calendar_version}; expected a higher one than before")
+        raise Broken(
+            "calendar_version",
+            f"found version {event.calendar_version} of {event.calendar}; expected one "
+            f"above {old.calendar_version if old else 0}",
+        )
     for cycle in event.cycles:
         _check_cycle("cycles", cycle.days)
     if len({(cycle.product, cycle.effective_from) for cycle in event.cycles}) < len(event.cycles):
@@ -135,10 +142,14 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     known(state.assets, event.asset, "asset")
     floor = units(event.floor)
     if floor > 0 or (floor < 0 and account.kind == "cash"):
-        raise Broken("floor", f"found floor {event.floor} for a {account.kind} account; expected at most 0, cash: 0")
+        raise Broken(
+            "floor",
+            f"found floor {event.floor} for {event.account}, a {account.kind} account; expected at "
+            "most 0, and 0 for cash",
+        )
     limit = None if event.max_position is None else units(event.max_position)
     if limit is not None and limit < 0:
-        raise Broken("max_position", f"found {event.max_position}; expected 0 or more")
+        raise Broken("max_position", f"found {event.max_position} for {event.account}; expected 0 or more")
     state.account_limits.put(AccountLimits(event.account, event.asset, floor, event.hold_policy, limit))
     balance = state.balances.get(event.account, event.asset)
     if balance is not None:

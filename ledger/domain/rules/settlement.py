@@ -51,7 +51,7 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
         if row.bucket == "settled":
             raise Broken("settled_with_trade", f"{name} settled with the trade; nothing of it waits")
         if row.settled_qty == row.qty:
-            raise Broken("over_settlement", f"{name} has settled as a whole")
+            raise Broken("over_settlement", f"{name} has settled as a whole; expected something left of it")
         if event.date < row.trade_date:
             raise Broken("settled_before_trade", f"found {event.date}, before the trade date of {name}")
     return rows
@@ -76,14 +76,18 @@ def _gross(row: Execution, qty: int, given: int | None, scale: int) -> int:
 def _one(state: State, event: events.TradeSettled, row: Execution, scale: int) -> tuple[int, int]:
     qty, open_qty = units(event.qty), row.qty - row.settled_qty
     if qty <= 0:
-        raise Broken("quantity", f"found quantity {event.qty}; expected more than 0")
+        raise Broken("quantity", f"found quantity {event.qty} of {row.exec_id!r}; expected more than 0")
     if qty > open_qty:
         raise Broken(
             "over_settlement",
             f"found a settlement of {event.qty} of {row.exec_id!r}; {amounts.render(open_qty)} waits for settlement",
         )
     if qty < open_qty and not event.partial:
-        raise Broken("not_whole", f"found {event.qty} of {amounts.render(open_qty)} without `partial`")
+        raise Broken(
+            "not_whole",
+            f"found {event.qty} of {row.exec_id!r}, of which {amounts.render(open_qty)} is left: give "
+            "that, or `partial`",
+        )
     check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
     return qty, _gross(row, qty, None if event.amount is None else units(event.amount), scale)
 
