@@ -1,0 +1,45 @@
+"""
+Break every invariant in the database: as the writer's login, whom a wall should stop, and behind the walls as a
+superuser, whom the verifier should name.
+
+The SQL is examples/break_invariants.sql, word for word, so that a reader can do the same.
+"""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.conftest import Database
+from tests.invariants import blocks
+from tests.invariants.blocks import Block
+from tests.verifier.intruder import copied, real, report_on
+
+
+def refused(database: Database, sql: str) -> str:
+    """Run *sql* as the writer, and return the SQLSTATE and the constraint or trigger that refused it, or `taken`."""
+    with psycopg.connect(database.dsn("writer")) as connection:
+        try:
+            connection.execute(sql)
+            # A constraint that is deferred speaks when the transaction ends; what none refuses is taken back.
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            where = (error.diag.context or "").partition("ledger.")[2].partition("(")[0]
+            return f"{error.sqlstate} {error.diag.constraint_name or where}"
+        finally:
+            connection.rollback()
+    return "taken"
+
+
+@pytest.mark.parametrize("block", blocks.of("writer"), ids=blocks.name)
+def test_the_database_stops_a_writer_that_does_without_the_journal(written: Database, block: Block) -> None:
+    """By the constraint or trigger that the header names, with its SQLSTATE; `taken` says that none stands there."""
+    assert refused(written, block.sql) == block.expected
+
+
+@pytest.mark.parametrize("block", blocks.of("intruder"), ids=blocks.name)
+def test_the_verifier_names_what_was_done_behind_the_walls(written: Database, block: Block) -> None:
+    """By the class that the header names, about the data and not only about the wall that was taken down."""
+    with copied(written) as copy:
+        copy.sql(block.sql)
+        assert block.expected in {finding.kind for finding in real(report_on(copy))}
