@@ -41,7 +41,7 @@ _RULES: Final[dict[str, str]] = {
     "I11": "order_not_live order_rejected rejected_after_fill nothing_left not_pending orig_cl_ord_id",
     "I12": "unknown_ref stale_ref ref_is_bust ref_mismatch ref_is_allocation",
     "I13": "over_settlement not_whole net_quantity settlement_amount settled_before allocated allocated_qty "
-    "allocated_price reversed_before",
+    "allocated_price",
     "I14": "settle_date",
     "I15": "unknown_position before_split traded_since",
     "I16": "period_closed",
