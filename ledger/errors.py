@@ -11,7 +11,24 @@ This module knows nothing of the rest of the ledger; everything may import it.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+SHOWN_CHARACTERS: Final = 140
+"""How much of a value a message shows: who reads it needs the beginning, and a value may have ten million."""
+
+
+def shown(value: object) -> str:
+    """
+    Return *value* as a message shows it: quoted, cut, and named by its type where it cannot be written out.
+    """
+    if isinstance(value, str):
+        text = repr(value[:SHOWN_CHARACTERS])
+        return text if len(value) <= SHOWN_CHARACTERS else f"{text}… ({len(value)} characters)"
+    try:
+        text = repr(value)
+    except Exception:  # nested too deep, an integer of too many digits, or whatever its own code raises
+        return f"a value of type {type(value).__name__} that cannot be shown"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 class LedgerError(Exception):

@@ -15,7 +15,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from ledger.errors import InvalidAmount
+from ledger.errors import InvalidAmount, shown
 
 SCALE: Final = 18
 """Decimal places kept in memory: the most that any asset may have."""
@@ -44,7 +44,7 @@ def parse(text: str) -> int:
 
 def _no_amount(found: object) -> str:
     return (
-        f"found {str(found)[:80]!r} ({type(found).__name__}) where an amount is expected; "
+        f"found {shown(found)} ({type(found).__name__}) where an amount is expected; "
         "write it as plain decimal text such as '0.01'"
     )
 
@@ -88,14 +88,14 @@ def canonical(value: str | int | Decimal) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise InvalidAmount(
-            f"found {value!r} ({type(value).__name__}) where an amount is expected; "
+            f"found {shown(value)} ({type(value).__name__}) where an amount is expected; "
             "give decimal text, an int or a Decimal, never a float"
         )
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise InvalidAmount(f"found {value}; an amount is a finite number")
+            raise InvalidAmount(f"found {shown(value)}; an amount is a finite number")
         if abs(value.adjusted()) > 60:
-            raise InvalidAmount(f"found {value}; amounts reach from 10^-{SCALE} to 10^30 in magnitude")
+            raise InvalidAmount(f"found {shown(value)}; amounts reach from 10^-{SCALE} to 10^30 in magnitude")
         value = format(value, "f")
     elif isinstance(value, int):
         if abs(value) > LIMIT // UNIT:

@@ -95,7 +95,7 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
         kind = past.kind
     try:
         event: Event = _decoder(kind).decode(given)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"these bytes are no {event_type}: {error}") from error
     return event
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.chain.entry import NO_ID
 from ledger.domain.events.fields import Event
-from ledger.errors import InvalidEvent, TooLarge
+from ledger.errors import InvalidEvent, TooLarge, shown
 
 KEY_LIMIT_BYTES: Final = 200
 GROUP_LIMIT_EVENTS: Final = 10_000
@@ -47,20 +47,22 @@ class Group(msgspec.Struct, frozen=True, gc=False):
             raise TooLarge(f"found a group of {len(self.events)} events; at most {GROUP_LIMIT_EVENTS}")
         for event in self.events:
             if not isinstance(event, Event):
-                raise InvalidEvent(f"found {event!r} in a group; expected events of ledger.domain.events")
+                raise InvalidEvent(f"found {shown(event)} in a group; expected events of ledger.domain.events")
         check_name("key", self.key)
         check_name("actor", self.actor)
         if self.correlation_id is not NO_ID or self.causation_id is not NO_ID:
             for name, value in (("correlation_id", self.correlation_id), ("causation_id", self.causation_id)):
                 if not isinstance(value, bytes) or len(value) != 16:
-                    raise InvalidEvent(f"found {name} {value!r:.80}; expected 16 bytes")
+                    raise InvalidEvent(f"found {name} {shown(value)}; expected 16 bytes")
         if self.occurred_at is not None and (
             type(self.occurred_at) is not int or not -(2**63) <= self.occurred_at < 2**63
         ):
-            raise InvalidEvent(f"found occurred_at {self.occurred_at!r}; expected nanoseconds since 1970 in 64 bits")
+            raise InvalidEvent(
+                f"found occurred_at {shown(self.occurred_at)}; expected nanoseconds since 1970 in 64 bits"
+            )
         for stream in self.expected:
             if not isinstance(stream, str):
-                raise InvalidEvent(f"found {stream!r:.80} in expected; expected names of streams, with versions")
+                raise InvalidEvent(f"found {shown(stream)} in expected; expected names of streams, with versions")
         if len(self.events) > 1:
             kinds = {event.KIND for event in self.events}
             if "fact" in kinds and "command" in kinds:
@@ -72,4 +74,4 @@ def check_name(what: str, text: object) -> None:
     Raise InvalidEvent unless *text* can be a key or an actor.
     """
     if type(text) is not str or not _NAME.fullmatch(text):
-        raise InvalidEvent(f"found {what} {text!r:.80}; expected 1 to {KEY_LIMIT_BYTES} printable ASCII characters")
+        raise InvalidEvent(f"found {what} {shown(text)}; expected 1 to {KEY_LIMIT_BYTES} printable ASCII characters")

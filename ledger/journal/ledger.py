@@ -15,7 +15,16 @@ from typing import Any, Self
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.events.fields import Event
-from ledger.errors import Closed, InvalidEvent, InvalidInput, LedgerError, NotPermitted, OutcomeUnknown, Unavailable
+from ledger.errors import (
+    Closed,
+    InvalidEvent,
+    InvalidInput,
+    LedgerError,
+    NotPermitted,
+    OutcomeUnknown,
+    Unavailable,
+    shown,
+)
 from ledger.journal import transaction
 from ledger.journal.answers import Answer, Awaited, Foreseen, Pending, Promised, Receipt, Round, receipt_of
 from ledger.journal.group import Group, check_name
@@ -267,7 +276,7 @@ class Ledger(Reads):
         Return the durable events of one stream, such as `order/O-17`, in order.
         """
         if not isinstance(stream, str) or "\0" in stream:
-            raise InvalidInput(f"found {stream!r:.80}; expected the name of a stream, such as 'order/O-17'")
+            raise InvalidInput(f"found {shown(stream)}; expected the name of a stream, such as 'order/O-17'")
         with self._connected() as connection:
             return list(events.read_stream(connection, self._chain.chain, self._chain.chain_id, stream))
 
@@ -304,7 +313,7 @@ def _group(
     causation_id: bytes,
 ) -> Group:
     if not isinstance(expected, Mapping | None):
-        raise InvalidEvent(f"found {expected!r:.80} in expected; expected names of streams, with versions")
+        raise InvalidEvent(f"found {shown(expected)} in expected; expected names of streams, with versions")
     versions = dict(expected) if expected else {}
     return Group(_events(events), key, actor, occurred_at, versions, correlation_id, causation_id)
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 
 from ledger.domain import amounts
-from ledger.errors import InvalidEvent
+from ledger.errors import InvalidEvent, shown
 
 IDENTIFIER_LIMIT_BYTES: Final = 128
 
@@ -74,7 +74,7 @@ class Event(Fields, frozen=True, kw_only=True):
 def _identifier(value: Any) -> str:
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise InvalidEvent(
-            f"found {str(value)[:140]!r}; expected an identifier: printable ASCII without '/', 1 to "
+            f"found {shown(value)}; expected an identifier: printable ASCII without '/', 1 to "
             f"{IDENTIFIER_LIMIT_BYTES} characters"
         )
     return value
@@ -82,7 +82,7 @@ def _identifier(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidEvent(f"found {value!r} ({type(value).__name__}); expected text")
+        raise InvalidEvent(f"found {shown(value)} ({type(value).__name__}); expected text")
     if "\0" in value or (not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)):
         raise InvalidEvent("found U+0000 or a lone surrogate, which PostgreSQL cannot store; leave it out")
     return value
@@ -94,7 +94,7 @@ def _date(value: Any) -> str:
             raise ValueError
         datetime.date.fromisoformat(value)
     except ValueError:
-        raise InvalidEvent(f"found {str(value)[:40]!r}; expected a date such as '2024-08-08'") from None
+        raise InvalidEvent(f"found {shown(value)}; expected a date such as '2024-08-08'") from None
     return value
 
 
@@ -106,31 +106,31 @@ def _amount(value: Any) -> str:
 
 def _integer(value: Any) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise InvalidEvent(f"found {value!r} ({type(value).__name__}); expected an integer of 64 bits")
+        raise InvalidEvent(f"found {shown(value)} ({type(value).__name__}); expected an integer of 64 bits")
     return value
 
 
 def _flag(value: Any) -> bool:
     if type(value) is not bool:
-        raise InvalidEvent(f"found {value!r}; expected true or false")
+        raise InvalidEvent(f"found {shown(value)}; expected true or false")
     return value
 
 
 def _word(words: tuple[str, ...], value: Any) -> str:
     if value not in words:
-        raise InvalidEvent(f"found {value!r}; expected one of {', '.join(words)}")
+        raise InvalidEvent(f"found {shown(value)}; expected one of {', '.join(words)}")
     return str(value)
 
 
 def _part(kind: type[Fields], value: Any) -> Fields:
     if not isinstance(value, kind):
-        raise InvalidEvent(f"found {value!r}; expected a {kind.__name__}")
+        raise InvalidEvent(f"found {shown(value)}; expected a {kind.__name__}")
     return value
 
 
 def _each(check: Callable[[Any], Any], value: Any) -> tuple[Any, ...]:
     if not isinstance(value, tuple | list):
-        raise InvalidEvent(f"found {value!r}; expected a list")
+        raise InvalidEvent(f"found {shown(value)}; expected a list")
     checked = tuple(check(item) for item in value)
     return checked
 
