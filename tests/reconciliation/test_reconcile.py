@@ -15,9 +15,11 @@ from ledger import Ledger
 from ledger.cli.app import app
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.reference import AccountOpened
+from ledger.domain.events.reference import AccountOpened, InstrumentDefined
+from ledger.domain.events.settlement import AllocationLine, TradeAllocated
 from ledger.queries import Books
 from tests.conftest import Database
 from tests.domain.books import DAY
@@ -174,6 +176,9 @@ def test_statements_of_one_issuer_leave_alone_what_they_do_not_cover(desk: Desk)
     assert [x["of_this_statement"] for x in newest["breaks"]] == [True]
     again = desk.reconcile(balances.replace(",5", ",6"))
     assert (again["newer"], values(again)) == (["balance:A:USDT:total"], values(newest))
+    # A later statement about something else makes the break no newer than it is.
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,0.01\n", as_of="2024-08-12", name="p.csv")
+    assert desk.reconcile(balances.replace(",5", ",99999"), as_of="2024-08-10")["breaks"] == []
 
 
 def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_same(desk: Desk) -> None:
@@ -271,3 +276,47 @@ def test_breaks_are_listed_alike_in_every_format_and_names_are_no_pictures(desk:
     assert lines == [{"at_seq": desk.head(), **row} for row in rows]
     assert desk.run("list", "--format", "csv")[1].count("\n") == len(rows) + 1
     assert all(row["key"] in desk.run("list")[1] for row in rows)
+
+
+def test_a_block_that_was_allocated_and_a_renamed_instrument_are_what_they_are_at_the_venue(desk: Desk) -> None:
+    """The venue states the block and not its lines, the accounts hold their lines; an old name is the new one's."""
+    desk.give(
+        AccountOpened(account="BLOCK", owner="o", kind="house", base_asset="USDT"),
+        InstrumentDefined(instrument="T1", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="0.01",
+                          lot="0.001", settlement_cycle=1, venue="V"),
+        TradeExecuted(exec_id="B", venue="V", account="BLOCK", instrument="T1", side="buy", qty="0.2", price="100",
+                      trade_date=DAY),
+        TradeAllocated(allocation_id="AL", venue="V", trade_date=DAY, exec_ids=("B",),
+                       lines=(AllocationLine(account="A", qty="0.2", price="100"),)),
+        InstrumentRenamed(ca_id="N", old="T1", new="T2", effective=DAY),
+    )  # fmt: skip
+    row = f"V,{DAY},B,BLOCK,T1,buy,0.2,100\n"
+    assert desk.reconcile(TRADES + row, "--account", "A")["breaks"] == []
+    assert desk.reconcile(TRADES + row.replace("T1", "T2"))["breaks"] == []
+    for name in ("T1", "T2"):
+        assert desk.reconcile(f"account,instrument,qty\nA,{name},0.2\n", "--account", "BLOCK")["breaks"] == []
+    both = desk.file("account,instrument,qty\nA,T1,0.2\nA,T2,0.2\n")
+    code, words = desk.run(both, "--issuer", "bank", "--as-of", DAY, "--source", "engine")
+    assert (code, "T2 is T2 now, stated at" in words) == (8, True), words
+
+
+def test_a_time_is_what_had_been_recorded_by_then_and_a_day_what_is_known_of_it_now(desk: Desk) -> None:
+    """A deposit of the day that was booked after the statement's time counts for its day, and not for its time."""
+    with Books(desk.database.dsn("reader")) as books:
+        then = books.recorded_at()
+    desk.give(deposit("late", "7"))
+    text = "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    assert desk.reconcile(text, as_of=str(then))["breaks"] == []
+    assert values(desk.reconcile(text, issuer="other")) == {"balance:A:USDT:total": ("100007", "100000")}
+
+
+def test_names_as_long_as_they_may_be_and_with_colons_make_breaks_that_end(desk: Desk) -> None:
+    """Keys stay apart and within their limit, and a later statement finds its break again."""
+    long, colons = "n" * 128, "a:b%3A:"
+    desk.give(*(AccountOpened(account=name, owner="o", kind="cash", base_asset="USDT") for name in (long, colons)))
+    rows = f"{long},USDT,1\n{colons},USDT,1\n"
+    found = desk.reconcile("account,asset,total\n" + rows)
+    assert [len(x["key"]) <= 128 for x in found["breaks"]] == [True, True]
+    # The corrected statement has no rows of them any more.
+    ended = desk.reconcile("account,asset,total\n", "--account", long, "--account", colons)
+    assert (ended["breaks"], len(ended["closed"])) == ([], 2)

@@ -145,14 +145,14 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
     for difference in event.breaks:
-        opened, as_of = now.seq, event.as_of
+        opened, values = now.seq, (difference.ledger, difference.external)
         known_break = state.breaks.get(event.origin, difference.key)
         if known_break is not None and known_break.closed_seq is None:
-            # A statement that comes late makes no break older than a newer one found it.
-            opened, as_of = known_break.opened_seq, max(known_break.as_of, event.as_of)
-        state.breaks.put(
-            Break(event.origin, difference.key, difference.ledger, difference.external, as_of, opened, None)
-        )
+            if (known_break.ledger_value, known_break.external_value) == values:
+                # It is as of the statement that first said so: later ones may be about other things.
+                continue
+            opened = known_break.opened_seq
+        state.breaks.put(Break(event.origin, difference.key, *values, event.as_of, opened, None))
     stream = f"reconciliation/{event.origin}"
     return Effects(stream, next_version(state, stream))
 
