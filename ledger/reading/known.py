@@ -194,8 +194,11 @@ class KnownFold:
         """
         Settle what waits, and make the balances of all the *events* that were taken; return the fold itself.
         """
-        for event, broken in self._waiting:
-            self._without_ground(event, broken)
+        for event, _ in self._waiting:
+            # What was settled before it may be its ground: the trade that a bust undoes.
+            broken = self._try(event)
+            if broken is not None:
+                self._without_ground(event, broken)
         self._balance(events)
         for name in _GROUND:
             for row in self._whole.table(name).rows.values():
@@ -244,12 +247,19 @@ class KnownFold:
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
         given = given_of(event)
         lacking = _LACKING.get(type(given), frozenset({"orders"}))
-        if isinstance(given, TradeExecuted):
-            names = TradeExecuted.__struct_fields__
-            alone = {name: getattr(given, name) for name in names if name not in ("order_id", "reconciliation")}
-            if self._apply(event, TradeExecuted(**alone, reconciliation=True)) is not None:
-                lacking |= {"positions", "lots", "executions"}
+        if isinstance(given, TradeExecuted) and self._apply(event, self._alone(given)) is not None:
+            lacking |= {"positions", "lots", "executions"}
         self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
+
+    def _alone(self, given: TradeExecuted) -> TradeExecuted:
+        """Return *given* without its order; a correction of what does not count yet as a trade of its own."""
+        if isinstance(given, TradeCorrected):
+            day = given.ref_trade_date or given.trade_date
+            if self.state.executions.get(given.venue, day, given.exec_ref) is not None:
+                return msgspec.structs.replace(given, order_id=None, reconciliation=True)
+        names = TradeExecuted.__struct_fields__
+        alone = {name: getattr(given, name) for name in names if name not in ("order_id", "reconciliation")}
+        return TradeExecuted(**alone, reconciliation=True)
 
     def _balance(self, events: list[Counted]) -> None:
         sums: dict[tuple[str, str], dict[str, int]] = {}

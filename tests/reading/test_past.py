@@ -278,3 +278,20 @@ def test_a_trade_of_a_day_before_its_order_moves_the_position_alone(told: Databa
         with pytest.raises(NotFound, match=r"TradeExecuted.*unknown_order"):
             books.orders("A", at=early)
         assert [render(x.cum_qty) for x in books.orders("A", at=late).value if x.order_id == "x301"] == ["0.01"]
+
+
+@pytest.mark.parametrize(("undone", "left"), [("correct", "0.004"), ("bust", "0")])
+def test_what_undoes_a_trade_without_its_order_finds_the_trade(told: Database, undone: str, left: str) -> None:
+    """The order is of the next day: neither the trade nor its correction or bust has it, and each finds the other."""
+    with Ledger.open(told.dsn("writer")) as ledger, Books(told.dsn("reader")) as books:
+        teller = Teller(ledger)
+        teller.count = 400
+        teller.tell("place", DAYS[3], DAYS[3], 0)
+        teller.tell("trade", DAYS[0], DAYS[3], 1)
+        seq = teller.tell(undone, DAYS[0], DAYS[3], 0)
+        recorded = next(event.recorded_at for event in ledger.events(seq - 1))
+        early = Known(recorded, parse_day(DAYS[0]))
+        assert [render(x.qty) for x in books.positions("A", at=early).value] == [left]
+        assert [x.standing for x in books.blotter("A", at=early).value][1:] == (
+            ["live"] if undone == "correct" else ["bust"]
+        )
