@@ -13,7 +13,7 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import quarantine, requests, tables
+from ledger.cli import export, quarantine, requests, tables
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
@@ -45,6 +45,7 @@ app.add_typer(sandbox, name="sandbox")
 app.add_typer(importing, name="import")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(show, name="show")
+app.add_typer(export.app, name="export")
 app.add_typer(read_models, name="read-models")
 app.command("snapshot")(snapshot)
 app.command("generate")(requests.generate)

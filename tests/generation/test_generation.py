@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -137,26 +138,24 @@ def test_a_file_of_requests_is_appended_once_and_goes_on_where_it_stopped(chain:
     assert check_whole(chain) == 701
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("{", "which is no request"),
-        ('{"key":"k","actor":"a","events":[{"type":"Eaten","given":{}}]}', "found event type 'Eaten'"),
-        ('{"key":"k","actor":"a","events":[{"type":"AssetDefined","given":{"asset":"X"}}]}', "these bytes are no"),
-        ('{"key":"k","actor":"a","events":[],"source":"x"}', "which is no request"),
-        ('{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}},'
-         '{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}}]}', "destroyed a second time"),
-    ],
-)  # fmt: skip
-def test_a_bad_line_is_named_and_what_came_before_it_is_recorded(
-    chain: Database, tmp_path: Path, line: str, said: str
-) -> None:
-    """Damaged, unknown, incomplete or refused: the file, the line, what is wrong, exit status 8."""
-    path = tmp_path / "bad.jsonl"
-    first = next(made(1, 1))
-    path.write_bytes(requests.encode(first) + b"\n" + line.encode() + b"\n")
-    done = tradeledger("import", "requests", path, LEDGER_DSN=chain.dsn("writer"))
-    assert done.returncode == 8
-    assert f"{path}:2: " in done.stderr
-    assert said in done.stderr
+BAD_LINES = {
+    "{": "which is no request",
+    '{"key":"k","actor":"a","events":[{"type":"Eaten","given":{}}]}': "found event type 'Eaten'",
+    '{"key":"k","actor":"a","events":[{"type":"AssetDefined","given":{"asset":"X"}}]}': "these bytes are no",
+    '{"key":"k","actor":"a","events":[],"source":"x"}': "which is no request",
+    '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}},'
+    '{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}}]}': "destroyed a second time",
+}
+
+
+def test_a_bad_line_is_named_and_what_came_before_it_is_recorded(chain: Database, tmp_path: Path) -> None:
+    """Damaged, unknown, incomplete or refused: the file, the line and what is wrong, and nothing half-written."""
+    path, first = tmp_path / "bad.jsonl", requests.encode(next(made(1, 1)))
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        for line, said in BAD_LINES.items():
+            path.write_bytes(first + b"\n" + line.encode() + b"\n")
+            with pytest.raises(Rejected, match=re.escape(f"{path}:2: ")) as raised:
+                requests.append(ledger, path)
+            assert said in str(raised.value)
+            assert ledger.head().seq == 2
     assert check_whole(chain) == 2
