@@ -46,7 +46,7 @@ def _terms(desk: Desk) -> Iterator[Event]:
             yield reference.AccountStatusSet(account=visitor, status=status, reason="a visit")
     if number % 10 == 2:
         yield reference.AccountLimitsSet(
-            account="client-1", asset="USDT", floor="0", hold_policy="credit_unsettled", max_position="1000000000"
+            account="client-1", asset="BTC", floor="0", hold_policy="credit_unsettled", max_position="1000000000"
         )
 
 
