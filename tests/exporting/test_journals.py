@@ -21,7 +21,8 @@ from ledger.domain.events.reference import AccountOpened, AssetDefined
 from ledger.domain.postings import Posting
 from ledger.exporting import journals
 from ledger.generation.requests import generate
-from ledger.importing import nautilus, run
+from ledger.importing import run
+from ledger.importing.definitions import instruments_of
 from ledger.queries import Books, Seq
 from tests.conftest import Database
 from tests.exporting.programs import FORMS, refused
@@ -120,7 +121,7 @@ def test_odd_names_and_amounts_of_every_digit_add_up(chain: Database, form: str,
 
 def test_the_recorded_session_adds_up(chain: Database, tmp_path: Path) -> None:
     """The real engine's day, fill by fill and fee by fee, in both programs."""
-    definitions = nautilus.instruments_of(INSTRUMENTS.read_bytes())
+    definitions = instruments_of(INSTRUMENTS.read_bytes())
     with Ledger.open(chain.dsn("writer"), source=run.SOURCE) as ledger, ledger.books() as books:
         report = run.import_session(ledger, books, EVENTS, definitions)
     for form in FORMS:
