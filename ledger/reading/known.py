@@ -29,10 +29,11 @@ from ledger.domain.events.corporate_actions import (
 )
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Row
-from ledger.domain.rules import control, evidence, operations, periods, reference
-from ledger.domain.rules.ground import Broken, DuplicateFact, Now
+from ledger.domain.rules import control, evidence, operations, periods, quarantine, reference
+from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
@@ -204,6 +205,9 @@ class KnownFold:
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         given = given_of(event)
+        if isinstance(given, OrderPlaced):
+            # Instruments go by the names that they were known by, from the first day on.
+            given = msgspec.structs.replace(given, instrument=current_name(self.state, given.instrument))
         return None if type(given) in _SKIPPED else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
@@ -211,6 +215,8 @@ class KnownFold:
         now = Now(event.seq, event.occurred_at, event.recorded_at, split_payload(event.payload)[1])
         try:
             fold.RULES[type(given)](self.state, given, now)
+            if self.state.quarantine.rows and given.KIND == "fact":
+                quarantine.answer(self.state, given, event.seq)
         except Broken as broken:
             self.state.rollback(mark)
             return broken
