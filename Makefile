@@ -9,13 +9,15 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest -n 2
+	@command -v hledger >/dev/null || \
+	  echo "LEFT OUT: the exported journals in hledger, which is not installed here (Debian: apt install hledger)"
 	@if $(BIN)/python -c 'from ledger.sandbox.postgres import installed_binaries as i; raise SystemExit(not i(15))'; then \
 	  LEDGER_TEST_PG=15 $(BIN)/pytest -n 2 tests/storage tests/journal tests/verifier; \
 	else echo "LEFT OUT: the tests against PostgreSQL 15, which is not installed here (Debian: apt install postgresql-15)"; fi
 
 # The pure tests alone: no server is started, and one that would need it is refused.
 test-fast: .venv/installed
-	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py \
+	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/domain tests/importing/test_translation.py tests/exporting/test_names.py \
 	  tests/replicator/test_segment.py tests/replicator/test_segment_bytes.py
 
 # Kill -9 each part fifty times, on a seed that is printed.

@@ -173,6 +173,26 @@ class Books:
             found = events.read_stream(connection, self.chain.chain, self.chain.chain_id, name)
             return [event for event in found if event.seq <= head]
 
+    def link(self, seq: int) -> ChainHead:
+        """
+        Return the link of the event at *seq*.
+
+        Raises:
+            NotFound: there is no such event.
+        """
+        with self._snapshot() as (connection, _):
+            event = events.read_seqs(connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
+        if event is None:
+            raise NotFound(f"found no event {seq} in this chain")
+        return ChainHead(event.seq, event.hash)
+
+    def recorded(self, upto: int) -> Iterator[RecordedEvent]:
+        """
+        Yield the events up to seq *upto*, in order; take them all before anything else is read.
+        """
+        with self._snapshot() as (connection, _):
+            yield from events.read(connection, self.chain.chain, self.chain.chain_id, 0, upto)
+
     def balances(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Balance]]:
         """
         Return the balances of *account*, or of all accounts, the ledger's own included.

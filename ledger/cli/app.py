@@ -13,7 +13,7 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import quarantine, reconcile, tables
+from ledger.cli import export, quarantine, reconcile, requests, tables
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
@@ -38,7 +38,7 @@ app = typer.Typer(
     "down, 6 RPO broken, 7 conflict, 8 refused, 130 interrupted.",
 )  # fmt: skip
 db = typer.Typer(no_args_is_help=True, help="Make and check the database's schema.")
-importing = typer.Typer(no_args_is_help=True, help="Take what another engine recorded into the ledger.")
+importing = typer.Typer(no_args_is_help=True, help="Take another engine's recording, or a file of requests, in.")
 sandbox = typer.Typer(no_args_is_help=True, help="Two private regions and a Kafka broker to play with.")
 app.add_typer(db, name="db")
 app.add_typer(sandbox, name="sandbox")
@@ -46,8 +46,11 @@ app.add_typer(importing, name="import")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(show, name="show")
+app.add_typer(export.app, name="export")
 app.add_typer(read_models, name="read-models")
 app.command("snapshot")(snapshot)
+app.command("generate")(requests.generate)
+importing.command("requests")(requests.import_requests)
 
 
 @db.command("upgrade")

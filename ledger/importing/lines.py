@@ -63,6 +63,14 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         InvalidInput: the file cannot be read, is damaged or cut off, or a line is no JSON object; what came before
             was yielded.
     """
+    for number, line in read_raw(path):
+        yield number, _decode(line, path, number)
+
+
+def read_raw(path: Path) -> Iterator[tuple[int, bytes]]:
+    """
+    Yield (line number from 1, bytes) for every line of *path* that is not empty; errors of the file as in `read`.
+    """
     number, rest, found = 0, b"", 0
     try:
         with path.open("rb") as file:
@@ -72,13 +80,13 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     number += 1
                     if line.strip():
                         found += 1
-                        yield number, _decode(line, path, number)
+                        yield number, line
                 if len(rest) > LINE_LIMIT_BYTES:
                     raise InvalidInput(f"{path}:{number + 1}: the line is longer than {LINE_LIMIT_BYTES} bytes")
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}; give a file of JSON lines") from error
     if rest.strip():
-        yield number + 1, _decode(rest, path, number + 1)
+        yield number + 1, rest
     elif not found:
         raise InvalidInput(f"{path} has only blank lines; a recording has at least one event, so get the file anew")
 

@@ -29,10 +29,11 @@ from ledger.domain.events.corporate_actions import (
 )
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Row
-from ledger.domain.rules import control, evidence, operations, periods, reference
-from ledger.domain.rules.ground import Broken, DuplicateFact, Now
+from ledger.domain.rules import control, evidence, operations, periods, quarantine, reference
+from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
@@ -110,6 +111,18 @@ def given_of(event: RecordedEvent) -> Event:
     Return what the caller gave.
     """
     return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
+
+
+def _name(given: Event) -> tuple[str, str, str] | None:
+    """Return venue, trade date and id of an execution."""
+    return (given.venue, given.trade_date, given.exec_id) if isinstance(given, TradeExecuted | TradeBusted) else None
+
+
+def _ref(given: Event) -> tuple[str, str, str] | str:
+    """Return venue, trade date and id of the execution that *given* takes the place of; empty where it takes none."""
+    if isinstance(given, TradeCorrected | TradeBusted):
+        return given.venue, given.ref_trade_date or given.trade_date, given.exec_ref
+    return ""
 
 
 def _undone(event: RecordedEvent, given: TradeCorrected | TradeBusted, lines: list[Line]) -> list[Line]:
@@ -194,11 +207,16 @@ class KnownFold:
         """
         Settle what waits, and make the balances of all the *events* that were taken; return the fold itself.
         """
-        for event, _ in self._waiting:
-            # What was settled before it may be its ground: the trade that a bust undoes.
-            broken = self._try(event)
-            if broken is not None:
-                self._without_ground(event, broken)
+        left = [(event, given_of(event)) for event, _ in self._waiting]
+        while left:
+            # What undoes an execution that waits as well comes after it: it finds it, or voids it.
+            names = {_name(given) for _, given in left}
+            ready = [(event, given) for event, given in left if _ref(given) not in names] or left
+            left = [each for each in left if each not in ready]
+            for event, _ in ready:
+                broken = self._try(event)
+                if broken is not None:
+                    self._without_ground(event, broken)
         self._balance(events)
         for name in _GROUND:
             for row in self._whole.table(name).rows.values():
@@ -207,6 +225,9 @@ class KnownFold:
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         given = given_of(event)
+        if isinstance(given, OrderPlaced):
+            # Instruments go by the names that they were known by, from the first day on.
+            given = msgspec.structs.replace(given, instrument=current_name(self.state, given.instrument))
         return None if type(given) in _SKIPPED else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
@@ -214,6 +235,8 @@ class KnownFold:
         now = Now(event.seq, event.occurred_at, event.recorded_at, split_payload(event.payload)[1])
         try:
             fold.RULES[type(given)](self.state, given, now)
+            if self.state.quarantine.rows and given.KIND == "fact":
+                quarantine.answer(self.state, given, event.seq)
         except Broken as broken:
             self.state.rollback(mark)
             return broken

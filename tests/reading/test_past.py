@@ -295,3 +295,18 @@ def test_what_undoes_a_trade_without_its_order_finds_the_trade(told: Database, u
         assert [x.standing for x in books.blotter("A", at=early).value][1:] == (
             ["live"] if undone == "correct" else ["bust"]
         )
+
+
+def test_an_earlier_correction_voids_a_trade_that_its_order_has_no_room_for(chain: Database) -> None:
+    """In the order of days the order fills before the trade comes that was corrected, which counts nothing."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        teller = Teller(ledger)
+        teller.setup()
+        early, late = DAYS[:2]
+        for step in (("place", early, 0), ("trade", late, 1), ("trade", early, 0), ("trade", early, 0),
+                     ("correct", early, 0), ("correct", early, 1)):  # fmt: skip
+            teller.tell(step[0], step[1], early, step[2])
+        recorded = list(ledger.events())[-1].recorded_at
+        for day in (early, late):
+            at = Known(recorded, parse_day(day))
+            assert [render(x.qty) for x in books.positions("A", at=at).value] == ["0.018"]

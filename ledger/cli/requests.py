@@ -1,0 +1,86 @@
+"""
+Make up a firm's requests, and append requests that stand in a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Annotated, BinaryIO
+
+import msgspec
+import typer
+
+from ledger.chain import signatures
+from ledger.cli import access, tables
+from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.generation.requests import NEW_CHAIN
+from ledger.generation.requests import generate as generated
+from ledger.importing import requests
+from ledger.journal.ledger import Ledger
+
+_PROGRESS_EVENTS = 1_000
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    with path.open("wb") as file:
+        yield file
+
+
+def generate(
+    events: Annotated[int, typer.Option(help="How many events, in all.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")],
+    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+    after: Annotated[int, typer.Option(help="The head of the chain that they are for; a new one's is 1.")] = NEW_CHAIN,
+    checkpoint_key: Annotated[
+        Path | None, typer.Option(help="Key file of the chain's checkpoint key; without it no checkpoints are sealed.")
+    ] = None,
+) -> None:
+    """
+    Make up a trading firm, and write its requests as JSON lines for `tradeledger import requests`.
+    """
+    key = None if checkpoint_key is None else signatures.read(checkpoint_key)
+    made = generated(events, Random(seed), f"generated-{seed}", after=after, key=key)
+    with _output(output) as file, tables.progress() as bar:
+        task = bar.add_task("generating", total=events)
+        waiting = 0
+        for group in made:
+            file.write(requests.encode(group) + b"\n")
+            waiting += len(group.events)
+            if waiting >= _PROGRESS_EVENTS:
+                bar.advance(task, waiting)
+                waiting = 0
+        file.flush()
+
+
+def import_requests(
+    file: Annotated[Path, typer.Argument(help="JSON lines, plain, gzip or zstd; - for stdin.")],
+    source: Annotated[str, typer.Option(help="The source that they count for; the login must have it.")] = "engine",
+    dsn: Dsn = None,
+    origin: Origin = None,
+    format: Format = "table",
+) -> None:
+    """
+    Append requests, such as `tradeledger generate` writes; run again, it appends nothing.
+    """
+    check_format(format)
+    path = Path("/dev/stdin") if str(file) == "-" else file
+    with access.access(dsn) as found:
+        access.prepared(found)
+        with Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger, tables.progress() as bar:
+            task = bar.add_task("importing", total=None)
+            report = requests.append(ledger, path, lambda n: bar.advance(task, n))
+    if format == "json":
+        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        return
+    tables.show_rows("read", ("event", "count"), [(kind, f"{n:,}") for kind, n in sorted(report.read.items())])
+    tables.show_rows("quarantined", ("rule", "count"), [(x, f"{n:,}") for x, n in sorted(report.quarantined.items())])
+    print(f"events appended: {report.appended:,}; requests that were recorded before: {report.replayed:,}")
+    print(f"head: {report.head['seq']} {report.head['hash']}")

@@ -1,0 +1,3 @@
+"""
+Write the books for other people's programs, which add them up for themselves.
+"""

@@ -1,0 +1,3 @@
+"""
+Make up a trading firm: requests of any number for benchmarks, tests and demos, the same from the same seed.
+"""
