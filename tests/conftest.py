@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,12 @@ class Database(msgspec.Struct):
     def sql(self, text: str) -> str:
         """Run SQL as the superuser: what an intruder would do."""
         return self.server.sql(text, self.name)
+
+
+def pytest_configure() -> None:
+    """Let children be interrupted also where a shell started the tests in the background, which ignores Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

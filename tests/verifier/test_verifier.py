@@ -171,6 +171,7 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=patience)
     process.kill()
+    process.communicate()
     raise AssertionError("three interruptions did not end the verifier")
 
 
