@@ -17,10 +17,11 @@ from typing import Final
 import msgspec
 import typer
 
+from ledger import start
 from ledger.errors import LedgerError
 
 USAGE: Final = 2
-INTERRUPTED: Final = 130
+INTERRUPTED: Final = start.INTERRUPTED
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ def run(app: typer.Typer, manner: Manner) -> int:
     Run *app* on the arguments of the process, and return the exit status.
     """
     try:
+        start.ready()
         status = app(standalone_mode=False)
         sys.stdout.flush()
         # The command line's own code has made this status of a Ctrl-C.
