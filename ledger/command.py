@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from ledger import start
-from ledger.errors import LedgerError
+from ledger.errors import InvalidInput, LedgerError
 
 USAGE: Final = 2
 INTERRUPTED: Final = start.INTERRUPTED
@@ -64,6 +64,21 @@ def run(app: typer.Typer, manner: Manner) -> int:
         return manner.gone
     except Exception as error:
         return _other(error, manner)
+
+
+def usage(check: Callable[[str], None]) -> Callable[[str], str]:
+    """
+    Return a callback for an option: a value that *check* refuses is a usage error.
+    """
+
+    def checked(value: str) -> str:
+        try:
+            check(value)
+        except InvalidInput as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    return checked
 
 
 def _other(error: Exception, manner: Manner) -> int:
