@@ -13,7 +13,7 @@ import pytest
 from ledger import Ledger
 from ledger.chain import signatures
 from ledger.cli import access
-from ledger.errors import InvalidInput, NotPermitted, OutcomeUnknown, SetupNeeded
+from ledger.errors import InvalidInput, NotPermitted, NotPrimary, OutcomeUnknown, SetupNeeded
 from ledger.journal import transaction
 from ledger.queries import Books
 from ledger.storage import upgrade
@@ -36,7 +36,8 @@ def test_an_init_that_fails_leaves_no_keys_and_the_next_one_works(
     assert (status, "'nosuchlogin'" in said, "CREATE ROLE" in said) == (8, True, True)
     assert init(database, keys, origin="a b")[0] == 8
     assert init(empty_database, keys)[0] == 8
-    assert init(database, keys, login="reader")[0] == 8
+    status, said = init(database, keys, login="reader")
+    assert (status, 'GRANT ledger_owner TO "reader";' in said) == (8, True)
     assert not keys.exists()
     assert init(database, keys)[0] == 0
     assert len(list(keys.iterdir())) == 4
@@ -104,6 +105,13 @@ def test_a_source_that_is_not_the_logins_says_who_may_bind_it(chain: Database) -
     """The statement that lets it, and no command that there is not."""
     with pytest.raises(NotPermitted, match=r"INSERT INTO ledger\.source_logins VALUES \('writer', 'other'\)"):
         Ledger.open(chain.dsn("writer"), source="other")
+
+
+def test_a_login_without_sources_in_a_replica_is_told_that_it_is_one(chain: Database) -> None:
+    """Binding the login to a source there would help nobody."""
+    chain.sql("UPDATE ledger.chain_heads SET mode = 'replica'; DELETE FROM ledger.source_logins")
+    with pytest.raises(NotPrimary, match="is a replica"):
+        Ledger.open(chain.dsn("writer"), source="nautilus")
 
 
 @pytest.fixture
