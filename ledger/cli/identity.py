@@ -14,8 +14,8 @@ import msgspec
 import typer
 
 from ledger.cli import access, tables
+from ledger.cli.answer import SCHEMA_VERSION, as_json
 from ledger.cli.options import Dsn, Origin, check_format
-from ledger.cli.show import SCHEMA_VERSION, as_json
 from ledger.domain.rows import ChainKey
 from ledger.errors import UnknownChain
 from ledger.queries import Books

@@ -4,4 +4,194 @@ Open connections to a PostgreSQL that keeps what it commits, and say what went w
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import psycopg
+
+from ledger.errors import (
+    Corrupt,
+    DatabaseDown,
+    InvalidInput,
+    LedgerError,
+    NotPermitted,
+    NotPrimary,
+    PeriodIsClosed,
+    SchemaVersion,
+    SequenceGap,
+    SetupNeeded,
+    StateMismatch,
+    StorageFull,
+    UnsafeSettings,
+)
+
+# What ends a pipeline of the driver's own is raised, and said by `translated`; its log would say it to people as well.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+Connection = psycopg.Connection[Any]
+DriverError = psycopg.Error
+"""What the driver raises; `translated` says it in the ledger's words."""
+REVISION: Final = "0001"
+"""The migration this program was written for."""
+
+OLDEST_VERSION: Final = 150_000
+CONNECT_TIMEOUT_S: Final = 10
+
+_NO_DATABASE: Final = re.compile(r'FATAL:  database "(.+)" does not exist')
+"""A connection that is refused has no SQLSTATE for the client to read."""
+_SAFE: Final = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_apply", "remote_write", "local"),
+    "data_checksums": ("on",),
+    "server_encoding": ("UTF8",),
+}
+
+
+def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
+    """
+    Return a connection to *dsn* as it is, nothing checked.
+
+    Raises:
+        InvalidInput: *dsn* is no address.
+        SetupNeeded: the server has no such database.
+        DatabaseDown: it cannot be reached.
+    """
+    try:
+        return psycopg.connect(
+            dsn,
+            application_name=application,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            # Events go in as UTF-8 bytes: under another client encoding the server would convert them on the way.
+            client_encoding="UTF8",
+        )
+    except psycopg.ProgrammingError as error:
+        said = str(error).strip()
+        raise InvalidInput(f"the database address cannot be read: {said}; give postgresql://login@host/name") from error
+    except psycopg.OperationalError as error:
+        if (missing := _NO_DATABASE.search(str(error))) is not None:
+            raise SetupNeeded(
+                f"the database {missing[1]!r} does not exist; name another, or let the server's superuser run: "
+                f'CREATE DATABASE "{missing[1]}" OWNER ledger_owner;'
+            ) from error
+        raise translated(error) from error
+
+
+def connect(dsn: str, application: str) -> psycopg.Connection[Any]:
+    """
+    Return a connection to a database of this program's schema, on a server that is safe to commit to.
+
+    Raises:
+        UnsafeSettings: the server could lose a commit; every such setting is named.
+        SchemaVersion: the database is of another version, or empty.
+        DatabaseDown: it cannot be reached.
+    """
+    connection = open_connection(dsn, application)
+    try:
+        check_settings(connection)
+        check_version(connection)
+        connection.commit()
+    except psycopg.Error as error:
+        connection.close()
+        raise translated(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_settings(connection: psycopg.Connection[Any]) -> None:
+    """
+    Raise UnsafeSettings, naming every setting under which a commit could be lost or text could change.
+    """
+    found = dict(
+        connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_SAFE)]).fetchall()
+    )
+    wrong = [
+        f"{name} is {found.get(name)!r}, expected {' or '.join(map(repr, expected[:1]))}"
+        for name, expected in _SAFE.items()
+        if found.get(name) not in expected
+    ]
+    if connection.info.server_version < OLDEST_VERSION:
+        wrong.append(f"the server is version {connection.info.server_version // 10_000}, expected 15 or newer")
+    if wrong:
+        raise UnsafeSettings(f"this PostgreSQL is not safe for a ledger: {'; '.join(wrong)}")
+
+
+def check_version(connection: psycopg.Connection[Any]) -> None:
+    """
+    Raise SchemaVersion unless the database has this program's schema.
+    """
+    there = connection.execute("SELECT to_regclass('ledger.alembic_version') IS NOT NULL").fetchone()
+    if there != (True,):
+        raise SchemaVersion("the database has no ledger yet; run `tradeledger db upgrade` as its owner")
+    row = connection.execute("SELECT version_num FROM ledger.alembic_version").fetchone()
+    if row is None or row[0] != REVISION:
+        raise SchemaVersion(
+            f"the database has schema {row[0] if row else 'none'}; this program needs {REVISION}: "
+            "run `tradeledger db upgrade`, or use the release that fits"
+        )
+
+
+def check_role(connection: psycopg.Connection[Any], role: str) -> None:
+    """
+    Raise NotPermitted unless the login of *connection* has *role*, such as ledger_publisher.
+    """
+    row = connection.execute("SELECT session_user, pg_has_role(session_user, %s, 'MEMBER')", [role]).fetchone()
+    connection.rollback()
+    if row is None or not row[1]:
+        raise NotPermitted(f"login {row[0] if row else ''} does not have the role {role}: connect as one that has it")
+
+
+@contextlib.contextmanager
+def translating() -> Iterator[None]:
+    """
+    Say what the driver raises inside in the ledger's words.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+def is_lost(error: BaseException) -> bool:
+    """
+    Return whether *error* means that the connection, not the statement, failed.
+    """
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
+        error, psycopg.errors.DiskFull
+    )
+
+
+def is_taken(error: BaseException) -> bool:
+    """
+    Return whether *error* means that a key which should be new is there already.
+    """
+    return isinstance(error, psycopg.errors.UniqueViolation)
+
+
+_BY_STATE: Final[dict[str, type[LedgerError]]] = {
+    "TL001": NotPrimary, "TL002": NotPermitted, "TL003": SequenceGap, "TL004": NotPermitted, "TL005": PeriodIsClosed,
+    "TL006": StateMismatch, "42501": NotPermitted,
+    "25006": NotPrimary, "53100": StorageFull, "XX001": Corrupt, "XX002": Corrupt,
+}  # fmt: skip
+
+
+def translated(error: psycopg.Error) -> LedgerError:
+    """
+    Return the ledger's error for one of the driver's, by what the caller should do about it.
+    """
+    said = str(error).strip().splitlines()
+    message = said[0] if said else type(error).__name__
+    state = error.sqlstate
+    if state in _BY_STATE:
+        return _BY_STATE[state](f"PostgreSQL refused: {message}")
+    if state is None and isinstance(error, psycopg.DataError):
+        return InvalidInput(f"PostgreSQL cannot hold a value that was given: {message}; change it")
+    if state is None or state[:2] in ("08", "53", "57", "58", "XX") or isinstance(error, psycopg.OperationalError):
+        return DatabaseDown(f"PostgreSQL cannot be used now: {message}; try again with the same key")
+    if state.startswith("23"):
+        return StateMismatch(f"PostgreSQL's own check refused what the rules allowed: {message}; verify the ledger")
+    return Corrupt(f"PostgreSQL answered what nobody expected ({state}): {message}")
