@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test test-fast crash check bench
 # The whole ledger on a real trading session; leaves build/demo/report.json.
 demo: .venv/installed
-	@$(BIN)/python examples/demo/run.py
+	@$(BIN)/python -m examples.demo
 
 test: .venv/installed
 	$(BIN)/pytest -n 2

@@ -1,7 +1,16 @@
 """
-`python -m ledger` is `tradeledger`.
+Run `tradeledger`, which is `python -m ledger`.
 """
 
-from ledger.cli.app import main
+from ledger import start
 
-main()
+
+def main() -> None:
+    """
+    Load the command line and run it.
+    """
+    start.run("ledger.cli.app")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,10 +17,11 @@ from typing import Final
 import msgspec
 import typer
 
-from ledger.errors import LedgerError
+from ledger import start
+from ledger.errors import InvalidInput, LedgerError
 
 USAGE: Final = 2
-INTERRUPTED: Final = 130
+INTERRUPTED: Final = start.INTERRUPTED
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ def run(app: typer.Typer, manner: Manner) -> int:
     Run *app* on the arguments of the process, and return the exit status.
     """
     try:
+        start.ready()
         status = app(standalone_mode=False)
         sys.stdout.flush()
         # The command line's own code has made this status of a Ctrl-C.
@@ -62,6 +64,21 @@ def run(app: typer.Typer, manner: Manner) -> int:
         return manner.gone
     except Exception as error:
         return _other(error, manner)
+
+
+def usage(check: Callable[[str], None]) -> Callable[[str], str]:
+    """
+    Return a callback for an option: a value that *check* refuses is a usage error.
+    """
+
+    def checked(value: str) -> str:
+        try:
+            check(value)
+        except InvalidInput as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    return checked
 
 
 def _other(error: Exception, manner: Manner) -> int:

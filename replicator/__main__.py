@@ -1,7 +1,16 @@
 """
-`python -m replicator` is `tradeledger-replicator`.
+Run `tradeledger-replicator`, which is `python -m replicator`.
 """
 
-from replicator.cli import main
+from ledger import start
 
-main()
+
+def main() -> None:
+    """
+    Load the command line and run it.
+    """
+    start.run("replicator.cli")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ from ledger.sandbox import home
 from ledger.storage import database, upgrade
 from replicator.applier import Applier
 from replicator.publisher import Publisher
+from replicator.transport import check_bootstrap
 
 _MANNER: Final = command.Manner("error", "interrupted; run it again, it goes on", lambda error: error.exit_status)
 REPLICA_REGION: Final = "b"
@@ -36,7 +37,12 @@ Dsn = Annotated[
     str | None,
     typer.Option(help="Database address of this region; else $LEDGER_DSN; else a private one under $LEDGER_HOME."),
 ]
-Kafka = Annotated[str, typer.Option(help="Kafka's bootstrap address.", envvar="LEDGER_KAFKA")]
+Kafka = Annotated[
+    str,
+    typer.Option(
+        help="Kafka's bootstrap address, host:port.", envvar="LEDGER_KAFKA", callback=command.usage(check_bootstrap)
+    ),
+]
 Key = Annotated[Path, typer.Option(help="This program's private key file.")]
 StatusFile = Annotated[Path | None, typer.Option(help="Keep the status here, as JSON.")]
 

@@ -9,6 +9,8 @@ failed send may have been written, so after any doubt only reading the topic's t
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,12 +18,26 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
 
-from ledger.errors import BrokerDown
+from ledger.errors import BrokerDown, InvalidInput
 
 _RECORDS_BACK: Final = 64
 """So many are read at a time on the way back from the end: some 30 MiB, if all are segments."""
 SEND_TIMEOUT_S: Final = 15
 """How long a sender waits for the answer to a record, and to a commit."""
+SILENCE_S: Final = 1.5
+"""A broker that answers does so sooner; after this the operator is told what is waited for."""
+
+
+def check_bootstrap(bootstrap: str) -> None:
+    """
+    Raise InvalidInput unless *bootstrap* is one host:port, or several with commas between them.
+
+    The client would take any word for a host and look for it until its time is over.
+    """
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise InvalidInput(f"found {address!r}; expected host:port, such as 127.0.0.1:9092")
 
 
 def segments_topic(chain_id: bytes) -> str:
@@ -46,11 +62,28 @@ def _errors(bootstrap: str) -> Iterator[None]:
         raise BrokerDown(f"Kafka at {bootstrap} cannot be used now: {type(error).__name__}: {error}") from error
 
 
+@contextlib.contextmanager
+def _connecting(bootstrap: str) -> Iterator[None]:
+    """As `_errors`, for what first reaches the broker, which a dead one keeps waiting for most of a minute."""
+
+    def tell() -> None:
+        print(f"waiting for Kafka at {bootstrap}, which does not answer", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(SILENCE_S, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        with _errors(bootstrap):
+            yield
+    finally:
+        timer.cancel()
+
+
 def make_topics(bootstrap: str, chain_id: bytes) -> None:
     """
     Make the chain's topics where they are missing.
     """
-    with _errors(bootstrap):
+    with _connecting(bootstrap):
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
         try:
             for name, policy in ((segments_topic(chain_id), "delete"), (acknowledgements_topic(chain_id), "compact")):
@@ -65,7 +98,7 @@ def topic_id(bootstrap: str, topic: str) -> str:
     """
     Return the id that Kafka gave *topic* when it was made: one that was made anew has another.
     """
-    with _errors(bootstrap):
+    with _connecting(bootstrap):
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
         try:
             found = admin.describe_topics([topic])
@@ -82,7 +115,7 @@ class Sender:
     def __init__(self, bootstrap: str, topic: str, transactional_id: str | None = None) -> None:
         self._bootstrap, self._topic, self._transactional = bootstrap, topic, transactional_id is not None
         more: dict[str, Any] = {"transactional_id": transactional_id, "transaction_timeout_ms": 10_000}
-        with _errors(bootstrap):
+        with _connecting(bootstrap):
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=0, batch_size=524_288,
                 max_request_size=4_194_304, delivery_timeout_ms=8_000, request_timeout_ms=3_000, retry_backoff_ms=2,
@@ -146,7 +179,7 @@ class Receiver:
     def __init__(self, bootstrap: str, topic: str, offset: int | None = None) -> None:
         self._bootstrap = bootstrap
         self._partition = TopicPartition(topic, 0)
-        with _errors(bootstrap):
+        with _connecting(bootstrap):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="none",
                 isolation_level="read_committed", check_crcs=True, fetch_max_wait_ms=100,

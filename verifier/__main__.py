@@ -1,7 +1,16 @@
 """
-`python -m verifier` is `tradeledger-verify`.
+Run `tradeledger-verify`, which is `python -m verifier`.
 """
 
-from verifier.cli import main
+from ledger import start
 
-main()
+
+def main() -> None:
+    """
+    Load the command line and run it.
+    """
+    start.run("verifier.cli")
+
+
+if __name__ == "__main__":
+    main()

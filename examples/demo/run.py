@@ -7,6 +7,7 @@ Everything runs in a folder of its own (build/demo) and on loopback; nothing is 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import shutil
 import subprocess
@@ -17,13 +18,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
+from examples.demo.screen import bar, say, show, tell_edits, tell_verdict
+from examples.demo.tampering import ACCOUNT, ROOT, tampered, verified
+from ledger import command, start
+from ledger.chain import signatures
 from ledger.cli import access
 from ledger.domain.rows import TABLES
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SetupNeeded
 from ledger.importing.definitions import instruments_of
 from ledger.importing.run import SOURCE, import_session
 from ledger.journal.ledger import Ledger
@@ -32,28 +33,12 @@ from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
 from ledger.storage import chains, database, upgrade
 
-ROOT = Path(__file__).parents[2]
 SESSION = ROOT / "examples" / "session"
 EVENTS = SESSION / "btcusdt-20240808.events.jsonl.zst"
 EXPECTED = SESSION / "btcusdt-20240808.expected.json"
 ORIGIN = "demo.example/trades"
-ACCOUNT = "BINANCE-001"
 ROOM_BYTES = 64 << 20
 """With less than that left, a server's failure is most likely the disk's."""
-
-say = Console(stderr=True, highlight=False)
-
-
-def verified(server: Server) -> dict[str, Any]:
-    """Run the verifier on a region, as an auditor would, and return its report."""
-    done = subprocess.run(
-        [sys.executable, "-m", "verifier", "full", "--dsn", server.dsn("auditor"), "--format", "json"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"the verifier could not verify: {done.stderr}")
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
 
 
 @contextlib.contextmanager
@@ -88,14 +73,12 @@ def imported(server: Server) -> Any:
     """Import the session into region A, with a progress bar, and return the import's report."""
     definitions = instruments_of(EXPECTED.read_bytes())
     total = json.loads(EXPECTED.read_text())["events"]
-    words = TextColumn("    {task.completed:,.0f} of {task.total:,.0f} engine events")
     with (
         Ledger.open(server.dsn("writer"), origin=ORIGIN, source=SOURCE) as ledger,
         Books(server.dsn("reader"), ORIGIN) as books,
-        Progress(words, BarColumn(), TimeElapsedColumn(), console=say, disable=not say.is_terminal) as bar,
+        bar("engine events", total) as advance,
     ):
-        task = bar.add_task("", total=total)
-        return import_session(ledger, books, EVENTS, definitions, lambda count: bar.advance(task, count))
+        return import_session(ledger, books, EVENTS, definitions, advance)
 
 
 def head(server: Server) -> tuple[int, str]:
@@ -107,67 +90,55 @@ def head(server: Server) -> tuple[int, str]:
 
 def wait_for_replica(folder: Path, servers: tuple[Server, Server], processes: list[subprocess.Popen[bytes]]) -> None:
     """Wait until region B has acknowledged all that region A holds."""
-    goal = head(servers[0])
+    goal, reached = head(servers[0])[0], 0
     deadline = time.monotonic() + 120
-    while status(folder, "publisher").get("acknowledged_seq", 0) < goal[0]:
-        for process in processes:
-            if process.poll() is not None:
-                logs = "\n".join(path.read_text()[-1500:] for path in folder.glob("*er.log"))
-                raise SystemExit(f"a side of the replicator ended with {process.returncode}:\n{logs}")
-        if time.monotonic() > deadline:
-            raise SystemExit(f"region B did not catch up with seq {goal[0]} within two minutes; see {folder}")
-        time.sleep(0.1)
+    with bar("events acknowledged by region B", goal) as advance:
+        while reached < goal:
+            now = status(folder, "publisher").get("acknowledged_seq", 0)
+            advance(now - reached)
+            reached = now
+            _check_sides(folder, processes)
+            if time.monotonic() > deadline:
+                raise SetupNeeded(f"region B did not catch up with seq {goal} within two minutes; see {folder}")
+            time.sleep(0.1)
+
+
+def _check_sides(folder: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Raise SetupNeeded when a side of the replicator has ended."""
+    for process in processes:
+        if process.poll() is not None:
+            logs = "\n".join(path.read_text()[-1500:] for path in folder.glob("*er.log"))
+            raise SetupNeeded(f"a side of the replicator ended with {process.returncode}:\n{logs}")
 
 
 def equal_tables(servers: tuple[Server, Server]) -> bool:
     """Return whether every read model holds the same rows in both regions."""
-    with Books(servers[0].dsn("reader"), ORIGIN) as a, Books(servers[1].dsn("reader"), ORIGIN) as b:
-        return all(set(a.table(table).value) == set(b.table(table).value) for table in TABLES)
-
-
-def edit(server: Server, table: str, statement: str) -> None:
-    """Change a row as an intruder with the superuser's rights would: triggers off, edit, triggers on."""
-    server.sql(
-        f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL; {statement}; ALTER TABLE ledger.{table} ENABLE TRIGGER ALL;"
-        f"DO $$ DECLARE t name; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'ledger.{table}'::regclass"
-        f" AND NOT tgisinternal LOOP EXECUTE format('ALTER TABLE ledger.{table} ENABLE ALWAYS TRIGGER %I', t);"
-        " END LOOP; END $$",
-        "ledger",
-    )
-
-
-def tampered(region: str, server: Server, seq: int) -> list[dict[str, Any]]:
-    """Edit one event and one balance of a region, and return what was done and what the verifier named."""
-    edit(server, "events", f"UPDATE ledger.events SET actor = 'nautilux' WHERE seq = {seq}")
-    edit(
-        server, "balances",
-        f"UPDATE ledger.balances SET settled = settled + 0.00000001 WHERE account = '{ACCOUNT}' AND asset = 'USDT'",
-    )  # fmt: skip
-    findings = verified(server)["findings"]
-    event = next((x for x in findings if x.get("seq") == seq), {})
-    balance = next((x for x in findings if x.get("table") == "balances"), {})
-    edited = (
-        {"what": "events", "edited_seq": seq, "edited_column": "actor", "found_seq": event.get("seq")},
-        {"what": "balances", "edited_key": f"{ACCOUNT}/USDT", "edited_column": "settled",
-         "found_key": "/".join(balance.get("key", []))},
-    )  # fmt: skip
-    return [
-        {"region": region, **what, "found_column": found.get("column"), "findings": len(findings)}
-        for what, found in zip(edited, (event, balance), strict=True)
-    ]
+    same = True
+    with (
+        Books(servers[0].dsn("reader"), ORIGIN) as a,
+        Books(servers[1].dsn("reader"), ORIGIN) as b,
+        bar("tables compared", len(TABLES)) as advance,
+    ):
+        for table in TABLES:
+            same = same and set(a.table(table).value) == set(b.table(table).value)
+            advance(1)
+    return same
 
 
 def regions(folder: Path, stack: contextlib.ExitStack) -> tuple[tuple[Server, Server], Broker]:
     """Start two databases and a broker, and make the chain in the first."""
     say.print("[bold]1[/] starting two private PostgreSQL servers and a Kafka broker")
     servers = []
-    for region in ("a", "b"):
-        server = Server.start(folder / f"region-{region}")
-        stack.callback(server.stop)
-        upgrade.upgrade(server.dsn("owner"))
-        servers.append(server)
-    broker = Broker.start(folder / "kafka")
-    stack.callback(broker.stop)
+    with bar("servers", 3) as advance:
+        for region in ("a", "b"):
+            server = Server.start(folder / f"region-{region}")
+            stack.callback(server.stop)
+            upgrade.upgrade(server.dsn("owner"))
+            servers.append(server)
+            advance(1)
+        broker = Broker.start(folder / "kafka")
+        stack.callback(broker.stop)
+        advance(1)
     found = access.Access(None, str(servers[0].socket))
     access.init(found, ORIGIN, folder / "keys", "writer")
     return (servers[0], servers[1]), broker
@@ -177,7 +148,7 @@ def replicated(folder: Path, servers: tuple[Server, Server], broker: Broker, sta
     """Import into region A while both sides of the replicator run; return the import's report."""
     with database.connect(servers[0].dsn("reader"), "demo") as connection:
         chain = chains.find(connection, ORIGIN)
-    public = access.signatures.read(folder / "keys" / "publisher.json").public_key.hex()
+    public = signatures.read(folder / "keys" / "publisher.json").public_key.hex()
     common = ("--kafka", broker.bootstrap, "--origin", ORIGIN)
     sides = [
         stack.enter_context(replicator("publisher", folder, "publish", "--dsn", servers[0].dsn("publisher"),
@@ -206,9 +177,16 @@ def run(folder: Path) -> dict[str, Any]:
         rows = "hold the same rows" if same else "DIFFER"
         say.print(f"    region A is at seq {heads[0][0]:,}, region B {place}; their tables {rows}")
         say.print("[bold]3[/] verifying both regions: every byte, link, rule and row")
-        reports = [verified(server) for server in servers]
+        reports = []
+        for region, server in zip("ab", servers, strict=True):
+            reports.append(verified(server))
+            tell_verdict(region, reports[-1])
         say.print("[bold]4[/] changing one event and one balance in each region behind the ledger's back")
-        tamper = tampered("a", servers[0], 12_345) + tampered("b", servers[1], 23_456)
+        tamper = []
+        for region, server, seq in zip("ab", servers, (12_345, 23_456), strict=True):
+            edits = tampered(region, server, seq)
+            tell_edits(region, edits)
+            tamper += edits
         lag = status(folder, "publisher")
     return {
         "events": heads[0][0],
@@ -251,53 +229,59 @@ def good(report: dict[str, Any], expected: dict[str, Any]) -> bool:
     return books and found and same and clean and report["max_rpo_seconds"] > 0 and not report["breaks"]
 
 
-def show(report: dict[str, Any]) -> None:
-    """Print the short table at the end."""
-    table = Table("what", "the ledger", "the engine")
-    for asset, total in report["balances"].items():
-        table.add_row(f"{asset} (held {report['held'][asset]})", total, report["engine_balances"][asset])
-    for name, quantity in report["positions"].items():
-        table.add_row(name, quantity, "")
-    table.add_row("distinct fills", f"{report['distinct_fills']:,}", "")
-    table.add_row("events in the chain, both regions", f"{report['events']:,}", "")
-    for x in report["tamper"]:
-        place = x.get("edited_seq", x.get("edited_key"))
-        found = x.get("found_seq", x.get("found_key"))
-        table.add_row(f"region {x['region']}: edited {x['what']} {place} {x['edited_column']}",
-                      f"found {found} {x['found_column']}", "")  # fmt: skip
-    table.add_row("longest time an event was in one region only", f"{report['max_rpo_seconds']} s", "")
-    table.add_row("seconds in all", f"{report['seconds']}", "")
-    Console().print(table)
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other demo out of this clone: each makes build/demo afresh."""
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    with (build / "demo.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupNeeded(
+                "another demo is running in this clone; wait until it ends, or run this one in another clone"
+            ) from None
+        yield
 
 
-def main() -> None:
-    """Run the demo afresh in build/demo, and leave its report there."""
-    folder = ROOT / "build" / "demo"
+def worded(error: LedgerError) -> str:
+    """Return what to say of *error*: nobody here holds a key with which to send something again."""
+    return str(error).replace("try again with the same key", "run the demo again")
+
+
+def afresh(folder: Path) -> int:
+    """Run the demo in an empty *folder*, leave the report there and nothing else, and return the exit status."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        report = run(folder)
-    except LedgerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if (free := shutil.disk_usage(folder).free) < ROOM_BYTES:
-            print(f"the disk under {folder} has {free >> 20} MiB left: make room, then run it again", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except OSError as error:
-        print(
-            f"error: {error.filename or folder}: {error.strerror}; make room, or copy this elsewhere", file=sys.stderr
-        )
-        sys.exit(5)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was left running", file=sys.stderr)
-        sys.exit(130)
+    folder.mkdir(parents=True, exist_ok=True)
+    report = run(folder)
     for made in ("region-a", "region-b", "kafka", "keys"):
         shutil.rmtree(folder / made, ignore_errors=True)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     show(report)
-    if not good(report, json.loads(EXPECTED.read_text())):
-        print(f"error: the demo did not show what it promises; see {folder / 'report.json'}", file=sys.stderr)
-        sys.exit(1)
+    if good(report, json.loads(EXPECTED.read_text())):
+        return 0
+    print(f"error: the demo did not show what it promises; see {folder / 'report.json'}", file=sys.stderr)
+    return 1
 
 
-if __name__ == "__main__":
-    main()
+def main() -> None:
+    """Run the demo in build/demo, and end with a sentence whatever happens."""
+    folder = ROOT / "build" / "demo"
+    try:
+        start.ready()
+        with alone():
+            ended = afresh(folder)
+    except LedgerError as error:
+        print(f"error: {worded(error)}", file=sys.stderr)
+        if (free := shutil.disk_usage(ROOT).free) < ROOM_BYTES:
+            print(f"the disk under {folder} has {free >> 20} MiB left: make room, then run it again", file=sys.stderr)
+        ended = error.exit_status
+    except OSError as error:
+        print(
+            f"error: {error.filename or folder}: {error.strerror}; make room, or copy this elsewhere", file=sys.stderr
+        )
+        ended = 5
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left running", file=sys.stderr)
+        ended = start.INTERRUPTED
+    command.end(ended)

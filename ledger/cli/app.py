@@ -4,7 +4,7 @@ The `tradeledger` command: data on stdout, progress and words on stderr, and an 
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +13,8 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import export, quarantine, reconcile, requests, tables
+from ledger.cli import export, quarantine, reconcile, requests, sandbox, tables
+from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
@@ -24,7 +25,6 @@ from ledger.importing import run
 from ledger.importing.definitions import instruments_of
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
-from ledger.sandbox import regions
 from ledger.storage import upgrade as schema
 
 _MANNER: Final = command.Manner(
@@ -39,9 +39,8 @@ app = typer.Typer(
 )  # fmt: skip
 db = typer.Typer(no_args_is_help=True, help="Make and check the database's schema.")
 importing = typer.Typer(no_args_is_help=True, help="Take another engine's recording, or a file of requests, in.")
-sandbox = typer.Typer(no_args_is_help=True, help="Two private regions and a Kafka broker to play with.")
 app.add_typer(db, name="db")
-app.add_typer(sandbox, name="sandbox")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(importing, name="import")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reconcile.app, name="reconcile")
@@ -51,6 +50,7 @@ app.add_typer(read_models, name="read-models")
 app.command("snapshot")(snapshot)
 app.command("generate")(requests.generate)
 importing.command("requests")(requests.import_requests)
+app.command("chain")(show_chain)
 
 
 @db.command("upgrade")
@@ -88,7 +88,14 @@ def init(
             schema.upgrade(found.dsn("owner"))
         folder = keys or connections.keys_folder(origin)
         connections.init(found, origin, folder, writer)
+        with Books(found.dsn("owner"), origin) as books:
+            made = identity(books)
     print(f"made chain {origin}; its private keys are in {folder}: move the recovery key off this machine")
+    print("to carry it to another region, which gets replica.json:")
+    print(shlex.join(("tradeledger-replicator", "publish", "--kafka", "HOST:PORT", "--dsn", "PUBLISHER-ADDRESS",
+                      "--key", str(folder / "publisher.json"), "--origin", origin)))  # fmt: skip
+    print(shlex.join(("tradeledger-replicator", "apply", "--kafka", "HOST:PORT", "--dsn", "APPLIER-ADDRESS",
+                      "--key", "replica.json", *made.for_replicas())))  # fmt: skip
 
 
 @app.command()
@@ -120,44 +127,6 @@ def event_types(
         print(event_catalogue.page(), end="")
     else:
         tables.show_event_types(event_catalogue.describe())
-
-
-def _show_sandbox(found: regions.Running) -> None:
-    print(f"kafka {found.kafka}")
-    for region in regions.REGIONS:
-        for login in ("writer", "publisher", "applier", "auditor", "reader", "owner"):
-            print(f"region {region} {login} {found.dsn(region, login)}")
-
-
-@sandbox.command("up")
-def sandbox_up() -> None:
-    """
-    Start two regions with the schema made, and a broker; they run until `sandbox down`.
-    """
-    found = regions.up()
-    for region in regions.REGIONS:
-        schema.upgrade(found.dsn(region, "owner"))
-    _show_sandbox(found)
-
-
-@sandbox.command("down")
-def sandbox_down() -> None:
-    """
-    Stop them; their data stay under $LEDGER_HOME.
-    """
-    print("stopped" if regions.down() else "no sandbox was running here")
-
-
-@sandbox.command("status")
-def sandbox_status() -> None:
-    """
-    Print where they are; exit 5 when they do not run.
-    """
-    found = regions.status()
-    if found is None:
-        print("no sandbox is running here; start one with `tradeledger sandbox up`", file=sys.stderr)
-        raise typer.Exit(5)
-    _show_sandbox(found)
 
 
 @importing.command("nautilus")

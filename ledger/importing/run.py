@@ -10,7 +10,7 @@ and no failure of the import.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
@@ -195,6 +195,26 @@ def known_to(ledger: Ledger, books: Books) -> Known:
     )
 
 
+def _translated(path: Path, translator: Translator) -> Iterator[tuple[int, str, Translation]]:
+    """Yield (line, type of event, translation); where line or file are bad, the error says what stays recorded."""
+    taken = 0
+    try:
+        for number, source in lines.read(path):
+            try:
+                translation = translator.translate(source)
+            except Rejected as error:
+                raise type(error)(f"{path}:{number}: {error}") from error
+            yield number, str(source["type"]), translation
+            taken = number
+    except Rejected as error:
+        if not taken:
+            raise
+        raise type(error)(
+            f"{error}; the lines before, up to {taken}, are recorded for good: a second run, with a file that is "
+            "whole, goes on from there"
+        ) from error
+
+
 def import_session(
     ledger: Ledger,
     books: Books,
@@ -215,12 +235,9 @@ def import_session(
     batch: list[tuple[int, Translation]] = []
     number = 0
     try:
-        for number, source in lines.read(path):
-            try:
-                batch.append((number, translator.translate(source)))
-            except Rejected as error:
-                raise type(error)(f"{path}:{number}: {error}") from error
-            run.report.read[str(source["type"])] += 1
+        for number, kind, translation in _translated(path, translator):
+            batch.append((number, translation))
+            run.report.read[kind] += 1
             if len(batch) == BATCH_LINES:
                 following = run.send(batch)
                 run.settle(sent)

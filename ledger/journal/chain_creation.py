@@ -12,7 +12,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.domain.events.control import ChainCreated, KeyNamed
 from ledger.domain.state import State
-from ledger.errors import InvalidInput, OutcomeUnknown
+from ledger.errors import InvalidInput, NotPermitted, OutcomeUnknown
 from ledger.journal import transaction
 from ledger.journal.answers import Awaited, Receipt
 from ledger.journal.group import Group
@@ -51,6 +51,13 @@ def check_new(owner_dsn: str, origin: str, logins: Sequence[str]) -> None:
 def _check_new(connection: Connection, origin: str, logins: Sequence[str]) -> None:
     if not 0 < len(origin) <= ORIGIN_LIMIT or not origin.isascii() or not origin.isprintable() or " " in origin:
         raise InvalidInput(f"found origin {origin!r}; expected a name such as 'ledger.example.com/trades'")
+    found = connection.execute("SELECT session_user, pg_has_role(%s, 'MEMBER')", [OWNER]).fetchone()
+    login, is_member = found or ("", False)
+    if not is_member:
+        raise NotPermitted(
+            f"the login {login!r} is not a member of {OWNER}; use one that is, or as its superuser: "
+            f'GRANT {OWNER} TO "{login}";'
+        )
     connection.execute(f"SET ROLE {OWNER}")
     if any(chain.origin == origin for chain in chains.all_chains(connection)):
         raise InvalidInput(f"a chain of origin {origin!r} is in this database already")

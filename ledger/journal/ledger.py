@@ -21,6 +21,7 @@ from ledger.errors import (
     InvalidInput,
     LedgerError,
     NotPermitted,
+    NotPrimary,
     OutcomeUnknown,
     Unavailable,
     shown,
@@ -73,7 +74,7 @@ class Ledger(Reads):
         Raises:
             UnknownChain: no such chain; those present are listed.
             UnsafeSettings, SchemaVersion, DatabaseDown: the database cannot be used; the message says why.
-            NotPermitted: the login may not append, or not as this source.
+            NotPermitted: the login may not append, or not as this source. NotPrimary: nor may anybody here.
         """
         with database.connect(dsn, "ledger") as connection:
             login = connection.info.user
@@ -82,7 +83,11 @@ class Ledger(Reads):
                 raise NotPermitted(f"login {login!r} may not append; use one that is a member of ledger_writer")
             chain = chains.find(connection, origin)
             sources = chains.sources_of_login(connection)
+            mode = chains.head(connection, chain.chain).mode
         if source not in sources:
+            if mode == "replica":
+                # Logins and sources are each region's own: to bind one here would help nobody.
+                raise NotPrimary(transaction.REPLICA)
             allowed = ", ".join(sources) or "no source"
             raise NotPermitted(
                 f"login {login!r} may append as {allowed}, not as {source!r}; use another login or source, or let the "

@@ -18,6 +18,7 @@ Fault = Callable[[str, Connection], None]
 
 PIPELINE_EVENTS: Final = 250
 """Up to so many events statements in a pipeline are faster than COPY, which needs round trips of its own."""
+REPLICA: Final = "this region is a replica of the chain; append where it is primary"
 CLOCK_TOLERANCE_NS: Final = 1_000_000_000
 HEAD_TOLERANCE_NS: Final = 5_000_000_000
 
@@ -100,7 +101,7 @@ def _check_head(head: Head, batch: Batch, epoch: int) -> None:
     if (head.seq, head.hash) != (batch.base.seq, batch.base.hash):
         raise HeadMoved
     if head.mode != "primary":
-        raise NotPrimary("this region is a replica of the chain; append where it is primary")
+        raise NotPrimary(REPLICA)
     if head.epoch != epoch:
         raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
 

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from ledger.sandbox.kafka import Broker
 
 REGIONS: Final = ("a", "b")
 _STOP_TIMEOUT_S: Final = 60
+_ANSWER_TIMEOUT_S: Final = 5
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -80,15 +82,41 @@ def status(environment: Mapping[str, str] = os.environ) -> Running | None:
     return found if found.pid == holder else None
 
 
+def missing(found: Running) -> list[str]:
+    """
+    Return the parts of a sandbox that answer no more, each by its name and place; none when all is well.
+    """
+    host, _, port = found.kafka.rpartition(":")
+    parts: list[tuple[str, int, str | tuple[str, int]]] = [
+        (f"the PostgreSQL of region {region}", socket.AF_UNIX, f"{place}/.s.PGSQL.5432")
+        for region, place in found.sockets.items()
+    ]
+    parts.append((f"the broker at {found.kafka}", socket.AF_INET, (host, int(port))))
+    return [name for name, family, place in parts if not _answers(family, place)]
+
+
+def _answers(family: int, place: str | tuple[str, int]) -> bool:
+    with socket.socket(family) as probe:
+        probe.settimeout(_ANSWER_TIMEOUT_S)
+        try:
+            probe.connect(place)
+        except OSError:
+            return False
+    return True
+
+
 def up(environment: Mapping[str, str] = os.environ) -> Running:
     """
-    Start the sandbox, or find it running.
+    Start the sandbox, or find it running; one that has lost a part is stopped and started anew, its data kept.
 
     Raises:
         SetupNeeded: a part of it cannot be started; the message says why.
     """
     if (found := status(environment)) is not None:
-        return found
+        if not (lost := missing(found)):
+            return found
+        print(f"{' and '.join(lost)}: down; starting the sandbox anew, data kept", file=sys.stderr)
+        down(environment)
     place = home.folder(environment)
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)

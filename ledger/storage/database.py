@@ -5,6 +5,7 @@ Open connections to a PostgreSQL that keeps what it commits, and say what went w
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -27,6 +28,8 @@ from ledger.errors import (
     UnsafeSettings,
 )
 
+# What ends a pipeline of the driver's own is raised, and said by `translated`; its log would say it to people as well.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 Connection = psycopg.Connection[Any]
 DriverError = psycopg.Error
 """What the driver raises; `translated` says it in the ledger's words."""

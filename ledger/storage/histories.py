@@ -16,7 +16,7 @@ import msgspec
 from ledger.chain.link import ChainHead
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row
-from ledger.errors import StateMismatch
+from ledger.errors import NotPermitted, StateMismatch
 from ledger.storage.database import Connection
 
 HISTORIES: Final = {"balances": "balance_history", "positions": "position_history"}
@@ -37,6 +37,11 @@ def lock(connection: Connection, chain: int, start: ChainHead) -> ChainHead:
 
     *start* is where a chain begins whose histories were never made.
     """
+    if connection.execute("SELECT has_table_privilege('ledger.read_model_watermarks', 'INSERT')").fetchone() != (True,):
+        raise NotPermitted(
+            f"login {connection.info.user!r} may not keep histories; use one that is a member of ledger_writer or, "
+            "in a replica, of ledger_applier"
+        )
     connection.cursor().executemany(
         "INSERT INTO ledger.read_model_watermarks (chain, name, seq, hash) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT DO NOTHING",

@@ -4,15 +4,18 @@ Check that setting up fails with what to do, and leaves nothing behind that woul
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ledger import Ledger
+from ledger.chain import signatures
 from ledger.cli import access
-from ledger.errors import InvalidInput, NotPermitted, OutcomeUnknown, SetupNeeded
+from ledger.errors import InvalidInput, NotPermitted, NotPrimary, OutcomeUnknown, SetupNeeded
 from ledger.journal import transaction
+from ledger.queries import Books
 from ledger.storage import upgrade
 from tests.conftest import ORIGIN, Database
 from tests.importing.test_import import tradeledger
@@ -33,12 +36,32 @@ def test_an_init_that_fails_leaves_no_keys_and_the_next_one_works(
     assert (status, "'nosuchlogin'" in said, "CREATE ROLE" in said) == (8, True, True)
     assert init(database, keys, origin="a b")[0] == 8
     assert init(empty_database, keys)[0] == 8
-    assert init(database, keys, login="reader")[0] == 8
+    status, said = init(database, keys, login="reader")
+    assert (status, 'GRANT ledger_owner TO "reader";' in said) == (8, True)
     assert not keys.exists()
     assert init(database, keys)[0] == 0
     assert len(list(keys.iterdir())) == 4
     status, said = init(database, tmp_path / "others")
     assert (status, "already" in said, (tmp_path / "others").exists()) == (8, True, False)
+
+
+def test_init_and_chain_print_what_a_replicator_must_be_told(database: Database, tmp_path: Path) -> None:
+    """The chain's id and its publisher's public key, as `apply` takes them: for people, and as JSON for programs."""
+    address = {"LEDGER_DSN": database.dsn("owner")}
+    made = tradeledger("init", "--origin", ORIGIN, "--keys", tmp_path / "keys", **address)
+    with Books(database.dsn("reader")) as books:
+        identity = books.chain.chain_id.hex()
+    trust = signatures.read(tmp_path / "keys" / "publisher.json").public_key.hex()
+    assert f"--key replica.json --origin {ORIGIN} --chain-id {identity} --trust {trust}\n" in made.stdout
+    assert f"--key {tmp_path / 'keys' / 'publisher.json'} --origin {ORIGIN}\n" in made.stdout
+    address = {"LEDGER_DSN": database.dsn("reader")}
+    shown = tradeledger("chain", **address).stdout.splitlines()
+    assert shown[:2] == [f"origin {ORIGIN}", f"chain-id {identity}"]
+    assert shown[3] == f"trust {trust}"
+    (told,) = json.loads(tradeledger("chain", "--format", "json", **address).stdout)["chains"]
+    assert (told["chain_id"], told["trust"], told["seq"]) == (identity, trust, 1)
+    assert {key["purpose"] for key in told["keys"]} == {"publisher", "replica", "recovery", "checkpoint"}
+    assert tradeledger("chain", "--origin", "none.example", **address).returncode == 8
 
 
 def test_keys_that_cannot_all_be_made_are_none(database: Database, tmp_path: Path) -> None:
@@ -82,6 +105,13 @@ def test_a_source_that_is_not_the_logins_says_who_may_bind_it(chain: Database) -
     """The statement that lets it, and no command that there is not."""
     with pytest.raises(NotPermitted, match=r"INSERT INTO ledger\.source_logins VALUES \('writer', 'other'\)"):
         Ledger.open(chain.dsn("writer"), source="other")
+
+
+def test_a_login_without_sources_in_a_replica_is_told_that_it_is_one(chain: Database) -> None:
+    """Binding the login to a source there would help nobody."""
+    chain.sql("UPDATE ledger.chain_heads SET mode = 'replica'; DELETE FROM ledger.source_logins")
+    with pytest.raises(NotPrimary, match="is a replica"):
+        Ledger.open(chain.dsn("writer"), source="nautilus")
 
 
 @pytest.fixture

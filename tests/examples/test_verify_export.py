@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ledger import Ledger
+from ledger.chain.link import genesis
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.cash import FeeCharged, JournalPosted
 from ledger.domain.events.control import KeyNamed
@@ -21,6 +22,8 @@ from ledger.domain.events.reference import AssetDefined
 from ledger.domain.postings import Posting
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
+from ledger.storage import chains
+from ledger.storage.database import connect
 from tests.conftest import ORIGIN, Database
 from tests.vectors.read_models import READ_MODELS
 from tests.verifier.history import history
@@ -49,13 +52,17 @@ def export(pg_server: Server, migrated: str) -> Iterator[Lines]:
         ledger.append(fees, key="group", actor="desk 9", **ids)
         legs = tuple(Posting(account=a, asset="USDT", bucket="settled", amount=v) for a, v in (("A", 1), ("~x", -1)))
         ledger.append(JournalPosted(journal_id="memo", memo=MEMO, postings=legs), key="memo")
+    yield exported(database)
+    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def exported(database: Database) -> Lines:
     server = database.server
     done = subprocess.run(
-        [server.binaries / "psql", "-h", server.socket, "-U", "auditor", "-d", name, "-XAtq", "-v", "ON_ERROR_STOP=1",
-         "-f", EXAMPLES / "export.sql"], capture_output=True, check=True,
+        [server.binaries / "psql", "-h", server.socket, "-U", "auditor", "-d", database.name, "-XAtq",
+         "-v", "ON_ERROR_STOP=1", "-f", EXAMPLES / "export.sql"], capture_output=True, check=True,
     )  # fmt: skip
-    yield [json.loads(line) for line in done.stdout.splitlines()]
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def verified(lines: Lines, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -81,6 +88,29 @@ def test_an_export_holds_every_table_and_verifies(export: Lines, tmp_path: Path)
     assert (done.returncode, done.stderr) == (0, "")
     (head,) = of(export, "chain_heads")
     assert f"{len(events)} events, head {head['hash'][2:]}" in done.stdout
+
+
+def test_each_chain_of_a_database_is_verified_also_one_without_events(chain: Database, tmp_path: Path) -> None:
+    """Two chains that were written and a replica that waits for its first event; an edit in the second is seen."""
+    create_chain(chain.dsn("owner"), "second.example", (), [("writer", "engine")])
+    for origin in (ORIGIN, "second.example"):
+        with Ledger.open(chain.dsn("writer"), origin=origin) as ledger:
+            ledger.append(AssetDefined(asset="USDT", kind="crypto", scale=8, name=origin), key="one")
+    with connect(chain.dsn("applier"), "test") as connection:
+        chains.create(connection, b"\7" * 16, "third.example", genesis(b"\7" * 16, "third.example"), "replica")
+    lines = exported(chain)
+    done = verified(lines, tmp_path)
+    heads = [f"verified: {c['origin']}, {h['seq']} events, head {h['hash'][2:]}"
+             for c, h in zip(of(lines, "chains"), of(lines, "chain_heads"), strict=True)]  # fmt: skip
+    assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", heads)
+    assert [head.split(",")[1] for head in heads] == [" 2 events", " 2 events", " 0 events"]
+    last = of(lines, "events")[-1]
+    assert last["chain"] == 2
+    for change, status in ((last | {"actor": "else"}, 1), (last, 0)):
+        changed = [line | {"row": change} if line["row"] is last else line for line in lines]
+        assert verified(changed, tmp_path).returncode == status
+    assert verified([line for line in lines if line["table"] != "chains"], tmp_path).returncode == 1
+    assert verified([], tmp_path).returncode == 1
 
 
 def edited(value: Any) -> Any:
@@ -130,6 +160,6 @@ def test_rows_that_are_gone_doubled_or_swapped_are_seen(
 def test_the_example_is_short_and_has_nothing_of_the_ledger() -> None:
     """Else it would prove little of the page."""
     text = (EXAMPLES / "verify_export.py").read_text()
-    assert text.count("\n") < 150
+    assert text.count("\n") < 160
     imported = {line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))}
     assert imported == {"datetime", "json", "re", "struct", "sys", "fractions", "pathlib", "blake3"}

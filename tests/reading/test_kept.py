@@ -199,12 +199,29 @@ def test_point_reads_use_the_history_as_far_as_it_reaches(chain: Database) -> No
 
 
 def test_who_may_not_keep_histories_is_told_so(chain: Database) -> None:
-    """A reader's login cannot write them, and cannot throw them away."""
+    """A reader's login cannot write them, and cannot throw them away; the command says so in one sentence."""
     tell(chain, 1)
     with Follower(chain.dsn("reader")) as keeper:
         for act in (keeper.step, keeper.rebuild):
-            with pytest.raises(NotPermitted, match="refused"):
+            with pytest.raises(NotPermitted, match=r"'reader' may not keep histories.*ledger_writer"):
                 act()
+    done = program("ledger", "read-models", "follow", "--once", "--dsn", chain.dsn("reader"))
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (8, 1, ""), done.stderr
+    assert "error: login 'reader' may not keep histories" in done.stderr
+
+
+def test_what_ends_a_pipeline_is_said_once(chain: Database) -> None:
+    """A statement that the server refuses among many is raised, and the driver's log is not on stderr as well."""
+    code = (
+        "import sys; from ledger.storage import database\n"
+        "c = database.open_connection(sys.argv[1], 'test')\n"
+        "try: c.cursor().executemany('INSERT INTO ledger.chains (chain) VALUES (%s)', [(1,), (2,)])\n"
+        "except database.DriverError as error: print(type(database.translated(error)).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, chain.dsn("reader")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("NotPermitted\n", "")
 
 
 def test_the_commands_keep_and_tell(chain: Database) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,8 +18,14 @@ from tests.cli.test_embedded import wait_until_gone
 from tests.importing.test_import import ROOT, tradeledger
 
 
+def commands(shown: str, program: str) -> list[list[str]]:
+    """Return the command lines of *program* that the sandbox printed, as this environment runs them."""
+    words = [shlex.split(line) for line in shown.splitlines() if f"{program} " in line and not line.startswith("#")]
+    return [[str(Path(sys.executable).with_name(program)), *line[1:]] for line in words]
+
+
 def test_the_sandbox_goes_up_is_found_and_goes_down(tmp_path: Path) -> None:
-    """Two regions and a broker run until told to stop; up again is the same; afterwards no process is left."""
+    """Two regions, a chain and a broker run until told to stop; up again is the same; afterwards no process is left."""
     environment = {"LEDGER_HOME": str(tmp_path / "home")}
     none = tradeledger("sandbox", "status", **environment)
     assert (none.returncode, "sandbox up" in none.stderr) == (5, True)
@@ -29,11 +36,56 @@ def test_the_sandbox_goes_up_is_found_and_goes_down(tmp_path: Path) -> None:
         assert found is not None
         assert f"region b auditor {found.dsn('b', 'auditor')}" in shown.stdout
         assert tradeledger("sandbox", "up", **environment).stdout == shown.stdout
+        assert tradeledger("sandbox", "status", **environment).stdout == shown.stdout
         assert tradeledger("db", "check", LEDGER_DSN=found.dsn("b", "owner")).returncode == 0
+        carried(shown.stdout)
     finally:
         assert tradeledger("sandbox", "down", **environment).stdout == "stopped\n"
     assert regions.status({**os.environ, **environment}) is None
     assert tradeledger("sandbox", "down", **environment).stdout == "no sandbox was running here\n"
+
+
+def carried(shown: str) -> None:
+    """Assert that the printed command lines, as they stand, bring region b to the head of region a."""
+    sides = [subprocess.Popen(line, stderr=subprocess.DEVNULL) for line in commands(shown, "tradeledger-replicator")]
+    try:
+        assert len(sides) == 2
+        heads = [line for line in commands(shown, "tradeledger") if line[1] == "head"]
+        deadline = time.monotonic() + 60
+        while True:
+            a, b = (subprocess.run(line, capture_output=True, text=True, check=False) for line in heads)
+            if (a.returncode, a.stdout) == (b.returncode, b.stdout) and a.stdout.startswith("1 "):
+                break
+            assert time.monotonic() < deadline, (a, b)
+            assert [side.poll() for side in sides] == [None, None]
+    finally:
+        for side in sides:
+            side.terminate()
+    assert [side.wait(timeout=30) for side in sides] == [0, 0]
+
+
+def test_a_sandbox_that_lost_a_part_says_which_and_goes_up_again(tmp_path: Path) -> None:
+    """Both regions' servers killed: status names them with exit 5, and up starts all anew on the same data."""
+    home = tmp_path / "home"
+    environment = {"LEDGER_HOME": str(home)}
+    shown = tradeledger("sandbox", "up", **environment)
+    assert shown.returncode == 0, shown.stderr
+    for region in regions.REGIONS:
+        os.kill(int((home / region / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    found = regions.status({**os.environ, **environment})
+    assert found is not None
+    while len(regions.missing(found)) < 2:
+        time.sleep(0.05)
+    down = tradeledger("sandbox", "status", **environment)
+    assert (down.returncode, down.stdout) == (5, "")
+    assert "PostgreSQL of region a and the PostgreSQL of region b: down" in down.stderr
+    assert "broker" not in down.stderr
+    again = tradeledger("sandbox", "up", **environment)
+    assert (again.returncode, "starting the sandbox anew" in again.stderr) == (0, True), again.stderr
+    chain = [line for line in shown.stdout.splitlines() if line.startswith("chain ")]
+    assert chain == [line for line in again.stdout.splitlines() if line.startswith("chain ")]
+    assert tradeledger("sandbox", "down", **environment).stdout == "stopped\n"
+    wait_until_gone(home)
 
 
 def test_what_an_ended_sandbox_left_behind_is_never_taken_for_a_running_one(tmp_path: Path) -> None:
