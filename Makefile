@@ -35,9 +35,10 @@ check: .venv/installed
 	@$(BIN)/tradeledger event-types --format markdown | diff docs/EVENTS.md - || \
 	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
-# Throughput beside its floors, taken in the same run; leaves build/bench/report.json.
+# Each measure beside its floor, taken in the same run; leaves build/bench/report.json. SIZE=full grows a chain of ten
+# million events, which takes over half an hour.
 bench: .venv/installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--chain 10000000)
 
 .venv/installed: requirements.lock pyproject.toml
 	@test -w . || { echo "This folder cannot be written: $(CURDIR); copy it to one that can"; exit 1; }

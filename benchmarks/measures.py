@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,13 +65,13 @@ def turns(seconds: float = FAST_SWITCH_S) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def append_bulk(server: Server, size: int) -> tuple[float, float]:
+def append_bulk(server: Server, size: int, transaction: int = TRANSACTION_EVENTS) -> tuple[float, float]:
     """
-    Return (the ledger's rate, the floor's): order and fill events in transactions of 2,000, then COPY of the same rows.
+    Return (the ledger's rate, the floor's): order and fill events by *transaction*, then COPY of the same rows.
     """
     with database(server) as name:
         groups = workload.orders_and_fills("bulk", size)
-        settings = WriterSettings(batch_events=TRANSACTION_EVENTS)
+        settings = WriterSettings(batch_events=transaction)
         with Ledger.open(server.dsn("writer", name), settings=settings) as ledger:
             workload.prepare(ledger)
             first = ledger.head().seq
@@ -81,10 +82,10 @@ def append_bulk(server: Server, size: int) -> tuple[float, float]:
         refused = [outcome for outcome in outcomes if not isinstance(outcome, Receipt) or outcome.quarantined]
         if refused:
             raise RuntimeError(f"{len(refused)} of {size} were refused; the first: {refused[0]}")
-        return size / seconds, size / _copied(server, name, first)
+        return size / seconds, size / _copied(server, name, first, transaction)
 
 
-def _copied(server: Server, name: str, first: int) -> float:
+def _copied(server: Server, name: str, first: int, transaction: int) -> float:
     """Return how long COPY takes for the same finished rows, in the same transactions, without triggers and rules."""
     with psycopg.connect(server.dsn("owner", name)) as connection:
         connection.execute("SET ROLE ledger_owner")
@@ -99,11 +100,11 @@ def _copied(server: Server, name: str, first: int) -> float:
         for table, query in queries.items():
             with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
                 stream = b"".join(copy)
-            found[table] = _by_transaction(stream)
+            found[table] = _by_transaction(stream, transaction)
         connection.commit()
         began = time.perf_counter()
-        for transaction in zip(*found.values(), strict=True):
-            for table, rows in zip(found, transaction, strict=True):
+        for rows_of in zip(*found.values(), strict=True):
+            for table, rows in zip(found, rows_of, strict=True):
                 into = f"COPY ledger.floor_{table} FROM STDIN (FORMAT BINARY)"
                 with connection.cursor() as cursor, cursor.copy(into) as copy:
                     copy.write(events.HEADER + b"".join(rows) + events.TRAILER)
@@ -111,8 +112,8 @@ def _copied(server: Server, name: str, first: int) -> float:
         return time.perf_counter() - began
 
 
-def _by_transaction(stream: bytes) -> list[list[bytes]]:
-    """Cut a binary COPY into its rows, by 2,000."""
+def _by_transaction(stream: bytes, size: int) -> list[list[bytes]]:
+    """Cut a binary COPY into its rows, by *size*."""
     rows, place = [], len(events.HEADER)
     while stream[place : place + 2] != events.TRAILER:
         start, fields = place, int.from_bytes(stream[place : place + 2], "big")
@@ -120,7 +121,7 @@ def _by_transaction(stream: bytes) -> list[list[bytes]]:
         for _ in range(fields):
             place += 4 + max(0, int.from_bytes(stream[place : place + 4], "big", signed=True))
         rows.append(stream[start:place])
-    return [rows[n : n + TRANSACTION_EVENTS] for n in range(0, len(rows), TRANSACTION_EVENTS)]
+    return [rows[n : n + size] for n in range(0, len(rows), size)]
 
 
 def append_callers(server: Server, callers: int, seconds: float) -> float:
@@ -159,26 +160,47 @@ def append_callers(server: Server, callers: int, seconds: float) -> float:
         return counted / took
 
 
-def pgbench(server: Server, clients: int, seconds: float) -> float:
+def append_single(server: Server, count: int) -> float:
     """
-    Return one-row inserts a second, each committed by itself: rows as large as an event's, no ledger.
+    Return the median time in ms of one caller's append, durable when it returns, one after the other.
+    """
+    with database(server) as name, Ledger.open(server.dsn("writer", name)) as ledger:
+        workload.prepare(ledger)
+        times = []
+        for number in range(count):
+            event, key = workload.placed(f"single-{number}"), f"single-{number}"
+            began = time.perf_counter()
+            ledger.append(event, key=key)
+            times.append((time.perf_counter() - began) * 1000)
+        return statistics.median(times)
+
+
+def pgbench(server: Server, clients: int, seconds: float) -> tuple[float, float]:
+    """
+    Return one-row inserts a second, each committed by itself, and their median time in ms.
+
+    Rows are as large as an event's; there is no ledger.
     """
     name = f"bench_{next(_NUMBERS)}"
     server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
     try:
         server.sql("CREATE TABLE one (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL)", name)
-        with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-            script.write(f"INSERT INTO one (body) VALUES ('{'x' * 600}');\n")
-            script.flush()
+        with tempfile.TemporaryDirectory(prefix="tl-pgbench-") as folder:
+            script, log = Path(folder) / "insert.sql", Path(folder) / "log"
+            script.write_text(f"INSERT INTO one (body) VALUES ('{'x' * 600}');\n")
             said = subprocess.run(
-                [server.binaries / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T",
-                 str(int(seconds)), "-f", script.name, "-h", str(server.socket), "-U", "postgres", name],
+                [server.binaries / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
+                 "-T", str(int(seconds)), "-l", f"--log-prefix={log}", "-f", script, "-h", str(server.socket),
+                 "-U", "postgres", name],
                 capture_output=True, text=True, check=True, env={**os.environ, "PGOPTIONS": ""},
             ).stdout  # fmt: skip
+            # A line a transaction: client, number, microseconds, and more.
+            lines = [line for file in Path(folder).glob("log.*") for line in file.read_text().splitlines()]
+            median = statistics.median(int(line.split()[2]) for line in lines) / 1000
         found = re.search(r"tps = ([0-9.]+)", said)
         if found is None:
             raise RuntimeError(f"pgbench said no rate: {said}")
-        return float(found[1])
+        return float(found[1]), median
     finally:
         server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -50,8 +50,9 @@ class Books:
         self._connection = database.connect(dsn, "ledger queries")
         self._folded: dict[tuple[int, datetime.date | None], Folded] = {}
         try:
+            # One statement is a snapshot by itself; a transaction around it would be two more round trips.
+            self._connection.autocommit = True
             self.chain = chains.find(self._connection, origin)
-            self._connection.rollback()
         except BaseException:
             self._connection.close()
             raise
@@ -65,8 +66,8 @@ class Books:
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[Connection, int]]:
         connection = self._connection
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection, chains.head(connection, self.chain.chain).seq
         except database.DriverError as error:
             raise database.translated(error) from error
@@ -110,7 +111,7 @@ class Books:
     def _begin(self, connection: Connection, seq: int) -> Replay:
         return snapshots.begin(connection, self.chain, seq, from_start=self._from_start)
 
-    def _from_history(self, at: Moment | None, table: str, account: str | None) -> At[list[Any]] | None:
+    def _from_history(self, at: Moment | None, table: str, account: str | None, **more: str) -> At[list[Any]] | None:
         """Return rows of the past as their history has them; None where it does not reach, or says nothing."""
         if at is None or isinstance(at, Known) or self._from_start:
             return None
@@ -125,7 +126,7 @@ class Books:
                     f"{histories.HISTORIES[table]} was made up to another event {mark.seq} than this chain has; verify "
                     "the ledger, then run `tradeledger read-models rebuild`"
                 )
-            found = histories.rows_at(connection, chain, table, seq, {"account": account} if account else {})
+            found = histories.rows_at(connection, chain, table, seq, {"account": account, **more} if account else more)
             if not found and account is not None:
                 opened = moments.first_of_stream(connection, chain, f"account/{account}")
                 if postings.is_system(account) or opened is None:
@@ -135,6 +136,12 @@ class Books:
                     raise NotFound(f"found account {account!r}, which this chain did not know at seq {seq}")
             key = TABLES[table].key
             return At(seq, sorted(found, key=lambda row: tuple(getattr(row, name) for name in key)), "history")
+
+    def _now(self, table: str, key: tuple[str, ...]) -> At[Any] | None:
+        """Return the row of *key* as the books have it, by one statement; None where they have none."""
+        with database.translating():
+            seq, row = read_models.load_at_head(self._connection, self.chain.chain, table, key)
+        return None if row is None else At(seq, row, Stored.by)
 
     def _no_day(self, connection: Connection, seq: int, day: datetime.date) -> None:
         first = day_text(moments.first_days(connection, self.chain.chain, seq))
@@ -210,11 +217,14 @@ class Books:
         Raises:
             NotFound: the account or the asset was not known then. NoSuchMoment: there was no such moment.
         """
-        held = self._from_history(at, "balances", account)
+        if at is None:
+            found_now = self._now("balances", (account, asset))
+            if found_now is not None:
+                return found_now
+        held = self._from_history(at, "balances", account, asset=asset)
         if held is not None:
             for row in held.value:
-                if row.asset == asset:
-                    return At(held.seq, row, held.by)
+                return At(held.seq, row, held.by)
         with self._source(at) as source:
             found = source.rows("balances", account=account, asset=asset)
             if not found:
@@ -374,11 +384,13 @@ class Books:
         Raises:
             NotFound: nothing had happened in that stream.
         """
-        with self._snapshot() as (connection, head):
-            seq = head if at is None else past.resolve(connection, self.chain, at)
+        # Events are only ever added: with the head read first, the two statements need no transaction around them.
+        connection, chain = self._connection, self.chain
+        with database.translating():
+            seq = chains.head(connection, chain.chain).seq if at is None else past.resolve(connection, chain, at)
             found = [
                 event
-                for event in events.read_stream(connection, self.chain.chain, self.chain.chain_id, stream)
+                for event in events.read_stream(connection, chain.chain, chain.chain_id, stream)
                 if event.seq <= seq and (not isinstance(at, Known) or event.effective_on <= days(at.effective_on))
             ]
         if not found:

@@ -122,12 +122,16 @@ def _row(table: str, values: Sequence[Any]) -> Row:
 def rows_at(connection: Connection, chain: int, table: str, seq: int, equal: dict[str, str]) -> list[Row]:
     """
     Return the rows of the read model *table* as they were after event *seq*, those whose columns are as given.
+
+    Rows are never deleted, so the keys of today's hold those of then, and each is one step down the history's index.
     """
-    key = ", ".join(TABLES[table].key)
-    where = "".join(f" AND {name} = %s" for name in equal)
+    key = TABLES[table].key
+    same = " AND ".join(f"h.{name} = k.{name}" for name in ("chain", *key))
+    where = "".join(f" AND k.{name} = %s" for name in equal)
     found = connection.execute(
-        f"SELECT DISTINCT ON ({key}) {_select(table)} WHERE chain = %s AND seq <= %s{where} ORDER BY {key}, seq DESC",
-        [chain, seq, *equal.values()],
+        f"SELECT v.* FROM ledger.{table} k CROSS JOIN LATERAL ("
+        f"SELECT {_select(table)} h WHERE {same} AND seq <= %s ORDER BY seq DESC LIMIT 1) v WHERE k.chain = %s{where}",
+        [seq, chain, *equal.values()],
     )
     return [_row(table, values[1:]) for values in found]
 

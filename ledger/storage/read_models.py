@@ -18,7 +18,7 @@ import psycopg
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import RESIDENT, Change, Key
-from ledger.errors import StateMismatch
+from ledger.errors import SequenceGap, StateMismatch
 
 Connection = psycopg.Connection[Any]
 Later = list[tuple[str, int, psycopg.Cursor[Any]]]
@@ -200,14 +200,16 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
     )
 
 
-@functools.cache
-def _select(table: str) -> str:
-    spec = TABLES[table]
+def _shown(table: str, of: str = "") -> str:
     kinds = _sql_types(table)
     # A date is written out here, since the text of a bare one follows the login's DateStyle.
-    forms = {"numeric": '"{}"::text', "date": "to_char(\"{}\", 'YYYY-MM-DD')"}
-    shown = ", ".join(forms.get(kinds[column], '"{}"').format(column) for column in spec.columns)
-    return f"SELECT {shown} FROM ledger.{table} WHERE chain = %s"
+    forms = {"numeric": '{}"{}"::text', "date": "to_char({}\"{}\", 'YYYY-MM-DD')"}
+    return ", ".join(forms.get(kinds[column], '{}"{}"').format(of, column) for column in TABLES[table].columns)
+
+
+@functools.cache
+def _select(table: str) -> str:
+    return f"SELECT {_shown(table)} FROM ledger.{table} WHERE chain = %s"
 
 
 def _amount(table: str, column: str, text: str) -> int:
@@ -240,6 +242,30 @@ def load(connection: Connection, chain: int, table: str, key: Key) -> Row | None
     where = "".join(f' AND "{column}" = %s::{kinds[column]}' for column in spec.key)
     found = connection.execute(_select(table) + where, [chain, *key]).fetchone()
     return None if found is None else _row_of(table, found)
+
+
+@functools.cache
+def _select_at_head(table: str) -> str:
+    spec, kinds = TABLES[table], _sql_types(table)
+    same = "".join(f' AND t."{column}" = %s::{kinds[column]}' for column in spec.key)
+    return (
+        f"SELECT h.seq, {_shown(table, 't.')} FROM ledger.chain_heads h "
+        f"LEFT JOIN ledger.{table} t ON t.chain = h.chain{same} WHERE h.chain = %s"
+    )
+
+
+def load_at_head(connection: Connection, chain: int, table: str, key: Key) -> tuple[int, Row | None]:
+    """
+    Return the seq of the head, and the row of *key* or None, as they are at one moment.
+
+    Raises:
+        SequenceGap: the chain's head is gone.
+    """
+    found = connection.execute(_select_at_head(table), [*key, chain], prepare=True).fetchone()
+    if found is None:
+        raise SequenceGap(f"chain {chain} has no head row; it was deleted: verify, and restore it")
+    absent = found[1 + TABLES[table].columns.index(TABLES[table].key[0])] is None
+    return found[0], None if absent else _row_of(table, found[1:])
 
 
 def load_open(connection: Connection, chain: int) -> Iterator[tuple[str, Row]]:
