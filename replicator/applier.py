@@ -128,13 +128,15 @@ class Applier:
         except UnknownChain:
             for other in chains.all_chains(self._connection):
                 if other.chain_id == self._chain_id:
-                    raise Divergence(
+                    raise InvalidInput(
                         f"the chain with id {self._chain_id.hex()} is called {other.origin} here, not {self._origin}"
                     ) from None
             start = genesis(self._chain_id, self._origin)
             found = chains.create(self._connection, self._chain_id, self._origin, start, "replica")
         if found.chain_id != self._chain_id:
-            raise Divergence(f"the chain {self._origin} here has id {found.chain_id.hex()}, not {self._chain_id.hex()}")
+            raise InvalidInput(
+                f"the chain {self._origin} here has id {found.chain_id.hex()}, not {self._chain_id.hex()}"
+            )
         self._connection.commit()
         return found.chain
 

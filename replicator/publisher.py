@@ -113,7 +113,10 @@ class Publisher:
             raise InvalidInput(f"found event {least} to publish again after; the chain has events 1 to {head.seq}")
         if not outbox.lock_publisher(self._connection, self._chain.chain):
             raise Unavailable("another publisher of this chain is running in this region; stop it first")
-        public_key(self._connection, self._chain.chain, pairs[0].key_id, "publisher")
+        try:
+            public_key(self._connection, self._chain.chain, pairs[0].key_id, "publisher")
+        except SignatureInvalid as error:
+            raise InvalidInput(f"{error}: give the file of one that it names") from error
         self._pairs = pairs
         self._keyring = Keyring(self._connection, self._chain)
         self._keyring.refresh()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ _RECORDS_BACK: Final = 64
 """So many are read at a time on the way back from the end: some 30 MiB, if all are segments."""
 SEND_TIMEOUT_S: Final = 15
 """How long a sender waits for the answer to a record, and to a commit."""
+PROBE_S: Final = 5.0
+"""After so long without a record a receiver asks whether the broker is there."""
+PROBE_TIMEOUT_MS: Final = 10_000
 SILENCE_S: Final = 1.5
 """A broker that answers does so sooner; after this the operator is told what is waited for."""
 
@@ -187,6 +191,7 @@ class Receiver:
             )  # fmt: skip
             self._consumer.assign([self._partition])
         self.seek(self.begin() if offset is None else offset)
+        self._heard = time.monotonic()
 
     def seek(self, offset: int) -> None:
         """
@@ -201,6 +206,7 @@ class Receiver:
 
         Raises:
             OffsetLost: the topic has nothing at the place where this reads.
+            BrokerDown: the broker has not answered for 15 s.
         """
         try:
             with _errors(self._bootstrap):
@@ -209,7 +215,17 @@ class Receiver:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise OffsetLost(f"the topic {self._partition.topic} has no such offset: {error.__cause__}") from error
             raise
+        if found:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > PROBE_S:
+            self._probe()
         return [(record.offset, record.value or b"") for batch in found.values() for record in batch]
+
+    def _probe(self) -> None:
+        """Raise BrokerDown unless the broker answers: to the client one that is gone is a topic without news."""
+        with _errors(self._bootstrap):
+            self._consumer.end_offsets([self._partition], timeout_ms=PROBE_TIMEOUT_MS)
+        self._heard = time.monotonic()
 
     def begin(self) -> int:
         """

@@ -60,9 +60,16 @@ class Group(msgspec.Struct, frozen=True, gc=False):
             raise InvalidEvent(
                 f"found occurred_at {shown(self.occurred_at)}; expected nanoseconds since 1970 in 64 bits"
             )
-        for stream in self.expected:
+        if not isinstance(self.expected, Mapping):
+            raise InvalidEvent(f"found expected {shown(self.expected)}; expected names of streams, with versions")
+        for stream, version in self.expected.items():
             if not isinstance(stream, str):
                 raise InvalidEvent(f"found {shown(stream)} in expected; expected names of streams, with versions")
+            if type(version) is not int or version < 0:
+                raise InvalidEvent(
+                    f"found version {shown(version)} of stream {shown(stream)} in expected; expected a whole number "
+                    "from 0, which says that nothing happened in it yet"
+                )
         if len(self.events) > 1:
             kinds = {event.KIND for event in self.events}
             if "fact" in kinds and "command" in kinds:

@@ -137,7 +137,9 @@ class Ledger(Reads):
 
         *key* is the idempotency key: the same request again returns the first receipt, another request under it is
         IdempotencyConflict. A fact that is recorded already returns its first receipt (`replayed`) and uses no key; in
-        a group with others it is quarantined as a duplicate. *timeout* (s) bounds the wait for a place in the queue.
+        a group with others it is quarantined as a duplicate. One that waits in quarantine may be sent again under a new
+        key, since what it lacked may have come; where it still fits no rule, it waits twice. *timeout* (s) bounds the
+        wait for a place in the queue.
         """
         group = _group(events, key, actor, occurred_at, expected, correlation_id, causation_id)
         pending = Promised(group)

@@ -271,6 +271,18 @@ def _kind(spec: TableSpec, name: str, hint: Any) -> tuple[Any, bool]:
     return {str: Text, int: BigInteger, bool: Boolean}[hint], nullable
 
 
+def _finite(spec: TableSpec) -> list[CheckConstraint]:
+    """Return the check that no amount is NaN or infinite: those pass every range, and a sum with one is one too."""
+    hints = typing.get_type_hints(spec.row_type)
+    parts = [
+        f"coalesce({name}, 0)" if isinstance(hints[name], types.UnionType) else name
+        for name in spec.columns
+        if name in spec.amounts
+    ]
+    total = " + ".join(parts)
+    return [CheckConstraint(f"abs({total}) < 'Infinity'", name="amounts_finite")] if parts else []
+
+
 def _read_model(spec: TableSpec) -> Table:
     hints = typing.get_type_hints(spec.row_type)
     columns = [_column(name, *_kind(spec, name, hints[name])) for name in spec.columns]
@@ -282,6 +294,7 @@ def _read_model(spec: TableSpec) -> Table:
         *columns,
         PrimaryKeyConstraint("chain", *spec.key),
         *_BACKSTOPS.get(spec.name, ()),
+        *_finite(spec),
         postgresql_with={"fillfactor": "80"},
     )
 

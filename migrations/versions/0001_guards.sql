@@ -147,6 +147,8 @@ BEGIN
             GROUP BY key) s WHERE amount <> 0;
     END IF;
     PERFORM set_config('ledger.unbalanced', coalesce(moved::text, ''), true);
+    -- Asks check_head anew: where constraints were set to be immediate it has had its turn, and takes it again at once.
+    UPDATE ledger.chain_heads h SET seq = h.seq WHERE moved IS NOT NULL AND h.chain IN (SELECT chain FROM put);
     RETURN NULL;
 END $$;
 
@@ -307,11 +309,13 @@ BEGIN
         'client_order_ids', 'executions', 'balances', 'positions', 'holds', 'movements', 'quarantine', 'breaks',
         'settlement_fails', 'allocations', 'controls',
         'streams', 'chain_keys',
-        'lots', 'lot_queues', 'corporate_actions', 'entitlements', 'marks', 'closed_periods',
+        'lots', 'lot_queues', 'corporate_actions', 'entitlements', 'marks',
         'incidents', 'divergent_tails', 'divergent_events', 'schemas'] LOOP
         EXECUTE format('GRANT INSERT, UPDATE ON ledger.%I TO ledger_writer, ledger_applier', name);
     END LOOP;
 END $$;
+-- A closed period stays closed, and as it was: nobody who appends may move the wall that stands before them.
+GRANT INSERT ON ledger.closed_periods TO ledger_writer, ledger_applier;
 -- What is read of the past is kept by whoever keeps the chain, and may be thrown away: it is never trusted unverified.
 GRANT INSERT, DELETE ON ledger.snapshots, ledger.balance_history, ledger.position_history
     TO ledger_writer, ledger_applier;

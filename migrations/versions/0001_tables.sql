@@ -34,7 +34,8 @@ CREATE TABLE ledger.account_limits (
 	hold_policy TEXT NOT NULL,
 	max_position NUMERIC,
 	CONSTRAINT account_limits_pkey PRIMARY KEY (chain, account, asset),
-	CONSTRAINT account_limits_floor_not_positive CHECK (floor <= 0)
+	CONSTRAINT account_limits_floor_not_positive CHECK (floor <= 0),
+	CONSTRAINT account_limits_amounts_finite CHECK (abs(floor + coalesce(max_position, 0)) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -79,7 +80,8 @@ CREATE TABLE ledger.allocations (
 	lines BIGINT NOT NULL,
 	rounding NUMERIC NOT NULL,
 	reversed_by BIGINT,
-	CONSTRAINT allocations_pkey PRIMARY KEY (chain, allocation_id)
+	CONSTRAINT allocations_pkey PRIMARY KEY (chain, allocation_id),
+	CONSTRAINT allocations_amounts_finite CHECK (abs(rounding) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -107,7 +109,8 @@ CREATE TABLE ledger.balances (
 	breached BOOLEAN NOT NULL,
 	CONSTRAINT balances_pkey PRIMARY KEY (chain, account, asset),
 	CONSTRAINT balances_held_not_negative CHECK (held >= 0),
-	CONSTRAINT balances_breach_flagged CHECK (breached = coalesce(settled + least(unsettled, 0) + CASE WHEN credit_unsettled THEN greatest(unsettled, 0) ELSE 0 END < floor, false))
+	CONSTRAINT balances_breach_flagged CHECK (breached = coalesce(settled + least(unsettled, 0) + CASE WHEN credit_unsettled THEN greatest(unsettled, 0) ELSE 0 END < floor, false)),
+	CONSTRAINT balances_amounts_finite CHECK (abs(settled + unsettled + held + coalesce(floor, 0)) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -267,7 +270,8 @@ CREATE TABLE ledger.executions (
 	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
 	CONSTRAINT executions_settled_gross_in_step CHECK ((settled_qty > 0 OR settled_gross = 0) AND (settled_qty < qty OR settled_gross = gross)),
 	CONSTRAINT executions_ref_has_its_day CHECK ((ref_exec_id IS NULL) = (ref_trade_date IS NULL)),
-	CONSTRAINT executions_ref_fkey FOREIGN KEY(chain, venue, ref_trade_date, ref_exec_id) REFERENCES ledger.executions (chain, venue, trade_date, exec_id)
+	CONSTRAINT executions_ref_fkey FOREIGN KEY(chain, venue, ref_trade_date, ref_exec_id) REFERENCES ledger.executions (chain, venue, trade_date, exec_id),
+	CONSTRAINT executions_amounts_finite CHECK (abs(qty + price + gross + settled_qty + settled_gross + cost_change + realised_change) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -313,7 +317,8 @@ CREATE TABLE ledger.instruments (
 	version BIGINT NOT NULL,
 	split_on DATE,
 	renamed_to TEXT,
-	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument)
+	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument),
+	CONSTRAINT instruments_amounts_finite CHECK (abs(tick + lot + multiplier) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -363,7 +368,8 @@ CREATE TABLE ledger.orders (
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),
 	CONSTRAINT orders_hold_amount_not_negative CHECK (hold_amount >= 0),
-	CONSTRAINT orders_qty_positive CHECK (qty > 0)
+	CONSTRAINT orders_qty_positive CHECK (qty > 0),
+	CONSTRAINT orders_amounts_finite CHECK (abs(qty + coalesce(price, 0) + coalesce(stop_price, 0) + cum_qty + cum_notional + hold_amount + coalesce(hold_given, 0)) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -378,7 +384,8 @@ CREATE TABLE ledger.positions (
 	day DATE,
 	opening NUMERIC NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
-	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0)
+	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0),
+	CONSTRAINT positions_amounts_finite CHECK (abs(qty + cost + realised + fees + opening) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -425,7 +432,8 @@ CREATE TABLE ledger.settlement_fails (
 	reason TEXT NOT NULL,
 	new_intended_date DATE NOT NULL,
 	content TEXT NOT NULL,
-	CONSTRAINT settlement_fails_pkey PRIMARY KEY (chain, settlement_id, failed_on, number)
+	CONSTRAINT settlement_fails_pkey PRIMARY KEY (chain, settlement_id, failed_on, number),
+	CONSTRAINT settlement_fails_amounts_finite CHECK (abs(qty + amount) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -509,7 +517,8 @@ CREATE TABLE ledger.lots (
 	live BOOLEAN NOT NULL,
 	CONSTRAINT lots_pkey PRIMARY KEY (chain, account, instrument, number),
 	CONSTRAINT lots_closed_costs_nothing CHECK (open_qty <> 0 OR open_cost = 0),
-	CONSTRAINT lots_open_within_traded CHECK (abs(open_qty) <= abs(qty))
+	CONSTRAINT lots_open_within_traded CHECK (abs(open_qty) <= abs(qty)),
+	CONSTRAINT lots_amounts_finite CHECK (abs(qty + value + open_qty + open_cost) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -521,7 +530,8 @@ CREATE TABLE ledger.lot_queues (
 	last BIGINT NOT NULL,
 	base BIGINT NOT NULL,
 	base_realised NUMERIC NOT NULL,
-	CONSTRAINT lot_queues_pkey PRIMARY KEY (chain, account, instrument)
+	CONSTRAINT lot_queues_pkey PRIMARY KEY (chain, account, instrument),
+	CONSTRAINT lot_queues_amounts_finite CHECK (abs(base_realised) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -553,7 +563,8 @@ CREATE TABLE ledger.entitlements (
 	cost_change NUMERIC NOT NULL,
 	realised_change NUMERIC NOT NULL,
 	CONSTRAINT entitlements_pkey PRIMARY KEY (chain, ca_id, account),
-	CONSTRAINT entitlements_paid_within_due CHECK (abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax))
+	CONSTRAINT entitlements_paid_within_due CHECK (abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax)),
+	CONSTRAINT entitlements_amounts_finite CHECK (abs(qty + new_qty + gross + tax + paid_gross + paid_tax + cost_change + realised_change) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -565,7 +576,8 @@ CREATE TABLE ledger.marks (
 	price NUMERIC NOT NULL,
 	as_of BIGINT NOT NULL,
 	event_seq BIGINT NOT NULL,
-	CONSTRAINT marks_pkey PRIMARY KEY (chain, subject, day, kind)
+	CONSTRAINT marks_pkey PRIMARY KEY (chain, subject, day, kind),
+	CONSTRAINT marks_amounts_finite CHECK (abs(price) < 'Infinity')
 )
  WITH (fillfactor = 80);
 

@@ -18,7 +18,7 @@ from ledger.chain.signatures import KeyPair
 from ledger.cli.access import named
 from ledger.domain.events.control import KeyRevoked
 from ledger.domain.rules.control import REVOCATION_DOMAIN, revocation_statement
-from ledger.errors import Corrupt, Divergence, SignatureInvalid
+from ledger.errors import Corrupt, Divergence, InvalidInput
 from ledger.journal.chain_creation import create_chain
 from ledger.storage import acknowledgements as stored
 from ledger.storage import database as db
@@ -269,7 +269,7 @@ def test_a_revoked_key_and_another_chain_s_segment_are_rejected(regions: Regions
     until(lambda: applier.step(20), lambda: applier.status.rejected_records == 2)
     assert regions.head(regions.b) == before
     publisher.close()
-    with pytest.raises(SignatureInvalid, match="none that this chain names"):
+    with pytest.raises(InvalidInput, match="none that this chain names"):
         regions.publisher()
 
 

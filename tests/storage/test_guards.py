@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from ledger.domain.amounts import UNIT
-from ledger.domain.rows import Balance
+from ledger.domain.rows import TABLES, Balance
 from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, StateMismatch
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
@@ -345,6 +345,34 @@ def test_balances_change_only_with_events_and_by_sums_of_zero(database: Database
         read_models.write(connection, chain, [read_models.Change("balances", ("A", "USD"), old, taken)])
         read_models.write(connection, chain, [balance("D", UNIT)])
         connection.commit()
+
+
+def test_no_setting_of_constraints_lets_money_be_made(database: Database) -> None:
+    """A writer that has its constraints checked at once is refused at once."""
+    connection, chain = prepared(database)
+    with connection:
+        put(connection, chain, linked(1))
+        connection.commit()
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        touch_head(connection, chain)
+        with pytest.raises(psycopg.Error, match="would not sum to zero"):
+            read_models.write(connection, chain, [balance("A", 5)])
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(("table", "column"), [(x, y) for x in TABLES for y in sorted(TABLES[x].amounts)])
+def test_no_amount_is_other_than_a_finite_number(owner: Connection, table: str, column: str, value: str) -> None:
+    """NaN is above every bound for PostgreSQL, so that a range alone would let it through."""
+    constraint = owner.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [f"{table}_amounts_finite"]
+    ).fetchone()
+    assert constraint is not None
+    condition = str(constraint[0]).removeprefix("CHECK ")
+    given = ", ".join(
+        f"{number}::numeric AS {name}" for name in sorted(TABLES[table].amounts)
+        for number in [f"'{value}'" if name == column else "1"]
+    )  # fmt: skip
+    assert owner.execute(f"SELECT {condition} FROM (SELECT {given}) t").fetchone() == (False,)
 
 
 def restore(connection: Connection, chain: int, made: Any, reason: str = "bit rot, copy of region B") -> None:

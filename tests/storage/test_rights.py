@@ -38,14 +38,16 @@ INSERT: dict[str, tuple[str, ...]] = {
     "applier": (*READ_MODELS, *KEPT, "events", "idempotency_keys", "commits", "chains", "chain_heads",
                 "state_digests", "replica_state"),
 }  # fmt: skip
+CHANGING = tuple(table for table in READ_MODELS if table != "closed_periods")
+"""What those may change who may append: a closed period stays as it was closed."""
 UPDATE: dict[str, dict[str, tuple[str, ...]]] = {
     # By table, the columns; () stands for all of them.
     "owner": dict.fromkeys((*READ_MODELS, *STATE, *FREE, *KEPT), ()),
-    "writer": dict.fromkeys((*READ_MODELS, "read_model_watermarks"), ()) | {
+    "writer": dict.fromkeys((*CHANGING, "read_model_watermarks"), ()) | {
         "chain_heads": ("seq", "hash", "recorded_at", "epoch"), "state_digests": ("seq", "lanes"),
     },
     "publisher": {"acknowledgements": ()},
-    "applier": dict.fromkeys((*READ_MODELS, "replica_state", "read_model_watermarks"), ()) | {
+    "applier": dict.fromkeys((*CHANGING, "replica_state", "read_model_watermarks"), ()) | {
         "chain_heads": ("seq", "hash", "recorded_at", "epoch"), "state_digests": ("seq", "lanes"),
     },
 }  # fmt: skip

@@ -104,6 +104,7 @@ def test_a_number_that_the_ledger_never_writes_is_a_finding(
     connection, chain = writer
     read_models.write(connection, chain, [added(rows.Position("A", "I", 1, 0, 0, 0), "positions")])
     connection.commit()
+    database.sql("ALTER TABLE ledger.positions DROP CONSTRAINT positions_amounts_finite")
     database.sql(f"UPDATE ledger.positions SET fees = {value}")
     with pytest.raises(StateMismatch, match=r"positions\.fees.*verify"):
         read_models.load(connection, chain, "positions", ("A", "I"))
