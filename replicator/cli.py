@@ -30,7 +30,8 @@ REPLICA_REGION: Final = "b"
 app = typer.Typer(
     name="tradeledger-replicator", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Stream a ledger to other regions. Both commands run until they are told to stop, and end at any doubt: "
-    "a supervisor starts them again. Exit status: 0 stopped, 2 usage, 3 corruption, 5 a dependency is down.",
+    "a supervisor starts them again. Exit status: 0 stopped, 1 a fault of the program, 2 usage, 3 corruption, "
+    "5 a dependency is down, 8 refused: change what was given.",
 )  # fmt: skip
 
 Dsn = Annotated[

@@ -66,7 +66,7 @@ class Reader:
                 dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
             )
         except psycopg.Error as error:
-            raise Unreadable(f"the database cannot be reached: {_first(error)}; give the auditor's address") from error
+            raise Unreadable(_unreached(error)) from error
         try:
             self._connection.execute(_SESSION)
             self.chain = self._find(origin)
@@ -102,7 +102,11 @@ class Reader:
             strays = self.strays("events")
             if not chosen and strays:
                 raise ChainsLost([row[0] for row in strays])
-            present = ", ".join(row.origin for row in self.chains) or "none"
+            if not self.chains:
+                raise Unreadable(
+                    "this database has no chain; make one with `tradeledger init --origin …`, or name another database"
+                )
+            present = ", ".join(row.origin for row in self.chains)
             raise Unreadable(f"name one chain with --origin: this database has {present}")
         return chosen[0]
 
@@ -323,6 +327,16 @@ class Reader:
         Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
+
+
+def _unreached(error: psycopg.Error) -> str:
+    """Return what was wrong with the way to the database: the address, what the server answered, or that none did."""
+    if isinstance(error, psycopg.ProgrammingError):
+        return f"the database address cannot be read: {_first(error)}; give postgresql://auditor@host/name"
+    # A connection that is refused has no SQLSTATE for the client to read; only a server says FATAL.
+    if "FATAL:" in str(error):
+        return f"the server refused the auditor: {_first(error)}; mend that, or name another database"
+    return f"the server cannot be reached: {_first(error)}; start it, or name another"
 
 
 def _first(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -246,7 +247,7 @@ def alone() -> Iterator[None]:
 
 def worded(error: LedgerError) -> str:
     """Return what to say of *error*: nobody here holds a key with which to send something again."""
-    return str(error).replace("try again with the same key", "run the demo again")
+    return re.sub("try again(; an append)? with the same key", "run the demo again", str(error))
 
 
 def afresh(folder: Path) -> int:

@@ -33,15 +33,23 @@ def _program(name: str) -> str:
     return name if shutil.which(name) or not beside.exists() else str(beside)
 
 
+def _key(chain: Identity, side: str) -> tuple[str, bool]:
+    """Return the key file of *side*, and True; where it is not there, a word to put it for, and False."""
+    path = chain.keys_folder() / f"{side}.json"
+    return (str(path), True) if path.exists() else (f"{side.upper()}-KEY", False)
+
+
 def _walk(found: regions.Running, chain: Identity) -> Iterator[str]:
     """Yield the command lines that carry *chain* to region b and compare the regions; lines with # say when."""
-    replicator, ledger, keys = _program("tradeledger-replicator"), _program("tradeledger"), chain.keys_folder()
-    here = ("--origin", chain.origin)
+    replicator, ledger = _program("tradeledger-replicator"), _program("tradeledger")
+    here, keys = ("--origin", chain.origin), {side: _key(chain, side) for side in ("publisher", "replica")}
+    if unknown := [shown for shown, is_there in keys.values() if not is_there]:
+        yield f"# put the chain's key files for {' and '.join(unknown)}: {chain.keys_folder()} does not hold them"
     yield "# carry it to region b; each in a terminal of its own, until Ctrl-C:"
     yield shlex.join((replicator, "publish", "--kafka", found.kafka, "--dsn", found.dsn("a", "publisher"),
-                      "--key", str(keys / "publisher.json"), *here))  # fmt: skip
+                      "--key", keys["publisher"][0], *here))  # fmt: skip
     yield shlex.join((replicator, "apply", "--kafka", found.kafka, "--dsn", found.dsn("b", "applier"),
-                      "--key", str(keys / "replica.json"), *chain.for_replicas()))  # fmt: skip
+                      "--key", keys["replica"][0], *chain.for_replicas()))  # fmt: skip
     yield "# append to region a, then see both regions at one head:"
     yield shlex.join((ledger, "import", "nautilus", "EVENTS", "--instruments", "FILE",
                       "--dsn", found.dsn("a", "writer"), *here))  # fmt: skip
@@ -74,9 +82,14 @@ def up() -> None:
 @app.command("down")
 def down() -> None:
     """
-    Stop them; their data stay under $LEDGER_HOME.
+    Stop them; their data stay under $LEDGER_HOME. A region that another command uses runs until that ends.
     """
-    print("stopped" if regions.down() else "no sandbox was running here")
+    if not regions.down():
+        print("no sandbox was running here")
+    elif left := regions.lingering():
+        print(f"stopped, but for what another command still uses: {' and '.join(left)}")
+    else:
+        print("stopped")
 
 
 @app.command("status")

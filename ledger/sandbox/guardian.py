@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import selectors
 import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -33,14 +33,32 @@ def serve(folder: Path) -> None:
     Run the server in *folder*, print its socket folder, and return when no command uses it any more.
     """
     address = folder / "guardian"
-    with _alone(folder):
-        _clear(address)
-        server = Server.start(folder)
-        try:
-            _serve(server, address)
-        finally:
-            address.unlink(missing_ok=True)
-            server.stop()
+    _be_alone(folder)
+    _clear(address)
+    server = Server.start(folder)
+    try:
+        _serve(server, address)
+    finally:
+        address.unlink(missing_ok=True)
+        server.stop()
+
+
+def lives_in(folder: Path) -> bool:
+    """
+    Return whether a guardian keeps, or is still stopping, the server in *folder*.
+    """
+    try:
+        with _lock(folder).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _lock(folder: Path) -> Path:
+    return folder / "guardian.lock"
 
 
 def _clear(address: Path) -> None:
@@ -51,20 +69,19 @@ def _clear(address: Path) -> None:
             shutil.rmtree(left)
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _be_alone(folder: Path) -> None:
     """Wait for a guardian that is on its way out, because who asked for it was interrupted."""
     deadline = time.monotonic() + ALONE_TIMEOUT_S
-    with (folder / "guardian.lock").open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise SetupNeeded(f"another process keeps the server in {folder}; end it, then try again") from None
-                time.sleep(0.05)
-        yield
+    # Never closed: the kernel lets go of the lock when this process is gone, which is what `lives_in` is asked.
+    lock = os.open(_lock(folder), os.O_RDWR | os.O_CREAT, 0o666)
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SetupNeeded(f"another process keeps the server in {folder}; end it, then try again") from None
+            time.sleep(0.05)
 
 
 def _serve(server: Server, address: Path) -> None:

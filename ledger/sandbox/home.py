@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.errors import SetupNeeded
+from ledger.sandbox.postgres import embedded_binaries
 
 DEFAULT_HOME: Final = ".tradeledger"
 DEFAULT_REGION: Final = "a"
@@ -84,6 +85,8 @@ def server(region: str = DEFAULT_REGION, *, environment: Mapping[str, str] = os.
         fcntl.flock(lock, fcntl.LOCK_EX)
         lease = _join(place)
         if lease is None:
+            # Without its programs nothing is started, and nobody is told so.
+            embedded_binaries()
             print(f"starting a private PostgreSQL in {place}", file=sys.stderr)
             _launch(place)
             lease = _join(place)

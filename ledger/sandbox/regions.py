@@ -23,12 +23,15 @@ from typing import Final
 import msgspec
 
 from ledger.errors import LedgerError, SetupNeeded
-from ledger.sandbox import home
-from ledger.sandbox.kafka import Broker
+from ledger.sandbox import guardian, home
+from ledger.sandbox.kafka import Broker, java
+from ledger.sandbox.postgres import embedded_binaries
 
 REGIONS: Final = ("a", "b")
 _STOP_TIMEOUT_S: Final = 60
 _ANSWER_TIMEOUT_S: Final = 5
+LINGER_TIMEOUT_S: Final = 40
+"""A private server outlives its last user for a moment, and may take half a minute to stop."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -117,6 +120,8 @@ def up(environment: Mapping[str, str] = os.environ) -> Running:
             return found
         print(f"{' and '.join(lost)}: down; starting the sandbox anew, data kept", file=sys.stderr)
         down(environment)
+    embedded_binaries()
+    java()
     place = home.folder(environment)
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -167,6 +172,18 @@ def down(environment: Mapping[str, str] = os.environ) -> bool:
         time.sleep(0.1)
         holder = _holder(environment)
     return True
+
+
+def lingering(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """
+    Wait until the regions' private servers are gone, and return those that are not after some time, by name.
+    """
+    deadline = time.monotonic() + LINGER_TIMEOUT_S
+    while left := [region for region in REGIONS if guardian.lives_in(home.folder(environment) / region)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return [f"the PostgreSQL of region {region}" for region in left]
 
 
 class _Asked(Exception):

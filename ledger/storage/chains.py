@@ -69,11 +69,13 @@ def find(connection: Connection, origin: str | None) -> ChainRow:
         UnknownChain: there is none, or several and none was named; those present are listed.
     """
     there = all_chains(connection)
-    present = ", ".join(chain.origin for chain in there) or "none; make one with `tradeledger init --origin …`"
+    if not there:
+        raise UnknownChain("this database has no chain; make one with `tradeledger init --origin …`")
+    present = ", ".join(chain.origin for chain in there)
     if origin is None:
         if len(there) == 1:
             return there[0]
-        raise UnknownChain(f"name the chain: this database has {present}")
+        raise UnknownChain(f"name the chain (--origin): this database has {present}")
     for chain in there:
         if chain.origin == origin:
             return chain

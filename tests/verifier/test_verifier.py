@@ -142,6 +142,14 @@ def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, data
     with pytest.raises(Unreadable, match="--origin"):
         Reader(copy.dsn("auditor"), "example.com/other")
     assert issubclass(Unreadable, LedgerError)
+    for dsn, words in (
+        (database.dsn("auditor"), "has no chain; make one with `tradeledger init"),
+        ("postgresql://auditor@/x?host=/nowhere", "cannot be reached: .*; start it, or name another"),
+        (database.server.dsn("auditor", "nowhere"), "the server refused the auditor: .*nowhere"),
+        ("nonsense", "address cannot be read"),
+    ):
+        with pytest.raises(Unreadable, match=words):
+            Reader(dsn, None)
 
 
 def test_every_answer_is_one_json_object_where_json_was_asked_for(
