@@ -164,13 +164,14 @@ def test_a_commit_that_returns_proves_nothing_of_a_record_that_expired(kafka: Br
     assert read(kafka, topic) == [b"before"]
 
 
-def test_a_commit_to_a_broker_that_died_does_not_wait_for_ever(kafka: Broker, topic: str) -> None:
+def test_a_commit_to_a_broker_that_died_does_not_wait_for_ever(tmp_path: Path) -> None:
     """The client would wait without end, also once the broker is back; the sender gives up, and is in doubt."""
+    broker = Broker.start(tmp_path / "kafka")
     try:
-        done = in_a_process(COMMITS_TO_THE_DEAD, kafka, topic)
+        transport.make_topics(broker.bootstrap, bytes(16))
+        done = in_a_process(COMMITS_TO_THE_DEAD, broker, transport.segments_topic(bytes(16)))
     finally:
-        kafka.stop()
-        kafka.restart()
+        broker.stop()
     assert "reads from the topic's tail what was recorded" in done.stdout
 
 
