@@ -19,6 +19,9 @@ from tests.domain.books import Books, check_invariants
 from tests.domain.mutations import DEEP, HUGE, Mutation, mutations, texts
 from tests.domain.test_any_values import likely
 
+# A text of ten megabytes is an example too.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 LONGEST_MESSAGE = 2000
 """Characters of a refusal that somebody can still read; what is refused may have ten million."""
 

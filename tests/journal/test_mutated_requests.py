@@ -24,6 +24,9 @@ from tests.domain.test_any_values import likely
 from tests.domain.test_mutations import check_refusal
 from tests.journal.test_ledger import check_whole, fee
 
+# A text of ten megabytes is an example too.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 _NUMBERS = itertools.count()
 AROUND = st.fixed_dictionaries({}, optional={
     "key": WILD, "actor": WILD, "occurred_at": WILD, "expected": WILD, "correlation_id": WILD, "causation_id": WILD,

@@ -46,7 +46,19 @@ def topic(kafka: Broker) -> str:
 
 
 def stop(kafka: Broker) -> None:
-    os.kill(kafka._process.pid, signal.SIGSTOP)
+    """Stop the broker, and return when every thread of it has: those on another processor run on for a moment."""
+    pid = kafka._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    while any(state_of(task) != "T" for task in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.001)
+
+
+def state_of(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        # It ended while it was looked at.
+        return "T"
 
 
 def go_on(kafka: Broker) -> None:
@@ -79,6 +91,19 @@ def end_before() -> None:
 sender._commit = end_before
 try:
     sender.send([(b"key", b"lost", [])])
+except BrokerDown as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+MISSES_THE_DEAD = """
+receiver = transport.Receiver(bootstrap, topic)
+receiver._heard -= 60
+print(receiver.poll(), flush=True)
+os.kill(broker, signal.SIGTERM)
+receiver._heard -= 60
+try:
+    while True:
+        receiver.poll()
 except BrokerDown as error:
     print(error, flush=True)
 os._exit(0)
@@ -173,6 +198,17 @@ def test_a_commit_to_a_broker_that_died_does_not_wait_for_ever(tmp_path: Path) -
     finally:
         broker.stop()
     assert "reads from the topic's tail what was recorded" in done.stdout
+
+
+def test_a_broker_that_goes_away_is_missed_also_where_nothing_happens(tmp_path: Path) -> None:
+    """To the client a dead broker is a topic without news: after a while without a record it is asked."""
+    broker = Broker.start(tmp_path / "kafka")
+    try:
+        transport.make_topics(broker.bootstrap, bytes(16))
+        done = in_a_process(MISSES_THE_DEAD, broker, transport.segments_topic(bytes(16)))
+    finally:
+        broker.stop()
+    assert done.stdout.startswith("[]\nKafka at ")
 
 
 def test_what_a_send_that_failed_has_written_is_found_at_the_tail(regions: Regions) -> None:

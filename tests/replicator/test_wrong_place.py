@@ -4,13 +4,11 @@ Start publisher and applier in the wrong place: with another's key, login, regio
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +18,7 @@ import pytest
 from ledger import Ledger
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
-from ledger.errors import BrokerDown, InvalidInput, NotPermitted, NotPrimary
-from ledger.sandbox.kafka import Broker
-from replicator import transport
+from ledger.errors import InvalidInput, NotPermitted, NotPrimary
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from tests.conftest import ORIGIN
@@ -146,25 +142,3 @@ def test_a_server_that_goes_away_ends_the_program_with_its_status(
     assert running.returncode == 5, said
     assert "PostgreSQL cannot be used now" in said
     assert "Traceback" not in said
-
-
-def test_a_broker_that_goes_away_is_missed_also_where_nothing_happens(tmp_path: Path) -> None:
-    """To the client a dead broker is a topic without news: after a while without a record it is asked."""
-    broker = Broker.start(tmp_path / "kafka")
-    try:
-        transport.make_topics(broker.bootstrap, bytes(16))
-        receiver = transport.Receiver(broker.bootstrap, transport.segments_topic(bytes(16)))
-        receiver._heard -= 60
-        assert receiver.poll() == []
-        broker.stop()
-        receiver._heard -= 60
-        with pytest.raises(BrokerDown):
-            until(receiver.poll, lambda: False, seconds=20)
-        receiver.close()
-        # The client drops sockets on which it was still looking for the broker.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            del receiver
-            gc.collect()
-    finally:
-        broker.stop()
