@@ -31,6 +31,15 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
+def shortened(text: str) -> str:
+    """
+    Return *text* with its middle left out where it is long: a library's complaint may repeat a value of any size.
+    """
+    if len(text) <= 3 * SHOWN_CHARACTERS:
+        return text
+    return f"{text[:SHOWN_CHARACTERS]}… ({len(text)} characters) …{text[-SHOWN_CHARACTERS:]}"
+
+
 class LedgerError(Exception):
     """
     The root of all errors this project raises on purpose.

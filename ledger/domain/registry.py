@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference, settlement
 from ledger.domain.events.fields import Event
-from ledger.errors import InvalidEvent, UnknownFormat
+from ledger.errors import InvalidEvent, UnknownFormat, shortened
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
@@ -96,7 +96,7 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
     try:
         event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"these bytes are no {event_type}: {error}") from error
+        raise InvalidEvent(f"these bytes are no {event_type}: {shortened(str(error))}") from error
     return event
 
 

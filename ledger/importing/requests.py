@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ledger.domain import registry
-from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected
+from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, shortened
 from ledger.importing import lines
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
@@ -78,7 +78,7 @@ def decode(line: bytes) -> Group:
     try:
         found = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"found {line[:60]!r}, which is no request ({error})") from error
+        raise InvalidEvent(f"found {line[:60]!r}, which is no request ({shortened(str(error))})") from error
     events = tuple(registry.decode_given(one.type, one.version, bytes(one.given)) for one in found.events)
     return Group(events, found.key, found.actor, found.occurred_at)
 
