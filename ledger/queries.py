@@ -222,9 +222,8 @@ class Books:
             if found_now is not None:
                 return found_now
         held = self._from_history(at, "balances", account, asset=asset)
-        if held is not None:
-            for row in held.value:
-                return At(held.seq, row, held.by)
+        if held is not None and held.value:
+            return At(held.seq, held.value[0], held.by)
         with self._source(at) as source:
             found = source.rows("balances", account=account, asset=asset)
             if not found:

@@ -122,17 +122,15 @@ BEGIN
         SELECT jsonb_object_agg(key, amount) INTO moved FROM (
             SELECT chain || ' ' || asset AS key, sum(settled + unsettled + held) AS amount
             FROM put GROUP BY chain, asset) s WHERE amount <> 0;
-        SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
-            SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
     ELSE
         SELECT jsonb_object_agg(key, amount) INTO moved FROM (
             SELECT chain || ' ' || asset AS key, sum(amount) AS amount FROM (
                 SELECT chain, asset, settled + unsettled + held AS amount FROM put
                 UNION ALL SELECT chain, asset, -settled - unsettled - held FROM taken) m
             GROUP BY chain, asset) s WHERE amount <> 0;
-        SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
-            SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
     END IF;
+    SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
+        SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
     IF unmoved IS NOT NULL THEN
         RAISE EXCEPTION 'balances of chain % change only with its events, and its head has not moved', unmoved
             USING ERRCODE = 'TL006';
