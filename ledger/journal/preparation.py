@@ -43,7 +43,6 @@ class Batch:
 
     def __init__(self, head: ChainHead, recorded_at: int, mark: int) -> None:
         self.base = head
-        self.base_recorded_at = recorded_at
         self.seq, self.hash = head.seq, head.hash
         self.recorded_at = recorded_at
         self.mark = mark
