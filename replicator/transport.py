@@ -23,6 +23,7 @@ from ledger.errors import BrokerDown, InvalidInput
 
 _RECORDS_BACK: Final = 64
 """So many are read at a time on the way back from the end: some 30 MiB, if all are segments."""
+BOOTSTRAP_TIMEOUT_MS: Final = 15_000
 SEND_TIMEOUT_S: Final = 15
 """How long a sender waits for the answer to a record, and to a commit."""
 PROBE_S: Final = 5.0
@@ -83,12 +84,19 @@ def _connecting(bootstrap: str) -> Iterator[None]:
         timer.cancel()
 
 
+def _admin(bootstrap: str) -> KafkaAdminClient:
+    """Return the client that both programs begin with; it decides how long a dead broker is looked for."""
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=10_000, bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
+    )
+
+
 def make_topics(bootstrap: str, chain_id: bytes) -> None:
     """
     Make the chain's topics where they are missing.
     """
     with _connecting(bootstrap):
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+        admin = _admin(bootstrap)
         try:
             for name, policy in ((segments_topic(chain_id), "delete"), (acknowledgements_topic(chain_id), "compact")):
                 settings = {"cleanup.policy": policy, "retention.ms": "-1", "max.message.bytes": "4194304"}
@@ -103,7 +111,7 @@ def topic_id(bootstrap: str, topic: str) -> str:
     Return the id that Kafka gave *topic* when it was made: one that was made anew has another.
     """
     with _connecting(bootstrap):
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+        admin = _admin(bootstrap)
         try:
             found = admin.describe_topics([topic])
         finally:
