@@ -14,6 +14,7 @@ from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, derive, leav
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
+from ledger.domain.rules import position_limits
 from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, known, post, units
 from ledger.domain.state import State
 
@@ -127,14 +128,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         raise Broken("order_exists", f"found order {event.order_id!r} a second time; each id is used once")
     _claim(state, event.account, event.cl_ord_id, event.order_id)
     price = None if event.price is None else units(event.price)
-    limits = state.account_limits.get(event.account, instrument.asset)
-    if limits is not None and limits.max_position is not None and not event.historical:
-        position = state.positions.get(event.account, event.instrument)
-        after = (position.qty if position else 0) + (qty if event.side == "buy" else -qty)
-        if abs(after) > limits.max_position:
-            raise Broken("max_position", f"the position of {event.account} in {event.instrument} could reach "
-                                         f"{amounts.render(after)}; its limit is "
-                                         f"{amounts.render(limits.max_position)}")  # fmt: skip
+    if not event.historical:
+        position_limits.check(state, event.account, instrument, event.side, qty)
     asset = {"buy": instrument.quote_asset if price is not None else None, "sell": instrument.asset}.get(event.side)
     order = Order(
         event.order_id, event.cl_ord_id, event.account, event.instrument, event.side, qty, event.ord_type, price,
@@ -234,6 +229,7 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
     _check_terms(state, instrument, qty, (event.new_price, event.new_stop))
+    position_limits.check(state, order.account, instrument, order.side, qty - order.qty)
     price = order.price if event.new_price is None else units(event.new_price)
     wanted, lines = rehold(state, with_terms(state, order, qty, price=price))
     if wanted.hold_amount > order.hold_amount:
