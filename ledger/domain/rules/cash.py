@@ -21,6 +21,7 @@ from ledger.domain.rules.ground import (
     Now,
     as_derived,
     check_account,
+    check_not_closed,
     check_scale,
     known,
     post,
@@ -44,9 +45,9 @@ def _amount(state: State, asset: str, amount: int) -> int:
 
 def charge_fee(state: State, event: events.FeeCharged, now: Now) -> Effects:
     """
-    A fee with an unused id, that the account can pay.
+    A fee with an unused id, of an account that is not closed and can pay it.
     """
-    known(state.accounts, event.account, "account")
+    check_not_closed(state, event.account)
     amount = _amount(state, event.asset, units(event.amount))
     if state.movements.fresh("fee", event.fee_id) is not None:
         raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; use a new id")
@@ -114,7 +115,7 @@ def place_hold(state: State, event: events.HoldPlaced, now: Now) -> Effects:
         raise Broken("expires_at", f"found {event.expires_at} ns, which has passed; expected a time to come")
     lines: list[Line] = []
     for (account, asset), amount in legs.items():
-        known(state.accounts, account, "account")
+        check_not_closed(state, account)
         _amount(state, asset, amount)
         lines += moved(asset, amount, (account, "settled"), (account, "held"))
     post(state, lines, may_refuse=True)
@@ -160,7 +161,7 @@ def _new_journal(state: State, journal_id: str) -> None:
 
 def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects:
     """
-    Postings between accounts that exist, balanced, none taking what is not available or touching what is held.
+    Postings between accounts that are not closed, balanced, none taking what is not available or touching what is held.
     """
     check_second_person(state, "journal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)

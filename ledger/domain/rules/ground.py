@@ -138,12 +138,20 @@ def check_scale(amount: int, asset: Asset, what: str) -> None:
         )
 
 
+def check_not_closed(state: State, account: str) -> None:
+    """
+    Raise Broken unless *account* was opened and is not closed.
+    """
+    if known(state.accounts, account, "account").status == "closed":
+        raise Broken("account_status", f"account {account} is closed; expected one that is not: open it again first")
+
+
 def check_account(state: State, account: str) -> None:
     """
-    Raise Broken unless *account* was opened or is the ledger's own.
+    Raise Broken unless *account* was opened and is not closed, or is the ledger's own.
     """
     if not postings.is_system(account):
-        known(state.accounts, account, "account")
+        check_not_closed(state, account)
 
 
 def _new_balance(state: State, account: str, asset: str) -> Balance:

@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
+from ledger.domain.order_status import leaves
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, put_balance, units
 from ledger.domain.state import State
@@ -171,16 +172,23 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
 
 def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effects:
     """
-    An account closes only when it owns nothing and owes nothing.
+    An account closes only when it owns nothing and owes nothing, in any bucket, and no order of it may fill.
     """
     account = known(state.accounts, event.account, "account")
     if event.status == "closed":
         left = [
-            b.asset for (name, _), b in state.balances.rows.items() if name == event.account and (b.total or b.held)
+            b.asset
+            for (name, _), b in state.balances.rows.items()
+            if name == event.account and (b.settled or b.unsettled or b.held)
         ]
         if left:
             raise Broken(
                 "account_not_empty", f"account {event.account} still has {', '.join(sorted(left))}; move it out"
+            )
+        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and leaves(row)]
+        if orders:
+            raise Broken(
+                "account_not_empty", f"account {event.account} has order {min(orders)}, which may fill; end it first"
             )
     version = account.version + 1
     state.accounts.put(msgspec.structs.replace(account, status=event.status, version=version))

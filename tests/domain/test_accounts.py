@@ -1,0 +1,94 @@
+"""
+Check that an account closes only when nothing is open in it, and that a closed one takes nothing but facts.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderCanceled, OrderPlaced
+from ledger.domain.events.reference import AccountOpened, AccountStatusSet
+from ledger.domain.postings import Posting
+from ledger.errors import RuleBroken
+from tests.domain.books import DAY, Books, check_invariants, opened
+
+
+def status(to: str) -> Event:
+    return AccountStatusSet(account="B", status=to, reason="r")  # type: ignore[arg-type]
+
+
+def journal(name: str, *lines: tuple[str, str, str]) -> Event:
+    return JournalPosted(
+        journal_id=name, memo="m",
+        postings=tuple(Posting(account=x, asset="USDT", bucket=bucket, amount=n) for x, bucket, n in lines),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def books() -> Books:
+    books = opened()
+    books.give(AccountOpened(account="B", owner="o", kind="cash", base_asset="USDT"))
+    return books
+
+
+def test_what_is_yet_to_settle_keeps_an_account_open(books: Books) -> None:
+    """It has five and owes five tomorrow: together nothing, and still there is something to come."""
+    books.give(journal("J", ("A", "settled", "-5"), ("B", "settled", "5"), ("B", "unsettled", "-5"),
+                       ("~clearing.V", "unsettled", "5")))  # fmt: skip
+    with pytest.raises(RuleBroken, match=r"account_not_empty.*still has USDT"):
+        books.give(status("closed"))
+    books.give(journal("K", ("B", "settled", "-5"), ("B", "unsettled", "5")))
+    books.give(status("closed"))
+
+
+def test_an_order_that_may_still_fill_keeps_an_account_open(books: Books) -> None:
+    """A market order holds nothing, and its fill would be a closed account's position."""
+    books.give(OrderPlaced(order_id="M", cl_ord_id="m", account="B", instrument="BTCUSDT", side="buy", qty="0.1",
+                           ord_type="market"))  # fmt: skip
+    with pytest.raises(RuleBroken, match=r"account_not_empty.*order M.*end it first"):
+        books.give(status("closed"))
+    books.give(OrderCanceled(order_id="M"))
+    books.give(status("closed"))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        FeeCharged(fee_id="f", account="B", kind="k", asset="USDT", amount="-1"),
+        HoldPlaced(hold_id="h", legs=(Leg(account="B", asset="USDT", amount="1"),)),
+        journal("J2", ("A", "settled", "-1"), ("B", "settled", "1")),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_closed_account_takes_no_command_until_it_is_opened_again(books: Books, event: Event) -> None:
+    """No fee, rebate, hold or journal; opened again, it takes what it took before."""
+    books.give(journal("J1", ("A", "settled", "-5"), ("B", "settled", "5")))
+    books.give(journal("out", ("A", "settled", "5"), ("B", "settled", "-5")))
+    books.give(status("closed"))
+    with pytest.raises(RuleBroken, match=r"account_status.*account B is closed; expected one that is not"):
+        books.give(event)
+    books.give(status("open"))
+    books.give(CashMoved(movement_id="m", account="B", asset="USDT", amount="2", kind="deposit", value_date=DAY))
+    assert books.give(event).rule is None
+    check_invariants(books.state)
+
+
+def test_facts_and_reversals_reach_a_closed_account(books: Books) -> None:
+    """What a bank did is recorded, and what was wrong is undone, whatever the account has become."""
+    books.give(CashMoved(movement_id="m", account="B", asset="USDT", amount="5", kind="deposit", value_date=DAY))
+    books.give(journal("J", ("A", "settled", "5"), ("B", "settled", "-5")))
+    books.give(status("closed"))
+    assert books.give(
+        CashMoved(movement_id="n", account="B", asset="USDT", amount="1", kind="interest", value_date=DAY)
+    ).rule is None  # fmt: skip
+    books.give(JournalReversed(journal_id="R", reverses_kind="journal", reverses="J", reason="r"))
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_nothing_is_held_of_the_ledgers_own_accounts(books: Books) -> None:
+    """They stand for the world outside, which sets nothing aside."""
+    with pytest.raises(RuleBroken, match="unknown_account"):
+        books.give(HoldPlaced(hold_id="h", legs=(Leg(account="~external", asset="USDT", amount="1"),)))
