@@ -25,6 +25,7 @@ from ledger.errors import InvalidInput, NoSuchMoment, NotFound, StateMismatch
 from ledger.reading import past, snapshots, views
 from ledger.reading import statement as statements
 from ledger.reading.exposure import ExposureLine, exposure
+from ledger.reading.fx_result import FxResultLine, fx_result
 from ledger.reading.known import Counted, counted, whole_of
 from ledger.reading.moment import At, Known, Moment, RecordedAt, Seq, day_text, days
 from ledger.reading.past import Replay
@@ -278,6 +279,15 @@ class Books:
         """
         self._check_owner(account)
         return self._about(account, at, lambda source: exposure(source, account))
+
+    def fx_result(self, worth_in: str, *, at: Moment | None = None) -> At[list[FxResultLine]]:
+        """
+        Return what all conversions have earned, in the asset *worth_in* at the newest marks.
+
+        Raises:
+            NotFound: the asset was not known then. NoSuchMoment: there was no such moment.
+        """
+        return self._about(None, at, lambda source: fx_result(source, worth_in))
 
     def pnl(
         self,

@@ -18,6 +18,7 @@ from ledger.errors import NotFound
 from ledger.queries import At
 from ledger.reading import shown, views
 from ledger.reading.exposure import ExposureLine
+from ledger.reading.fx_result import FxResultLine
 from ledger.reading.moment import parse_day
 from ledger.reading.results import Result
 from ledger.reading.statement import StatementLine, Total
@@ -80,6 +81,17 @@ def exposure(asked: Question, account: Account = None) -> None:
     with asked.books() as books:
         found = books.exposure(account, at=asked.at)
     show_rows("exposure", ExposureLine, found, asked.format)
+    report_missing(found.value)
+
+
+@command(show, "fx-result")
+def fx_result(asked: Question, worth_in: Annotated[str, typer.Argument(help="The asset to value it in: USD.")]) -> None:
+    """
+    What conversions have earned, apart from trades, in one asset at the newest marks.
+    """
+    with asked.books() as books:
+        found = books.fx_result(worth_in, at=asked.at)
+    show_rows("result of conversions", FxResultLine, found, asked.format)
     report_missing(found.value)
 
 

@@ -22,7 +22,7 @@ _PATTERNS: Final[dict[str, dict[str, Any]]] = {
     "identifier": {"type": "string", "pattern": f"^[ -.0-~]{{1,{IDENTIFIER_LIMIT_BYTES}}}$"},
     "text": {"type": "string"},
     "date": {"type": "string", "format": "date"},
-    "amount": {"type": "string", "pattern": r"^(?!-0$)-?(0|[1-9][0-9]{0,29})(\.[0-9]{0,17}[1-9])?$"},
+    "amount": {"type": "string", "pattern": r"^((?!-0$)-?(0|[1-9][0-9]{0,29})(\.[0-9]{0,17}[1-9])?|-?10{30})$"},
 }
 _FAMILIES: Final = {
     "reference": "Reference data", "orders": "Orders", "executions": "Executions",

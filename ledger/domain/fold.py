@@ -145,7 +145,7 @@ def record(
         state.rollback(mark)
         if event.KIND == "fact":
             raise AssertionError(f"the rule of {name} made postings that do not balance: {error}") from error
-        raise
+        raise Unbalanced(f"{named(event)} refused (postings): {error}") from None
     except Broken as broken:
         state.rollback(mark)
         if state.loader is not None and not state.certain:

@@ -126,7 +126,8 @@ def check_balanced(lines: Iterable[Line]) -> None:
     off = {asset: amounts.render(total) for asset, total in sums.items() if total}
     if off or count == 1:
         raise Unbalanced(
-            f"I7: postings do not sum to zero: {off or 'one line alone'}; every amount needs its other side"
+            f"I7: postings do not sum to zero: found {off or 'one line alone'}; expected 0 of each asset: every amount "
+            "needs its other side"
         )
 
 

@@ -15,6 +15,7 @@ from ledger.domain.ladder import Rung
 from ledger.queries import At, Books, Moment
 from ledger.reading import views
 from ledger.reading.exposure import ExposureLine
+from ledger.reading.fx_result import FxResultLine
 from ledger.reading.results import Result
 from ledger.reading.statement import Statement
 
@@ -85,6 +86,13 @@ class Reads:
         """
         with self.books() as books:
             return books.exposure(account, at=at)
+
+    def fx_result(self, worth_in: str, *, at: Moment | None = None) -> At[list[FxResultLine]]:
+        """
+        Return what all conversions have earned, in the asset *worth_in* at the newest marks.
+        """
+        with self.books() as books:
+            return books.fx_result(worth_in, at=at)
 
     def pnl(
         self,

@@ -63,8 +63,10 @@ class ExposureLine(View, frozen=True):
     missing: tuple[str, ...]
 
 
-class _Marks:
-    """The newest mark of each subject, an instrument's under any name that it had."""
+class NewestMarks:
+    """
+    The newest mark of each subject, an instrument's under any name that it had.
+    """
 
     def __init__(self, marks: Iterable[Mark], instruments: Iterable[Instrument]) -> None:
         renamed = {row.instrument: row.renamed_to for row in instruments}
@@ -78,10 +80,15 @@ class _Marks:
                 self._best[subject] = mark
 
     def of(self, subject: str) -> Mark | None:
+        """
+        Return the mark that counts, if there is one.
+        """
         return self._best.get(subject)
 
     def rate(self, base: str, quote: str) -> tuple[Fraction | None, str | None]:
-        """Return what one *base* is worth in *quote*, by the newer mark of the pair and its inverse, and its day."""
+        """
+        Return what one *base* is worth in *quote*, by the newer mark of the pair and its inverse, and its day.
+        """
         if base == quote:
             return Fraction(1), None
         straight, inverse = self.of(subject_of(None, base, quote)), self.of(subject_of(None, quote, base))
@@ -96,7 +103,7 @@ class _Books(msgspec.Struct):
     accounts: dict[str, Account]
     instruments: dict[str, Instrument]
     scales: dict[str, int]
-    marks: _Marks
+    marks: NewestMarks
 
 
 def _line(
@@ -163,7 +170,7 @@ def exposure(source: Source, account: str | None) -> list[ExposureLine]:
     instruments = {x.instrument: x for x in source.rows("instruments")}
     books = _Books(
         {x.account: x for x in source.rows("accounts", account=account)}, instruments,
-        {x.asset: x.scale for x in source.rows("assets")}, _Marks(source.newest_marks(), instruments.values()),
+        {x.asset: x.scale for x in source.rows("assets")}, NewestMarks(source.newest_marks(), instruments.values()),
     )  # fmt: skip
     working: dict[tuple[str, str], list[Order]] = defaultdict(list)
     for order in source.open_orders(account):

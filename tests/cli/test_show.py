@@ -107,7 +107,8 @@ def test_every_read_takes_every_moment(told: Database) -> None:
     with Books(told.dsn("reader")) as books:
         trail = books.history("order/x1").value
     own = {
-        "order": ["x1"], "history": ["order/x1"], "statement": ["A", "--from", DAYS[0], "--to", DAYS[2]],
+        "fx-result": ["USDT"], "order": ["x1"], "history": ["order/x1"],
+        "statement": ["A", "--from", DAYS[0], "--to", DAYS[2]],
     }  # fmt: skip
     seq, recorded = trail[-1].seq, trail[-1].recorded_at
     names = [x.name or "" for x in show.registered_commands]
@@ -135,6 +136,7 @@ def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
         (8, "end them there", ("pnl", "--to", DAYS[3], "--known-at", last, "--effective-on", DAYS[2])),
         (8, "account 'B'", ("pnl", "--account", "B")),
         (8, "ledger's own", ("exposure", "--account", "~fees")),
+        (8, "asset 'XXX'", ("fx-result", "XXX")),
         (2, "together", ("balances", "--known-at", "5")),
         (2, "name one moment", ("balances", "--at-seq", "5", "--at-time", "5")),
         (2, "table, json, jsonl, csv", ("breaks", "--format", "xml")),

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from ledger.domain import event_catalogue, registry
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
 
@@ -55,6 +56,25 @@ def test_every_example_reads_back_and_keeps_its_schema(name: str) -> None:
     for field in schema["required"]:
         assert not keeps(schema, {key: x for key, x in value.items() if key != field})
     assert not keeps(schema, {**value, "more": 1})
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-0.5", "1" + "0" * 30, "-1" + "0" * 30, "9" * 30 + "." + "9" * 18, "0." + "0" * 17 + "1"]
+)
+def test_the_schema_of_an_amount_takes_what_the_program_takes(text: str) -> None:
+    """To 10^30 itself on either side, and to 18 decimals."""
+    schema = event_catalogue.json_schema(CashMoved)["properties"]["amount"]
+    made = CashMoved(movement_id="m", account="A", asset="X", amount=text, kind="tax", value_date="2024-08-08")
+    assert made.amount == text
+    assert keeps(schema, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["-0", "00", "1.", ".5", "1.0", "1e5", "1" + "0" * 31, "2" + "0" * 30, "0." + "0" * 19]
+)
+def test_the_schema_of_an_amount_takes_nothing_else(text: str) -> None:
+    """Neither what is no amount nor what is stored in another form."""
+    assert not keeps(event_catalogue.json_schema(CashMoved)["properties"]["amount"], text)
 
 
 def test_each_type_is_described_once_with_all_its_fields() -> None:

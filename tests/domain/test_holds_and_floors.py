@@ -117,6 +117,17 @@ def test_an_order_is_for_no_finer_a_quantity_than_its_asset_has() -> None:
         books.give(ReplaceRequested(order_id="S", cl_ord_id="r", orig_cl_ord_id="s", new_qty="1.5"))
 
 
+def test_terms_do_not_change_before_their_day() -> None:
+    """An amendment counts from when it is recorded, so one of a later day is refused until then."""
+    books = opened()
+    with pytest.raises(RuleBroken, match=r"effective_from.*found 2024-08-09 .*expected 2024-08-08 or earlier"):
+        books.give(InstrumentAmended(instrument="BTCUSDT", tick="0.1", effective_from="2024-08-09"))
+    books.give(order(price="100.01"))
+    books.give(InstrumentAmended(instrument="BTCUSDT", tick="0.1", effective_from=DAY))
+    with pytest.raises(RuleBroken, match=r"multiple of 0\.1"):
+        books.give(order("P", price="100.01"))
+
+
 def limits(floor: str, policy: str = "settled_only", account: str = "M") -> Event:
     return AccountLimitsSet(account=account, asset="USDT", floor=floor, hold_policy=policy)  # type: ignore[arg-type]
 

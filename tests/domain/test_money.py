@@ -31,8 +31,7 @@ from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, Asse
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.postings import Posting
-from ledger.domain.rules import fx
-from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
+from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
 from tests.domain.books import NOON, Books, check_invariants
 from tests.domain.equities import DAY, all_balances, buckets, market, settled
 
@@ -47,16 +46,8 @@ def convert(fx_id: str = "F", sold: str = "1000", bought: str = "917.4", rate: s
     )  # fmt: skip
 
 
-def earned(books: Books, **rates: str) -> str:
-    """Return the FX result in USD at *rates*, to the cent."""
-    found = {asset: int(Fraction(rate) * UNIT) for asset, rate in rates.items()}
-    value, residual = fx.result(books.state.balances.rows.values(), found, 2)
-    assert residual == 0
-    return render(value)
-
-
-def test_a_conversion_is_four_legs_and_its_result_stands_apart() -> None:
-    """At the rate before the spread, what the clearing accounts are worth is the spread; at another, more or less."""
+def test_a_conversion_is_four_legs_through_two_clearing_accounts() -> None:
+    """What was sold and what was bought each have their other side; what was kept of the rate is stored beside them."""
     books = market()
     outcome = books.give(convert())
     derived = msgspec.json.decode(outcome.derived)
@@ -66,12 +57,6 @@ def test_a_conversion_is_four_legs_and_its_result_stands_apart() -> None:
     ]  # fmt: skip
     assert derived["spread_amount"] == "2.6"
     assert (outcome.stream, outcome.effective_on) == ("account/A", 19947)
-    # At 0.92 EUR a dollar, 2.60 EUR of the 920 were kept; in dollars at 1.25 a euro the books would have lost.
-    assert earned(books, USD="1", EUR="1.25") == "-146.75"
-    euros, _ = fx.result(books.state.balances.rows.values(), {"USD": 92 * UNIT // 100, "EUR": UNIT}, 2)
-    assert render(euros) == "2.6"
-    books.give(convert("G", "917.4", "1000", "1.09003706", spread=None, sold_asset="EUR", bought_asset="USD"))
-    assert earned(books, USD="1", EUR="7") == "0"
     check_invariants(books.state)
     books.replayed()
 
@@ -275,3 +260,18 @@ def test_controls_are_loosened_by_two_only() -> None:
         "reversal": False, "journal": False,
     }  # fmt: skip
     books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((("A", "1"), ("B", "-2")), r"found \{'USD': '-1'\}; expected 0 of each asset"),
+        ((("A", "0"), ("B", "0")), "found a posting of 0 USD to A; leave it out"),
+    ],
+)
+def test_a_journal_out_of_balance_is_refused_by_its_name(lines: tuple[tuple[str, str], ...], words: str) -> None:
+    """Which journal it is, which invariant it breaks, and by how much."""
+    books = market()
+    postings = tuple(Posting(account=x, asset="USD", bucket="settled", amount=n) for x, n in lines)
+    with pytest.raises(Unbalanced, match=rf"^JournalPosted 'J' refused \(postings\): I7: .*{words}"):
+        books.give(JournalPosted(journal_id="J", postings=postings, memo="m"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
@@ -27,7 +28,7 @@ from ledger.domain.events.orders import (
 from ledger.domain.order_status import leaves
 from ledger.domain.rows import Execution, Order
 from ledger.errors import InsufficientFunds, RuleBroken
-from tests.domain.books import DAY, Books, amount, check_invariants, opened
+from tests.domain.books import DAY, NOON, Books, amount, check_invariants, opened
 
 NEXT_DAY = "2024-08-09"
 
@@ -275,3 +276,50 @@ def test_a_hold_that_the_caller_set_follows_the_quantity(side: str) -> None:
     assert stands(books) == held("PARTIALLY_FILLED", "0.03", "0.02", "10")
     books.give(OrderCanceled(order_id="O"))
     assert stands(books) == held("CANCELED", "0.03", "0", "0")
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"ord_type": "limit"}, "limit order without price"),
+        ({"ord_type": "stop"}, "stop order without stop_price"),
+        ({"ord_type": "stop_limit", "price": "100"}, "stop_limit order without stop_price"),
+        ({"ord_type": "stop_limit", "stop_price": "100"}, "stop_limit order without price"),
+        ({"ord_type": "market", "tif": "gtd"}, "gtd order without expire_at"),
+        ({"ord_type": "market", "tif": "gtd", "expire_at": NOON}, "which has passed"),
+    ],
+)
+def test_an_order_has_the_terms_that_its_kind_needs(terms: dict[str, Any], words: str) -> None:
+    """As FIX asks: a price for a limit, a stop price for a stop, an expiry to come for good-till-date."""
+    books = opened()
+    facts: dict[str, Any] = {"order_id": "O", "cl_ord_id": "x", "account": "A", "instrument": "BTCUSDT", "side": "buy",
+                             "qty": "0.01", **terms}  # fmt: skip
+    with pytest.raises(RuleBroken, match=words):
+        books.give(OrderPlaced(**facts))
+    assert books.give(OrderPlaced(historical=True, **facts)).rule is None
+    whole = {"price": "100", "stop_price": "100", "expire_at": NOON + 1, **terms}
+    books.give(OrderPlaced(**{**facts, **whole, "order_id": "P", "cl_ord_id": "p", "expire_at": NOON + 1}))
+
+
+def test_an_order_of_the_past_is_of_any_lot() -> None:
+    """Lots change as ticks do; what was placed under other terms is recorded, in what its asset can be divided into."""
+    books = opened()
+    with pytest.raises(RuleBroken, match="multiple of"):
+        placed(books, qty="0.0005")
+    placed(books, qty="0.0005", historical=True)
+    assert books.give(fill("E", "0.0005")).rule is None
+    for qty, words in (("0", "above 0"), ("0.000000001", "at most 8 decimals")):
+        with pytest.raises(RuleBroken, match=words):
+            books.give(OrderPlaced(order_id="Q", cl_ord_id="q", account="A", instrument="BTCUSDT", side="buy", qty=qty,
+                                   ord_type="market", historical=True))  # fmt: skip
+
+
+def test_a_replacement_says_by_how_much_what_is_held_changes() -> None:
+    """Derived and stored, so that nobody has to add postings up; without a change nothing is said."""
+    books = opened()
+    placed(books)
+    for qty, price, delta in (("0.03", "100", "2"), ("0.01", "150", "-1.5"), ("0.01", "150", None)):
+        outcome = books.give(OrderReplaced(order_id="O", cl_ord_id="x", orig_cl_ord_id="x", qty=qty, price=price))
+        found = msgspec.json.decode(outcome.derived).get("hold_delta")
+        assert found == (delta and {"amount": delta, "asset": "USDT"})
+    books.replayed()

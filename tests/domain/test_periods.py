@@ -55,7 +55,7 @@ def test_a_command_for_a_closed_day_is_refused_and_says_what_to_do() -> None:
     """By its own time or by the day it names; the day after is open."""
     books = opened()
     books.give(PeriodClosed(through=YESTERDAY))
-    with pytest.raises(PeriodIsClosed, match="closed through 2024-08-07: date it later"):
+    with pytest.raises(PeriodIsClosed, match="closed through 2024-08-07: expected a later day"):
         give(books, fee(), NOON - NS_PER_DAY)
     with pytest.raises(PeriodIsClosed):
         books.give(InstrumentAmended(instrument="BTCUSDT", effective_from=YESTERDAY, tick="0.1"))
@@ -110,7 +110,7 @@ def test_a_period_is_closed_once_and_only_when_it_is_over() -> None:
     with pytest.raises(RuleBroken, match="reconcile"):
         books.give(PeriodClosed(through="2024-08-01", trial_balance="00"))
     books.give(PeriodClosed(through="2024-08-01", trial_balance=trial_balance(books.state)))
-    with pytest.raises(PeriodIsClosed, match="closed through 2024-08-01: give a later day"):
+    with pytest.raises(PeriodIsClosed, match="expected a day after 2024-08-01"):
         books.give(PeriodClosed(through="2024-08-01"))
     assert books.give(PeriodClosed(through="2024-08-02")).stream_version == 2
     assert fold.stream_version(books.state, "period/ledger") == 2

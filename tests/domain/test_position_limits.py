@@ -20,7 +20,7 @@ def limited(most: str = "2") -> Books:
 
 
 def test_what_open_orders_may_still_fill_counts_towards_the_limit() -> None:
-    """Two orders of half the limit each are all there may be; one that ends makes room, and a fill takes it for good."""
+    """Two orders of half the limit are all there may be; one that ends makes room, and a fill takes it for good."""
     books = limited()
     books.give(order("O1", qty="1"))
     books.give(order("O2", qty="1"))

@@ -90,7 +90,8 @@ def _rounding(lines: list[Execution], block: list[Execution], instrument: Instru
     qty, whole = sum(x.qty for x in lines), sum(x.qty for x in block)
     if qty != whole:
         raise Broken(
-            "allocated_qty", f"found lines of {amounts.render(qty)}; the executions are {amounts.render(whole)}"
+            "allocated_qty",
+            f"found lines of {amounts.render(qty)} in all; expected {amounts.render(whole)}, those of the executions",
         )
     residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
     # Each gross is rounded to one unit of its asset, and each line's price to the last decimal that a price may have.

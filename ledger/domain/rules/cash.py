@@ -74,7 +74,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
-        raise Broken("amount", f"found a {event.kind} of {event.amount}; deposits are positive, withdrawals negative")
+        raise Broken("amount", f"found a {event.kind} of {event.amount}; expected deposits above 0, withdrawals below")
     lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
     _record(state, "cash", event.movement_id, lines, open_day(state, event, event.value_date, now), now)
@@ -135,7 +135,9 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
         raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; name what took the amount")
     if event.reason == "expired" and (hold.expires_at is None or now.occurred_at < hold.expires_at):
         when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
-        raise Broken("not_expired", f"hold {event.hold_id} expires {when}; the event occurred at {now.occurred_at} ns")
+        raise Broken(
+            "not_expired", f"hold {event.hold_id} expires {when}; expected that or later, found {now.occurred_at} ns"
+        )
     left = _legs_of(hold.remaining)
     released = dict(left) if event.amounts is None else _legs(event.amounts)
     lines: list[Line] = []
@@ -188,7 +190,10 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     _new_journal(state, event.journal_id)
     old = state.movements.get(event.reverses_kind, event.reverses)
     if old is None:
-        raise Broken("unknown_movement", f"found no {event.reverses_kind} {event.reverses!r} to reverse")
+        raise Broken(
+            "unknown_movement",
+            f"found no {event.reverses_kind} {event.reverses!r} to reverse; expected the id of one that is recorded",
+        )
     if old.reversed_by is not None:
         raise Broken("reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}; once is all")
     lines = negated(postings.from_text(old.postings))

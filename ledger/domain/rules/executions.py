@@ -66,7 +66,9 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
         != (order.account, current_name(state, order.instrument), order.side == "buy")
     ):
         found, meant = (event.account, event.instrument, event.side), (order.account, order.instrument, order.side)
-        raise Broken("order_mismatch", f"found {' '.join(found)}; order {event.order_id} is {' '.join(meant)}")
+        raise Broken(
+            "order_mismatch", f"found {' '.join(found)}; expected {' '.join(meant)}, as order {event.order_id} is"
+        )
     if order.terminal == REJECTED:
         raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill; expected another order")
     cum = order.cum_qty - freed + units(event.qty)
@@ -83,8 +85,11 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     known(state.accounts, event.account, "account")
     instrument = known_instrument(state, event.instrument)
     if instrument.split_on is not None and event.trade_date < instrument.split_on:
-        raise Broken("before_split", f"found a trade of {event.trade_date}; {instrument.instrument} was split on "
-                                     f"{instrument.split_on}: book it by hand, in shares of today")  # fmt: skip
+        raise Broken(
+            "before_split",
+            f"found a trade of {event.trade_date}; expected {instrument.split_on}, when {instrument.instrument} was "
+            "split, or later: book it by hand, in shares of today",
+        )
     base = known(state.assets, instrument.asset, "asset")
     quote = known(state.assets, instrument.quote_asset, "asset")
     qty, price = units(event.qty), units(event.price)
@@ -106,7 +111,8 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         if abs(given * amounts.UNIT**2 - exact) >= one * amounts.UNIT**2 or given * exact < 0:
             raise Broken(
                 "gross",
-                f"found gross {event.gross} of {event.exec_id!r}; qty x price x multiplier is {amounts.render(gross)}",
+                f"found gross {event.gross} of {event.exec_id!r}; expected qty x price x multiplier, which is "
+                f"{amounts.render(gross)}",
             )
         gross = given
     for fee in event.fees:
@@ -116,7 +122,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         if event.settle_date_reason is None:
             raise Broken(
                 "settle_date",
-                f"found {event.settle_date} of {event.exec_id!r}; the calendar says {due}: give it, or a reason",
+                f"found {event.settle_date} of {event.exec_id!r}; expected {due}, as the calendar says, or a reason",
             )
         if str(event.settle_date) < event.trade_date:
             raise Broken(

@@ -7,13 +7,12 @@ trades: valued at any rates, those balances are the FX result. At the rate befor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import cash as events
 from ledger.domain.postings import moved
-from ledger.domain.rows import Balance, Movement
+from ledger.domain.rows import Movement
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -72,19 +71,6 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
         earned, _ = amounts.multiply(sold, units(event.spread), scale)
         derived["spread_amount"] = amounts.render(earned)
     return Effects(f"account/{event.account}", touch_account(state, event.account), derived, event.value_date)
-
-
-def result(balances: Iterable[Balance], rates: Mapping[str, int], scale: int) -> tuple[int, int]:
-    """
-    Return what conversions have earned, valued at *rates* (of each asset in the one asked for, in units of 10^-18).
-
-    It is rounded half-even to *scale* decimals, beside the residual, as in `amounts.multiply`.
-
-    Raises:
-        KeyError: an asset that was converted has no rate.
-    """
-    total = sum(row.total * rates[row.asset] for row in balances if row.account == postings.fx_clearing(row.asset))
-    return amounts.multiply(total, 1, scale)
 
 
 RULES = {events.FxConverted: convert}

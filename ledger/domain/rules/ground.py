@@ -175,8 +175,9 @@ def put_balance(state: State, balance: Balance, was_available: int, may_refuse: 
     if breached and may_refuse and available < was_available:
         raise Broken(
             "insufficient_funds",
-            f"account {balance.account} would have {amounts.render(available)} {balance.asset} available; "
-            f"its floor is {amounts.render(floor or 0)}",
+            f"account {balance.account} would have {amounts.render(available)} {balance.asset} available; its floor is "
+            f"{amounts.render(floor or 0)}: expected at most {amounts.render(max(0, was_available - (floor or 0)))} to "
+            "be taken",
             InsufficientFunds,
         )
     if breached != balance.breached:

@@ -4,7 +4,7 @@ Rule on the life of an order: what may be asked, what the venue may say, and wha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -88,12 +88,26 @@ def rehold(state: State, order: Order) -> tuple[Order, list[Line]]:
     return msgspec.structs.replace(order, hold_amount=hold), hold_lines(order, hold)
 
 
-def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[Any, ...]) -> None:
-    if qty <= 0 or qty % instrument.lot:
+_NEEDS: Final = {"limit": ("price",), "stop": ("stop_price",), "stop_limit": ("price", "stop_price")}
+"""The prices without which an order of a kind says nothing."""
+
+
+def _check_form(event: events.OrderPlaced, now: Now) -> None:
+    for name in _NEEDS.get(event.ord_type, ()):
+        if getattr(event, name) is None:
+            raise Broken("price", f"found a {event.ord_type} order without {name}; give one")
+    if event.tif == "gtd" and event.expire_at is None:
+        raise Broken("expire_at", "found a gtd order without expire_at; give the time until which it is good")
+    if event.expire_at is not None and event.expire_at <= now.occurred_at:
+        raise Broken("expire_at", f"found {event.expire_at} ns, which has passed; expected a time to come")
+
+
+def _check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[Any, ...], lot: int) -> None:
+    if qty <= 0 or qty % lot:
         raise Broken(
             "quantity",
             f"found quantity {amounts.render(qty)} of {instrument.instrument}; expected a multiple of "
-            f"{amounts.render(instrument.lot)} above 0",
+            f"{amounts.render(lot)} above 0",
         )
     check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
     for price in prices:
@@ -121,9 +135,12 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     if account.status != "open" and not event.historical:
         raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
     qty = units(event.qty)
-    _check_terms(state, instrument, qty, () if event.historical else (event.price, event.stop_price))
-    if event.ord_type in ("limit", "stop_limit") and event.price is None:
-        raise Broken("price", f"found a {event.ord_type} order without a price; give one")
+    if event.historical:
+        # The past was on other lots and ticks, and what an engine leaves out of it cannot be asked for any more.
+        _check_terms(state, instrument, qty, (), 1)
+    else:
+        _check_form(event, now)
+        _check_terms(state, instrument, qty, (event.price, event.stop_price), instrument.lot)
     if state.orders.fresh(event.order_id) is not None:
         raise Broken("order_exists", f"found order {event.order_id!r} a second time; each id is used once")
     _claim(state, event.account, event.cl_ord_id, event.order_id)
@@ -158,7 +175,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
 def _live(state: State, order_id: str) -> Order:
     order = known(state.orders, order_id, "order")
     if order.terminal is not None:
-        raise Broken("order_not_live", f"order {order_id} is {order.status}; expected a live order")
+        raise Broken("order_not_live", f"found order {order_id} {order.status}; expected a live order")
     return order
 
 
@@ -228,7 +245,7 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     qty = order.qty if event.new_qty is None else units(event.new_qty)
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
-    _check_terms(state, instrument, qty, (event.new_price, event.new_stop))
+    _check_terms(state, instrument, qty, (event.new_price, event.new_stop), instrument.lot)
     position_limits.check(state, order.account, instrument, order.side, qty - order.qty)
     price = order.price if event.new_price is None else units(event.new_price)
     wanted, lines = rehold(state, with_terms(state, order, qty, price=price))
@@ -283,7 +300,11 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
         state, order, qty, price=price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id,
         accepted=True,
     )  # fmt: skip
-    return _reheld(state, terms)
+    effects = _reheld(state, terms)
+    if effects.derived:
+        delta = known(state.orders, order.order_id, "order").hold_amount - order.hold_amount
+        effects.derived["hold_delta"] = {"amount": amounts.render(delta), "asset": terms.hold_asset}
+    return effects
 
 
 def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected, pending: str) -> Effects:

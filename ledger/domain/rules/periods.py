@@ -63,7 +63,7 @@ def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
     if old is not None and event.through <= old.through:
         raise Broken(
             "period_closed",
-            f"found {event.through}; the books are closed through {old.through}: give a later day",
+            f"found {event.through}; expected a day after {old.through}, through which they are closed",
             PeriodIsClosed,
         )
     today = (_EPOCH + datetime.timedelta(days=min(now.occurred_at, now.recorded_at) // NS_PER_DAY)).isoformat()
@@ -93,7 +93,7 @@ def counted_on(state: State, event: Event, days: int, today: int) -> int:
         raise Broken(
             "period_closed",
             f"the event counts for {_EPOCH + datetime.timedelta(days=days)}, and the books are closed through "
-            f"{closed.through}: date it later",
+            f"{closed.through}: expected a later day",
             PeriodIsClosed,
         )
     return max(today, through + 1)

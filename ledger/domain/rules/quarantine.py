@@ -87,7 +87,10 @@ def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects
     check_second_person(state, "resolution", event.proposed_by, event.approved_by)
     row = state.quarantine.get(event.ref)
     if row is None or row.status != "open":
-        raise Broken("not_quarantined", f"seq {event.ref} is no quarantined fact that waits")
+        raise Broken(
+            "not_quarantined",
+            f"found seq {event.ref}, which is no quarantined fact that waits; expected one of those listed",
+        )
     if (event.resolution == "accepted") != (event.accepted_seq is not None):
         raise Broken("accepted_seq", "give accepted_seq with the resolution 'accepted', and only with it")
     if event.accepted_seq is not None:

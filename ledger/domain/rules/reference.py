@@ -79,7 +79,7 @@ def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -
 
 def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) -> Effects:
     """
-    What the amendment leaves out stays as it was; it counts from when it is recorded.
+    What the amendment leaves out stays as it was; it counts from when it is recorded, on its day or later.
     """
     old = known(state.instruments, event.instrument, "instrument")
     changes: dict[str, Any] = {
@@ -88,6 +88,12 @@ def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) ->
     for name in ("settlement_cycle", "calendar", "product", "symbol", "isin"):
         if (value := getattr(event, name)) is not None:
             changes[name] = value
+    if event.effective_from > now.day:
+        raise Broken(
+            "effective_from",
+            f"found {event.effective_from} of {event.instrument}; expected {now.day} or earlier: terms change when "
+            "the amendment is recorded, so record it on its day",
+        )
     terms = msgspec.structs.replace(old, version=old.version + 1, **changes)
     _check_terms(state, terms)
     state.instruments.put(terms)

@@ -45,7 +45,10 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
         )
     rows = [trades.live(state, event.venue, trade_date, exec_id) for trade_date, exec_id in names]
     if len({(row.account, current_name(state, row.instrument)) for row in rows}) > 1:
-        raise Broken("net_mismatch", "found executions of several accounts or instruments; net those of one")
+        raise Broken(
+            "net_mismatch",
+            f"{event.settlement_id!r}: found executions of several accounts or instruments; net those of one",
+        )
     for row in rows:
         name = f"execution {row.exec_id!r} of {row.trade_date}"
         if row.bucket == "settled":
@@ -53,7 +56,10 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
         if row.settled_qty == row.qty:
             raise Broken("over_settlement", f"{name} has settled as a whole; expected something left of it")
         if event.date < row.trade_date:
-            raise Broken("settled_before_trade", f"found {event.date}, before the trade date of {name}")
+            raise Broken(
+                "settled_before_trade",
+                f"found {event.date}; expected {row.trade_date}, the trade date of {name}, or later",
+            )
     return rows
 
 
@@ -80,7 +86,8 @@ def _one(state: State, event: events.TradeSettled, row: Execution, scale: int) -
     if qty > open_qty:
         raise Broken(
             "over_settlement",
-            f"found a settlement of {event.qty} of {row.exec_id!r}; {amounts.render(open_qty)} waits for settlement",
+            f"found a settlement of {event.qty} of {row.exec_id!r}; expected at most "
+            f"{amounts.render(open_qty)}, which waits for settlement",
         )
     if qty < open_qty and not event.partial:
         raise Broken(
@@ -96,9 +103,15 @@ def _whole(event: events.TradeSettled, rows: list[Execution]) -> tuple[int, int]
     qty = sum(trades.signed(row.side, row.qty - row.settled_qty) for row in rows)
     gross = sum(trades.signed(row.side, row.gross - row.settled_gross) for row in rows)
     if units(event.qty) != qty or event.partial:
-        raise Broken("net_quantity", f"found {event.qty}; what is left of all is {amounts.render(qty)} net")
+        raise Broken(
+            "net_quantity",
+            f"{event.settlement_id!r}: found {event.qty}; expected {amounts.render(qty)}, all that is left, net",
+        )
     if event.amount is not None and units(event.amount) != gross:
-        raise Broken("settlement_amount", f"found {event.amount}; what is left of all is {amounts.render(gross)} net")
+        raise Broken(
+            "settlement_amount",
+            f"{event.settlement_id!r}: found {event.amount}; expected {amounts.render(gross)}, all that is left, net",
+        )
     return qty, gross
 
 

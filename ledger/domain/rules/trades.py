@@ -104,13 +104,15 @@ def live(state: State, venue: str, trade_date: str, exec_id: str) -> Execution:
     row = state.executions.get(venue, trade_date, exec_id)
     name = f"execution {exec_id!r} of {trade_date}"
     if row is None:
-        raise Broken("unknown_ref", f"found a reference to {name}, which is unknown")
+        raise Broken("unknown_ref", f"found a reference to {name}, which is unknown; record the trade first")
     if row.kind == "bust":
         raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; nothing is left to change")
     if not row.live and row.allocation_id is not None and row.kind != "allocation":
         raise Broken("allocated", f"{name} was allocated by {row.allocation_id}; reverse that, or name its lines")
     if not row.live:
-        raise Broken("stale_ref", f"{name} was corrected or busted before; name the newest version of the trade")
+        raise Broken(
+            "stale_ref", f"found {name}, which was corrected or busted before; expected the newest version of the trade"
+        )
     return row
 
 
