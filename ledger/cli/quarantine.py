@@ -1,8 +1,9 @@
 """
 Look at the facts that fit no rule, and record what someone decided about each.
 
-A decision is an event like any other: it names who proposed and who approved it, and it is made once. To accept a
-fact, append first what should have been said, and name the seq it got.
+A decision is an event like any other: it names who proposed and who approved it, and it is made once. A fact that fits
+by now is accepted as it came, which records it again; one that was wrong, by what should have been said and the seq
+that it got.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.tables import show_rows
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, RuleBroken
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 
@@ -89,13 +90,39 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     )  # fmt: skip
 
 
+def _recorded(ledger: Ledger, decision: QuarantineResolved) -> int:
+    """Record the fact that *decision* accepts as it came, and return its seq; nothing is recorded if it may not be."""
+    seq, key = decision.ref, f"accept-{decision.ref}"
+    again = ledger.lookup(key)
+    if again is not None:
+        return again.seq
+    # Whether these persons may decide on this fact is asked of a decision that needs nothing recorded.
+    ledger.dry_run(msgspec.structs.replace(decision, resolution="discarded"))
+    stored = ledger.events_at([seq])[seq]
+    _, given = split_payload(stored.payload)
+    kept = registry.decode_given(stored.event_type, stored.schema_version, given)
+    if not isinstance(kept, FactQuarantined) or kept.original_version is None:
+        raise InvalidInput(f"seq {seq} is text that could not be read: record what it says, and give --accepted-seq")
+    fact = registry.decode_given(kept.original_type, kept.original_version, kept.original)
+    for foreseen in ledger.dry_run(fact, occurred_at=stored.occurred_at):
+        if foreseen.rule is not None:
+            raise RuleBroken(
+                f"the fact of seq {seq} still fits no rule ({foreseen.rule}): {foreseen.detail}; record first what it "
+                "needs, or what it should have said and give --accepted-seq"
+            )
+    return ledger.append(fact, key=key, actor=decision.proposed_by, occurred_at=stored.occurred_at).seq
+
+
 @app.command("resolve")
 def resolve(
     seq: Seq,
     resolution: Annotated[str, typer.Option("--as", help="accepted, duplicate or discarded.")],
     proposed_by: Annotated[str, typer.Option(help="Who decided.")],
     approved_by: Annotated[str | None, typer.Option(help="Who else agreed, if the chain asks for it.")] = None,
-    accepted_seq: Annotated[int | None, typer.Option(help="With 'accepted': the event that says it right.")] = None,
+    accepted_seq: Annotated[
+        int | None,
+        typer.Option(help="With 'accepted': the event that says it right; left out, the fact is recorded as it came."),
+    ] = None,
     dsn: Dsn = None,
     origin: Origin = None,
     source: Annotated[str, typer.Option(help="As which source to append.")] = SOURCE,
@@ -114,5 +141,7 @@ def resolve(
         connections.access(dsn) as found,
         Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger,
     ):
+        if resolution == "accepted" and accepted_seq is None:
+            event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event))
         receipt = ledger.append(event, key=f"resolve-{seq}", actor=proposed_by)
     print(f"seq {seq} is {resolution}, recorded at seq {receipt.seq}")

@@ -3,7 +3,8 @@ Hold quantities, prices and money exactly.
 
 In memory every amount is an integer count of 10^-18, whatever the asset's own scale, so that sums need no
 decimal context and no rounding. In payloads it is decimal text in one canonical form: no exponent, no
-negative zero, no trailing zeros. Floats, NaN, exponents and excess decimals are refused and never rounded.
+negative zero, no trailing zeros. Floats, NaN, a zero with a sign, exponents and excess decimals are refused and
+never rounded.
 
 This module does not know which asset an amount is of; callers hand in the scale to check against.
 """
@@ -84,7 +85,7 @@ def canonical(value: str | int | Decimal) -> str:
     Return the one canonical text of *value*.
 
     Raises:
-        InvalidAmount: a float, a boolean, or anything `parse` refuses.
+        InvalidAmount: a float, a boolean, a negative zero, or anything `parse` refuses.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise InvalidAmount(
@@ -101,7 +102,10 @@ def canonical(value: str | int | Decimal) -> str:
         if abs(value) > LIMIT // UNIT:
             raise InvalidAmount("found an integer beyond 10^30, the largest amount")
         value = str(value)
-    return render(parse(value))
+    amount = parse(value)
+    if not amount and value.startswith("-"):
+        raise InvalidAmount(f"found {shown(value)}; an amount of nothing has no sign: write 0")
+    return render(amount)
 
 
 def fits(amount: int, scale: int) -> bool:

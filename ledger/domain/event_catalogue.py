@@ -167,6 +167,8 @@ _PARTICULAR: Final[dict[str, dict[str, Any]]] = {
     "Entitled": {"tax": "7.2"},
     "DividendLine": {"tax": "7.2"},
     "MarkRecorded": {"instrument": "XYZ"},
+    "InstrumentDefined": {"asset": "XYZ"},
+    "InstrumentAmended": {"tick": "0.05"},
     "OrderPlaced": {"price": "12.25", "ord_type": "limit"},
     "ReplaceRequested": {"new_qty": "120"},
     "QuarantineResolved": {"accepted_seq": 1042},

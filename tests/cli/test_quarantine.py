@@ -11,7 +11,7 @@ from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.executions import FactQuarantined
 from tests.conftest import Database
 from tests.importing.test_import import tradeledger
-from tests.journal.test_ledger import check_whole, fill, trade
+from tests.journal.test_ledger import check_whole, fill, order, trade
 
 
 def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Database) -> None:
@@ -73,3 +73,41 @@ def test_what_is_not_quarantined_or_no_decision_is_refused_in_words(chain: Datab
         done = tradeledger("quarantine", *arguments, LEDGER_DSN=chain.dsn("writer"))
         assert words in done.stderr, done.stderr
         assert done.returncode == code, done.stderr
+
+
+def test_a_fact_is_accepted_as_it_came_once_it_fits(chain: Database) -> None:
+    """Refused with the rule while it does not fit or a second person is missing; then recorded again and resolved."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        first = ledger.append(trade("E", "O"), key="1", occurred_at=1_723_161_254_000_000_000).seq
+        raw = FactQuarantined(original_type="Fill", original="8=FIX…", rule="unreadable", detail="no JSON")
+        unreadable = ledger.append(raw, key="2").seq
+        ledger.append(
+            ControlsSet(second_person=("resolution",), reason="policy", proposed_by="ann"), key="3", actor="ann"
+        )
+        before = ledger.head().seq
+
+    def accept(seq: int, *more: str) -> tuple[int, str]:
+        done = tradeledger("quarantine", "resolve", seq, "--as", "accepted", "--proposed-by", "ann", "--source",
+                           "engine", *more, LEDGER_DSN=chain.dsn("writer"))  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    by_two = ("--approved-by", "bob")
+    for seq, more, words in (
+        (first, by_two, "still fits no rule (unknown_order)"), (first, (), "second person"),
+        (unreadable, by_two, "give --accepted-seq"), (before, by_two, "not_quarantined"),
+    ):  # fmt: skip
+        code, said = accept(seq, *more)
+        assert (code, words in said) == (8, True), said
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        assert ledger.head().seq == before
+        ledger.append(order("O"), key="4")
+    code, said = accept(first, *by_two)
+    assert (code, f"seq {first} is accepted, recorded at seq {before + 3}" in said) == (0, True), said
+    assert accept(first, *by_two) == (code, said)
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        again = ledger.events_at([first, before + 2])
+        assert again[before + 2].event_type == "TradeExecuted"
+        assert again[before + 2].occurred_at == again[first].occurred_at
+        assert [x.qty for x in ledger.positions("A").value] == [10**16]
+        check_whole(chain, ledger)

@@ -41,10 +41,17 @@ def test_products_lose_nothing(left: int, right: int, scale: int) -> None:
 
 @pytest.mark.parametrize(
     ("given_text", "text"),
-    [("0.010000", "0.01"), ("-0", "0"), ("007", "7"), ("335623.56684586", "335623.56684586"), (3, "3")],
+    [
+        ("0.010000", "0.01"),
+        ("0.00", "0"),
+        ("-0.50", "-0.5"),
+        ("007", "7"),
+        ("335623.56684586", "335623.56684586"),
+        (3, "3"),
+    ],
 )
 def test_canonical_text(given_text: str | int, text: str) -> None:
-    """Trailing and leading zeros and the negative zero go; nothing else changes."""
+    """Trailing and leading zeros go; nothing else changes."""
     assert canonical(given_text) == text
 
 
@@ -53,7 +60,7 @@ def test_canonical_text(given_text: str | int, text: str) -> None:
     [
         1.5, True, None, "", "NaN", "Infinity", "1e3", "1E+3", ".5", "1.", "+1", " 1", "1 ", "1_000", "1,0",
         "\u0661", "0.0000000000000000001", "1000000000000000000000000000000.1", 10**31,
-        Decimal("NaN"), Decimal("1e999999"), Decimal("1e-999999"),
+        Decimal("NaN"), Decimal("1e999999"), Decimal("1e-999999"), "-0", "-0.00", Decimal("-0"), Decimal("-0.00"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(value: object) -> None:
