@@ -26,7 +26,7 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, State
 from ledger.errors import InvalidEvent, LedgerError
-from tests.domain.books import DAY, check_invariants, opened, order, status, trade
+from tests.domain.books import DAY, NOON, check_invariants, opened, order, status, trade
 
 EVENTS = st.one_of(
     st.builds(
@@ -130,7 +130,7 @@ def test_memory_forgets_what_is_closed_and_the_loader_brings_it_back() -> None:
 def test_memory_forgets_a_day_order_that_is_done_for_the_day(tif: str, left: int) -> None:
     """It is not worked any more and holds nothing, so it is closed; a good-till order rests, and stays."""
     books = opened()
-    books.give(order(tif=tif))
+    books.give(order(tif=tif, expire_at=NOON + 1 if tif == "gtd" else None))
     books.give(OrderDoneForDay(order_id="O"))
     books.state.durable(books.state.begin())
     assert len(books.state.orders.rows) == left
