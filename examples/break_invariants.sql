@@ -139,11 +139,11 @@ UPDATE ledger.balances SET breached = NOT breached WHERE chain = 1 AND account =
 
 -- I10 writer 23514 orders_cum_qty_in_range
 -- More filled than was ordered.
-UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND order_id = (SELECT min(order_id) FROM ledger.orders);
+UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I10 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.orders DISABLE TRIGGER ALL, DROP CONSTRAINT orders_cum_qty_in_range;
-UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND order_id = (SELECT min(order_id) FROM ledger.orders);
+UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I11 writer taken
 -- A status is derived from the facts beside it by a table of precedence: too much for a constraint.
@@ -248,7 +248,7 @@ UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, get_byte(lanes, 3) # 
 UPDATE ledger.balances SET held = -1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I19 writer 23514 orders_hold_amount_not_negative
-UPDATE ledger.orders SET hold_amount = -1 WHERE chain = 1 AND order_id = (SELECT min(order_id) FROM ledger.orders);
+UPDATE ledger.orders SET hold_amount = -1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I19 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.balances DISABLE TRIGGER ALL;

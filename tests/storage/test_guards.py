@@ -487,7 +487,9 @@ def test_no_other_closing_can_open_what_is_closed(
     connection, chain = five
     close_through(connection, chain, "2024-01-01", 4)
     with pytest.raises(psycopg.Error, match="does not follow the one before") as found:
-        connection.execute("INSERT INTO ledger.closed_periods VALUES (%s, %s, %s, %s, '')", [chain, number, through, seq])
+        connection.execute(
+            "INSERT INTO ledger.closed_periods VALUES (%s, %s, %s, %s, '')", [chain, number, through, seq]
+        )
     assert isinstance(db.translated(found.value), PeriodIsClosed)
     connection.rollback()
     connection.execute("INSERT INTO ledger.closed_periods VALUES (%s, 2, '2024-01-02', 5, '')", [chain])
