@@ -5,7 +5,8 @@
 -- the verifier sees it. One headed `intruder` is for a superuser on a copy of the database, and takes the walls down first;
 -- `tradeledger-verify full` then names what was done, by the class in the header (and the wall, as GUARD_CHANGED). SQL has no
 -- BLAKE3, so an event that is edited here keeps its old hash; tests/invariants/test_rehashed.py redoes the hashes as well.
--- Do this to a ledger that nobody needs. tests/invariants runs every block.
+-- Do this to a ledger that nobody needs, of the firm that docs/INVARIANTS.md says how to make. Where a statement finds no
+-- row (`UPDATE 0`), nothing was tried. tests/invariants runs every block.
 
 -- I1 writer TL003 check_appended
 -- An event that names another hash than the last one's, under a head that has moved over it.
@@ -103,16 +104,16 @@ INSERT INTO ledger.executions SELECT x.* FROM ledger.executions x WHERE x.chain 
 -- I6 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.executions DROP CONSTRAINT executions_ref_fkey, DROP CONSTRAINT executions_pkey;
 ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
-INSERT INTO ledger.executions SELECT x.* FROM ledger.executions x WHERE x.chain = 1 AND x.exec_id = 'T1';
+INSERT INTO ledger.executions SELECT x.* FROM ledger.executions x WHERE x.chain = 1 LIMIT 1;
 
 -- I7 writer TL006 check_balanced
 -- Money out of nothing, beside no event.
-UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I7 writer TL006 check_head
 -- Money out of nothing, under a head that moved: refused as the transaction ends.
 UPDATE ledger.chain_heads SET recorded_at = recorded_at WHERE chain = 1;
-UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I7 intruder BYTES_MODIFIED
 ALTER TABLE ledger.events DISABLE TRIGGER ALL;
@@ -121,35 +122,35 @@ WHERE chain = 1 AND seq = (SELECT min(seq) FROM ledger.events WHERE payload::tex
 
 -- I8 writer TL006 check_balanced
 -- The same wall: what a transaction does to balances sums to zero, so the whole does.
-UPDATE ledger.balances SET unsettled = unsettled - 5 WHERE chain = 1 AND account = '~external' AND asset = 'USDT';
+UPDATE ledger.balances SET unsettled = unsettled - 5 WHERE chain = 1 AND account = '~external' AND asset = 'USD';
 
 -- I8 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.balances DISABLE TRIGGER ALL;
-UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = '~external' AND asset = 'USDT';
+UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = '~external' AND asset = 'USD';
 
 -- I9 writer 23514 balances_breach_flagged
 -- Spent below the floor, and not flagged.
 UPDATE ledger.chain_heads SET recorded_at = recorded_at WHERE chain = 1;
-UPDATE ledger.balances SET settled = floor - unsettled - 1 WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET settled = floor - unsettled - 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I9 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.balances DISABLE TRIGGER ALL, DROP CONSTRAINT balances_breach_flagged;
-UPDATE ledger.balances SET breached = NOT breached WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET breached = NOT breached WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I10 writer 23514 orders_cum_qty_in_range
 -- More filled than was ordered.
-UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND order_id = 'O1';
+UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I10 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.orders DISABLE TRIGGER ALL, DROP CONSTRAINT orders_cum_qty_in_range;
-UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND order_id = 'O1';
+UPDATE ledger.orders SET cum_qty = qty + 1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I11 writer taken
 -- A status is derived from the facts beside it by a table of precedence: too much for a constraint.
-UPDATE ledger.orders SET status = 'FILLED' WHERE chain = 1 AND order_id = 'O2';
+UPDATE ledger.orders SET status = 'FILLED' WHERE chain = 1 AND status = 'CANCELED';
 
 -- I11 intruder PROJECTION_MISMATCH
-UPDATE ledger.orders SET status = 'FILLED' WHERE chain = 1 AND order_id = 'O2';
+UPDATE ledger.orders SET status = 'FILLED' WHERE chain = 1 AND status = 'CANCELED';
 
 -- I12 writer 23505 executions_ref
 -- A second correction of one execution.
@@ -165,26 +166,27 @@ FROM ledger.executions x WHERE x.chain = 1 AND x.ref_exec_id IS NOT NULL LIMIT 1
 
 -- I12 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
-UPDATE ledger.executions SET live = NOT live WHERE chain = 1 AND exec_id = 'E2';
+UPDATE ledger.executions SET live = NOT live WHERE chain = 1 AND ref_exec_id IS NOT NULL;
 
 -- I13 writer 23514 executions_settled_qty_in_range
 -- More settled than was traded.
-UPDATE ledger.executions SET settled_qty = qty + 1 WHERE chain = 1 AND exec_id = 'T1';
+UPDATE ledger.executions SET settled_qty = qty + 1 WHERE chain = 1 AND settled_qty = qty;
 
 -- I13 writer 23514 executions_settled_gross_in_step
 -- All of the quantity settled, and not all of the cash.
-UPDATE ledger.executions SET settled_qty = qty, settled_gross = gross - 1 WHERE chain = 1 AND exec_id = 'T1';
+UPDATE ledger.executions SET settled_gross = gross - 1 WHERE chain = 1 AND settled_qty = qty;
 
 -- I13 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
-UPDATE ledger.executions SET settled_qty = settled_qty / 2 WHERE chain = 1 AND exec_id = 'AL.1';
+UPDATE ledger.executions SET settled_qty = 0, settled_gross = 0
+WHERE chain = 1 AND kind = 'allocation' AND settled_qty > 0;
 
 -- I14 writer taken
 -- What day a calendar gives is a computation over other tables, as they were then: no constraint sees them.
-UPDATE ledger.executions SET settle_date = settle_date + 1 WHERE chain = 1 AND exec_id = 'T1';
+UPDATE ledger.executions SET settle_date = settle_date + 1 WHERE chain = 1 AND settled_qty = 0;
 
 -- I14 intruder PROJECTION_MISMATCH
-UPDATE ledger.executions SET settle_date = settle_date + 1 WHERE chain = 1 AND exec_id = 'T1';
+UPDATE ledger.executions SET settle_date = settle_date + 1 WHERE chain = 1 AND settled_qty = 0;
 
 -- I15 writer 23514 positions_flat_costs_nothing
 -- A flat position that still costs something.
@@ -192,7 +194,7 @@ UPDATE ledger.positions SET qty = 0 WHERE chain = 1 AND qty <> 0 AND cost <> 0;
 
 -- I15 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.positions DISABLE TRIGGER ALL;
-UPDATE ledger.positions SET qty = qty + 1 WHERE chain = 1 AND account = 'A' AND instrument = 'BTCUSDT';
+UPDATE ledger.positions SET qty = qty + 1 WHERE chain = 1 AND account = 'house-1' AND qty > 0;
 
 -- I16 writer TL005 check_appended
 -- A new event that counts for a day through which the books are closed.
@@ -201,12 +203,18 @@ WHERE chain = 1;
 INSERT INTO ledger.events
 SELECT (jsonb_populate_record(e, jsonb_build_object('seq', e.seq + 1, 'prev_hash', e.hash, 'hash',
     decode(repeat('ab', 32), 'hex'), 'recorded_at', e.recorded_at + 1, 'stream_version', e.stream_version + 1,
-    'effective_on', '2024-07-31'))).*
+    'effective_on', (SELECT max(through) FROM ledger.closed_periods WHERE chain = 1)))).*
 FROM ledger.events e WHERE e.chain = 1 ORDER BY e.seq DESC LIMIT 1;
+
+-- I16 writer TL005 check_closed
+-- A closing of an earlier day after the last one, behind which new events would count for the days between.
+INSERT INTO ledger.closed_periods
+SELECT chain, number + 1, '1970-01-01', event_seq, trial_balance
+FROM ledger.closed_periods WHERE chain = 1 ORDER BY number DESC LIMIT 1;
 
 -- I16 intruder BYTES_MODIFIED
 ALTER TABLE ledger.events DISABLE TRIGGER ALL;
-UPDATE ledger.events SET effective_on = '2024-07-31'
+UPDATE ledger.events SET effective_on = (SELECT max(through) FROM ledger.closed_periods WHERE chain = 1)
 WHERE chain = 1 AND seq = (SELECT max(seq) FROM ledger.events WHERE chain = 1);
 
 -- I17 writer TL003 check_head
@@ -226,10 +234,10 @@ DELETE FROM ledger.events e WHERE e.chain = 1
 
 -- I18 writer taken
 -- That a row is what the events make takes all of the events.
-UPDATE ledger.accounts SET owner = 'somebody else' WHERE chain = 1 AND account = 'A';
+UPDATE ledger.accounts SET owner = 'somebody else' WHERE chain = 1 AND account = 'client-1';
 
 -- I18 intruder PROJECTION_MISMATCH
-UPDATE ledger.accounts SET owner = 'somebody else' WHERE chain = 1 AND account = 'A';
+UPDATE ledger.accounts SET owner = 'somebody else' WHERE chain = 1 AND account = 'client-1';
 
 -- I18 intruder STATE_MISMATCH
 ALTER TABLE ledger.state_digests DISABLE TRIGGER ALL;
@@ -237,19 +245,20 @@ UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, get_byte(lanes, 3) # 
 
 -- I19 writer 23514 balances_held_not_negative
 -- More released than was held.
-UPDATE ledger.balances SET held = -1 WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET held = -1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I19 writer 23514 orders_hold_amount_not_negative
-UPDATE ledger.orders SET hold_amount = -1 WHERE chain = 1 AND order_id = 'O1';
+UPDATE ledger.orders SET hold_amount = -1 WHERE chain = 1 AND cum_qty > 0;
 
 -- I19 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.balances DISABLE TRIGGER ALL;
-UPDATE ledger.balances SET held = held + 1, settled = settled - 1 WHERE chain = 1 AND account = 'A' AND asset = 'USDT';
+UPDATE ledger.balances SET held = held + 1, settled = settled - 1
+WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I20 writer 23514 assets_scale_in_range
 -- An asset finer than amounts are kept.
-UPDATE ledger.assets SET scale = 19 WHERE chain = 1 AND asset = 'USDT';
+UPDATE ledger.assets SET scale = 19 WHERE chain = 1 AND asset = 'USD';
 
 -- I20 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.positions DISABLE TRIGGER ALL;
-UPDATE ledger.positions SET cost = cost + 0.000000001 WHERE chain = 1 AND account = 'A' AND instrument = 'BTCUSDT';
+UPDATE ledger.positions SET cost = cost + 0.000000001 WHERE chain = 1 AND account = 'house-1' AND qty > 0;

@@ -8,7 +8,7 @@ trades that wait for settlement than `SETTLING_A_DAY`, so a history of any lengt
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from random import Random
 from typing import Any, Final, Literal
 
@@ -104,6 +104,7 @@ class Desk:
         self.holds: list[tuple[int, str]] = []
         self.odd_kinds = -1
         self.allocations = 0
+        self._turns: Counter[str] = Counter()
         self._settling = 0
         self._odd = 0
         self._ids = 0
@@ -149,6 +150,11 @@ class Desk:
         if side == "sell" and account == "prime-1":
             side = "sell_short"
         return account, listing, side, self.below(listing.most)
+
+    def turn(self, what: str) -> int:
+        """Return how often *what* was asked for before, so that what is rare is sure to come early in every history."""
+        self._turns[what] += 1
+        return self._turns[what] - 1
 
     def may_be_odd(self) -> bool:
         """Return whether one more fact that cannot be fits into the day, and count it."""

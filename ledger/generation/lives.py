@@ -108,7 +108,9 @@ def replaced(desk: Desk) -> Life:
             order_id=order_id, cl_ord_id=asked, orig_cl_ord_id=current, new_qty=listing.qty(wanted),
             new_price=listing.at(listing.price),
         )  # fmt: skip
-        if desk.random.random() < 0.25:
+        # The first is taken and the second refused, so that a short history has both.
+        turn, random = desk.turn("replace"), desk.random.random()
+        if turn and (turn == 1 or random < 0.25):
             yield orders.ReplaceRejected(order_id=order_id, cl_ord_id=asked, reason="too late to replace")
             break
         yield orders.OrderReplaced(
@@ -252,9 +254,13 @@ _CHOICES: Final = tuple(life for weight, life in _LIVES for _ in range(weight))
 
 def next_life(desk: Desk) -> Life:
     """
-    Return a life that begins now.
+    Return a life that begins now. A history begins with one of every kind.
     """
-    random = desk.random.random()
+    turn, random = desk.turn("life"), desk.random.random()
+    if turn < len(_LIVES):
+        return _LIVES[turn][1](desk)
+    if turn == len(_LIVES) and desk.may_be_odd():
+        return impossible.next_life(desk)
     # Sooner while there are kinds of it that the history does not have yet.
     if random < (0.004 if desk.odd_kinds >= impossible.KINDS else 0.03) and desk.may_be_odd():
         return impossible.next_life(desk)

@@ -96,7 +96,7 @@ def _net(desk: Desk, trades: list[Trade]) -> TradeSettled:
 
 def _one(desk: Desk, trade: Trade) -> Event:
     random, named = desk.random.random(), _named(trade)
-    if random < 0.04:
+    if random < 0.04 or not desk.turn("settle"):
         desk.await_settlement(trade, 1)
         tomorrow = (desk.date.fromordinal(desk.date.toordinal() + 1)).isoformat()
         return SettlementFailed(

@@ -1,10 +1,11 @@
 """
 Compare a statement with the books as they were, row by row, and say which differences stand after it.
 
-Trades are matched by venue, trade date and execution id; an id of an earlier version stands for the trade as it is
-now. What a statement leaves out of what it covers counts as none there. Differences of the issuer that the statement
-does not cover stay as they are, as do those that a newer statement found and those that someone resolved at the same
-two values. Pure: the books come in as rows.
+Trades are matched by venue, trade date and execution id; an id of an earlier version stands for the trade as it is now.
+A venue states the block that was allocated, a custodian its lines: whoever states one line has them all. What a
+statement leaves out of what it covers counts as none there. Differences of the issuer that the statement does not cover
+stay as they are, as do those that a newer statement found and those that someone resolved at the same two values. Pure:
+the books come in as rows.
 """
 
 from __future__ import annotations
@@ -189,8 +190,23 @@ def _positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> _C
 
 
 def _counts(row: Execution) -> bool:
-    """Return whether this version of a trade at the venue counts; a block that was allocated does, at the venue."""
-    return row.kind in ("trade", "correct") and (row.live or row.allocation_id is not None)
+    """Return whether this version of a trade counts: a block that was allocated does at the venue, as its lines do."""
+    return row.live or (row.kind in ("trade", "correct") and row.allocation_id is not None)
+
+
+def _why_not(version: Execution | None) -> str:
+    """Tell why what a statement has does not count here."""
+    if version is None:
+        return MISSING
+    if version.kind == "bust":
+        return f"no trade: the bust of {version.ref_exec_id}"
+    if version.kind == "allocation":
+        return f"no longer counts since {version.allocation_id} was reversed"
+    return f"no longer counts since {version.exec_id} was replaced or busted"
+
+
+def _id(row: Execution) -> tuple[str, ...]:
+    return row.venue, row.trade_date, row.exec_id
 
 
 def _told(side: str, qty: int, instrument: str, price: int) -> str:
@@ -200,27 +216,28 @@ def _told(side: str, qty: int, instrument: str, price: int) -> str:
 def _trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> _Compared:
     if statement.trades is None:
         return {}
-    by_id = {(row.venue, row.trade_date, row.exec_id): row for row in ours.executions}
+    by_id = {_id(row): row for row in ours.executions}
     live = {(row.venue, row.root_trade_date, row.root_exec_id): row for row in ours.executions if _counts(row)}
     stated = {row.key: row for row in statement.trades}
+    has_lines = any(key in by_id and by_id[key].kind == "allocation" for key in stated)
     found: _Compared = {}
-    seen: set[int] = set()
+    seen: set[tuple[str, ...]] = set()
     for row in statement.trades:
-        version = by_id.get((row.key[0], row.key[1], row.key[2]))
+        version = by_id.get(row.key)
         now = version and live.get((version.venue, version.root_trade_date, version.root_exec_id))
-        if now is not None and now is not version and (now.venue, now.trade_date, now.exec_id) in stated:
+        if now is not None and now is not version and _id(now) in stated:
             # Both versions are stated: the newer one is the trade, this one no longer counts here.
             now = None
         if now is None:
-            gone = MISSING if version is None else f"no longer counts since {version.exec_id} was replaced or busted"
             told = _told(row.words["side"], row.figures["qty"], row.words["instrument"], row.figures["price"])
-            found[keys.make("trade", row.words["account"], *row.key)] = (gone, told)
+            found[keys.make("trade", row.words["account"], *row.key)] = (_why_not(version), told)
         else:
-            seen.add(now.event_seq)
+            seen.add(_id(now))
             found |= _one_trade(row, now, ours)
     for execution in live.values():
-        if execution.event_seq not in seen and _covers(statement, execution):
-            name = (execution.account, execution.venue, execution.trade_date, execution.exec_id)
+        expected = has_lines or execution.kind != "allocation"
+        if expected and _id(execution) not in seen and _covers(statement, execution):
+            name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, execution.instrument, execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
     for key in before:

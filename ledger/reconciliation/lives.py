@@ -1,9 +1,9 @@
 """
 Tell the life of each break from the events that named it: since when, how it changed, and how it ended, by whom.
 
-A break ends when a statement says so no more, which is by the books having changed where it is the same statement, or
-by another statement; or when someone resolves it. The rows of the read model say which are open; who and how is
-in the events, and only there.
+A break ends when a statement has it no more, which is by the books having changed where that statement had it before,
+and is put down to the statement where it is another one; or when someone resolves it. The rows of the read model say
+which are open; who and how is in the events, and only there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import registry
-from ledger.domain.events.control import ReconciliationRecorded
+from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.errors import UnknownFormat
 
 
@@ -22,7 +22,7 @@ class Life(msgspec.Struct):
     """
     One break from the event that opened it to the one that ended it; `closed_seq` is None while it is open.
 
-    `how` is `statement` (another one says otherwise), `books` (the same statement agrees now), or what someone decided:
+    `how` is `statement` (another one agrees), `books` (one that had the break agrees now), or what someone decided:
     `adjusted`, `theirs` or `explained`, with the reason and who approved.
     """
 
@@ -62,12 +62,21 @@ class Followed(msgspec.Struct):
         return {key: (x.ledger, x.external) for key, x in last.items() if x.how not in (None, "statement", "books")}
 
 
+class _Open(msgspec.Struct):
+    """
+    A break that is open, and the hashes of the statements that had its external value since it was last another one.
+    """
+
+    life: Life
+    statements: set[str]
+
+
 def follow(events: Iterable[RecordedEvent]) -> Followed:
     """
     Return the breaks that *events*, the stream of one issuer's reconciliations, are about.
     """
     found = Followed([], set(), None, 0, 0)
-    opened: dict[str, Life] = {}
+    opened: dict[str, _Open] = {}
     for event in events:
         given = split_payload(event.payload)[1]
         recorded = registry.decode_given(event.event_type, event.schema_version, given)
@@ -82,25 +91,35 @@ def follow(events: Iterable[RecordedEvent]) -> Followed:
     return found
 
 
-def _apply(found: Followed, opened: dict[str, Life], event: RecordedEvent, recorded: ReconciliationRecorded) -> None:
+def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, recorded: ReconciliationRecorded) -> None:
     for one in recorded.resolved:
-        life = opened.pop(one.key)
+        life = opened.pop(one.key).life
         life.closed_seq, life.closed_by, life.how = event.seq, one.proposed_by, one.how
         life.reason, life.ref, life.approved_by = one.reason, one.ref, one.approved_by
     named = {difference.key for difference in recorded.breaks}
     for key in [key for key in opened if key not in named]:
-        life = opened.pop(key)
-        same = life.statement_hash == recorded.statement_hash
-        life.closed_seq, life.closed_by, life.how = event.seq, event.actor, "books" if same else "statement"
+        known = opened.pop(key)
+        had = recorded.statement_hash in known.statements
+        life = known.life
+        life.closed_seq, life.closed_by, life.how = event.seq, event.actor, "books" if had else "statement"
     for difference in recorded.breaks:
-        known = opened.get(difference.key)
-        if known is None:
-            opened[difference.key] = Life(
+        if difference.key not in opened:
+            life = Life(
                 recorded.origin, difference.key, difference.ledger, difference.external, event.seq, event.actor,
                 recorded.statement_hash, [],
             )  # fmt: skip
-            found.lives.append(opened[difference.key])
-        elif (known.ledger, known.external) != (difference.ledger, difference.external):
-            known.ledger, known.external = difference.ledger, difference.external
-            known.statement_hash = recorded.statement_hash
-            known.changed_seqs.append(event.seq)
+            opened[difference.key] = _Open(life, {recorded.statement_hash})
+            found.lives.append(life)
+        else:
+            _again(opened[difference.key], event.seq, recorded.statement_hash, difference)
+
+
+def _again(known: _Open, seq: int, statement_hash: str, difference: Difference) -> None:
+    life = known.life
+    if life.external != difference.external:
+        known.statements.clear()
+    known.statements.add(statement_hash)
+    if (life.ledger, life.external) != (difference.ledger, difference.external):
+        life.ledger, life.external = difference.ledger, difference.external
+        life.statement_hash = statement_hash
+        life.changed_seqs.append(seq)

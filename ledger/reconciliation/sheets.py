@@ -22,7 +22,8 @@ from ledger.errors import InvalidInput
 
 LIMIT_BYTES: Final = 64 << 20
 """Largest statement that is read: about half a million rows."""
-CELL_LIMIT_CHARACTERS: Final = 1000
+LIMIT_DIGITS: Final = 32
+"""Of a number in JSON: those of 10^30, and a sign."""
 
 SECTIONS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "balances": (("account", "asset"), ("total", "settled", "unsettled", "held", "available")),
@@ -152,6 +153,12 @@ def _no_float(text: str) -> NoReturn:
     raise ValueError(f'found the number {text[:40]}, which programs read inexactly; write it as text: "{text[:40]}"')
 
 
+def _integer(text: str) -> int:
+    if len(text) > LIMIT_DIGITS:
+        raise ValueError(f"found a number of {len(text)} digits, {text[:20]}…; amounts go up to 10^30")
+    return int(text)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -162,7 +169,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json(name: str, text: str) -> Sheet:
     try:
-        found = json.loads(text, parse_float=_no_float, parse_constant=_no_float, object_pairs_hook=_once)
+        found = json.loads(
+            text, parse_float=_no_float, parse_constant=_no_float, parse_int=_integer, object_pairs_hook=_once
+        )
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{name}:{error.lineno}: {error.msg}; is the file cut off, or of another kind?") from None
     except RecursionError:
@@ -201,6 +210,6 @@ def _lines(name: str, section: str, rows: Any) -> list[Line]:
 def _cell(where: str, column: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if type(value) is int and abs(value) < 10**31:
+    if type(value) is int:
         return str(value)
     raise InvalidInput(f"{where}: found {column} {str(value)[:40]!r} ({type(value).__name__}); expected text")

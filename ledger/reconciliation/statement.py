@@ -88,12 +88,14 @@ def read(name: str, content: bytes, told: Told = Told()) -> Statement:  # noqa: 
     first = _told_day(name, sheet, "trades_from") or min(days, default="")
     last = _told_day(name, sheet, "trades_to") or max(days, default="")
     _check_days(trades, first, last, day.isoformat() if day else None)
-    return Statement(
+    statement = Statement(
         issuer, blake3(content).hexdigest(), as_of, day,
         frozenset({*named, *told.accounts, *_names(name, sheet, "accounts")}),
         found.get("balances"), found.get("positions"), found.get("trades"),
         frozenset({*(row.key[0] for row in trades), *_names(name, sheet, "venues")}), first, last,
     )  # fmt: skip
+    _check_covers(name, statement)
+    return statement
 
 
 def _one(name: str, what: str, sheet: Sheet, given: str | None) -> str:
@@ -210,3 +212,15 @@ def _check_days(trades: tuple[Stated, ...], first: str, last: str, as_of: str | 
             raise InvalidInput(f"{row.where}: found trade_date {row.key[1]}; the statement covers {first} to {last}")
         if as_of is not None and row.key[1] > as_of:
             raise InvalidInput(f"{row.where}: found trade_date {row.key[1]}; the statement is as of {as_of}, before it")
+
+
+def _check_covers(name: str, statement: Statement) -> None:
+    """Refuse an empty section that does not say of what: it may be a download that failed, and is no agreement."""
+    for section in ("balances", "positions"):
+        if getattr(statement, section) == () and not statement.accounts:
+            raise InvalidInput(f"{name}: found no {section}, and no account that has none; name it with --account")
+    if statement.trades == () and not (statement.accounts and statement.venues and statement.trades_from):
+        raise InvalidInput(
+            f"{name}: found no trades, and not of whom, where and when there are none; get the file anew, or say it in "
+            "JSON: accounts, venues, trades_from and trades_to"
+        )

@@ -167,6 +167,20 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A period is closed after those before it, by an event that is there. check_appended looks at the last closing alone, so
+-- one of an earlier day, or of an event to come, would open what is closed.
+CREATE FUNCTION ledger.check_closed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.event_seq > (SELECT seq FROM ledger.chain_heads h WHERE h.chain = NEW.chain) OR EXISTS (
+        SELECT 1 FROM ledger.closed_periods p WHERE p.chain = NEW.chain AND p.number <> NEW.number AND (
+            (p.number < NEW.number) <> (p.through < NEW.through)
+            OR (p.number < NEW.number) <> (p.event_seq < NEW.event_seq))) THEN
+        RAISE EXCEPTION 'closing % through % at event % does not follow the one before', NEW.number, NEW.through,
+            NEW.event_seq USING ERRCODE = 'TL005';
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- When a transaction ends, the head must be the last event that is there: one that ran ahead would hide a cut-off tail,
 -- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
 -- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
@@ -238,7 +252,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(), ledger.check_keys(),
-    ledger.check_committed(), ledger.check_balanced(),
+    ledger.check_committed(), ledger.check_closed(), ledger.check_balanced(),
     ledger.restore_event(ledger.events, text) FROM PUBLIC;
 
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
@@ -257,6 +271,9 @@ ALTER TABLE ledger.balances ENABLE ALWAYS TRIGGER check_balanced_changed;
 CREATE TRIGGER check_committed AFTER INSERT ON ledger.commits
     FOR EACH ROW EXECUTE FUNCTION ledger.check_committed();
 ALTER TABLE ledger.commits ENABLE ALWAYS TRIGGER check_committed;
+CREATE TRIGGER check_closed AFTER INSERT ON ledger.closed_periods
+    FOR EACH ROW EXECUTE FUNCTION ledger.check_closed();
+ALTER TABLE ledger.closed_periods ENABLE ALWAYS TRIGGER check_closed;
 CREATE CONSTRAINT TRIGGER check_head AFTER INSERT OR UPDATE ON ledger.chain_heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger.check_head();
 ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_head;

@@ -1,14 +1,17 @@
 """
-Give the tests of invariants one chain on which something of everything happened.
+Give the tests of invariants chains on which something of everything happened: one by hand, and a made-up firm's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
 
 import pytest
 
 from ledger import Ledger
+from ledger.generation.requests import generate
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database
@@ -16,13 +19,28 @@ from tests.verifier.intruder import report_on
 from tests.verifier.test_verifier import history
 
 
-@pytest.fixture(scope="module")
-def written(pg_server: Server, migrated: str) -> Iterator[Database]:
-    database = Database(pg_server, "invariants")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+@contextmanager
+def _chain(server: Server, migrated: str, name: str, fill: Callable[[Ledger], object]) -> Iterator[Database]:
+    database = Database(server, name)
+    server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
-        history(ledger)
+        fill(ledger)
     assert report_on(database).findings == []
     yield database
-    pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+    server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def written(pg_server: Server, migrated: str) -> Iterator[Database]:
+    with _chain(pg_server, migrated, "invariants", history) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def firm(pg_server: Server, migrated: str) -> Iterator[Database]:
+    """Return what a reader has who did what docs/INVARIANTS.md says."""
+    with _chain(
+        pg_server, migrated, "firm", lambda ledger: ledger.append_many(generate(2000, Random(1), "g"))
+    ) as database:
+        yield database

@@ -19,7 +19,7 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, InstrumentDefined
-from ledger.domain.events.settlement import AllocationLine, TradeAllocated
+from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.queries import Books
 from tests.conftest import Database
 from tests.domain.books import DAY
@@ -123,6 +123,22 @@ def test_a_break_is_followed_from_the_statement_that_opens_it_to_the_one_that_en
     assert desk.head() == before == check_whole(desk.database)
 
 
+def test_who_moved_is_told_by_every_statement_that_had_the_break(desk: Desk) -> None:
+    """A statement of the next day has the same break; the books are mended, it agrees: by the books, not by itself."""
+    monday, tuesday = f"{BALANCES}A,USDT,100005,\nA,BTC,100,100\n", f"{BALANCES}A,USDT,100005,\nA,BTC,100,\n"
+    desk.reconcile(monday)
+    assert values(desk.reconcile(tuesday, as_of="2024-08-09")) == {"balance:A:USDT:total": ("100000", "100005")}
+    desk.give(deposit("late", "5"))
+    assert [x["how"] for x in desk.reconcile(tuesday, as_of="2024-08-09")["closed"]] == ["books"]
+    # Another one that agrees says nothing of who moved; nor does one that had said something else before.
+    for external in ("7", "8"):
+        desk.reconcile(monday.replace("100005", external), as_of="2024-08-10")
+    desk.give(CashMoved(movement_id="out", account="A", asset="USDT", amount="-99998", kind="withdrawal",
+                        value_date=DAY))  # fmt: skip
+    ended = desk.reconcile(monday.replace("100005", "7"), as_of="2024-08-10")
+    assert [x["how"] for x in ended["closed"]] == ["statement"]
+
+
 def test_trades_are_matched_by_execution_id_as_they_are_now(desk: Desk) -> None:
     """Missing here and there, other quantity and price; a corrected trade under either id; a busted one is gone."""
     desk.give(*(_lone(name) for name in ("E1", "E2", "E3", "E4")))
@@ -162,7 +178,7 @@ def test_statements_of_one_issuer_leave_alone_what_they_do_not_cover(desk: Desk)
     balances = "account,asset,total\nA,USDT,5\nA,BTC,100.01\n"
     desk.reconcile(balances)
     desk.reconcile("account,instrument,qty\nA,BTCUSDT,0.5\n", name="p.csv")
-    assert set(values(desk.reconcile(TRADES, "--account", "A", name="t.csv"))) == {
+    assert set(values(desk.reconcile(f"{TRADES}V,{DAY},E1,A,BTCUSDT,buy,0.01,100\n", name="t.csv"))) == {
         "balance:A:USDT:total", "position:A:BTCUSDT:qty",
     }  # fmt: skip
     assert desk.reconcile("account,asset,total\nA,USDT,99999\nA,BTC,100.01\n", issuer="other")["breaks"] == []
@@ -292,12 +308,57 @@ def test_a_block_that_was_allocated_and_a_renamed_instrument_are_what_they_are_a
     )  # fmt: skip
     row = f"V,{DAY},B,BLOCK,T1,buy,0.2,100\n"
     assert desk.reconcile(TRADES + row, "--account", "A")["breaks"] == []
+    key = f"trade:A:V:{DAY}:AL.1"
+    custodian = f"V,{DAY},AL.1,A,T1,buy,0.2,100\n"
+    assert desk.reconcile(TRADES + custodian, issuer="custodian")["breaks"] == []
+    assert values(desk.reconcile(TRADES + custodian.replace("0.2", "0.3"), issuer="custodian")) == {
+        f"{key}:qty": ("0.2", "0.3"),
+    }  # fmt: skip
     assert desk.reconcile(TRADES + row.replace("T1", "T2"))["breaks"] == []
     for name in ("T1", "T2"):
         assert desk.reconcile(f"account,instrument,qty\nA,{name},0.2\n", "--account", "BLOCK")["breaks"] == []
     both = desk.file("account,instrument,qty\nA,T1,0.2\nA,T2,0.2\n")
     code, words = desk.run(both, "--issuer", "bank", "--as-of", DAY, "--source", "engine")
     assert (code, "T2 is T2 now, stated at" in words) == (8, True), words
+
+
+def test_a_custodian_states_the_lines_of_an_allocation_and_leaves_none_out(desk: Desk) -> None:
+    """A statement that has one line has them all; one that was reversed and a bust are told for what they are."""
+    desk.give(
+        AccountOpened(account="BLOCK", owner="o", kind="house", base_asset="USDT"),
+        *(_lone(name, "BLOCK") for name in ("B1", "B2", "B3")),
+        *(TradeAllocated(allocation_id=f"AL{n}", venue="V", trade_date=DAY, exec_ids=(f"B{n}",),
+                         lines=(AllocationLine(account="A", qty="0.01", price="100"),)) for n in (1, 2)),
+        AllocationReversed(allocation_id="AL2", reason="wrong account"),
+        TradeBusted(exec_id="B3b", exec_ref="B3", venue="V", trade_date=DAY, reason="error"),
+    )  # fmt: skip
+    one = TRADES + f"V,{DAY},AL1.1,A,BTCUSDT,buy,0.01,100\n"
+    assert desk.reconcile(one)["breaks"] == []
+    told = "buy 0.01 BTCUSDT at 100"
+    wrong = one.replace("AL1.1", "AL2.1") + f"V,{DAY},B3b,BLOCK,BTCUSDT,buy,0.01,100\n"
+    assert values(desk.reconcile(wrong, issuer="other")) == {
+        f"trade:A:V:{DAY}:AL1.1": (told, "missing"),
+        f"trade:A:V:{DAY}:AL2.1": ("no longer counts since AL2 was reversed", told),
+        f"trade:BLOCK:V:{DAY}:B1": (told, "missing"), f"trade:BLOCK:V:{DAY}:B2": (told, "missing"),
+        f"trade:BLOCK:V:{DAY}:B3b": ("no trade: the bust of B3", told),
+    }  # fmt: skip
+    check_whole(desk.database)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("account,asset,total\n", "s.csv", "found no balances, and no account that has none; name it with --account"),
+        (TRADES, "s.csv", "found no trades, and not of whom, where and when there are none"),
+        ('{"accounts": ["A"], "balances": [], "trades": [], "venues": ["V"]}', "s.json", "found no trades, and not of"),
+    ],
+)
+def test_a_statement_that_covers_nothing_is_no_agreement(desk: Desk, text: str, name: str, words: str) -> None:
+    """An empty file may be a failed download: it is not recorded as one without breaks."""
+    before = desk.head()
+    code, found = desk.run(desk.file(text, name), "--issuer", "bank", "--as-of", DAY, "--source", "engine")
+    assert (code, words in found) == (8, True), found
+    assert desk.head() == before
 
 
 def test_a_time_is_what_had_been_recorded_by_then_and_a_day_what_is_known_of_it_now(desk: Desk) -> None:

@@ -53,8 +53,8 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
     assert [line.split("|", 1) for line in found] == [
         [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|f']
         for name, more in (
-            ("check_appended", ""), ("check_balanced", ""), ("check_committed", ""), ("check_head", ""),
-            ("check_keys", ",enable_nestloop=off"), ("refuse_change", ""), ("restore_event", ""),
+            ("check_appended", ""), ("check_balanced", ""), ("check_closed", ""), ("check_committed", ""),
+            ("check_head", ""), ("check_keys", ",enable_nestloop=off"), ("refuse_change", ""), ("restore_event", ""),
         )
     ]  # fmt: skip
 
@@ -467,11 +467,30 @@ def test_an_event_for_a_closed_day_is_refused_whoever_writes_it(
 
 
 def test_what_came_before_the_closing_may_come_with_it(database: Database) -> None:
-    """A replica takes the closing and what it closed in one transaction, whatever order the rows go in."""
+    """A replica takes the closing and what it closed in one transaction."""
     connection, chain = prepared(database)
     with connection:
-        close_through(connection, chain, "2024-01-01", 5)
         put(connection, chain, linked(5))
-        connection.commit()
+        close_through(connection, chain, "2024-01-01", 5)
         with pytest.raises(psycopg.Error, match="books are closed"):
             put(connection, chain, linked(6)[5:])
+
+
+@pytest.mark.parametrize(
+    ("number", "through", "seq"),
+    [(2, "1970-01-01", 5), (2, "2024-01-01", 5), (2, "2024-01-02", 4), (0, "2024-01-02", 3), (2, "2024-01-02", 6)],
+)
+def test_no_other_closing_can_open_what_is_closed(
+    five: tuple[Connection, int], number: int, through: str, seq: int
+) -> None:
+    """The wall looks at the last closing, so each is later than the one before, and of an event that is there."""
+    connection, chain = five
+    close_through(connection, chain, "2024-01-01", 4)
+    with pytest.raises(psycopg.Error, match="does not follow the one before") as found:
+        connection.execute(
+            "INSERT INTO ledger.closed_periods VALUES (%s, %s, %s, %s, '')", [chain, number, through, seq]
+        )
+    assert isinstance(db.translated(found.value), PeriodIsClosed)
+    connection.rollback()
+    connection.execute("INSERT INTO ledger.closed_periods VALUES (%s, 2, '2024-01-02', 5, '')", [chain])
+    connection.commit()

@@ -56,6 +56,7 @@ FUNCTIONS = {
     "ledger.check_appended()": "SELECT ledger.check_appended()",
     "ledger.check_head()": "SELECT ledger.check_head()",
     "ledger.check_keys()": "SELECT ledger.check_keys()",
+    "ledger.check_closed()": "SELECT ledger.check_closed()",
     "ledger.check_committed()": "SELECT ledger.check_committed()",
     "ledger.check_balanced()": "SELECT ledger.check_balanced()",
     "ledger.restore_event(ledger.events,text)": "SELECT ledger.restore_event(NULL::ledger.events, 'a reason')",
