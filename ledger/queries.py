@@ -31,7 +31,7 @@ from ledger.reading.past import Replay
 from ledger.reading.results import Result, results
 from ledger.reading.sources import Folded, Source, Stored
 from ledger.reading.statement import Statement
-from ledger.storage import chains, database, events, histories, moments, read_models
+from ledger.storage import chains, database, events, histories, known_chains, moments, read_models
 from ledger.storage.database import Connection
 
 __all__ = ["At", "Books", "Known", "Moment", "RecordedAt", "Seq"]
@@ -52,7 +52,7 @@ class Books:
         try:
             # One statement is a snapshot by itself; a transaction around it would be two more round trips.
             self._connection.autocommit = True
-            self.chain = chains.find(self._connection, origin)
+            self.chain = known_chains.find(self._connection, origin)
         except BaseException:
             self._connection.close()
             raise
