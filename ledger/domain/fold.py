@@ -231,6 +231,11 @@ def replay(
     Raises:
         UnknownFormat: a newer program wrote it; nothing is said about it or what follows.
     """
+    if event_type not in registry.EVENT_TYPES:
+        raise UnknownFormat(
+            f"found event type {event_type[:80]!r}, which this program does not know: use the release that wrote it, or "
+            "a newer one"
+        )
     try:
         found = registry.read(event_type, schema_version, given)
         if isinstance(found, SchemaRegistered) and registry.kind_of(found.event_type, found.version) is None:

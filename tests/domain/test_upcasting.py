@@ -140,6 +140,12 @@ def test_a_version_that_is_not_known_stops_the_reader(version: int) -> None:
         replay(State(), version, GOLDEN[3][0], "5")
 
 
+def test_a_type_that_is_not_known_stops_the_reader() -> None:
+    """A stored event is no typing mistake: a newer program wrote it."""
+    with pytest.raises(UnknownFormat, match="'ParcelLost', which this program does not know: use the release that"):
+        replay(State(), 1, GOLDEN[1][0], "5", event_type="ParcelLost")
+
+
 def test_bytes_of_one_version_are_not_taken_for_another() -> None:
     """Fields that a version did not have are refused by its struct."""
     with pytest.raises(InvalidEvent, match="no ParcelMoved"):
