@@ -103,7 +103,8 @@ class Books:
             if last is None or event.effective_on <= days(last):
                 kept.append(event)
 
-        state = past.advance(connection, Replay(self.chain), seq, keep).state
+        replay = past.show(connection, self._begin(connection, seq), keep)
+        state = past.advance(connection, replay, seq, keep).state
         if not kept and last is not None:
             self._no_day(connection, seq, last)
         return state, counted(kept, state.executions.get)
@@ -290,8 +291,8 @@ class Books:
         """
         Return profit and loss by day, account and instrument over the days *first* to *last*, as known at *at*.
 
-        All days count where none is named, and all accounts but the ledger's own. The events are replayed from the
-        first one.
+        All days count where none is named, and all accounts but the ledger's own. Every event is gone through in the
+        order of days; those up to the nearest snapshot are only linked before that, and not folded by seq as well.
 
         Raises:
             InvalidInput: the days are out of order, or beyond those that *at* counts; the account is the ledger's own.

@@ -233,8 +233,8 @@ def replay(
     """
     if event_type not in registry.EVENT_TYPES:
         raise UnknownFormat(
-            f"found event type {event_type[:80]!r}, which this program does not know: use the release that wrote it, or "
-            "a newer one"
+            f"found event type {event_type[:80]!r}, which this program does not know: use the release that wrote it, "
+            "or a newer one"
         )
     try:
         found = registry.read(event_type, schema_version, given)
