@@ -32,7 +32,7 @@ from ledger.reading.past import Replay
 from ledger.reading.results import Result, results
 from ledger.reading.sources import Folded, Source, Stored
 from ledger.reading.statement import Statement
-from ledger.storage import chains, database, events, histories, moments, read_models
+from ledger.storage import chains, database, events, histories, known_chains, moments, read_models
 from ledger.storage.database import Connection
 
 __all__ = ["At", "Books", "Known", "Moment", "RecordedAt", "Seq"]
@@ -53,7 +53,7 @@ class Books:
         try:
             # One statement is a snapshot by itself; a transaction around it would be two more round trips.
             self._connection.autocommit = True
-            self.chain = chains.find(self._connection, origin)
+            self.chain = known_chains.find(self._connection, origin)
         except BaseException:
             self._connection.close()
             raise
@@ -104,7 +104,8 @@ class Books:
             if last is None or event.effective_on <= days(last):
                 kept.append(event)
 
-        state = past.advance(connection, Replay(self.chain), seq, keep).state
+        replay = past.show(connection, self._begin(connection, seq), keep)
+        state = past.advance(connection, replay, seq, keep).state
         if not kept and last is not None:
             self._no_day(connection, seq, last)
         return state, counted(kept, state.executions.get)
@@ -300,8 +301,8 @@ class Books:
         """
         Return profit and loss by day, account and instrument over the days *first* to *last*, as known at *at*.
 
-        All days count where none is named, and all accounts but the ledger's own. The events are replayed from the
-        first one.
+        All days count where none is named, and all accounts but the ledger's own. Every event is gone through in the
+        order of days; those up to the nearest snapshot are only linked before that, and not folded by seq as well.
 
         Raises:
             InvalidInput: the days are out of order, or beyond those that *at* counts; the account is the ledger's own.

@@ -20,7 +20,7 @@ from ledger.chain.digest import StateDigest
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead, genesis
 from ledger.chain.signatures import KeyPair, key_id
-from ledger.domain import fold, registry
+from ledger.domain import fold, registry, schemas
 from ledger.domain.events.control import ChainCreated
 from ledger.domain.fold import Context
 from ledger.domain.row_bytes import digest_after
@@ -149,6 +149,7 @@ class Applier:
         for table, row in read_models.load_open(self._connection, self._chain):
             self._state.add(table, row)
         self._connection.rollback()
+        schemas.check_all(self._state.schemas.rows.values())
         self.status.applied_seq = head.seq
 
     def _load_row(self, table: str, key: Key) -> Row | None:

@@ -47,7 +47,7 @@ class Replay:
                 self.state, event.event_type, event.schema_version, given, derived, stored, context
             )  # fmt: skip
         except UnknownFormat as error:
-            known = "a version that this program knows"
+            known = "a type and version that this program knows"
             self._found("UNKNOWN_FORMAT", known, str(error), event.seq, "schema_version")
             return
         for wrong in mismatches:

@@ -18,7 +18,7 @@ from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.show import show
-from ledger.domain import event_catalogue
+from ledger.domain import event_catalogue, schemas
 from ledger.domain.registry import EVENT_TYPES
 from ledger.errors import InvalidInput
 from ledger.importing import run
@@ -112,15 +112,25 @@ def head(dsn: Dsn = None, origin: Origin = None) -> None:
 def event_types(
     format: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of each type instead.")] = False,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register the hash of each in the chain instead.")
+    ] = False,
+    dsn: Dsn = None,
+    origin: Origin = None,
 ) -> None:
     """
     List every event type that this release knows, with its fields.
     """
+    if register:
+        with connections.access(dsn) as found, Ledger.open(found.dsn("writer"), origin=origin) as ledger:
+            made = ledger.register_schemas()
+        print(f"registered {made} schemas; what this release knows is registered")
+        return
     if format not in ("table", "json", "markdown"):
         raise InvalidInput(f"found --format {format!r}; expected table, json or markdown")
     if schema:
-        schemas = {name: event_catalogue.json_schema(kind) for name, kind in EVENT_TYPES.items()}
-        print(msgspec.json.format(msgspec.json.encode(schemas), indent=1).decode())
+        listed = {name: schemas.json_schema(kind) for name, kind in EVENT_TYPES.items()}
+        print(msgspec.json.format(msgspec.json.encode(listed), indent=1).decode())
     elif format == "json":
         print(msgspec.json.format(msgspec.json.encode(event_catalogue.describe()), indent=1).decode())
     elif format == "markdown":

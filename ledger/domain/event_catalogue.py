@@ -1,29 +1,22 @@
 """
-Describe every event type: its fields, its JSON Schema, an example, and the page docs/EVENTS.md.
+Describe every event type: its fields, an example, and the page docs/EVENTS.md.
 
 All of it is read off the structs and rules themselves, so that the page cannot say something else than the program
-does. The schema's hash covers names, types and words, and no sentence: rewording a docstring makes no new version.
+does.
 """
 
 from __future__ import annotations
 
-import types
 import typing
 from typing import Any, Final, Literal
 
 import msgspec
-from blake3 import blake3
 
 from ledger.domain import fold, registry
 from ledger.domain.events.cash import AssetAmount
-from ledger.domain.events.fields import IDENTIFIER_LIMIT_BYTES, Event, Fields
+from ledger.domain.events.fields import Event, Fields
+from ledger.domain.schemas import hints, told
 
-_PATTERNS: Final[dict[str, dict[str, Any]]] = {
-    "identifier": {"type": "string", "pattern": f"^[ -.0-~]{{1,{IDENTIFIER_LIMIT_BYTES}}}$"},
-    "text": {"type": "string"},
-    "date": {"type": "string", "format": "date"},
-    "amount": {"type": "string", "pattern": r"^((?!-0$)-?(0|[1-9][0-9]{0,29})(\.[0-9]{0,17}[1-9])?|-?10{30})$"},
-}
 _FAMILIES: Final = {
     "reference": "Reference data", "orders": "Orders", "executions": "Executions",
     "settlement": "Settlement and allocation", "cash": "Cash, conversions, fees and holds",
@@ -70,17 +63,6 @@ _MADE_UP: Final[dict[str, Any]] = {
 """What an example says in a required field of this name."""
 
 
-def _option(hint: Any) -> Any:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next(option for option in typing.get_args(hint) if option is not type(None))
-    return hint
-
-
-def _hints(kind: type[Fields]) -> dict[str, Any]:
-    found = typing.get_type_hints(kind, include_extras=True)
-    return {name: _option(found[name]) for name in kind.__struct_fields__}
-
-
 def _type_text(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
@@ -97,52 +79,7 @@ def fields(kind: type[Fields]) -> list[dict[str, Any]]:
     Return name and type of each field of an event type or a part of one, and whether it is required.
     """
     required = {field.name: field.required for field in msgspec.structs.fields(kind)}
-    return [{"name": name, "type": _type_text(hint), "required": required[name]} for name, hint in _hints(kind).items()]
-
-
-def _schema(hint: Any, told: bool) -> dict[str, Any]:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _PATTERNS[arguments[1]]
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin is tuple:
-        return {"type": "array", "items": _schema(arguments[0], told)}
-    if hint is bool:
-        return {"type": "boolean"}
-    if hint is int:
-        return {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-    return _object(hint, told)
-
-
-def _object(kind: type[Fields], told: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "type": "object",
-        "properties": {name: _schema(hint, told) for name, hint in _hints(kind).items()},
-        "required": [field.name for field in msgspec.structs.fields(kind) if field.required],
-        "additionalProperties": False,
-    }
-    return {"description": _told(kind), **made} if told else made
-
-
-def _told(thing: Any) -> str:
-    return " ".join((thing.__doc__ or "").split())
-
-
-def json_schema(kind: type[Event]) -> dict[str, Any]:
-    """
-    Return the JSON Schema (2020-12) of what a caller gives in an event of this type, as it is stored.
-
-    A field that has its default is left out of the stored bytes.
-    """
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind.__name__, **_object(kind, True)}
-
-
-def schema_hash(kind: type[Event]) -> str:
-    """
-    Return the hash of an event type's fields that SchemaRegistered records: BLAKE3, hexadecimal.
-    """
-    return blake3(msgspec.json.encode(_object(kind, False), order="sorted")).hexdigest()
+    return [{"name": name, "type": _type_text(hint), "required": required[name]} for name, hint in hints(kind).items()]
 
 
 def describe() -> list[dict[str, Any]]:
@@ -194,7 +131,7 @@ _PARTICULAR: Final[dict[str, dict[str, Any]]] = {
 def _example(kind: type[Fields]) -> Fields:
     given: dict[str, Any] = dict(_PARTICULAR.get(kind.__name__, {}))
     required = {field.name for field in msgspec.structs.fields(kind) if field.required}
-    for name, hint in _hints(kind).items():
+    for name, hint in hints(kind).items():
         if name in required and name not in given:
             given[name] = _value(name, hint)
     return kind(**given)
@@ -231,7 +168,7 @@ def _table(kind: type[Fields]) -> list[str]:
 
 def _parts(kind: type[Fields]) -> dict[str, type[Fields]]:
     found: dict[str, type[Fields]] = {}
-    for hint in _hints(kind).values():
+    for hint in hints(kind).values():
         inner = typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
         if isinstance(inner, type) and issubclass(inner, Fields):
             found |= {inner.__name__: inner, **_parts(inner)}
@@ -255,12 +192,12 @@ def page() -> str:
             family = _family(kind)
             lines += [f"## {_FAMILIES[family]}", ""]
         parts |= _parts(kind)
-        lines += [f"### {name}", "", _told(kind), ""]
+        lines += [f"### {name}", "", told(kind), ""]
         lines += [
-            f"Version {kind.SCHEMA_VERSION}; a {kind.KIND}: it {_KINDS[kind.KIND]}. Its rule: {_told(fold.RULES[kind])}"
+            f"Version {kind.SCHEMA_VERSION}; a {kind.KIND}: it {_KINDS[kind.KIND]}. Its rule: {told(fold.RULES[kind])}"
         ]
         lines += ["", *_table(kind), "```json", registry.encode_given(example(kind)).decode(), "```", ""]
     lines += ["## Parts", ""]
     for name, part in sorted(parts.items()):
-        lines += [f"### {name}", "", _told(part), "", *_table(part)]
+        lines += [f"### {name}", "", told(part), "", *_table(part)]
     return "\n".join(lines).rstrip() + "\n"

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ledger.domain import registry
+from ledger.domain import registry, schemas
+from ledger.domain.events.control import SchemaRegistered
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
 from ledger.domain.rules import (
@@ -40,7 +41,7 @@ from ledger.domain.rules import (
 from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
 from ledger.domain.rules.invariants import named
 from ledger.domain.state import State, Table
-from ledger.errors import InvalidEvent, LedgerError, Unbalanced, UnknownFormat
+from ledger.errors import InvalidEvent, LedgerError, RuleBroken, Unbalanced, UnknownFormat
 
 __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record", "replay", "stream_version"]
 
@@ -123,7 +124,7 @@ def record(
 
     A fact of a group (*alone* is false) that is recorded already is quarantined as `duplicate_fact`: the facts beside
     it are new, and the group stands whole. *written* is (schema version, bytes) of an event that was written before,
-    perhaps in an old version.
+    perhaps in an old version. Versions after the first are registered in the chain before they are used.
 
     Raises:
         Rejected: a command breaks a rule; the state is as before.
@@ -131,6 +132,11 @@ def record(
     """
     name = registry.type_name(event)
     version, given = written or (event.SCHEMA_VERSION, registry.encode_given(event))
+    if version > 1 and state.schemas.get(name, version) is None:
+        raise RuleBroken(
+            f"{named(event)} refused (schema_version): its version {version} is not registered in this chain, so that "
+            "an older program could not tell that it is there; open the ledger anew, which registers it"
+        )
     mark = state.begin()
     try:
         if isinstance(event, FactQuarantined) and event.original_version is not None:
@@ -225,8 +231,15 @@ def replay(
     Raises:
         UnknownFormat: a newer program wrote it; nothing is said about it or what follows.
     """
+    if event_type not in registry.EVENT_TYPES:
+        raise UnknownFormat(
+            f"found event type {event_type[:80]!r}, which this program does not know: use the release that wrote it, "
+            "or a newer one"
+        )
     try:
         found = registry.read(event_type, schema_version, given)
+        if isinstance(found, SchemaRegistered) and registry.kind_of(found.event_type, found.version) is None:
+            schemas.check_registered(found.event_type, found.version, found.schema_hash, context.seq)
         if registry.encode_given(found) != given:
             return [Mismatch("payload", "canonical bytes", "other bytes of the same event")]
         event, written = _asked(registry.upcast(event_type, schema_version, found), schema_version, given)

@@ -55,6 +55,25 @@ def type_name(event: Event) -> str:
     return name
 
 
+def kind_of(event_type: str, schema_version: int) -> type[Event] | None:
+    """
+    Return the struct of an event type in one version, None where this program has none.
+    """
+    kind = EVENT_TYPES.get(event_type)
+    if kind is None or schema_version == kind.SCHEMA_VERSION:
+        return kind
+    past = PAST.get((event_type, schema_version))
+    return None if past is None else past.kind
+
+
+def newest(event_type: str) -> str:
+    """
+    Return which versions of an event type this program knows, in words.
+    """
+    kind = EVENT_TYPES.get(event_type)
+    return "no such type" if kind is None else f"up to {kind.SCHEMA_VERSION}"
+
+
 def encode_given(event: Event) -> bytes:
     """
     Return the canonical JSON of what the caller gave.
@@ -82,17 +101,14 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
         UnknownFormat: a version newer than this program knows, or one that it has no reader for.
         InvalidEvent: an unknown type, or bytes that are not an event of it.
     """
-    kind = EVENT_TYPES.get(event_type)
-    if kind is None:
+    if event_type not in EVENT_TYPES:
         raise InvalidEvent(f"found event type {event_type[:80]!r}; known are {', '.join(sorted(EVENT_TYPES))}")
-    if schema_version != kind.SCHEMA_VERSION:
-        past = PAST.get((event_type, schema_version))
-        if past is None:
-            raise UnknownFormat(
-                f"found {event_type} of schema version {schema_version}; this program knows up to "
-                f"{kind.SCHEMA_VERSION}: use the release that wrote it, or a newer one"
-            )
-        kind = past.kind
+    kind = kind_of(event_type, schema_version)
+    if kind is None:
+        raise UnknownFormat(
+            f"found {event_type} of schema version {schema_version}; this program knows {newest(event_type)}: use the "
+            "release that wrote it, or a newer one"
+        )
     try:
         event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

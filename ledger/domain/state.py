@@ -40,6 +40,7 @@ RESIDENT: Final = frozenset(
         "streams",
         "chain_keys",
         "controls",
+        "schemas",
     }
 )
 """Tables kept in memory whole: reference data and the books, which grow with accounts and not with time."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from blake3 import blake3
 
 from ledger.chain.signatures import KeyPair
-from ledger.domain import amounts, event_catalogue, registry
+from ledger.domain import amounts, registry, schemas
 from ledger.domain.events import cash, control, orders, settlement
 from ledger.domain.events.executions import QuarantineResolved
 from ledger.domain.events.fields import Event
@@ -186,8 +186,8 @@ def _control(desk: Desk, key: KeyPair | None) -> Iterator[Event]:
     if desk.number < len(names):
         kind = registry.EVENT_TYPES[names[desk.number]]
         yield control.SchemaRegistered(
-            event_type=names[desk.number], version=kind.SCHEMA_VERSION, schema_hash=event_catalogue.schema_hash(kind),
-            encoder_version="1",
+            event_type=names[desk.number], version=kind.SCHEMA_VERSION, schema_hash=schemas.schema_hash(kind),
+            encoder_version=schemas.ENCODER_VERSION,
         )  # fmt: skip
     if desk.number % 10 == 3:
         yield control.KeyDestroyed(subject_key_id=desk.name("subject-"), authority="data protection office")

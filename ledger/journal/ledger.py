@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.chain.link import ChainHead
+from ledger.domain import schemas
 from ledger.domain.events.fields import Event
 from ledger.errors import (
     Closed,
@@ -23,6 +24,7 @@ from ledger.errors import (
     NotPermitted,
     NotPrimary,
     OutcomeUnknown,
+    RuleBroken,
     Unavailable,
     shown,
 )
@@ -94,7 +96,13 @@ class Ledger(Reads):
                 f"owner run: INSERT INTO ledger.source_logins VALUES ({login!r}, {source!r});"
             )
         writer = Writer(dsn, chain, source, settings or WriterSettings(), clock, entropy, fault)
-        return cls(dsn, origin, source, writer, chain)
+        opened = cls(dsn, origin, source, writer, chain)
+        try:
+            opened.register_schemas(everything=False)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +127,24 @@ class Ledger(Reads):
         Return which chain this is.
         """
         return self._chain
+
+    def register_schemas(self, *, everything: bool = True) -> int:
+        """
+        Register the hash of every event type's fields, once for all; return how many were not registered.
+
+        From then on a program with other fields under the same version stops instead of reading. What a type has of
+        versions after its first is registered when the ledger is opened, and nothing else unless this is called.
+        """
+        registered = self._opened().state.schemas.rows
+        found = schemas.missing(registered, everything=everything)
+        for event in found:
+            try:
+                self.append(event, key=f"schema {event.event_type} {event.version}", actor="ledger")
+            except RuleBroken:
+                # Another writer may have been first; then the refusal came of what it registered.
+                if (event.event_type, event.version) not in self._opened().state.schemas.rows:
+                    raise
+        return len(found)
 
     def submit(
         self,
@@ -146,12 +172,15 @@ class Ledger(Reads):
         self._hand_in(pending, timeout)
         return pending.future
 
-    def _hand_in(self, pending: Pending, timeout: float | None) -> None:
+    def _opened(self) -> Writer:
         if self._process != os.getpid():
             raise Closed("this ledger was opened by the parent of this process; open it again here")
-        writer = self._writer
-        if writer is None:
+        if self._writer is None:
             raise Closed("the ledger is closed; open it again")
+        return self._writer
+
+    def _hand_in(self, pending: Pending, timeout: float | None) -> None:
+        writer = self._opened()
         group: object = pending.group
         if not isinstance(group, Group) or not isinstance(group.events, tuple):
             raise InvalidEvent(f"found {group!r:.120}; expected a Group with a tuple of events")

@@ -19,6 +19,7 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
+from ledger.domain import schemas
 from ledger.domain.rows import Row
 from ledger.domain.state import Key, State
 from ledger.errors import (
@@ -93,7 +94,11 @@ class Writer:
         self._writing: Connection | None = None
         self._reading: Connection | None = None
         self._preparer: Preparer | None = None
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._disconnect()
+            raise
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -128,16 +133,17 @@ class Writer:
         self._inbox.close()
         self._thread.join()
         self._committer.shutdown()
-        for connection in (self._writing, self._reading):
-            if connection is not None:
-                connection.close()
+        self._disconnect()
 
     # Memory and connections
 
-    def _open(self) -> None:
+    def _disconnect(self) -> None:
         for connection in (self._writing, self._reading):
             if connection is not None:
                 connection.close()
+
+    def _open(self) -> None:
+        self._disconnect()
         self._writing = database.connect(self._dsn, "ledger writer")
         self._reading = database.connect(self._dsn, "ledger writer (reads)")
         # A look-up is one statement: a transaction around it would be two more round trips.
@@ -160,6 +166,7 @@ class Writer:
         for table, row in read_models.load_open(reading, chain):
             state.add(table, row)
         reading.rollback()
+        schemas.check_all(state.schemas.rows.values())
         scribe = Scribe(chain, self._chain.chain_id, self._source)
         self._preparer = Preparer(scribe, state, self, self._clock, self._entropy)
         self._head, self._epoch = (ChainHead(head.seq, head.hash), head.recorded_at), head.epoch

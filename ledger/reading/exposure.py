@@ -3,8 +3,9 @@ Say what accounts have at stake, at the newest marks there are, in each account'
 
 A position is worth quantity x mark x multiplier, rounded half-even to its quote asset's decimals, and then, at the
 newest rate, to those of the base asset. Of an instrument or a pair of currencies the newest day's mark counts, that of
-settlement before that of the end of the day before an intraday one. Where there is none, what it would tell is absent
-and `missing` names it: in the line, and in the total that would take it in.
+settlement before that of the end of the day before an intraday one; none of before a split values what is there after
+it. Where there is none, what it would tell is absent and `missing` names it: in the line, and in the total that would
+take it in.
 """
 
 from __future__ import annotations
@@ -130,10 +131,14 @@ def _line(
 
 def _position(books: _Books, account: str, name: str, qty: int, orders: list[Order]) -> ExposureLine:
     instrument, mark, missing = books.instruments[name], books.marks.of(name), list[str]()
+    lacking = f"mark of {name}"
+    if mark is not None and instrument.split_on is not None and mark.day < instrument.split_on:
+        # It is the price of another share.
+        mark, lacking = None, f"mark of {name} since {instrument.split_on}"
     scale = books.scales[instrument.quote_asset]
     value = 0 if not qty else None if mark is None else gross_of(instrument, qty, mark.price, scale)
     if value is None:
-        missing.append(f"mark of {name}")
+        missing.append(lacking)
     working: dict[str, int | None] = {"buy": 0, "sell": 0}
     for order in orders:
         side = "buy" if order.side == "buy" else "sell"
@@ -141,7 +146,7 @@ def _position(books: _Books, account: str, name: str, qty: int, orders: list[Ord
         before = working[side]
         if price is None or before is None:
             working[side] = None
-            missing.append(f"mark of {name}")
+            missing.append(lacking)
         else:
             working[side] = before + gross_of(instrument, leaves(order), price, scale)
     place = (account, "position", name, instrument.quote_asset)

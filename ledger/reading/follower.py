@@ -22,7 +22,7 @@ from ledger.domain.rows import Row
 from ledger.errors import Divergence
 from ledger.reading import snapshots
 from ledger.reading.past import Replay, advance
-from ledger.storage import chains, database, histories, moments
+from ledger.storage import chains, database, histories, known_chains, moments
 from ledger.storage.database import Connection, DriverError
 
 BATCH_EVENTS: Final = 5_000
@@ -49,7 +49,7 @@ class Follower:
         self._connection = database.connect(dsn, "ledger read models")
         self._batch = batch_events
         try:
-            self.chain = chains.find(self._connection, origin)
+            self.chain = known_chains.find(self._connection, origin)
             self._connection.rollback()
         except BaseException:
             self._connection.close()

@@ -218,9 +218,14 @@ class KnownFold:
                 if broken is not None:
                     self._without_ground(event, broken)
         self._balance(events)
+        # Terms are those that were known; whether it has split is of the days.
+        split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         for name in _GROUND:
             for row in self._whole.table(name).rows.values():
                 self.state.add(name, row)
+        for instrument, split_on in split:
+            row = self.state.instruments.rows[instrument]
+            self.state.add("instruments", msgspec.structs.replace(row, split_on=split_on))
         return self
 
     def _try(self, event: RecordedEvent) -> Broken | None:

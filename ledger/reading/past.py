@@ -80,6 +80,23 @@ def advance(
     return replay
 
 
+def show(connection: Connection, replay: Replay, each: Callable[[RecordedEvent], None]) -> Replay:
+    """
+    Show *each* event up to where *replay* stands, as it begins at a snapshot, hashed and linked; return *replay*.
+
+    Raises:
+        Corrupt: the history is not whole up to there, or the snapshot is of another one.
+    """
+    chain = replay.chain
+    head = ChainHead(0, genesis(chain.chain_id, chain.origin))
+    for event in events.read(connection, chain.chain, chain.chain_id, 0, replay.head.seq):
+        head = head.check(event)
+        each(event)
+    if head != replay.head:
+        raise SequenceGap(f"the history ends at event {head.seq}; expected {replay.head.seq}: verify the ledger")
+    return replay
+
+
 def resolve(connection: Connection, chain: ChainRow, moment: Moment) -> int:
     """
     Return the seq of the last event that *moment* may take into account.
@@ -106,4 +123,4 @@ def resolve(connection: Connection, chain: ChainRow, moment: Moment) -> int:
     return seq
 
 
-__all__ = ["Known", "Replay", "advance", "nothing", "resolve"]
+__all__ = ["Known", "Replay", "advance", "nothing", "resolve", "show"]

@@ -18,7 +18,7 @@ from ledger.domain.snapshot_bytes import decode, digest_of, encode
 from ledger.domain.state import State
 from ledger.errors import NoSuchMoment, StateMismatch
 from ledger.reading.past import Replay, advance
-from ledger.storage import chains, database, events, moments, read_models, snapshots
+from ledger.storage import chains, database, events, known_chains, moments, read_models, snapshots
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 from ledger.storage.snapshots import Kept
@@ -58,7 +58,7 @@ def begin(connection: Connection, chain: ChainRow, seq: int, *, from_start: bool
 def _connected(dsn: str, origin: str | None) -> Iterator[tuple[Connection, ChainRow]]:
     with database.connect(dsn, "ledger snapshot") as connection:
         try:
-            yield connection, chains.find(connection, origin)
+            yield connection, known_chains.find(connection, origin)
         except database.DriverError as error:
             raise database.translated(error) from error
 

@@ -4,12 +4,14 @@ Find the chains of a database, and their heads.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import psycopg
 
-from ledger.errors import SequenceGap, UnknownChain
+from ledger.errors import SequenceGap, UnknownChain, UnknownFormat
+
+FORMAT_VERSION: Final = 1
 
 Connection = psycopg.Connection[Any]
 
@@ -44,11 +46,12 @@ def create(connection: Connection, chain_id: bytes, origin: str, genesis: bytes,
     row = connection.execute("SELECT coalesce(max(chain), 0) + 1 FROM ledger.chains").fetchone()
     chain = int(row[0]) if row else 1
     connection.execute(
-        "INSERT INTO ledger.chains VALUES (%s, %s::uuid, %s, 1, %s)", [chain, chain_id.hex(), origin, genesis]
+        "INSERT INTO ledger.chains VALUES (%s, %s::uuid, %s, %s, %s)",
+        [chain, chain_id.hex(), origin, FORMAT_VERSION, genesis],
     )
     connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, 0, %s, 0, 1, %s)", [chain, genesis, mode])
     connection.execute("INSERT INTO ledger.state_digests VALUES (%s, 0, %s)", [chain, bytes(2048)])
-    return ChainRow(chain, chain_id, origin, 1)
+    return ChainRow(chain, chain_id, origin, FORMAT_VERSION)
 
 
 def all_chains(connection: Connection) -> list[ChainRow]:
@@ -67,7 +70,18 @@ def find(connection: Connection, origin: str | None) -> ChainRow:
 
     Raises:
         UnknownChain: there is none, or several and none was named; those present are listed.
+        UnknownFormat: it is of another format than this program writes and reads.
     """
+    found = _named(connection, origin)
+    if found.format_version != FORMAT_VERSION:
+        raise UnknownFormat(
+            f"chain {found.origin} is of format version {found.format_version}; this program knows {FORMAT_VERSION}: "
+            "use the release that made it, or a newer one"
+        )
+    return found
+
+
+def _named(connection: Connection, origin: str | None) -> ChainRow:
     there = all_chains(connection)
     if not there:
         raise UnknownChain("this database has no chain; make one with `tradeledger init --origin …`")

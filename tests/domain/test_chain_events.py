@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from ledger.chain.signatures import KeyPair
+from ledger.domain import registry, schemas
 from ledger.domain.events.control import (
     BackupVerified,
     ChainCreated,
@@ -77,19 +78,24 @@ def test_a_checkpoint_is_of_what_is_there_and_signed_by_a_checkpoint_key() -> No
     made.replayed()
 
 
-def test_a_schema_has_one_hash_a_version_for_good() -> None:
-    """Versions are registered once and as they rise."""
+def test_a_schema_has_one_hash_a_version_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions are registered once and as they rise, each with the hash of its own fields."""
     made = books()
+    monkeypatch.setattr(KeyDestroyed, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(registry.PAST, ("KeyDestroyed", 1), registry.Past(BackupVerified, lambda old: old))
 
-    def schema(version: int, digest: str = "aa") -> SchemaRegistered:
-        return SchemaRegistered(event_type="T", version=version, schema_hash=digest, encoder_version="1")
+    def schema(version: int, kind: type[Event]) -> SchemaRegistered:
+        digest = schemas.schema_hash(kind)
+        return SchemaRegistered(event_type="KeyDestroyed", version=version, schema_hash=digest, encoder_version="1")
 
-    refused(made, schema(0), "schema_version")
-    refused(made, schema(2), "before the one below")
-    made.give(schema(1))
-    refused(made, schema(1, "bb"), "other fields need a new version")
-    made.give(schema(2, "bb"))
-    assert stream_version(made.state, "schema/T") == 2
+    refused(made, schema(0, KeyDestroyed), "schema_version")
+    refused(made, schema(3, KeyDestroyed), "knows up to 2")
+    refused(made, schema(2, KeyDestroyed), "before the one below")
+    refused(made, schema(1, KeyDestroyed), "schema_hash")
+    made.give(schema(1, BackupVerified))
+    refused(made, schema(1, BackupVerified), "other fields need a new version")
+    made.give(schema(2, KeyDestroyed))
+    assert stream_version(made.state, "schema/KeyDestroyed") == 2
     made.replayed()
 
 

@@ -18,8 +18,8 @@ from ledger.domain.events.corporate_actions import (
     OrderAdjustment,
     SplitApplied,
 )
-from ledger.domain.events.executions import TradeBusted, TradeExecuted
-from ledger.domain.events.orders import HoldGiven, OrderPlaced
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.orders import HoldGiven, OrderPlaced, OrderReplaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.errors import RuleBroken
@@ -275,4 +275,32 @@ def test_everything_is_found_under_a_new_name() -> None:
     row = books.state.positions.get("A", "ABC")
     assert row is not None
     assert row.qty == amount("8")
+    books.replayed()
+
+
+@pytest.mark.parametrize("how", ["bust", "correction", "replacement"])
+def test_an_order_that_lives_again_goes_by_the_new_name(how: str) -> None:
+    """It had filled when the instrument was renamed; a split finds it as it finds every open order."""
+    books = market()
+    books.give(order("O", "buy", "100", "10"))
+    books.give(traded("E", order_id="O"))
+    books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
+    again = {
+        "bust": TradeBusted(exec_id="B", exec_ref="E", venue="V", trade_date=MONDAY, reason="r"),
+        "correction": TradeCorrected(
+            exec_id="C", exec_ref="E", venue="V", trade_date=MONDAY, account="A", instrument="XYZ", order_id="O",
+            side="buy", qty="40", price="10",
+        ),
+        "replacement": OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="160"),
+    }[how]  # fmt: skip
+    assert books.give(again).rule is None
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.instrument, row.status) == ("ABC", "NEW" if how == "bust" else "PARTIALLY_FILLED")
+    assert books.give(split()).rule is None
+    row = books.state.orders.get("O")
+    assert row is not None
+    qty, cum, hold = {"bust": (200, 0, 1000), "correction": (200, 80, 600), "replacement": (320, 200, 600)}[how]
+    assert (row.qty, row.cum_qty, row.price) == (amount(str(qty)), amount(str(cum)), amount("5"))
+    assert row.hold_amount == amount(str(hold))
     books.replayed()

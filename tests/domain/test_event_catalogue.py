@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.domain import event_catalogue, registry
+from ledger.domain import event_catalogue, registry, schemas
 from ledger.domain.events.cash import CashMoved
-from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +50,7 @@ def test_every_example_reads_back_and_keeps_its_schema(name: str) -> None:
     kind = registry.EVENT_TYPES[name]
     given = registry.encode_given(event_catalogue.example(kind))
     assert registry.decode_given(name, kind.SCHEMA_VERSION, given) == event_catalogue.example(kind)
-    schema, value = event_catalogue.json_schema(kind), msgspec.json.decode(given)
+    schema, value = schemas.json_schema(kind), msgspec.json.decode(given)
     assert keeps(schema, value)
     for field in schema["required"]:
         assert not keeps(schema, {key: x for key, x in value.items() if key != field})
@@ -88,7 +87,7 @@ def test_each_type_is_described_once_with_all_its_fields() -> None:
 
 
 def test_a_schemas_hash_follows_its_fields_and_no_sentence() -> None:
-    """Another field or type is another hash; another docstring is the same."""
+    """Another field, type or default is another hash; another docstring is the same."""
 
     class One(Event, frozen=True, kw_only=True):
         """Said so."""
@@ -105,11 +104,21 @@ def test_a_schemas_hash_follows_its_fields_and_no_sentence() -> None:
 
         a: bool
 
-    for kind in (One, Same, Other):
+    class Zero(Event, frozen=True, kw_only=True):
+        """Said so."""
+
+        a: int = 0
+
+    class Seven(Event, frozen=True, kw_only=True):
+        """Said so."""
+
+        a: int = 7
+
+    for kind in (One, Same, Other, Zero, Seven):
         kind.__annotations__ = {"a": bool if kind is Other else int}
-    one, same, other = (event_catalogue.schema_hash(kind) for kind in (One, Same, Other))
-    assert one == same != other
-    assert event_catalogue.schema_hash(TradeExecuted) == event_catalogue.schema_hash(TradeExecuted)
+    one, same, *others = (schemas.schema_hash(kind) for kind in (One, Same, Other, Zero, Seven))
+    assert one == same
+    assert len({one, *others}) == 4
 
 
 def listed(*options: str) -> subprocess.CompletedProcess[str]:
@@ -120,9 +129,10 @@ def listed(*options: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_prints_a_bare_list_the_schemas_or_the_page() -> None:
     """Each form alone on stdout, and another word is refused with the words there are."""
     assert json.loads(listed("--format", "json").stdout) == event_catalogue.describe()
-    schemas = json.loads(listed("--schema").stdout)
-    assert list(schemas) == list(registry.EVENT_TYPES)
-    assert schemas["PeriodClosed"]["required"] == ["through"]
+    found = json.loads(listed("--schema").stdout)
+    assert list(found) == list(registry.EVENT_TYPES)
+    assert found["PeriodClosed"]["required"] == ["through"]
+    assert found["TradeBusted"]["properties"]["reopens_order"] == {"type": "boolean", "default": True}
     assert listed("--format", "markdown").stdout == event_catalogue.page()
     assert "IncidentAcknowledged" in listed().stdout
     wrong = listed("--format", "xml")

@@ -17,7 +17,8 @@ from ledger.queries import Books, Known
 from ledger.reading.moment import parse_day
 from tests.conftest import Database
 from tests.domain.books import NOON
-from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, market, trade
+from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, mark, market, trade
+from tests.reading.days import cells
 
 
 def split(day: str) -> SplitApplied:
@@ -37,13 +38,15 @@ def test_days_before_a_split_are_known_in_the_shares_of_their_day(chain: Databas
     """10 shares until the split, 20 from then, under the newest name, and orders can be told throughout."""
     with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
         renamed = InstrumentRenamed(ca_id="N", old="SAP", new="SAPX", effective="2024-08-07")
-        known = told(ledger, trade("E", "10", "100"), split(TUESDAY), renamed)
-        for day, held in ((MONDAY, "10"), (TUESDAY, "20"), ("2024-08-07", "20")):
+        known = told(ledger, trade("E", "10", "100"), mark("12"), split(TUESDAY), renamed)
+        for day, held, mark_of in ((MONDAY, "10", "12"), (TUESDAY, "20", None), ("2024-08-07", "20", None)):
             at = Known(known, parse_day(day))
             (position,) = books.positions("A", at=at).value
             assert (position.instrument, render(position.qty), render(position.cost)) == ("SAPX", held, "1000")
             assert render(books.balance("A", "SAP", at=at).value.total) == held
             assert books.orders("A", at=at).value == []
+            # Monday's mark is the price of a share of Monday.
+            assert cells(books.exposure("A", at=at).value[0], "qty mark") == [held, mark_of]
 
 
 def test_a_split_that_does_not_fit_its_day_leaves_no_answer_about_positions(chain: Database) -> None:

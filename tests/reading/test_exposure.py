@@ -11,7 +11,7 @@ import pytest
 from ledger.domain.amounts import parse
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.control import MarkRecorded
-from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
@@ -104,3 +104,17 @@ def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_i
     assert (found.instrument, found.mark_day, found.mark_kind, found.rate_day) == ("SAPX", TUESDAY, "intraday", MONDAY)
     assert [x.qty for x in read(books) if x.line == "cash"] == [-parse("100")]
     assert read(shares()) == []
+
+
+def test_a_mark_of_before_a_split_values_no_share_of_after_it() -> None:
+    """It is the price of another share: until one is marked again, what it would tell is missing."""
+    books = shares()
+    books.give(trade("E", "10", "10"))
+    books.give(rate("1.25"))
+    books.give(mark("12"))
+    split = SplitApplied(ca_id="S", instrument="SAP", ratio_num=2, ratio_den=1, ex_date=TUESDAY, rounding="cash")
+    assert books.give(split).rule is None
+    found = read(books)[0]
+    assert cells(found, "qty mark value net missing") == ["20", None, None, None, ("mark of SAP since 2024-08-06",)]
+    books.give(mark("6", TUESDAY))
+    assert cells(read(books)[0], "qty mark value net missing") == ["20", "6", "120", "150", ()]

@@ -16,10 +16,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 
 from ledger import Ledger
-from ledger.errors import Divergence, NoSuchMoment, NotFound, NotPermitted, StateMismatch
-from ledger.queries import Books, RecordedAt, Seq
+from ledger.errors import Divergence, HashMismatch, NoSuchMoment, NotFound, NotPermitted, StateMismatch
+from ledger.queries import Books, Known, RecordedAt, Seq
 from ledger.reading import follower, snapshots
 from ledger.reading.follower import Follower
+from ledger.reading.moment import parse_day
 from ledger.storage import chains, histories
 from ledger.storage import database as db
 from tests.cli.test_embedded import program
@@ -75,6 +76,10 @@ def test_snapshots_change_no_answer(database: Database, steps: list[Any]) -> Non
     ):
         for seq in sorted({middle - 1, middle, middle + 1, seqs[-1]} & set(range(1, seqs[-1] + 1))):
             assert answers(books, at=Seq(seq)) == answers(slow, at=Seq(seq))
+            assert books.pnl(at=Seq(seq)) == slow.pnl(at=Seq(seq))
+        known = Known(books.recorded_at(), parse_day(DAYS[-1]))
+        assert answers(books, at=known) == answers(slow, at=known)
+        assert books.pnl(at=known) == slow.pnl(at=known)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_a_tampered_snapshot_is_refused_by_name(chain: Database, how: str) -> No
     head = tell(chain, 8)
     writer = chain.dsn("writer")
     with Books(chain.dsn("reader")) as books:
-        expected = answers(books)
+        expected, pnl = answers(books), books.pnl()
     with db.connect(writer, "test") as connection:
         number = chains.find(connection, ORIGIN).chain
         snapshots.make(writer, None, head - 3)
@@ -116,10 +121,14 @@ def test_a_tampered_snapshot_is_refused_by_name(chain: Database, how: str) -> No
     with Books(chain.dsn("reader")) as books, Books(chain.dsn("reader"), from_start=True) as slow:
         with pytest.raises(StateMismatch, match=f"snapshot at seq {head} is not the state there"):
             books.positions(at=Seq(head))
+        with pytest.raises(StateMismatch, match=f"snapshot at seq {head} is not the state there"):
+            books.pnl(at=Seq(head))
+        assert slow.pnl(at=Seq(head)) == pnl
         assert answers(slow, at=Seq(head)) == expected
         assert books.positions(at=Seq(head - 1)) == slow.positions(at=Seq(head - 1))
         snapshots.drop(writer, None, head)
         assert answers(books, at=Seq(head)) == expected
+        assert books.pnl() == pnl
 
 
 def test_a_snapshot_is_of_a_commit_and_of_true_books(chain: Database) -> None:
@@ -275,3 +284,15 @@ def test_a_processthat_is_killed_goes_on_where_its_watermark_is(chain: Database)
         assert {mark.seq for mark in original["watermarks"].values()} == {head}
         keeper.rebuild()
     assert stored(chain) == original
+
+
+@pytest.mark.parametrize("change", ["effective_on = effective_on + 1", "payload = (payload::text || ' ')::json"])
+def test_events_before_a_snapshot_are_linked_before_profit_is_told_of_them(chain: Database, change: str) -> None:
+    """An edit of one is found although the state is not folded from it."""
+    head = tell(chain, 8)
+    snapshots.make(chain.dsn("writer"), None, head)
+    with Books(chain.dsn("reader")) as books:
+        assert books.pnl().seq == head
+        chain.sql(f"ALTER TABLE ledger.events DISABLE TRIGGER ALL; UPDATE ledger.events SET {change} WHERE seq = 5")
+        with pytest.raises(HashMismatch, match="event 5"):
+            books.pnl()

@@ -46,6 +46,7 @@ from ledger.domain.events.settlement import (
     TradeSettled,
 )
 from ledger.domain.postings import Posting
+from ledger.domain.schemas import schema_hash
 from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
 
@@ -158,7 +159,11 @@ def control(give: Callable[..., None]) -> None:
     give(PeriodClosed(through="2024-08-01"))
     give(TradeExecuted(exec_id="late", venue="V", account="A", instrument="BTCUSDT", side="buy", qty="0.01", price="9",
                        trade_date="2024-07-30"))  # fmt: skip
-    give(SchemaRegistered(event_type="TradeExecuted", version=1, schema_hash="aa", encoder_version="1"))
+    give(
+        SchemaRegistered(
+            event_type="TradeExecuted", version=1, schema_hash=schema_hash(TradeExecuted), encoder_version="1"
+        )
+    )
     give(KeyDestroyed(subject_key_id="s", authority="a"))
     give(DivergentTailRecorded(epoch=2, from_seq=7, to_seq=8, head_hash="aa", bundle_hash="bb", count=2))
     give(DivergentEventDisposed(epoch=2, seq=7, disposition="rejected", reason="r", decided_by="w"))

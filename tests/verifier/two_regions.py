@@ -29,6 +29,7 @@ from ledger.domain.events.operations import IncidentOpened
 from ledger.domain.events.orders import OrderAccepted, OrderPlaced
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, CalendarPublished, InstrumentDefined
 from ledger.domain.postings import Posting
+from ledger.domain.schemas import schema_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
@@ -67,7 +68,9 @@ def two_of_each(ledger: Ledger) -> None:
                     ord_type="limit", price="120"),
         MarkRecorded(instrument="BTCUSDT", price="101", kind="settlement", day="2024-08-07", as_of=3),
         PeriodClosed(through="2024-08-02"),
-        SchemaRegistered(event_type="OrderPlaced", version=1, schema_hash="bb", encoder_version="2"),
+        SchemaRegistered(
+            event_type="OrderPlaced", version=1, schema_hash=schema_hash(OrderPlaced), encoder_version="2"
+        ),
         DivergentTailRecorded(epoch=3, from_seq=5, to_seq=9, head_hash="cc", bundle_hash="dd", count=5),
         DivergentEventDisposed(epoch=3, seq=6, disposition="duplicate", new_seq=2, reason="r", decided_by="w"),
         IncidentOpened(incident_id="J", severity="major", cause="d", summary="s", at=2),

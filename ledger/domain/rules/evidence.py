@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain import signatures
+from ledger.domain import registry, schemas
 from ledger.domain.events import control as events
 from ledger.domain.rows import DivergentEvent, DivergentTail, Schema
 from ledger.domain.rules.control import CONTROL_STREAM
@@ -54,10 +55,15 @@ def seal(state: State, event: events.CheckpointSealed, now: Now) -> Effects:
 
 def register_schema(state: State, event: events.SchemaRegistered, now: Now) -> Effects:
     """
-    Each version of an event type has one hash for good, and versions are registered as they rise.
+    Each version of an event type has one hash for good, this program's own, and versions are registered as they rise.
     """
-    if event.version < 1:
-        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; expected 1 or more")
+    kind = registry.kind_of(event.event_type, event.version)
+    if kind is None or event.version < 1:
+        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; this program knows "
+                                       f"{registry.newest(event.event_type)}")  # fmt: skip
+    if event.schema_hash != schemas.schema_hash(kind):
+        raise Broken("schema_hash", f"found hash {event.schema_hash} of {event.event_type} in version {event.version}; "
+                                    f"its fields have {schemas.schema_hash(kind)} in this program")  # fmt: skip
     old = state.schemas.get(event.event_type, event.version)
     if old is not None:
         raise Broken("schema_exists", f"version {event.version} of {event.event_type} has hash {old.schema_hash} since "

@@ -15,7 +15,7 @@ from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
 from ledger.domain.rules import position_limits
-from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, known, post, units
+from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, current_name, known, post, units
 from ledger.domain.state import State
 
 
@@ -83,7 +83,12 @@ def with_terms(state: State, order: Order, qty: int, **changes: Any) -> Order:
 def rehold(state: State, order: Order) -> tuple[Order, list[Line]]:
     """
     Return *order* with what is to be held for it as it now stands, and the postings that hold it.
+
+    One that lives again, as a fill of it was undone, goes by the name that its instrument has by now.
     """
+    instrument = state.instruments.get(order.instrument)
+    if instrument is not None and instrument.renamed_to is not None:
+        order = msgspec.structs.replace(order, instrument=current_name(state, order.instrument))
     hold = wanted_hold(state, order)
     return msgspec.structs.replace(order, hold_amount=hold), hold_lines(order, hold)
 
