@@ -62,7 +62,7 @@ def test_every_example_reads_back_and_keeps_its_schema(name: str) -> None:
 )
 def test_the_schema_of_an_amount_takes_what_the_program_takes(text: str) -> None:
     """To 10^30 itself on either side, and to 18 decimals."""
-    schema = event_catalogue.json_schema(CashMoved)["properties"]["amount"]
+    schema = schemas.json_schema(CashMoved)["properties"]["amount"]
     made = CashMoved(movement_id="m", account="A", asset="X", amount=text, kind="tax", value_date="2024-08-08")
     assert made.amount == text
     assert keeps(schema, text)
@@ -73,7 +73,7 @@ def test_the_schema_of_an_amount_takes_what_the_program_takes(text: str) -> None
 )
 def test_the_schema_of_an_amount_takes_nothing_else(text: str) -> None:
     """Neither what is no amount nor what is stored in another form."""
-    assert not keeps(event_catalogue.json_schema(CashMoved)["properties"]["amount"], text)
+    assert not keeps(schemas.json_schema(CashMoved)["properties"]["amount"], text)
 
 
 def test_each_type_is_described_once_with_all_its_fields() -> None:

@@ -19,7 +19,7 @@ from ledger.errors import StateMismatch
 from ledger.storage import acknowledgements, chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample, touch_head
+from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -80,7 +80,7 @@ def test_a_pipelined_row_is_the_same_row(writer: tuple[Connection, int], table: 
     """Both ways in store every column of every table alike."""
     connection, chain = writer
     first, second = sample(table, 0), sample(table, 1)
-    touch_head(connection, chain)
+    put(connection, chain, linked(5))
     read_models.write(connection, chain, [added(first, table)])
     with connection.pipeline():
         read_models.write(connection, chain, [added(second, table)], [])
@@ -150,7 +150,8 @@ def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> 
     ]
     made += [("breaks", msgspec.structs.replace(difference, key=str(x), closed_seq=x)) for x in (None, 5)]
     made += [(table, sample(table, 0)) for table in TABLES if table not in ("orders", "holds", "quarantine", "breaks")]
-    touch_head(connection, chain)
+    # A period is closed by an event that is there.
+    put(connection, chain, linked(5))
     read_models.write(connection, chain, [added(row, table) for table, row in made])
     loaded = set(read_models.load_open(connection, chain))
     assert loaded == {(table, row) for table, row in made if not is_closed(table, row)}
