@@ -152,7 +152,9 @@ Table(
     # The entry writes an absent id as zeros; a stored zero id would hash like none.
     CheckConstraint("correlation_id <> '00000000-0000-0000-0000-000000000000'", name="correlation_id_not_zero"),
     CheckConstraint("causation_id <> '00000000-0000-0000-0000-000000000000'", name="causation_id_not_zero"),
-    Index("events_stream_version", "chain", "stream", "stream_version", unique=True),
+    # The chain comes last: an index that began with it would seem as good as the primary key to who asks by seq, until
+    # statistics say otherwise, and every append to a new chain would read the whole of it.
+    Index("events_stream_version", "stream", "stream_version", "chain", unique=True),
 )
 Table(
     "idempotency_keys",

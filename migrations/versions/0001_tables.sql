@@ -232,7 +232,7 @@ CREATE TABLE ledger.events (
 	CONSTRAINT events_causation_id_not_zero CHECK (causation_id <> '00000000-0000-0000-0000-000000000000')
 );
 
-CREATE UNIQUE INDEX events_stream_version ON ledger.events (chain, stream, stream_version);
+CREATE UNIQUE INDEX events_stream_version ON ledger.events (stream, stream_version, chain);
 
 CREATE TABLE ledger.executions (
 	chain SMALLINT NOT NULL,

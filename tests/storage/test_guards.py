@@ -314,6 +314,27 @@ def test_a_stream_has_each_version_once_and_in_turn(database: Database, versions
         connection.commit()
 
 
+@pytest.mark.parametrize("streams", ["one", "many"])
+def test_the_guards_of_a_new_chain_read_no_more_of_it_the_longer_it_is(database: Database, streams: str) -> None:
+    """No statistics tell the planner how long the chain is by now: the way to the event before is found without."""
+    connection, chain = prepared(database)
+    made = linked(250)
+    if streams == "many":
+        made = [msgspec.structs.replace(x, stream=f"order/{x.seq}", stream_version=1) for x in made]
+    with connection:
+        for one in made:
+            put(connection, chain, [one])
+            connection.commit()
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        connection.commit()
+        found = connection.execute(
+            "SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid)"
+            " FROM pg_stat_user_tables t WHERE t.relid = 'ledger.events'::regclass"
+        ).fetchone()
+    assert found is not None
+    assert len(made) <= found[0] <= 10 * len(made)
+
+
 def balance(account: str, settled: int) -> read_models.Change:
     row = Balance(account, "USD", settled, 0, 0, None, False, False)
     return read_models.Change("balances", (account, "USD"), None, row)
