@@ -311,6 +311,14 @@ class SignatureInvalid(Corrupt):
     code = "signature_invalid"
 
 
+class ProofInvalid(Corrupt):
+    """
+    A proof does not show what it was given for: another tree, another entry, or too few or too many hashes.
+    """
+
+    code = "proof_invalid"
+
+
 class Divergence(Corrupt):
     """
     Two copies of one chain differ at one seq.

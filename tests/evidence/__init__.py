@@ -1,0 +1,1 @@
+"""Check the formats of evidence against slow models, other people's vectors and mutated bytes."""
