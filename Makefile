@@ -23,7 +23,8 @@ test: .venv/installed
 # The pure tests alone: no server is started, and one that would need it is refused.
 test-fast: .venv/installed
 	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/importing/test_translation.py tests/exporting/test_names.py \
-	  tests/replicator/test_segment.py tests/replicator/test_segment_bytes.py
+	  tests/replicator/test_segment.py tests/replicator/test_segment_bytes.py \
+	  tests/benchmarks/test_report.py
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed
@@ -40,10 +41,11 @@ check: .venv/installed
 	@$(BIN)/tradeledger event-types --format markdown | diff docs/EVENTS.md - || \
 	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
-# Each measure beside its floor, taken in the same run; leaves build/bench/report.json. SIZE=full grows a chain of ten
-# million events, which takes over half an hour.
+# Each measure beside its floor, taken in the same run; leaves build/bench/report.json, its page and plots. SIZE=full grows
+# a chain of ten million events, within the hour; KEEP=yes writes the report into docs/benchmarks as well.
+SIZE ?= small
 bench: .venv/installed
-	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--chain 10000000)
+	@$(BIN)/python -m benchmarks --size $(SIZE) $(if $(filter yes,$(KEEP)),--keep)
 
 .venv/installed: requirements.lock pyproject.toml
 	@test -w . || { echo "This folder cannot be written: $(CURDIR); copy it to one that can"; exit 1; }

@@ -1,106 +1,184 @@
 """
 Grow one chain, and measure what its length does to appends, to the writer's memory, and to reads of now and the past.
+
+The writer's memory is that of this process, so nothing else that needs much of it may run in it before or meanwhile:
+events are made and forgotten by chunks, and the histories are kept by a process of their own.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
+import os
 import random
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import psycopg
 
 from benchmarks import workload
-from benchmarks.measures import TRANSACTION_EVENTS, database, turns
-from ledger import Ledger, Receipt, WriterSettings
+from benchmarks.measures import TRANSACTION_EVENTS, Pair, copied, database, timed
+from benchmarks.progress import Told, stage
+from ledger import Group, Ledger, WriterSettings
+from ledger.errors import InvalidInput
 from ledger.queries import Books, Seq
-from ledger.reading.follower import Follower
+from ledger.reading import follower
 from ledger.sandbox.postgres import Server
 
-CHUNK = 20_000
-"""Events made, appended and forgotten at once, so that memory is the writer's and not the workload's."""
-RATES = 3
-"""So many chunks make a rate: the median of theirs."""
 SELECT = "SELECT settled, unsettled, held FROM ledger.balances WHERE chain = 1 AND account = 'A' AND asset = 'USDT'"
+POLL_S = 0.5
 
 
-class Grown(msgspec.Struct):
+class Growth(msgspec.Struct, frozen=True):
     """
-    What was seen while the chain grew: the rate of each chunk, and the memory after it, by the length of the chain.
+    How a chain grows: to `events` by `chunk`, called short at `early`, with COPY beside it at `samples` lengths.
+
+    Then `rounds` compare it with a chain of `early` events, and each kind of read is done `reads` times a round.
     """
 
-    rates: list[tuple[int, float]] = []
-    resident: list[tuple[int, int]] = []
+    events: int
+    early: int
+    chunk: int
+    samples: int
+    rounds: int
+    reads: int
 
-    def rate_at(self, size: int) -> float:
-        """
-        Return events a second where the chain came to *size*.
-        """
-        return statistics.median(rate for length, rate in self.rates if size - RATES * CHUNK < length <= size)
-
-    def resident_at(self, size: int) -> int:
-        """
-        Return bytes in memory where the chain came to *size*.
-        """
-        return max(found for length, found in self.resident if length <= size)
+    def __post_init__(self) -> None:
+        if not self.chunk <= self.early < self.events:
+            raise InvalidInput(
+                f"found a chain of {self.events} events beside one of {self.early}, by {self.chunk}; expected the "
+                "short one to have at least one chunk, and the long one more events"
+            )
 
 
-class Read(msgspec.Struct):
+class Point(msgspec.Struct, frozen=True):
     """
-    How long one kind of read takes, and the floor beside it: the median of each, in ms.
+    What was seen as the chain came to `length`: events/s, those of COPY where it was sampled, and bytes resident.
+    """
+
+    length: int
+    rate: float
+    floor: float | None
+    resident: int
+
+
+class Read(msgspec.Struct, frozen=True):
+    """
+    One kind of read: its median time and the floor's, in ms, round by round.
     """
 
     name: str
-    value: float
-    floor: float
+    pairs: list[Pair]
+
+
+class Grown(msgspec.Struct, frozen=True):
+    """
+    All that growing a chain showed; `late` are rates of the long chain beside those of the short one.
+    """
+
+    points: list[Point]
+    late: list[Pair]
+    reads: list[Read]
+
+    def resident(self, length: int) -> float:
+        """
+        Return the most bytes that were in memory up to *length*.
+        """
+        return float(max(point.resident for point in self.points if point.length <= length))
 
 
 def _resident() -> int:
     gc.collect()
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def grow(ledger: Ledger, size: int, told: Callable[[int], None]) -> Grown:
-    """
-    Append order and fill events until there are *size* of them.
-    """
-    found = Grown()
-    for done in range(0, size, CHUNK):
-        groups = workload.orders_and_fills(f"c{done}", min(CHUNK, size - done))
-        with turns():
-            began = time.perf_counter()
-            outcomes = ledger.append_many(groups)
-            seconds = time.perf_counter() - began
-        refused = [outcome for outcome in outcomes if not isinstance(outcome, Receipt) or outcome.quarantined]
-        if refused:
-            raise RuntimeError(f"{len(refused)} of {len(groups)} were refused; the first: {refused[0]}")
-        length = done + len(groups)
-        found.rates.append((length, len(groups) / seconds))
-        del groups, outcomes
-        found.resident.append((length, _resident()))
-        told(length)
+def _opened(server: Server, name: str) -> Ledger:
+    return Ledger.open(server.dsn("writer", name), settings=WriterSettings(batch_events=TRANSACTION_EVENTS))
+
+
+class _Chain:
+    """One chain that grows: its database, its writer, and the orders that go on from where they were."""
+
+    def __init__(self, server: Server, name: str, ledger: Ledger) -> None:
+        self._server, self._name, self._ledger = server, name, ledger
+        self._orders: Iterator[Group] = workload.orders("c")
+        workload.prepare(ledger)
+
+    def grow(self, count: int) -> float:
+        """Append *count* events, and return how many a second."""
+        return count / timed(self._ledger, list(itertools.islice(self._orders, count))).seconds
+
+    def floor(self, count: int) -> float:
+        """Return how many of the last *count* events COPY writes in a second."""
+        first = self._ledger.head().seq - count
+        return count / copied(self._server, self._name, first, TRANSACTION_EVENTS)
+
+
+def _points(chain: _Chain, growth: Growth, told: Told) -> list[Point]:
+    found: list[Point] = []
+    every = max(1, growth.events // growth.chunk // growth.samples)
+    for number, done in enumerate(range(0, growth.events, growth.chunk)):
+        count = min(growth.chunk, growth.events - done)
+        rate = chain.grow(count)
+        floor = chain.floor(count) if number % every == 0 or done + count == growth.events else None
+        found.append(Point(done + count, rate, floor, _resident()))
+        told(done + count)
     return found
 
 
-def _medians(name: str, rounds: int, read: Callable[[], object], floor: Callable[[], object]) -> Read:
+def _late(server: Server, long: _Chain, growth: Growth) -> list[Pair]:
+    """Append to the long chain and to a short one by turns, and return both rates of each round."""
+    with database(server) as name, _opened(server, name) as ledger:
+        short = _Chain(server, name, ledger)
+        for done in range(0, growth.early, growth.chunk):
+            short.grow(min(growth.chunk, growth.early - done))
+        return [(long.grow(growth.chunk), short.grow(growth.chunk)) for _ in range(growth.rounds)]
+
+
+def _keep_histories(server: Server, name: str, size: int) -> None:
+    """Let a process of its own keep the histories up to the head."""
+    dsn = server.dsn("writer", name)
+    with stage("keeping the histories", size) as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ledger", "read-models", "follow", "--once", "--dsn", dsn],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            while process.poll() is None:
+                told(min(size, follower.status(server.dsn("reader", name), None)[0].watermark))
+                time.sleep(POLL_S)
+            _, said = process.communicate()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if process.returncode:
+            raise RuntimeError(f"the histories were not kept: {said.decode(errors='replace')[-1500:]}")
+
+
+def _by_turns(name: str, growth: Growth, read: Callable[[], object], floor: Callable[[], object]) -> Read:
     """Time *read* and *floor* by turns, so that whatever else the machine does meets both."""
-    values: list[float] = []
-    floors: list[float] = []
-    for _ in range(rounds):
-        for action, times in ((floor, floors), (read, values)):
-            began = time.perf_counter()
-            action()
-            times.append((time.perf_counter() - began) * 1000)
-    return Read(name, statistics.median(values), statistics.median(floors))
+    pairs: list[Pair] = []
+    for _ in range(growth.rounds):
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(growth.reads):
+            for action, seconds in zip((read, floor), times, strict=True):
+                began = time.perf_counter()
+                action()
+                seconds.append(time.perf_counter() - began)
+        value, least = (statistics.median(seconds) * 1000 for seconds in times)
+        pairs.append((value, least))
+    return Read(name, pairs)
 
 
-def reads(server: Server, name: str, size: int, rounds: int, seed: int) -> list[Read]:
+def _reads(server: Server, name: str, growth: Growth, seed: int) -> list[Read]:
     """
-    Return how long reads of a chain of *size* events take: a balance now and at random past seqs, an order's history.
+    Time reads: a balance now and at random past seqs, and the whole history of random orders.
     """
     random_ = random.Random(seed)
     with (
@@ -111,38 +189,29 @@ def reads(server: Server, name: str, size: int, rounds: int, seed: int) -> list[
         def select() -> object:
             return plain.execute(SELECT, prepare=True).fetchone()
 
-        def order() -> str:
-            done = random_.randrange(0, size, CHUNK)
-            # Of three events an order, so of fewer orders than events.
-            return f"order/c{done}-{random_.randrange(min(CHUNK, size - done) // 3)}"
-
-        first = books.head().seq - size
+        first = books.head().seq - growth.events
         return [
-            _medians("read.balance.p50_ms", rounds, lambda: books.balance("A", "USDT"), select),
-            _medians("read.balance_as_of.p50_ms", rounds,
-                     lambda: books.balance("A", "USDT", at=Seq(first + random_.randrange(1, size + 1))), select),
-            _medians("history.order.p50_ms", rounds, lambda: books.history(order()), select),
+            _by_turns("read.balance.p50_ms", growth, lambda: books.balance("A", "USDT"), select),
+            _by_turns("read.balance_as_of.p50_ms", growth,
+                      lambda: books.balance("A", "USDT", at=Seq(first + random_.randrange(1, growth.events + 1))),
+                      select),
+            _by_turns("history.order.p50_ms", growth,
+                      # Of three events an order.
+                      lambda: books.history(f"order/c-{random_.randrange(growth.events // 3)}"), select),
         ]  # fmt: skip
 
 
-def measure(
-    server: Server, size: int, early: int, rounds: int, seed: int, told: Callable[[str], None]
-) -> tuple[Grown, list[Read]]:
+def measure(server: Server, growth: Growth, seed: int) -> Grown:
     """
-    Return what growing a chain to *size* showed, and how long reads of it take; *early* is where it is called short.
+    Grow a chain as *growth* says, and return what that showed; *seed* draws the past seqs and orders that are read.
     """
-    if not RATES * CHUNK <= early < size:
-        raise ValueError(f"found a chain of {size} events beside one of {early}; expected the short one to have at "
-                         f"least {RATES * CHUNK}, and the long one more")  # fmt: skip
     with database(server) as name:
-        settings = WriterSettings(batch_events=TRANSACTION_EVENTS)
-        with Ledger.open(server.dsn("writer", name), settings=settings) as ledger:
-            workload.prepare(ledger)
-            grown = grow(ledger, size, lambda length: told(f"appended {length:,} of {size:,} events"))
-        with Follower(server.dsn("writer", name)) as follower:
-            done = 0
-            while taken := follower.step():
-                done += taken
-                told(f"kept the histories of {done:,} of {size:,} events")
+        with _opened(server, name) as ledger:
+            chain = _Chain(server, name, ledger)
+            with stage("growing the chain", growth.events) as told:
+                points = _points(chain, growth, told)
+            late = _late(server, chain, growth)
+        _keep_histories(server, name, growth.events)
+        # As a database is that was used for a while: autovacuum would come at a moment of its own.
         server.sql("VACUUM ANALYZE", name)
-        return grown, reads(server, name, size, rounds, seed)
+        return Grown(points, late, _reads(server, name, growth, seed))

@@ -1,9 +1,12 @@
 """
-Run each measure once, on a database of its own, and return events a second.
+Run each measure of a short chain once, on a database of its own.
+
+What can be interleaved with its floor is: both are returned of one round.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import statistics
@@ -17,13 +20,16 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import psycopg
 
 from benchmarks import workload
-from ledger import Ledger, Receipt, WriterSettings
+from ledger import Group, Ledger, Receipt, WriterSettings
+from ledger.chain.digest import StateDigest
 from ledger.importing import run
+from ledger.journal import preparation
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books
 from ledger.sandbox.postgres import Server
@@ -33,8 +39,22 @@ SESSION = Path(__file__).parents[1] / "examples" / "session"
 TRANSACTION_EVENTS = 2_000
 FAST_SWITCH_S = 0.0001
 """A host that wants throughput lets its threads take turns this often; the library never sets it unasked."""
+_FINISHED = {"events": "*", "idempotency_keys": "chain, source, idempotency_key, seq"}
+"""The tables of finished rows, and their columns as the events have them: each event here is a group with its key."""
+
+Pair = tuple[float, float]
+"""A value and its floor, of the same round."""
 
 _NUMBERS = count(1)
+
+
+@functools.cache
+def _migrated(server: Server) -> str:
+    """Make one database by the migrations, and return its name: every other is a copy of it."""
+    name = f"bench_{next(_NUMBERS)}"
+    server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    upgrade.upgrade(server.dsn("owner", name))
+    return name
 
 
 @contextmanager
@@ -42,10 +62,9 @@ def database(server: Server) -> Iterator[str]:
     """
     Yield the name of a fresh, migrated database with one chain.
     """
-    name = f"bench_{next(_NUMBERS)}"
-    server.sql(f"CREATE DATABASE {name} OWNER ledger_owner")
+    template, name = _migrated(server), f"bench_{next(_NUMBERS)}"
+    server.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER ledger_owner")
     try:
-        upgrade.upgrade(server.dsn("owner", name))
         create_chain(server.dsn("owner", name), "example.com/bench", (), [("writer", "engine"), ("writer", run.SOURCE)])
         yield name
     finally:
@@ -65,39 +84,82 @@ def turns(seconds: float = FAST_SWITCH_S) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def append_bulk(server: Server, size: int, transaction: int = TRANSACTION_EVENTS) -> tuple[float, float]:
+class Spent(msgspec.Struct, frozen=True):
     """
-    Return (the ledger's rate, the floor's): order and fill events by *transaction*, then COPY of the same rows.
+    What an append took: `seconds` of waiting, and `processor_s` of all threads of this process.
+    """
+
+    seconds: float
+    processor_s: float
+
+
+def append(server: Server, name: str, size: int, transaction: int = TRANSACTION_EVENTS) -> tuple[int, Spent]:
+    """
+    Append *size* order events by *transaction* to the fresh chain of *name*; return the seq before them, and the time.
+    """
+    groups = workload.first_orders("bulk", size)
+    settings = WriterSettings(batch_events=transaction)
+    with Ledger.open(server.dsn("writer", name), settings=settings) as ledger:
+        workload.prepare(ledger)
+        return ledger.head().seq, timed(ledger, groups)
+
+
+def timed(ledger: Ledger, groups: list[Group]) -> Spent:
+    """
+    Append *groups* and return the time that it took; one that is refused or quarantined is an error.
+    """
+    with turns():
+        began, processor = time.perf_counter(), time.process_time()
+        outcomes = ledger.append_many(groups)
+        spent = Spent(time.perf_counter() - began, time.process_time() - processor)
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, Receipt) or outcome.quarantined]
+    if refused:
+        raise RuntimeError(f"{len(refused)} of {len(groups)} were refused; the first: {refused[0]}")
+    return spent
+
+
+def append_bulk(server: Server, size: int, transaction: int = TRANSACTION_EVENTS) -> Pair:
+    """
+    Return events a second: order events by *transaction*, beside COPY of the same rows.
     """
     with database(server) as name:
-        groups = workload.orders_and_fills("bulk", size)
-        settings = WriterSettings(batch_events=transaction)
-        with Ledger.open(server.dsn("writer", name), settings=settings) as ledger:
-            workload.prepare(ledger)
-            first = ledger.head().seq
-            with turns():
-                began = time.perf_counter()
-                outcomes = ledger.append_many(groups)
-                seconds = time.perf_counter() - began
-        refused = [outcome for outcome in outcomes if not isinstance(outcome, Receipt) or outcome.quarantined]
-        if refused:
-            raise RuntimeError(f"{len(refused)} of {size} were refused; the first: {refused[0]}")
-        return size / seconds, size / _copied(server, name, first, transaction)
+        first, spent = append(server, name, size, transaction)
+        return size / spent.seconds, size / copied(server, name, first, transaction)
 
 
-def _copied(server: Server, name: str, first: int, transaction: int) -> float:
-    """Return how long COPY takes for the same finished rows, in the same transactions, without triggers and rules."""
+def digest_share(server: Server, size: int) -> Pair:
+    """
+    Return what the state digest costs an append, beside the whole append, in µs of the writer's processor time.
+
+    The cost is the difference to a writer whose digest stays what it was; the ledger itself offers no such writer.
+    Processor time, because a difference of two waits is mostly the noise of both.
+    """
+    with database(server) as name:
+        whole = append(server, name, size)[1].processor_s
+    with database(server) as name, patch.object(preparation, "digest_after", _same):
+        rest = append(server, name, size)[1].processor_s
+    return (whole - rest) / size * 1e6, whole / size * 1e6
+
+
+def _same(lanes: bytes, changes: object) -> StateDigest:
+    """Return the digest as it was before *changes*."""
+    return StateDigest.from_lanes(lanes)
+
+
+def copied(server: Server, name: str, first: int, transaction: int) -> float:
+    """
+    Return how many seconds COPY takes for the finished rows after seq *first*, without triggers and rules.
+
+    The tables are empty and otherwise like the real ones; transactions are of the same size.
+    """
     with psycopg.connect(server.dsn("owner", name)) as connection:
         connection.execute("SET ROLE ledger_owner")
-        for table in ("events", "idempotency_keys"):
+        for table in _FINISHED:
             connection.execute(f"CREATE TABLE ledger.floor_{table} (LIKE ledger.{table} INCLUDING ALL)")
         connection.commit()
         found: dict[str, list[list[bytes]]] = {}
-        queries = {
-            "events": f"SELECT * FROM ledger.events WHERE seq > {first} ORDER BY seq",
-            "idempotency_keys": f"SELECT * FROM ledger.idempotency_keys WHERE first_seq > {first} ORDER BY first_seq",
-        }
-        for table, query in queries.items():
+        for table, columns in _FINISHED.items():
+            query = f"SELECT {columns} FROM ledger.events WHERE chain = 1 AND seq > {first} ORDER BY seq"
             with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
                 stream = b"".join(copy)
             found[table] = _by_transaction(stream, transaction)
@@ -109,7 +171,10 @@ def _copied(server: Server, name: str, first: int, transaction: int) -> float:
                 with connection.cursor() as cursor, cursor.copy(into) as copy:
                     copy.write(events.HEADER + b"".join(rows) + events.TRAILER)
             connection.commit()
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        for table in _FINISHED:
+            connection.execute(f"DROP TABLE ledger.floor_{table}")
+        return seconds
 
 
 def _by_transaction(stream: bytes, size: int) -> list[list[bytes]]:
@@ -175,7 +240,7 @@ def append_single(server: Server, count: int) -> float:
         return statistics.median(times)
 
 
-def pgbench(server: Server, clients: int, seconds: float) -> tuple[float, float]:
+def pgbench(server: Server, clients: int, seconds: float) -> Pair:
     """
     Return one-row inserts a second, each committed by itself, and their median time in ms.
 
@@ -190,7 +255,7 @@ def pgbench(server: Server, clients: int, seconds: float) -> tuple[float, float]
             script.write_text(f"INSERT INTO one (body) VALUES ('{'x' * 600}');\n")
             said = subprocess.run(
                 [server.binaries / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
-                 "-T", str(int(seconds)), "-l", f"--log-prefix={log}", "-f", script, "-h", str(server.socket),
+                 "-T", str(max(1, int(seconds))), "-l", f"--log-prefix={log}", "-f", script, "-h", str(server.socket),
                  "-U", "postgres", name],
                 capture_output=True, text=True, check=True, env={**os.environ, "PGOPTIONS": ""},
             ).stdout  # fmt: skip

@@ -1,16 +1,16 @@
 """
-Make the events that are appended: a market maker's orders, their acceptances and fills.
+Make the events that are appended: a market maker's orders, each accepted and then filled or canceled.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from ledger import Group, Ledger
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import Fee, TradeExecuted
-from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderAccepted, OrderPlaced
+from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 
 DAY = "2024-08-08"
@@ -49,24 +49,30 @@ def placed(name: str, side: str = "buy") -> OrderPlaced:
     )  # fmt: skip
 
 
-def orders_and_fills(prefix: str, count: int) -> list[Group]:
+def orders(prefix: str) -> Iterator[Group]:
     """
-    Return *count* groups of one event each: orders placed, accepted and, two of three, filled with a fee.
+    Yield groups of one event each without end: orders placed, accepted, and then filled with a fee or canceled.
+
+    Of nine events three place an order, three accept one, two fill one and one cancels one. No more than one order is
+    open at a time, and the fills of six orders leave no position: what memory holds does not grow with the chain.
     """
+    for number in itertools.count():
+        name, side = f"{prefix}-{number}", "buy" if number % 2 else "sell"
+        yield Group((placed(name, side),), f"{name}-placed")
+        yield Group((OrderAccepted(order_id=name, venue="V", venue_order_id=f"V{name}"),), f"{name}-accepted")
+        yield Group((_filled(name, side) if number % 3 else OrderCanceled(order_id=name),), f"{name}-ended")
 
-    def events() -> Iterator[tuple[str, Event]]:
-        number = 0
-        while True:
-            name, side = f"{prefix}-{number}", "buy" if number % 2 else "sell"
-            yield f"{name}-placed", placed(name, side)
-            yield f"{name}-accepted", OrderAccepted(order_id=name, venue="V", venue_order_id=f"V{name}")
-            if number % 3:
-                yield f"{name}-filled", TradeExecuted(
-                    exec_id=f"E{name}", venue="V", order_id=name, account="A", instrument="BTCUSDT",
-                    side=side, qty="0.01", price="61234.5", trade_date=DAY,  # type: ignore[arg-type]
-                    fees=(Fee(kind="commission", asset="USDT", amount="0.24493824"),),
-                )  # fmt: skip
-            number += 1
 
-    endless = events()
-    return [Group((event,), key) for key, event in (next(endless) for _ in range(count))]
+def _filled(name: str, side: str) -> TradeExecuted:
+    return TradeExecuted(
+        exec_id=f"E{name}", venue="V", order_id=name, account="A", instrument="BTCUSDT",
+        side=side, qty="0.01", price="61234.5", trade_date=DAY,  # type: ignore[arg-type]
+        fees=(Fee(kind="commission", asset="USDT", amount="0.24493824"),),
+    )  # fmt: skip
+
+
+def first_orders(prefix: str, count: int) -> list[Group]:
+    """
+    Return the first *count* groups of `orders`.
+    """
+    return list(itertools.islice(orders(prefix), count))

@@ -20,14 +20,13 @@ import psycopg
 import pytest
 
 from benchmarks import workload
-from ledger import Group, Ledger
+from ledger import Ledger
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.domain.events.control import (
     KeyNamed,
 )
-from ledger.domain.events.orders import OrderCanceled
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
 from ledger.journal.chain_creation import create_chain
@@ -239,10 +238,7 @@ def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pyt
     def closed_orders(ledger: Ledger, rounds: range) -> None:
         """Append 150 orders a round that are all filled or canceled at its end."""
         for number in rounds:
-            ledger.append_many(workload.orders_and_fills(f"r{number}", 400))
-            ledger.append_many(
-                [Group((OrderCanceled(order_id=f"r{number}-{n}"),), f"{number}-{n}-off") for n in range(0, 150, 3)]
-            )
+            ledger.append_many(workload.first_orders(f"r{number}", 450))
 
     with Ledger.open(chain.dsn("writer")) as ledger:
         workload.prepare(ledger)

@@ -1,0 +1,123 @@
+"""
+Run every measure once on very little, so that no benchmark can rot, and see that an interrupted run leaves nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from benchmarks import measures, report, run, workload
+from benchmarks.long_chain import Growth
+from benchmarks.run import Size
+from ledger import Ledger, Receipt
+from ledger.sandbox.postgres import Server
+from tests.conftest import Database
+
+TINY = Size(1, 400, 0.1, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3))
+SESSION_LINES = 400
+ENDS_S = 60
+"""Only to end a test that hangs."""
+
+
+@pytest.fixture
+def short_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the recorded session end early."""
+    (whole,) = measures.SESSION.glob("*.events.jsonl.zst")
+    with zstandard.open(whole, "rt", encoding="utf-8") as lines:
+        begun = "".join(itertools.islice(lines, SESSION_LINES))
+    (tmp_path / whole.name).write_bytes(zstandard.compress(begun.encode()))
+    (books,) = measures.SESSION.glob("*.expected.json")
+    shutil.copy(books, tmp_path)
+    monkeypatch.setattr(measures, "SESSION", tmp_path)
+
+
+def test_every_measure_of_a_short_chain_runs(pg_server: Server, short_session: None) -> None:
+    """Each has a value and a floor above zero; what the digest costs is a difference, which noise may turn around."""
+    found = {x.name: x for x in run.appends(pg_server, TINY, "")}
+    assert list(found) == [
+        "append.bulk.2000", "append.bulk.200", "append.callers64", "append.single.p50_ms", "append.digest_share",
+        "import.session",
+    ]  # fmt: skip
+    assert all(x.floor > 0 for x in found.values())
+    assert [x.name for x in found.values() if x.value <= 0] in ([], ["append.digest_share"])
+
+
+def test_every_measure_of_a_long_chain_runs(pg_server: Server) -> None:
+    """Names tell the length; there is a point for each chunk, with a floor where one was sampled and at the end."""
+    found, points = run.lengths(pg_server, TINY.growth, 7)
+    assert [x.name for x in found] == ["append.at_900", "writer.rss_at_900", *run.READ_NAMES]
+    assert all(x.value > 0 and x.floor > 0 and report.target(x.name) for x in found)
+    assert [point.length for point in points] == [300, 600, 900]
+    assert [bool(point.floor) for point in points] == [True, True, True]
+
+
+def test_only_what_is_asked_for_is_measured(pg_server: Server) -> None:
+    """A long chain is grown for its own measures alone."""
+    assert [x.name for x in run.appends(pg_server, TINY, "append.bulk.2000")] == ["append.bulk.2000"]
+    asked = ("", "append.", "append.at_10m", "writer.", "read.balance.", "history.order")
+    assert [run.wants_lengths(only) for only in (*asked, "append.bulk", "import")] == [True] * 6 + [False] * 2
+
+
+def test_the_floor_is_of_the_same_finished_rows(chain: Database) -> None:
+    """COPY writes the rows after a seq, events and keys, each as it is; its tables are gone afterwards."""
+    first, _ = measures.append(chain.server, chain.name, 90)
+    keys = f"FROM ledger.idempotency_keys WHERE first_seq > {first}"
+    made = "SELECT chain, source, idempotency_key, seq FROM ledger.events WHERE chain = 1"
+    assert chain.sql(f"SELECT count(*) {keys}") == "90"
+    assert chain.sql(f"SELECT count(*) FROM (({made} AND seq > {first}) EXCEPT SELECT * {keys}) x") == "0"
+    assert measures.copied(chain.server, chain.name, first, 40) > 0
+    assert chain.sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'floor%'") == "0"
+
+
+def test_a_chain_that_grows_leaves_nothing_open(chain: Database) -> None:
+    """Whatever its length, the writer's memory holds as many rows; of nine events 3, 3, 2 and 1 are of one type."""
+
+    def rows() -> int:
+        if ledger._writer is None:
+            raise AssertionError("the ledger is open")
+        return sum(1 for _ in ledger._writer.state.all_rows())
+
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        workload.prepare(ledger)
+        orders = workload.orders("c")
+        kinds, seen = [], []
+        for _ in range(3):
+            groups = list(itertools.islice(orders, 90))
+            assert all(isinstance(x, Receipt) and not x.quarantined for x in ledger.append_many(groups))
+            kinds += [type(group.events[0]).__name__ for group in groups]
+            with ledger.books() as books:
+                assert books.open_orders().value == []
+                assert [x.qty for x in books.positions().value] == [0]
+            seen.append(rows())
+    assert seen[0] == seen[1] == seen[2]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    assert counts == {"OrderPlaced": 90, "OrderAccepted": 90, "TradeExecuted": 60, "OrderCanceled": 30}
+
+
+def test_an_interrupted_run_leaves_no_data(tmp_path: Path) -> None:
+    """Ctrl-C once the server runs: a sentence, status 130, and the temporary folder is empty."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--only", "append.at_"],
+        cwd=run.ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + ENDS_S
+        while time.monotonic() < deadline and not list(tmp_path.glob("tl-bench-*/server/provisioned")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=ENDS_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, "interrupted" in said, list(tmp_path.iterdir())) == (130, True, [])
