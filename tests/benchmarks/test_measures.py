@@ -23,7 +23,7 @@ from ledger import Ledger, Receipt
 from ledger.sandbox.postgres import Server
 from tests.conftest import Database
 
-TINY = Size(1, 400, 0.1, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3))
+TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3))
 SESSION_LINES = 400
 ENDS_S = 60
 """Only to end a test that hangs."""
