@@ -90,11 +90,14 @@ class Measure(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """
     All that one run found; `seconds` is how long it took, `chain` the points of the chain that grew long.
+
+    `changed` says that files were not as they are in `commit`.
     """
 
     format: int
     date: str
     commit: str
+    changed: bool
     command: str
     seconds: int
     machine: Machine
@@ -164,7 +167,7 @@ def as_page(report: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
         ("machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.1f} GiB, Linux "
                     f"{machine.kernel}"),
         ("programs", f"PostgreSQL {machine.postgresql}, Python {machine.python}"),
-        ("commit", report.commit),
+        ("commit", report.commit + (" and changes" if report.changed else "")),
         ("date", report.date),
         ("command", f"`{report.command}`, {report.seconds // 60} min {report.seconds % 60} s"),
     )  # fmt: skip
@@ -207,9 +210,10 @@ def number(value: float) -> str:
 
 
 def _some(points: Sequence[Point]) -> list[Point]:
-    """Return points with a floor, spread evenly, the last among them."""
+    """Return points with a floor, spread evenly, the first and the last among them."""
     whole = [point for point in points if point.floor]
-    return [whole[-1 - n * max(1, len(whole) // ROWS)] for n in range(min(ROWS, len(whole)))][::-1]
+    rows = min(ROWS, len(whole))
+    return [whole[n * (len(whole) - 1) // max(1, rows - 1)] for n in range(rows)]
 
 
 def _chain_row(point: Point) -> tuple[str, ...]:

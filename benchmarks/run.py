@@ -36,6 +36,8 @@ IMPORT_BAR = 10_000
 """Events of an engine a second that an import must settle."""
 EVENT_BYTES, WORK_BYTES = 2_000, 5 << 30
 """Room on disk: of one event with its rows, keys and versions, and of write-ahead log and short chains."""
+WIDE = 120
+"""Columns of the table where nobody says how many there are."""
 READ_NAMES = ("read.balance.p50_ms", "read.balance_as_of.p50_ms", "history.order.p50_ms")
 
 
@@ -158,7 +160,7 @@ def run(size: Size, seed: int, only: str, said: str) -> Report:
     """
     Measure all whose names begin with *only*; *said* is the command that asked for it.
     """
-    began, commit = time.monotonic(), surroundings.commit(ROOT)
+    began, commit, changed = time.monotonic(), surroundings.commit(ROOT), bool(surroundings.changes(ROOT))
     long: list[Measure] = []
     points: list[Point] = []
     with scratch() as server:
@@ -169,7 +171,7 @@ def run(size: Size, seed: int, only: str, said: str) -> Report:
         short = list(appends(server, size, only))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     seconds = round(time.monotonic() - began)
-    return Report(report.FORMAT, now, commit, said, seconds, machine, [*short, *long], points)
+    return Report(report.FORMAT, now, commit, changed, said, seconds, machine, [*short, *long], points)
 
 
 def write(found: Report, folder: Path) -> None:
@@ -196,7 +198,8 @@ def show(found: Report) -> None:
             one.name, f"{report.number(one.value)} {one.unit}", report.number(one.floor), f"{one.ratio:g}", *goals,
             one.met or "",
         )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDE)).print(table)
 
 
 def arguments() -> argparse.Namespace:

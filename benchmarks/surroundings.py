@@ -61,15 +61,23 @@ def commit(root: Path) -> str:
     return _git(root, "rev-parse", "HEAD") or "unknown"
 
 
+def changes(root: Path) -> list[str] | None:
+    """
+    Return the files of *root* that are not as committed, without kept reports; None where git knows nothing of it.
+    """
+    said = _git(root, "status", "--porcelain", "--", ".", f":(exclude){KEPT}")
+    return None if said is None else [line.split(maxsplit=1)[-1] for line in said.splitlines()]
+
+
 def check_clean(root: Path) -> None:
     """
     Raise SetupNeeded unless the files of *root* are those of its commit: the numbers would be of no commit.
     """
-    changed = _git(root, "status", "--porcelain", "--", ".", f":(exclude){KEPT}")
-    if changed is None:
+    found = changes(root)
+    if found is None:
         raise SetupNeeded("a report is kept with its commit, and this folder is no git repository: measure in a clone")
-    if changed:
-        names = ", ".join(line[2:].strip() for line in changed.splitlines()[:5])
+    if found:
         raise SetupNeeded(
-            f"a report is kept with its commit, and these files are not as committed: {names}; commit or stash them"
+            f"a report is kept with its commit, and these files are not as committed: {', '.join(found[:5])}; "
+            "commit or stash them"
         )

@@ -28,7 +28,7 @@ def made(points: list[Point] = POINTS) -> Report:
         report.measure("append.bulk.2000", 40_000, report.RATE, "COPY", [(50_000.4, 100_000.0), (30_000.0, 90_000.0)]),
         report.measure("append.digest_share", 40_000, report.COST, "an append", [(4.0, 50.0)]),
     ]
-    return Report(1, "2026-01-02T03:04:05+00:00", "abc", "make bench", 125, MACHINE, measures, points)
+    return Report(1, "2026-01-02T03:04:05+00:00", "abc", False, "make bench", 125, MACHINE, measures, points)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_ratio_is_the_median_of_each_rounds_own() -> None:
 def test_the_json_has_the_shape_that_programs_read() -> None:
     """Names of fields are a promise, and the whole comes back as it was."""
     found = msgspec.json.decode(report.as_json(made()))
-    assert list(found) == ["format", "date", "commit", "command", "seconds", "machine", "measures", "chain"]
+    assert list(found) == ["format", "date", "commit", "changed", "command", "seconds", "machine", "measures", "chain"]
     assert list(found["machine"]) == ["cpu", "cores", "memory_bytes", "kernel", "postgresql", "python"]
     assert list(found["measures"][0]) == [
         "name", "size", "unit", "value", "floor_name", "floor", "ratio", "bar", "aim", "better", "met", "values",
@@ -91,17 +91,20 @@ def test_the_page_says_machine_commit_and_each_measure() -> None:
     page = report.as_page(made(), [("rates", "rate.svg")])
     assert "| machine | a processor, 2 cores, 8.0 GiB, Linux 6.1 |" in page
     assert "| commit | abc |" in page
+    assert "| commit | abc and changes |" in report.as_page(msgspec.structs.replace(made(), changed=True))
     assert "| command | `make bench`, 2 min 5 s |" in page
     assert "| append.bulk.2000 | 40,000 events/s | 95,000 (COPY) | 0.417 | ≥ 0.4 | ≥ 0.6 | bar |" in page
     assert "| append.digest_share | 4 µs | 50 (an append) | 0.08 |  |  |  |" in page
     assert "![rates](rate.svg)" in page
 
 
-def test_the_page_shows_some_lengths_and_the_last() -> None:
+def test_the_page_shows_some_lengths_the_first_and_the_last() -> None:
     """Lengths with a floor, evenly spread; without a long chain there is no such part."""
-    rows = [line for line in report.as_page(made()).splitlines() if line.endswith("MiB |") or "00,000 | 1" in line]
-    assert len(rows) == report.ROWS + 1
+    rows = [line for line in report.as_page(made()).splitlines() if "00,000 | 1" in line]
+    assert len(rows) == report.ROWS
+    assert rows[0] == "| 100,000 | 19,999 | 100,000 | 0.200 | 101 |"
     assert rows[-1] == "| 3,900,000 | 19,961 | 100,000 | 0.200 | 139 |"
+    assert "| 100,000 | 19,999 |" in report.as_page(made(POINTS[:1]))
     assert "As the chain grows" not in report.as_page(made([]))
 
 
@@ -160,7 +163,7 @@ def test_a_clean_tree_may_keep_its_report(clone: Path) -> None:
     kept.mkdir(parents=True)
     (kept / "report.json").write_text("{}")
     surroundings.check_clean(clone)
-    assert surroundings.commit(clone) == git(clone, "rev-parse", "HEAD")
+    assert (surroundings.changes(clone), surroundings.commit(clone)) == ([], git(clone, "rev-parse", "HEAD"))
 
 
 @pytest.mark.parametrize("file", ["code", "new", "docs/other.md"])
