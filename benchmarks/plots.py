@@ -15,6 +15,11 @@ WIDTH, HEIGHT = 800, 400
 _ROOM = 1.15
 """The axis reaches so far beyond the highest value."""
 
+# One that every machine has: the theme's own is a Mac's, and its labels are too pale to read.
+for _place in ("title_font_family", "legend_font_family", "axis_title_font_family", "tick_font_family"):
+    setattr(leather.theme, _place, "monospace")
+leather.theme.label_color = "#444"
+
 Line = list[tuple[float, float]]
 
 

@@ -36,6 +36,7 @@ IMPORT_BAR = 10_000
 """Events of an engine a second that an import must settle."""
 EVENT_BYTES, WORK_BYTES = 2_000, 5 << 30
 """Room on disk: of one event with its rows, keys and versions, and of write-ahead log and short chains."""
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 WIDE = 120
 """Columns of the table where nobody says how many there are."""
 READ_NAMES = ("read.balance.p50_ms", "read.balance_as_of.p50_ms", "history.order.p50_ms")
@@ -72,18 +73,20 @@ def scratch() -> Iterator[Server]:
         try:
             yield server
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in ENDINGS:
+                signal.signal(number, signal.SIG_IGN)
             server.stop()
 
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Restore how Ctrl-C is taken, which the block may have changed."""
-    before = signal.getsignal(signal.SIGINT)
+    """Restore how the signals that end a run are taken, which the block may have changed."""
+    before = [(number, signal.getsignal(number)) for number in ENDINGS]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def check_room(events: int) -> None:
@@ -99,6 +102,15 @@ def check_room(events: int) -> None:
         )
 
 
+def tell(found: Measure) -> None:
+    """
+    Say what was found at once: the rest of a run may take long, and fail.
+    """
+    print(
+        f"{found.name}: {report.number(found.value)} {found.unit}, ratio {found.ratio:g}", file=sys.stderr, flush=True
+    )
+
+
 def lengths(server: Server, growth: Growth, seed: int) -> tuple[list[Measure], list[Point]]:
     """
     Measure a chain that grows long; return its measures and its points.
@@ -111,6 +123,8 @@ def lengths(server: Server, growth: Growth, seed: int) -> tuple[list[Measure], l
         report.measure(f"writer.rss_at_{at}", growth.events, MEMORY, early, resident),
         *(report.measure(x.name, growth.events, TIME, "select by primary key", x.pairs) for x in grown.reads),
     ]
+    for one in found:
+        tell(one)
     return found, grown.points
 
 
@@ -146,7 +160,9 @@ def appends(server: Server, size: Size, only: str) -> Iterator[Measure]:
                 for number in range(size.rounds):
                     pairs.append(once())
                     told(number + 1)
-            yield report.measure(name, count, unit, floor_name, pairs)
+            found = report.measure(name, count, unit, floor_name, pairs)
+            tell(found)
+            yield found
 
 
 def wants_lengths(only: str) -> bool:
