@@ -84,12 +84,12 @@ def decode(text: str) -> Checkpoint:
     return Checkpoint(lines[0], decode_size(lines[1], "size"), decode_hash(lines[2], "root"), tuple(lines[3:-1]))
 
 
-def decode_note(data: bytes) -> tuple[Checkpoint, note.Note]:
+def decode_note(data: bytes, *, least: int = 1) -> tuple[Checkpoint, note.Note]:
     """
-    Return the checkpoint in a note and the note, its signatures unchecked.
+    Return the checkpoint in a note of at least so many signatures and the note, the signatures unchecked.
 
     Raises:
         UnknownFormat: it is no note, or its text no checkpoint.
     """
-    signed = note.decode(data)
+    signed = note.decode(data, least=least)
     return decode(signed.text), signed

@@ -190,9 +190,9 @@ def check_text(text: str) -> None:
             raise UnknownFormat(f"found control character {character!r} in a note; newlines alone are allowed")
 
 
-def decode(data: bytes) -> Note:
+def decode(data: bytes, *, least: int = 1) -> Note:
     """
-    Return the note that *data* is, its signatures unchecked.
+    Return the note that *data* is, its signatures unchecked; one that is still to be signed may have none.
 
     Raises:
         UnknownFormat: it is no note, or a larger one than is read here.
@@ -206,7 +206,7 @@ def decode(data: bytes) -> Note:
     check_text(whole)
     text, blank, tail = whole.rpartition("\n\n")
     lines = tail.split("\n")[:-1]
-    if not blank or not lines:
+    if not blank or len(lines) < least:
         raise UnknownFormat("found a note without signatures; expected a blank line and at least one signature line")
     if len(lines) > SIGNATURES_LIMIT:
         raise UnknownFormat(f"found a note with {len(lines)} signatures; at most {SIGNATURES_LIMIT} are read")

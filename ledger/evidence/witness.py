@@ -138,9 +138,20 @@ def answer(
         note.verify(signed, logs[stated.origin])
     except SignatureInvalid as error:
         return Answer(403, f"{error}\n")
+    refusal = refuse(kept.get(stated.origin, NOTHING), asked, stated)
+    if refusal is not None:
+        return refusal
+    cosignature = key.sign(signed.text, time)
+    whole = note.with_signatures(signed.text, (*_of_log(signed, logs[stated.origin]), cosignature))
+    return Answer(200, cosignature.line(), keep=Kept(stated.size, stated.root, whole.encode()))
+
+
+def refuse(before: Kept, asked: Request, stated: Checkpoint) -> Answer | None:
+    """
+    Return why a checkpoint does not follow the one that was kept before it, or nothing if it does.
+    """
     if asked.old > stated.size:
         return Answer(400, f"found old size {asked.old} of a checkpoint of {stated.size}; expected at most that\n")
-    before = kept.get(stated.origin, NOTHING)
     if asked.old != before.size:
         return Answer(409, f"{before.size}\n", SIZE_TYPE)
     try:
@@ -149,9 +160,7 @@ def answer(
         # A false proof is anybody's; two roots of one size are the log's own contradiction. Both are kept to be shown.
         evidence = Evidence(before.signed, asked.signed, asked.proof) if before.signed else None
         return Answer(422, f"{error}\n", evidence=evidence)
-    cosignature = key.sign(signed.text, time)
-    whole = note.with_signatures(signed.text, (*_of_log(signed, logs[stated.origin]), cosignature))
-    return Answer(200, cosignature.line(), keep=Kept(stated.size, stated.root, whole.encode()))
+    return None
 
 
 def _of_log(signed: Note, keys: Sequence[VerifierKey]) -> list[NoteSignature]:

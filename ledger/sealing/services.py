@@ -1,0 +1,102 @@
+"""
+Be a signer or a witness: judge a request, keep what is promised, and only then say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from ledger.errors import LedgerError, Unavailable
+from ledger.evidence import checkpoint, signer, witness
+from ledger.evidence.note import SigningKey, VerifierKey
+from ledger.evidence.policy import Policy
+from ledger.evidence.witness import NOTHING, Answer, Evidence
+from ledger.sealing import asking
+from ledger.sealing.promises import Promises
+from ledger.sealing.serving import Reply, Respond
+
+Clock = Callable[[], int]
+"""What returns the time in seconds since 1970."""
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.body.encode(), answer.content_type)
+
+
+def _shown(promises: Promises, path: str) -> Reply | None:
+    for origin, kept in promises.kept.items():
+        if path == witness.checkpoint_path(origin):
+            return Reply(200, kept.signed)
+    return None
+
+
+def _elsewhere(method: str, path: str, expected: str) -> Reply:
+    return Reply(404, f"nothing is at {method} {path[:200]}; expected POST {expected}\n".encode())
+
+
+def witness_of(
+    promises: Promises, logs: Mapping[str, Sequence[VerifierKey]], key: SigningKey, clock: Clock, evidence: Path
+) -> Respond:
+    """
+    Return what answers as a witness of *logs*; of a log that contradicts itself it leaves the proof in *evidence*.
+    """
+
+    def respond(method: str, path: str, body: bytes) -> Reply:
+        if method == "GET":
+            return _shown(promises, path) or Reply(404, b"no checkpoint of such a log was cosigned here\n")
+        if path != witness.ADD_CHECKPOINT:
+            return _elsewhere(method, path, witness.ADD_CHECKPOINT)
+        answer = witness.answer(promises.kept, logs, body, key, clock())
+        if answer.evidence is not None:
+            _leave(evidence, answer.evidence)
+        if answer.keep is not None:
+            promises.keep(checkpoint.decode_note(answer.keep.signed)[0].origin, answer.keep)
+        return _reply(answer)
+
+    return respond
+
+
+def _leave(folder: Path, evidence: Evidence) -> None:
+    """Leave evidence under the hash of what it says, so that saying it again leaves one file."""
+    data = evidence.encode()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{sha256(data).hexdigest()[:32]}.json"
+    if not path.exists():
+        path.write_bytes(data)
+
+
+def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Policy) -> Respond:
+    """
+    Return what answers as the signer of the log that *key* is named after.
+
+    It signs nothing before as many of the *witnesses* as their quorum says have told what they saw, at each start anew:
+    a state that was put back to an older one would otherwise sign a second history.
+    """
+    told = False
+
+    def respond(method: str, path: str, body: bytes) -> Reply:
+        nonlocal told
+        if method == "GET":
+            return _shown(promises, path) or Reply(404, b"nothing was signed here yet\n")
+        if path != signer.SIGN_CHECKPOINT:
+            return _elsewhere(method, path, signer.SIGN_CHECKPOINT)
+        kept = promises.kept.get(key.name, NOTHING)
+        if not told:
+            try:
+                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key), key)
+            except Unavailable as error:
+                return Reply(503, f"{error}\n".encode())
+            except LedgerError as error:
+                return Reply(403, f"{error}\n".encode())
+            if newest != kept:
+                promises.keep(key.name, newest)
+                kept = newest
+            told = True
+        answer = signer.answer(kept, body, key, needed)
+        if answer.keep is not None:
+            promises.keep(key.name, answer.keep)
+        return _reply(answer)
+
+    return respond
