@@ -150,6 +150,16 @@ def request_hash(salt: bytes, events: Iterable[tuple[str, int, int, bytes]]) -> 
     return blake3(b"".join(parts)).digest()
 
 
+def _check_numbers(event: RecordedEvent | Entry, payload_size: int) -> None:
+    if event.group_index >= event.group_size:
+        raise InvalidEvent(f"found place {event.group_index} in a group of {event.group_size}; places count from 0")
+    for name, least, most in _STORED:
+        if not least <= getattr(event, name) <= most:
+            raise InvalidEvent(f"found {name} {getattr(event, name)}; what is stored is from {least} to {most}")
+    if payload_size > PAYLOAD_LIMIT_BYTES:
+        raise TooLarge(f"found a payload of {payload_size} bytes; at most {PAYLOAD_LIMIT_BYTES}")
+
+
 def encode(event: RecordedEvent) -> bytes:
     """
     Return the entry of *event*: the bytes that the chain hashes.
@@ -161,13 +171,7 @@ def encode(event: RecordedEvent) -> bytes:
     for name, width in _WIDTHS.items():
         if len(getattr(event, name)) != width:
             raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
-    if event.group_index >= event.group_size:
-        raise InvalidEvent(f"found place {event.group_index} in a group of {event.group_size}; places count from 0")
-    for name, least, most in _STORED:
-        if not least <= getattr(event, name) <= most:
-            raise InvalidEvent(f"found {name} {getattr(event, name)}; what is stored is from {least} to {most}")
-    if len(event.payload) > PAYLOAD_LIMIT_BYTES:
-        raise TooLarge(f"found a payload of {len(event.payload)} bytes; at most {PAYLOAD_LIMIT_BYTES}")
+    _check_numbers(event, len(event.payload))
     try:
         fixed = _FIXED.pack(
             MAGIC, event.chain_id, event.seq, event.epoch, event.prev_hash, event.event_id, event.group_id,
@@ -195,14 +199,42 @@ def encode(event: RecordedEvent) -> bytes:
     return entry
 
 
-def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> RecordedEvent:
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    Return the event whose entry this is; its hash, its salt and the payload travel beside it.
+    The fields of one entry, in words and numbers: an event as far as its payload can be told by its size and hash.
+    """
 
-    Whether the hash is the entry's is for the chain to check.
+    chain_id: bytes
+    seq: int
+    epoch: int
+    prev_hash: bytes
+    event_id: bytes
+    event_type: str
+    schema_version: int
+    stream: str
+    stream_version: int
+    group_id: bytes
+    group_index: int
+    group_size: int
+    idempotency_key: str
+    request_hash: bytes
+    occurred_at: int
+    recorded_at: int
+    effective_on: int
+    actor: str
+    source: str
+    correlation_id: bytes
+    causation_id: bytes
+    payload_size: int
+    payload_hash: bytes
+
+
+def parse(entry: bytes) -> Entry:
+    """
+    Return the fields of an *entry*; no two entries have the same.
 
     Raises:
-        UnknownFormat: the bytes are no entry of this format, or of another payload or salt.
+        UnknownFormat: the bytes are no entry of this format, or one that could not have been written.
     """
     try:
         fixed = _FIXED.unpack_from(entry)
@@ -216,24 +248,50 @@ def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> Rec
         actor, place = _take(entry, place)
         source, place = _take(entry, place)
         idempotency_key, place = _take(entry, place)
+        payload_size, hashed = _PAYLOAD.unpack_from(entry, place + 32)
     except (struct.error, UnicodeDecodeError) as error:
         raise UnknownFormat(f"found bytes that are no entry: {error}") from error
-    event = RecordedEvent(
+    if place + 32 + _PAYLOAD.size != len(entry) or len(entry) > ENTRY_LIMIT_BYTES:
+        # One event, one entry: what is beside the fields that were read here counts too.
+        raise UnknownFormat(f"found an entry of {len(entry)} bytes that does not end where its fields do")
+    found = Entry(
         chain_id=fixed[1], seq=fixed[2], epoch=fixed[3], prev_hash=fixed[4], event_id=fixed[5], group_id=fixed[6],
         group_index=fixed[7], group_size=fixed[8], stream_version=fixed[9], occurred_at=fixed[10],
         recorded_at=fixed[11], effective_on=fixed[12], correlation_id=fixed[13], causation_id=fixed[14],
         event_type=event_type, schema_version=schema_version, stream=stream, actor=actor, source=source,
-        idempotency_key=idempotency_key, request_hash=entry[place : place + 32], hash=stored_hash, salt=salt,
-        payload=payload,
+        idempotency_key=idempotency_key, request_hash=entry[place : place + 32], payload_size=payload_size,
+        payload_hash=hashed,
     )  # fmt: skip
     try:
-        same = encode(event) == entry and len(stored_hash) == 32
+        _check_numbers(found, payload_size)
     except Rejected as error:
         raise UnknownFormat(f"found an entry that could not have been written: {error}") from error
-    if not same:
-        # One event, one entry: what is beside the fields that were read here counts too.
-        raise UnknownFormat("found an entry of another payload or salt, or one that does not end where its fields do")
-    return event
+    return found
+
+
+def decode(entry: bytes, stored_hash: bytes, salt: bytes, payload: bytes) -> RecordedEvent:
+    """
+    Return the event whose entry this is; its hash, its salt and the payload travel beside it.
+
+    Whether the hash is the entry's is for the chain to check.
+
+    Raises:
+        UnknownFormat: the bytes are no entry of this format, or of another payload or salt.
+    """
+    fields = parse(entry)
+    if len(stored_hash) != 32 or len(salt) != 16:
+        raise UnknownFormat(f"found a hash of {len(stored_hash)} bytes and a salt of {len(salt)}; expected 32 and 16")
+    if fields.payload_size != len(payload) or fields.payload_hash != payload_hash(salt, payload):
+        raise UnknownFormat(f"found another payload or salt than entry {fields.seq} was made of")
+    return RecordedEvent(
+        chain_id=fields.chain_id, seq=fields.seq, epoch=fields.epoch, prev_hash=fields.prev_hash,
+        event_id=fields.event_id, group_id=fields.group_id, group_index=fields.group_index,
+        group_size=fields.group_size, stream_version=fields.stream_version, occurred_at=fields.occurred_at,
+        recorded_at=fields.recorded_at, effective_on=fields.effective_on, correlation_id=fields.correlation_id,
+        causation_id=fields.causation_id, event_type=fields.event_type, schema_version=fields.schema_version,
+        stream=fields.stream, actor=fields.actor, source=fields.source, idempotency_key=fields.idempotency_key,
+        request_hash=fields.request_hash, hash=stored_hash, salt=salt, payload=payload,
+    )  # fmt: skip
 
 
 def _take(entry: bytes, place: int) -> tuple[str, int]:
@@ -241,4 +299,7 @@ def _take(entry: bytes, place: int) -> tuple[str, int]:
     end = place + 2 + length
     if end > len(entry):
         raise UnknownFormat("found an entry that ends in the middle of a text")
-    return entry[place + 2 : end].decode(), end
+    text = entry[place + 2 : end]
+    if b"\0" in text:
+        raise UnknownFormat("found an entry with U+0000 in a text, which none has")
+    return text.decode(), end

@@ -1,0 +1,243 @@
+"""
+Write what a checkpoint covers and the archive does not hold yet.
+
+The events are read twice. First every hash is made anew and the root compared with the checkpoint's: what was signed
+is what is archived, and nothing is written of a history that is another. Then they are written, each subtree compared
+with what the first reading made of it. The checkpoint is moved last, so an archive whose writing was stopped stands at
+the one before, and going on writes the same files again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+from blake3 import blake3
+
+from ledger.archiving.stores import ArchiveDiffers, Store
+from ledger.chain import entry as entries
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import genesis
+from ledger.errors import Corrupt, Divergence, HashMismatch, InvalidInput, Rejected, SequenceGap
+from ledger.evidence import checkpoint, segments, tiles, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tree import Frontier
+
+CHECKPOINT: Final = "checkpoint"
+POLICY: Final = "policy"
+CHAIN: Final = "chain.json"
+
+Read = Callable[[int], Iterable[RecordedEvent]]
+"""What returns the chain's events after a seq, in order."""
+
+Tell = Callable[[str, int], None]
+"""Hear what is being done, and how many events it has reached."""
+
+
+class ChainFile(msgspec.Struct, frozen=True):
+    """
+    What the archive says its chain is; the policy and the entries decide whether that is so.
+    """
+
+    chain_id: str
+    origin: str
+    format_version: int
+    schema_version: int = 1
+
+    def encode(self) -> bytes:
+        """
+        Return the file's bytes.
+        """
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """
+    Up to 256 consecutive events as they are archived: their place, entries, leaves and the segment of payloads.
+    """
+
+    tile: Tile
+    entries: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+    segment: segments.Segment
+
+
+def bundles(
+    chain_id: bytes, prev_hash: bytes, start: int, size: int, events: Iterable[RecordedEvent]
+) -> Iterator[Bundle]:
+    """
+    Return the events after seq *start*, a multiple of 256, up to *size* in bundles, their hashes and links checked.
+
+    Raises:
+        SequenceGap, HashMismatch: the events are not the next of this chain.
+    """
+    waiting: list[tuple[bytes, RecordedEvent]] = []
+    before, seq = prev_hash, start
+    stream = iter(events)
+    while seq < size:
+        event = next(stream, None)
+        seq += 1
+        if event is None or event.seq != seq:
+            raise SequenceGap(f"found {f'event {event.seq}' if event else 'no event'}; expected event {seq}")
+        try:
+            laid_out = entries.encode(event)
+        except Rejected as error:
+            raise HashMismatch(f"event {seq} is stored with what no entry can hold: {error}") from error
+        if event.prev_hash != before or event.chain_id != chain_id or blake3(laid_out).digest() != event.hash:
+            raise HashMismatch(f"event {seq} was changed, or does not follow the one before: verify the database")
+        before = event.hash
+        waiting.append((laid_out, event))
+        if len(waiting) == WIDTH or seq == size:
+            yield _bundle(chain_id, waiting)
+            waiting = []
+
+
+def _bundle(chain_id: bytes, events: list[tuple[bytes, RecordedEvent]]) -> Bundle:
+    first, last = events[0][1], events[-1][1]
+    payloads = tuple((event.salt, event.payload) for _, event in events)
+    return Bundle(
+        Tile(0, (first.seq - 1) // WIDTH, len(events)),
+        tuple(laid_out for laid_out, _ in events),
+        tuple(tree.leaf_hash(laid_out) for laid_out, _ in events),
+        segments.Segment(chain_id, first.seq, first.prev_hash, last.hash, payloads),
+    )
+
+
+class Archive:
+    """
+    An archive of one chain in a store.
+    """
+
+    def __init__(self, store: Store, chain_id: bytes, origin: str) -> None:
+        """
+        Use what is in *store*, if anything.
+
+        Raises:
+            ArchiveDiffers: it holds another chain.
+        """
+        self._store, self._chain_id, self._origin = store, chain_id, origin
+        said = ChainFile(chain_id.hex(), origin, 1).encode()
+        found = store.read(CHAIN)
+        if found is not None and found != said:
+            raise ArchiveDiffers(
+                f"{store.name} is the archive of another chain: {found[:300]!r}; name an empty place for {origin}"
+            )
+        self._identity = said
+
+    def size(self) -> int:
+        """
+        Return how many events the archive's newest checkpoint covers; 0 where there is none.
+
+        Raises:
+            ArchiveDiffers: its checkpoint is not one of this chain.
+        """
+        return self._checkpoint().size
+
+    def _checkpoint(self) -> Checkpoint:
+        data = self._store.read(CHECKPOINT)
+        if data is None:
+            return Checkpoint(self._origin, 0, tree.EMPTY_ROOT)
+        try:
+            stated, _ = checkpoint.decode_note(data)
+        except Corrupt as error:
+            raise ArchiveDiffers(f"{self._store.name}/{CHECKPOINT} is no checkpoint: {error}") from error
+        if stated.origin != self._origin:
+            raise ArchiveDiffers(f"{self._store.name}/{CHECKPOINT} is of {stated.origin}; expected {self._origin}")
+        return stated
+
+    def extend(self, signed: bytes, read: Read, policy: bytes, tell: Tell) -> int:
+        """
+        Write what the checkpoint *signed* covers beyond the archive's own, and return how many events those are.
+
+        Who signed it is its caller's to check. *policy* is the file by which the archive can be checked, for whoever
+        has none; an auditor brings another.
+
+        Raises:
+            InvalidInput: the checkpoint is of another chain, or smaller than the archive's.
+            Divergence: the events are not the ones that were signed, or not the ones archived before.
+            SequenceGap, HashMismatch: the chain is broken.
+            ArchiveDiffers: a file holds something else; nothing is written over.
+        """
+        stated, _ = checkpoint.decode_note(signed)
+        before = self._checkpoint()
+        if stated.origin != self._origin or stated.size < before.size:
+            raise InvalidInput(
+                f"found a checkpoint of {stated.size} events of {stated.origin}; expected one of at least "
+                f"{before.size}, which {self._store.name} holds of {self._origin}"
+            )
+        start = before.size // WIDTH * WIDTH
+        edge, prev_hash = self._edge(start)
+        made = self._made(edge.copy(), prev_hash, before, stated, read, tell)
+        self._store.create(CHAIN, self._identity)
+        written = dict(enumerate(made, start // WIDTH))
+        for bundle in bundles(self._chain_id, prev_hash, start, stated.size, read(start)):
+            if written[bundle.tile.number] != _joined(bundle.leaves):
+                raise Divergence(f"events changed while they were archived, near {bundle.segment.first_seq}")
+            self._write(bundle)
+            tell("archiving events", bundle.tile.end)
+        self._write_upper(before.size, stated.size)
+        self._store.create(f"checkpoints/{stated.size}", signed)
+        self._store.move(POLICY, policy)
+        self._store.move(CHECKPOINT, signed)
+        return stated.size - before.size
+
+    def _made(
+        self, edge: Frontier, prev_hash: bytes, before: Checkpoint, stated: Checkpoint, read: Read, tell: Tell
+    ) -> list[bytes]:
+        """Return the root of each bundle, once both checkpoints' roots have come out."""
+        made, start = [], edge.size
+        if start == before.size and edge.root() != before.root:
+            raise Divergence(f"the tiles of {self._store.name} have another root than its checkpoint: verify it")
+        for bundle in bundles(self._chain_id, prev_hash, start, stated.size, read(start)):
+            made.append(_joined(bundle.leaves))
+            for leaf in bundle.leaves:
+                edge.add(leaf)
+                if edge.size == before.size and edge.root() != before.root:
+                    raise Divergence(f"the first {before.size} events are not those that {self._store.name} holds")
+            tell("hashing events", edge.size)
+        if edge.root() != stated.root:
+            raise Divergence(
+                f"the first {stated.size} events have root {edge.root().hex()}; signed was {stated.root.hex()}: "
+                "they were changed since; nothing was archived"
+            )
+        return made
+
+    def _edge(self, start: int) -> tuple[Frontier, bytes]:
+        """Return the edge of the tree at *start*, from the archive's own tiles, and the hash of the event before."""
+        if start == 0:
+            return Frontier(), genesis(self._chain_id, self._origin)
+        hashes = []
+        for node in tree.complete_nodes(0, start):
+            tile = tiles.tile_with(node, start)
+            hashes.append(tiles.hash_in(tile, tiles.decode_tile(tile, self._need(tile.path())), node))
+        last = Tile(0, start // WIDTH - 1)
+        bundle = tiles.decode_bundle(last, self._need(last.bundle_path()))
+        return Frontier(start, hashes), blake3(bundle[-1]).digest()
+
+    def _need(self, path: str) -> bytes:
+        data = self._store.read(path)
+        if data is None:
+            raise ArchiveDiffers(f"{self._store.name}/{path} is missing; verify the archive, and begin another")
+        return data
+
+    def _write(self, bundle: Bundle) -> None:
+        self._store.create(bundle.tile.bundle_path(), tiles.encode_bundle(bundle.entries))
+        self._store.create(segments.path(bundle.tile), segments.encode(bundle.segment))
+        self._store.create(bundle.tile.path(), tiles.encode_tile(bundle.leaves))
+
+    def _write_upper(self, old: int, new: int) -> None:
+        """Write the tiles above the leaves, from those below them, level by level."""
+        for tile in tiles.tiles_of(old, new):
+            if tile.level:
+                below = (Tile(tile.level - 1, tile.number * WIDTH + place) for place in range(tile.width))
+                row = [tiles.subtree_hash(tiles.decode_tile(child, self._need(child.path()))) for child in below]
+                self._store.create(tile.path(), tiles.encode_tile(row))
+
+
+def _joined(leaves: tuple[bytes, ...]) -> bytes:
+    edge = Frontier()
+    for leaf in leaves:
+        edge.add(leaf)
+    return edge.root()
