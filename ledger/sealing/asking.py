@@ -7,6 +7,7 @@ answer that is none of these, and none at all, mean that the other side is down.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 from collections.abc import Callable
@@ -15,11 +16,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ledger.errors import InvalidInput, LedgerError, Unavailable, UnknownFormat, shortened, shown
-from ledger.evidence import note, policy, witness
-from ledger.evidence.checkpoint import decode_size
+from ledger.errors import Corrupt, InvalidInput, LedgerError, Unavailable, UnknownFormat, shortened, shown
+from ledger.evidence import note, policy, tree, witness
+from ledger.evidence.checkpoint import Checkpoint, decode_note, decode_size
 from ledger.evidence.note import NoteSignature, SigningKey, VerifierKey
-from ledger.evidence.witness import Request
+from ledger.evidence.witness import Kept, Request
 
 DEADLINE_SECONDS: Final = 5.0
 ANSWER_LIMIT_BYTES: Final = note.NOTE_LIMIT_BYTES
@@ -174,28 +175,73 @@ def seen(place: Place, origin: str) -> bytes | None:
     return answer
 
 
-def seen_by_quorum(trust: policy.Policy, key: SigningKey) -> list[bytes]:
+class StateIsOld(Corrupt):
     """
-    Return what the policy's witnesses have seen of the key's log, once enough of them have answered to make its quorum.
+    A witness keeps a larger checkpoint of a signer's key than the signer does: its state was put back to an older one.
+    """
+
+    code = "signer_state_is_old"
+
+
+def kept_by(place: Place, signed: bytes, size: int) -> int:
+    """
+    Return the size of the checkpoint that a witness keeps of the log of *signed*, a checkpoint of *size*.
+
+    It is asked to cosign that once more from itself, which leaves it as it is, and every witness can answer.
+
+    Raises:
+        Refused: it keeps another root of this size, or does not know the log.
+        NotAnswering: it is down.
+    """
+    status, kind, answer = place.ask("POST", witness.ADD_CHECKPOINT, Request(size, (), signed).encode())
+    if status == 200:
+        return size
+    if status == 409 and kind.startswith(witness.SIZE_TYPE):
+        with contextlib.suppress(UnknownFormat, UnicodeDecodeError):
+            return decode_size(answer.decode().removesuffix("\n"), "size")
+    said = repr(shortened(answer.decode(errors="replace").strip()))
+    if status in (403, 404, 422):
+        raise Refused(f"{place.address} refuses the checkpoint of {size} that is kept here with {status}: {said}")
+    raise NotAnswering(f"{place.address} answers with status {status}: {said}")
+
+
+def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept) -> list[bytes]:
+    """
+    Return what the policy's witnesses show of the key's log beyond what is *kept*, once its quorum has answered.
 
     Raises:
         NotAnswering: too few have.
+        StateIsOld: one keeps a larger checkpoint and does not show it.
+        Refused: one keeps another root of the size that is kept here.
     """
+    empty = Checkpoint(key.name, 0, tree.EMPTY_ROOT).text()
+    signed = kept.signed or note.with_signatures(empty, (key.sign(empty),)).encode()
     answered, found, silent = set(), [], []
     for member in trust.witnesses:
         try:
             if member.url is None:
                 raise NotAnswering(f"the policy says no address for witness {member.name}")
-            signed = seen(Place(member.url), key.name)
-        except LedgerError as error:
+            size = kept_by(Place(member.url), signed, kept.size)
+            shown_size, shown_note = _shown(Place(member.url), key.name) if size > kept.size else (size, None)
+        except Unavailable as error:
             silent.append(str(error))
             continue
+        if shown_size < size:
+            raise StateIsOld(
+                f"witness {member.name} keeps a checkpoint of {size} by key {key.name}, and {kept.size} is the newest "
+                "here: this state was put back to an older one; bring one at least as new as the witness's"
+            )
         answered.add(member.key.public_key)
-        if signed is not None:
-            found.append(signed)
+        if shown_note is not None:
+            found.append(shown_note)
     if not trust.is_met(answered):
         raise NotAnswering(
             f"too few witnesses have said what they saw of {key.name}, and until they do nothing is signed: "
             + "; ".join(silent)
         )
     return found
+
+
+def _shown(place: Place, origin: str) -> tuple[int, bytes | None]:
+    signed = seen(place, origin)
+    return (0, None) if signed is None else (decode_note(signed)[0].size, signed)

@@ -85,7 +85,7 @@ def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Po
         kept = promises.kept.get(key.name, NOTHING)
         if not told:
             try:
-                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key), key)
+                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept), key)
             except Unavailable as error:
                 return Reply(503, f"{error}\n".encode())
             except LedgerError as error:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, SignatureInvalid
 from ledger.evidence import checkpoint, note, policy, signer, witness
 from ledger.evidence.note import SigningKey
 from ledger.evidence.policy import Policy
-from ledger.evidence.witness import Evidence
+from ledger.evidence.witness import NOTHING, Evidence
 from ledger.sealing import asking, services, serving
 from ledger.sealing.asking import NotAnswering, Place, Refused
 from ledger.sealing.promises import Promises
@@ -144,9 +144,19 @@ def test_a_signer_whose_key_signed_elsewhere_signs_no_more(tmp_path: Path) -> No
             sign(place, LOG, 20)
         with (
             signing(folder, witnesses=trust(WITNESSES[:1], 1, [url])) as place,
-            pytest.raises(Refused, match="revoke it"),
+            pytest.raises(Refused, match="a fork"),
         ):
             sign(place, LOG, 30)
+
+
+def test_two_roots_of_one_size_under_one_key_are_a_contradiction() -> None:
+    """Of what others show, the newest is taken; another root of a size that is kept ends all signing."""
+    kept = signer.newest(NOTHING, [LOG.signed(5), LOG.signed(20)], KEY)
+    assert (kept.size, signer.newest(kept, [LOG.signed(7)], KEY)) == (20, kept)
+    with pytest.raises(signer.Contradiction, match="revoke it"):
+        signer.newest(kept, [FORK.signed(20)], KEY)
+    with pytest.raises(SignatureInvalid):
+        signer.newest(kept, [LOG.signed(30)], SigningKey(KEY.name, note.ED25519, bytes(32)))
 
 
 def test_a_witness_cosigns_and_leaves_evidence_of_a_fork(tmp_path: Path) -> None:
