@@ -4,21 +4,22 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
-from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ledger import command
 from ledger.errors import LedgerError
+from ledger.evidence import policy
 from ledger.sandbox import home
+from verifier import archive as archived
 from verifier import full as whole
+from verifier import witnessing
 from verifier.reader import Reader
-from verifier.report import NOT_VERIFIED, VERIFIED, Report
-from verifier.stored import ChainsLost
+from verifier.report import Report
+from verifier.showing import Form, judged, progress
+from verifier.stored import ChainsLost, Unreadable
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -33,6 +34,9 @@ app = typer.Typer(
     help="Verify a trade ledger. Exit status: 0 verified, 2 usage, 3 corruption found, 4 could not verify, 130 "
     "interrupted.",
 )  # fmt: skip
+app.add_typer(witnessing.app, name="witness")
+
+Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
 
 @app.callback()
@@ -42,20 +46,11 @@ def verify() -> None:
     """
 
 
-class Form(StrEnum):
-    """
-    How the report is written.
-    """
-
-    TABLE = "table"
-    JSON = "json"
-
-
 @app.command()
 def full(
     dsn: Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")] = None,
     origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
-    format: Annotated[Form, typer.Option("--format", help="For people, or for programs.")] = Form.TABLE,
+    format: Format = Form.TABLE,
 ) -> None:
     """
     Check every byte, link, rule, row and guard of one chain in one region.
@@ -63,58 +58,58 @@ def full(
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    try:
-        report = _verified(dsn, origin)
-    except LedgerError as error:
-        if format is Form.JSON:
-            said = {"verdict": NOT_VERIFIED, "code": error.code, "message": str(error), "schema_version": 1}
-            print(msgspec.json.format(msgspec.json.encode(said), indent=1).decode())
-        raise
-    if format is Form.JSON:
-        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
-    else:
-        _show(report)
-    if report.verdict != VERIFIED:
-        raise typer.Exit(3)
+    if status := judged(lambda: _verified(dsn, origin), format):
+        raise typer.Exit(status)
 
 
 def _verified(dsn: str | None, origin: str | None) -> Report:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     try:
         with (
             home.database("auditor", dsn=dsn) as address,
             Reader(address, origin) as reader,
-            Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar,
+            progress(max(reader.chain.seq, 0)) as told,
         ):
-            task = bar.add_task("checking events", total=max(reader.chain.seq, 0))
-
-            def told(what: str, count: int) -> None:
-                more = f" {count:,}" if count else ""
-                bar.update(task, description=f"{what}{more}", completed=count or None)
-
             return whole.verify(reader, told)
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 
 
-def _show(report: Report) -> None:
-    print(f"{report.verdict.upper()}: chain {report.origin}, {report.events:,} events, {report.seconds} s")
-    if report.head:
-        print(f"head {report.head['seq']} {report.head['hash']} ({report.region_mode})")
-    following = [finding for finding in report.findings if finding.after is not None]
-    for finding in report.findings:
-        if finding.after is None:
-            print(f"  {finding.sentence()}")
-    if following:
-        print(f"  and {len(following)} that may only follow from event {following[0].after}, which is missing or not "
-              "known; --format json lists them")  # fmt: skip
-    if report.findings:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.by_kind().items()))
-        print(f"findings: {len(report.findings)} ({kinds}); the last event before them is {report.last_good_seq}")
-    for title, lines in (("checked", report.covered), ("not checked", report.not_covered),
-                         ("what only this region says of itself", report.vouched)):  # fmt: skip
-        print(f"{title}:", *(f"  - {line}" for line in lines), sep="\n")
+@app.command()
+def archive(
+    folder: Annotated[str, typer.Argument(help="Where the archive is.")],
+    trust: Annotated[Path, typer.Option("--policy", help="Your own file of whose signatures count.")],
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes check at once.")] = 1,
+    format: Format = Form.TABLE,
+) -> None:
+    """
+    Check an archive from its files alone: signatures, quorum, tree, links and payloads. No database is asked.
+
+    The policy is the root of trust, so it is never read from the archive: have it from somewhere else.
+    """
+
+    def made() -> Report:
+        with progress(None) as told:
+            return archived.verify(folder, read_policy(trust), told, jobs)
+
+    if status := judged(made, format):
+        raise typer.Exit(status)
+
+
+def read_policy(path: Path) -> policy.Policy:
+    """
+    Return the policy in a file.
+
+    Raises:
+        Unreadable: there is none, so nothing can be trusted.
+    """
+    try:
+        return policy.decode(path.read_bytes())
+    except OSError as error:
+        raise Unreadable(
+            f"the policy {path} cannot be read: {error.strerror}; nothing is trusted without it"
+        ) from error
+    except LedgerError as error:
+        raise Unreadable(f"{path}: {error}; nothing is trusted without a policy") from error
 
 
 def main() -> None:

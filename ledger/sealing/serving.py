@@ -8,13 +8,17 @@ fault and goes to its log.
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
+import signal
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -115,7 +119,10 @@ class _FileServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return connection, ("a local process", 0)
 
 
-def serve(where: str, respond: Respond, complain: Complain) -> socketserver.BaseServer:
+Server = socketserver.BaseServer
+
+
+def serve(where: str, respond: Respond, complain: Complain) -> Server:
     """
     Return a server at *where*, `host:port` or the path of a socket; `serve_forever` runs it, `shutdown` ends it.
 
@@ -140,6 +147,26 @@ def serve(where: str, respond: Respond, complain: Complain) -> socketserver.Base
             os.umask(before)
     except (OSError, OverflowError) as error:
         raise InvalidInput(f"nothing can be served at {where}: {error}; name a free host:port or a path") from error
+
+
+def run(where: str, respond: Respond, who: str) -> None:
+    """
+    Serve at *where* until the process is interrupted or told to end; what fails inside goes to standard error.
+
+    Raises:
+        InvalidInput: nothing can be served there.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    with serve(where, respond, lambda what: print(what, file=sys.stderr, flush=True)) as server:
+        print(f"{who} listens at {where}", file=sys.stderr, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever(poll_interval=0.1)
+    if not isinstance(server.server_address, tuple):
+        Path(where).unlink(missing_ok=True)
 
 
 def _is_served(path: Path) -> bool:
