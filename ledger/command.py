@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from ledger import start
-from ledger.errors import InvalidInput, LedgerError
+from ledger.errors import InvalidInput, LedgerError, shown
 
 USAGE: Final = 2
 INTERRUPTED: Final = start.INTERRUPTED
@@ -81,6 +81,10 @@ def usage(check: Callable[[str], None]) -> Callable[[str], str]:
     return checked
 
 
+def _is_utf8(word: str) -> bool:
+    return word.isascii() or not any("\udc80" <= character <= "\udcff" for character in word)
+
+
 def _other(error: Exception, manner: Manner) -> int:
     show = getattr(error, "show", None)
     if show is not None:
@@ -91,6 +95,12 @@ def _other(error: Exception, manner: Manner) -> int:
         print(f"{manner.error}: {place}{error.strerror}; make room or change its rights, then run it again",
               file=sys.stderr)  # fmt: skip
         return manner.full
+    unreadable = next((word for word in sys.argv[1:] if not _is_utf8(word)), None)
+    if isinstance(error, UnicodeEncodeError) and unreadable is not None:
+        # A name of a file may be so, and is taken; of what a database or a chain holds, nothing is.
+        print(f"{manner.error}: found the argument {shown(unreadable)}, which is not in UTF-8; write it in UTF-8",
+              file=sys.stderr)  # fmt: skip
+        return USAGE
     traceback.print_exc()
     print(f"{manner.error}: this is a fault of the program; the lines above say where", file=sys.stderr)
     return manner.fault

@@ -151,13 +151,19 @@ def expired(desk: Desk) -> Life:
     yield orders.OrderExpired(order_id=order_id)
 
 
-def busted(desk: Desk) -> Life:
-    """A venue takes a trade back on its day: the order fills again, or ends."""
+def _filled_whole(desk: Desk) -> Generator[Event, int, tuple[Terms, str, Trade]]:
+    """A good-till order fills at once, for an account without lots: what is undone is no ground of another trade's."""
     terms = desk.market()
     if terms[0] == firm.FIFO_CLIENT:
         terms = ("house-1", *terms[1:])
     order_id = yield from _open(desk, terms, tif="gtc")
     trade = yield from _fill(desk, terms, order_id, terms[3])
+    return terms, order_id, trade
+
+
+def busted(desk: Desk) -> Life:
+    """A venue takes a trade back on its day: the order fills again, or ends."""
+    terms, order_id, trade = yield from _filled_whole(desk)
     again = desk.random.random() < 0.5
     yield bust(desk, trade, again)
     if again:
@@ -178,11 +184,7 @@ def bust(desk: Desk, trade: Trade, reopens: bool) -> TradeBusted:
 
 def corrected(desk: Desk) -> Life:
     """A venue reports a trade anew: fewer, at another price; what is left is taken back."""
-    terms = desk.market()
-    if terms[0] == firm.FIFO_CLIENT:
-        terms = ("house-1", *terms[1:])
-    order_id = yield from _open(desk, terms, tif="gtc")
-    trade = yield from _fill(desk, terms, order_id, terms[3])
+    _, order_id, trade = yield from _filled_whole(desk)
     yield correct(desk, trade)
     yield orders.OrderCanceled(order_id=order_id, unsolicited=True)
 

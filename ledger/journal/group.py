@@ -72,8 +72,9 @@ class Group(msgspec.Struct, frozen=True, gc=False):
                 )
         if len(self.events) > 1:
             kinds = {event.KIND for event in self.events}
-            if "fact" in kinds and "command" in kinds:
-                raise InvalidEvent("found facts and commands in one group; facts stand in groups of their own")
+            if "fact" in kinds and len(kinds) > 1:
+                # What may be refused would take the facts with it.
+                raise InvalidEvent("found facts beside other events in one group; facts stand in groups of their own")
 
 
 def check_name(what: str, text: object) -> None:

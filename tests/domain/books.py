@@ -14,10 +14,11 @@ from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.domain.fold import Context, Outcome
+from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.order_status import derive, leaves
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
+from ledger.errors import InsufficientFunds, RuleBroken
 
 NOON = 1_723_161_254_087_891_268
 DAY = "2024-08-08"
@@ -165,3 +166,15 @@ def status(books: Books, order_id: str = "O") -> str:
     row = books.state.orders.get(order_id)
     assert row is not None
     return row.status
+
+
+def fate_of(books: Books, event: Event) -> str:
+    """Give *event*, and return in a word what became of it."""
+    try:
+        return "quarantined" if books.give(event).rule else "accepted"
+    except InsufficientFunds:
+        return "no funds"
+    except RuleBroken:
+        return "refused"
+    except DuplicateFact:
+        return "duplicate"

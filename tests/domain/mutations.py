@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -13,7 +14,11 @@ from hypothesis import strategies as st
 
 from ledger.domain import event_catalogue, registry
 from ledger.domain.events.fields import Event, Fields
+from tests.domain.books import DAY
 from tests.domain.test_any_values import VALID
+
+Word = Enum("Word", {"BUY": "buy", "ACCOUNT": "A", "ORDER": "O", "DATE": DAY, "AMOUNT": "0.01"}, type=str)
+"""Words that a caller has in an enumeration, which Python writes out as `Word.BUY`."""
 
 DEEP: Any = []
 for _ in range(100_000):
@@ -26,6 +31,7 @@ WILD = st.one_of(
         Decimal("1E-19"), 1j, b"A", b"\xff" * 100, bytearray(b"1"), object(), int, {}, {"a": 1}, {1: 2}, set(), (), [],
         [[]], [None] * 1000, (("a",),), DEEP, range(3), Ellipsis, NotImplemented,
     ]),
+    st.sampled_from(Word),
     st.sampled_from([
         "", " ", "0", "-0", "-1", "+1", "1e5", "1E400", "NaN", "Infinity", "0x10", "1_000", "1,5", "\uff11", "\u0663",
         "1.", ".1",

@@ -33,10 +33,8 @@ from ledger.domain.events.orders import (
     ReplaceRejected,
     ReplaceRequested,
 )
-from ledger.domain.fold import DuplicateFact
 from ledger.domain.order_status import leaves
-from ledger.errors import InsufficientFunds, RuleBroken
-from tests.domain.books import DAY, Books, check_invariants, opened
+from tests.domain.books import DAY, Books, check_invariants, fate_of, opened
 from tests.domain.slow_model import Facts, Model, Standing
 
 NAMES = ("O1", "O2", "O3", "O4")
@@ -62,14 +60,7 @@ class Comparison(RuleBasedStateMachine):
 
     def give(self, event: Event, expected: str, kind: str = "", facts: Facts | None = None) -> None:
         """Give the event, and assert that its fate is the one the model expects, or one of several."""
-        try:
-            fate = "quarantined" if self.books.give(event).rule else "accepted"
-        except InsufficientFunds:
-            fate = "no funds"
-        except RuleBroken:
-            fate = "refused"
-        except DuplicateFact:
-            fate = "duplicate"
+        fate = fate_of(self.books, event)
         assert fate in expected.split(" or "), (event, fate, expected)
         if fate == "accepted" and facts is not None:
             self.model.accepted.append((kind, facts))

@@ -217,6 +217,22 @@ def persons(proposed_by: str | None, approved_by: str | None) -> list[Event]:
     ]
 
 
+@pytest.mark.parametrize("name", ["Ann", "ANN", " ann", "ann ", "a nn", "  Ann  "])
+@pytest.mark.parametrize("place", range(4))
+def test_a_name_spelled_otherwise_is_no_second_person(place: int, name: str) -> None:
+    """Capitals and spaces make nobody someone else, whichever of the two names has them."""
+    books = market()
+    books.give(controlled("resolution", "journal", "reversal"))
+    for proposer, approver in (("ann", name), (name, "ann")):
+        with pytest.raises(RuleBroken, match=r"second_person.* someone else"):
+            books.give(persons(proposer, approver)[place])
+    with pytest.raises(RuleBroken, match="second_person"):
+        books.give(controlled(by=name))
+    with pytest.raises(RuleBroken, match="second_person"):
+        books.give(persons("ann", " ")[place])
+    books.replayed()
+
+
 @pytest.mark.parametrize("place", range(4))
 def test_what_needs_a_second_person_is_refused_without_one(place: int) -> None:
     """Nobody, or the proposer, or nobody's approver will not do; two persons will, and both are in the chain."""

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.domain import event_catalogue, registry
 from ledger.domain.events.cash import CashMoved, FeeCharged
+from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderAccepted, OrderTriggered
-from ledger.domain.events.reference import AccountOpened
+from ledger.domain.events.reference import AccountOpened, InstrumentDefined
 from ledger.domain.fold import Context, record
+from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.state import State
 from ledger.errors import RuleBroken
 from tests.domain.books import DAY, NOON, Books, opened, order, trade
@@ -66,6 +69,38 @@ def test_only_the_same_fact_recorded_later_is_accepted(fact: Event, mend: Event,
     row = books.state.quarantine.get(ref)
     assert row is not None
     assert (row.status, row.resolution, row.answered_seq) == ("accepted", str(again), again)
+
+
+@pytest.mark.parametrize("other", [{"instrument": "BTCUSDT"}, {"kind": "settlement"}, {"day": "2024-08-09"}])
+def test_a_mark_is_accepted_as_a_mark_of_the_same_thing_and_day(other: dict[str, str]) -> None:
+    """It has no id: that of another instrument, kind or day is another fact."""
+
+    def mark(**more: str) -> Event:
+        given = {"instrument": "NEW", "price": "5", "kind": "eod", "day": DAY, **more}
+        return MarkRecorded(as_of=NOON, **given)  # type: ignore[arg-type]
+
+    books = opened()
+    ref = seq_of(books, mark())
+    assert books.stored[-1].rule == "unknown_instrument"
+    books.give(
+        InstrumentDefined(
+            instrument="NEW", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="0.01", lot="0.001",
+            settlement_cycle=0, venue="V",
+        )
+    )  # fmt: skip
+    wrong = seq_of(books, mark(**other))
+    assert books.stored[-1].rule is None
+    with pytest.raises(RuleBroken, match="none is recorded yet"):
+        books.give(accepted(ref, wrong))
+    books.give(accepted(ref, seq_of(books, mark(price="6"))))
+    books.replayed()
+
+
+def test_every_fact_says_what_it_is_about() -> None:
+    """Its subject tells it from others of its type; only what was kept unread has none."""
+    facts = {name for name, kind in registry.EVENT_TYPES.items() if kind.KIND == "fact"}
+    subjects = {name: subject_of(event_catalogue.example(registry.EVENT_TYPES[name])) for name in facts}
+    assert {name for name, subject in subjects.items() if "/" not in subject} == {"FactQuarantined"}
 
 
 def test_a_fact_quarantined_again_answers_nothing() -> None:

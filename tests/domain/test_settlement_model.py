@@ -35,10 +35,8 @@ from ledger.domain.events.settlement import (
     TradeAllocated,
     TradeSettled,
 )
-from ledger.domain.fold import DuplicateFact
 from ledger.domain.ladder import ladder
-from ledger.errors import InsufficientFunds, RuleBroken
-from tests.domain.books import check_invariants
+from tests.domain.books import check_invariants, fate_of
 from tests.domain.equities import ACCOUNTS, DAY, DUE, all_balances, market
 from tests.domain.slow_settlement import Buckets, Facts, Market, Trade, cents
 
@@ -66,14 +64,7 @@ class Comparison(RuleBasedStateMachine):
 
     def give(self, event: Event, expected: str, kind: str = "", facts: Facts | None = None) -> None:
         """Give the event, and assert that its fate is the one the model expects."""
-        try:
-            fate = "quarantined" if self.books.give(event).rule else "accepted"
-        except InsufficientFunds:
-            fate = "no funds"
-        except RuleBroken:
-            fate = "refused"
-        except DuplicateFact:
-            fate = "duplicate"
+        fate = fate_of(self.books, event)
         assert fate == expected, (event, fate, expected)
         if fate == "accepted" and facts is not None:
             self.model.accepted.append((kind, facts))

@@ -7,6 +7,7 @@ checks it a history that is wrong.
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_rules_name_invariants_that_there_are() -> None:
     assert set(OF_RULE.values()) <= set(INVARIANTS)
     raised = "".join(path.read_text() for path in RULES.glob("*.py") if path.name != "invariants.py")
     assert [rule for rule in OF_RULE if f'"{rule}"' not in raised] == []
+
+
+ACCEPTED = re.compile(r"expected |give |record the |reverse th|allocate before |use another |ask for |bust |by hand")
+
+
+@pytest.mark.parametrize("path", sorted(RULES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_refusal_that_has_a_number_says_what_would_be_accepted(path: Path) -> None:
+    """In the sentence that goes with the rule's name, wherever the rule is broken."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Broken":
+            rule, detail = ast.unparse(node.args[0]).strip("'"), ast.unparse(node.args[1])
+            assert rule not in OF_RULE or ACCEPTED.search(detail), f"line {node.lineno}: {detail}"
 
 
 def test_I1_a_chain_that_does_not_follow_is_corrupt() -> None:

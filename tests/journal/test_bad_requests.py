@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ledger import Ledger
+from ledger.domain.events.control import EpochStarted
 from ledger.domain.events.orders import OrderCanceled, OrderRejected
 from ledger.errors import (
     IdempotencyConflict,
@@ -26,6 +27,7 @@ from tests.journal.test_ledger import check_whole, deposit, fee, fill, order, tr
 
 Ask = Callable[[Ledger], Any]
 
+REIGN = EpochStarted(epoch=2, base_seq=1, base_hash="ab", reason="r", from_region="b")
 REFUSED: dict[str, tuple[Ask, type[Rejected], str]] = {
     "a float": (lambda x: x.append(fee("f", 0.5), key="k"), InvalidAmount, "float"),  # type: ignore[arg-type]
     "NaN": (lambda x: x.append(fee("f", "NaN"), key="k"), InvalidAmount, "NaN"),
@@ -47,6 +49,10 @@ REFUSED: dict[str, tuple[Ask, type[Rejected], str]] = {
     ),
     "too many events": (lambda x: x.append([fee(f"f{n}") for n in range(10_001)], key="k"), TooLarge, "at most 10000"),
     "no event": (lambda x: x.append(object(), key="k"), Rejected, "expected"),
+    "a fact beside a command": (lambda x: x.append([deposit("d"), fee("f")], key="k"), InvalidEvent, "of their own"),
+    "a fact beside an event of the chain's own": (
+        lambda x: x.append([deposit("d"), REIGN], key="k"), InvalidEvent, "of their own"
+    ),
     "an order of 0": (lambda x: x.append(order("Q", qty="0"), key="k"), RuleBroken, "above 0"),
     "a negative order": (lambda x: x.append(order("Q", qty="-1"), key="k"), RuleBroken, "above 0"),
     "a key that was used": (lambda x: x.append(fee("other"), key="setup-0"), IdempotencyConflict, "seq 2"),

@@ -71,31 +71,43 @@ class Event(Fields, frozen=True, kw_only=True):
     SCHEMA_VERSION: ClassVar[int] = 1
 
 
+def _plain(value: Any) -> str | None:
+    """
+    Return text as plain `str`, None for what is no text.
+
+    Of another class, such as a word of an enumeration, it may be written out otherwise than it is compared and encoded.
+    """
+    return str.__str__(value) if isinstance(value, str) else None
+
+
 def _identifier(value: Any) -> str:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+    text = value if type(value) is str else _plain(value)
+    if text is None or not _IDENTIFIER.fullmatch(text):
         raise InvalidEvent(
             f"found {shown(value)}; expected an identifier: printable ASCII without '/', 1 to "
             f"{IDENTIFIER_LIMIT_BYTES} characters"
         )
-    return value
+    return text
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
+    text = value if type(value) is str else _plain(value)
+    if text is None:
         raise InvalidEvent(f"found {shown(value)} ({type(value).__name__}); expected text")
-    if "\0" in value or (not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
         raise InvalidEvent("found U+0000 or a lone surrogate, which PostgreSQL cannot store; leave it out")
-    return value
+    return text
 
 
 def _date(value: Any) -> str:
+    text = value if type(value) is str else _plain(value)
     try:
-        if not isinstance(value, str) or not _DATE.fullmatch(value):
+        if text is None or not _DATE.fullmatch(text):
             raise ValueError
-        datetime.date.fromisoformat(value)
+        datetime.date.fromisoformat(text)
     except ValueError:
         raise InvalidEvent(f"found {shown(value)}; expected a date such as '2024-08-08'") from None
-    return value
+    return text
 
 
 def _amount(value: Any) -> str:
@@ -119,11 +131,12 @@ def _flag(value: Any) -> bool:
 def _word(words: tuple[str, ...], value: Any) -> str:
     if value not in words:
         raise InvalidEvent(f"found {shown(value)}; expected one of {', '.join(words)}")
-    return str(value)
+    return value if type(value) is str else words[words.index(value)]
 
 
-def _part(kind: type[Fields], value: Any) -> Fields:
-    if not isinstance(value, kind):
+def _part(kind: type[Any], value: Any) -> Any:
+    # A class made from it could have fields more, which nobody could read again.
+    if type(value) is not kind:
         raise InvalidEvent(f"found {shown(value)}; expected a {kind.__name__}")
     return value
 
@@ -155,14 +168,28 @@ def _check_of(hint: Any) -> Callable[[Any], Any]:
     return functools.partial(_part, hint)
 
 
+def _as_left_out(check: Callable[[Any], Any], default: str) -> Callable[[Any], Any]:
+    """Return *check*, whose text is *default* itself where it equals it: only that is left out of the bytes."""
+
+    def checked(value: Any) -> Any:
+        found = check(value)
+        return default if found == default else found
+
+    return checked
+
+
 @functools.cache
 def _checks(kind: type[Fields]) -> tuple[tuple[str, Callable[[Any], Any], bool], ...]:
     found = []
+    defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         if name not in kind.__struct_fields__:
             continue
         optional = typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
         if optional:
             hint = next(option for option in typing.get_args(hint) if option is not type(None))
-        found.append((name, _check_of(hint), optional))
+        check = _check_of(hint)
+        if isinstance(defaults[name], str):
+            check = _as_left_out(check, defaults[name])
+        found.append((name, check, optional))
     return tuple(found)

@@ -172,7 +172,8 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
     for exec_id in old.exec_ids:
         row = state.executions.get(old.venue, old.trade_date, exec_id)
         if row is None:
-            raise Broken("unknown_ref", f"execution {exec_id!r} of the allocation is not there; verify")
+            raise Broken("unknown_ref", f"found no execution {exec_id!r}; expected it, as the allocation names it: "
+                                        "run tradeledger-verify")  # fmt: skip
         instrument = trades.unsplit(state, row)
         block.append(msgspec.structs.replace(row, instrument=instrument.instrument, live=True, allocation_id=None))
     scale = known(state.assets, block[0].gross_asset, "asset").scale

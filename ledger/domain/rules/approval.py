@@ -1,8 +1,9 @@
 """
 Rule on second persons: who proposed and who approved what a single person should not decide.
 
-The names are what the caller asserts, as an event's actor is; the ledger sees that there are two and that both are in
-the chain. Which actions need it is set by an event, and where any does, changing that needs it as well.
+The names are what the caller asserts, as an event's actor is; the ledger sees that there are two, in whatever capitals
+and with whatever spaces they are written, and that both are in the chain. Which actions need it is set by an event, and
+where any does, changing that needs it as well.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from ledger.domain.state import State
 CONTROL_STREAM = "chain/control"
 
 
+def _person(name: str | None) -> str:
+    """Return whom *name* means, however it is spelled; empty for nobody."""
+    return "".join((name or "").casefold().split())
+
+
 def _check(needed: bool, action: str, proposed_by: str | None, approved_by: str | None) -> None:
-    if approved_by is not None and approved_by in (proposed_by, ""):
-        raise Broken("second_person", f"found {approved_by!r} as proposer and approver; one of them is someone else")
-    if approved_by is not None and proposed_by is None:
+    if approved_by is not None and not _person(proposed_by):
         raise Broken("second_person", "found an approval of what nobody proposed; give proposed_by")
+    if approved_by is not None and _person(approved_by) in ("", _person(proposed_by)):
+        raise Broken(
+            "second_person",
+            f"found {proposed_by!r} as proposer and {approved_by!r} as approver; expected someone else to approve: "
+            "capitals and spaces make no other person",
+        )
     if needed and approved_by is None:
         raise Broken("second_person", f"a {action} needs a second person here: give proposed_by and approved_by")
 

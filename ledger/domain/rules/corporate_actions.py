@@ -84,7 +84,8 @@ def _check_entitled(
     step = 10 ** (amounts.SCALE - cash.scale)
     due, _ = amounts.multiply(qty, units(event.rate), cash.scale)
     if abs(gross - due) >= step or gross * qty < 0:
-        raise Broken("gross", f"found gross {line.gross} of {line.account}; qty x rate is {amounts.render(due)}")
+        raise Broken("gross", f"found gross {line.gross} of {line.account}; expected qty x rate, "
+                              f"which is {amounts.render(due)}")  # fmt: skip
     most, _ = amounts.multiply(gross, units(event.tax_rate), cash.scale)
     if tax * gross < 0 or abs(tax) >= abs(most) + step or abs(tax) > abs(gross):
         raise Broken("tax", f"found tax {line.tax} of {line.account}; at most {amounts.render(most)} is withheld")

@@ -54,7 +54,8 @@ def unmove_position(state: State, row: Execution, instrument: Instrument, scale:
     name = instrument.instrument
     old = state.positions.get(row.account, name)
     if old is None:
-        raise Broken("unknown_position", f"account {row.account} has no position in {name}")
+        raise Broken("unknown_position", f"found no position of {row.account} in {name}; expected the one that the "
+                     f"trade {row.exec_id!r} made: run tradeledger-verify")  # fmt: skip
     traded = signed(row.side, row.qty)
     qty = old.qty - traded
     if lots.applies(state, row.account):

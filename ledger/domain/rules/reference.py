@@ -237,7 +237,9 @@ def settles_on(state: State, instrument: Instrument, trade_date: str) -> tuple[s
     try:
         return _business_day(trade_date, days, calendar.holidays if calendar else ()), not days
     except OverflowError:
-        raise Broken("settle_date", f"found trade date {trade_date}; no date is late enough to settle it") from None
+        raise Broken(
+            "settle_date", f"found trade date {trade_date}; expected one that settles by {datetime.date.max}"
+        ) from None
 
 
 RULES = {

@@ -163,7 +163,10 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
             raise DuplicateFact(prior.event_seq)
         raise Broken("settlement_id_reused", f"found another fail of {event.settlement_id!r} on {event.date}")
     if state.movements.fresh("settlement", event.settlement_id) is not None:
-        raise Broken("settled_before", f"found a fail of settlement {event.settlement_id!r}, which has settled")
+        raise Broken(
+            "settled_before",
+            f"found a fail of settlement {event.settlement_id!r}, which has settled; expected one that waits",
+        )
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")

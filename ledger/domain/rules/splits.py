@@ -191,7 +191,10 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
         raise Broken("ratio", f"found {event.ratio_num} for {event.ratio_den}; expected two different numbers above 0")
     if instrument.split_on is not None and event.ex_date <= instrument.split_on:
-        raise Broken("before_split", f"found ex-date {event.ex_date}; the last split was on {instrument.split_on}")
+        raise Broken(
+            "before_split",
+            f"found ex-date {event.ex_date}; expected a day after the last split, which was on {instrument.split_on}",
+        )
     _check_alone(state, instrument)
     _check_not_traded(state, instrument, event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}

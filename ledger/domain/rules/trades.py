@@ -106,7 +106,7 @@ def live(state: State, venue: str, trade_date: str, exec_id: str) -> Execution:
     if row is None:
         raise Broken("unknown_ref", f"found a reference to {name}, which is unknown; record the trade first")
     if row.kind == "bust":
-        raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; nothing is left to change")
+        raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; expected a trade that counts")
     if not row.live and row.allocation_id is not None and row.kind != "allocation":
         raise Broken("allocated", f"{name} was allocated by {row.allocation_id}; reverse that, or name its lines")
     if not row.live:

@@ -46,6 +46,7 @@ PRICE = 130
 """The limit of every order: above what any matrix trades at, so that what is held is PRICE x LeavesQty throughout."""
 
 _MESSAGE = re.compile(r"^(?P<name>[A-Za-z ]+?) *(?:\((?P<id>\w+)(?:, *(?P<orig>\w+))?\))?$")
+_TIFS = {"GTC": "gtc", "Fill or Kill": "fok", "Immediate or Cancel": "ioc"}
 _DAYS = {"Day 1": "2024-08-08", "Day 2": "2024-08-09"}
 _REPORTS_ONLY = {None, "Order Status", "Pending Cancel", "Pending Replace", "Stopped"}
 """ExecTypes of executions that say how an order stands, and not that anything happened to it."""
@@ -87,7 +88,7 @@ def courses() -> Iterator[Course]:
     for name in ("order_state_matrices.json", "more_order_state_matrices.json"):
         for matrix in json.loads((here / name).read_text()):
             title, rows = matrix["title"], matrix["rows"]
-            tif = "gtc" if "GTC" in title else "fok" if "Fill or Kill" in title else "day"
+            tif = next((tif for words, tif in _TIFS.items() if words in title), "day")
             # An order for an amount of cash is of the quantity that the report of its acceptance converts it to.
             qty = next(row["order_qty"] for row in rows if row["order_qty"])
             printed = tuple(row for row in rows if not _is_alternative(row))
