@@ -250,7 +250,9 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     qty = order.qty if event.new_qty is None else units(event.new_qty)
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
-    _check_terms(state, instrument, qty, (event.new_price, event.new_stop), instrument.lot)
+    # A quantity that stays may be of a lot that was: only what is asked for has to fit.
+    lot = 1 if event.new_qty is None else instrument.lot
+    _check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
     position_limits.check(state, order.account, instrument, order.side, qty - order.qty)
     price = order.price if event.new_price is None else units(event.new_price)
     wanted, lines = rehold(state, with_terms(state, order, qty, price=price))
