@@ -1,0 +1,30 @@
+"""
+Say from a history what must become of an event: taken, told before, kept aside, or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ledger.domain.events.fields import Event
+from tests.model import approvals, verdicts_on_cash, verdicts_on_orders, verdicts_on_reference, verdicts_on_trades
+from tests.model.facts import told_before
+from tests.model.history import History
+from tests.model.moment import Moment
+
+Judge = Callable[[History, Any, Moment], bool]
+JUDGES: dict[type[Event], Judge] = {
+    **verdicts_on_reference.JUDGES, **verdicts_on_orders.JUDGES, **verdicts_on_trades.JUDGES,
+    **verdicts_on_cash.JUDGES, **approvals.JUDGES,
+}  # fmt: skip
+
+
+def verdict(history: History, event: Event, now: Moment) -> str:
+    """Return `accepted`, `duplicate`, `quarantined` or `refused`."""
+    before = told_before(history, event)
+    if before is not None:
+        return "duplicate" if before == event else "quarantined"
+    if JUDGES[type(event)](history, event, now):
+        return "accepted"
+    return "quarantined" if event.KIND == "fact" else "refused"
