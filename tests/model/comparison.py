@@ -10,9 +10,10 @@ from typing import Any
 
 from ledger.domain.amounts import UNIT
 from ledger.domain.events.executions import FactQuarantined
+from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
 from ledger.domain.state import State
-from tests.model import holdings, money, orders, trades
+from tests.model import corporate, holdings, money, orders, trades
 from tests.model.history import History
 
 BUCKETS = ("settled", "unsettled", "held")
@@ -99,8 +100,32 @@ def waiting(state: State, history: History) -> tuple[Any, Any]:
     return found, {x.seq for x in history.entries if x.quarantined or isinstance(x.event, FactQuarantined)}
 
 
+def failing(state: State, history: History) -> tuple[Any, Any]:
+    """What was left to settle when a settlement failed, and on which day it is tried again."""
+    found = {
+        (x.settlement_id, x.failed_on, x.venue, x.trade_date, x.exec_id):
+        (exact(x.qty), exact(x.amount), x.new_intended_date) for x in state.settlement_fails.rows.values()
+    }  # fmt: skip
+    return found, trades.fails(history)
+
+
+def given_away(state: State, history: History) -> tuple[Any, Any]:
+    found = {x.allocation_id: x.reversed_by is None for x in state.allocations.rows.values()}
+    every = {x.allocation_id for x in history.of(TradeAllocated)}
+    return found, {name: name in trades.standing(history).lines for name in every}
+
+
+def entitled(state: State, history: History) -> tuple[Any, Any]:
+    """What is still due of each dividend."""
+    kinds = {x.ca_id: x.kind for x in state.corporate_actions.rows.values()}
+    rows = [x for x in state.entitlements.rows.values() if kinds[x.ca_id] == "dividend"]
+    found = {(x.ca_id, x.account): (exact(x.gross - x.paid_gross), exact(x.tax - x.paid_tax)) for x in rows}
+    return found, corporate.due(history)
+
+
 COMPARED: list[Callable[[State, History], tuple[Any, Any]]] = [
     balances, breaches, standing_orders, executions, positions, lots, holds, waiting,
+    failing, given_away, entitled,
 ]  # fmt: skip
 
 

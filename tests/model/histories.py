@@ -10,13 +10,21 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ledger.domain.events.fields import Event
-from tests.model import requests_of_cash, requests_of_orders, requests_of_trades
+from tests.model import (
+    requests_after_the_trade,
+    requests_of_cash,
+    requests_of_issuers,
+    requests_of_orders,
+    requests_of_trades,
+)
 from tests.model.dice import Dice
 from tests.model.history import History
 from tests.model.moment import Moment
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     **requests_of_orders.REQUESTS, **requests_of_trades.REQUESTS, **requests_of_cash.REQUESTS,
+    **requests_after_the_trade.REQUESTS,
+    **requests_of_issuers.REQUESTS,
 }  # fmt: skip
 KINDS = [kind for kind, (_, weight) in REQUESTS.items() for _ in range(weight)]
 NS_PER_DAY = 86_400 * 10**9

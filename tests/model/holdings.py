@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
-from tests.model import reference, trades
-from tests.model.history import History, asked, rounded
+from tests.model import corporate, reference, trades
+from tests.model.history import History, asked, number, rounded
 from tests.model.trades import Key, Trade
 
 Place = tuple[str, str]
@@ -68,6 +70,41 @@ class Holding:
             self.lots.append([traded, value])
         self.cost = sum((lot[1] for lot in self.lots), Fraction(0))
 
+    def split(self, event: SplitApplied, scale: int, cash: Fraction | None, *, fifo: bool) -> None:
+        """Put new shares, of *scale* decimals, in the place of old ones; *cash* is paid for a fraction."""
+        ratio = Fraction(event.ratio_num, event.ratio_den)
+        exact = self.qty * ratio
+        new = corporate.whole(exact, scale, event.rounding)
+        sold = abs(exact) - abs(new) if cash is not None else Fraction(0)
+        released = Fraction(0)
+        if not new:
+            released, self.lots = self.cost, []
+        elif not fifo:
+            released = self._part(self.cost, sold, abs(exact)) if sold else Fraction(0)
+        else:
+            for lot in self.lots:
+                all_of_it = abs(lot[0]) * ratio
+                gone = min(all_of_it, sold)
+                cost = self._part(lot[1], gone, all_of_it) if gone else Fraction(0)
+                lot[0], lot[1] = (1 if lot[0] > 0 else -1) * (all_of_it - gone), lot[1] - cost
+                sold, released = sold - gone, released + cost
+            self._spread(new)
+        if (cash is not None and exact != new) or not new:
+            self.realised += (cash or 0) - released
+        self.qty, self.cost = new, self.cost - released
+
+    def _spread(self, new: Fraction) -> None:
+        """Give the lots the whole of *new*, each its part, to 18 decimals of the running sum."""
+        total = sum((lot[0] for lot in self.lots), Fraction(0))
+        seen, given, cost, kept = Fraction(0), Fraction(0), Fraction(0), []
+        for lot in self.lots:
+            seen, cost = seen + lot[0], cost + lot[1]
+            upto = new if seen == total else rounded(new * seen / total, 18)
+            if upto != given:
+                kept.append([upto - given, cost])
+                given, cost = upto, Fraction(0)
+        self.lots = kept
+
 
 @asked
 def moves(history: History) -> list[tuple[int, bool, Trade]]:
@@ -96,31 +133,50 @@ def firsts(history: History) -> dict[Key, int]:
 
 
 @asked
+def quantity(history: History, place: Place) -> Fraction:
+    found = holdings(history).get(place)
+    return Fraction(0) if found is None else found.qty
+
+
+@asked
 def holdings(history: History) -> dict[Place, Holding]:
     """Return every position that ever was."""
     found: dict[Place, Holding] = {}
-    queues: list[tuple[int, int, Trade]] = []
     live, first = trades.live(history), firsts(history)
-
-    def of(trade: Trade) -> Holding:
-        its = reference.terms(history, trade.instrument)
+    # A split comes after what stands before it; an execution that came back from a block takes its old place.
+    steps: dict[Any, tuple[tuple[int, int], bool, Trade | SplitApplied]] = {}
+    for place, (seq, came, trade) in enumerate(moves(history)):
+        if reference.accounts(history)[trade.account].cost_method != "FIFO":
+            steps[place] = (seq, place), came, trade
+        elif came and trade.key in live:
+            steps[trade.key] = (first[trade.key], place), True, trade
+    for seq, event in history.steps():
+        if isinstance(event, SplitApplied):
+            steps[event.ca_id] = (seq, 0), True, event
+    for _, came, step in sorted(steps.values(), key=lambda x: x[0]):
+        its = reference.terms(history, step.instrument)
         assert its is not None
-        return found.setdefault((trade.account, its.name), Holding(reference.scales(history)[its.quote]))
-
-    for number, (_, came, trade) in enumerate(moves(history)):
-        holding = of(trade)
-        if reference.accounts(history)[trade.account].cost_method == "FIFO":
-            if came and trade.key in live:
-                queues.append((first[trade.key], number, trade))
+        if isinstance(step, SplitApplied):
+            _split(history, step, its, found)
+            continue
+        holding = found.setdefault((step.account, its.name), Holding(reference.scales(history)[its.quote]))
+        if reference.accounts(history)[step.account].cost_method == "FIFO":
+            holding.first_in_first_out(step)
         elif came:
-            holding.average(trade)
+            holding.average(step)
         else:
-            holding.forget(trade.key)
-    # An execution that came back from a block is there twice, in one place.
-    for trade in {trade.key: trade for _, _, trade in sorted(queues, key=lambda x: x[:2])}.values():
-        of(trade).first_in_first_out(trade)
+            holding.forget(step.key)
     for trade in live.values():
         its = reference.terms(history, trade.instrument)
         assert its is not None
-        of(trade).fees += sum((amount for asset, amount in trade.fees if asset == its.quote), Fraction(0))
+        fees = sum((amount for asset, amount in trade.fees if asset == its.quote), Fraction(0))
+        found[trade.account, its.name].fees += fees
     return found
+
+
+def _split(history: History, event: SplitApplied, its: reference.Terms, found: dict[Place, Holding]) -> None:
+    cash = {x.account: number(x.amount) for x in event.cash_in_lieu}
+    for (account, name), holding in found.items():
+        if name == its.name and holding.qty:
+            fifo = reference.accounts(history)[account].cost_method == "FIFO"
+            holding.split(event, reference.scales(history)[its.asset], cash.get(account), fifo=fifo)

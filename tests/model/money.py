@@ -16,8 +16,9 @@ from ledger.domain.events.cash import (
     JournalPosted,
     JournalReversed,
 )
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event
-from tests.model import orders, reference, trades
+from tests.model import corporate, orders, reference, trades
 from tests.model.history import History, asked, number, rounded
 
 Place = tuple[str, str, str]
@@ -132,6 +133,12 @@ def buckets(history: History) -> Buckets:
 
     for trade in trades.live(history).values():
         post(*_trade_postings(history, trade))
+    for given in trades.roundings(history):
+        post(*given)
+    for seq, event in history.steps():
+        if isinstance(event, SplitApplied):
+            post(*corporate.split_postings(history.until(seq), event))
+    post(*corporate.dividend_postings(history))
     void = reversed_already(history)
     for name, event in movements(history).items():
         if name not in void:

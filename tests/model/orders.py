@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
@@ -162,6 +163,53 @@ def _after_a_fill(history: History, order: Standing, left: Fraction) -> Fraction
     return rounded(order.held * order.left / left, scale)
 
 
+def of_instrument(history: History, name: str) -> list[str]:
+    """Return the orders that may still fill, of an instrument by its present name."""
+    return [
+        order
+        for order, x in orders(history).items()
+        if reference.called_now(history, x.placed.instrument) == name and x.how is None and x.filled < x.qty
+    ]
+
+
+def _to_a_tick(price: Fraction | None, tick: Fraction, ratio: Fraction, *, up: bool) -> Fraction | None:
+    if price is None:
+        return None
+    ticks = price / ratio / tick
+    low = ticks.__floor__()
+    return max(low + (up and low != ticks), 1) * tick
+
+
+def after_split(
+    history: History, event: SplitApplied, order_id: str
+) -> tuple[Fraction, Fraction, Fraction | None, Fraction | None]:
+    """Return quantity, filled quantity, price and stop price of an open order in the new shares."""
+    order = orders(history)[order_id]
+    its = reference.terms(history, event.instrument)
+    assert its is not None
+    ratio = Fraction(event.ratio_num, event.ratio_den)
+    filled = (order.filled * ratio * 10 ** reference.scales(history)[its.asset]).__floor__()
+    cum = Fraction(filled, 10 ** reference.scales(history)[its.asset])
+    named = next((x for x in event.order_adjustments if x.order_id == order_id), None)
+    up = order.placed.side != "buy"
+    prices = [_to_a_tick(x, its.tick, ratio, up=up) for x in (order.price, order.stop)]
+    if named is None:
+        return (order.qty * ratio / its.lot).__floor__() * its.lot, cum, prices[0], prices[1]
+    price = order.price if named.price is None else number(named.price)
+    stop = order.stop if named.stop_price is None else number(named.stop_price)
+    return number(named.qty), cum, price, stop
+
+
+def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Standing]) -> None:
+    """Give each open order its terms in the new shares; what it traded for stays what it was."""
+    then = history.until(seq)
+    for name in of_instrument(then, reference.called_now(then, event.instrument)):
+        order, sold = now[name], sum((gross for _, gross in now[name].fills.values()), Fraction(0))
+        order.qty, cum, order.price, order.stop = after_split(then, event, name)
+        order.fills = {("", "", event.ca_id): (cum, sold)}
+        order.held = _reckoned(history, order)
+
+
 @asked
 def orders(history: History) -> dict[str, Standing]:
     found: dict[str, Standing] = {}
@@ -190,6 +238,8 @@ def orders(history: History) -> dict[str, Standing]:
             order.fills[name] = (trade.qty, trade.gross)
             corrects = isinstance(event, TradeCorrected)
             order.held = _reckoned(history, order) if corrects else _after_a_fill(history, order, left)
+        elif isinstance(event, SplitApplied):
+            _split(history, seq, event, found)
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)

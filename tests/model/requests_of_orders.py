@@ -68,7 +68,7 @@ def places(history: History, now: Moment, dice: Dice) -> Event:
     whole = not dice.often(0.04)
     priced, stopped = kind.endswith("limit") and whole, kind.startswith("stop") and whole
     qty, hold = quantity(history, dice, instrument), None
-    if dice.often(0.06):
+    if dice.often(0.06) and asset_of(history, instrument) != "XYZ":
         # So much that each part of it is exact: in which steps it is rounded is nobody's promise.
         hold = HoldGiven(asset=dice.of("USD", "EUR"), amount=str(number(qty) * 1000 // 1), reason="margin")
     name = f"O{now.seq}" if not dice.often(0.03) else "O19"

@@ -165,9 +165,35 @@ def used(history: History) -> set[Key]:
     return found
 
 
-def rounding(history: History, event: TradeAllocated) -> Fraction:
-    """Return what the lines of a block cost more than its executions, from the side of who bought."""
-    asked_then = standing(history.until(next(x.seq for x in history.entries if x.event is event) + 1))
-    block = asked_then.given[event.allocation_id]
-    paid = sum((asked_then.live[x].gross for x in asked_then.lines[event.allocation_id]), Fraction(0))
-    return block[0].sign * (paid - sum((x.gross for x in block), Fraction(0)))
+@asked
+def fails(history: History) -> dict[tuple[str, ...], tuple[Fraction, Fraction, str]]:
+    """Return what each failed settlement left, as its account sees it with the fees, and when it is tried again."""
+    found: dict[tuple[str, ...], tuple[Fraction, Fraction, str]] = {}
+    for seq, event in history.steps():
+        if isinstance(event, SettlementFailed):
+            then = history.until(seq)
+            for key in settles(event):
+                trade = live(then)[key]
+                its = reference.terms(then, trade.instrument)
+                assert its is not None
+                shares, cash = trade.sign * trade.open, -trade.sign * (trade.gross - trade.paid)
+                for asset, amount in trade.fees:
+                    done = rounded(amount * trade.settled / trade.qty, reference.scales(history)[asset])
+                    cash -= amount - done if asset == its.quote else 0
+                    shares -= amount - done if asset == its.asset else 0
+                found[event.settlement_id, event.date, *key] = (shares, cash, event.new_intended_date)
+    return found
+
+
+def roundings(history: History) -> list[list[tuple[str, str, str, Fraction]]]:
+    """Return, for each block that is given away, who bears what its lines cost more than its executions."""
+    now, found = standing(history), []
+    for name, keys in now.lines.items():
+        block = now.given[name]
+        its = reference.terms(history, block[0].instrument)
+        assert its is not None
+        more = sum((now.live[x].gross for x in keys), Fraction(0)) - sum((x.gross for x in block), Fraction(0))
+        more *= block[0].sign
+        clearing = (f"~clearing.{block[0].key[0]}", its.quote, "settled", -more)
+        found.append([clearing, ("~rounding", its.quote, "settled", more)])
+    return found

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.domain.events.fields import Event
-from tests.model import approvals, verdicts_on_cash, verdicts_on_orders, verdicts_on_reference, verdicts_on_trades
+from tests.model import (
+    approvals,
+    verdicts_after_the_trade,
+    verdicts_on_cash,
+    verdicts_on_issuers,
+    verdicts_on_orders,
+    verdicts_on_reference,
+    verdicts_on_trades,
+)
 from tests.model.facts import told_before
 from tests.model.history import History
 from tests.model.moment import Moment
@@ -17,6 +25,8 @@ Judge = Callable[[History, Any, Moment], bool]
 JUDGES: dict[type[Event], Judge] = {
     **verdicts_on_reference.JUDGES, **verdicts_on_orders.JUDGES, **verdicts_on_trades.JUDGES,
     **verdicts_on_cash.JUDGES, **approvals.JUDGES,
+    **verdicts_after_the_trade.JUDGES,
+    **verdicts_on_issuers.JUDGES,
 }  # fmt: skip
 
 
