@@ -15,7 +15,18 @@ from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
 from ledger.domain.rules import position_limits
-from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, current_name, known, post, units
+from ledger.domain.rules.ground import (
+    Broken,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    current_name,
+    known,
+    known_instrument,
+    post,
+    units,
+)
 from ledger.domain.state import State
 
 
@@ -136,7 +147,11 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     account = known(state.accounts, event.account, "account")
     instrument = known(state.instruments, event.instrument, "instrument")
     if instrument.renamed_to is not None:
-        raise Broken("instrument_renamed", f"{event.instrument} is called {instrument.renamed_to} now; use that name")
+        if not event.historical:
+            raise Broken(
+                "instrument_renamed", f"{event.instrument} is called {instrument.renamed_to} now; use that name"
+            )
+        instrument = known_instrument(state, event.instrument)
     if account.status != "open" and not event.historical:
         raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
     qty = units(event.qty)
@@ -154,7 +169,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         position_limits.check(state, event.account, instrument, event.side, qty)
     asset = {"buy": instrument.quote_asset if price is not None else None, "sell": instrument.asset}.get(event.side)
     order = Order(
-        event.order_id, event.cl_ord_id, event.account, event.instrument, event.side, qty, event.ord_type, price,
+        event.order_id, event.cl_ord_id, event.account, instrument.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
         event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None, 1,
     )  # fmt: skip
