@@ -25,6 +25,7 @@ from ledger.domain.rules.ground import (
     known,
     known_instrument,
     post,
+    present_instrument,
     units,
 )
 from ledger.domain.state import State
@@ -145,13 +146,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     A new order of an open account, on terms the instrument allows, whose hold is available.
     """
     account = known(state.accounts, event.account, "account")
-    instrument = known(state.instruments, event.instrument, "instrument")
-    if instrument.renamed_to is not None:
-        if not event.historical:
-            raise Broken(
-                "instrument_renamed", f"{event.instrument} is called {instrument.renamed_to} now; use that name"
-            )
-        instrument = known_instrument(state, event.instrument)
+    instrument = (known_instrument if event.historical else present_instrument)(state, event.instrument)
     if account.status != "open" and not event.historical:
         raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
     qty = units(event.qty)
