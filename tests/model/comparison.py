@@ -9,11 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from ledger.domain.amounts import UNIT
-from ledger.domain.events.executions import FactQuarantined
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
 from ledger.domain.state import State
-from tests.model import corporate, holdings, money, orders, trades
+from tests.model import control, corporate, holdings, money, orders, reference, trades
 from tests.model.history import History
 
 BUCKETS = ("settled", "unsettled", "held")
@@ -96,8 +96,54 @@ def holds(state: State, history: History) -> tuple[Any, Any]:
 
 
 def waiting(state: State, history: History) -> tuple[Any, Any]:
-    found = {x.seq for x in state.quarantine.rows.values()}
-    return found, {x.seq for x in history.entries if x.quarantined or isinstance(x.event, FactQuarantined)}
+    """What was set aside, what was decided about it, and where it was recorded after all while it waited."""
+    found = {x.seq: (x.status, x.answered_seq, x.proposed_by, x.approved_by) for x in state.quarantine.rows.values()}
+    meant: dict[int, Any] = {}
+    for entry in filter(control.waits, history.entries):
+        decided = control.resolved(history).get(entry.seq)
+        if decided is None:
+            meant[entry.seq] = ("open", control.answer(history, entry.seq), None, None)
+        else:
+            then = next(x.seq for x in history.entries if x.event is decided)
+            answer = control.answer(history.until(then), entry.seq)
+            meant[entry.seq] = (decided.resolution, answer, decided.proposed_by, decided.approved_by)
+    return found, meant
+
+
+def marked(state: State, history: History) -> tuple[Any, Any]:
+    found = {key: (exact(x.price), x.as_of) for key, x in state.marks.rows.items()}
+    return found, control.marks(history)
+
+
+def broken(state: State, history: History) -> tuple[Any, Any]:
+    rows = state.breaks.rows.values()
+    found = {(x.source, x.key): (x.ledger_value, x.external_value) for x in rows if x.closed_seq is None}
+    return found, control.breaks(history)
+
+
+def reference_data(state: State, history: History) -> tuple[Any, Any]:
+    found = {
+        x.instrument: (
+            exact(x.tick),
+            exact(x.lot),
+            exact(x.multiplier),
+            x.settlement_cycle,
+            x.split_on or "",
+            x.renamed_to,
+        )
+        for x in state.instruments.rows.values()
+    }
+    terms = reference.instruments(history).items()
+    meant = {name: (x.tick, x.lot, x.multiplier, x.cycle, x.split_on, x.renamed_to) for name, x in terms}
+    found |= {x.account: x.status for x in state.accounts.rows.values()}
+    return found, meant | {x: reference.status_of(history, x) for x in reference.accounts(history)}
+
+
+def closings(state: State, history: History) -> tuple[Any, Any]:
+    found = {x.number: (x.through, x.trial_balance) for x in state.closed_periods.rows.values()}
+    said = [(seq, x) for seq, x in history.steps() if isinstance(x, PeriodClosed)]
+    meant = {n: (x.through, control.trial_balance(history.until(seq))) for n, (seq, x) in enumerate(said, 1)}
+    return found, meant
 
 
 def failing(state: State, history: History) -> tuple[Any, Any]:
@@ -125,7 +171,7 @@ def entitled(state: State, history: History) -> tuple[Any, Any]:
 
 COMPARED: list[Callable[[State, History], tuple[Any, Any]]] = [
     balances, breaches, standing_orders, executions, positions, lots, holds, waiting,
-    failing, given_away, entitled,
+    failing, given_away, entitled, marked, broken, reference_data, closings,
 ]  # fmt: skip
 
 

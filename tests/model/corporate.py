@@ -129,7 +129,7 @@ def before(history: History, account: str, instrument: str, day: str) -> Fractio
         for at, came, trade in steps:
             if last < at < seq and trade.day < day:
                 qty += trade.sign * trade.qty * (1 if came else -1)
-        if split is not None:
+        if split is not None and split.ex_date <= day:
             qty = whole(qty * ratio(split), reference.scales(history)[asset], split.rounding)
         last = seq
     return qty

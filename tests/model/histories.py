@@ -13,8 +13,10 @@ from ledger.domain.events.fields import Event
 from tests.model import (
     requests_after_the_trade,
     requests_of_cash,
+    requests_of_control,
     requests_of_issuers,
     requests_of_orders,
+    requests_of_reference,
     requests_of_trades,
 )
 from tests.model.dice import Dice
@@ -24,7 +26,7 @@ from tests.model.moment import Moment
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     **requests_of_orders.REQUESTS, **requests_of_trades.REQUESTS, **requests_of_cash.REQUESTS,
     **requests_after_the_trade.REQUESTS,
-    **requests_of_issuers.REQUESTS,
+    **requests_of_issuers.REQUESTS, **requests_of_control.REQUESTS, **requests_of_reference.REQUESTS,
 }  # fmt: skip
 KINDS = [kind for kind, (_, weight) in REQUESTS.items() for _ in range(weight)]
 NS_PER_DAY = 86_400 * 10**9
@@ -32,6 +34,8 @@ NOON = 12 * 3_600 * 10**9
 STEPS = 60
 REPEATED = 0.03
 """How often something that was recorded is told again."""
+TRIED_AGAIN = 0.04
+"""How often something that was set aside is told again."""
 NIGHTS = 0.06
 """How often a day ends before a step."""
 
@@ -51,8 +55,9 @@ def moment(history: History, day: datetime.date) -> Moment:
 
 
 def request(history: History, kind: type[Event], now: Moment, dice: Dice) -> Event:
-    facts = [x for _, x in history.steps() if x.KIND == "fact"]
-    if facts and dice.often(REPEATED):
-        return dice.choice(facts)
+    for fits, chance in ((lambda x: not x.quarantined, REPEATED), (lambda x: x.quarantined, TRIED_AGAIN)):
+        facts = [x.event for x in history.entries if x.event.KIND == "fact" and fits(x)]
+        if facts and dice.often(chance):
+            return dice.choice(facts)
     made: Event = REQUESTS[kind][0](history, now, dice)
     return made

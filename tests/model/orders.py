@@ -207,7 +207,7 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         order, sold = now[name], sum((gross for _, gross in now[name].fills.values()), Fraction(0))
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
-        order.held = _reckoned(history, order)
+        order.held = _reckoned(then, order)
 
 
 @asked
@@ -215,16 +215,17 @@ def orders(history: History) -> dict[str, Standing]:
     found: dict[str, Standing] = {}
     whose: dict[Key, str] = {}
     for seq, event in history.steps():
+        then = history.until(seq)
         if isinstance(event, OrderPlaced):
             terms = (None if x is None else number(x) for x in (event.price, event.stop_price))
             order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id)
-            order.held = _reckoned(history, order)
+            order.held = _reckoned(then, order)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
             if name in whose:
                 order = found[whose[name]]
                 _undo(order, event, name)
-                order.held = _reckoned(history, order)
+                order.held = _reckoned(then, order)
         elif isinstance(event, TradeExecuted):
             if event.order_id is None:
                 continue
@@ -234,17 +235,17 @@ def orders(history: History) -> dict[str, Standing]:
                 del order.fills[ref_of(event)]
             else:
                 order.accepted, order.done = True, order.done and not order.lasts
-            trade = made(history.until(seq), event)
+            trade = made(then, event)
             order.fills[name] = (trade.qty, trade.gross)
             corrects = isinstance(event, TradeCorrected)
-            order.held = _reckoned(history, order) if corrects else _after_a_fill(history, order, left)
+            order.held = _reckoned(then, order) if corrects else _after_a_fill(then, order, left)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
             if not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | ReplaceRequested):
-                order.held = _reckoned(history, order)
+                order.held = _reckoned(then, order)
     return found
 
 

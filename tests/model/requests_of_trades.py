@@ -11,7 +11,7 @@ from typing import Any
 from ledger.domain.events.executions import FactQuarantined, Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from tests.model import orders, reference, trades
-from tests.model.dice import Dice
+from tests.model.dice import WILD, Dice
 from tests.model.firm import ACCOUNTS
 from tests.model.history import History, number
 from tests.model.moment import Moment
@@ -69,7 +69,9 @@ def executed(history: History, now: Moment, dice: Dice) -> Event:
     found = orders.orders(history)
     fit = [name for name, x in found.items() if x.how != "rejected" and x.filled < x.qty]
     live = [name for name in fit if found[name].how is None]
-    order = dice.aimed(live if dice.often(0.8) else fit, [*found, "none"]) if dice.often(0.7) else None
+    order = None
+    if dice.often(0.7) and (fit or dice.often(WILD)):
+        order = dice.aimed(live if dice.often(0.8) else fit, [*found, "none"])
     given = _terms(history, now, dice, order)
     if (its := reference.terms(history, given["instrument"])) and given["trade_date"] < its.split_on:
         given["trade_date"] = now.day

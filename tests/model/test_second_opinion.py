@@ -21,6 +21,7 @@ from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.state import State
 from ledger.errors import RuleBroken
 from tests.model.comparison import differences
+from tests.model.days import counts_on
 from tests.model.dice import Dice
 from tests.model.firm import FIRST_DAY, opening
 from tests.model.histories import NIGHTS, REQUESTS, moment, request, steps
@@ -49,6 +50,7 @@ class Books:
         try:
             outcome = fold.record(self.state, event, Context(now.seq, now.at, now.at))
             found = "quarantined" if outcome.rule else "accepted"
+            counts = (datetime.date(1970, 1, 1) + datetime.timedelta(days=outcome.effective_on)).isoformat()
             why = f"{outcome.rule}: {outcome.detail}"
         except DuplicateFact as error:
             found, why = "duplicate", str(error)
@@ -56,6 +58,8 @@ class Books:
             found, why = "refused", str(error)
         assert found == expected, f"{now} {event}: ledger {found} ({why}), model {expected}"
         if found in ("accepted", "quarantined"):
+            meant = counts_on(self.history, event, now.day, quarantined=found == "quarantined")
+            assert counts == meant, f"{now} {event}: counts for {counts} in the ledger, in the model for {meant}"
             self.history = self.history.plus(event, now.at, now.day, found == "quarantined")
         self.became[type(event).__name__, found] += 1
 

@@ -37,7 +37,7 @@ def defines_instrument(history: History, event: InstrumentDefined, _: Moment) ->
     known = event.calendar is None or event.calendar in reference.calendars(history)
     cycle = 0 <= event.settlement_cycle <= 30 and (event.product is None or event.calendar is not None)
     terms = (str(x) for x in (event.lot, event.multiplier, event.tick))
-    return known and cycle and event.asset != event.quote_asset and _sound(history, event.asset, *terms)
+    return known and cycle and _sound(history, event.asset, *terms)
 
 
 def amends_instrument(history: History, event: InstrumentAmended, now: Moment) -> bool:
@@ -68,7 +68,7 @@ def sets_limits(history: History, event: AccountLimitsSet, _: Moment) -> bool:
         return False
     floor, scale = number(event.floor), reference.scales(history)[event.asset]
     most = None if event.max_position is None else number(event.max_position)
-    if floor > 0 or (floor < 0 and opened.kind != "margin") or not fits(floor, scale):
+    if floor > 0 or (floor < 0 and opened.kind == "cash") or not fits(floor, scale):
         return False
     if most is not None and (most < 0 or not fits(most, scale)):
         return False
@@ -86,9 +86,7 @@ def sets_status(history: History, event: AccountStatusSet, _: Moment) -> bool:
     if not reference.is_account(history, event.account):
         return False
     owns = any(place[0] == event.account for place in money.buckets(history))
-    waits = any(
-        x.placed.account == event.account and not x.how and x.filled < x.qty for x in orders.orders(history).values()
-    )
+    waits = any(x.placed.account == event.account and x.left for x in orders.orders(history).values())
     return event.status != "closed" or not (owns or waits)
 
 
