@@ -20,7 +20,7 @@ from ledger.domain.events.corporate_actions import (
 )
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.orders import HoldGiven, OrderPlaced, OrderReplaced
-from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, amount
@@ -304,3 +304,25 @@ def test_an_order_that_lives_again_goes_by_the_new_name(how: str) -> None:
     assert (row.qty, row.cum_qty, row.price) == (amount(str(qty)), amount(str(cum)), amount("5"))
     assert row.hold_amount == amount(str(hold))
     books.replayed()
+
+
+def test_an_order_of_the_past_may_be_known_by_the_old_name() -> None:
+    """What happened is not up for refusal: it is recorded under the name that its instrument has now."""
+    books = market()
+    books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
+    books.give(order("O", "buy", "100", "10", historical=True))
+    assert books.give(traded("E", order_id="O", qty="60")).rule is None
+    assert books.give(split()).rule is None
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.instrument, row.qty, row.cum_qty) == ("ABC", amount("200"), amount("120"))
+    books.replayed()
+
+
+def test_an_amendment_under_the_old_name_is_told_the_new_one() -> None:
+    """It would change the terms of a name that nothing trades under any more, and nobody would notice."""
+    books = market()
+    books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
+    with pytest.raises(RuleBroken, match=r"instrument_renamed.*XYZ is called ABC now"):
+        books.give(InstrumentAmended(instrument="XYZ", tick="0.05", effective_from=MONDAY))
+    books.give(InstrumentAmended(instrument="ABC", tick="0.05", effective_from=MONDAY))

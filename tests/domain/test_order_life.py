@@ -323,3 +323,14 @@ def test_a_replacement_says_by_how_much_what_is_held_changes() -> None:
         found = msgspec.json.decode(outcome.derived).get("hold_delta")
         assert found == (delta and {"amount": delta, "asset": "USDT"})
     books.replayed()
+
+
+def test_another_price_may_be_asked_for_whatever_the_lot_has_become() -> None:
+    """The quantity stays, and is not asked for: it was right when it was placed, or the venue's own."""
+    books = opened()
+    placed(books)
+    books.give(OrderRestated(order_id="O", reason="partial_decline", qty="0.0095"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_price="90"))
+    with pytest.raises(RuleBroken, match="multiple of"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y", new_qty="0.0095"))
+    books.replayed()

@@ -120,6 +120,16 @@ def known_instrument(state: State, name: str) -> Instrument:
     return row
 
 
+def present_instrument(state: State, name: str) -> Instrument:
+    """
+    Return the instrument that goes by this name, or raise Broken; a command is told the new name of a renamed one.
+    """
+    row = known(state.instruments, name, "instrument")
+    if row.renamed_to is not None:
+        raise Broken("instrument_renamed", f"{name} is called {row.renamed_to} now; use that name")
+    return row
+
+
 def current_name(state: State, name: str) -> str:
     """
     Return what an instrument of this name is called now; an unknown name as it is.

@@ -15,7 +15,19 @@ from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
 from ledger.domain.rules import position_limits
-from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, current_name, known, post, units
+from ledger.domain.rules.ground import (
+    Broken,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    current_name,
+    known,
+    known_instrument,
+    post,
+    present_instrument,
+    units,
+)
 from ledger.domain.state import State
 
 
@@ -134,9 +146,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     A new order of an open account, on terms the instrument allows, whose hold is available.
     """
     account = known(state.accounts, event.account, "account")
-    instrument = known(state.instruments, event.instrument, "instrument")
-    if instrument.renamed_to is not None:
-        raise Broken("instrument_renamed", f"{event.instrument} is called {instrument.renamed_to} now; use that name")
+    instrument = (known_instrument if event.historical else present_instrument)(state, event.instrument)
     if account.status != "open" and not event.historical:
         raise Broken("account_status", f"account {event.account} is {account.status}; expected open")
     qty = units(event.qty)
@@ -154,7 +164,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         position_limits.check(state, event.account, instrument, event.side, qty)
     asset = {"buy": instrument.quote_asset if price is not None else None, "sell": instrument.asset}.get(event.side)
     order = Order(
-        event.order_id, event.cl_ord_id, event.account, event.instrument, event.side, qty, event.ord_type, price,
+        event.order_id, event.cl_ord_id, event.account, instrument.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
         event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None, 1,
     )  # fmt: skip
@@ -250,7 +260,9 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     qty = order.qty if event.new_qty is None else units(event.new_qty)
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
-    _check_terms(state, instrument, qty, (event.new_price, event.new_stop), instrument.lot)
+    # A quantity that stays may be of a lot that was: only what is asked for has to fit.
+    lot = 1 if event.new_qty is None else instrument.lot
+    _check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
     position_limits.check(state, order.account, instrument, order.side, qty - order.qty)
     price = order.price if event.new_price is None else units(event.new_price)
     wanted, lines = rehold(state, with_terms(state, order, qty, price=price))

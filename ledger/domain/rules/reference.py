@@ -14,7 +14,7 @@ from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
 from ledger.domain.order_status import leaves
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
-from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, put_balance, units
+from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
 from ledger.domain.state import State
 from ledger.errors import InsufficientFunds
 
@@ -81,7 +81,7 @@ def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) ->
     """
     What the amendment leaves out stays as it was; it counts from when it is recorded, on its day or later.
     """
-    old = known(state.instruments, event.instrument, "instrument")
+    old = present_instrument(state, event.instrument)
     changes: dict[str, Any] = {
         name: units(value) for name in ("tick", "lot", "multiplier") if (value := getattr(event, name)) is not None
     }
@@ -140,7 +140,7 @@ def open_account(state: State, event: events.AccountOpened, now: Now) -> Effects
 
 def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effects:
     """
-    A floor is at most 0, and below 0 only for margin accounts; it may not be raised past what is available.
+    A floor is at most 0, and 0 for cash accounts; it may not be raised past what is available.
 
     Nor may a policy take away credit that is spent. A breach that facts brought about stays one while the floor does
     not rise.

@@ -1,0 +1,135 @@
+"""
+Say from a history what issuers gave their holders: dividends that are due, and shares in the place of others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, SplitApplied
+from tests.model import holdings, money, reference
+from tests.model.history import History, asked, number, rounded
+
+if TYPE_CHECKING:
+    from tests.model.money import Posting
+
+Due = tuple[Fraction, Fraction]
+"""Gross and tax."""
+
+
+def whole(amount: Fraction, scale: int, how: str) -> Fraction:
+    """Round a number of shares, as a split says."""
+    if how == "nearest":
+        return rounded(amount, scale)
+    units = abs(amount) * 10**scale
+    low = units.__floor__()
+    shares = Fraction(low + (how == "up" and low != units), 10**scale)
+    return shares if amount >= 0 else -shares
+
+
+def ratio(event: SplitApplied) -> Fraction:
+    return Fraction(event.ratio_num, event.ratio_den)
+
+
+def owned(history: History, asset: str) -> dict[str, Fraction]:
+    """Return what each account has of an asset, in all buckets."""
+    sums: dict[str, Fraction] = defaultdict(Fraction)
+    for (account, found, _), amount in money.buckets(history).items():
+        if found == asset and reference.is_account(history, account):
+            sums[account] += amount
+    return {account: amount for account, amount in sums.items() if amount}
+
+
+def split_postings(before: History, event: SplitApplied) -> list[Posting]:
+    """Return what a split of the books as they were *before* gives and takes, into the settled buckets."""
+    its = reference.terms(before, event.instrument)
+    assert its is not None
+    found: list[Posting] = []
+    for account, has in owned(before, its.asset).items():
+        more = whole(has * ratio(event), reference.scales(before)[its.asset], event.rounding) - has
+        found += [(account, its.asset, "settled", more), ("~issuer", its.asset, "settled", -more)]
+    for x in event.cash_in_lieu:
+        amount = number(x.amount)
+        found += [(x.account, its.quote, "settled", amount), ("~issuer", its.quote, "settled", -amount)]
+    return found
+
+
+def asset_of(history: History, event: CashDividendAccrued) -> str:
+    its = reference.terms(history, event.instrument)
+    assert its is not None
+    return event.asset or its.quote
+
+
+@asked
+def dividends(history: History) -> dict[str, CashDividendAccrued]:
+    return {x.ca_id: x for x in history.of(CashDividendAccrued)}
+
+
+@asked
+def paid(history: History) -> dict[tuple[str, str], Due]:
+    """Return what was paid of each dividend to each account."""
+    sums: dict[tuple[str, str], Due] = defaultdict(lambda: (Fraction(0), Fraction(0)))
+    for event in history.of(CashDividendPaid):
+        for line in event.lines:
+            gross, tax = sums[event.ca_id, line.account]
+            sums[event.ca_id, line.account] = (gross + number(line.gross), tax + number(line.tax))
+    return sums
+
+
+@asked
+def due(history: History) -> dict[tuple[str, str], Due]:
+    """Return what is still to be paid of each dividend to each account."""
+    left: dict[tuple[str, str], Due] = {}
+    for name, event in dividends(history).items():
+        for x in event.entitlements:
+            gross, tax = paid(history).get((name, x.account), (Fraction(0), Fraction(0)))
+            left[name, x.account] = (number(x.gross) - gross, number(x.tax) - tax)
+    return left
+
+
+def dividend_postings(history: History) -> list[Posting]:
+    found: list[Posting] = []
+    for bucket, amounts in (("unsettled", due(history)), ("settled", paid(history))):
+        for (name, account), (gross, tax) in amounts.items():
+            asset = asset_of(history, dividends(history)[name])
+            found += [(account, asset, bucket, gross - tax), ("~tax", asset, bucket, tax)]
+            found += [("~issuer", asset, bucket, -gross)]
+    return found
+
+
+def days(history: History, account: str, instrument: str) -> list[str]:
+    """Return the days that trades of a position were ever said to be of, and those of splits of it."""
+    name = reference.called_now(history, instrument)
+    found = []
+    for _, __, trade in holdings.moves(history):
+        if trade.account == account and reference.called_now(history, trade.instrument) == name:
+            found.append(trade.day)
+    for seq, event in history.steps():
+        if isinstance(event, SplitApplied) and reference.called_now(history, event.instrument) == name:
+            place = (account, reference.called_now(history.until(seq), event.instrument))
+            if holdings.quantity(history.until(seq), place):
+                found.append(event.ex_date)
+    return found
+
+
+def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
+    """Return what an account held before *day*; None where something later is recorded, and nobody can tell."""
+    if any(found > day for found in days(history, account, instrument)):
+        return None
+    name, qty = reference.called_now(history, instrument), Fraction(0)
+    steps = [(seq, came, trade) for seq, came, trade in holdings.moves(history)
+             if trade.account == account and reference.called_now(history, trade.instrument) == name]  # fmt: skip
+    splits = [(seq, event) for seq, event in history.steps() if isinstance(event, SplitApplied)
+              and reference.called_now(history, event.instrument) == name]  # fmt: skip
+    asset = reference.instruments(history)[name].asset
+    last = 0
+    for seq, split in [*splits, (len(history.entries) + 1, None)]:
+        for at, came, trade in steps:
+            if last < at < seq and trade.day < day:
+                qty += trade.sign * trade.qty * (1 if came else -1)
+        if split is not None and split.ex_date <= day:
+            qty = whole(qty * ratio(split), reference.scales(history)[asset], split.rounding)
+        last = seq
+    return qty

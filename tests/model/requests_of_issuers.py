@@ -1,0 +1,94 @@
+"""
+Say of issuers what may well be, and now and then what cannot.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    CashInLieu,
+    DividendLine,
+    Entitled,
+    InstrumentRenamed,
+    OrderAdjustment,
+    SplitApplied,
+)
+from ledger.domain.events.fields import Event
+from tests.model import corporate, orders, reference
+from tests.model.dice import Dice
+from tests.model.firm import ACCOUNTS
+from tests.model.history import History, number, rounded
+from tests.model.moment import Moment
+from tests.model.requests_of_trades import days_before, text
+
+
+def _shares(history: History, dice: Dice) -> reference.Terms:
+    names = [name for name, x in reference.instruments(history).items() if x.asset == "XYZ"]
+    found = reference.terms(history, dice.choice(names))
+    assert found is not None
+    return found
+
+
+def accrued(history: History, now: Moment, dice: Dice) -> Event:
+    its, lines = _shares(history, dice), []
+    ex = days_before(now.day, dice.of(0, 0, 0, 1, 2))
+    rate, tax_rate = dice.of("0.07", "1.115"), dice.of("0", "0.15")
+    for account in dice.sample(ACCOUNTS, dice.randint(1, 4)):
+        held = corporate.before(history, account, its.name, ex)
+        qty = Fraction(5) if held is None or dice.often(0.1) else held
+        gross = rounded(qty * number(rate), 2)
+        tax = rounded(gross * number(tax_rate), 2)
+        reason = "lent" if dice.often(0.5 if held != qty else 0.05) else None
+        lines.append(Entitled(account=account, qty=text(qty), gross=text(gross), tax=text(tax), reason=reason))
+    return CashDividendAccrued(ca_id=f"d{now.seq}", instrument=its.name, ex_date=ex, record_date=ex, pay_date=ex,
+                               rate=rate, tax_rate=tax_rate, entitlements=tuple(lines))  # fmt: skip
+
+
+def paid(history: History, now: Moment, dice: Dice) -> Event:
+    due = corporate.due(history)
+    waits = [key for key, (gross, _) in due.items() if gross]
+    dividend, account = dice.aimed(waits, [*due, ("none", "A")])
+    gross, tax = due.get((dividend, account), (Fraction(1), Fraction(0)))
+    part = dice.of(1, 1, 2, 3, Fraction(1, 2) if dice.often(0.2) else 1)
+    line = DividendLine(account=account, gross=text(rounded(gross / part, 2)), tax=text(rounded(tax / part, 2)))
+    return CashDividendPaid(ca_id=dividend, payment_id=f"p{now.seq}", paid_on=now.day, lines=(line,))
+
+
+def split(history: History, now: Moment, dice: Dice) -> Event:
+    its = _shares(history, dice)
+    num, den = dice.of((2, 1), (3, 2), (1, 3), (1, 10), (7, 4), (5, 1))
+    rounding: Any = dice.of("cash", "cash", "down", "up", "nearest")
+    scale, cash = reference.scales(history)[its.asset], []
+    for account, has in corporate.owned(history, its.asset).items():
+        exact = has * num / den
+        kept = corporate.whole(exact, scale, "down")
+        if rounding == "cash" and exact != kept and not dice.often(0.02):
+            cash.append(CashInLieu(account=account, amount=text(rounded((exact - kept) * 10, 2))))
+    adjustments = []
+    for name in orders.of_instrument(history, its.name):
+        placed = orders.orders(history)[name]
+        if dice.often(0.15):
+            price = "7.5" if placed.price is not None else None
+            adjustments.append(OrderAdjustment(order_id=name, qty=text(placed.qty * 4), price=price))
+    return SplitApplied(
+        ca_id=f"s{now.seq}", instrument=dice.of(its.name, "XYZ.N"), ratio_num=num, ratio_den=den,
+        ex_date=now.day if dice.often(0.9) else days_before(now.day, 1), rounding=rounding, cash_in_lieu=tuple(cash),
+        order_adjustments=tuple(adjustments),
+    )  # fmt: skip
+
+
+def renamed(history: History, now: Moment, dice: Dice) -> Event:
+    every = [*reference.instruments(history)]
+    fit = (x for x in every if reference.instruments(history)[x].renamed_to is None)
+    new = dice.aimed([f"N{now.seq}"], every)
+    return InstrumentRenamed(ca_id=f"n{now.seq}", old=dice.aimed(fit, every), new=new, effective=now.day)
+
+
+REQUESTS: dict[type[Event], tuple[Any, int]] = {
+    CashDividendAccrued: (accrued, 4), CashDividendPaid: (paid, 4), SplitApplied: (split, 3),
+    InstrumentRenamed: (renamed, 1),
+}  # fmt: skip

@@ -1,0 +1,96 @@
+"""
+Hold the fold against a slow model of all that domain.md says, after every step of random histories of all event types.
+
+The model is functions of a history (`history.py`); it shares nothing with the ledger but the events that callers give.
+Before each step it says what must become of the event, after it what the books are.
+LEDGER_TEST_EXAMPLES sets how many histories there are, LEDGER_TEST_SEED repeats them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections import Counter
+from random import Random
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from ledger.domain import fold
+from ledger.domain.events.fields import Event
+from ledger.domain.fold import Context, DuplicateFact
+from ledger.domain.state import State
+from ledger.errors import RuleBroken
+from tests.model.comparison import differences
+from tests.model.days import counts_on
+from tests.model.dice import Dice
+from tests.model.firm import FIRST_DAY, opening
+from tests.model.histories import NIGHTS, REQUESTS, moment, request, steps
+from tests.model.history import History
+from tests.model.verdict import verdict
+
+SEED = int(os.environ.get("LEDGER_TEST_SEED", Random().randrange(2**32)))
+EXAMPLES = int(os.environ.get("LEDGER_TEST_EXAMPLES", "120"))
+
+
+class Books:
+    """
+    The ledger's state and the model's history, given the same.
+    """
+
+    def __init__(self, became: Counter[tuple[str, str]]) -> None:
+        self.state, self.history, self.became = State(), History(), became
+        self.day = datetime.date.fromisoformat(FIRST_DAY)
+        for event in opening():
+            self.give(event)
+        self.compare()
+
+    def give(self, event: Event) -> None:
+        now = moment(self.history, self.day)
+        expected = verdict(self.history, event, now)
+        try:
+            outcome = fold.record(self.state, event, Context(now.seq, now.at, now.at))
+            found = "quarantined" if outcome.rule else "accepted"
+            counts = (datetime.date(1970, 1, 1) + datetime.timedelta(days=outcome.effective_on)).isoformat()
+            why = f"{outcome.rule}: {outcome.detail}"
+        except DuplicateFact as error:
+            found, why = "duplicate", str(error)
+        except RuleBroken as error:
+            found, why = "refused", str(error)
+        assert found == expected, f"{now} {event}: ledger {found} ({why}), model {expected}"
+        if found in ("accepted", "quarantined"):
+            meant = counts_on(self.history, event, now.day, quarantined=found == "quarantined")
+            assert counts == meant, f"{now} {event}: counts for {counts} in the ledger, in the model for {meant}"
+            self.history = self.history.plus(event, now.at, now.day, found == "quarantined")
+        self.became[type(event).__name__, found] += 1
+
+    def step(self, kind: type[Event], number: int) -> None:
+        dice = Dice(number)
+        if dice.often(NIGHTS):
+            self.day += datetime.timedelta(days=1)
+        self.give(request(self.history, kind, moment(self.history, self.day), dice))
+        self.compare()
+
+    def compare(self) -> None:
+        told = differences(self.state, self.history)
+        assert not told, "\n".join([str(self.history.entries[-1]), *told])
+
+
+def test_the_ledger_and_the_model_agree_on_everything() -> None:
+    """Every verdict, balance, position, status and result, after every step; and every event type was among them."""
+    print(f"LEDGER_TEST_SEED={SEED} LEDGER_TEST_EXAMPLES={EXAMPLES}")
+    became: Counter[tuple[str, str]] = Counter()
+
+    @seed(SEED)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink))  # fmt: skip
+    @given(steps())
+    def play(planned: list[tuple[type[Event], int]]) -> None:
+        books = Books(became)
+        for kind, number in planned:
+            books.step(kind, number)
+
+    play()
+    taken = {kind for kind, fate in became if fate == "accepted"}
+    assert taken >= {kind.__name__ for kind in REQUESTS}
+    if os.environ.get("LEDGER_TEST_EXAMPLES"):
+        print(*sorted(became.items()), sep="\n")

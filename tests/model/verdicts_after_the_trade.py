@@ -1,0 +1,119 @@
+"""
+Say whether a trade may settle, fail to settle, or be given to others, as an event says.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from ledger.domain.events.settlement import (
+    AllocationReversed,
+    SettlementFailed,
+    TradeAllocated,
+    TradeSettled,
+)
+from tests.model import money, reference, trades
+from tests.model.approvals import approved
+from tests.model.history import History, fits, number
+from tests.model.moment import Moment
+from tests.model.periods import is_closed
+
+
+def _waiting(history: History, event: TradeSettled | SettlementFailed) -> list[trades.Trade]:
+    """Return the trades that a settlement is of, none where one of them does not wait or they do not go together."""
+    one, live = event.trade_date is not None and event.exec_id is not None, trades.live(history)
+    keys = trades.settles(event)
+    if one == bool(event.net) or (event.net and len(set(keys)) != len(keys)) or len(event.net) == 1:
+        return []
+    found = [live[x] for x in keys if x in live and live[x].open]
+    together = {(x.account, reference.called_now(history, x.instrument)) for x in found}
+    good = len(found) == len(keys) and len(together) == 1 and all(x.day <= event.date for x in found)
+    return found if good else []
+
+
+def settles(history: History, event: TradeSettled, _: Moment) -> bool:
+    found = _waiting(history, event)
+    if not found:
+        return False
+    its = reference.terms(history, found[0].instrument)
+    assert its is not None
+    scales, qty = reference.scales(history), number(event.qty)
+    amount = None if event.amount is None else number(event.amount)
+    if not fits(qty, scales[its.asset]) or not (amount is None or fits(amount, scales[its.quote])):
+        return False
+    if event.net:
+        whole = sum((x.sign * x.open for x in found), Fraction(0))
+        paid = sum((x.sign * (x.gross - x.paid) for x in found), Fraction(0))
+        return not event.partial and qty == whole and amount in (None, paid)
+    trade = found[0]
+    if qty <= 0 or qty > trade.open or (qty < trade.open and not event.partial):
+        return False
+    exact = trade.exact_part(qty)
+    if qty == trade.open:
+        return amount in (None, exact)
+    # An agent takes the share rounded either way.
+    return amount is None or (abs(amount - exact) < Fraction(1, 10 ** scales[its.quote]))
+
+
+def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
+    settled = any(x.settlement_id == event.settlement_id for x in history.of(TradeSettled))
+    return not settled and bool(_waiting(history, event)) and event.new_intended_date >= event.date
+
+
+def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
+    if is_closed(history, event.trade_date) or event.allocation_id in _allocations(history):
+        return False
+    live = trades.live(history)
+    block = [live.get((event.venue, event.trade_date, x)) for x in event.exec_ids]
+    found = [x for x in block if x is not None]
+    if not found or len(found) < len(block) or len(set(event.exec_ids)) < len(block) or not event.lines:
+        return False
+    alike = {(x.account, reference.called_now(history, x.instrument), x.side, x.due, x.at_once) for x in found}
+    if len(alike) > 1 or any(x.settled or x.block is not None for x in found):
+        return False
+    its = reference.terms(history, found[0].instrument)
+    assert its is not None
+    if event.trade_date < its.split_on or _reused(history, event):
+        return False
+    if not all(_is_line(history, x, its, found[0].account) for x in event.lines):
+        return False
+    made = trades.lines(history, event, found)
+    if sum(x.qty for x in made) != sum(x.qty for x in found):
+        return False
+    off = sum((x.gross for x in made), Fraction(0)) - sum((x.gross for x in found), Fraction(0))
+    unit = Fraction(1, 10 ** reference.scales(history)[its.quote])
+    return abs(off) <= unit * (len(made) + len(found)) and money.affordable(history, event)
+
+
+def _reused(history: History, event: TradeAllocated) -> bool:
+    used = trades.used(history)
+    return any(trades.line_key(event, place) in used for place in range(1, len(event.lines) + 1))
+
+
+def _is_line(history: History, line: Any, its: reference.Terms, block: str) -> bool:
+    scales = reference.scales(history)
+    known = reference.is_account(history, line.account) and line.account != block
+    good = known and number(line.qty) > 0 and fits(number(line.qty), scales[its.asset])
+    fees = all(x.asset in scales and fits(number(x.amount), scales[x.asset]) for x in line.fees)
+    return good and fees and reference.status_of(history, line.account) != "closed"
+
+
+def _allocations(history: History) -> dict[str, TradeAllocated]:
+    return {x.allocation_id: x for x in history.of(TradeAllocated)}
+
+
+def reverses(history: History, event: AllocationReversed, _: Moment) -> bool:
+    made = _allocations(history).get(event.allocation_id)
+    if made is None or event.allocation_id not in trades.standing(history).lines:
+        return False
+    instrument = trades.standing(history).given[event.allocation_id][0].instrument
+    its = reference.terms(history, instrument)
+    assert its is not None
+    old = made.trade_date < its.split_on
+    return not old and approved(history, event, "reversal") and money.affordable(history, event)
+
+
+JUDGES: dict[Any, Any] = {
+    TradeSettled: settles, SettlementFailed: fails, TradeAllocated: allocates, AllocationReversed: reverses,
+}  # fmt: skip

@@ -1,0 +1,88 @@
+"""
+Say whether what a venue reports of a trade can be.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from ledger.domain.events.executions import (
+    FactQuarantined,
+    TradeBusted,
+    TradeCorrected,
+    TradeExecuted,
+)
+from tests.model import orders, reference, trades
+from tests.model.history import History, fits, number
+from tests.model.moment import Moment
+
+
+def _is_a_trade(history: History, event: TradeExecuted) -> bool:
+    """Whether the report makes sense by itself: known names, decimals, a price and a gross that go together."""
+    its, scales = reference.terms(history, event.instrument), reference.scales(history)
+    if its is None or not reference.is_account(history, event.account) or event.venue != its.venue:
+        return False
+    qty, price = number(event.qty), number(event.price)
+    if qty <= 0 or not fits(qty, scales[its.asset]) or event.trade_date < its.split_on:
+        return False
+    if (price / its.tick).denominator != 1 and not (event.historical or event.reconciliation):
+        return False
+    if any(x.asset not in scales or not fits(number(x.amount), scales[x.asset]) for x in event.fees):
+        return False
+    exact = qty * price * its.multiplier
+    if event.gross is not None:
+        gross = number(event.gross)
+        if not fits(gross, scales[its.quote]) or abs(gross - exact) >= Fraction(1, 10 ** scales[its.quote]):
+            return False
+    usual = reference.settle_day(history, its, event.trade_date)
+    given = event.settle_date or usual
+    return given == usual or (event.settle_date_reason is not None and given >= event.trade_date)
+
+
+def _fits_its_order(history: History, event: TradeExecuted, less: Fraction) -> bool:
+    """Whether the order of a trade is of its kind and has room for it, *less* being what it takes the place of."""
+    if event.order_id is None:
+        return True
+    order = orders.order(history, event.order_id)
+    if order is None or order.how == "rejected":
+        return False
+    placed = order.placed
+    same = (placed.account, placed.side) == (event.account, event.side)
+    named = reference.called_now(history, placed.instrument) == reference.called_now(history, event.instrument)
+    return same and named and order.filled - less + number(event.qty) <= order.qty
+
+
+def executes(history: History, event: TradeExecuted, _: Moment) -> bool:
+    unused = trades.key_of(event) not in trades.used(history)
+    return unused and _is_a_trade(history, event) and _fits_its_order(history, event, Fraction(0))
+
+
+def _changes(history: History, event: TradeCorrected | TradeBusted) -> trades.Trade | None:
+    """Return the trade whose newest version the report is of, where it may be changed."""
+    old = trades.live(history).get(trades.ref_of(event))
+    if old is None or old.block is not None or trades.key_of(event) in trades.used(history):
+        return None
+    its = reference.terms(history, old.instrument)
+    assert its is not None
+    return None if old.day < its.split_on else old
+
+
+def corrects(history: History, event: TradeCorrected, _: Moment) -> bool:
+    old = _changes(history, event)
+    if old is None or (old.order, old.account) != (event.order_id, event.account):
+        return False
+    return _is_a_trade(history, event) and _fits_its_order(history, event, old.qty)
+
+
+def busts(history: History, event: TradeBusted, _: Moment) -> bool:
+    return _changes(history, event) is not None
+
+
+def sets_aside(_: History, __: FactQuarantined, ___: Moment) -> bool:
+    return True
+
+
+JUDGES: dict[Any, Any] = {
+    TradeExecuted: executes, TradeCorrected: corrects, TradeBusted: busts, FactQuarantined: sets_aside,
+}  # fmt: skip
