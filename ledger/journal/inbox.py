@@ -8,23 +8,37 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from collections.abc import Callable
+from typing import Final
 
 from ledger.errors import Closed, Unavailable
 from ledger.journal.answers import Pending
+
+_GATHER_S: Final = 0.0005
+_GATHER_TURNS: Final = 8
+"""At most so many times so long (s) callers are waited for who have just been answered: less than a commit takes."""
+_GATHER_IDLE_TURNS: Final = 2
+"""So many waits in a row that brought nobody end it; one may be a turn that another thread had."""
 
 
 class Inbox:
     """
     A bounded queue with one reader. *limit* is the most requests that wait, give or take one a caller.
+
+    *pause* lets so many seconds pass.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, pause: Callable[[float], None] = time.sleep) -> None:
         self._limit = limit
+        self._pause = pause
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._room = threading.Condition()
         self._crowd = 0
         self._closed = False
         self._ended = False
+        self._lately = 0
+        """How many requests were on their way at once lately; half of it is forgotten where they are fewer."""
 
     def put(self, pending: Pending, timeout: float | None) -> None:
         """
@@ -55,10 +69,21 @@ class Inbox:
         if not there:
             raise Unavailable("too many requests wait for the writer; try again with the same key")
 
-    def take(self, events: int, *, wait: bool) -> tuple[list[Pending], bool]:
+    def is_empty(self) -> bool:
         """
-        Return what waits, up to so many *events*, and whether the end was reached; *wait* for one or the other.
+        Return whether nothing waits now.
         """
+        return self._queue.empty()
+
+    def take(self, events: int, *, in_hand: int) -> tuple[list[Pending], bool]:
+        """
+        Return what waits, up to so many *events*, and whether the end was reached.
+
+        The reader has *in_hand* requests that it has not answered yet; where that is none, wait for one or for the end.
+        """
+        wait = not in_hand
+        if wait and self._lately > 1:
+            self._gather()
         taken: list[Pending] = []
         count, get = 0, self._queue.get
         while count < events:
@@ -71,10 +96,25 @@ class Inbox:
             if pending.begin():
                 taken.append(pending)
                 count += len(pending.group.events)
+        self._lately = max(in_hand + len(taken), self._lately // 2)
         if self._crowd:
             with self._room:
                 self._room.notify_all()
         return taken, False
+
+    def _gather(self) -> None:
+        """
+        Let callers who were answered a moment ago hand in again: one transaction for all costs half of several.
+
+        Waits while they still come and are fewer than lately; one caller alone never waits.
+        """
+        before, idle = self._queue.qsize(), 0
+        for _ in range(_GATHER_TURNS):
+            if before >= self._lately or idle == _GATHER_IDLE_TURNS or self._closed:
+                return
+            self._pause(_GATHER_S)
+            now = self._queue.qsize()
+            before, idle = now, idle + 1 if now == before else 0
 
     def close(self) -> None:
         """

@@ -261,7 +261,8 @@ class Ledger(Reads):
         Return the receipt of the request that used *key*, or None when it was never recorded.
 
         What this ledger was handed before is waited for, and then the head is locked, so that a transaction that is
-        still committing is waited for as well. Only the primary may say that a key was never recorded.
+        still committing is waited for as well; one that was sent and has not arrived does nothing after that. Only the
+        primary may say that a key was never recorded.
 
         Raises:
             OutcomeUnknown: the database cannot be asked now, or is a replica that does not have it.
@@ -277,6 +278,7 @@ class Ledger(Reads):
                 if first is None and mode != "primary":
                     raise OutcomeUnknown(f"this replica has no request under {key!r}; ask where the chain is primary")
                 if first is None:
+                    chains.fence(connection, self._chain.chain)
                     return None
                 return receipt_of(events.read_group(connection, self._chain.chain, self._chain.chain_id, first))
         except OutcomeUnknown:

@@ -4,20 +4,19 @@ Commit a batch: events, keys, read models, digest and head in one transaction, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ledger.errors import ClockUnsafe, NotPrimary, StaleEpoch, Unavailable
 from ledger.journal.preparation import Batch
-from ledger.storage import chains, database, events, read_models
+from ledger.storage import chains, database, events, read_models, small_transactions
 from ledger.storage.chains import Head
 from ledger.storage.database import Connection, DriverError
 
 Fault = Callable[[str, Connection], None]
 """A seam for tests: called with `before commit` and `after commit`; what it raises is what the transaction raises."""
 
-PIPELINE_EVENTS: Final = 250
-"""Up to so many events statements in a pipeline are faster than COPY, which needs round trips of its own."""
 REPLICA: Final = "this region is a replica of the chain; append where it is primary"
 CLOCK_TOLERANCE_NS: Final = 1_000_000_000
 HEAD_TOLERANCE_NS: Final = 5_000_000_000
@@ -69,16 +68,50 @@ def commit(
         CommitFailed: the outcome is not known.
         DriverError: anything else; nothing was committed.
     """
+    few = 0 < len(batch.rows) <= small_transactions.EVENTS and small_transactions.is_ready(connection)
+    if not few or not _commit_few(connection, chain, batch, epoch, clock, fault):
+        _commit_many(connection, chain, batch, epoch, clock, fault)
+
+
+def _commit_few(
+    connection: Connection, chain: int, batch: Batch, epoch: int, clock: Callable[[], int], fault: Fault
+) -> bool:
+    """Commit by one call; return False, and have done nothing, where a look under the lock has to say what is wrong."""
     try:
-        if 0 < len(batch.rows) <= PIPELINE_EVENTS:
-            _write_few(connection, chain, batch, epoch, clock)
-        else:
-            head, database_now = chains.lock_head_and_clock(connection, chain)
-            _check_head(head, batch, epoch)
-            if batch.rows:
-                check_clocks(clock(), database_now, head.recorded_at)
-                _write(connection, chain, batch, epoch)
+        fault("before commit", connection)
+        # Whatever fails up to here is known not to have happened.
+        small_transactions.check_alive(connection)
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    now = clock()
+    clocks = (now - CLOCK_TOLERANCE_NS, now + CLOCK_TOLERANCE_NS, now + HEAD_TOLERANCE_NS)
+    base, head = (batch.base.seq, batch.base.hash), (batch.seq, batch.hash, batch.recorded_at)
+    with _committing(connection):
+        try:
+            small_transactions.append(
+                connection, chain, base, head, epoch, clocks, (batch.rows, batch.key_rows), batch.changes,
+                (batch.lanes, batch.digest),
+            )  # fmt: skip
+        except small_transactions.Unexpected:
+            connection.rollback()
+            return False
+        fault("after commit", connection)
+    return True
+
+
+def _commit_many(
+    connection: Connection, chain: int, batch: Batch, epoch: int, clock: Callable[[], int], fault: Fault
+) -> None:
+    """Commit statement by statement, rows by COPY, under a lock of the head that is looked at first."""
+    version = 0
+    try:
+        head, database_now = chains.lock_head_and_clock(connection, chain)
+        _check_head(head, batch, epoch)
         if batch.rows:
+            check_clocks(clock(), database_now, head.recorded_at)
+            version = _write(connection, chain, batch, epoch)
             fault("before commit", connection)
     except BaseException:
         if not connection.closed:
@@ -87,12 +120,21 @@ def commit(
     if not batch.rows:
         connection.rollback()
         return
-    try:
+    with _committing(connection):
         connection.commit()
+        small_transactions.follow(connection, version)
         fault("after commit", connection)
+
+
+@contextlib.contextmanager
+def _committing(connection: Connection) -> Iterator[None]:
+    """Say of what failed inside whether its outcome is known."""
+    try:
+        yield
     except (DriverError, Unavailable) as error:
         if isinstance(error, DriverError) and not database.is_lost(error) and not connection.closed:
             # The server answered that it did not commit, and goes on.
+            connection.rollback()
             raise
         raise CommitFailed(str(error)) from error
 
@@ -106,51 +148,11 @@ def _check_head(head: Head, batch: Batch, epoch: int) -> None:
         raise StaleEpoch(f"the chain is in epoch {head.epoch}; this writer belongs to {epoch}: open it again")
 
 
-def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> None:
-    chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
+def _write(connection: Connection, chain: int, batch: Batch, epoch: int) -> int:
+    version = chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
     events.insert_rows(connection, "events", batch.rows)
     events.insert_rows(connection, "idempotency_keys", batch.key_rows)
     read_models.write(connection, chain, batch.changes)
-    _write_rest(connection, chain, batch)
-
-
-def _write_few(connection: Connection, chain: int, batch: Batch, epoch: int, clock: Callable[[], int]) -> None:
-    """
-    Send every statement, the lock of the head first, before any answer is read: one round trip in place of twenty.
-
-    What was written on a head that had moved is never committed: the head is checked as soon as the answers are there.
-    """
-    events.learn_row_types(connection)
-    done: read_models.Later = []
-    began = clock()
-    failed: DriverError | None = None
-    try:
-        with connection.pipeline():
-            # What fails here is kept until the pipeline has ended: the driver complains of one that an error leaves.
-            try:
-                locked = chains.send_lock(connection, chain)
-                chains.advance(connection, chain, batch.seq, batch.hash, batch.recorded_at, epoch)
-                events.insert_few_rows(connection, "events", batch.rows)
-                events.insert_few_rows(connection, "idempotency_keys", batch.key_rows)
-                read_models.write(connection, chain, batch.changes, done)
-                _write_rest(connection, chain, batch)
-            except DriverError as error:
-                failed = error
-    except DriverError as error:
-        failed = failed or error
-    if failed is not None:
-        if not connection.closed:
-            # A head that moved is the likeliest cause, and not the statement's fault.
-            connection.rollback()
-            _check_head(chains.lock_head(connection, chain), batch, epoch)
-        raise failed
-    head, database_now = chains.locked_head(locked, chain)
-    _check_head(head, batch, epoch)
-    # The server told its time once it had the lock, for which it may have waited long.
-    check_clocks(min(max(database_now, began), clock()), database_now, head.recorded_at)
-    read_models.check(done)
-
-
-def _write_rest(connection: Connection, chain: int, batch: Batch) -> None:
     chains.write_lanes(connection, chain, batch.seq, batch.lanes)
     chains.insert_commit(connection, chain, batch.base.seq + 1, batch.seq, batch.digest, batch.recorded_at)
+    return version

@@ -214,7 +214,8 @@ class Writer:
         while not ended or committing is not None:
             requests: list[Pending] = []
             if not ended:
-                requests, ended = self._inbox.take(self._settings.batch_events, wait=committing is None)
+                in_hand = 0 if committing is None else len(committing[0].answers)
+                requests, ended = self._inbox.take(self._settings.batch_events, in_hand=in_hand)
             self._in_hand = [*(committing[0].requests() if committing is not None else []), *requests]
             batch: Batch | None = None
             failure: BaseException | None = None
@@ -232,6 +233,9 @@ class Writer:
                 committing = None
             if failure is not None:
                 self._recover(requests, failure)
+            elif batch is not None and not ended and self._inbox.is_empty():
+                # Nothing waits to be prepared meanwhile, so handing the batch to another thread would only cost.
+                self._commit_here(batch, requests)
             elif batch is not None:
                 committing = (batch, self._committer.submit(self._commit, batch))
 
@@ -252,6 +256,14 @@ class Writer:
 
     def _commit(self, batch: Batch) -> None:
         transaction.commit(self._need(self._writing), self._chain.chain, batch, self._epoch, self._clock, self.fault)
+
+    def _commit_here(self, batch: Batch, requests: list[Pending]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as error:
+            self._recover(requests, error)
+        else:
+            self._durable(batch)
 
     def _finish(self, batch: Batch, done: Future[None]) -> BaseException | None:
         """Wait for a commit, and answer its requests; or return why it failed."""
@@ -306,11 +318,12 @@ class Writer:
     def _load_again(self, failed: BaseException) -> None:
         if isinstance(failed, CommitFailed) or database.is_lost(failed):
             self._open()
-            # The old session may still be committing; locking the head waits for it. Keys then tell which requests
-            # are recorded: they are answered with their first receipt.
+            # The old session may still be committing; locking the head waits for it, and a fence keeps out what was
+            # sent and has not arrived. Keys then tell which requests are recorded: they are answered with their first
+            # receipt.
             with database.connect(self._dsn, "ledger writer (settles)") as settling:
                 chains.lock_head(settling, self._chain.chain)
-                settling.rollback()
+                chains.fence(settling, self._chain.chain)
         self._load()
 
     def _prepare_again(self, requests: list[Pending], certain: bool) -> Batch:

@@ -119,43 +119,42 @@ def lock_head(connection: Connection, chain: int) -> Head:
     return _head(connection, chain, "FOR UPDATE")
 
 
-def send_lock(connection: Connection, chain: int) -> psycopg.Cursor[Any]:
+def lock_head_and_clock(connection: Connection, chain: int) -> tuple[Head, int]:
     """
-    Lock the head as `lock_head` does; `locked_head` reads the answer, which in a pipeline comes later.
+    As `lock_head`, with the server's clock (ns since 1970) at the moment the lock was had.
     """
-    return connection.execute(
+    row = connection.execute(
         "WITH head AS MATERIALIZED ("
         " SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s FOR UPDATE)"
         " SELECT *, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint FROM head",
         [chain],
-    )
-
-
-def locked_head(answer: psycopg.Cursor[Any], chain: int) -> tuple[Head, int]:
-    """
-    Return the head that `send_lock` locked, with the server's clock (ns since 1970) at the moment the lock was had.
-    """
-    row = answer.fetchone()
+    ).fetchone()
     if row is None:
         raise SequenceGap(f"chain {chain} has no head row; it was deleted: verify, and restore it")
     return Head(*row[:5]), row[5]
 
 
-def lock_head_and_clock(connection: Connection, chain: int) -> tuple[Head, int]:
+def fence(connection: Connection, chain: int) -> None:
     """
-    As `lock_head`, with the server's clock (ns since 1970) at the moment the lock was had.
+    Write the locked head's row anew, as it is: what was sent before and names the row's old version does nothing now.
+
+    Until this transaction ends such a call waits for the lock. See `small_transactions`.
     """
-    return locked_head(send_lock(connection, chain), chain)
+    connection.execute("UPDATE ledger.chain_heads SET seq = seq WHERE chain = %s", [chain])
 
 
-def advance(connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int) -> None:
+def advance(connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int) -> int:
     """
     Move the locked head to the event that will be the last; the events follow in the same transaction.
+
+    Return the version that the head's row has from then on.
     """
-    connection.execute(
-        "UPDATE ledger.chain_heads SET seq = %s, hash = %s, recorded_at = %s, epoch = %s WHERE chain = %s",
+    row = connection.execute(
+        "UPDATE ledger.chain_heads SET seq = %s, hash = %s, recorded_at = %s, epoch = %s WHERE chain = %s"
+        " RETURNING xmin::text::bigint",
         [seq, digest, recorded_at, epoch, chain],
-    )
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def read_lanes(connection: Connection, chain: int) -> tuple[int, bytes]:

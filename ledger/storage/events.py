@@ -9,13 +9,10 @@ hand: it is the fastest way in, and the bytes go as they are.
 from __future__ import annotations
 
 import struct
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.errors import InvalidEvent
@@ -32,7 +29,6 @@ _SMALL: Final = struct.Struct(">ih")
 _BIG: Final = struct.Struct(">iq")
 _GROUP: Final = struct.Struct(">I16sihih")
 _TIMES: Final = struct.Struct(">I32siqiqii")
-_ROW_TYPES: Final[weakref.WeakKeyDictionary[Connection, dict[str, int]]] = weakref.WeakKeyDictionary()
 _NULL: Final = b"\xff\xff\xff\xff"
 _OIDS: Final = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "uuid": 2950, "text": 25, "date": 1082, "json": 114}
 _LAYOUTS: Final = {
@@ -132,58 +128,11 @@ def insert_rows(connection: Connection, table: str, rows: Iterable[bytes]) -> No
         copy.write(HEADER + b"".join(rows) + TRAILER)
 
 
-class _Composites:
+def row_kinds(table: str) -> tuple[bytes, ...]:
     """
-    Rows of the events table, in the binary format of an array of them.
+    Return the number of each column's type, as a composite value names it before the field.
     """
-
-    __slots__ = ("packed",)
-
-    def __init__(self, packed: bytes) -> None:
-        self.packed = packed
-
-
-class _CompositesDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: _Composites) -> bytes:
-        return obj.packed
-
-
-psycopg.adapters.register_dumper(_Composites, _CompositesDumper)
-
-
-def _composite(row: bytes, kinds: tuple[bytes, ...]) -> bytes:
-    """Return a row laid out for COPY as a composite value: each field preceded by its type."""
-    place, parts = 2, [_LENGTH.pack(len(kinds))]
-    for kind in kinds:
-        size = max(0, int.from_bytes(row[place : place + 4], "big", signed=True))
-        parts += (kind, row[place : place + 4 + size])
-        place += 4 + size
-    joined = b"".join(parts)
-    return _LENGTH.pack(len(joined)) + joined
-
-
-def learn_row_types(connection: Connection) -> None:
-    """
-    Ask, once a connection, which numbers this database gives the types of rows that `insert_few_rows` sends.
-    """
-    if connection not in _ROW_TYPES:
-        found = {}
-        for table in _LAYOUTS:
-            row = connection.execute("SELECT %s::regtype::oid::bigint", [f"ledger.{table}"]).fetchone()
-            found[table] = int(row[0]) if row else 0
-        _ROW_TYPES[connection] = found
-
-
-def insert_few_rows(connection: Connection, table: str, rows: Sequence[bytes]) -> None:
-    """
-    Insert as `insert_rows` does, by one statement, which a pipeline can carry; `learn_row_types` comes before it.
-    """
-    kinds = _KINDS[table]
-    head = struct.pack(">iiIii", 1, 0, _ROW_TYPES[connection][table], len(rows), 1)
-    packed = _Composites(head + b"".join([_composite(row, kinds) for row in rows]))
-    connection.execute(f"INSERT INTO ledger.{table} SELECT * FROM unnest(%b::ledger.{table}[])", [packed])
+    return _KINDS[table]
 
 
 def read(

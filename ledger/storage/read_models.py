@@ -8,6 +8,7 @@ UPDATE a table of only those columns that changed in any of them: an upsert of w
 from __future__ import annotations
 
 import functools
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -21,8 +22,9 @@ from ledger.domain.state import RESIDENT, Change, Key
 from ledger.errors import SequenceGap, StateMismatch
 
 Connection = psycopg.Connection[Any]
-Later = list[tuple[str, int, psycopg.Cursor[Any]]]
-"""Updates that were sent: the table, how many rows each must have found, and where its answer will be."""
+_ORDER: Final = {table: place for place, table in enumerate(TABLES)}
+_MARK: Final = re.compile(r'[()"\\\s]')
+"""What beside a comma has a meaning in the text of a record."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _OPEN: Final = {
@@ -101,50 +103,67 @@ def _layout(table: str) -> _Layout:
     )
 
 
-def write(connection: Connection, chain: int, changes: Sequence[Change], later: Later | None = None) -> None:
+def write(connection: Connection, chain: int, changes: Sequence[Change]) -> None:
     """
     Store the net *changes* of a transaction.
-
-    In a pipeline results come last: hand in a list as *later*, and `check` it once the pipeline ended.
 
     Raises:
         StateMismatch: a row that should be there was not.
     """
-    new: dict[str, list[Row]] = {}
-    changed: dict[str, list[Change]] = {}
+    for table, new, changed in _by_table(changes):
+        if new:
+            _copy(connection, chain, table, new)
+        if changed:
+            _update(connection, chain, table, changed)
+
+
+def _by_table(changes: Sequence[Change]) -> list[tuple[str, list[Row], list[Change]]]:
+    """Return by table, in the order in which they are written, the rows that are new and the changes of others."""
+    found: dict[str, tuple[list[Row], list[Change]]] = {}
     for change in changes:
+        new, changed = found.get(change.table) or found.setdefault(change.table, ([], []))
         if change.old is None:
-            new.setdefault(change.table, []).append(change.new)
+            new.append(change.new)
         else:
-            changed.setdefault(change.table, []).append(change)
-    done: Later = []
-    for table in TABLES:
-        if table in new:
-            insert = _copy if later is None else _insert
-            insert(connection, chain, table, new[table])
-        if table in changed:
-            sent = _update(connection, chain, table, changed[table])
-            if sent is not None:
-                done.append((table, len(changed[table]), sent))
-    if later is None:
-        check(done)
-    else:
-        later += done
+            changed.append(change)
+    return [(table, *found[table]) for table in sorted(found, key=_ORDER.__getitem__)]
 
 
-def check(done: Later) -> None:
+def records(chain: int, changes: Sequence[Change]) -> tuple[list[str], list[int], list[int], list[str]]:
     """
-    Raise StateMismatch unless every update of `write` found its rows.
+    Return the net *changes* of a transaction as `ledger.put_rows` takes them: the tables, how many rows of each are new
+    and how many changed, and every row as the text of a record.
     """
-    for table, expected, cursor in done:
-        if cursor.rowcount != expected:
-            raise StateMismatch(
-                f"{expected} rows of {table} were to change and {cursor.rowcount} were there; "
-                "a row was deleted behind the ledger's back: verify"
-            )
+    names, added, altered, lines = [], [], [], []
+    for table, new, changed in _by_table(changes):
+        layout = _layout(table)
+        names.append(table)
+        added.append(len(new))
+        altered.append(len(changed))
+        lines += [_record(chain, layout, row) for row in new]
+        lines += [_record(chain, layout, change.new) for change in changed]
+    return names, added, altered, lines
 
 
-def _line(chain: int, layout: _Layout, row: Row) -> str:
+def _record(chain: int, layout: _Layout, row: Row) -> str:
+    values = _cells(layout, row)
+    cells = ["" if value is None else str(value) for value in values]
+    joined = ",".join(cells)
+    # Few rows hold what has a meaning in a record.
+    if joined.count(",") == len(cells) - 1 and not _MARK.search(joined) and "" not in values:
+        return f"({chain},{joined})"
+    quoted = [
+        cell if value is None or (cell and "," not in cell and not _MARK.search(cell)) else _quoted(cell)
+        for value, cell in zip(values, cells, strict=True)
+    ]
+    return f"({chain},{','.join(quoted)})"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _cells(layout: _Layout, row: Row) -> list[Any]:
     values = list(msgspec.structs.astuple(row))
     for place in layout.amounts:
         amount = values[place]
@@ -152,6 +171,11 @@ def _line(chain: int, layout: _Layout, row: Row) -> str:
             values[place] = amounts.render(amount)
     for place in layout.arrays:
         values[place] = _array(values[place]) if values[place] else "{}"
+    return values
+
+
+def _line(chain: int, layout: _Layout, row: Row) -> str:
+    values = _cells(layout, row)
     absent = values.count(None)
     cells = ["\\N" if value is None else value for value in values] if absent else values
     line: str = layout.template % (chain, *cells)
@@ -169,18 +193,7 @@ def _copy(connection: Connection, chain: int, table: str, rows: list[Row]) -> No
         copy.write("\n".join([_line(chain, layout, row) for row in rows]) + "\n")
 
 
-def _insert(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:
-    columns, kinds = TABLES[table].columns, _sql_types(table)
-    names = ", ".join(f'"{column}"' for column in columns)
-    cast = ", ".join(f'c."{column}"::{kinds[column]}' for column in columns)
-    given = ", ".join("%s::text[]" for _ in columns)
-    connection.execute(
-        f"INSERT INTO ledger.{table} (chain, {names}) SELECT %s, {cast} FROM unnest({given}) AS c({names})",
-        [chain, *(_array([_value(table, row, column) for row in rows]) for column in columns)],
-    )
-
-
-def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> psycopg.Cursor[Any] | None:
+def _update(connection: Connection, chain: int, table: str, changes: list[Change]) -> None:
     spec, kinds = TABLES[table], _sql_types(table)
     touched = [
         column
@@ -188,16 +201,21 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
         if column not in spec.key and any(getattr(x.old, column) != getattr(x.new, column) for x in changes)
     ]
     if not touched:
-        return None
+        return
     columns = [*spec.key, *touched]
     sets = ", ".join(f'"{column}" = c."{column}"::{kinds[column]}' for column in touched)
     where = " AND ".join(f't."{column}" = c."{column}"::{kinds[column]}' for column in spec.key)
     names = ", ".join(f'"{column}"' for column in columns)
     given = ", ".join("%s::text[]" for _ in columns)
-    return connection.execute(
+    there = connection.execute(
         f"UPDATE ledger.{table} t SET {sets} FROM unnest({given}) AS c({names}) WHERE t.chain = %s AND {where}",
         [*(_array(_value(table, x.new, column) for x in changes) for column in columns), chain],
-    )
+    ).rowcount
+    if there != len(changes):
+        raise StateMismatch(
+            f"{len(changes)} rows of {table} were to change and {there} were there; "
+            "a row was deleted behind the ledger's back: verify"
+        )
 
 
 def _shown(table: str, of: str = "") -> str:

@@ -93,8 +93,9 @@ END $$;
 
 -- An idempotency key is that of a group which is there: a key without one would answer a request that was never
 -- recorded. Both sides are few and near each other, so they are joined at once; a lookup a key would cost ten times more.
+-- The plan is kept for the session, and may be made inside ledger.append, which has hash joins off.
 CREATE FUNCTION ledger.check_keys() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET enable_hashjoin = on AS $$
 DECLARE
     run record;
 BEGIN

@@ -15,6 +15,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    for name in ("0001_tables.sql", "0001_guards.sql"):
+    for name in ("0001_tables.sql", "0001_guards.sql", "0001_put_rows.sql", "0001_append.sql"):
         # The driver's own cursor: SQLAlchemy would read colons and percent signs as parameters.
         op.get_bind().connection.dbapi_connection.execute((Path(__file__).parent / name).read_text())

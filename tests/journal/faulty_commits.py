@@ -80,6 +80,11 @@ def work() -> list[Asked]:
     return [(key, given if isinstance(given, tuple) else (given,), expected) for key, given, expected in asked]
 
 
+def refuse(connection: psycopg.Connection[Any]) -> None:
+    """Let the server answer COMMIT itself with an error: its guard of the head carries a sum that is not zero."""
+    connection.execute("SELECT set_config('ledger.unbalanced', '{\"1 X\": 1}', true)")
+
+
 class Run:
     """
     One run of the work, with the faults of *plan*: what befalls the COMMIT of each number.
@@ -107,8 +112,7 @@ class Run:
         elif kind == "terminated":
             self.administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
         elif kind == "refused":
-            # What guards the head answers COMMIT itself with an error.
-            connection.execute("UPDATE ledger.chain_heads SET recorded_at = recorded_at + 1")
+            refuse(connection)
         elif kind == "canceled":
             connection.execute("SET LOCAL statement_timeout = 1")
             connection.execute("SELECT pg_sleep(5)")

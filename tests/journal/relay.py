@@ -17,10 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from ledger.storage import small_transactions
+
 Fate = Literal["lost before", "answer lost", "late", "cut"]
 LATE_S = 0.15
 _NAME = ".s.PGSQL.5432"
-_COMMIT = b"COMMIT\0"
+_COMMITS = (b"COMMIT\0", b"\0" + small_transactions.STATEMENT + b"\0")
+"""A statement, and the call of a prepared one, which is a transaction by itself."""
 
 
 Deliver = Callable[[bytes, socket.socket], None]
@@ -101,7 +104,7 @@ class Relay:
         with client:
             try:
                 while data := client.recv(1 << 16):
-                    if self._fate is not None and _COMMIT in data:
+                    if self._fate is not None and any(x in data for x in _COMMITS):
                         self._meet(client, server, data)
                         return
                     server.sendall(data)

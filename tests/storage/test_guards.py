@@ -51,11 +51,15 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
         "FROM pg_proc p WHERE pronamespace = 'ledger'::regnamespace ORDER BY 1"
     ).splitlines()
     assert [line.split("|", 1) for line in found] == [
-        [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|f']
-        for name, more in (
-            ("check_appended", ""), ("check_balanced", ""), ("check_closed", ""), ("check_committed", ""),
-            ("check_head", ""), ("check_keys", ",enable_nestloop=off"), ("refuse_change", ""), ("restore_event", ""),
-        )
+        [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|{writer}']
+        for name, more, writer in sorted((
+            ("append", ",enable_seqscan=off,enable_hashjoin=off,enable_mergejoin=off", "t"),
+            ("check_appended", "", "f"), ("check_balanced", "", "f"), ("check_closed", "", "f"),
+            ("check_committed", "", "f"), ("check_head", "", "f"),
+            ("check_keys", ",enable_nestloop=off,enable_hashjoin=on", "f"),
+            ("refuse_change", "", "f"), ("restore_event", "", "f"),
+            ("put_rows", "", "t"), *((f"put_{table}", "", "t") for table in TABLES),
+        ))
     ]  # fmt: skip
 
 

@@ -61,6 +61,14 @@ FUNCTIONS = {
     "ledger.check_balanced()": "SELECT ledger.check_balanced()",
     "ledger.restore_event(ledger.events,text)": "SELECT ledger.restore_event(NULL::ledger.events, 'a reason')",
 }
+APPENDING = {
+    "ledger.put_rows(text[],integer[],integer[],text[])": "SELECT ledger.put_rows('{}', '{}', '{}', '{}')",
+    **{f"ledger.put_{table}(text[],text[])": f"SELECT ledger.put_{table}('{{}}', '{{}}')" for table in READ_MODELS},
+    "ledger.append(smallint,xid,bigint,bytea,integer,bigint,bytea,bigint,bigint,bigint,bigint,ledger.events[],"
+    "ledger.idempotency_keys[],text[],integer[],integer[],text[],bytea,bytea)":
+        f"SELECT ledger.append({', '.join(['NULL'] * 19)})",
+}  # fmt: skip
+"""What a writer's transactions call; what it does there it has to have the right to do."""
 OWNER_ONLY = {
     "create a table": "CREATE TABLE ledger.mine (n int)",
     "create a function": "CREATE FUNCTION ledger.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -147,7 +155,9 @@ def test_only_the_owner_may_change_what_there_is(
     """Functions, the sequence, the schema and its guards; and what only a superuser may, no role of the ledger may."""
     login, connection = session
     there = database.sql("SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace")
-    assert set(there.splitlines()) == set(FUNCTIONS), "a function without rights written here"
+    assert set(there.splitlines()) == {*FUNCTIONS, *APPENDING}, "a function without rights written here"
+    for statement in APPENDING.values():
+        assert answer(connection, statement) == ("let" if login in ("owner", "writer") else "refused"), statement
     owner = "let" if login == "owner" else "refused"
     for statement in (*FUNCTIONS.values(), *OWNER_ONLY.values()):
         assert answer(connection, statement) == owner, statement

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ledger.domain import rows
 from ledger.domain.amounts import UNIT
@@ -40,12 +42,23 @@ def key_of(table: str, row: rows.Row) -> Key:
     return tuple(getattr(row, name) for name in TABLES[table].key)
 
 
-TEXTS = ["", "\\N", "\\.", "NULL", "\\", "a\tb", "a\nb", "a\rb", "\\t", "\x7f\x01", "{}", '"', "'", "é𝄞", "%s", " "]
+STORED = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]) | st.sampled_from(',()"\\ {}\t\n'))
+"""Text that PostgreSQL can hold, with what means something in a record more often than not."""
+MARKS = ["", ",", "()", "(,", '",', ")", '"', "'", "{}", " "]
+TEXTS = [*MARKS, "\\N", "\\.", "NULL", "\\", "a\tb", "a\nb", "a\rb", "\\t", "\x7f\x01", "é𝄞", "%s"]
 
 
-@pytest.mark.parametrize("pipelined", [False, True])
-def test_every_text_is_kept_apart_from_every_other(writer: tuple[Connection, int], pipelined: bool) -> None:
-    """What COPY, an array or NULL is written as comes back as the text that it is, on both ways in."""
+def put_few(connection: Connection, chain: int, changes: list[Change]) -> None:
+    """Put *changes* as a small transaction does."""
+    connection.execute("SELECT ledger.put_rows(%s, %s::int[], %s::int[], %s)", read_models.records(chain, changes))
+
+
+WAYS = {"many": read_models.write, "few": put_few}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_text_is_kept_apart_from_every_other(writer: tuple[Connection, int], way: str) -> None:
+    """What COPY, an array, a record or NULL is written as comes back as the text that it is, on both ways in."""
     connection, chain = writer
     made = [rows.Stream(text, number) for number, text in enumerate(TEXTS) if text]
     made_accounts = [
@@ -53,38 +66,54 @@ def test_every_text_is_kept_apart_from_every_other(writer: tuple[Connection, int
         for number, text in enumerate(TEXTS)
     ]
     changes = [added(row, "streams") for row in made] + [added(row, "accounts") for row in made_accounts]
-    if pipelined:
-        done: read_models.Later = []
-        with connection.pipeline():
-            read_models.write(connection, chain, changes, done)
-        read_models.check(done)
-    else:
-        read_models.write(connection, chain, changes)
+    WAYS[way](connection, chain, changes)
     assert set(read_models.rows(connection, chain, "streams")) == set(made)
     assert set(read_models.rows(connection, chain, "accounts")) == set(made_accounts)
 
 
-def test_a_pipeline_reports_a_row_that_is_not_there(writer: tuple[Connection, int]) -> None:
-    """The answer comes late, and is looked at all the same."""
+@given(st.lists(st.tuples(STORED, STORED, st.none() | STORED, st.lists(STORED)), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_the_same_row_on_both_ways(
+    writer: tuple[Connection, int], texts: list[tuple[str, str, str | None, list[str]]]
+) -> None:
+    """Records of a small transaction and lines of a large one are read as the same rows."""
     connection, chain = writer
-    row = rows.Stream("x/y", 1)
-    done: read_models.Later = []
-    with connection.pipeline():
-        read_models.write(connection, chain, [Change("streams", ("x/y",), row, rows.Stream("x/y", 2))], done)
-    with pytest.raises(StateMismatch, match="behind the ledger's back"):
-        read_models.check(done)
+    accounts = [rows.Account(f"A{n}", a, "cash", b, b, c, a, n) for n, (a, b, c, _) in enumerate(texts)]
+    calendars = [rows.Calendar(f"C{n}", n, tuple(d), a, n) for n, (a, _, _, d) in enumerate(texts)]
+    for put_in in WAYS.values():
+        put_in(connection, chain, [added(x, "accounts") for x in accounts] + [added(x, "calendars") for x in calendars])
+        assert set(read_models.rows(connection, chain, "accounts")) == set(accounts)
+        assert set(read_models.rows(connection, chain, "calendars")) == set(calendars)
+        connection.rollback()
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_pipelined_row_is_the_same_row(writer: tuple[Connection, int], table: str) -> None:
+def test_a_row_of_few_is_the_same_row(writer: tuple[Connection, int], table: str) -> None:
     """Both ways in store every column of every table alike."""
     connection, chain = writer
     first, second = sample(table, 0), sample(table, 1)
     put(connection, chain, linked(5))
     read_models.write(connection, chain, [added(first, table)])
-    with connection.pipeline():
-        read_models.write(connection, chain, [added(second, table)], [])
+    put_few(connection, chain, [added(second, table)])
     assert set(read_models.rows(connection, chain, table)) == {first, second}
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "closed_periods"])
+def test_a_changed_row_of_few_is_the_row_that_many_leave(writer: tuple[Connection, int], table: str) -> None:
+    """Every column but those of the key becomes that of the new row; one that is gone is reported."""
+    connection, chain = writer
+    spec, first, second = TABLES[table], sample(table, 0), sample(table, 1)
+    new = msgspec.structs.replace(second, **{name: getattr(first, name) for name in spec.key})
+    put(connection, chain, linked(5))
+    change = Change(table, key_of(table, first), first, new)
+    connection.execute("SAVEPOINT empty")
+    with pytest.raises(psycopg.Error, match="behind the ledger's back") as missing:
+        put_few(connection, chain, [change])
+    assert missing.value.sqlstate == "TL007"
+    connection.execute("ROLLBACK TO empty; RELEASE empty")
+    read_models.write(connection, chain, [added(first, table), added(second, table)])
+    put_few(connection, chain, [change])
+    assert set(read_models.rows(connection, chain, table)) == {new, second}
 
 
 def test_sums_beyond_the_limit_of_one_amount_are_read_back(writer: tuple[Connection, int]) -> None:
@@ -176,24 +205,6 @@ def test_chains_of_one_database_do_not_see_each_other(database: Database) -> Non
         assert events.find_keys(connection, second, "gateway", ["k"]) == {}
         with pytest.raises(psycopg.errors.UniqueViolation):
             events.insert_keys(connection, first, [("engine", "k", 9)])
-
-
-@pytest.mark.parametrize("pipelined", [False, True])
-def test_few_events_are_stored_as_many_are(writer: tuple[Connection, int], pipelined: bool) -> None:
-    """Both ways in store every column alike, absent ids included."""
-    connection, chain = writer
-    made = linked(5)
-    made[2] = msgspec.structs.replace(made[2], correlation_id=bytes(16), causation_id=bytes(16))
-    events.learn_row_types(connection)
-    laid_out = events.rows_of(chain, made)
-    last = made[-1]
-    chains.advance(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch)
-    if pipelined:
-        with connection.pipeline():
-            events.insert_few_rows(connection, "events", laid_out)
-    else:
-        events.insert_few_rows(connection, "events", laid_out)
-    assert list(events.read(connection, chain, CHAIN_ID)) == made
 
 
 def test_the_head_comes_with_the_servers_clock(writer: tuple[Connection, int]) -> None:
