@@ -174,6 +174,21 @@ def test_histories_follow_and_a_rebuild_is_the_same_row_for_row(chain: Database)
     assert stored(chain) == original
 
 
+def test_a_follower_with_nothing_to_do_writes_nothing(chain: Database) -> None:
+    """Steps at the head do not lock the watermark; what comes next is taken in."""
+    tell(chain, 3)
+    with Follower(chain.dsn("writer")) as keeper:
+        while keeper.step():
+            pass
+        last_lock = "SELECT xmax FROM ledger.read_model_watermarks ORDER BY name"
+        before = chain.sql(last_lock)
+        assert [keeper.step() for _ in range(20)] == [0] * 20
+        assert chain.sql(last_lock) == before
+        with Ledger.open(chain.dsn("writer")) as ledger:
+            ledger.append(fee("one more"), key="more")
+        assert keeper.step() == 1
+
+
 def test_point_reads_use_the_history_as_far_as_it_reaches(chain: Database) -> None:
     """Up to the watermark from the history, beyond it by replay, the same answers either way and for every account."""
     head = tell(chain, 20)
