@@ -11,6 +11,8 @@ This module knows nothing of the rest of the ledger; everything may import it.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 SHOWN_CHARACTERS: Final = 140
@@ -29,6 +31,15 @@ def shown(value: object) -> str:
     except Exception:  # nested too deep, an integer of too many digits, or whatever its own code raises
         return f"a value of type {type(value).__name__} that cannot be shown"
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """
+    Return the words ` (did you mean …?)` where *word* is nearly one of *known*, else nothing.
+    """
+    # The comparison takes time by the square of the length, and no name is as long.
+    near = difflib.get_close_matches(word, list(known), 1, 0.6) if len(word) <= SHOWN_CHARACTERS else []
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def shortened(text: str) -> str:

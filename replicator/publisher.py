@@ -37,6 +37,10 @@ from replicator.keyring import Keyring
 from replicator.lag import Lag
 
 COMMITS_AT_ONCE: Final = 200
+_NO_WAIT_MS: Final = 1
+LEAST_WAIT_MS: Final = 5
+MOST_WAIT_MS: Final = 50
+"""How long a publisher waits for acknowledgements before it looks for commits again: each time longer, up to this."""
 COMMITS_WAITING: Final = 1000
 """So many unacknowledged commits are kept in mind; the age is that of the oldest, so later ones can be read later."""
 
@@ -92,6 +96,8 @@ class Publisher:
         self._connection = database.connect(dsn, "ledger publisher")
         self._open = contextlib.ExitStack()
         self._open.callback(self._connection.close)
+        # Each look for commits is one statement, and so one round trip: a transaction around it would be two more.
+        self._connection.autocommit = True
         try:
             for pair in (key, *older):
                 if pair.purpose != segment.PURPOSE:
@@ -120,7 +126,6 @@ class Publisher:
         self._pairs = pairs
         self._keyring = Keyring(self._connection, self._chain)
         self._keyring.refresh()
-        self._connection.rollback()
         transport.make_topics(bootstrap, self._chain.chain_id)
         topic = transport.segments_topic(self._chain.chain_id)
         self._sender = transport.Sender(bootstrap, topic, f"ledger-publisher-{self._chain.chain_id.hex()}")
@@ -165,7 +170,6 @@ class Publisher:
     def _commit_before(self, seq: int) -> int:
         """Return the last seq of the commit at or before *seq*: segments are cut from commits on."""
         found = stored.commits(self._connection, self._chain.chain, seq, 1)
-        self._connection.rollback()
         return min(seq, found[0].first_seq - 1) if found else seq
 
     def _recall(self) -> None:
@@ -189,12 +193,10 @@ class Publisher:
             self._check_own(row.seq, row.hash)
             self._lag.acknowledge(row.seq, time.monotonic_ns())
             self.status.acknowledged_seq = max(self.status.acknowledged_seq, row.seq)
-        connection.rollback()
 
     def _check_own(self, seq: int, head: bytes) -> None:
         chain = self._chain
         own = events.read_seqs(self._connection, chain.chain, chain.chain_id, [seq]).get(seq)
-        self._connection.rollback()
         if own is None:
             raise Divergence(
                 f"the topic holds event {seq}, which this database has not: it lost events that were published; "
@@ -205,16 +207,25 @@ class Publisher:
                 f"event {seq} has hash {own.hash.hex()} here and {head.hex()} in the topic: halt, verify both"
             )
 
-    def step(self) -> bool:
+    def step(self, wait_ms: int = _NO_WAIT_MS) -> bool:
         """
-        Publish what was committed since, take in what was acknowledged; return whether anything was published.
+        Publish what was committed since, take in what is acknowledged within *wait_ms*; return whether anything was
+        published.
         """
-        self._note()
-        published = self._publish()
-        self._take_in()
+        published = False
+        if self._has_news():
+            self._note()
+            published = self._publish()
+        self._take_in(_NO_WAIT_MS if published else wait_ms)
         self.status.rpo_seconds = round(self._lag.seconds(time.monotonic_ns()), 3)
         self.status.max_rpo_seconds = round(self._lag.max_seconds, 3)
         return published
+
+    def _has_news(self) -> bool:
+        """Return whether there are commits that were not published yet, or not noted for want of room."""
+        head = chains.head(self._connection, self._chain.chain).seq
+        noted = max(self._noted, self._lag.acknowledged)
+        return head > self._seq or (head > noted and self._lag.waiting < COMMITS_WAITING)
 
     def _note(self) -> None:
         """Take note of commits that no replica has, published or not, by this process or one before it."""
@@ -223,13 +234,11 @@ class Publisher:
         for commit in stored.commits(self._connection, self._chain.chain, self._noted, room):
             self._lag.committed(commit.last_seq, time.time_ns() - commit.committed_at, time.monotonic_ns())
             self._noted = commit.last_seq
-        self._connection.rollback()
 
     def _publish(self) -> bool:
         chain, connection = self._chain, self._connection
         found = stored.commits(connection, chain.chain, self._seq, COMMITS_AT_ONCE)
         if not found:
-            connection.rollback()
             return False
         if found[0].first_seq > self._seq + 1:
             raise SequenceGap(
@@ -250,14 +259,13 @@ class Publisher:
             ]  # fmt: skip
             self._sender.send([(chain.chain_id, segment.encode(made, key), headers)])
             self._seq = made.last_seq
-        connection.rollback()
         if self._seq != found[-1].last_seq:
             raise SequenceGap(f"found no event {self._seq + 1}; a commit ends at {found[-1].last_seq}: verify")
         self.status.published_seq = self._seq
         return True
 
-    def _take_in(self) -> None:
-        for _, value in self._acknowledged.poll(1):
+    def _take_in(self, wait_ms: int) -> None:
+        for _, value in self._acknowledged.poll(wait_ms):
             try:
                 key_id = acknowledgement.peek(value)
                 key = public_key(self._connection, self._chain.chain, key_id, "replica")
@@ -266,7 +274,6 @@ class Publisher:
                     raise SignatureInvalid("an acknowledgement of another chain")
             except (Corrupt, LedgerError):
                 self.status.rejected_records += 1
-                self._connection.rollback()
                 continue
             self._count(said, value)
 
@@ -292,7 +299,6 @@ class Publisher:
             value[-64:],
         )
         is_new = stored.upsert(self._connection, chain.chain, kept)
-        self._connection.commit()
         if not is_new:
             self.status.repeated_acknowledgements += 1
             return
@@ -300,12 +306,12 @@ class Publisher:
         self.status.acknowledgements += 1
         self.status.acknowledged_seq = max(self.status.acknowledged_seq, said.seq)
 
-    def run(self, stopped: Callable[[], bool], told: Callable[[Status], None], idle_s: float = 0.02) -> None:
+    def run(self, stopped: Callable[[], bool], told: Callable[[Status], None]) -> None:
         """
         Publish until *stopped*; *told* gets the status after every step.
         """
+        wait_ms = LEAST_WAIT_MS
         while not stopped():
-            published = self.step()
+            published = self.step(wait_ms)
             told(self.status)
-            if not published:
-                time.sleep(idle_s)
+            wait_ms = LEAST_WAIT_MS if published else min(2 * wait_ms, MOST_WAIT_MS)

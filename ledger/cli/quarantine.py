@@ -69,10 +69,7 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     Print one fact whole, as JSON: the original as it came, the rule it broke, and what was decided.
     """
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
-        kept_fact = books.quarantined(seq).value
-    if kept_fact is None:
-        raise InvalidInput(f"seq {seq} is no quarantined fact; `tradeledger quarantine list --all` shows them")
-    row, event = kept_fact
+        row, event = books.quarantined(seq).value
     _, given = split_payload(event.payload)
     kept = registry.decode_given(event.event_type, event.schema_version, given)
     if not isinstance(kept, FactQuarantined):

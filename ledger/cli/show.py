@@ -14,7 +14,6 @@ from ledger.cli.answer import report_missing, show_plain, show_rows
 from ledger.cli.question import Question, command
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
-from ledger.errors import NotFound
 from ledger.queries import At
 from ledger.reading import shown, views
 from ledger.reading.exposure import ExposureLine
@@ -129,8 +128,6 @@ def order(asked: Question, order_id: str) -> None:
     """
     with asked.books() as books:
         found = books.order(order_id, at=asked.at)
-        if found.value is None:
-            raise NotFound(f"found order {order_id!r}, which this chain did not know at seq {found.seq}")
         show_rows("order", rows.Order, At(found.seq, [found.value], found.by), asked.format)
 
 

@@ -191,7 +191,7 @@ def known_to(ledger: Ledger, books: Books) -> Known:
         {instrument.instrument for instrument in books.table("instruments").value},
         {account.account for account in books.table("accounts").value},
         lambda key: ledger.lookup(key) is not None,
-        lambda order_id: books.order(order_id).value is not None,
+        lambda order_id: bool(books.table("orders", order_id=order_id).value),
     )
 
 

@@ -309,15 +309,6 @@ class Ledger(Reads):
         """
         return Books(self._dsn, self._chain.origin)
 
-    def history(self, stream: str) -> list[RecordedEvent]:
-        """
-        Return the durable events of one stream, such as `order/O-17`, in order.
-        """
-        if not isinstance(stream, str) or "\0" in stream:
-            raise InvalidInput(f"found {shown(stream)}; expected the name of a stream, such as 'order/O-17'")
-        with self._connected() as connection:
-            return list(events.read_stream(connection, self._chain.chain, self._chain.chain_id, stream))
-
     def head(self) -> ChainHead:
         """
         Return the last durable link of the chain.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from abc import abstractmethod
 
+from ledger.chain.entry import RecordedEvent
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
 from ledger.queries import At, Books, Moment
@@ -52,9 +53,9 @@ class Reads:
         with self.books() as books:
             return books.positions(account, at=at)
 
-    def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order | None]:
+    def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order]:
         """
-        Return one order, or None where it was not known then.
+        Return one order.
         """
         with self.books() as books:
             return books.order(order_id, at=at)
@@ -79,6 +80,27 @@ class Reads:
         """
         with self.books() as books:
             return books.blotter(account, at=at)
+
+    def executions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Execution]]:
+        """
+        Return the execution reports of *account*, or of all, as they are kept.
+        """
+        with self.books() as books:
+            return books.executions(account, at=at)
+
+    def history(self, stream: str, *, at: Moment | None = None) -> At[list[views.HistoryLine]]:
+        """
+        Return what happened to one order, account or other stream, such as `order/O-17`.
+        """
+        with self.books() as books:
+            return books.history(stream, at=at)
+
+    def stream(self, name: str) -> list[RecordedEvent]:
+        """
+        Return the events of one stream, such as `order/O-17`, in order, as they are stored.
+        """
+        with self.books() as books:
+            return books.stream(name)
 
     def exposure(self, account: str | None = None, *, at: Moment | None = None) -> At[list[ExposureLine]]:
         """

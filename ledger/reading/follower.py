@@ -73,6 +73,8 @@ class Follower:
         """
         connection = self._connection
         try:
+            if self._is_level():
+                return 0
             mark = histories.lock(connection, self.chain.chain, self._start)
             replay = self._at(connection, mark)
             head = chains.head(connection, self.chain.chain).seq
@@ -86,6 +88,13 @@ class Follower:
             self._give_up(error)
             raise
         return upto - mark.seq
+
+    def _is_level(self) -> bool:
+        """Return whether all that there is was taken in; to lock the watermark only to find so would be a write."""
+        replay = self._replay
+        level = replay is not None and replay.head.seq == chains.head(self._connection, self.chain.chain).seq
+        self._connection.rollback()
+        return level
 
     def _at(self, connection: Connection, mark: ChainHead) -> Replay:
         replay = self._replay

@@ -12,6 +12,8 @@ for an earlier day than the execution it takes the place of does not undo what h
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -31,12 +33,13 @@ from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeEx
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.postings import Line, negated
-from ledger.domain.rows import Execution, Row
+from ledger.domain.rows import Balance, Execution, Order, Position, Row
 from ledger.domain.rules import control, evidence, operations, periods, quarantine, reference
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
+from ledger.reading.waiting import Ground, Waiting, WatchedState
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by venue, trade date and id."""
@@ -53,6 +56,14 @@ _LACKING: Final[dict[type[Event], frozenset[str]]] = {
     SplitApplied: frozenset({"orders", "positions", "lots"}),
 }
 """Which tables lack an event that found no ground; of others, the orders."""
+_ANYTHING: Final[Ground] = ("", ())
+"""The ground of what may depend on anything."""
+_UNMOVED: Final = frozenset(
+    {"assets", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams", "balances"}
+)
+"""No rule is refused here for want of these: they are known from the start, or set aside."""
+_BY_BALANCE: Final = frozenset({"held_below_zero", "beyond_limit"})
+"""The rules that a balance breaks, whatever its floor."""
 _MOVING: Final = frozenset({"TradeExecuted", "TradeCorrected", "SplitApplied"})
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
@@ -162,16 +173,21 @@ class KnownFold:
     """
     The state as known at one time of the days up to one.
 
-    Until `end` it is under way: the events wait that have found no ground yet.
+    Until `end` it is under way: the events wait that have found no ground yet. `tries` counts how often a rule was
+    asked.
     """
 
     def __init__(self, whole: State) -> None:
-        self.state = State()
+        self.state = WatchedState()
+        self.tries = 0
         self.misfits: list[Misfit] = []
         self.fees: dict[tuple[str, str, str], int] = {}
         """What the executions that count were charged, by account, instrument and asset."""
         self._whole = whole
-        self._waiting: list[tuple[RecordedEvent, Broken]] = []
+        self._taken = 0
+        self._waiting = Waiting()
+        self._changed: set[Ground] = set()
+        self._is_settling = False
         for name in _GROUND:
             for row in whole.table(name).rows.values():
                 self.state.add(name, row)
@@ -190,33 +206,41 @@ class KnownFold:
         """
         Apply the next event in the order of days.
         """
+        self._taken += 1
         broken = self._try(event)
         if broken is not None:
-            self._waiting.append((event, broken))
-        elif self._waiting:
-            self._waiting = self._again(self._waiting)
+            self._waiting.put(self._taken, event, self._grounds(event, broken))
+        elif len(self._waiting):
+            self._again()
 
     @property
     def complete(self) -> bool:
         """
         Return whether `end` would change no position: nothing waits that would move one.
         """
-        return not any(event.event_type in _MOVING for event, _ in self._waiting)
+        return not any(self._waiting.types[name] for name in _MOVING)
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[KnownFold]:
+        """
+        Settle what waits as `end` does for as long as the block lasts, balances apart; after it, it waits again.
+        """
+        mark, misfits, fees = self.state.begin(), list(self.misfits), dict(self.fees)
+        self._is_settling = True
+        try:
+            self._settle()
+            yield self
+        finally:
+            self._is_settling = False
+            self.state.rollback(mark)
+            self.misfits, self.fees = misfits, fees
 
     def end(self, events: list[Counted]) -> KnownFold:
         """
         Settle what waits, and make the balances of all the *events* that were taken; return the fold itself.
         """
-        left = [(event, given_of(event)) for event, _ in self._waiting]
-        while left:
-            # What undoes an execution that waits as well comes after it: it finds it, or voids it.
-            names = {_name(given) for _, given in left}
-            ready = [(event, given) for event, given in left if _ref(given) not in names] or left
-            left = [each for each in left if each not in ready]
-            for event, _ in ready:
-                broken = self._try(event)
-                if broken is not None:
-                    self._without_ground(event, broken)
+        self._settle()
+        self._waiting = Waiting()
         self._balance(events)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
@@ -228,7 +252,25 @@ class KnownFold:
             self.state.add("instruments", msgspec.structs.replace(row, split_on=split_on))
         return self
 
+    def _settle(self) -> None:
+        left = [(event, given_of(event)) for event in self._waiting.events()]
+        while left:
+            # What undoes an execution that waits as well comes after it: it finds it, or voids it.
+            names = {_name(given) for _, given in left}
+            ready: list[tuple[RecordedEvent, Event]] = []
+            later: list[tuple[RecordedEvent, Event]] = []
+            for each in left:
+                (later if _ref(each[1]) in names else ready).append(each)
+            if not ready:
+                ready, later = later, []
+            left = later
+            for event, _ in ready:
+                broken = self._try(event)
+                if broken is not None:
+                    self._without_ground(event, broken)
+
     def _try(self, event: RecordedEvent) -> Broken | None:
+        self._changed = set()
         given = given_of(event)
         if isinstance(given, OrderPlaced):
             # Instruments go by the names that they were known by, from the first day on.
@@ -236,6 +278,8 @@ class KnownFold:
         return None if type(given) in _SKIPPED else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
+        self.tries += 1
+        self.state.asked.clear()
         mark = self.state.begin()
         now = Now(event.seq, event.occurred_at, event.recorded_at, split_payload(event.payload)[1])
         try:
@@ -248,12 +292,30 @@ class KnownFold:
         except (DuplicateFact, LedgerError) as error:
             self.state.rollback(mark)
             return Broken("order_of_days", str(error))
-        for table, _, old, new in self.state.log:
+        for table, key, old, new in self.state.log[mark:]:
+            self._changed.add((table.name, key))
+            if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
+                self._changed.add(self._holding_of(new))
             if table is self.state.executions:
                 self._charge(old, -1)
                 self._charge(new, 1)
-        self.state.log.clear()
+        if not self._is_settling:
+            self.state.log.clear()
         return None
+
+    def _grounds(self, event: RecordedEvent, broken: Broken) -> frozenset[Ground]:
+        """Return the rows of which one must change before *event*, just refused, can be more than refused again."""
+        found = {ground for ground in self.state.asked if ground[0] not in _UNMOVED}
+        given = given_of(event) if event.event_type == SplitApplied.__name__ else None
+        if isinstance(given, SplitApplied) and self.state.instruments.get(given.instrument) is not None:
+            # It goes through all that is held and ordered of its asset.
+            found.add(self._holding_of(given))
+        if broken.rule in _BY_BALANCE:
+            found.add(_ANYTHING)
+        return frozenset(found)
+
+    def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
+        return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
 
     def _charge(self, row: Row | None, sign: int) -> None:
         if isinstance(row, Execution) and row.live and row.fees != "[]":
@@ -261,16 +323,27 @@ class KnownFold:
                 key = (row.account, row.instrument, asset)
                 self.fees[key] = self.fees.get(key, 0) + sign * amount
 
-    def _again(self, waiting: list[tuple[RecordedEvent, Broken]]) -> list[tuple[RecordedEvent, Broken]]:
-        while True:
-            left = []
-            for event, _ in waiting:
+    def _again(self) -> None:
+        """Go through those whose ground was changed, in the order in which they came, until no more are."""
+        due = self._due()
+        while due:
+            turn, asked, due = sorted(due), due, set()
+            while turn:
+                number = heapq.heappop(turn)
+                event = self._waiting.take(number)
                 broken = self._try(event)
                 if broken is not None:
-                    left.append((event, broken))
-            if len(left) in (0, len(waiting)):
-                return left
-            waiting = left
+                    self._waiting.put(number, event, self._grounds(event, broken))
+                    continue
+                for other in self._due():
+                    if other < number:
+                        due.add(other)
+                    elif other not in asked:
+                        asked.add(other)
+                        heapq.heappush(turn, other)
+
+    def _due(self) -> set[int]:
+        return self._waiting.due(self._changed | {_ANYTHING}) if self._changed else set()
 
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
         given = given_of(event)
@@ -315,17 +388,23 @@ def whole_of(state: State, events: list[Counted]) -> KnownFold:
     return known.end(events)
 
 
-def day_by_day(state: State, events: list[Counted]) -> Iterator[tuple[int, KnownFold, list[Counted]]]:
+def day_by_day(
+    state: State, events: list[Counted], closing: int | None = None
+) -> Iterator[tuple[int, KnownFold, list[Counted]]]:
     """
-    Yield (day, fold, events of the day) of each day that *events* count for, with the positions known of it then.
+    Yield (day, fold, events of the day) of each day that *events* count for, with the positions known of it then; and
+    of the *closing* day, if it comes after all of them.
 
     Positions, marks and executions of the fold are those that `whole_of` makes of the events up to there; the rest of
     it is under way, and gone when the next day is asked for.
     """
-    known, done = KnownFold(state), 0
+    known, day = KnownFold(state), 0
     for day, found in itertools.groupby(events, lambda each: each.event.effective_on):
         of_day = list(found)
-        done += len(of_day)
         for each in of_day:
             known.take(each.event)
-        yield day, known if known.complete else whole_of(state, events[:done]), of_day
+        with contextlib.nullcontext() if known.complete else known.settled():
+            yield day, known, of_day
+    if events and closing is not None and day < closing:
+        with contextlib.nullcontext() if known.complete else known.settled():
+            yield closing, known, []

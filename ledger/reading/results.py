@@ -12,6 +12,7 @@ tell is absent and `missing` names it (of settlement or eod); the next line that
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
@@ -30,7 +31,7 @@ from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
 from ledger.reading.known import Counted, KnownFold, day_by_day, given_of
-from ledger.reading.moment import day_text
+from ledger.reading.moment import day_text, days
 from ledger.reading.sources import check_told
 from ledger.reading.views import View
 
@@ -306,15 +307,13 @@ def results(
     Raises:
         NotFound: a day asked about does not hold what moved positions on it.
     """
-    reckoning, found, fold = _Reckoning(whole, account), [], None
+    reckoning, found = _Reckoning(whole, account), []
     telling = (x.event for x in reversed(events) if x.lines or x.event.event_type == MarkRecorded.__name__)
     closing = last or next((day_text(event.effective_on) for event in telling), "")
-    day = ""
-    for number, fold, of_day in day_by_day(whole, events):
+    until = days(datetime.date.fromisoformat(closing)) if closing else None
+    for number, fold, of_day in day_by_day(whole, events, until):
         day = day_text(number)
         if first is None or day >= first:
             check_told("positions", fold.misfits)
         found += reckoning.take(day, fold, of_day, closing=day == closing)
-    if day < closing and fold is not None:
-        found += reckoning.take(closing, fold, [], closing=True)
     return [row for row in found if first is None or row.day >= first]

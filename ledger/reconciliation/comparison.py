@@ -18,9 +18,8 @@ import msgspec
 from ledger.domain import amounts, postings
 from ledger.domain.events.control import Difference
 from ledger.domain.rows import Balance, Break, Execution, Position
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, closest
 from ledger.reconciliation import keys
-from ledger.reconciliation.sheets import closest
 from ledger.reconciliation.statement import Stated, Statement
 
 MISSING: Final = "missing"

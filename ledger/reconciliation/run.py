@@ -17,13 +17,12 @@ from blake3 import blake3
 from ledger.domain import registry
 from ledger.domain.events.control import BreakResolution, Difference, ReconciliationRecorded
 from ledger.domain.rows import Break
-from ledger.errors import InvalidInput, TooLarge
+from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books, Known, Moment, RecordedAt
 from ledger.reconciliation import comparison, lives
 from ledger.reconciliation.comparison import Ours, Outcome
 from ledger.reconciliation.lives import Followed, Life
-from ledger.reconciliation.sheets import closest
 from ledger.reconciliation.statement import Statement
 
 STREAM: Final = "reconciliation/"
@@ -59,7 +58,7 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
         InvalidInput: it names what the ledger does not know, or is of a day or time that has not come for it.
         VersionConflict: the issuer was reconciled meanwhile; run it again.
     """
-    before = lives.follow(ledger.history(STREAM + statement.issuer))
+    before = _followed(ledger, statement.issuer)
     seq, ours = _ours(books, statement)
     open_breaks = [row for row in books.breaks().value if row.source == statement.issuer]
     outcome = comparison.compare(statement, ours, open_breaks, before.accepted())
@@ -70,8 +69,16 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     appended = _is_new(statement, before, open_breaks, outcome)
     if appended:
         _append(ledger, recorded, before.version, actor)
-    after = lives.follow(ledger.history(STREAM + statement.issuer)) if appended else before
+    after = _followed(ledger, statement.issuer) if appended else before
     return _report(statement, seq, outcome, after, appended)
+
+
+def _followed(ledger: Ledger, issuer: str) -> Followed:
+    """Return what was recorded of *issuer*; of one that was never reconciled, nothing."""
+    try:
+        return lives.follow(ledger.stream(STREAM + issuer))
+    except NotFound:
+        return lives.follow([])
 
 
 def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:
@@ -180,7 +187,7 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
     Raises:
         InvalidInput: no such break is open. RuleBroken: a second person is needed.
     """
-    before = lives.follow(ledger.history(STREAM + issuer))
+    before = _followed(ledger, issuer)
     rows = {row.key: row for row in books.breaks().value if row.source == issuer}
     if resolution.key not in rows:
         return _resolved_before(before, issuer, resolution, rows)

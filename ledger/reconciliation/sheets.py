@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import io
 import json
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, closest
 
 LIMIT_BYTES: Final = 64 << 20
 """Largest statement that is read: about half a million rows."""
@@ -52,14 +51,6 @@ class Sheet(msgspec.Struct, frozen=True):
 
     sections: dict[str, list[Line]]
     told: dict[str, Any]
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """
-    Return the words ` (did you mean …?)` where *word* is nearly one of *known*, else nothing.
-    """
-    near = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def read(name: str, content: bytes) -> Sheet:

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger import Group, Ledger, LedgerError, Receipt, WriterSettings
+from ledger import Group, Ledger, LedgerError, Receipt, Seq, WriterSettings
 from ledger.chain.digest import StateDigest
 from ledger.chain.entry import split_payload
 from ledger.chain.link import ChainHead, genesis
@@ -33,6 +33,7 @@ from ledger.errors import (
     IdempotencyConflict,
     InsufficientFunds,
     InvalidEvent,
+    NotFound,
     NotPermitted,
     NotPrimary,
     OutcomeUnknown,
@@ -348,11 +349,15 @@ def test_books_and_histories_are_read_at_one_seq(chain: Database) -> None:
             opened_orders = books.open_orders("A")
             assert (opened_orders.seq, [x.order_id for x in opened_orders.value]) == (receipt.last_seq + 1, ["O2"])
             filled = books.order("O1").value
-            assert filled is not None
             assert filled.status == "FILLED"
             assert [x.instrument for x in books.positions("A").value] == ["BTCUSDT"]
             assert {x.asset for x in books.balances("A").value} == {"USDT", "BTC"}
             assert (books.quarantine().value, books.breaks().value) == ([], [])
-            assert books.order("none").value is None
-        assert [event.event_type for event in ledger.history("order/O1")] == ["OrderPlaced", "TradeExecuted"]
-        assert ledger.history("order/none") == []
+            with pytest.raises(NotFound, match="order 'none'"):
+                books.order("none")
+        placed, filled_at = ledger.stream("order/O1")
+        assert [placed.event_type, filled_at.event_type] == ["OrderPlaced", "TradeExecuted"]
+        assert [x.seq for x in ledger.history("order/O1", at=Seq(placed.seq)).value] == [placed.seq]
+        for read in (ledger.stream, ledger.history):
+            with pytest.raises(NotFound, match="stream 'order/none'"):
+                read("order/none")

@@ -39,7 +39,6 @@ def test_a_closed_order_is_taken_up_again_by_what_comes_later(chain: Database) -
 
         def stands() -> tuple[str, int, int]:
             row = books.order("O").value
-            assert row is not None
             return row.status, row.cum_qty, row.hold_amount
 
         give("1", OrderPlaced(order_id="O", cl_ord_id="x", account="A", instrument="BTCUSDT", side="buy", qty="0.01",

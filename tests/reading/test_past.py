@@ -157,7 +157,19 @@ def test_a_name_that_was_not_known_is_no_empty_answer(told: Database) -> None:
             books.balance("A", "EUR")
         assert books.balance("A", "USDT", at=Seq(opened)).value.total == 0
         assert render(books.balance("A", "USDT", at=Seq(opened + 1)).value.available) == "100000"
-        assert books.order("x1", at=Seq(opened)).value is None
+        with pytest.raises(NotFound, match=f"order 'x1', which this chain did not know at seq {opened}"):
+            books.order("x1", at=Seq(opened))
+        with pytest.raises(NotFound, match=r"order/x1.*counts for days up to 2024-08-06"):
+            books.history("order/x1", at=Known(books.recorded_at(), datetime.date(2024, 8, 6)))
+        with pytest.raises(NotFound, match=r"asset 'USDC' \(did you mean 'USDT'\?\), which this chain did not know"):
+            books.balance("A", "USDC")
+        for name in ("", "a\0b", "\udcff", "ü", 5, "A" * 10**7):
+            for ask in (books.balances, books.positions, books.pnl, books.history, books.order, books.fx_result):
+                with pytest.raises((InvalidInput, NotFound)):
+                    ask(name)
+            for at in (Seq(books.head().seq), Known(books.recorded_at(), LAST)):
+                with pytest.raises((InvalidInput, NotFound)):
+                    books.open_orders(name, at=at)  # type: ignore[arg-type]
 
 
 def test_orders_of_days_that_lack_their_ground_cannot_be_told(told: Database) -> None:

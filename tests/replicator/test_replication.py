@@ -162,3 +162,28 @@ def test_a_commit_too_large_for_one_record_travels_in_parts(regions: Regions, mo
         in_step(publisher, applier, ledger.head().seq)
         assert regions.head(regions.b) == ledger.head()
     assert report_on(regions.b).findings == []
+
+
+def test_a_publisher_with_nothing_to_publish_asks_for_the_head_alone(regions: Regions) -> None:
+    """However often it looks, the commits are not read again; and the next commit is published."""
+    publisher, applier = regions.publisher(), regions.applier()
+    in_step(publisher, applier, regions.head(regions.a).seq)
+
+    def scans() -> int:
+        return int(regions.a.sql(
+            "SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relid = 'ledger.commits'::regclass"
+        ))  # fmt: skip
+
+    def flush() -> None:
+        publisher._connection.execute("SELECT pg_stat_force_next_flush()")
+        publisher._connection.execute("SELECT 1")
+
+    flush()
+    before = scans()
+    assert not any(publisher.step() for _ in range(30))
+    flush()
+    assert scans() == before
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        seq = ledger.append(reference()[0], key="next").seq
+    assert publisher.step()
+    in_step(publisher, applier, seq)

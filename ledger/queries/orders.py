@@ -1,0 +1,54 @@
+"""
+Tell what was ordered and what traded: orders, those that may still fill, and execution reports with their lineage.
+"""
+
+from __future__ import annotations
+
+from ledger.domain import rows
+from ledger.queries.opened import Opened, check_names, unknown
+from ledger.reading import views
+from ledger.reading.moment import At, Moment
+
+
+class Orders(Opened):
+    """
+    Orders and executions.
+    """
+
+    def orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, ended ones included; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.rows("orders", account=account))
+
+    def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order]:
+        """
+        Return one order.
+
+        Raises:
+            NotFound: it was not known then. NoSuchMoment: there was no such moment.
+        """
+        check_names(order=order_id)
+        with self._source(at) as source:
+            found = source.rows("orders", order_id=order_id)
+            if not found:
+                raise unknown("order", order_id, source.seq, [])
+            return At(source.seq, found[0], source.by)
+
+    def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
+        """
+        Return the orders of *account*, or of all, that may still fill; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.open_orders(account))
+
+    def blotter(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.BlotterLine]]:
+        """
+        Return every execution report of *account*, or of all, with what corrected or busted it; as in `balances`.
+        """
+        return self._about(account, at, lambda source: views.blotter(source.rows("executions", account=account)))
+
+    def executions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Execution]]:
+        """
+        Return the execution reports of *account*, or of all, as they are kept; errors as in `balances`.
+        """
+        return self._about(account, at, lambda source: source.rows("executions", account=account))

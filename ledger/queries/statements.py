@@ -1,0 +1,71 @@
+"""
+State an account over some days, from the events themselves.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from ledger.chain.link import ChainHead
+from ledger.domain import postings
+from ledger.errors import NotFound
+from ledger.queries.opened import Opened, check_days, check_names, unknown
+from ledger.reading import past
+from ledger.reading import statement as statements
+from ledger.reading.known import Counted, counted
+from ledger.reading.moment import At, Moment, days
+from ledger.reading.statement import Statement
+from ledger.storage import events, moments, read_models
+from ledger.storage.database import Connection
+
+
+class Statements(Opened):
+    """
+    Statements of account.
+    """
+
+    def statement(
+        self, account: str, first: datetime.date, last: datetime.date, *, at: Moment | None = None
+    ) -> At[Statement]:
+        """
+        Return the statement of *account* over the days *first* to *last*, both included, as known at *at*.
+
+        Raises:
+            InvalidInput: the days are out of order, or beyond those that *at* counts.
+            NotFound: the account was not known then. NoSuchMoment: there was no such moment.
+        """
+        check_names(account=account)
+        check_days(first, last, at)
+        with self._snapshot() as (connection, head):
+            chain, chain_id = self.chain.chain, self.chain.chain_id
+            seq = head if at is None else past.resolve(connection, self.chain, at)
+            named = msgspec.json.encode(account).decode()
+            found = list(events.read_mentioning(connection, chain, chain_id, named, seq, days(last)))
+            past.check_alone(found)
+
+            def find(*key: str) -> Any:
+                return read_models.load(connection, chain, "executions", key)
+
+            counts = counted(found, find)
+            self._check_stated(connection, account, seq, last, counts)
+            link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
+            made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)
+            return At(seq, made, "replay")
+
+    def _check_stated(
+        self, connection: Connection, account: str, seq: int, last: datetime.date, counts: list[Counted]
+    ) -> None:
+        chain = self.chain.chain
+        if postings.is_system(account):
+            if not any(line.account == account for each in counts for line in each.lines):
+                raise NotFound(f"found account {account!r}, to which nothing was posted for days up to {last}")
+            return
+        opened = moments.first_of_stream(connection, chain, f"account/{account}")
+        if opened is None or opened > seq:
+            accounts: list[Any] = read_models.rows(connection, chain, "accounts")
+            raise unknown("account", account, seq, [row.account for row in accounts])
+        if not counts and days(last) < moments.first_days(connection, chain, seq):
+            self._no_day(connection, seq, last)

@@ -1,0 +1,104 @@
+"""
+Tell what happened: the events of a stream as an audit trail, the links of the chain, and rows as they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import ChainHead
+from ledger.errors import NotFound, SequenceGap
+from ledger.queries.opened import Opened, check_names
+from ledger.reading import past, views
+from ledger.reading.moment import At, Known, Moment, days
+from ledger.storage import chains, database, events, moments
+
+
+class Trail(Opened):
+    """
+    Events and links.
+    """
+
+    def history(self, stream: str, *, at: Moment | None = None) -> At[list[views.HistoryLine]]:
+        """
+        Return the events of one stream, such as `order/O-17`, as an audit trail.
+
+        Raises:
+            NotFound: nothing had happened in that stream.
+        """
+        seq, found = self._stream(stream, at)
+        if isinstance(at, Known):
+            found = [event for event in found if event.effective_on <= days(at.effective_on)]
+            if not found:
+                raise NotFound(f"found stream {stream!r}, of which nothing counts for days up to {at.effective_on}")
+            found.sort(key=lambda event: (event.effective_on, event.seq))
+        return At(seq, views.history(found), "replay")
+
+    def stream(self, name: str) -> list[RecordedEvent]:
+        """
+        Return the events of one stream, such as `order/O-17`, in order, as they are stored.
+
+        Raises:
+            NotFound: nothing had happened in that stream.
+        """
+        return self._stream(name, None)[1]
+
+    def _stream(self, name: str, at: Moment | None) -> tuple[int, list[RecordedEvent]]:
+        """Return the seq that *at* means, and the events of the stream up to it; each has the hash that it says."""
+        check_names(stream=name)
+        # Events are only ever added: with the head read first, the two statements need no transaction around them.
+        connection, chain = self._connection, self.chain
+        with database.translating():
+            seq = chains.head(connection, chain.chain).seq if at is None else past.resolve(connection, chain, at)
+            found = [x for x in events.read_stream(connection, chain.chain, chain.chain_id, name) if x.seq <= seq]
+        if not found:
+            raise NotFound(f"found stream {name!r}, in which nothing had happened at seq {seq}; such as order/O-17")
+        past.check_alone(found)
+        versions = [event.stream_version for event in found]
+        if versions != list(range(1, len(found) + 1)):
+            raise SequenceGap(f"stream {name!r} has not its versions 1 to {len(found)}, each once: verify the ledger")
+        return seq, found
+
+    def recorded(self, upto: int) -> Iterator[RecordedEvent]:
+        """
+        Yield the events up to seq *upto*, in order; take them all before anything else is read.
+        """
+        with self._snapshot() as (connection, _):
+            yield from events.read(connection, self.chain.chain, self.chain.chain_id, 0, upto)
+
+    def link(self, seq: int) -> ChainHead:
+        """
+        Return the link of the event at *seq*.
+
+        Raises:
+            NotFound: there is no such event.
+        """
+        with self._snapshot() as (connection, _):
+            event = events.read_seqs(connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
+        if event is None:
+            raise NotFound(f"found no event {seq} in this chain")
+        return ChainHead(event.seq, event.hash)
+
+    def head(self) -> ChainHead:
+        """
+        Return the last link of the chain.
+        """
+        with self._snapshot() as (connection, _):
+            found = chains.head(connection, self.chain.chain)
+        return ChainHead(found.seq, found.hash)
+
+    def recorded_at(self) -> int:
+        """
+        Return when the last event was recorded: nanoseconds since 1970.
+        """
+        with self._snapshot() as (connection, head):
+            return moments.recorded_at(connection, self.chain.chain, head)
+
+    def table(self, name: str, **equal: str) -> At[list[Any]]:
+        """
+        Return the rows of the read model *name* whose columns are as given, as they are stored.
+        """
+        with self._source(None) as source:
+            return At(source.seq, source.rows(name, **equal), source.by)

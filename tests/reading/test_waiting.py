@@ -1,0 +1,125 @@
+"""
+Check what waits for its ground: it ends where trying everything again after every event would, in far fewer tries.
+"""
+
+from __future__ import annotations
+
+import functools
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.chain.entry import RecordedEvent
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AssetDefined
+from ledger.domain.fold import Context, record
+from ledger.domain.rules.ground import Broken
+from ledger.domain.state import State
+from ledger.generation.requests import generate
+from ledger.reading import known
+from ledger.reading.known import KnownFold, counted, day_by_day, whole_of
+from ledger.reading.waiting import Ground
+from tests.domain.books import NOON, Books, opened, order
+from tests.reading.days import day_number, pnl, recorded
+
+EARLY, LATE = "2024-08-07", "2024-08-08"
+
+
+class Impatient(KnownFold):
+    """The slow way: whatever waits is tried again after every change of anything."""
+
+    def _grounds(self, event: RecordedEvent, broken: Broken) -> frozenset[Ground]:
+        return frozenset({known._ANYTHING})
+
+
+@functools.cache
+def firm(seed: int) -> Books:
+    """Return a made-up firm of every event type."""
+    books = Books()
+    # It counts on a chain that has one event.
+    books.give(AssetDefined(asset="FIRST", kind="currency", scale=2, name="First"))
+    for group in generate(1_100, Random(seed), "g"):
+        for each in group.events:
+            seq = len(books.stored) + 1
+            time = group.occurred_at or NOON
+            books.stored.append(record(books.state, each, Context(seq, time, time)))
+    return books
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+@settings(max_examples=4, deadline=None, print_blob=True)
+@given(jitter=st.integers(0, 10**6), reach=st.sampled_from([5, 40, 400]))
+def test_any_order_of_a_history_ends_as_if_all_were_tried_again(seed: int, jitter: int, reach: int) -> None:
+    """Events moved about by up to so many places: rows, misfits and fees are those of the slow way, in fewer tries."""
+    books = firm(seed)
+    events = recorded(books)
+    random = Random(jitter)
+    events.sort(key=lambda event: event.seq + random.uniform(0, reach))
+    quick, slow = KnownFold(books.state), Impatient(books.state)
+    for event in events:
+        quick.take(event)
+        slow.take(event)
+        assert (quick.complete, len(quick._waiting)) == (slow.complete, len(slow._waiting))
+    assert dict(_rows(quick.state)) == dict(_rows(slow.state))
+    with quick.settled():
+        settled = dict(_rows(quick.state)), quick.misfits, quick.fees
+    assert dict(_rows(quick.state)) == dict(_rows(slow.state))
+    slow._settle()
+    assert settled == (dict(_rows(slow.state)), slow.misfits, slow.fees)
+    assert quick.tries <= slow.tries
+
+
+def _rows(state: State) -> list[tuple[tuple[str, object], object]]:
+    return [((name, state.table(name).key_of(row)), row) for name, row in state.all_rows()]
+
+
+def waiting(count: int) -> Books:
+    """Return *count* trades of a day before their orders', and as many movements of that day."""
+    books = opened(usdt="1000000")
+    for n in range(count):
+        books.give(order(f"O{n}"))
+        books.give(TradeExecuted(
+            exec_id=f"E{n}", venue="V", order_id=f"O{n}", account="A", instrument="BTCUSDT", side="buy", qty="0.01",
+            price="100", trade_date=EARLY,
+        ))  # fmt: skip
+        books.give(CashMoved(movement_id=f"M{n}", account="A", asset="USDT", amount="1", kind="funding",
+                             value_date=EARLY))  # fmt: skip
+    return books
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_tries_follow_the_events_and_not_their_square(count: int) -> None:
+    """Each trade is tried when it comes and when its order does, whatever else happens while it waits."""
+    books = waiting(count)
+    events = counted(recorded(books), books.state.executions.get)
+    assert len(books.stored) == 6 + 3 * count
+    fold = whole_of(books.state, events)
+    assert fold.misfits == []
+    assert len(events) < fold.tries + 10 <= 5 * count + 20
+    until = [x for x in events if x.event.effective_on <= day_number(EARLY)]
+    lacking = whole_of(books.state, until)
+    assert [x.event_type for x in lacking.misfits] == ["TradeExecuted"] * count
+    assert lacking.tries <= 5 * count + 20
+
+
+def test_a_trade_that_never_finds_its_order_costs_each_day_one_try_more() -> None:
+    """A day on which something waits is settled for itself: the days before it are not gone through again."""
+    days = 40
+    books = opened(usdt="1000000")
+    lone: Event = TradeExecuted(exec_id="L", venue="V", order_id="O", account="A", instrument="BTCUSDT", side="buy",
+                                qty="0.01", price="100", trade_date="2024-06-01")  # fmt: skip
+    books.give(order("O"))
+    books.give(lone)
+    for n in range(days):
+        books.give(CashMoved(movement_id=f"M{n}", account="A", asset="USDT", amount="1", kind="funding",
+                             value_date=f"2024-07-{n % 30 + 1:02}"))  # fmt: skip
+    events = counted(recorded(books), books.state.executions.get)
+    folds = [fold for _, fold, _ in day_by_day(books.state, events)]
+    assert len(folds) == 32
+    assert len({id(fold) for fold in folds}) == 1
+    assert folds[-1].tries <= len(events) + 4 * len(folds)
+    assert [row.day for row in pnl(books, "2024-06-01", "2024-07-02")]
