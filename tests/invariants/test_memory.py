@@ -64,7 +64,7 @@ def _later() -> list[Event]:
 
 
 def _settled(qty: str) -> TradeSettled:
-    return TradeSettled(settlement_id="S", venue="V", trade_date=DAY, exec_id="T", qty=qty, date="2024-08-09")
+    return TradeSettled(settlement_id="S", venue="V", trade_date=DAY, exec_id="T", qty=qty, date=DAY)
 
 
 REFUSED: dict[str, tuple[list[Event], Event]] = {

@@ -21,6 +21,7 @@ from ledger.domain.rules.ground import (
     Now,
     as_derived,
     check_account,
+    check_come,
     check_not_closed,
     check_scale,
     known,
@@ -71,6 +72,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
             f"found cash movement {event.movement_id!r} again, with other content; "
             "expected the same, or an id of its own",
         )
+    check_come(event.value_date, now, "value_date_to_come", "a cash movement with the value date")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):

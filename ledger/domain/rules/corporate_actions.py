@@ -23,6 +23,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_come,
     check_scale,
     current_name,
     known,
@@ -42,13 +43,15 @@ def stream_of(ca_id: str) -> str:
     return f"corporate-action/{ca_id}"
 
 
-def _claim(state: State, ca_id: str, now: Now) -> str:
+def _claim(state: State, ca_id: str, now: Now, day: str, what: str) -> str:
+    """Return the content of an action with an unused id, whose *day* has come."""
     content = now.content()
     prior = state.corporate_actions.fresh(ca_id)
     if prior is not None:
         if prior.content == content:
             raise DuplicateFact(prior.event_seq)
         raise Broken("ca_id_reused", f"found corporate action {ca_id!r} again, with other content")
+    check_come(day, now, "ex_date_to_come", what)
     return content
 
 
@@ -95,7 +98,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     """
     A dividend with an unused id, to accounts that held what it says, or with the reason why it says so.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.ex_date, "a dividend with the ex-date")
     instrument = known_instrument(state, event.instrument)
     share = known(state.assets, instrument.asset, "asset")
     cash = known(state.assets, event.asset or instrument.quote_asset, "asset")
@@ -159,6 +162,7 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
         if prior.content == content:
             raise DuplicateFact(prior.event_seq)
         raise Broken("payment_id_reused", f"found dividend payment {event.payment_id!r} again, with other content")
+    check_come(event.paid_on, now, "value_date_to_come", "a dividend payment with the day")
     action = known(state.corporate_actions, event.ca_id, "corporate_action")
     if action.kind != "dividend" or action.asset is None:
         raise Broken("not_a_dividend", f"corporate action {event.ca_id} is a {action.kind}; expected a dividend")
@@ -177,7 +181,7 @@ def split(state: State, event: events.SplitApplied, now: Now) -> Effects:
     """
     As `splits.apply_split`, with an unused id.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.ex_date, "a split with the ex-date")
     instrument = current_name(state, event.instrument)
     derived = apply_split(state, event)
     state.corporate_actions.put(
@@ -192,7 +196,7 @@ def rename(state: State, event: events.InstrumentRenamed, now: Now) -> Effects:
 
     The new instrument's stream begins with this event.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.effective, "a new name with the day")
     old = known(state.instruments, event.old, "instrument")
     if old.renamed_to is not None:
         raise Broken("instrument_renamed", f"{event.old} is called {old.renamed_to} already; rename that one")

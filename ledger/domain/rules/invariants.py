@@ -36,14 +36,14 @@ INVARIANTS: Final[dict[str, str]] = {
 _RULES: Final[dict[str, str]] = {
     "I6": "exec_id_reused exec_id_taken",
     "I7": "postings",
-    "I9": "insufficient_funds floor",
+    "I9": "insufficient_funds floor value_date_to_come",
     "I10": "overfill filled_more",
     "I11": "order_not_live order_rejected rejected_after_fill nothing_left not_pending orig_cl_ord_id",
     "I12": "unknown_ref stale_ref ref_is_bust ref_mismatch ref_is_allocation",
     "I13": "over_settlement not_whole net_quantity settlement_amount settled_before allocated allocated_qty "
     "allocated_price",
-    "I14": "settle_date",
-    "I15": "unknown_position before_split traded_since",
+    "I14": "settle_date settlement_to_come",
+    "I15": "unknown_position before_split traded_since ex_date_to_come",
     "I16": "period_closed",
     "I19": "hold_exceeded hold_not_open held_below_zero held_bucket",
     "I20": "excess_scale scale gross beyond_limit",

@@ -23,6 +23,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_come,
     check_scale,
     current_name,
     known,
@@ -124,6 +125,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
         raise Broken("settlement_id_reused", f"found settlement {event.settlement_id!r} again, with other content")
+    check_come(event.date, now, "settlement_to_come", "a settlement with the day")
     rows = _executions(state, event)
     quote = known(state.assets, rows[0].gross_asset, "asset")
     if event.amount is not None:
@@ -164,6 +166,7 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
         raise Broken("settlement_id_reused", f"found another fail of {event.settlement_id!r} on {event.date}")
     if state.movements.fresh("settlement", event.settlement_id) is not None:
         raise Broken("settled_before", f"found a fail of settlement {event.settlement_id!r}, which has settled")
+    check_come(event.date, now, "settlement_to_come", "a failed settlement with the day")
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
