@@ -134,8 +134,8 @@ def record(
     version, given = written or (event.SCHEMA_VERSION, registry.encode_given(event))
     if version > 1 and state.schemas.get(name, version) is None:
         raise RuleBroken(
-            f"{named(event)} refused (schema_version): its version {version} is not registered in this chain, so that "
-            "an older program could not tell that it is there; open the ledger anew, which registers it"
+            f"{named(event)} refused (schema_version): R5: its version {version} is not registered in this chain, "
+            "so that an older program could not tell that it is there; open the ledger anew, which registers it"
         )
     mark = state.begin()
     try:

@@ -29,7 +29,8 @@ _PLACES: Final = {"settled": 0, "unsettled": 1, "held": 2}
 
 class Broken(Exception):
     """
-    A rule that the event breaks: its name, what was found and expected, and the error a command gets.
+    A rule that the event breaks: its name, which has a number (`invariants.py`), what was found and expected, and the
+    error a command gets.
     """
 
     def __init__(self, rule: str, detail: str, error: type[LedgerError] = RuleBroken) -> None:
