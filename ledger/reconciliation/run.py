@@ -61,13 +61,13 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     """
     before = lives.follow(ledger.history(STREAM + statement.issuer))
     seq, ours = _ours(books, statement)
-    open_breaks = [row for row in books.breaks().value if row.source == statement.issuer]
-    outcome = comparison.compare(statement, ours, open_breaks, before.accepted())
+    of_issuer: list[Break] = [row for row in books.table("breaks").value if row.source == statement.issuer]
+    outcome = comparison.compare(statement, ours, of_issuer, before.decided)
     recorded = ReconciliationRecorded(
         origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
-        breaks=outcome.standing,
+        breaks=outcome.standing, lapsed=outcome.lapsed,
     )  # fmt: skip
-    appended = _is_new(statement, before, open_breaks, outcome)
+    appended = _is_new(statement, before, [row for row in of_issuer if row.closed_seq is None], outcome)
     if appended:
         _append(ledger, recorded, before.version, actor)
     after = lives.follow(ledger.history(STREAM + statement.issuer)) if appended else before
@@ -77,7 +77,7 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
 def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:
     standing = {(row.key, row.ledger_value, row.external_value) for row in open_breaks}
     found = {(one.key, one.ledger, one.external) for one in outcome.standing}
-    return found != standing or (statement.hash, statement.as_of) not in before.statements
+    return found != standing or bool(outcome.lapsed) or (statement.hash, statement.as_of) not in before.statements
 
 
 def _append(ledger: Ledger, recorded: ReconciliationRecorded, version: int, actor: str) -> int:

@@ -244,6 +244,29 @@ def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_sam
     check_whole(desk.database)
 
 
+def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_nothing(desk: Desk) -> None:
+    """The old difference stays resolved until a later day agrees, and is new then; what ended later stays ended."""
+    key, agrees = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    differs = agrees.replace("C,100", "C,101")
+    desk.reconcile(differs)
+    decided = ("resolve", key, "--issuer", "bank", "--as", "theirs", "--reason", "typo", "--proposed-by", "ann",
+               "--source", "engine")  # fmt: skip
+    assert desk.run(*decided)[0] == 0
+    for as_of in (DAY, "2024-08-09"):
+        assert desk.reconcile(differs, as_of=as_of)["resolved_before"] == [key]
+    agreed = desk.reconcile(agrees, as_of="2024-08-12")
+    assert (agreed["appended"], agreed["breaks"]) == (True, [])
+    assert desk.reconcile(agrees, as_of="2024-08-12")["appended"] is False
+    back = desk.reconcile(differs, as_of="2024-08-13")
+    assert (back["resolved_before"], values(back)) == ([], {key: ("100", "101")})
+    assert desk.reconcile(agrees, as_of="2024-08-15")["closed"][0]["how"] == "statement"
+    late = desk.reconcile(differs, as_of="2024-08-14")
+    assert (late["breaks"], late["newer"]) == ([], [key])
+    assert values(desk.reconcile(differs, as_of="2024-08-16")) == {key: ("100", "101")}
+    assert [life["how"] for life in desk.lives()] == ["theirs", "statement", None]
+    check_whole(desk.database)
+
+
 def test_a_break_is_adjusted_only_by_an_event_that_can_have_mended_it(desk: Desk) -> None:
     """It is there, of the account and figure or of the trade, and new since the break was found; once for one break."""
     bitcoin = CashMoved(movement_id="btc", account="A", asset="BTC", amount="1", kind="deposit", value_date=DAY)

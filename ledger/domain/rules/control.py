@@ -131,6 +131,14 @@ def _check_resolution(state: State, origin: str, found: events.BreakResolution, 
         raise Broken("break_ref", f"break {found.key!r}: found ref {found.ref}; expected a seq from 1 to {now.seq - 1}")
 
 
+def _check_lapsed(state: State, origin: str, lapsed: tuple[str, ...]) -> None:
+    for key in lapsed:
+        row = state.breaks.get(origin, key)
+        if row is None or row.closed_seq is None or lapsed.count(key) > 1:
+            raise Broken("no_such_break", f"found a lapsed decision on {key!r}; expected a break of {origin} that has "
+                                          "ended, each once")  # fmt: skip
+
+
 def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
     """
     Breaks that are named open or change; those of the source that are named no more end, some because someone decided.
@@ -141,6 +149,7 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
     for found in event.resolved:
         _check_resolution(state, event.origin, found, now)
         named.remove(found.key)
+    _check_lapsed(state, event.origin, event.lapsed)
     for (source, key), old in list(state.breaks.rows.items()):
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
