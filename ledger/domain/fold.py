@@ -32,7 +32,8 @@ from ledger.domain.rules import (
     fx,
     marks,
     operations,
-    orders,
+    order_reports,
+    order_requests,
     periods,
     quarantine,
     reference,
@@ -47,8 +48,8 @@ __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record",
 
 Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (
-    reference.RULES, orders.RULES, executions.RULES, quarantine.RULES, cash.RULES, control.RULES,
-    settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
+    reference.RULES, order_requests.RULES, order_reports.RULES, executions.RULES, quarantine.RULES, cash.RULES,
+    control.RULES, settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
     corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
 )  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)

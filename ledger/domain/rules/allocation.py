@@ -33,6 +33,7 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 
 def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
@@ -56,7 +57,7 @@ def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution],
             )
         if row.settled_qty:
             raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
-    return rows, instrument
+    return rows, terms_on(instrument, event.trade_date)
 
 
 def _line(

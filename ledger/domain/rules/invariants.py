@@ -65,7 +65,7 @@ _RULES: Final[dict[str, str]] = {
     "R2": "unknown_account unknown_allocation unknown_asset unknown_calendar unknown_corporate_action unknown_hold "
     "unknown_incident unknown_instrument unknown_key unknown_movement unknown_tail instrument_renamed not_in_tail "
     "order_of_days",
-    "R3": "amount calendar_version capture_ref cycles effective_from exec_ids expire_at expires_at fx_assets hold "
+    "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
     "incident_time legs lines net_mismatch new_intended_date not_expired price quantity rate settles_what subject "
     "terms",
     "R4": "account_not_empty account_status line_account max_position second_person system_account",

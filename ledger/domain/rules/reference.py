@@ -16,6 +16,7 @@ from ledger.domain.order_status import leaves
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, put_balance, units
 from ledger.domain.state import State
+from ledger.domain.terms import amended, days_from, terms_on
 from ledger.errors import InsufficientFunds
 
 LONGEST_CYCLE_DAYS: Final = 30
@@ -79,23 +80,22 @@ def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -
 
 def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) -> Effects:
     """
-    What the amendment leaves out stays as it was; it counts from when it is recorded, on its day or later.
+    What the amendment leaves out stays as it was; it is in force from its day on, which may have passed or be to come.
+
+    What is booked stays: trades, orders and corrections that are recorded after it are held to the terms of their day.
     """
     old = known(state.instruments, event.instrument, "instrument")
+    if old.renamed_to is not None:
+        raise Broken("instrument_renamed", f"{event.instrument} is called {old.renamed_to} now; amend that")
     changes: dict[str, Any] = {
         name: units(value) for name in ("tick", "lot", "multiplier") if (value := getattr(event, name)) is not None
     }
     for name in ("settlement_cycle", "calendar", "product", "symbol", "isin"):
         if (value := getattr(event, name)) is not None:
             changes[name] = value
-    if event.effective_from > now.day:
-        raise Broken(
-            "effective_from",
-            f"found {event.effective_from} of {event.instrument}; expected {now.day} or earlier: terms change when "
-            "the amendment is recorded, so record it on its day",
-        )
-    terms = msgspec.structs.replace(old, version=old.version + 1, **changes)
-    _check_terms(state, terms)
+    terms = amended(msgspec.structs.replace(old, version=old.version + 1), event.effective_from, changes)
+    for day in days_from(terms, event.effective_from):
+        _check_terms(state, terms_on(terms, day))
     state.instruments.put(terms)
     return Effects(f"instrument/{event.instrument}", terms.version, effective_on=event.effective_from)
 

@@ -22,6 +22,7 @@ from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 Ratio = tuple[int, int]
 
@@ -163,7 +164,7 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
 
 
 def _adjust_orders(state: State, instrument: Instrument, event: events.SplitApplied) -> tuple[list[Line], list[Any]]:
-    orders = _open_orders(state, instrument.instrument)
+    orders, of_day = _open_orders(state, instrument.instrument), terms_on(instrument, event.ex_date)
     unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
     if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
         raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
@@ -171,7 +172,7 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     lines: list[Line] = []
     shown = []
     for order in orders:
-        new, held = rehold(state, _adjusted(state, order, instrument, event))
+        new, held = rehold(state, _adjusted(state, order, of_day, event), event.ex_date)
         # The order's stream does not move: this event is of another one.
         new = msgspec.structs.replace(new, status=derive(new))
         state.orders.put(new)
