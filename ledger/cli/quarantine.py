@@ -19,6 +19,7 @@ from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.tables import show_rows
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
+from ledger.domain.rules.ground import TO_COME
 from ledger.errors import InvalidInput, RuleBroken
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
@@ -101,13 +102,15 @@ def _recorded(ledger: Ledger, decision: QuarantineResolved) -> int:
     if not isinstance(kept, FactQuarantined) or kept.original_version is None:
         raise InvalidInput(f"seq {seq} is text that could not be read: record what it says, and give --accepted-seq")
     fact = registry.decode_given(kept.original_type, kept.original_version, kept.original)
-    for foreseen in ledger.dry_run(fact, occurred_at=stored.occurred_at):
+    # What was announced happens on its day, and not when it was announced.
+    occurred_at = None if kept.rule.endswith(TO_COME) else stored.occurred_at
+    for foreseen in ledger.dry_run(fact, occurred_at=occurred_at):
         if foreseen.rule is not None:
             raise RuleBroken(
                 f"the fact of seq {seq} still fits no rule ({foreseen.rule}): {foreseen.detail}; record first what it "
                 "needs, or what it should have said and give --accepted-seq"
             )
-    return ledger.append(fact, key=key, actor=decision.proposed_by, occurred_at=stored.occurred_at).seq
+    return ledger.append(fact, key=key, actor=decision.proposed_by, occurred_at=occurred_at).seq
 
 
 @app.command("resolve")

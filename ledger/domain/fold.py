@@ -32,7 +32,8 @@ from ledger.domain.rules import (
     fx,
     marks,
     operations,
-    orders,
+    order_reports,
+    order_requests,
     periods,
     quarantine,
     reference,
@@ -47,8 +48,8 @@ __all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record",
 
 Rule = Callable[[State, Any, Now], Effects]
 _FAMILIES: Final[tuple[Any, ...]] = (
-    reference.RULES, orders.RULES, executions.RULES, quarantine.RULES, cash.RULES, control.RULES,
-    settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
+    reference.RULES, order_requests.RULES, order_reports.RULES, executions.RULES, quarantine.RULES, cash.RULES,
+    control.RULES, settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
     corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
 )  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
@@ -134,8 +135,8 @@ def record(
     version, given = written or (event.SCHEMA_VERSION, registry.encode_given(event))
     if version > 1 and state.schemas.get(name, version) is None:
         raise RuleBroken(
-            f"{named(event)} refused (schema_version): its version {version} is not registered in this chain, so that "
-            "an older program could not tell that it is there; open the ledger anew, which registers it"
+            f"{named(event)} refused (schema_version): R5: its version {version} is not registered in this chain, "
+            "so that an older program could not tell that it is there; open the ledger anew, which registers it"
         )
     mark = state.begin()
     try:

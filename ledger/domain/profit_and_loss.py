@@ -26,6 +26,7 @@ from ledger.domain.rows import Instrument, Position
 from ledger.domain.rules.marks import subject_of
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 from ledger.errors import InvalidInput
 
 CLOSING: Final = ("settlement", "eod")
@@ -154,7 +155,7 @@ def valued(row: Instrument, position: Position, price: int, day: str, scale: int
     """
     Return *position* in the instrument *row* at *price*, its value rounded half-even to *scale*, the quote asset's.
     """
-    value = gross_of(row, position.qty, price, scale)
+    value = gross_of(terms_on(row, day), position.qty, price, scale)
     return Figure(
         position.account, row.instrument, row.quote_asset, day, position.qty, position.cost, value, position.realised,
         position.fees,

@@ -127,6 +127,15 @@ class Table(Generic[R]):
         self._log.append((self, key, rows.get(key), row))
         rows[key] = row
 
+    def take_back(self, key: Key, old: R | None) -> None:
+        """
+        Put *old*, which was there before, back in the place of the row of *key*.
+        """
+        if old is None:
+            del self.rows[key]
+        else:
+            self.rows[key] = old
+
     def _load(self, key: Key) -> R | None:
         loader = self._state.loader
         row: R | None = loader(self.name, key) if loader else None  # type: ignore[assignment]
@@ -134,6 +143,64 @@ class Table(Generic[R]):
             self.rows[key] = row
             self._state.loaded.append((self, key, row))
         return row
+
+
+class Orders(Table[rows.Order]):
+    """
+    The orders in memory, with the sum of what may still fill by (account, asset, whether it buys).
+
+    The sums are made when they are first asked for, since most chains have no position limit, and follow every change
+    from then on, those that are taken back too. Closed orders, which memory forgets, count for nothing in them.
+    """
+
+    __slots__ = ("_working",)
+
+    def __init__(self, state: State, name: str) -> None:
+        super().__init__(state, name)
+        self._working: dict[Key, int] | None = None
+
+    def working(self, account: str, asset: str, *, buys: bool) -> int:
+        """
+        Return what all orders of *account* on one side may still fill of *asset*, in units of 10^-18.
+        """
+        if self._working is None:
+            self._working = {}
+            for row in self.rows.values():
+                self._count(None, row)
+        return self._working.get((account, asset, buys), 0)
+
+    def recount(self) -> None:
+        """
+        Make the sums anew when they are asked for again: rows came in without a change.
+        """
+        self._working = None
+
+    def put(self, row: rows.Order) -> None:
+        """
+        As `Table.put`.
+        """
+        if self._working is not None:
+            self._count(self.rows.get((row.order_id,)), row)
+        super().put(row)
+
+    def take_back(self, key: Key, old: rows.Order | None) -> None:
+        """
+        As `Table.take_back`.
+        """
+        if self._working is not None:
+            self._count(self.rows[key], old)
+        super().take_back(key, old)
+
+    def _count(self, old: rows.Order | None, new: rows.Order | None) -> None:
+        working = self._working
+        if working is None:
+            return
+        for row, sign in ((old, -1), (new, 1)):
+            open_qty = 0 if row is None else order_status.leaves(row)
+            if row is not None and open_qty:
+                asset = self._state.instruments.rows[(row.instrument,)].asset
+                key = (row.account, asset, row.side == "buy")
+                working[key] = working.get(key, 0) + sign * open_qty
 
 
 class State:
@@ -156,7 +223,7 @@ class State:
         self.calendars: Table[rows.Calendar] = Table(self, "calendars")
         self.accounts: Table[rows.Account] = Table(self, "accounts")
         self.account_limits: Table[rows.AccountLimits] = Table(self, "account_limits")
-        self.orders: Table[rows.Order] = Table(self, "orders")
+        self.orders = Orders(self, "orders")
         self.client_order_ids: Table[rows.ClientOrderId] = Table(self, "client_order_ids")
         self.executions: Table[rows.Execution] = Table(self, "executions")
         self.balances: Table[rows.Balance] = Table(self, "balances")
@@ -200,10 +267,7 @@ class State:
         """
         place = mark - self._forgotten
         for table, key, old, _ in reversed(self.log[place:]):
-            if old is None:
-                del table.rows[key]
-            else:
-                table.rows[key] = old
+            table.take_back(key, old)
         del self.log[place:]
 
     def changes(self, mark: int) -> list[Change]:
@@ -244,6 +308,8 @@ class State:
         """
         found = self.table(table)
         found.rows[found.key_of(row)] = row
+        if found is self.orders:
+            self.orders.recount()
 
     def all_rows(self) -> Iterator[tuple[str, Row]]:
         """

@@ -195,7 +195,7 @@ class Preparer:
 
     def _duplicate(self, group: Group, seq: int) -> Receipt:
         if len(group.events) > 1:
-            raise RuleBroken(f"the group holds a fact that is recorded at seq {seq}; send the others without it")
+            raise RuleBroken(f"R1: the group holds a fact that is recorded at seq {seq}; send the others without it")
         for earlier in self._live:
             known = earlier.by_seq.get(seq)
             if known is not None:

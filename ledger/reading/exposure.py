@@ -24,6 +24,7 @@ from ledger.domain.profit_and_loss import CLOSING, rounded
 from ledger.domain.rows import Account, Instrument, Mark, Order, Position
 from ledger.domain.rules.marks import subject_of
 from ledger.domain.rules.orders import gross_of
+from ledger.domain.terms import terms_on
 from ledger.reading.sources import Source
 from ledger.reading.views import View
 
@@ -135,6 +136,8 @@ def _position(books: _Books, account: str, name: str, qty: int, orders: list[Ord
     if mark is not None and instrument.split_on is not None and mark.day < instrument.split_on:
         # It is the price of another share.
         mark, lacking = None, f"mark of {name} since {instrument.split_on}"
+    if mark is not None:
+        instrument = terms_on(instrument, mark.day)
     scale = books.scales[instrument.quote_asset]
     value = 0 if not qty else None if mark is None else gross_of(instrument, qty, mark.price, scale)
     if value is None:

@@ -49,6 +49,8 @@ class Ours(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """
     How many figures agree, which differences stand, and what was left alone: resolved before, or found later.
+
+    `lapsed` are the keys of differences that were resolved before, and on which both sides agree by now.
     """
 
     matched: int
@@ -56,13 +58,12 @@ class Outcome(msgspec.Struct, frozen=True):
     found: frozenset[str]
     accepted: tuple[str, ...]
     newer: tuple[str, ...]
+    lapsed: tuple[str, ...]
 
 
-def compare(
-    statement: Statement, ours: Ours, open_breaks: Iterable[Break], accepted: dict[str, tuple[str, str]]
-) -> Outcome:
+def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], accepted: dict[str, tuple[str, str]]) -> Outcome:
     """
-    Return what a comparison of *statement* with *ours* comes to, where *open_breaks* of its issuer stand so far.
+    Return what a comparison of *statement* with *ours* comes to, where *breaks* of its issuer stand or have ended.
 
     *accepted* has the values of differences that someone resolved.
 
@@ -70,7 +71,9 @@ def compare(
         InvalidInput: it names what the ledger does not know.
     """
     _check_known(statement, ours)
-    before = {row.key: row for row in open_breaks}
+    rows = list(breaks)
+    before = {row.key: row for row in rows if row.closed_seq is None}
+    ended = {row.key: row.as_of for row in rows if row.closed_seq is not None}
     compared = {
         **_balances(statement, ours, before), **_positions(statement, ours, before), **_trades(statement, ours, before),
     }  # fmt: skip
@@ -82,19 +85,25 @@ def compare(
             newer.append(key)
         if late or key not in compared:
             standing[key] = Difference(key=key, ledger=row.ledger_value, external=row.external_value)
-    settled = []
-    found = set()
+    settled, lapsed, found = [], [], set()
     for key, (left, right) in compared.items():
-        if left == right or key in newer:
+        if key in newer:
             continue
-        if accepted.get(key) == (left, right):
+        if left == right:
+            if key in accepted and ended[key] < statement.as_of:
+                lapsed.append(key)
+        elif accepted.get(key) == (left, right):
             settled.append(key)
-            continue
-        standing[key] = Difference(key=key, ledger=left, external=right)
-        found.add(key)
+        elif ended.get(key, statement.as_of) > statement.as_of:
+            newer.append(key)
+        else:
+            found.add(key)
+    standing |= {key: Difference(key=key, ledger=compared[key][0], external=compared[key][1]) for key in found}
     matched = sum(left == right != MISSING for left, right in compared.values())
     ordered = tuple(standing[key] for key in sorted(standing))
-    return Outcome(matched, ordered, frozenset(found), tuple(sorted(settled)), tuple(sorted(newer)))
+    return Outcome(
+        matched, ordered, frozenset(found), tuple(sorted(settled)), tuple(sorted(newer)), tuple(sorted(lapsed))
+    )
 
 
 _Compared = dict[str, tuple[str, str]]

@@ -48,18 +48,13 @@ class Followed(msgspec.Struct):
     """
 
     lives: list[Life]
+    decided: dict[str, tuple[str, str]]
+    """The two values of each break that somebody ended, until both sides agree or it opens again, by key."""
     statements: set[tuple[str, int]]
     """(hash, as_of) of each statement that was compared."""
     last: ReconciliationRecorded | None
     version: int
     seq: int
-
-    def accepted(self) -> dict[str, tuple[str, str]]:
-        """
-        Return the two values of each break whose last life somebody ended.
-        """
-        last = {life.key: life for life in self.lives}
-        return {key: (x.ledger, x.external) for key, x in last.items() if x.how not in (None, "statement", "books")}
 
 
 class _Open(msgspec.Struct):
@@ -75,7 +70,7 @@ def follow(events: Iterable[RecordedEvent]) -> Followed:
     """
     Return the breaks that *events*, the stream of one issuer's reconciliations, are about.
     """
-    found = Followed([], set(), None, 0, 0)
+    found = Followed([], {}, set(), None, 0, 0)
     opened: dict[str, _Open] = {}
     for event in events:
         given = split_payload(event.payload)[1]
@@ -96,6 +91,9 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
         life = opened.pop(one.key).life
         life.closed_seq, life.closed_by, life.how = event.seq, one.proposed_by, one.how
         life.reason, life.ref, life.approved_by = one.reason, one.ref, one.approved_by
+        found.decided[one.key] = (life.ledger, life.external)
+    for key in recorded.lapsed:
+        found.decided.pop(key, None)
     named = {difference.key for difference in recorded.breaks}
     for key in [key for key in opened if key not in named]:
         known = opened.pop(key)
@@ -109,6 +107,7 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
                 recorded.statement_hash, [],
             )  # fmt: skip
             opened[difference.key] = _Open(life, {recorded.statement_hash})
+            found.decided.pop(difference.key, None)
             found.lives.append(life)
         else:
             _again(opened[difference.key], event.seq, recorded.statement_hash, difference)

@@ -20,7 +20,7 @@ from ledger.domain.rows import Break
 from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books, Known, Moment, RecordedAt
-from ledger.reconciliation import comparison, lives
+from ledger.reconciliation import adjustment, comparison, lives
 from ledger.reconciliation.comparison import Ours, Outcome
 from ledger.reconciliation.lives import Followed, Life
 from ledger.reconciliation.statement import Statement
@@ -60,13 +60,13 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     """
     before = _followed(ledger, statement.issuer)
     seq, ours = _ours(books, statement)
-    open_breaks = [row for row in books.breaks().value if row.source == statement.issuer]
-    outcome = comparison.compare(statement, ours, open_breaks, before.accepted())
+    of_issuer: list[Break] = [row for row in books.table("breaks").value if row.source == statement.issuer]
+    outcome = comparison.compare(statement, ours, of_issuer, before.decided)
     recorded = ReconciliationRecorded(
         origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
-        breaks=outcome.standing,
+        breaks=outcome.standing, lapsed=outcome.lapsed,
     )  # fmt: skip
-    appended = _is_new(statement, before, open_breaks, outcome)
+    appended = _is_new(statement, before, [row for row in of_issuer if row.closed_seq is None], outcome)
     if appended:
         _append(ledger, recorded, before.version, actor)
     after = _followed(ledger, statement.issuer) if appended else before
@@ -84,7 +84,7 @@ def _followed(ledger: Ledger, issuer: str) -> Followed:
 def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:
     standing = {(row.key, row.ledger_value, row.external_value) for row in open_breaks}
     found = {(one.key, one.ledger, one.external) for one in outcome.standing}
-    return found != standing or (statement.hash, statement.as_of) not in before.statements
+    return found != standing or bool(outcome.lapsed) or (statement.hash, statement.as_of) not in before.statements
 
 
 def _append(ledger: Ledger, recorded: ReconciliationRecorded, version: int, actor: str) -> int:
@@ -193,6 +193,8 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
         return _resolved_before(before, issuer, resolution, rows)
     last = before.last
     assert last is not None, "an open break was opened by an event"
+    if resolution.how == "adjusted" and resolution.ref is not None:
+        _check_adjusted(ledger, books, before, rows[resolution.key], resolution.ref)
     recorded = ReconciliationRecorded(
         origin=issuer, statement_hash=last.statement_hash, as_of=max(last.as_of, rows[resolution.key].as_of), matched=0,
         breaks=tuple(
@@ -202,6 +204,28 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
         resolved=(resolution,),
     )  # fmt: skip
     return _append(ledger, recorded, before.version, resolution.proposed_by)
+
+
+def _check_adjusted(ledger: Ledger, books: Books, before: Followed, row: Break, ref: int) -> None:
+    """Raise InvalidInput unless the event of *ref* can have mended the break, since it was told as it stands."""
+    key, as_of = row.key, row.as_of
+    lives_of = [life for life in before.lives if life.key == key]
+    life, event = lives_of[-1], ledger.events_at([ref]).get(ref)
+    told, found = max([life.opened_seq, *life.changed_seqs]), f"found no event at seq {ref}"
+    if event is not None:
+        executions = books.executions().value if key.startswith("trade:") else ()
+        why = adjustment.why_not(life, event, executions, books.table("instruments").value)
+        found = f"seq {ref} is {why}"
+        if why is None and ref < told and adjustment.counted(event, as_of):
+            found = f"seq {ref} counted when the break was found as it is, at seq {told}"
+        elif why is None and any(earlier.ref == ref for earlier in lives_of):
+            found = f"seq {ref} ended this break before, and it opened again"
+        elif why is None:
+            return
+    raise InvalidInput(
+        f"break {key!r} is not resolved (break_ref): R6: {found}; expected the event that mended it: of the same "
+        "account and figure, or trade, and recorded since"
+    )
 
 
 def _resolved_before(before: Followed, issuer: str, resolution: BreakResolution, rows: dict[str, Break]) -> int:

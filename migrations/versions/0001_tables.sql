@@ -317,6 +317,7 @@ CREATE TABLE ledger.instruments (
 	version BIGINT NOT NULL,
 	split_on DATE,
 	renamed_to TEXT,
+	amendments TEXT NOT NULL,
 	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument),
 	CONSTRAINT instruments_amounts_finite CHECK (abs(tick + lot + multiplier) < 'Infinity')
 )

@@ -8,6 +8,7 @@ import json
 
 from ledger import Ledger
 from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import FactQuarantined
 from tests.conftest import Database
 from tests.importing.test_import import tradeledger
@@ -110,4 +111,21 @@ def test_a_fact_is_accepted_as_it_came_once_it_fits(chain: Database) -> None:
         assert again[before + 2].event_type == "TradeExecuted"
         assert again[before + 2].occurred_at == again[first].occurred_at
         assert [x.qty for x in ledger.positions("A").value] == [10**16]
+        check_whole(chain, ledger)
+
+
+def test_what_was_announced_is_accepted_on_its_day_as_of_that_day(chain: Database) -> None:
+    """A new name that was told the day before is recorded again as what occurs now, with the same words."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        renamed = InstrumentRenamed(ca_id="R", old="BTCUSDT", new="XBTUSDT", effective="2024-08-09")
+        receipt = ledger.append(renamed, key="1", occurred_at=1_723_161_254_000_000_000)
+        assert receipt.quarantined[0].rule == "ex_date_to_come"
+    done = tradeledger("quarantine", "resolve", receipt.seq, "--as", "accepted", "--proposed-by", "ann", "--source",
+                       "engine", LEDGER_DSN=chain.dsn("writer"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        made = ledger.events_at([receipt.seq, receipt.seq + 1])
+        assert made[receipt.seq + 1].event_type == "InstrumentRenamed"
+        assert made[receipt.seq].recorded_at < made[receipt.seq + 1].occurred_at
         check_whole(chain, ledger)

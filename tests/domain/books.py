@@ -4,6 +4,7 @@ Drive the fold as a writer would, and hold its books against what must be true o
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import defaultdict
 
@@ -26,18 +27,26 @@ DAY = "2024-08-08"
 
 class Books:
     """
-    A state and the history that made it.
+    A state and the history that made it; `clock` is the time (ns) at which events occur, and are recorded.
     """
 
     def __init__(self) -> None:
         self.state = State()
+        self.clock = NOON
         self.stored: list[Outcome] = []
+        self.contexts: list[Context] = []
 
-    def give(self, event: Event) -> Outcome:
+    def give(self, event: Event, occurred_at: int | None = None) -> Outcome:
         seq = len(self.stored) + 1
-        outcome = fold.record(self.state, event, Context(seq, NOON + seq, NOON))
+        context = Context(seq, self.clock + seq, self.clock if occurred_at is None else occurred_at)
+        outcome = fold.record(self.state, event, context)
         self.stored.append(outcome)
+        self.contexts.append(context)
         return outcome
+
+    def set_day(self, day: str) -> None:
+        """Let the clock stand at noon of *day*, UTC."""
+        self.clock = int(datetime.datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp()) * 10**9
 
     def whole(self) -> State:
         """Return the state with every row there is."""
@@ -46,10 +55,10 @@ class Books:
     def replayed(self) -> State:
         """Return a second state made from what is stored, after seeing that it agrees in every column."""
         state = State()
-        for seq, x in enumerate(self.stored, 1):
+        for x, context in zip(self.stored, self.contexts, strict=True):
             found = fold.replay(
                 state, x.event_type, x.schema_version, x.given, x.derived,
-                (x.stream, x.stream_version, x.effective_on), Context(seq, NOON + seq, NOON),
+                (x.stream, x.stream_version, x.effective_on), context,
             )  # fmt: skip
             assert found == []
         return state

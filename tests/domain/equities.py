@@ -34,6 +34,7 @@ def market(
 ) -> Books:
     """Return books in which XYZ trades in USD, and each account has *usd* and *shares*."""
     books = Books()
+    books.set_day("2024-10-01")
     books.give(AssetDefined(asset="USD", kind="currency", scale=scale, name="US dollar"))
     books.give(AssetDefined(asset="EUR", kind="currency", scale=2, name="Euro"))
     books.give(AssetDefined(asset="XYZ", kind="security", scale=share_scale, name="Shares of XYZ"))

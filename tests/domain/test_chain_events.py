@@ -89,7 +89,7 @@ def test_a_schema_has_one_hash_a_version_for_good(monkeypatch: pytest.MonkeyPatc
         return SchemaRegistered(event_type="KeyDestroyed", version=version, schema_hash=digest, encoder_version="1")
 
     refused(made, schema(0, KeyDestroyed), "schema_version")
-    refused(made, schema(3, KeyDestroyed), "knows up to 2")
+    refused(made, schema(3, KeyDestroyed), "expected up to 2")
     refused(made, schema(2, KeyDestroyed), "before the one below")
     refused(made, schema(1, KeyDestroyed), "schema_hash")
     made.give(schema(1, BackupVerified))
@@ -103,7 +103,7 @@ def test_a_subjects_key_is_destroyed_once() -> None:
     """The second time there is nothing left to destroy."""
     made = books()
     made.give(KeyDestroyed(subject_key_id="s1", authority="court"))
-    refused(made, KeyDestroyed(subject_key_id="s1", authority="court"), "gone already")
+    refused(made, KeyDestroyed(subject_key_id="s1", authority="court"), "second time")
     made.give(KeyDestroyed(subject_key_id="s2", authority="court"))
     made.replayed()
 
@@ -124,8 +124,8 @@ def test_an_incident_is_not_closed_before_every_divergent_event_is_disposed_of()
     """Each event of the tail once, inside the tail, with a seq where it is recorded elsewhere."""
     made = books()
     tail = DivergentTailRecorded(epoch=2, from_seq=7, to_seq=8, head_hash="aa", bundle_hash="bb", count=2)
-    refused(made, msgspec.structs.replace(tail, count=3), "count them")
-    refused(made, msgspec.structs.replace(tail, from_seq=9, count=0), "count them")
+    refused(made, msgspec.structs.replace(tail, count=3), "as many as there are")
+    refused(made, msgspec.structs.replace(tail, from_seq=9, count=0), "as many as there are")
     made.give(tail)
     refused(made, tail, "recorded already")
 
@@ -156,7 +156,7 @@ def test_an_incident_goes_one_way_and_never_back_in_time() -> None:
     acknowledged = IncidentAcknowledged(incident_id="I", who="w", at=20)
     refused(made, acknowledged, "unknown_incident")
     made.give(opened)
-    refused(made, opened, "used once")
+    refused(made, opened, "expected a new id")
     refused(made, IncidentClosed(incident_id="I", summary="s", at=30), "expected mitigated")
     refused(made, msgspec.structs.replace(acknowledged, at=9), "none before 10 ns")
     made.give(acknowledged)

@@ -72,7 +72,7 @@ def test_a_buy_is_held_for_filled_and_paid_to_the_last_digit() -> None:
         (AccountOpened(account="~me", owner="o", kind="cash", base_asset="USDT"), RuleBroken, "begin with '~'"),
         (AccountStatusSet(account="A", status="closed", reason="x"), RuleBroken, "still has BTC, USDT"),
         (AccountLimitsSet(account="A", asset="USDT", floor="-1"), RuleBroken, "at most 0"),
-        (ChainCreated(origin="x", format_version=1, keys=()), RuleBroken, "first event"),
+        (ChainCreated(origin="x", format_version=1, keys=()), RuleBroken, "expected it at 1"),
         (CancelRequested(order_id="none", cl_ord_id="n", orig_cl_ord_id="o"), RuleBroken, "does not know"),
     ],
 )

@@ -93,6 +93,11 @@ class Comparison(RuleBasedStateMachine):
         self.used += 1
         return f"n{self.used}"
 
+    def come(self, ago: int) -> bool:
+        """Return whether a day has begun; the clock stands at noon of today."""
+        self.books.set_day(self.day(0))
+        return ago >= 0
+
     def day(self, ago: int) -> str:
         return (datetime.date(2024, 8, 1) + datetime.timedelta(days=self.today - ago)).isoformat()
 
@@ -151,7 +156,7 @@ class Comparison(RuleBasedStateMachine):
         self.today += 1
         ex = self.day(at)
         held: dict[str, Fraction] = {}
-        good = ex > self.last_split()
+        good = self.come(at) and ex > self.last_split()
         for account in ("A", "F"):
             before = self.model.before(account, ex)
             good = good and not any(day >= ex for day in self.model.days(account))
@@ -195,7 +200,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(at=AGO, rate=st.sampled_from(["0.07", "1.115"]), wrong=st.sampled_from(["", "", "told", "untold"]))
     def accrue(self, at: int, rate: str, wrong: str) -> None:
         ex = self.day(at)
-        name, lines, due, good = self.new(), [], {}, True
+        name, lines, due, good = self.new(), [], {}, self.come(at)
         for account in ("A", "F"):
             held = self.model.before(account, ex)
             qty = Fraction(5) if held is None or wrong else held

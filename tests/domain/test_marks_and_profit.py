@@ -125,7 +125,7 @@ def test_a_past_figure_is_had_again_by_replaying_up_to_it() -> None:
     books.give(trade("E3", "100", "14", "sell", TUESDAY))
     books.give(InstrumentRenamed(ca_id="N", old="SAP", new="SAPX", effective=TUESDAY))
     again = Books()
-    again.stored = books.stored[:length]
+    again.stored, again.contexts = books.stored[:length], books.contexts[:length]
     assert figure(again.replayed(), "A", "SAP", MONDAY) == taken
     assert figure(books.state, "A", "SAP", MONDAY) == figure(books.state, "A", "SAPX", MONDAY)
     assert figure(books.state, "A", "SAPX", MONDAY).value == -amount("480")

@@ -32,7 +32,7 @@ from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.postings import Posting
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
-from tests.domain.books import NOON, Books, check_invariants
+from tests.domain.books import Books, check_invariants
 from tests.domain.equities import DAY, all_balances, buckets, market, settled
 
 HOUR = 3_600 * 10**9
@@ -120,7 +120,7 @@ def test_a_rate_is_right_to_less_than_one_unit_at_any_scale(sold: int, rate: int
 
 def at(books: Books, event: Event, time: int) -> fold.Outcome:
     """Give an event that occurred *time* ns after the others."""
-    return fold.record(books.state, event, Context(1000, NOON + time + 1, NOON + time))
+    return fold.record(books.state, event, Context(1000, books.clock + time + 1, books.clock + time))
 
 
 def test_a_hold_of_several_legs_is_released_in_parts_captured_and_expires() -> None:
@@ -128,8 +128,8 @@ def test_a_hold_of_several_legs_is_released_in_parts_captured_and_expires() -> N
     books = market()
     legs = (Leg(account="A", asset="USD", amount="100"), Leg(account="B", asset="USD", amount="50"))
     with pytest.raises(RuleBroken, match="has passed"):
-        books.give(HoldPlaced(hold_id="H", legs=legs, expires_at=NOON))
-    books.give(HoldPlaced(hold_id="H", legs=legs, expires_at=NOON + HOUR, ref="O-17"))
+        books.give(HoldPlaced(hold_id="H", legs=legs, expires_at=books.clock))
+    books.give(HoldPlaced(hold_id="H", legs=legs, expires_at=books.clock + HOUR, ref="O-17"))
     assert buckets(books, "B") == ("99950", "0")
     part = (Leg(account="A", asset="USD", amount="60"),)
     with pytest.raises(RuleBroken, match="without ref"):

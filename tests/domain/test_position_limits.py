@@ -4,12 +4,21 @@ Check that an account's position limit holds against several orders, several ins
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced, OrderReplaced, ReplaceRequested
-from ledger.domain.events.reference import AccountLimitsSet, InstrumentDefined
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderCanceled, OrderDoneForDay, OrderPlaced, OrderReplaced, ReplaceRequested
+from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, InstrumentDefined
+from ledger.domain.order_status import leaves
+from ledger.domain.state import State
 from ledger.errors import RuleBroken
-from tests.domain.books import Books, opened, order, trade
+from tests.domain.books import DAY, Books, opened, order, trade
 
 
 def limited(most: str = "2") -> Books:
@@ -73,3 +82,93 @@ def test_an_account_over_its_limit_may_still_reduce() -> None:
     books.give(order("O3", side="sell", qty="6"))
     with pytest.raises(RuleBroken, match=r"max_position.*could reach -2\.001"):
         books.give(order("O4", side="sell", qty="0.001"))
+
+
+def _steps(books: Books, name: str) -> int:
+    """Return how many lines of Python it takes to record an order of the account with a limit."""
+    steps = 0
+
+    def count(frame: object, event: str, _: object) -> object:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before, event = sys.gettrace(), order(name, qty="0.001")
+    sys.settrace(count)  # type: ignore[arg-type]
+    try:
+        books.give(event)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def test_the_cost_of_a_limit_does_not_grow_with_the_orders_that_are_open() -> None:
+    """An order takes as many steps among five hundred open ones as among ten, of its account and of others."""
+    books = limited("100")
+    books.give(AccountOpened(account="B", owner="o", kind="margin", base_asset="USDT"))
+    books.give(AccountLimitsSet(account="B", asset="USDT", floor="-1000000"))
+    books.give(order("first", qty="0.001"))
+    found = []
+    for more in (10, 490):
+        for n in range(more):
+            books.give(order(f"O-{more}-{n}", qty="0.001"))
+            other = msgspec.structs.replace(order(f"B-{more}-{n}", qty="0.001"), account="B")  # type: ignore[type-var]
+            books.give(other)
+        found.append(_steps(books, f"N-{more}"))
+    assert found[0] == found[1]
+
+
+def _check_working(state: State) -> None:
+    for buys in (True, False):
+        rows = [row for row in state.orders.rows.values() if (row.side == "buy") == buys]
+        assert state.orders.working("A", "BTC", buys=buys) == sum(leaves(row) for row in rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["placed", "placed", "filled", "ended", "replaced", "done", "split", "renamed"]),
+            st.integers(0, 5),
+            st.sampled_from(["buy", "sell"]),
+        ),
+        max_size=30,
+    )
+)
+def test_the_running_sum_is_what_all_open_orders_may_still_fill(steps: list[tuple[str, int, str]]) -> None:
+    """After every change, and after every change that is taken back, it is what a walk over all orders comes to."""
+    books, name = limited("1000"), "BTCUSDT"
+    books.set_day("2024-08-20")
+    books.state.orders.working("A", "BTC", buys=True)
+    for n, (what, number, side) in enumerate(steps):
+        order_id, mark = f"O{number}", books.state.begin()
+        made: Event = msgspec.structs.replace(order(order_id, side=side, tif="gtc"), instrument=name)  # type: ignore[type-var]
+        if what == "filled":
+            made = trade(f"E{n}", order_id, side=side, qty="0.004")
+        elif what == "ended":
+            made = OrderCanceled(order_id=order_id)
+        elif what == "replaced":
+            made = OrderReplaced(
+                order_id=order_id, cl_ord_id=f"r{n}", orig_cl_ord_id=f"c-{order_id}", qty=f"0.0{n + 10}"
+            )
+        elif what == "done":
+            made = OrderDoneForDay(order_id=order_id)
+        elif what == "split":
+            made = SplitApplied(ca_id=f"S{n}", instrument=name, ratio_num=2, ratio_den=1, rounding="down",
+                                ex_date=f"2024-08-{n % 11 + 9:02d}")  # fmt: skip
+        elif what == "renamed":
+            made = InstrumentRenamed(ca_id=f"R{n}", old=name, new=f"{name}x", effective=DAY)
+        try:
+            outcome = books.give(made)
+        except RuleBroken:
+            continue
+        _check_working(books.state)
+        now = f"{name}x" if what == "renamed" else name
+        books.give(msgspec.structs.replace(order(f"U{n}", qty="0.003"), instrument=now))  # type: ignore[type-var]
+        _check_working(books.state)
+        books.state.rollback(mark)
+        del books.stored[-2:], books.contexts[-2:]
+        _check_working(books.state)
+        assert books.give(made).rule == outcome.rule
+        _check_working(books.state)
+        name = now

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import ledger
 from ledger import Group, Ledger
 from ledger.chain.link import ChainHead
 from ledger.domain import fold
@@ -23,12 +24,12 @@ from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import CancelRequested, OrderCanceled, OrderPlaced
-from ledger.domain.events.reference import AssetDefined, InstrumentDefined
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import Context
 from ledger.domain.postings import Line, Posting
 from ledger.domain.rules.ground import post
-from ledger.domain.rules.invariants import INVARIANTS, OF_RULE
+from ledger.domain.rules.invariants import INVARIANTS, OF_RULE, PRINCIPLES
 from ledger.domain.state import State
 from ledger.errors import Corrupt, IdempotencyConflict, Rejected, RuleBroken, Unbalanced, VersionConflict
 from tests.conftest import Database
@@ -36,7 +37,7 @@ from tests.domain.books import DAY, NOON, Books, check_invariants, opened
 from tests.journal.test_ledger import deposit, fee, fill, order
 from tests.storage.test_storage import linked
 
-RULES = Path(fold.__file__).parent / "rules"
+LEDGER = Path(ledger.__file__).parent
 
 
 def trade(name: str, **more: object) -> TradeExecuted:
@@ -65,7 +66,7 @@ def _later() -> list[Event]:
 
 
 def _settled(qty: str) -> TradeSettled:
-    return TradeSettled(settlement_id="S", venue="V", trade_date=DAY, exec_id="T", qty=qty, date="2024-08-09")
+    return TradeSettled(settlement_id="S", venue="V", trade_date=DAY, exec_id="T", qty=qty, date=DAY)
 
 
 REFUSED: dict[str, tuple[list[Event], Event]] = {
@@ -125,18 +126,52 @@ def test_a_request_that_breaks_an_invariant_is_refused_by_its_number(number: str
     check_invariants(books.state)
 
 
-def test_rules_name_invariants_that_there_are() -> None:
-    """Twenty, numbered; and each rule that keeps one is raised somewhere under that name."""
+def _rules_raised() -> set[str]:
+    """Return the name of every rule that the program can say is broken, as its code spells them."""
+    found = set()
+    for path in LEDGER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            texts = [x.value for x in node.args if isinstance(x, ast.Constant) and isinstance(x.value, str)]
+            match node.func.id:
+                case "Broken" if isinstance(node.args[0], ast.Constant):
+                    found.add(texts[0])
+                case "known":
+                    found.update(f"unknown_{text}" for text in texts)
+                case "_new":
+                    found.update(f"{text}_exists" for text in texts)
+                case "check_come" | "_check_cycle":
+                    found.add(texts[0])
+    return found
+
+
+def test_every_rule_has_the_number_of_an_invariant_or_principle() -> None:
+    """Twenty invariants and the principles, numbered; each rule that can be broken has one, and each is raised."""
     assert list(INVARIANTS) == [f"I{n}" for n in range(1, 21)]
-    assert set(OF_RULE.values()) <= set(INVARIANTS)
-    raised = "".join(path.read_text() for path in RULES.glob("*.py") if path.name != "invariants.py")
-    assert [rule for rule in OF_RULE if f'"{rule}"' not in raised] == []
+    assert list(PRINCIPLES) == [f"R{n}" for n in range(1, len(PRINCIPLES) + 1)]
+    assert set(OF_RULE.values()) <= set(INVARIANTS) | set(PRINCIPLES)
+    assert _rules_raised() == set(OF_RULE)
+
+
+def test_a_refusal_of_every_kind_of_rule_says_its_number() -> None:
+    """An order that is there already, one that is not, and an account that is: each by the number of its row."""
+    books = opened()
+    books.give(order("O"))
+    with pytest.raises(Rejected, match=r"^OrderPlaced 'O' refused \(order_exists\): I11: found"):
+        books.give(order("O"))
+    with pytest.raises(Rejected, match=r"refused \(unknown_order\): I11: found order 'none'"):
+        books.give(CancelRequested(order_id="none", cl_ord_id="c", orig_cl_ord_id="c-none"))
+    with pytest.raises(Rejected, match=r"refused \(account_exists\): R1: found"):
+        books.give(AccountOpened(account="A", owner="o", kind="cash", base_asset="USDT"))
 
 
 ACCEPTED = re.compile(r"expected |give |record the |reverse th|allocate before |use another |ask for |bust |by hand")
 
 
-@pytest.mark.parametrize("path", sorted(RULES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(fold.__file__).parent / "rules").glob("*.py")), ids=lambda path: path.stem
+)
 def test_every_refusal_that_has_a_number_says_what_would_be_accepted(path: Path) -> None:
     """In the sentence that goes with the rule's name, wherever the rule is broken."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import verifier
-from ledger.domain.rules.invariants import INVARIANTS, OF_RULE
+from ledger.domain.rules.invariants import INVARIANTS, OF_RULE, PRINCIPLES
 from tests.invariants import blocks, test_memory
 from tests.invariants.test_rehashed import REWRITTEN
 
@@ -43,6 +43,14 @@ def table() -> dict[str, Entry]:
     return {row[0]: Entry(*row) for row in rows}
 
 
+@functools.cache
+def principles() -> dict[str, tuple[str, str]]:
+    """Return what the second table says of each principle, and its rules."""
+    lines = (ROOT / "docs" / "INVARIANTS.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| R[0-9]+ ", line)]
+    return {number: (says, rules) for number, says, rules in rows}
+
+
 def names(cell: str) -> set[str]:
     return set(_NAMES.findall(cell))
 
@@ -50,6 +58,13 @@ def names(cell: str) -> set[str]:
 def test_the_page_has_every_invariant_in_the_program_s_words() -> None:
     """All twenty, in order, each said as `invariants.py` says it."""
     assert {number: entry.says for number, entry in table().items()} == INVARIANTS
+
+
+def test_the_page_has_every_other_rule_under_its_principle() -> None:
+    """Each principle in the program's words, with exactly the rules that carry its number."""
+    assert {number: says for number, (says, _) in principles().items()} == PRINCIPLES
+    for number, (_, rules) in principles().items():
+        assert names(rules) == {rule for rule, kept in OF_RULE.items() if kept == number}
 
 
 @pytest.mark.parametrize("number", INVARIANTS)

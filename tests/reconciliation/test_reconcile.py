@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -84,6 +85,11 @@ class Desk:
 @pytest.fixture
 def desk(chain: Database, tmp_path: Path) -> Desk:
     return Desk(chain, tmp_path)
+
+
+def fill_of(exec_id: str) -> TradeExecuted:
+    return TradeExecuted(exec_id=exec_id, venue="V", account="A", instrument="BTCUSDT", side="buy", qty="0.01",
+                         price="100", trade_date=DAY)  # fmt: skip
 
 
 def values(report: Any) -> dict[str, tuple[str, str]]:
@@ -218,7 +224,7 @@ def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_sam
     )  # fmt: skip
     adjusted = ("resolve", "balance:A:USDT:total", "--issuer", "bank", "--reason", "fee booked", "--proposed-by", "ann",
                 "--approved-by", "bob", "--source", "engine", "--as", "adjusted")  # fmt: skip
-    for more, expected in (((), "break_ref"), (("--ref", 9999), "expected a seq from 1 to")):
+    for more, expected in (((), "break_ref"), (("--ref", 9999), "found no event at seq 9999")):
         code, words = desk.run(*adjusted, *more)
         assert (code, expected in words) == (8, True), words
     assert desk.run(*adjusted, "--ref", seq)[0] == 0
@@ -235,6 +241,78 @@ def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_sam
     ):
         code, found = desk.run(*arguments)
         assert (code, words in found) == (8, True), found
+    check_whole(desk.database)
+
+
+def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_nothing(desk: Desk) -> None:
+    """The old difference stays resolved until a later day agrees, and is new then; what ended later stays ended."""
+    key, agrees = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    differs = agrees.replace("C,100", "C,101")
+    desk.reconcile(differs)
+    decided = ("resolve", key, "--issuer", "bank", "--as", "theirs", "--reason", "typo", "--proposed-by", "ann",
+               "--source", "engine")  # fmt: skip
+    assert desk.run(*decided)[0] == 0
+    for as_of in (DAY, "2024-08-09"):
+        assert desk.reconcile(differs, as_of=as_of)["resolved_before"] == [key]
+    agreed = desk.reconcile(agrees, as_of="2024-08-12")
+    assert (agreed["appended"], agreed["breaks"]) == (True, [])
+    assert desk.reconcile(agrees, as_of="2024-08-12")["appended"] is False
+    back = desk.reconcile(differs, as_of="2024-08-13")
+    assert (back["resolved_before"], values(back)) == ([], {key: ("100", "101")})
+    assert desk.reconcile(agrees, as_of="2024-08-15")["closed"][0]["how"] == "statement"
+    late = desk.reconcile(differs, as_of="2024-08-14")
+    assert (late["breaks"], late["newer"]) == ([], [key])
+    assert values(desk.reconcile(differs, as_of="2024-08-16")) == {key: ("100", "101")}
+    assert [life["how"] for life in desk.lives()] == ["theirs", "statement", None]
+    check_whole(desk.database)
+
+
+def test_a_break_is_adjusted_only_by_an_event_that_can_have_mended_it(desk: Desk) -> None:
+    """It is there, of the account and figure or of the trade, and new since the break was found; once for one break."""
+    bitcoin = CashMoved(movement_id="btc", account="A", asset="BTC", amount="1", kind="deposit", value_date=DAY)
+    older = desk.give(
+        bitcoin, AccountOpened(account="B", owner="o", kind="cash", base_asset="USDT"), deposit("before"), fill_of("E")
+    )
+    cash, position = "balance:A:USDT:total", "position:A:BTCUSDT:qty"
+    other_trade = f"trade:A:V:{DAY}:E:price"
+    desk.reconcile("account,asset,total\nA,USDT,5\n")
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,5\n", name="p.csv")
+    desk.reconcile(f"{TRADES}V,{DAY},E,A,BTCUSDT,buy,0.01,101\n", name="t.csv")
+    others = CashMoved(movement_id="b", account="B", asset="USDT", amount="1", kind="deposit", value_date=DAY)
+    theirs, coins = desk.give(others), desk.give(msgspec.structs.replace(bitcoin, movement_id="b2"))
+    other = desk.give(fill_of("F"))
+    corrected = TradeCorrected(exec_ref="E", **{**msgspec.structs.asdict(fill_of("C")), "price": "101"})
+    right = desk.give(corrected)
+
+    def resolve(key: str, ref: int, issuer: str = "bank") -> tuple[int, str]:
+        return desk.run("resolve", key, "--issuer", issuer, "--reason", "mended", "--proposed-by", "ann", "--source",
+                        "engine", "--as", "adjusted", "--ref", ref)  # fmt: skip
+
+    for key, ref, words in (
+        (cash, 1, "posts nothing to account A"), (cash, theirs, "posts nothing to account A"),
+        (cash, coins, "leaves total USDT of A as it was"), (cash, 99_999, "found no event at seq 99999"),
+        (cash, 0, "found no event at seq 0"), (position, coins, "moves no position"),
+        (other_trade, other, "of another trade than E"), (other_trade, coins, "is no report of a trade"),
+        (position, older, "counted when the break was found as it is"),
+    ):  # fmt: skip
+        before = desk.head()
+        code, found = resolve(key, ref)
+        assert (code, words in found, "R6: " in found) == (8, True, True), found
+        assert desk.head() == before
+    # One correction mends the trade, the position's cost and the cash.
+    for key in (other_trade, position, cash):
+        assert resolve(key, right)[0] == 0
+    with desk.ledger() as ledger:
+        earlier = str(ledger.events_at([right - 1])[right - 1].recorded_at)
+    desk.reconcile("account,asset,total\nA,USDT,6\n")
+    code, found = resolve(cash, right)
+    assert (code, "counted when the break was found" in found) == (8, True), found
+    # Of a statement as of a time, what was recorded after it has not counted, and may have ended it already.
+    desk.reconcile("account,asset,total\nA,USDT,6\n", issuer="venue", as_of=earlier)
+    assert resolve(cash, right, "venue")[0] == 0
+    desk.reconcile("account,asset,total\nA,USDT,7\n", issuer="venue", as_of=earlier)
+    code, found = resolve(cash, right, "venue")
+    assert (code, "ended this break before" in found) == (8, True), found
     check_whole(desk.database)
 
 

@@ -177,7 +177,8 @@ class BreakResolution(Fields, frozen=True, kw_only=True):
 class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     """
     The ledger was compared with a statement of `origin`; `breaks` are all differences that stand, `resolved` those that
-    stand no more because someone decided so.
+    stand no more because someone decided so, `lapsed` those on which a decision of before counts no more, since
+    both sides agree by now.
     """
 
     KIND: ClassVar = "command"
@@ -187,6 +188,7 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     matched: int
     breaks: tuple[Difference, ...] = ()
     resolved: tuple[BreakResolution, ...] = ()
+    lapsed: tuple[Identifier, ...] = ()
 
 
 class MarkRecorded(Event, frozen=True, kw_only=True):

@@ -58,7 +58,7 @@ class InstrumentDefined(Event, frozen=True, kw_only=True):
 
 class InstrumentAmended(Event, frozen=True, kw_only=True):
     """
-    Terms of an instrument change; what is left out stays.
+    Terms of an instrument change from a day on, which may have passed or be to come; what is left out stays.
     """
 
     KIND: ClassVar = "command"

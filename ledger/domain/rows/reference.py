@@ -26,6 +26,9 @@ class Instrument(Row, frozen=True, gc=False):
     `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then. It is what counts
     where the calendar has no cycle for `product`. Trades of days before `split_on` are of other shares. What is said of
     an instrument that was renamed counts for the new one.
+
+    The terms are those of the newest day that they are amended for. `amendments` is JSON, [day, changes] by day with
+    those of the definition first, and empty while there are none; `terms_on` finds the terms of a day.
     """
 
     instrument: str
@@ -44,6 +47,7 @@ class Instrument(Row, frozen=True, gc=False):
     version: int
     split_on: str | None = None
     renamed_to: str | None = None
+    amendments: str = "[]"
 
 
 class Calendar(Row, frozen=True, gc=False):

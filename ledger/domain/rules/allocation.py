@@ -33,22 +33,27 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 
 def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
     if not event.exec_ids or len(set(event.exec_ids)) < len(event.exec_ids):
         raise Broken(
-            "exec_ids", f"{event.allocation_id!r}: found no execution, or one twice; name each of the block once"
+            "exec_ids", f"{event.allocation_id!r}: found no execution, or one twice; expected each of the block once"
         )
     rows = [trades.live(state, event.venue, event.trade_date, exec_id) for exec_id in event.exec_ids]
     first = rows[0]
     instrument = trades.unsplit(state, first)
     for row in rows:
         if (row.account, trades.unsplit(state, row), row.side) != (first.account, instrument, first.side):
-            raise Broken("block_mismatch", f"{row.exec_id!r} is of another account, instrument or side than the first")
+            raise Broken(
+                "block_mismatch",
+                f"{row.exec_id!r} is of another account, instrument or side than the first; expected one block's",
+            )
         if (row.bucket, row.settle_date) != (first.bucket, first.settle_date):
             raise Broken(
-                "block_mismatch", f"{row.exec_id!r} settles on another day than the first; allocate it by itself"
+                "block_mismatch",
+                f"{row.exec_id!r} settles on another day than the first; expected one day's, so allocate it by itself",
             )
         if row.kind == "allocation":
             raise Broken(
@@ -56,7 +61,7 @@ def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution],
             )
         if row.settled_qty:
             raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
-    return rows, instrument
+    return rows, terms_on(instrument, event.trade_date)
 
 
 def _line(
@@ -129,7 +134,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     Whole executions of one block that nothing has settled of, to accounts that can pay for their lines.
     """
     if state.allocations.fresh(event.allocation_id) is not None:
-        raise Broken("allocation_exists", f"found allocation {event.allocation_id!r} a second time; ids are used once")
+        raise Broken("allocation_exists", f"found allocation {event.allocation_id!r} a second time; expected a new id")
     block, instrument = _block(state, event)
     if not event.lines:
         raise Broken("lines", "found an allocation without lines; expected one or more")
@@ -163,7 +168,10 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
     check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     old = known(state.allocations, event.allocation_id, "allocation")
     if old.reversed_by is not None:
-        raise Broken("reversed_before", f"allocation {event.allocation_id!r} was reversed at seq {old.reversed_by}")
+        raise Broken(
+            "reversed_before",
+            f"allocation {event.allocation_id!r} was reversed at seq {old.reversed_by}; expected one that stands",
+        )
     lines = [
         trades.live(state, old.venue, old.trade_date, f"{old.allocation_id}.{number}")
         for number in range(1, old.lines + 1)

@@ -21,6 +21,7 @@ from ledger.domain.rules.ground import (
     Now,
     as_derived,
     check_account,
+    check_come,
     check_not_closed,
     check_scale,
     known,
@@ -50,7 +51,7 @@ def charge_fee(state: State, event: events.FeeCharged, now: Now) -> Effects:
     check_not_closed(state, event.account)
     amount = _amount(state, event.asset, units(event.amount))
     if state.movements.fresh("fee", event.fee_id) is not None:
-        raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; use a new id")
+        raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; expected a new id")
     lines = moved(event.asset, amount, (event.account, "settled"), (FEES, "settled"))
     post(state, lines, may_refuse=True)
     _record(state, "fee", event.fee_id, lines, now.day, now)
@@ -71,6 +72,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
             f"found cash movement {event.movement_id!r} again, with other content; "
             "expected the same, or an id of its own",
         )
+    check_come(event.value_date, now, "value_date_to_come", "a cash movement with the value date")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
@@ -107,7 +109,7 @@ def place_hold(state: State, event: events.HoldPlaced, now: Now) -> Effects:
     A hold with an unused id, on amounts that are available.
     """
     if state.holds.fresh(event.hold_id) is not None:
-        raise Broken("hold_exists", f"found hold {event.hold_id!r} a second time; each id is used once")
+        raise Broken("hold_exists", f"found hold {event.hold_id!r} a second time; expected a new id")
     legs = _legs(event.legs)
     if not legs:
         raise Broken("legs", "found a hold without legs; expected one or more")
@@ -132,7 +134,7 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
     if hold.status != "open":
         raise Broken("hold_not_open", f"hold {event.hold_id} is {hold.status}; expected one that is open")
     if event.reason == "captured" and event.ref is None:
-        raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; name what took the amount")
+        raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; expected what took the amount")
     if event.reason == "expired" and (hold.expires_at is None or now.occurred_at < hold.expires_at):
         when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
         raise Broken(
@@ -158,7 +160,7 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
 
 def _new_journal(state: State, journal_id: str) -> None:
     if state.movements.fresh("journal", journal_id) is not None:
-        raise Broken("journal_exists", f"found journal {journal_id!r} a second time; each id is used once")
+        raise Broken("journal_exists", f"found journal {journal_id!r} a second time; expected a new id")
 
 
 def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects:
@@ -195,7 +197,9 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
             f"found no {event.reverses_kind} {event.reverses!r} to reverse; expected the id of one that is recorded",
         )
     if old.reversed_by is not None:
-        raise Broken("reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}; once is all")
+        raise Broken(
+            "reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}; expected one that was not"
+        )
     lines = negated(postings.from_text(old.postings))
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))

@@ -27,13 +27,13 @@ def _name_key(state: State, key: events.KeyNamed, from_seq: int) -> None:
     try:
         made = signatures.key_id(key.purpose, signatures.public_key_bytes(key.public_key))
     except InvalidInput as error:
-        raise Broken("key_bytes", f"key {key.key_id}: {error}") from None
+        raise Broken("key_bytes", f"key {key.key_id}: {error}; expected 64 hexadecimal digits") from None
     if made != key.key_id:
         raise Broken(
-            "key_id", f"found key id {key.key_id}; this public key for the purpose {key.purpose} has id {made}"
+            "key_id", f"found key id {key.key_id}; expected {made}, this public key's for the purpose {key.purpose}"
         )
     if state.chain_keys.get(key.key_id) is not None:
-        raise Broken("key_exists", f"found key {key.key_id} a second time; each key is named once")
+        raise Broken("key_exists", f"found key {key.key_id} a second time; expected each once")
     state.chain_keys.put(ChainKey(key.key_id, key.purpose, key.name, key.public_key, from_seq, None, False))
 
 
@@ -42,7 +42,7 @@ def create(state: State, event: events.ChainCreated, now: Now) -> Effects:
     The first event and no other names the chain and its keys.
     """
     if now.seq != 1:
-        raise Broken("chain_exists", f"found ChainCreated at seq {now.seq}; it is the first event and no other")
+        raise Broken("chain_exists", f"found ChainCreated at seq {now.seq}; expected it at 1 and nowhere else")
     if event.format_version != 1:
         raise Broken("format_version", f"found format version {event.format_version}; expected 1")
     for key in event.keys:
@@ -90,14 +90,20 @@ def rotate_key(state: State, event: events.KeyRotated, now: Now) -> Effects:
     """
     old = known(state.chain_keys, event.old_key_id, "key")
     if old.revoked or (old.purpose, old.name) != (event.new_key.purpose, event.new_key.name):
-        raise Broken("key_mismatch", f"key {event.old_key_id} is revoked, or is for another purpose or name")
+        raise Broken(
+            "key_mismatch",
+            f"key {event.old_key_id} is revoked, or is for another purpose or name; expected the one that is in force",
+        )
     statement = rotation_statement(event.old_key_id, event.new_key)
     for whose, key, signature in (
         ("old", old.public_key, event.old_signature),
         ("new", event.new_key.public_key, event.new_signature),
     ):
         if not _signed(key, ROTATION_DOMAIN, statement, signature):
-            raise Broken("signature", f"the signature of the {whose} key is missing or not of this statement")
+            raise Broken(
+                "signature",
+                f"the signature of the {whose} key is missing or not of this statement; expected both keys' signatures",
+            )
     _name_key(state, event.new_key, now.seq)
     return _noted(state)
 
@@ -108,14 +114,24 @@ def revoke_key(state: State, event: events.KeyRevoked, now: Now) -> Effects:
     """
     key = known(state.chain_keys, event.key_id, "key")
     if key.revoked or event.last_valid_seq >= now.seq:
-        raise Broken("key_revoked", f"key {event.key_id} is revoked already, or {event.last_valid_seq} has not passed")
+        raise Broken(
+            "key_revoked",
+            f"key {event.key_id} is revoked already, or {event.last_valid_seq} has not passed; "
+            "expected a key in force and a seq that has",
+        )
     recovery = [row for row in state.chain_keys.rows.values() if row.purpose == "recovery" and not row.revoked]
     if not recovery:
-        raise Broken("no_recovery_key", "the chain names no recovery key that could revoke another")
+        raise Broken(
+            "no_recovery_key",
+            "the chain names no recovery key that could revoke another; expected one since ChainCreated",
+        )
     statement = revocation_statement(event.key_id, event.last_valid_seq, event.reason)
     # Any of them will do: rows come in another order after a restart, so none can be told to be the last.
     if not any(_signed(row.public_key, REVOCATION_DOMAIN, statement, event.signature) for row in recovery):
-        raise Broken("signature", "the signature is not a recovery key's of this statement")
+        raise Broken(
+            "signature",
+            "the signature is not a recovery key's of this statement; expected one of a key that the chain names",
+        )
     state.chain_keys.put(msgspec.structs.replace(key, revoked=True, valid_to_seq=event.last_valid_seq))
     return _noted(state)
 
@@ -131,16 +147,25 @@ def _check_resolution(state: State, origin: str, found: events.BreakResolution, 
         raise Broken("break_ref", f"break {found.key!r}: found ref {found.ref}; expected a seq from 1 to {now.seq - 1}")
 
 
+def _check_lapsed(state: State, origin: str, lapsed: tuple[str, ...]) -> None:
+    for key in lapsed:
+        row = state.breaks.get(origin, key)
+        if row is None or row.closed_seq is None or lapsed.count(key) > 1:
+            raise Broken("no_such_break", f"found a lapsed decision on {key!r}; expected a break of {origin} that has "
+                                          "ended, each once")  # fmt: skip
+
+
 def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
     """
     Breaks that are named open or change; those of the source that are named no more end, some because someone decided.
     """
     named = {difference.key for difference in event.breaks} | {found.key for found in event.resolved}
     if len(named) != len(event.breaks) + len(event.resolved):
-        raise Broken("break_key", "found one key twice among the breaks and resolutions; name each once")
+        raise Broken("break_key", "found one key twice among the breaks and resolutions; expected each once")
     for found in event.resolved:
         _check_resolution(state, event.origin, found, now)
         named.remove(found.key)
+    _check_lapsed(state, event.origin, event.lapsed)
     for (source, key), old in list(state.breaks.rows.items()):
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))

@@ -23,6 +23,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_come,
     check_scale,
     current_name,
     known,
@@ -42,13 +43,15 @@ def stream_of(ca_id: str) -> str:
     return f"corporate-action/{ca_id}"
 
 
-def _claim(state: State, ca_id: str, now: Now) -> str:
+def _claim(state: State, ca_id: str, now: Now, day: str, what: str) -> str:
+    """Return the content of an action with an unused id, whose *day* has come."""
     content = now.content()
     prior = state.corporate_actions.fresh(ca_id)
     if prior is not None:
         if prior.content == content:
             raise DuplicateFact(prior.event_seq)
-        raise Broken("ca_id_reused", f"found corporate action {ca_id!r} again, with other content")
+        raise Broken("ca_id_reused", f"found corporate action {ca_id!r} again, with other content; expected a new id")
+    check_come(day, now, "ex_date_to_come", what)
     return content
 
 
@@ -88,7 +91,7 @@ def _check_entitled(
                               f"which is {amounts.render(due)}")  # fmt: skip
     most, _ = amounts.multiply(gross, units(event.tax_rate), cash.scale)
     if tax * gross < 0 or abs(tax) >= abs(most) + step or abs(tax) > abs(gross):
-        raise Broken("tax", f"found tax {line.tax} of {line.account}; at most {amounts.render(most)} is withheld")
+        raise Broken("tax", f"found tax {line.tax} of {line.account}; expected at most {amounts.render(most)}")
     return qty, gross, tax
 
 
@@ -96,7 +99,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     """
     A dividend with an unused id, to accounts that held what it says, or with the reason why it says so.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.ex_date, "a dividend with the ex-date")
     instrument = known_instrument(state, event.instrument)
     share = known(state.assets, instrument.asset, "asset")
     cash = known(state.assets, event.asset or instrument.quote_asset, "asset")
@@ -104,7 +107,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
         raise Broken("rate", f"found rate {event.rate}, tax rate {event.tax_rate}; expected more than 0, and 0 to 1")
     named = {line.account for line in event.entitlements}
     if len(named) != len(event.entitlements) or not named:
-        raise Broken("entitlements", "found no account, or one twice; name each account that is entitled once")
+        raise Broken("entitlements", "found no account, or one twice; expected each account that is entitled once")
     lines: list[Line] = []
     for line in event.entitlements:
         qty, gross, tax = _check_entitled(state, event, line, share, cash)
@@ -135,7 +138,10 @@ def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[s
 def _pay(state: State, ca_id: str, asset: Asset, line: events.DividendLine) -> list[Line]:
     due = state.entitlements.get(ca_id, line.account)
     if due is None:
-        raise Broken("not_entitled", f"found a payment of {ca_id} to {line.account}, to whom none is due")
+        raise Broken(
+            "not_entitled",
+            f"found a payment of {ca_id} to {line.account}, to whom none is due; expected those who were entitled",
+        )
     gross, tax = units(line.gross), units(line.tax)
     paid_gross, paid_tax = due.paid_gross + gross, due.paid_tax + tax
     for amount, paid, most, what in ((gross, paid_gross, due.gross, "gross"), (tax, paid_tax, due.tax, "tax")):
@@ -159,12 +165,16 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
     if prior is not None:
         if prior.content == content:
             raise DuplicateFact(prior.event_seq)
-        raise Broken("payment_id_reused", f"found dividend payment {event.payment_id!r} again, with other content")
+        raise Broken(
+            "payment_id_reused",
+            f"found dividend payment {event.payment_id!r} again, with other content; expected a new id",
+        )
+    check_come(event.paid_on, now, "value_date_to_come", "a dividend payment with the day")
     action = known(state.corporate_actions, event.ca_id, "corporate_action")
     if action.kind != "dividend" or action.asset is None:
         raise Broken("not_a_dividend", f"corporate action {event.ca_id} is a {action.kind}; expected a dividend")
     if not event.lines or len({line.account for line in event.lines}) != len(event.lines):
-        raise Broken("lines", "found no account, or one twice; name each account that was paid once")
+        raise Broken("lines", "found no account, or one twice; expected each account that was paid once")
     asset = known(state.assets, action.asset, "asset")
     lines = [line for paid in event.lines for line in _pay(state, event.ca_id, asset, paid)]
     post(state, lines, may_refuse=False)
@@ -178,7 +188,7 @@ def split(state: State, event: events.SplitApplied, now: Now) -> Effects:
     """
     As `splits.apply_split`, with an unused id.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.ex_date, "a split with the ex-date")
     instrument = current_name(state, event.instrument)
     derived = apply_split(state, event)
     state.corporate_actions.put(
@@ -193,12 +203,14 @@ def rename(state: State, event: events.InstrumentRenamed, now: Now) -> Effects:
 
     The new instrument's stream begins with this event.
     """
-    content = _claim(state, event.ca_id, now)
+    content = _claim(state, event.ca_id, now, event.effective, "a new name with the day")
     old = known(state.instruments, event.old, "instrument")
     if old.renamed_to is not None:
-        raise Broken("instrument_renamed", f"{event.old} is called {old.renamed_to} already; rename that one")
+        raise Broken("instrument_renamed", f"{event.old} is called {old.renamed_to} already; expected that one")
     if state.instruments.get(event.new) is not None:
-        raise Broken("instrument_exists", f"found {event.new!r}, which is an instrument of its own")
+        raise Broken(
+            "instrument_exists", f"found {event.new!r}, which is an instrument of its own; expected a name that is free"
+        )
     state.instruments.put(msgspec.structs.replace(old, instrument=event.new, version=1))
     state.instruments.put(msgspec.structs.replace(old, renamed_to=event.new))
     for account, name in sorted(state.positions.rows):

@@ -49,7 +49,9 @@ def seal(state: State, event: events.CheckpointSealed, now: Now) -> Effects:
             bytes.fromhex(event.signature),
         )  # fmt: skip
     except (SignatureInvalid, ValueError):
-        raise Broken("signature", f"the signature is not by {event.key_id} of this checkpoint") from None
+        raise Broken(
+            "signature", f"the signature is not by {event.key_id} of this checkpoint; expected one that checks"
+        ) from None
     return _noted(state)
 
 
@@ -59,17 +61,20 @@ def register_schema(state: State, event: events.SchemaRegistered, now: Now) -> E
     """
     kind = registry.kind_of(event.event_type, event.version)
     if kind is None or event.version < 1:
-        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; this program knows "
-                                       f"{registry.newest(event.event_type)}")  # fmt: skip
+        known_here = registry.newest(event.event_type)
+        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; expected {known_here}")
     if event.schema_hash != schemas.schema_hash(kind):
         raise Broken("schema_hash", f"found hash {event.schema_hash} of {event.event_type} in version {event.version}; "
-                                    f"its fields have {schemas.schema_hash(kind)} in this program")  # fmt: skip
+                                    f"expected {schemas.schema_hash(kind)}, that of this program's fields")  # fmt: skip
     old = state.schemas.get(event.event_type, event.version)
     if old is not None:
         raise Broken("schema_exists", f"version {event.version} of {event.event_type} has hash {old.schema_hash} since "
-                                      f"seq {old.event_seq}; other fields need a new version")  # fmt: skip
+                                      f"seq {old.event_seq}; expected that, or a new version")  # fmt: skip
     if event.version > 1 and state.schemas.get(event.event_type, event.version - 1) is None:
-        raise Broken("schema_version", f"found version {event.version} of {event.event_type} before the one below it")
+        raise Broken(
+            "schema_version",
+            f"found version {event.version} of {event.event_type} before the one below it; expected each in its turn",
+        )
     state.schemas.put(
         Schema(event.event_type, event.version, event.schema_hash, event.encoder_version, now.seq)
     )  # fmt: skip
@@ -83,7 +88,9 @@ def destroy_key(state: State, event: events.KeyDestroyed, now: Now) -> Effects:
     """
     stream = f"subject-key/{event.subject_key_id}"
     if state.streams.get(stream) is not None:
-        raise Broken("key_destroyed", f"found {event.subject_key_id} destroyed a second time; it is gone already")
+        raise Broken(
+            "key_destroyed", f"found {event.subject_key_id} destroyed a second time; expected a key that is there"
+        )
     return Effects(stream, next_version(state, stream))
 
 
@@ -101,9 +108,14 @@ def record_tail(state: State, event: events.DivergentTailRecorded, now: Now) -> 
     One tail an epoch, whose count is that of its seqs.
     """
     if not 0 < event.from_seq <= event.to_seq or event.count != event.to_seq - event.from_seq + 1:
-        raise Broken("tail_count", f"found {event.count} events from {event.from_seq} to {event.to_seq}; count them")
+        raise Broken(
+            "tail_count",
+            f"found {event.count} events from {event.from_seq} to {event.to_seq}; expected as many as there are seqs",
+        )
     if state.divergent_tails.get(event.epoch) is not None:
-        raise Broken("tail_exists", f"the divergent tail of epoch {event.epoch} is recorded already")
+        raise Broken(
+            "tail_exists", f"the divergent tail of epoch {event.epoch} is recorded already; expected one tail an epoch"
+        )
     state.divergent_tails.put(
         DivergentTail(event.epoch, event.from_seq, event.to_seq, event.head_hash, event.bundle_hash, 0)
     )
@@ -116,11 +128,18 @@ def dispose(state: State, event: events.DivergentEventDisposed, now: Now) -> Eff
     """
     tail = state.divergent_tails.get(event.epoch)
     if tail is None:
-        raise Broken("unknown_tail", f"no divergent tail of epoch {event.epoch} is recorded; record it first")
+        raise Broken(
+            "unknown_tail",
+            f"no divergent tail of epoch {event.epoch} is recorded; expected DivergentTailRecorded first",
+        )
     if not tail.from_seq <= event.seq <= tail.to_seq:
-        raise Broken("not_in_tail", f"found seq {event.seq}; the tail is {tail.from_seq} to {tail.to_seq}")
+        raise Broken(
+            "not_in_tail", f"found seq {event.seq}; expected one of the tail, {tail.from_seq} to {tail.to_seq}"
+        )
     if state.divergent_events.get(event.epoch, event.seq) is not None:
-        raise Broken("disposed_before", f"seq {event.seq} of epoch {event.epoch} was disposed of before")
+        raise Broken(
+            "disposed_before", f"seq {event.seq} of epoch {event.epoch} was disposed of before; expected one that waits"
+        )
     if (event.disposition in ("duplicate", "resubmitted")) != (event.new_seq is not None):
         raise Broken("new_seq", "give new_seq with 'duplicate' and 'resubmitted', and only with them")
     if event.new_seq is not None and not 0 < event.new_seq < now.seq:

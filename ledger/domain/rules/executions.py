@@ -33,6 +33,7 @@ from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.trades import booked, lines_of, live, unsplit
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 
 def fees_text(fees: tuple[events.Fee, ...]) -> str:
@@ -83,7 +84,7 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
 
 def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -> tuple[Execution, Instrument, int]:
     known(state.accounts, event.account, "account")
-    instrument = known_instrument(state, event.instrument)
+    instrument = terms_on(known_instrument(state, event.instrument), event.trade_date)
     if instrument.split_on is not None and event.trade_date < instrument.split_on:
         raise Broken(
             "before_split",
@@ -200,11 +201,11 @@ def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted)
     return old
 
 
-def _reheld(state: State, order: Order, old: Execution, row: Execution | None) -> tuple[Order, list[Line]]:
+def _reheld(state: State, order: Order, old: Execution, row: Execution | None, now: Now) -> tuple[Order, list[Line]]:
     """Return *order* with *row*, or nothing, in the place of *old* among its fills, and the postings of its hold."""
     qty, gross = (row.qty, row.gross) if row is not None else (0, 0)
     cum_qty, cum_notional = order.cum_qty - old.qty + qty, order.cum_notional - old.gross + gross
-    return rehold(state, msgspec.structs.replace(order, cum_qty=cum_qty, cum_notional=cum_notional))
+    return rehold(state, msgspec.structs.replace(order, cum_qty=cum_qty, cum_notional=cum_notional), now.day)
 
 
 def _lineage(old: Execution) -> dict[str, str]:
@@ -240,7 +241,7 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))
     lines = negated(booked(state, old)) + lines_of(row)
     if order is not None:
-        order, held = _reheld(state, order, old, row)
+        order, held = _reheld(state, order, old, row, now)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
     unmove_position(state, old, instrument, scale)
@@ -263,7 +264,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     if order is not None:
         if order.terminal is None and not event.reopens_order:
             order = _without(state, order, old.qty)
-        order, held = _reheld(state, order, old, None)
+        order, held = _reheld(state, order, old, None, now)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
     unmove_position(state, old, instrument, scale)

@@ -19,6 +19,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_come,
     check_scale,
     known,
     post,
@@ -48,7 +49,8 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     if prior is not None:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
-        raise Broken("fx_id_reused", f"found conversion {event.fx_id!r} again, with other content")
+        raise Broken("fx_id_reused", f"found conversion {event.fx_id!r} again, with other content; expected a new id")
+    check_come(event.value_date, now, "value_date_to_come", "a conversion with the value date")
     known(state.accounts, event.account, "account")
     sold, bought = units(event.sold.amount), units(event.bought.amount)
     if event.sold.asset == event.bought.asset:

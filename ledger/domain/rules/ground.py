@@ -21,13 +21,16 @@ from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
 NS_PER_DAY: Final = 86_400 * 10**9
+TO_COME: Final = "_to_come"
+"""How the names of rules end that a fact breaks until its day."""
 _LIMIT: Final = amounts.LIMIT
 _PLACES: Final = {"settled": 0, "unsettled": 1, "held": 2}
 
 
 class Broken(Exception):
     """
-    A rule that the event breaks: its name, what was found and expected, and the error a command gets.
+    A rule that the event breaks: its name, which has a number (`invariants.py`), what was found and expected, and the
+    error a command gets.
     """
 
     def __init__(self, rule: str, detail: str, error: type[LedgerError] = RuleBroken) -> None:
@@ -71,6 +74,13 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         Return the UTC date of occurred_at, in days since 1970-01-01.
         """
         return self.occurred_at // NS_PER_DAY
+
+    @property
+    def today(self) -> str:
+        """
+        Return the newest UTC day that has begun by both clocks, the caller's and the ledger's, as ISO text.
+        """
+        return (_EPOCH + datetime.timedelta(days=min(self.occurred_at, self.recorded_at) // NS_PER_DAY)).isoformat()
 
     def content(self) -> str:
         """
@@ -126,7 +136,7 @@ def present_instrument(state: State, name: str) -> Instrument:
     """
     row = known(state.instruments, name, "instrument")
     if row.renamed_to is not None:
-        raise Broken("instrument_renamed", f"{name} is called {row.renamed_to} now; use that name")
+        raise Broken("instrument_renamed", f"{name} is called {row.renamed_to} now; expected that name")
     return row
 
 
@@ -135,6 +145,15 @@ def current_name(state: State, name: str) -> str:
     Return what an instrument of this name is called now; an unknown name as it is.
     """
     return name if state.instruments.get(name) is None else known_instrument(state, name).instrument
+
+
+def check_come(day: str, now: Now, rule: str, what: str) -> None:
+    """
+    Raise Broken where *day*, on which *what* takes effect, is to come: an announcement changes nothing yet.
+    """
+    if day > now.today:
+        raise Broken(rule, f"found {what} of {day}, which is to come; expected {now.today} or earlier: on {day}, when "
+                           "it takes effect, it can be recorded, or accepted from quarantine")  # fmt: skip
 
 
 def check_scale(amount: int, asset: Asset, what: str) -> None:

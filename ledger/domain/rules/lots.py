@@ -89,7 +89,11 @@ def _find(state: State, queue: LotQueue, venue: str, trade_date: str, exec_id: s
         lot = _lot(state, queue, number)
         if (lot.venue, lot.trade_date, lot.exec_id) == (venue, trade_date, exec_id):
             return lot
-    raise Broken("unknown_lot", f"the lots of {queue.account} in {queue.instrument} have no execution {exec_id!r}")
+    raise Broken(
+        "unknown_lot",
+        f"the lots of {queue.account} in {queue.instrument} have no execution {exec_id!r}; "
+        "expected one that opened a lot",
+    )
 
 
 def trade(state: State, row: Execution, traded: int, value: int, scale: int) -> tuple[int, int]:

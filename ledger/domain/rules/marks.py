@@ -25,7 +25,7 @@ def record(state: State, event: events.MarkRecorded, now: Now) -> Effects:
     A price of an instrument or of a pair of assets that exist, recorded again only if it differs.
     """
     if (event.instrument is None) == (event.base is None) or (event.base is None) != (event.quote is None):
-        raise Broken("subject", "found neither an instrument alone nor a pair alone; name one of them")
+        raise Broken("subject", "found neither an instrument alone nor a pair alone; expected one of them")
     if event.instrument is not None:
         subject = known_instrument(state, event.instrument).instrument
     else:

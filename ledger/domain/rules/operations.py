@@ -28,7 +28,7 @@ def open_incident(state: State, event: events.IncidentOpened, now: Now) -> Effec
     An incident with an unused id.
     """
     if state.incidents.fresh(event.incident_id) is not None:
-        raise Broken("incident_exists", f"found incident {event.incident_id!r} a second time; each id is used once")
+        raise Broken("incident_exists", f"found incident {event.incident_id!r} a second time; expected a new id")
     row = Incident(event.incident_id, event.severity, event.cause, "open", event.at, None, None, None, 1)
     state.incidents.put(row)
     return _effects(row)
@@ -70,7 +70,7 @@ def close(state: State, event: events.IncidentClosed, now: Now) -> Effects:
         left = tail.to_seq - tail.from_seq + 1 - tail.disposed
         if left:
             raise Broken("tail_not_disposed", f"{left} events of the divergent tail of epoch {tail.epoch} wait to be "
-                                              "disposed of; an incident is not closed over them")  # fmt: skip
+                                              "disposed of; expected none when an incident closes")  # fmt: skip
     return _step(state, event.incident_id, event.at, ("mitigated",), status="closed", closed_at=event.at)
 
 

@@ -20,7 +20,7 @@ from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import ClosedPeriod
-from ledger.domain.rules.ground import NS_PER_DAY, Broken, Effects, Now
+from ledger.domain.rules.ground import Broken, Effects, Now
 from ledger.domain.state import State
 from ledger.errors import PeriodIsClosed
 
@@ -66,12 +66,13 @@ def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
             f"found {event.through}; expected a day after {old.through}, through which they are closed",
             PeriodIsClosed,
         )
-    today = (_EPOCH + datetime.timedelta(days=min(now.occurred_at, now.recorded_at) // NS_PER_DAY)).isoformat()
-    if event.through >= today:
-        raise Broken("period_not_over", f"found {event.through}; expected a day before {today}, which goes on")
+    if event.through >= now.today:
+        raise Broken("period_not_over", f"found {event.through}; expected a day before {now.today}, which goes on")
     made = trial_balance(state)
     if event.trial_balance not in (None, made):
-        raise Broken("trial_balance", f"found trial balance {event.trial_balance}; the ledger's is {made}: reconcile")
+        raise Broken(
+            "trial_balance", f"found trial balance {event.trial_balance}; expected the ledger's, {made}: reconcile"
+        )
     number = (old.number if old else 0) + 1
     state.closed_periods.put(ClosedPeriod(number, event.through, now.seq, made))
     derived = {} if event.trial_balance else {"trial_balance": made}

@@ -9,7 +9,6 @@ limit; whatever leads back is allowed then.
 from __future__ import annotations
 
 from ledger.domain import amounts
-from ledger.domain.order_status import leaves
 from ledger.domain.rows import Instrument
 from ledger.domain.rules.ground import Broken
 from ledger.domain.state import State
@@ -18,19 +17,13 @@ from ledger.domain.state import State
 def check(state: State, account: str, instrument: Instrument, side: str, more: int) -> None:
     """
     Raise Broken where *more* to fill on *side* could take a position past the account's limit, if it has one.
-
-    Accounts with a limit pay for it with a walk over all open orders, which are in memory.
     """
     limits = state.account_limits.get(account, instrument.asset)
     if limits is None or limits.max_position is None or more <= 0:
         return
     names = {row.instrument for row in state.instruments.rows.values() if row.asset == instrument.asset}
     owned = sum(row.qty for name in names if (row := state.positions.get(account, name)) is not None)
-    working = sum(
-        leaves(order)
-        for order in state.orders.rows.values()
-        if order.account == account and order.instrument in names and (order.side == "buy") == (side == "buy")
-    )
+    working = state.orders.working(account, instrument.asset, buys=side == "buy")
     reached = owned + (working + more if side == "buy" else -working - more)
     if (reached if side == "buy" else -reached) > limits.max_position:
         raise Broken(

@@ -16,6 +16,7 @@ from ledger.domain.order_status import leaves
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
 from ledger.domain.state import State
+from ledger.domain.terms import amended, days_from, terms_on
 from ledger.errors import InsufficientFunds
 
 LONGEST_CYCLE_DAYS: Final = 30
@@ -55,7 +56,10 @@ def _check_terms(state: State, terms: Instrument) -> None:
     if terms.calendar is not None:
         known(state.calendars, terms.calendar, "calendar")
     elif terms.product is not None:
-        raise Broken("terms", f"found product {terms.product!r} without a calendar; cycles by product are a calendar's")
+        raise Broken(
+            "terms",
+            f"found product {terms.product!r} without a calendar; expected one, for cycles by product are a calendar's",
+        )
 
 
 def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
@@ -79,7 +83,9 @@ def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -
 
 def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) -> Effects:
     """
-    What the amendment leaves out stays as it was; it counts from when it is recorded, on its day or later.
+    What the amendment leaves out stays as it was; it is in force from its day on, which may have passed or be to come.
+
+    What is booked stays: trades, orders and corrections that are recorded after it are held to the terms of their day.
     """
     old = present_instrument(state, event.instrument)
     changes: dict[str, Any] = {
@@ -88,14 +94,9 @@ def amend_instrument(state: State, event: events.InstrumentAmended, now: Now) ->
     for name in ("settlement_cycle", "calendar", "product", "symbol", "isin"):
         if (value := getattr(event, name)) is not None:
             changes[name] = value
-    if event.effective_from > now.day:
-        raise Broken(
-            "effective_from",
-            f"found {event.effective_from} of {event.instrument}; expected {now.day} or earlier: terms change when "
-            "the amendment is recorded, so record it on its day",
-        )
-    terms = msgspec.structs.replace(old, version=old.version + 1, **changes)
-    _check_terms(state, terms)
+    terms = amended(msgspec.structs.replace(old, version=old.version + 1), event.effective_from, changes)
+    for day in days_from(terms, event.effective_from):
+        _check_terms(state, terms_on(terms, day))
     state.instruments.put(terms)
     return Effects(f"instrument/{event.instrument}", terms.version, effective_on=event.effective_from)
 
@@ -128,7 +129,10 @@ def open_account(state: State, event: events.AccountOpened, now: Now) -> Effects
     """
     _new(state.accounts, event.account, "account")
     if postings.is_system(event.account):
-        raise Broken("system_account", f"found account {event.account!r}; names that begin with '~' are the ledger's")
+        raise Broken(
+            "system_account",
+            f"found account {event.account!r}; expected a name that does not begin with '~', as the ledger's own do",
+        )
     known(state.assets, event.base_asset, "asset")
     if event.parent is not None:
         known(state.accounts, event.parent, "account")
@@ -189,12 +193,14 @@ def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effect
         ]
         if left:
             raise Broken(
-                "account_not_empty", f"account {event.account} still has {', '.join(sorted(left))}; move it out"
+                "account_not_empty",
+                f"account {event.account} still has {', '.join(sorted(left))}; expected nothing: move it out",
             )
         orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and leaves(row)]
         if orders:
             raise Broken(
-                "account_not_empty", f"account {event.account} has order {min(orders)}, which may fill; end it first"
+                "account_not_empty",
+                f"account {event.account} has order {min(orders)}, which may fill; expected none: end it first",
             )
     version = account.version + 1
     state.accounts.put(msgspec.structs.replace(account, status=event.status, version=version))

@@ -23,6 +23,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_come,
     check_scale,
     current_name,
     known,
@@ -47,12 +48,12 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
     if len({(row.account, current_name(state, row.instrument)) for row in rows}) > 1:
         raise Broken(
             "net_mismatch",
-            f"{event.settlement_id!r}: found executions of several accounts or instruments; net those of one",
+            f"{event.settlement_id!r}: found executions of several accounts or instruments; expected one of each",
         )
     for row in rows:
         name = f"execution {row.exec_id!r} of {row.trade_date}"
         if row.bucket == "settled":
-            raise Broken("settled_with_trade", f"{name} settled with the trade; nothing of it waits")
+            raise Broken("settled_with_trade", f"{name} settled with the trade; expected one that waits")
         if row.settled_qty == row.qty:
             raise Broken("over_settlement", f"{name} has settled as a whole; expected something left of it")
         if event.date < row.trade_date:
@@ -123,7 +124,11 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     if prior is not None:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
-        raise Broken("settlement_id_reused", f"found settlement {event.settlement_id!r} again, with other content")
+        raise Broken(
+            "settlement_id_reused",
+            f"found settlement {event.settlement_id!r} again, with other content; expected a new id",
+        )
+    check_come(event.date, now, "settlement_to_come", "a settlement with the day")
     rows = _executions(state, event)
     quote = known(state.assets, rows[0].gross_asset, "asset")
     if event.amount is not None:
@@ -161,12 +166,16 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     if prior is not None:
         if prior.content == now.content():
             raise DuplicateFact(prior.event_seq)
-        raise Broken("settlement_id_reused", f"found another fail of {event.settlement_id!r} on {event.date}")
+        raise Broken(
+            "settlement_id_reused",
+            f"found another fail of {event.settlement_id!r} on {event.date}; expected another day, or the same",
+        )
     if state.movements.fresh("settlement", event.settlement_id) is not None:
         raise Broken(
             "settled_before",
             f"found a fail of settlement {event.settlement_id!r}, which has settled; expected one that waits",
         )
+    check_come(event.date, now, "settlement_to_come", "a failed settlement with the day")
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")

@@ -22,6 +22,7 @@ from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 Ratio = tuple[int, int]
 
@@ -56,8 +57,8 @@ def _check_alone(state: State, instrument: Instrument) -> None:
         if row.asset != instrument.asset or row.renamed_to is not None or name == instrument.instrument:
             continue
         if any(x.qty for (_, at), x in state.positions.rows.items() if at == name) or _open_orders(state, name):
-            raise Broken("shared_asset", f"{name} is of the asset {row.asset} too, and has positions or open orders: "
-                                         "move them to one instrument first")  # fmt: skip
+            raise Broken("shared_asset", f"{name} is of the asset {row.asset} too, and has positions or open orders; "
+                                         "expected all of it in one instrument: move it first")  # fmt: skip
 
 
 def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> None:
@@ -111,8 +112,8 @@ def _split_holder(
         found = "none" if cash is None else amounts.render(cash)
         raise Broken(
             "cash_in_lieu",
-            f"found cash in lieu {found} of {account}, whose {amounts.render(held)} shares come to "
-            f"{amounts.render(new)} and {'a' if fraction else 'no'} fraction",
+            f"found cash in lieu {found} of {account}; expected {'some' if fraction else 'none'}, for its "
+            f"{amounts.render(held)} shares come to {amounts.render(new)} and {'a' if fraction else 'no'} fraction",
         )
     if cash is not None:
         check_scale(cash, quote, "cash in lieu")
@@ -154,8 +155,8 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         price = order.price if given.price is None else units(given.price)
         stop = order.stop_price if given.stop_price is None else units(given.stop_price)
     if qty <= 0 or qty < cum:
-        raise Broken("order_adjustment", f"order {order.order_id} would be for {amounts.render(qty)} with "
-                                         f"{amounts.render(cum)} filled: name its terms, or end it first")  # fmt: skip
+        would = f"order {order.order_id} would be for {amounts.render(qty)} with {amounts.render(cum)} filled"
+        raise Broken("order_adjustment", f"{would}; expected other terms, or its end first")
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
         hold = share(hold, ratio[0], ratio[1], asset.scale)
@@ -163,7 +164,7 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
 
 
 def _adjust_orders(state: State, instrument: Instrument, event: events.SplitApplied) -> tuple[list[Line], list[Any]]:
-    orders = _open_orders(state, instrument.instrument)
+    orders, of_day = _open_orders(state, instrument.instrument), terms_on(instrument, event.ex_date)
     unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
     if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
         raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
@@ -171,7 +172,7 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     lines: list[Line] = []
     shown = []
     for order in orders:
-        new, held = rehold(state, _adjusted(state, order, instrument, event))
+        new, held = rehold(state, _adjusted(state, order, of_day, event), event.ex_date)
         # The order's stream does not move: this event is of another one.
         new = msgspec.structs.replace(new, status=derive(new))
         state.orders.put(new)
@@ -199,7 +200,9 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     _check_not_traded(state, instrument, event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
-        raise Broken("cash_in_lieu", "found cash for one account twice, or with a rounding other than 'cash'")
+        raise Broken(
+            "cash_in_lieu", "found cash for one account twice, or with a rounding other than 'cash'; expected each once"
+        )
     holders = {
         account
         for (account, asset), row in state.balances.rows.items()
@@ -209,7 +212,10 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
     }
     if cash.keys() - holders:
-        raise Broken("cash_in_lieu", f"found cash for {', '.join(sorted(cash.keys() - holders))}, who hold nothing")
+        raise Broken(
+            "cash_in_lieu",
+            f"found cash for {', '.join(sorted(cash.keys() - holders))}, who hold nothing; expected holders alone",
+        )
     lines = []
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))

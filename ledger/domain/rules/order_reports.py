@@ -1,0 +1,167 @@
+"""
+Rule on what the venue says of an order: from its acceptance to its end, and what becomes of requests.
+
+Facts: what cannot be is quarantined. What is held follows what may still fill.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.domain import amounts
+from ledger.domain.events import orders as events
+from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED
+from ledger.domain.rows import Order
+from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, units
+from ledger.domain.rules.orders import changed, claim, done, ended, live_order, reheld, with_terms
+from ledger.domain.state import State
+
+
+def accept(state: State, event: events.OrderAccepted, now: Now) -> Effects:
+    """
+    The venue works an order that has not ended.
+    """
+    order = live_order(state, event.order_id)
+    return done(changed(state, order, accepted=True, venue=event.venue, venue_order_id=event.venue_order_id))
+
+
+def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
+    """
+    Only an order without fills can be rejected.
+    """
+    order = live_order(state, event.order_id)
+    if order.cum_qty:
+        raise Broken(
+            "rejected_after_fill",
+            f"order {event.order_id} has filled {amounts.render(order.cum_qty)}; "
+            "expected none of an order that is rejected",
+        )
+    return reheld(state, ended(order, REJECTED), now)
+
+
+def trigger(state: State, event: events.OrderTriggered, now: Now) -> Effects:
+    """
+    A stop is reached while the order lives.
+    """
+    return done(changed(state, live_order(state, event.order_id), triggered=True))
+
+
+def _stated_qty(state: State, order: Order, stated: Any) -> int:
+    qty = units(stated)
+    if qty <= 0:
+        raise Broken("quantity", f"found quantity {stated} of order {order.order_id}; expected more than 0")
+    instrument = known(state.instruments, order.instrument, "instrument")
+    check_scale(qty, known(state.assets, instrument.asset, "asset"), "quantity")
+    return qty
+
+
+def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
+    """
+    The answer to a pending request, or unasked for the current one; a filled order may live again by it.
+    """
+    order = live_order(state, event.order_id)
+    if event.cl_ord_id not in order.pending_replace:
+        if event.orig_cl_ord_id != order.cl_ord_id:
+            raise Broken(
+                "not_pending",
+                f"order {order.order_id}: found {event.cl_ord_id!r}, which nobody asked for; "
+                f"expected a pending request, or orig_cl_ord_id {order.cl_ord_id!r}",
+            )
+        if event.cl_ord_id != order.cl_ord_id:
+            claim(state, order.account, event.cl_ord_id, event.order_id)
+    qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
+    stop = order.stop_price if event.stop_price is None else units(event.stop_price)
+    pending = tuple(x for x in order.pending_replace if x != event.cl_ord_id)
+    price = order.price if event.price is None else units(event.price)
+    terms = with_terms(
+        state, order, qty, price=price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id,
+        accepted=True,
+    )  # fmt: skip
+    effects = reheld(state, terms, now)
+    if effects.derived:
+        delta = known(state.orders, order.order_id, "order").hold_amount - order.hold_amount
+        effects.derived["hold_delta"] = {"amount": amounts.render(delta), "asset": terms.hold_asset}
+    return effects
+
+
+def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected, pending: str) -> Effects:
+    order = known(state.orders, event.order_id, "order")
+    asked: tuple[str, ...] = getattr(order, pending)
+    if event.cl_ord_id in asked:
+        return done(changed(state, order, **{pending: tuple(x for x in asked if x != event.cl_ord_id)}))
+    request = state.client_order_ids.get(order.account, event.cl_ord_id)
+    if order.terminal is None or request is None or request.order_id != order.order_id:
+        raise Broken("not_pending", f"found {event.cl_ord_id!r}; expected a {pending} of order {event.order_id}")
+    # The order's end answered the request before; that it came too late changes nothing.
+    return done(changed(state, order))
+
+
+def refuse_replace(state: State, event: events.ReplaceRejected, now: Now) -> Effects:
+    """
+    The answer to a pending request, or to one that the order's end overtook.
+    """
+    return _refuse(state, event, "pending_replace")
+
+
+def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effects:
+    """
+    As `refuse_replace`.
+    """
+    return _refuse(state, event, "pending_cancel")
+
+
+def _end_once(state: State, order_id: str, terminal: str, now: Now) -> Effects:
+    order = known(state.orders, order_id, "order")
+    if order.terminal == terminal:
+        return done(changed(state, order))
+    return reheld(state, ended(live_order(state, order_id), terminal), now)
+
+
+def cancel(state: State, event: events.OrderCanceled, now: Now) -> Effects:
+    """
+    The order ends and what is held is released; said twice, it changes nothing more.
+    """
+    return _end_once(state, event.order_id, CANCELED, now)
+
+
+def expire(state: State, event: events.OrderExpired, now: Now) -> Effects:
+    """
+    As `cancel`, because time ran out.
+    """
+    return _end_once(state, event.order_id, EXPIRED, now)
+
+
+def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects:
+    """
+    A good-till order rests, with what is held for it, until it is restated or fills; a day order fills no more.
+    """
+    return reheld(state, msgspec.structs.replace(live_order(state, event.order_id), done_for_day=True), now)
+
+
+def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
+    """
+    A live order goes on, on the terms the venue states; never for less than has filled.
+    """
+    order = live_order(state, event.order_id)
+    qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
+    if qty < order.cum_qty:
+        raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
+                                    f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
+    price = order.price if event.price is None else units(event.price)
+    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False), now)
+
+
+RULES = {
+    events.OrderAccepted: accept,
+    events.OrderRejected: reject,
+    events.OrderTriggered: trigger,
+    events.OrderReplaced: replace,
+    events.ReplaceRejected: refuse_replace,
+    events.OrderCanceled: cancel,
+    events.CancelRejected: refuse_cancel,
+    events.OrderExpired: expire,
+    events.OrderDoneForDay: finish_day,
+    events.OrderRestated: restate,
+}

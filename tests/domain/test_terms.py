@@ -1,0 +1,167 @@
+"""
+Check that what is traded on a day is held to the instrument's terms of that day, whenever they were amended.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.events.executions import TradeCorrected
+from ledger.domain.events.orders import OrderPlaced, OrderRestated
+from ledger.domain.events.reference import InstrumentAmended
+from ledger.domain.events.settlement import AllocationLine, TradeAllocated
+from ledger.domain.profit_and_loss import valued
+from ledger.domain.rows import Position
+from ledger.domain.terms import terms_on
+from ledger.errors import RuleBroken
+from tests.domain.books import Books, check_invariants
+from tests.domain.equities import market, trade
+
+OLD, CHANGE, NEW = "2024-08-08", "2024-08-12", "2024-08-13"
+"""A Thursday, and the Monday and Tuesday after it."""
+
+
+def amendment(since: str = CHANGE, **changes: Any) -> InstrumentAmended:
+    return InstrumentAmended(instrument="XYZ.N", effective_from=since, **changes)
+
+
+def books_on(day: str, **changes: Any) -> Books:
+    """Return books on *day* in which terms are amended from CHANGE on, whether that has come or not."""
+    books = market(share_scale=1)
+    books.give(amendment("2024-01-01", tick="0.01", lot="1", product="fund", settlement_cycle=3))
+    books.set_day(day)
+    books.give(amendment(**changes))
+    return books
+
+
+WHEN = pytest.mark.parametrize("recorded_on", ["2024-08-09", CHANGE, "2024-08-30"])
+
+
+@WHEN
+def test_a_fill_is_held_to_the_tick_of_its_trade_date(recorded_on: str) -> None:
+    """Announced before its day, recorded on it, or told weeks late: fills of either side know their tick."""
+    books = books_on(recorded_on, tick="0.05")
+    assert books.give(trade("E1", price="10.01", trade_date=OLD)).rule is None
+    assert books.give(trade("E2", price="10.05", trade_date=CHANGE)).rule is None
+    wrong = books.give(trade("E3", price="10.01", trade_date=NEW))
+    assert (wrong.rule, "multiple of 0.05" in str(wrong.detail)) == ("price", True)
+    corrected = TradeCorrected(
+        exec_ref="E1", exec_id="C", venue="N", account="A", instrument="XYZ.N", side="buy", qty="100", price="10.02",
+        trade_date=OLD,
+    )  # fmt: skip
+    assert books.give(corrected).rule is None
+    check_invariants(books.state)
+    books.replayed()
+
+
+@WHEN
+def test_a_fill_costs_by_the_multiplier_and_settles_by_the_cycle_of_its_trade_date(recorded_on: str) -> None:
+    """Ten a point until the change and fifty from it on; three business days, and then one."""
+    books = books_on(recorded_on, multiplier="50", settlement_cycle=1)
+    for name, day in (("E1", OLD), ("E2", NEW)):
+        assert books.give(trade(name, qty="2", price="10", trade_date=day)).rule is None
+    rows = {row.exec_id: row for row in books.state.executions.rows.values()}
+    assert [(render(x.gross), x.settle_date) for x in (rows["E1"], rows["E2"])] == [
+        ("20", "2024-08-13"), ("1000", "2024-08-14"),
+    ]  # fmt: skip
+
+
+@WHEN
+def test_a_block_is_allocated_by_the_multiplier_of_its_day(recorded_on: str) -> None:
+    """Its lines cost what its executions did."""
+    books = books_on(recorded_on, multiplier="50")
+    books.give(trade("E", qty="10", price="10", account="BLOCK", fee="0", trade_date=OLD))
+    lines = (AllocationLine(account="A", qty="10", price="10"),)
+    books.give(TradeAllocated(allocation_id="AL", venue="N", trade_date=OLD, exec_ids=("E",), lines=lines))
+    assert books.state.executions.rows["N", OLD, "AL.1"].gross == 100 * UNIT
+
+
+def order(name: str, qty: str, price: str) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=name, cl_ord_id=name, account="A", instrument="XYZ.N", side="buy", qty=qty, ord_type="limit",
+        price=price, tif="gtc",
+    )  # fmt: skip
+
+
+def test_an_order_is_held_to_the_terms_of_the_day_on_which_it_is_placed() -> None:
+    """An amendment that is to come changes neither lot nor hold; on its day both are new, for what is restated too."""
+    books = books_on("2024-08-09", lot="10", multiplier="2")
+    books.give(order("O1", "5", "10"))
+    assert books.state.orders.rows["O1",].hold_amount == 50 * UNIT
+    books.set_day(CHANGE)
+    with pytest.raises(RuleBroken, match=r"quantity.*expected a multiple of 10"):
+        books.give(order("O2", "5", "10"))
+    books.give(order("O2", "10", "10"))
+    assert books.state.orders.rows["O2",].hold_amount == 200 * UNIT
+    books.give(OrderRestated(order_id="O1", reason="new_day", price="11"))
+    assert books.state.orders.rows["O1",].hold_amount == 110 * UNIT
+    check_invariants(books.state)
+
+
+def test_a_position_is_worth_the_multiplier_of_the_day_that_values_it() -> None:
+    """Ten at a price of 3: 30 before, 60 from the day on."""
+    row = books_on("2024-08-09", multiplier="2").state.instruments.rows["XYZ.N",]
+    position = Position("A", "XYZ.N", 10 * UNIT, 0, 0, 0)
+    assert [valued(row, position, 3 * UNIT, day, 2).value for day in (OLD, CHANGE)] == [30 * UNIT, 60 * UNIT]
+
+
+def test_an_amendment_that_leaves_terms_wrong_on_any_later_day_is_refused() -> None:
+    """A lot of a tenth fits shares of one decimal; told late, it may not stand below what is amended after it."""
+    books = books_on("2024-08-30", lot="2")
+    with pytest.raises(RuleBroken, match=r"excess_scale"):
+        books.give(amendment(OLD, lot="0.05"))
+    with pytest.raises(RuleBroken, match=r"terms\): R3: found tick 0"):
+        books.give(amendment(OLD, tick="0"))
+    books.give(InstrumentRenamed(ca_id="R", old="XYZ.N", new="NEW.N", effective=OLD))
+    with pytest.raises(RuleBroken, match=r"XYZ.N is called NEW.N now"):
+        books.give(amendment(lot="3"))
+    assert render(terms_on(books.state.instruments.rows["NEW.N",], NEW).lot) == "2"
+
+
+DAYS = [f"2024-09-{n:02d}" for n in range(1, 9)]
+CHANGES = st.dictionaries(
+    st.sampled_from(["tick", "lot", "multiplier", "settlement_cycle", "symbol"]), st.integers(1, 9), max_size=3
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(DAYS), CHANGES), max_size=8))
+def test_terms_of_a_day_are_those_a_slow_reading_finds(amendments: list[tuple[str, dict[str, int]]]) -> None:
+    """For each term, the amendment of the latest day up to it that says it, of several the one recorded last."""
+    books = market()
+    first = books.state.instruments.rows["XYZ.N",]
+    for since, changes in amendments:
+        told = {name: x if name == "settlement_cycle" else str(x) for name, x in changes.items()}
+        books.give(amendment(since, **told))
+    row = books.state.instruments.rows["XYZ.N",]
+    assert row.version == 1 + len(amendments)
+    for day in ("2024-08-31", *DAYS, "2025-01-01"):
+        for name in ("tick", "lot", "multiplier", "settlement_cycle", "symbol"):
+            said = [(since, n, x[name]) for n, (since, x) in enumerate(amendments) if name in x and since <= day]
+            expected = getattr(first, name)
+            if said:
+                _, _, value = max(said)
+                expected = str(value) if name == "symbol" else value * (1 if name == "settlement_cycle" else UNIT)
+            assert getattr(terms_on(row, day), name) == expected
+    assert terms_on(row, "9999-12-31") == row
+    books.replayed()
+
+
+def test_an_amendment_leaves_what_is_booked_as_it_is() -> None:
+    """A trade keeps what it cost, although a later amendment says other terms of its day; its correction has them."""
+    books = market()
+    books.give(trade("E", qty="2", price="10", trade_date=NEW))
+    before = dict(books.state.executions.rows)
+    books.give(amendment(CHANGE, multiplier="50"))
+    assert dict(books.state.executions.rows) == before
+    corrected = TradeCorrected(
+        exec_ref="E", exec_id="C", venue="N", account="A", instrument="XYZ.N", side="buy", qty="2", price="10",
+        trade_date=NEW,
+    )  # fmt: skip
+    books.give(corrected)
+    assert render(books.state.executions.rows["N", NEW, "C"].gross) == "1000"
