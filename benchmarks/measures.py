@@ -7,6 +7,7 @@ What can be interleaved with its floor is: both are returned of one round.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import re
 import statistics
@@ -26,7 +27,7 @@ import msgspec
 import psycopg
 
 from benchmarks import workload
-from ledger import Group, Ledger, Receipt, WriterSettings
+from ledger import Group, Ledger, Receipt, WriterSettings, for_throughput
 from ledger.chain.digest import StateDigest
 from ledger.importing import run
 from ledger.journal import preparation
@@ -37,8 +38,6 @@ from ledger.storage import events, upgrade
 
 SESSION = Path(__file__).parents[1] / "examples" / "session"
 TRANSACTION_EVENTS = 2_000
-FAST_SWITCH_S = 0.0001
-"""A host that wants throughput lets its threads take turns this often; the library never sets it unasked."""
 _FINISHED = {"events": "*", "idempotency_keys": "chain, source, idempotency_key, seq"}
 """The tables of finished rows, and their columns as the events have them: each event here is a group with its key."""
 
@@ -72,16 +71,17 @@ def database(server: Server) -> Iterator[str]:
 
 
 @contextmanager
-def turns(seconds: float = FAST_SWITCH_S) -> Iterator[None]:
+def tuned() -> Iterator[None]:
     """
-    Let threads take turns every *seconds*.
+    Tune the interpreter as a program that is a writer does; the library never does it unasked.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(seconds)
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    for_throughput()
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def timed(ledger: Ledger, groups: list[Group]) -> Spent:
     """
     Append *groups* and return the time that it took; one that is refused or quarantined is an error.
     """
-    with turns():
+    with tuned():
         began, processor = time.perf_counter(), time.process_time()
         outcomes = ledger.append_many(groups)
         spent = Spent(time.perf_counter() - began, time.process_time() - processor)
@@ -212,7 +212,7 @@ def append_callers(server: Server, callers: int, seconds: float) -> float:
         threads = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
         for thread in threads:
             thread.start()
-        with turns():
+        with tuned():
             start.wait()
             began = time.perf_counter()
             time.sleep(seconds)

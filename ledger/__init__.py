@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from ledger.journal.ledger import Ledger
     from ledger.journal.writer import WriterSettings
     from ledger.reading.moment import At, Known, RecordedAt, Seq
+    from ledger.throughput import for_throughput
 
 __all__ = [
     "At", "Corrupt", "Group", "Known", "Ledger", "LedgerError", "Receipt", "RecordedAt", "Rejected", "Seq",
-    "Unavailable", "WriterSettings",
+    "Unavailable", "WriterSettings", "for_throughput",
 ]  # fmt: skip
 
 # Loaded when they are asked for: a program must be able to take a Ctrl-C before the database driver is there.
@@ -30,6 +31,7 @@ _PLACES = {
     "ledger.journal.ledger": ("Ledger",),
     "ledger.journal.writer": ("WriterSettings",),
     "ledger.reading.moment": ("At", "Known", "RecordedAt", "Seq"),
+    "ledger.throughput": ("for_throughput",),
 }
 
 

@@ -26,6 +26,7 @@ from ledger.importing.definitions import instruments_of
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 from ledger.storage import upgrade as schema
+from ledger.throughput import for_throughput
 
 _MANNER: Final = command.Manner(
     "error",
@@ -158,6 +159,7 @@ def import_nautilus(
         raise InvalidInput(f"{instruments} cannot be read: {error.strerror}") from error
     if not events.is_file():
         raise InvalidInput(f"{events} is no file; give the engine's events as JSON lines")
+    for_throughput()
     with connections.access(dsn) as found:
         connections.prepared(found)
         with (

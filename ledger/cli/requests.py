@@ -21,6 +21,7 @@ from ledger.generation.requests import NEW_CHAIN
 from ledger.generation.requests import generate as generated
 from ledger.importing import requests
 from ledger.journal.ledger import Ledger
+from ledger.throughput import for_throughput
 
 _PROGRESS_EVENTS = 1_000
 
@@ -72,6 +73,7 @@ def import_requests(
     """
     check_format(format)
     path = Path("/dev/stdin") if str(file) == "-" else file
+    for_throughput()
     with access.access(dsn) as found:
         access.prepared(found)
         with Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger, tables.progress() as bar:
