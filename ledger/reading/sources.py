@@ -81,7 +81,7 @@ class Stored:
         """
         Return the orders that may still fill.
         """
-        where, given = (f"{self._LIVE} AND account = %s", [account]) if account else (self._LIVE, [])
+        where, given = (self._LIVE, []) if account is None else (f"{self._LIVE} AND account = %s", [account])
         return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
 
     def newest_marks(self) -> list[Mark]:

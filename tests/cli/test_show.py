@@ -5,6 +5,7 @@ Check `tradeledger show`: every format says the same rows and their seq, and wha
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 from typing import Any
@@ -150,6 +151,21 @@ def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
     for status, arguments in ((8, ("balances", "--at-seq", "99")), (2, ("balances", "--known-at", "5"))):
         ended = program("ledger", "show", *arguments, "--dsn", told.dsn("reader"))
         assert (ended.returncode, ended.stdout) == (status, ""), (arguments, ended.stderr)
+
+
+ABOUT_ACCOUNTS = [
+    x.name or "" for x in show.registered_commands if "account" in inspect.signature(x.callback).parameters
+]
+
+
+@pytest.mark.parametrize("name", sorted({*ABOUT_ACCOUNTS} - {"statement"}))
+def test_an_account_without_a_name_is_none_and_not_all(told: Database, name: str) -> None:
+    """What was asked of one account is never answered with that of all."""
+    for account, words in (("", "'' as account"), ("B", "account 'B'")):
+        done = CliRunner().invoke(app, ["show", name, "--account", account, "--dsn", told.dsn("reader")])
+        assert isinstance(done.exception, Rejected), (account, done.exception)
+        assert words in str(done.exception)
+        assert done.stdout == ""
 
 
 def test_an_open_ledger_reads_what_it_appended(told: Database) -> None:
