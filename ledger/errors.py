@@ -38,8 +38,9 @@ def closest(word: str, known: Iterable[str]) -> str:
     Return the words ` (did you mean …?)` where *word* is nearly one of *known*, else nothing.
     """
     # The comparison takes time by the square of the length, and no name is as long.
-    near = difflib.get_close_matches(word, list(known), 1, 0.6) if len(word) <= SHOWN_CHARACTERS else []
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    names = {name.casefold(): name for name in known} if len(word) <= SHOWN_CHARACTERS else {}
+    near = difflib.get_close_matches(word.casefold(), names, 1, 0.6)
+    return f" (did you mean {names[near[0]]!r}?)" if near else ""
 
 
 def shortened(text: str) -> str:

@@ -20,6 +20,8 @@ from ledger.reading import shown
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
 SCHEMA_VERSION: Final = 1
+NAMED_MARKS: Final = 8
+"""So many missing marks are named on stderr, where one line is read; the rows name all of theirs."""
 
 
 def as_json(value: Any) -> str:
@@ -79,5 +81,7 @@ def report_missing(found: Sequence[Any]) -> None:
     """
     lacking = [row.missing for row in found if row.missing]
     if lacking:
-        named = "; ".join(sorted({name for names in lacking for name in names}))
-        print(f"{len(lacking)} rows cannot be told in full for want of a {named}; record it", file=sys.stderr)
+        named = sorted({name for names in lacking for name in names})
+        more = f"; and {len(named) - NAMED_MARKS} more" if len(named) > NAMED_MARKS else ""
+        names = "; ".join(named[:NAMED_MARKS]) + more
+        print(f"{len(lacking)} rows cannot be told in full for want of a {names}; record it", file=sys.stderr)

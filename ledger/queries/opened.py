@@ -108,7 +108,7 @@ class Opened:
             # The ledger's own accounts are not opened; they are there once something was posted to them.
             tables = ("accounts", "balances")
             if account is not None and not made and not any(source.rows(name, account=account) for name in tables):
-                raise unknown("account", account, source.seq, [row.account for row in source.rows("accounts")])
+                raise unknown("account", account, source.seq, [x.account for name in tables for x in source.rows(name)])
             return At(source.seq, made, source.by)
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ledger.domain import amounts, postings
 from ledger.domain.profit_and_loss import rounded
-from ledger.errors import NotFound
+from ledger.errors import NotFound, closest
 from ledger.reading.exposure import NewestMarks
 from ledger.reading.sources import Source
 from ledger.reading.views import View
@@ -49,7 +49,8 @@ def fx_result(source: Source, worth_in: str) -> list[FxResultLine]:
     """
     scales = {row.asset: row.scale for row in source.rows("assets")}
     if worth_in not in scales:
-        raise NotFound(f"found asset {worth_in!r}, which this chain did not know at seq {source.seq}")
+        near = closest(worth_in, scales)
+        raise NotFound(f"found asset {worth_in!r}{near}, which this chain did not know at seq {source.seq}")
     marks = NewestMarks(source.newest_marks(), source.rows("instruments"))
     cleared: dict[str, int] = defaultdict(int)
     for row in source.rows("balances"):

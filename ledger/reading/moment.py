@@ -78,6 +78,8 @@ def parse_time(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
         return int(text)
     try:
+        if text.isdigit():
+            raise ValueError("it has more than 19 digits")
         if _FINE.search(text):
             raise ValueError("write what is finer than a microsecond as nanoseconds")
         found = datetime.datetime.fromisoformat(text)
@@ -89,6 +91,18 @@ def parse_time(text: str) -> int:
         ) from None
     passed = found - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 10**9 + passed.microseconds * 1000
+
+
+def time_text(nanoseconds: int) -> str:
+    """
+    Return the ISO text of a time, with all that is known of it; where no calendar reaches, its digits.
+    """
+    seconds, rest = divmod(nanoseconds, 10**9)
+    try:
+        whole = _EPOCH + datetime.timedelta(seconds=seconds)
+    except OverflowError:
+        return f"{nanoseconds} (ns since 1970)"
+    return f"{whole:%Y-%m-%dT%H:%M:%S}{f'.{rest:09}' if rest else ''}Z"
 
 
 def parse_day(text: str) -> datetime.date:

@@ -16,7 +16,7 @@ from ledger.domain import fold
 from ledger.domain.fold import Context
 from ledger.domain.state import State
 from ledger.errors import NoSuchMoment, SequenceGap, StateMismatch
-from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check
+from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check, time_text
 from ledger.storage import chains, events, moments
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -125,11 +125,11 @@ def resolve(connection: Connection, chain: ChainRow, moment: Moment) -> int:
     time = moment.nanoseconds if isinstance(moment, RecordedAt) else moment.recorded_at
     now = max(head.recorded_at, chains.clock(connection))
     if time > now:
-        raise NoSuchMoment(f"found the time {time}, which has not come; it is {now} (ns since 1970) here")
+        raise NoSuchMoment(f"found the time {time_text(time)}, which has not come; it is {time_text(now)} here")
     seq = moments.last_by(connection, chain.chain, head.seq, time)
     if seq == 0:
         first = moments.recorded_at(connection, chain.chain, 1)
-        raise NoSuchMoment(f"found the time {time}; the first event was recorded at {first} (ns since 1970)")
+        raise NoSuchMoment(f"found the time {time_text(time)}; the first event was recorded at {time_text(first)}")
     return seq
 
 

@@ -8,12 +8,13 @@ import csv
 import inspect
 import io
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
 
 from ledger import Ledger
+from ledger.cli.answer import NAMED_MARKS, report_missing
 from ledger.cli.app import app
 from ledger.cli.show import show
 from ledger.errors import Rejected
@@ -190,3 +191,15 @@ def test_an_open_ledger_reads_what_it_appended(told: Database) -> None:
         assert ledger.quarantine(at=Seq(1)).value == []
         day = parse_day(DAYS[1])
         assert ledger.statement("A", day, day) == books.statement("A", day, day)
+
+
+def test_many_missing_marks_are_counted_and_some_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of stderr is for people to read: it names the first, and says how many more there are."""
+
+    class Row(NamedTuple):
+        missing: tuple[str, ...]
+
+    report_missing([Row((f"mark of S{n:03}", "mark of S000")) for n in range(NAMED_MARKS + 5)] + [Row(())])
+    said = capsys.readouterr().err
+    assert said.startswith(f"{NAMED_MARKS + 5} rows cannot be told in full for want of a mark of S000; mark of S001; ")
+    assert said.endswith(f"mark of S{NAMED_MARKS - 1:03}; and 5 more; record it\n")

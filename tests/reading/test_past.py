@@ -19,7 +19,7 @@ from ledger.domain.amounts import UNIT, render
 from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books, Known, RecordedAt, Seq
-from ledger.reading.moment import parse_day, parse_time
+from ledger.reading.moment import parse_day, parse_time, time_text
 from tests.conftest import Database
 from tests.reading.histories import DAYS, NOONS, STEPS, Teller, counting, slow_live, slow_totals
 
@@ -163,6 +163,10 @@ def test_a_name_that_was_not_known_is_no_empty_answer(told: Database) -> None:
             books.history("order/x1", at=Known(books.recorded_at(), datetime.date(2024, 8, 6)))
         with pytest.raises(NotFound, match=r"asset 'USDC' \(did you mean 'USDT'\?\), which this chain did not know"):
             books.balance("A", "USDC")
+        with pytest.raises(NotFound, match=r"asset 'usdt' \(did you mean 'USDT'\?\)"):
+            books.fx_result("usdt")
+        with pytest.raises(NotFound, match=r"account '~extern' \(did you mean '~external'\?\)"):
+            books.balances("~extern")
         for name in ("", "a\0b", "\udcff", "ü", 5, "A" * 10**7):
             for ask in (books.balances, books.positions, books.pnl, books.history, books.order, books.fx_result):
                 with pytest.raises((InvalidInput, NotFound)):
@@ -201,9 +205,15 @@ def test_times_are_read_exactly_or_not_at_all() -> None:
     assert parse_time("1723161254087891268") == 1723161254087891268
     assert parse_time("2024-08-08T12:00:00.000001Z") == NOONS[DAYS[1]] + 1000
     assert parse_time("2024-08-08T14:00:00+02:00") == NOONS[DAYS[1]]
-    for text in ("2024-08-08", "2024-08-08T12:00:00", "2024-08-08T12:00:00.0000001Z", "noon", "-5", ""):
+    for text in ("2024-08-08", "2024-08-08T12:00:00", "2024-08-08T12:00:00.0000001Z", "noon", "-5", "", "9" * 20):
         with pytest.raises(InvalidInput, match="expected nanoseconds"):
             parse_time(text)
+    with pytest.raises(InvalidInput, match="it has more than 19 digits"):
+        parse_time("9" * 20)
+    assert time_text(NOONS[DAYS[1]]) == "2024-08-08T12:00:00Z"
+    assert time_text(1723161254087891268) == "2024-08-08T23:54:14.087891268Z"
+    assert time_text(-1) == "1969-12-31T23:59:59.999999999Z"
+    assert time_text(2**63 - 1) == "2262-04-11T23:47:16.854775807Z"
     for text in ("20240808", "2024-02-30", "8.8.2024"):
         with pytest.raises(InvalidInput, match="expected a date"):
             parse_day(text)
