@@ -84,13 +84,19 @@ def write(connection: Connection, chain: int, table: str, versions: Sequence[tup
     with connection.cursor() as cursor, cursor.copy(copied) as copy:
         for seq, row in versions:
             values = zip(spec.columns, msgspec.structs.astuple(row), strict=True)
-            copy.write_row(
-                (
-                    chain,
-                    seq,
-                    *(amounts.render(x) if name in spec.amounts and x is not None else x for name, x in values),
-                )
-            )
+            copy.write_row((chain, seq, *(_written(x, name in spec.amounts) for name, x in values)))
+
+
+def _written(value: Any, is_amount: bool) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return amounts.render(value) if is_amount and value is not None else value
+
+
+def _read(value: Any, is_amount: bool) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return int(value) if is_amount and value is not None else value
 
 
 @functools.cache
@@ -108,10 +114,7 @@ def _select(table: str) -> str:
 def _row(table: str, values: Sequence[Any]) -> Row:
     spec = TABLES[table]
     try:
-        read = [
-            int(value) if value is not None and name in spec.amounts else value
-            for name, value in zip(spec.columns, values, strict=True)
-        ]
+        read = [_read(value, name in spec.amounts) for name, value in zip(spec.columns, values, strict=True)]
     except ValueError as error:
         raise StateMismatch(
             f"found what no amount is in {HISTORIES[table]}: {error}; run `tradeledger read-models rebuild`"

@@ -37,7 +37,7 @@ BEGIN
             asset = c.asset, quote_asset = c.quote_asset, settle_asset = c.settle_asset, tick = c.tick,
             lot = c.lot, multiplier = c.multiplier, settlement_cycle = c.settlement_cycle, calendar = c.calendar,
             product = c.product, venue = c.venue, symbol = c.symbol, isin = c.isin,
-            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to
+            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to, amendments = c.amendments
             FROM unnest(changed::ledger.instruments[]) c
             WHERE t.chain = c.chain AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -182,7 +182,7 @@ BEGIN
             bucket = c.bucket, settle_date = c.settle_date, live = c.live, ref_trade_date = c.ref_trade_date,
             ref_exec_id = c.ref_exec_id, root_trade_date = c.root_trade_date, root_exec_id = c.root_exec_id, settled_qty = c.settled_qty,
             settled_gross = c.settled_gross, cost_change = c.cost_change, realised_change = c.realised_change, late = c.late,
-            allocation_id = c.allocation_id, content = c.content
+            allocation_id = c.allocation_id, content = c.content, follows = c.follows
             FROM unnest(changed::ledger.executions[]) c
             WHERE t.chain = c.chain AND t.venue = c.venue AND t.trade_date = c.trade_date AND t.exec_id = c.exec_id;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -228,7 +228,7 @@ BEGIN
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.positions t SET
             qty = c.qty, cost = c.cost, realised = c.realised, fees = c.fees,
-            day = c.day, opening = c.opening
+            day = c.day, opening = c.opening, newest = c.newest
             FROM unnest(changed::ledger.positions[]) c
             WHERE t.chain = c.chain AND t.account = c.account AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;

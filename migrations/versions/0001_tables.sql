@@ -265,6 +265,7 @@ CREATE TABLE ledger.executions (
 	late BOOLEAN NOT NULL,
 	allocation_id TEXT,
 	content TEXT NOT NULL,
+	follows TEXT[] NOT NULL,
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
 	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),
@@ -384,6 +385,7 @@ CREATE TABLE ledger.positions (
 	fees NUMERIC NOT NULL,
 	day DATE,
 	opening NUMERIC NOT NULL,
+	newest TEXT[] NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
 	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0),
 	CONSTRAINT positions_amounts_finite CHECK (abs(qty + cost + realised + fees + opening) < 'Infinity')
@@ -500,6 +502,7 @@ CREATE TABLE ledger.position_history (
 	fees NUMERIC NOT NULL,
 	day DATE,
 	opening NUMERIC NOT NULL,
+	newest TEXT[] NOT NULL,
 	CONSTRAINT position_history_pkey PRIMARY KEY (chain, account, instrument, seq)
 );
 

@@ -54,7 +54,7 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, list) else str(value)
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else str(value)
 
 
 @pytest.mark.parametrize("name", READS)

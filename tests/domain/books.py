@@ -124,6 +124,7 @@ def check_invariants(state: State) -> None:
         assert position.qty or not position.cost
         if key[1] not in split:
             assert [position.qty, position.cost - position.realised] == cash[key]
+    _check_changes(state, split)
     open_lots: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for lot in state.lots.rows.values():
         open_lots[lot.account, lot.instrument][0] += lot.open_qty
@@ -131,6 +132,20 @@ def check_invariants(state: State) -> None:
     for key, found in open_lots.items():
         holding = state.positions.rows[key]
         assert [holding.qty, holding.cost] == found
+
+
+def _check_changes(state: State, split: set[str]) -> None:
+    """Assert that what the trades that stand say they do to an average position is what it is."""
+    done: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for row in state.executions.rows.values():
+        if row.live:
+            changes = done[row.account, current_name(state, row.instrument)]
+            changes[0] += row.cost_change
+            changes[1] += row.realised_change
+    for (account, instrument), position in state.positions.rows.items():
+        of_account = state.accounts.rows.get((account,))
+        if of_account is not None and of_account.cost_method != "FIFO" and instrument not in split:
+            assert [position.cost, position.realised] == done[account, instrument]
 
 
 def amount(text: str) -> int:

@@ -37,29 +37,21 @@ def part(total: Fraction, some: Fraction, whole: Fraction) -> Fraction:
 @dataclass
 class Holding:
     """
-    One account's position: lots as [quantity, cost]; an average position is one lot and remembers what each trade did.
+    One account's position: lots as [quantity, cost]; an average position is one lot.
     """
 
     qty: Fraction = Fraction(0)
     cost: Fraction = Fraction(0)
     realised: Fraction = Fraction(0)
     lots: list[list[Fraction]] = field(default_factory=list)
-    did: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
-    def average(self, name: str, traded: Fraction, value: Fraction) -> None:
+    def average(self, traded: Fraction, value: Fraction) -> None:
         cost, realised = value, Fraction(0)
         if self.qty * traded < 0:
             closed = min(abs(self.qty), abs(traded))
             released, paid = part(self.cost, closed, abs(self.qty)), part(value, closed, abs(traded))
             cost, realised = value - paid - released, -paid - released
         self.qty, self.cost, self.realised = self.qty + traded, self.cost + cost, self.realised + realised
-        self.did[name] = (cost, realised)
-
-    def forget(self, name: str, traded: Fraction) -> None:
-        cost, realised = self.did.pop(name)
-        self.qty, self.cost, self.realised = self.qty - traded, self.cost - cost, self.realised - realised
-        if not self.qty:
-            self.cost, self.realised = Fraction(0), self.realised - self.cost
 
     def first_in_first_out(self, traded: Fraction, value: Fraction) -> None:
         self.qty += traded
@@ -137,34 +129,20 @@ class Model:
         return live
 
     def holding(self, account: str) -> Holding:
-        return self._fifo(account) if account in self.fifo else self._average(account)
-
-    def _average(self, account: str) -> Holding:
-        holding = Holding()
-        known: dict[str, dict[str, Any]] = {}
-        for kind, facts in self.steps:
-            if facts.get("account", account) != account:
-                continue
-            if kind in ("bust", "correct"):
-                holding.forget(facts["ref"], known[facts["ref"]]["traded"])
-            if kind in ("trade", "correct"):
-                known[facts["id"]] = facts
-                holding.average(facts["id"], facts["traded"], facts["value"])
-            if kind == "split" and account in facts["held"]:
-                holding.split(facts["ratio"], facts["how"], facts["cash"].get(account), False)
-        return holding
-
-    def _fifo(self, account: str) -> Holding:
+        """Go through the trades that stand, each as it now is in the place of its first version."""
+        fifo = account in self.fifo
         newest = self._newest()
         holding = Holding()
         for kind, facts in self.steps:
             if facts.get("account", account) != account:
                 continue
             now = newest.get(facts["id"]) if kind == "trade" else None
-            if now is not None:
+            if now is not None and fifo:
                 holding.first_in_first_out(now["traded"], now["value"])
+            elif now is not None:
+                holding.average(now["traded"], now["value"])
             if kind == "split" and account in facts["held"]:
-                holding.split(facts["ratio"], facts["how"], facts["cash"].get(account), True)
+                holding.split(facts["ratio"], facts["how"], facts["cash"].get(account), fifo)
         return holding
 
     def _newest(self) -> dict[str, dict[str, Any] | None]:

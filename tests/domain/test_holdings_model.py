@@ -244,6 +244,7 @@ class Comparison(RuleBasedStateMachine):
             row = state.positions.get(account, self.names[-1])
             found = [Fraction(x, UNIT) for x in (row.qty, row.cost, row.realised)] if row else [0, 0, 0]
             assert found == [holding.qty, holding.cost, holding.realised]
+            assert holding.cost * holding.qty >= 0
             kept = [x for _, x in sorted(state.lots.rows.items()) if x.account == account and x.open_qty]
             assert {x.instrument for x in kept} <= {self.names[-1]}
             lots = [[Fraction(x.open_qty, UNIT), Fraction(x.open_cost, UNIT)] for x in kept]

@@ -13,7 +13,8 @@ class Position(Row, frozen=True, gc=False):
 
     `cost` is the total, exact cost of `qty` (negative for a short); cost - realised is the net cash paid.
     `fees` sums the fees that were charged in the instrument's settle asset. `day` is the newest trade date in it and
-    `opening` the quantity before the trades of that day: who held what when an instrument went ex.
+    `opening` the quantity before the trades of that day: who held what when an instrument went ex. Where cost is
+    reckoned by the average, `newest` names the last trade since the last split: venue, trade date and execution id.
     """
 
     account: str
@@ -24,6 +25,7 @@ class Position(Row, frozen=True, gc=False):
     fees: int
     day: str | None = None
     opening: int = 0
+    newest: tuple[str, ...] = ()
 
 
 class Lot(Row, frozen=True, gc=False):

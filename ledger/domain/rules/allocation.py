@@ -86,7 +86,7 @@ def _line(
         instrument=instrument.instrument, qty=qty, price=price, gross=gross_of(instrument, qty, price, scale),
         fees=fees_text(line.fees), ref_trade_date=None, ref_exec_id=None, root_trade_date=event.trade_date,
         root_exec_id=exec_id, cost_change=0, realised_change=0, late=False, allocation_id=event.allocation_id,
-        content=now.content(),
+        content=now.content(), follows=(),
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     post(state, postings_made, may_refuse=True)
     for row in block:
         unmove_position(state, row, instrument, scale)
-        state.executions.put(msgspec.structs.replace(row, live=False, allocation_id=event.allocation_id))
+        state.executions.put(msgspec.structs.replace(row, live=False, allocation_id=event.allocation_id, follows=()))
     for row in lines:
         state.executions.put(move_position(state, row, instrument, scale))
     state.allocations.put(
@@ -189,7 +189,7 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
     post(state, postings_made, may_refuse=True)
     for row in lines:
         unmove_position(state, row, instrument, scale)
-        state.executions.put(msgspec.structs.replace(row, live=False))
+        state.executions.put(msgspec.structs.replace(row, live=False, follows=()))
     for row in block:
         state.executions.put(move_position(state, row, instrument, scale, again=True))
     state.allocations.put(msgspec.structs.replace(old, reversed_by=now.seq))

@@ -244,9 +244,9 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
         order, held = _reheld(state, order, old, row, now)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
-    unmove_position(state, old, instrument, scale)
-    state.executions.put(msgspec.structs.replace(old, live=False))
-    state.executions.put(move_position(state, row, instrument, scale))
+    after = unmove_position(state, old, instrument, scale)
+    state.executions.put(msgspec.structs.replace(old, live=False, follows=()))
+    state.executions.put(move_position(state, row, instrument, scale, after=after))
     stream, version = _stream(state, order, event.account)
     return Effects(stream, version, _derived(row, lines, event), event.trade_date)
 
@@ -268,11 +268,12 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
     unmove_position(state, old, instrument, scale)
-    state.executions.put(msgspec.structs.replace(old, live=False))
+    state.executions.put(msgspec.structs.replace(old, live=False, follows=()))
     state.executions.put(
         msgspec.structs.replace(
             old, trade_date=event.trade_date, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False,
-            settled_qty=0, settled_gross=0, cost_change=0, realised_change=0, content=content, **_lineage(old),
+            settled_qty=0, settled_gross=0, cost_change=0, realised_change=0, content=content, follows=(),
+            **_lineage(old),
         )
     )  # fmt: skip
     stream, version = _stream(state, order, old.account)

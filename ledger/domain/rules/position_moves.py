@@ -1,8 +1,8 @@
 """
-Carry a position through a trade, and take the trade out of it again.
+Carry a position through a trade, and take the trade out of it again as if it had never been.
 
-What a trade does to cost and result is kept in its row, so that taking it out is exact; where the account reckons first
-in, first out, the lots say it.
+What a trade does to cost and result depends on those before it. Where one is undone, or changed in its place, those
+after it are reckoned anew: by the lots where the account reckons first in, first out, else by the average.
 """
 
 from __future__ import annotations
@@ -11,45 +11,68 @@ import msgspec
 
 from ledger.domain import positions
 from ledger.domain.rows import Execution, Instrument, Position
-from ledger.domain.rules import lots
+from ledger.domain.rules import averages, lots
+from ledger.domain.rules.averages import Name
 from ledger.domain.rules.ground import Broken
 from ledger.domain.rules.trades import fees_of, signed
 from ledger.domain.state import State
 
 
+def _fees(row: Execution, instrument: Instrument) -> int:
+    return sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
+
+
 def move_position(
-    state: State, row: Execution, instrument: Instrument, scale: int, *, again: bool = False
+    state: State, row: Execution, instrument: Instrument, scale: int, *, after: Name | None = None, again: bool = False
 ) -> Execution:
     """
     Carry the position of *row*, which is new, through its trade; return the row with what it did to the position.
 
-    A trade that counts *again*, as its allocation was reversed, takes its place among the lots back.
+    A correction takes its place *after* the trade that its original came after. A trade that counts *again*, as its
+    allocation was reversed, takes the place back that it had.
     """
     old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
     traded, value = signed(row.side, row.qty), signed(row.side, row.gross)
+    day, opening = positions.on_day(old, row.trade_date, traded)
+    fees, newest = old.fees + _fees(row, instrument), old.newest
     if not lots.applies(state, row.account):
+        if after is not None or again:
+            return _in_its_place(state, old, row, (day, opening, fees), scale, after)
         cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
+        newest = averages.name_of(row)
     elif again:
         cost, realised = lots.restore(state, row, scale)
     else:
         cost, realised = lots.trade(state, row, traded, value, scale)
-    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
-    day, opening = positions.on_day(old, row.trade_date, traded)
     state.positions.put(
         Position(
-            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, old.fees + fees,
-            day, opening,
+            row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, fees, day, opening,
+            newest,
         )
     )  # fmt: skip
     # The caller made the row just now and put it nowhere yet.
     msgspec.structs.force_setattr(row, "cost_change", cost)
     msgspec.structs.force_setattr(row, "realised_change", realised)
+    msgspec.structs.force_setattr(row, "follows", old.newest)
     return row
 
 
-def unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> None:
+def _in_its_place(
+    state: State, old: Position, row: Execution, told: tuple[str, int, int], scale: int, after: Name | None
+) -> Execution:
+    seq = averages.began(state, row)
+    new, row = averages.insert(
+        state, old, row, scale,
+        lambda found: averages.began(state, found) < seq if after is None else averages.name_of(found) == after,
+    )  # fmt: skip
+    day, opening, fees = told
+    state.positions.put(msgspec.structs.replace(new, day=day, opening=opening, fees=fees))
+    return row
+
+
+def unmove_position(state: State, row: Execution, instrument: Instrument, scale: int) -> Name:
     """
-    Take what *row* did out of its position in *instrument*, which is what its own is called now.
+    Take *row* out of its position in *instrument*, which is what its own is called now; return what it came after.
     """
     name = instrument.instrument
     old = state.positions.get(row.account, name)
@@ -57,14 +80,16 @@ def unmove_position(state: State, row: Execution, instrument: Instrument, scale:
         raise Broken("unknown_position", f"found no position of {row.account} in {name}; expected the one that the "
                      f"trade {row.exec_id!r} made: run tradeledger-verify")  # fmt: skip
     traded = signed(row.side, row.qty)
-    qty = old.qty - traded
+    came_after: Name = ()
     if lots.applies(state, row.account):
+        qty = old.qty - traded
         cost, realised = lots.undo(state, name, row, scale)
+        if not qty:
+            realised, cost = realised - cost, 0
+        new = msgspec.structs.replace(old, qty=qty, cost=cost, realised=realised)
     else:
-        cost, realised = old.cost - row.cost_change, old.realised - row.realised_change
-    if not qty:
-        # What trades in between released of this one's cost stays with their result: flat costs nothing.
-        realised, cost = realised - cost, 0
-    fees = sum(amount for asset, amount in fees_of(row.fees) if asset == instrument.settle_asset)
+        new, came_after = averages.undo(state, old, row, scale)
     opening = old.opening - traded if old.day is None or row.trade_date < old.day else old.opening
-    state.positions.put(Position(row.account, name, qty, cost, realised, old.fees - fees, old.day, opening))
+    fees = old.fees - _fees(row, instrument)
+    state.positions.put(msgspec.structs.replace(new, fees=fees, opening=opening))
+    return came_after
