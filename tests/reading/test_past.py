@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from ledger import Ledger
 from ledger.domain.amounts import UNIT, render
-from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound
+from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound, SequenceGap
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books, Known, RecordedAt, Seq
 from ledger.reading.moment import parse_day, parse_time, time_text
@@ -198,6 +198,14 @@ def test_the_past_is_checked_as_it_is_read(told: Database) -> None:
         assert books.positions("A", at=Seq(5)).value == []
         with pytest.raises(HashMismatch, match="event 6"):
             books.positions("A", at=Seq(7))
+        with pytest.raises(HashMismatch, match="event 6"):
+            books.statement("A", LAST, LAST)
+        with pytest.raises(HashMismatch, match="event 6"):
+            books.history("account/A")
+        placed = books.stream("order/x1")[0].seq
+        told.sql(f"DELETE FROM ledger.events WHERE seq = {placed}")
+        with pytest.raises(SequenceGap, match="stream 'order/x1' has not its versions 1 to"):
+            books.history("order/x1")
 
 
 def test_times_are_read_exactly_or_not_at_all() -> None:
