@@ -35,6 +35,7 @@ from ledger.journal.reads import Reads
 from ledger.journal.transaction import Fault
 from ledger.journal.writer import Writer, WriterSettings
 from ledger.queries import Books
+from ledger.reading.moment import check_integers
 from ledger.storage import chains, database, events
 from ledger.storage.database import Connection, DriverError
 
@@ -229,6 +230,8 @@ class Ledger(Reads):
         *timeout* (s) bounds the whole; a group without an answer by then has OutcomeUnknown or Unavailable.
         """
         self._check_wait(timeout)
+        if not isinstance(groups, Iterable):
+            raise InvalidInput(f"found {shown(groups)}; expected groups")
         round, ends = Round(list(groups)), None if timeout is None else time.monotonic() + timeout
         for pending in round.requests:
             try:
@@ -321,6 +324,9 @@ class Ledger(Reads):
         """
         Yield durable events after seq *after*, in order.
         """
+        check_integers(after=after)
+        if limit is not None:
+            check_integers(0, limit=limit)
         with self._connected() as connection:
             yield from events.read(connection, self._chain.chain, self._chain.chain_id, after, limit)
 
@@ -328,6 +334,10 @@ class Ledger(Reads):
         """
         Return the durable events of these seqs.
         """
+        if not isinstance(seqs, Iterable):
+            raise InvalidInput(f"found {shown(seqs)}; expected the seqs of events")
+        for seq in seqs:
+            check_integers(seq=seq)
         with self._connected() as connection:
             return events.read_seqs(connection, self._chain.chain, self._chain.chain_id, seqs)
 

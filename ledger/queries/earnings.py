@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 
 from ledger.domain import postings
-from ledger.errors import InvalidInput, NoSuchMoment
+from ledger.errors import InvalidInput, NoSuchMoment, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
 from ledger.reading import past
 from ledger.reading.exposure import ExposureLine, exposure
@@ -75,6 +75,8 @@ class Earnings(Opened):
 
 
 def _check_owner(account: str | None) -> None:
+    if account is None:
+        return
     check_names(account=account)
-    if account is not None and postings.is_system(account):
-        raise InvalidInput(f"found account {account!r}, which is the ledger's own: nobody gains or risks by it")
+    if postings.is_system(account):
+        raise InvalidInput(f"found account {shown(account)}, which is the ledger's own: nobody gains or risks by it")

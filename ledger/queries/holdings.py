@@ -15,7 +15,7 @@ from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
 from ledger.queries.opened import Opened, check_names, unknown
 from ledger.reading import past
-from ledger.reading.moment import At, Known, Moment
+from ledger.reading.moment import At, Known, Moment, check_integers
 from ledger.reading.sources import Source, Stored
 from ledger.storage import database, events, histories, moments, read_models
 
@@ -87,6 +87,7 @@ class Holdings(Opened):
         """
         Return the open holds whose time ran out by *now* (ns): each may be released as `expired`.
         """
+        check_integers(now=now)
 
         def expired(source: Source) -> list[rows.Hold]:
             return [x for x in source.rows("holds", status="open") if x.expires_at is not None and x.expires_at <= now]
@@ -95,7 +96,8 @@ class Holdings(Opened):
 
     def _from_history(self, at: Moment | None, table: str, account: str | None, **more: str) -> At[list[Any]] | None:
         """Return rows of the past as their history has them; None where it does not reach, or says nothing."""
-        check_names(account=account)
+        if account is not None:
+            check_names(account=account)
         if at is None or isinstance(at, Known) or self._from_start:
             return None
         with self._snapshot() as (connection, _):

@@ -102,7 +102,8 @@ class Opened:
 
     def _about(self, account: str | None, at: Moment | None, make: Callable[[Source], list[Any]]) -> At[list[Any]]:
         """Return what *make* makes of the rows; an account that was not known then is an error."""
-        check_names(account=account)
+        if account is not None:
+            check_names(account=account)
         with self._source(at) as source:
             made = make(source)
             # The ledger's own accounts are not opened; they are there once something was posted to them.
@@ -117,16 +118,18 @@ def check_names(**named: Any) -> None:
     Raise InvalidInput where one of the names, each given as what it names, is none that anything could have.
     """
     for what, name in named.items():
-        if name is not None and not (isinstance(name, str) and name and name.isascii() and name.isprintable()):
+        if not (isinstance(name, str) and name and name.isascii() and name.isprintable()):
             raise InvalidInput(f"found {shown(name)} as {what}; expected printable ASCII characters")
 
 
-def check_days(first: datetime.date | None, last: datetime.date | None, at: Moment | None) -> None:
+def check_days(
+    first: datetime.date | None, last: datetime.date | None, at: Moment | None, *, needed: bool = False
+) -> None:
     """
     Raise InvalidInput unless the days asked about are in order, and among those that *at* counts.
     """
     for day in (first, last):
-        if day is not None and type(day) is not datetime.date:
+        if (needed or day is not None) and type(day) is not datetime.date:
             raise InvalidInput(f"found {shown(day)} as a day; expected a datetime.date")
     if first is not None and last is not None and first > last:
         raise InvalidInput(f"found the days from {first} to {last}; the first day comes first")

@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.chain.link import ChainHead
 from ledger.domain import postings
-from ledger.errors import NotFound
+from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
 from ledger.reading import past
 from ledger.reading import statement as statements
@@ -38,7 +38,7 @@ class Statements(Opened):
             NotFound: the account was not known then. NoSuchMoment: there was no such moment.
         """
         check_names(account=account)
-        check_days(first, last, at)
+        check_days(first, last, at, needed=True)
         with self._snapshot() as (connection, head):
             chain, chain_id = self.chain.chain, self.chain.chain_id
             seq = head if at is None else past.resolve(connection, self.chain, at)
@@ -61,7 +61,7 @@ class Statements(Opened):
         chain = self.chain.chain
         if postings.is_system(account):
             if not any(line.account == account for each in counts for line in each.lines):
-                raise NotFound(f"found account {account!r}, to which nothing was posted for days up to {last}")
+                raise NotFound(f"found account {shown(account)}, to which nothing was posted for days up to {last}")
             return
         opened = moments.first_of_stream(connection, chain, f"account/{account}")
         if opened is None or opened > seq:

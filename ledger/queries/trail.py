@@ -9,10 +9,11 @@ from typing import Any
 
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
-from ledger.errors import NotFound, SequenceGap
+from ledger.domain.rows import TABLES
+from ledger.errors import NotFound, SequenceGap, shown
 from ledger.queries.opened import Opened, check_names
 from ledger.reading import past, views
-from ledger.reading.moment import At, Known, Moment, days
+from ledger.reading.moment import At, Known, Moment, check_integers, days
 from ledger.storage import chains, database, events, moments
 
 
@@ -32,7 +33,9 @@ class Trail(Opened):
         if isinstance(at, Known):
             found = [event for event in found if event.effective_on <= days(at.effective_on)]
             if not found:
-                raise NotFound(f"found stream {stream!r}, of which nothing counts for days up to {at.effective_on}")
+                raise NotFound(
+                    f"found stream {shown(stream)}, of which nothing counts for days up to {at.effective_on}"
+                )
             found.sort(key=lambda event: (event.effective_on, event.seq))
         return At(seq, views.history(found), "replay")
 
@@ -54,7 +57,9 @@ class Trail(Opened):
             seq = chains.head(connection, chain.chain).seq if at is None else past.resolve(connection, chain, at)
             found = [x for x in events.read_stream(connection, chain.chain, chain.chain_id, name) if x.seq <= seq]
         if not found:
-            raise NotFound(f"found stream {name!r}, in which nothing had happened at seq {seq}; such as order/O-17")
+            raise NotFound(
+                f"found stream {shown(name)}, in which nothing had happened at seq {seq}; such as order/O-17"
+            )
         past.check_alone(found)
         versions = [event.stream_version for event in found]
         if versions != list(range(1, len(found) + 1)):
@@ -65,6 +70,7 @@ class Trail(Opened):
         """
         Yield the events up to seq *upto*, in order; take them all before anything else is read.
         """
+        check_integers(0, upto=upto)
         with self._snapshot() as (connection, _):
             yield from events.read(connection, self.chain.chain, self.chain.chain_id, 0, upto)
 
@@ -75,6 +81,7 @@ class Trail(Opened):
         Raises:
             NotFound: there is no such event.
         """
+        check_integers(seq=seq)
         with self._snapshot() as (connection, _):
             event = events.read_seqs(connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
         if event is None:
@@ -99,6 +106,12 @@ class Trail(Opened):
     def table(self, name: str, **equal: str) -> At[list[Any]]:
         """
         Return the rows of the read model *name* whose columns are as given, as they are stored.
+
+        Raises:
+            NotFound: there is no such read model.
         """
+        check_names(table=name)
+        if name not in TABLES:
+            raise NotFound(f"found read model {shown(name)}; there are {', '.join(TABLES)}")
         with self._source(None) as source:
             return At(source.seq, source.rows(name, **equal), source.by)

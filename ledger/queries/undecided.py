@@ -8,7 +8,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain import rows
 from ledger.errors import NotFound
 from ledger.queries.opened import Opened
-from ledger.reading.moment import At, Moment
+from ledger.reading.moment import At, Moment, check_integers
 from ledger.storage import events, read_models
 
 
@@ -30,6 +30,7 @@ class Undecided(Opened):
         Raises:
             NotFound: no such fact was recorded there.
         """
+        check_integers(seq=seq)
         with self._snapshot() as (connection, at):
             found = read_models.rows(connection, self.chain.chain, "quarantine", "seq = %s", [seq])
             stored = events.read_seqs(connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)

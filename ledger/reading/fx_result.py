@@ -50,7 +50,7 @@ def fx_result(source: Source, worth_in: str) -> list[FxResultLine]:
     scales = {row.asset: row.scale for row in source.rows("assets")}
     if worth_in not in scales:
         near = closest(worth_in, scales)
-        raise NotFound(f"found asset {worth_in!r}{near}, which this chain did not know at seq {source.seq}")
+        raise NotFound(f"found asset {worth_in!r:.140}{near}, which this chain did not know at seq {source.seq}")
     marks = NewestMarks(source.newest_marks(), source.rows("instruments"))
     cleared: dict[str, int] = defaultdict(int)
     for row in source.rows("balances"):

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, shown
 
 T = TypeVar("T")
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -134,15 +134,23 @@ def day_text(number: int) -> str:
     return (_EPOCH.date() + datetime.timedelta(days=number)).isoformat()
 
 
+def check_integers(least: int = -(2**63), /, **named: Any) -> None:
+    """
+    Raise InvalidInput where one of the numbers, each given as what it is, is below *least* or not of 64 bits.
+    """
+    for what, number in named.items():
+        if type(number) is not int or not least <= number < 2**63:
+            above = "" if least < 0 else f" from {least}"
+            raise InvalidInput(f"found {shown(number)} as {what}; expected an integer of 64 bits{above}")
+
+
 def check(moment: Any) -> None:
     """
     Raise InvalidInput unless *moment* is one, with numbers in it.
     """
     whole = _NUMBERS.get(type(moment))
     if whole is None:
-        raise InvalidInput(f"found {moment!r}; expected at=Seq(…), RecordedAt(…) or Known(…, …)")
-    number = getattr(moment, whole)
-    if type(number) is not int or not -(2**63) <= number < 2**63:
-        raise InvalidInput(f"found {number!r} as {whole}; expected an integer of 64 bits")
+        raise InvalidInput(f"found {shown(moment)}; expected at=Seq(…), RecordedAt(…) or Known(…, …)")
+    check_integers(**{whole: getattr(moment, whole)})
     if isinstance(moment, Known) and type(moment.effective_on) is not datetime.date:
-        raise InvalidInput(f"found {moment.effective_on!r} as effective_on; expected a datetime.date")
+        raise InvalidInput(f"found {shown(moment.effective_on)} as effective_on; expected a datetime.date")

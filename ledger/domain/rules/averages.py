@@ -83,7 +83,8 @@ def undo(state: State, position: Position, row: Execution, scale: int) -> tuple[
     """
     position, later = _back_to(state, position, lambda found: name_of(found) == name_of(row))
     if not position.newest:
-        raise Broken("unknown_position", f"execution {row.exec_id!r} is not among the trades of its position; verify")
+        raise Broken("unknown_position", f"found no execution {row.exec_id!r} among the trades of its position; expected "
+                     "it there: run tradeledger-verify")  # fmt: skip
     position = _before(position, _execution(state, position.newest))
     return _again(state, position, reversed(later), scale), position.newest
 

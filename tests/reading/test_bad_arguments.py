@@ -1,0 +1,72 @@
+"""
+Ask every read for what cannot be: names, numbers, days and moments of any kind and size end in an answer or a refusal.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ledger import Ledger
+from ledger.errors import Rejected, shown
+from ledger.queries import Books
+from tests.conftest import Database
+from tests.domain.mutations import DEEP, HUGE
+from tests.domain.test_mutations import LONGEST_MESSAGE
+from tests.journal.test_ledger import fill
+
+WILD: tuple[Any, ...] = (
+    None, True, 0, -1, 2**63, 10**40, 0.5, float("nan"), "", "A", "a\0b", "\ud800", "ä", HUGE, b"x", [], ["a"],
+    ["\ud800"], [-1], [10**40], [None], {"a": 1}, DEEP, object(), int,
+)  # fmt: skip
+NOT_READS = {"close", "append", "append_many", "submit", "register_schemas", "dry_run", "open"}
+
+
+def _reads(of: object) -> Iterator[Callable[..., Any]]:
+    for name, method in inspect.getmembers(of, inspect.ismethod):
+        if not name.startswith("_") and name not in NOT_READS and inspect.signature(method).parameters:
+            yield method
+
+
+def _fault(method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> str | None:
+    """Ask, and return what came of it that is no answer and no refusal in words that can be read."""
+    try:
+        found = method(*given, **named)
+        if isinstance(found, Iterator):
+            list(found)
+    except Rejected as error:
+        words = f"{error}"
+        return (
+            None if error.code and len(words) <= LONGEST_MESSAGE else f"{method.__qualname__}: {len(words)} characters"
+        )
+    except Exception as error:
+        return f"{method.__qualname__}({shown(given)}, {shown(named)}): {error!r:.200}"
+    return None
+
+
+def _questions(method: Callable[..., Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield what to ask: everything that is needed made wild, then each thing that may be left out."""
+    parameters = inspect.signature(method).parameters.values()
+    needed = [x for x in parameters if x.default is x.empty and x.kind is x.POSITIONAL_OR_KEYWORD]
+    for wild in WILD:
+        if needed:
+            yield (wild,) * len(needed), {}
+        for parameter in parameters:
+            if parameter.default is not parameter.empty:
+                yield ("A",) * len(needed), {parameter.name: wild}
+
+
+def test_a_read_of_anything_is_answered_or_refused(chain: Database) -> None:
+    """In the place of all that it needs, and of each thing that may be left out; then it reads on."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        fill(ledger)
+        asked = [
+            _fault(method, given, named)
+            for of in (books, ledger)
+            for method in _reads(of)
+            for given, named in _questions(method)
+        ]
+        assert [fault for fault in asked if fault is not None] == []
+        assert len(asked) > 1000
+        assert books.balance("A", "USDT").value == ledger.balance("A", "USDT").value
