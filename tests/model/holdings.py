@@ -22,8 +22,7 @@ Place = tuple[str, str]
 @dataclass
 class Holding:
     """
-    One position. Of one that is reckoned first in, first out, `lots` are quantity and cost of what is open; an average
-    one remembers what each trade did to cost and result.
+    One position. Of one that is reckoned first in, first out, `lots` are quantity and cost of what is open.
     """
 
     scale: int
@@ -32,7 +31,6 @@ class Holding:
     realised: Fraction = Fraction(0)
     fees: Fraction = Fraction(0)
     lots: list[list[Fraction]] = field(default_factory=list)
-    did: dict[Key, tuple[Fraction, Fraction, Fraction]] = field(default_factory=dict)
 
     def _part(self, total: Fraction, some: Fraction, whole: Fraction) -> Fraction:
         return total if some == whole else rounded(total * some / whole, self.scale)
@@ -45,13 +43,6 @@ class Holding:
             released, paid = self._part(self.cost, closed, abs(self.qty)), self._part(value, closed, abs(traded))
             cost, realised = value - paid - released, -paid - released
         self.qty, self.cost, self.realised = self.qty + traded, self.cost + cost, self.realised + realised
-        self.did[trade.key] = (traded, cost, realised)
-
-    def forget(self, key: Key) -> None:
-        traded, cost, realised = self.did.pop(key)
-        self.qty, self.cost, self.realised = self.qty - traded, self.cost - cost, self.realised - realised
-        if not self.qty:
-            self.cost, self.realised = Fraction(0), self.realised - self.cost
 
     def first_in_first_out(self, trade: Trade) -> None:
         traded, value = trade.sign * trade.qty, trade.sign * trade.gross
@@ -143,17 +134,16 @@ def holdings(history: History) -> dict[Place, Holding]:
     """Return every position that ever was."""
     found: dict[Place, Holding] = {}
     live, first = trades.live(history), firsts(history)
-    # A split comes after what stands before it; an execution that came back from a block takes its old place.
-    steps: dict[Any, tuple[tuple[int, int], bool, Trade | SplitApplied]] = {}
-    for place, (seq, came, trade) in enumerate(moves(history)):
-        if reference.accounts(history)[trade.account].cost_method != "FIFO":
-            steps[place] = (seq, place), came, trade
-        elif came and trade.key in live:
-            steps[trade.key] = (first[trade.key], place), True, trade
+    # A split comes after what stands before it. What was undone has never been, a correction stands in the place of
+    # what it corrects, and an execution that came back from a block in its old one.
+    steps: dict[Any, tuple[tuple[int, int], Trade | SplitApplied]] = {}
+    for place, (_, came, trade) in enumerate(moves(history)):
+        if came and trade.key in live:
+            steps[trade.key] = (first[trade.key], place), trade
     for seq, event in history.steps():
         if isinstance(event, SplitApplied):
-            steps[event.ca_id] = (seq, 0), True, event
-    for _, came, step in sorted(steps.values(), key=lambda x: x[0]):
+            steps[event.ca_id] = (seq, 0), event
+    for _, step in sorted(steps.values(), key=lambda x: x[0]):
         its = reference.terms(history, step.instrument)
         assert its is not None
         if isinstance(step, SplitApplied):
@@ -162,10 +152,8 @@ def holdings(history: History) -> dict[Place, Holding]:
         holding = found.setdefault((step.account, its.name), Holding(reference.scales(history)[its.quote]))
         if reference.accounts(history)[step.account].cost_method == "FIFO":
             holding.first_in_first_out(step)
-        elif came:
-            holding.average(step)
         else:
-            holding.forget(step.key)
+            holding.average(step)
     for trade in live.values():
         its = reference.terms(history, trade.instrument)
         assert its is not None
