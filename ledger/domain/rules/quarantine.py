@@ -11,6 +11,7 @@ import msgspec
 
 from ledger.domain import registry
 from ledger.domain.events import executions as events
+from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.fields import Event
 from ledger.domain.rows import Quarantined
 from ledger.domain.rules.approval import check_second_person
@@ -22,18 +23,26 @@ _STALE_LIMIT: Final = 64
 """How many seqs the index may hold, beyond twice the rows in memory, before it is made anew."""
 
 
+_WITHOUT_ID: Final[dict[type[Event], tuple[str, ...]]] = {
+    MarkRecorded: ("instrument", "base", "quote", "day", "kind"),
+}
+
+
 @functools.cache
 def _identity(kind: type[Event]) -> tuple[str, ...]:
     required = (field.name for field in msgspec.structs.fields(kind) if field.required)
-    return tuple(name for name in required if name == "venue" or name.endswith("_id"))
+    return tuple(name for name in required if name == "venue" or name.endswith("_id")) or _WITHOUT_ID.get(kind, ())
 
 
 def subject_of(event: Event) -> str:
     """
     Return what *event* is about: its type, and every id that it must have, with the venue that gave it.
+
+    A mark has no id: it is of an instrument or a pair, a day and a kind.
     """
     kind = type(event)
-    return "/".join([kind.__name__, *(getattr(event, name) for name in _identity(kind))])
+    said = (getattr(event, name) for name in _identity(kind))
+    return "/".join([kind.__name__, *("" if x is None else x for x in said)])
 
 
 def _waiting(state: State) -> Waiting:
