@@ -9,7 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderPlaced
 from tests.model import (
     requests_after_the_trade,
     requests_of_cash,
@@ -19,7 +22,7 @@ from tests.model import (
     requests_of_reference,
     requests_of_trades,
 )
-from tests.model.dice import Dice
+from tests.model.dice import Dice, NothingFits
 from tests.model.history import History
 from tests.model.moment import Moment
 
@@ -59,5 +62,10 @@ def request(history: History, kind: type[Event], now: Moment, dice: Dice) -> Eve
         facts = [x.event for x in history.entries if x.event.KIND == "fact" and fits(x)]
         if facts and dice.often(chance):
             return dice.choice(facts)
-    made: Event = REQUESTS[kind][0](history, now, dice)
-    return made
+    for another in (kind, OrderPlaced, TradeExecuted, CashMoved):
+        try:
+            made: Event = REQUESTS[another][0](history, now, dice)
+        except NothingFits:
+            continue
+        return made
+    raise NothingFits
