@@ -4,6 +4,7 @@ Say from a history what is closed, waits, differs, is marked and is registered.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from fractions import Fraction
@@ -49,12 +50,17 @@ def resolved(history: History) -> dict[int, QuarantineResolved]:
     return {x.ref: x for x in history.of(QuarantineResolved)}
 
 
+@functools.cache
+def _needed(kind: type[Event]) -> tuple[str, ...]:
+    fields = (x.name for x in msgspec.structs.fields(kind) if x.required)
+    return tuple(x for x in fields if x == "venue" or x.endswith("_id"))
+
+
 def ids(event: Event) -> tuple[object, ...]:
     """Return the type of a fact and the ids that it must have; a mark has none, and is of a subject, day and kind."""
     its: tuple[str, ...] = ("instrument", "base", "quote", "day", "kind")
     if not isinstance(event, MarkRecorded):
-        fields = (x.name for x in msgspec.structs.fields(event) if x.required)
-        its = tuple(x for x in fields if x == "venue" or x.endswith("_id"))
+        its = _needed(type(event))
     return (type(event), *(getattr(event, x) for x in its))
 
 

@@ -120,5 +120,5 @@ def reversed_again(history: History, _: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     TradeSettled: (settled, 9), SettlementFailed: (failed, 3), TradeAllocated: (allocated, 5),
-    AllocationReversed: (reversed_again, 2),
+    AllocationReversed: (reversed_again, 3),
 }  # fmt: skip
