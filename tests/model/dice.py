@@ -1,5 +1,5 @@
 """
-Choose from a number, so that the same number makes the same choices.
+Choose by a few bytes, so that the same bytes make the same choices.
 """
 
 from __future__ import annotations

@@ -9,10 +9,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased
+from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderPlaced
+from ledger.domain.events.orders import (
+    CancelRejected,
+    CancelRequested,
+    OrderPlaced,
+    OrderReplaced,
+    ReplaceRejected,
+    ReplaceRequested,
+)
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from tests.model import (
     holdings,
@@ -33,6 +41,11 @@ REQUESTS: dict[type[Event], tuple[Any, int]] = {
     **requests_after_the_trade.REQUESTS,
     **requests_of_issuers.REQUESTS, **requests_of_control.REQUESTS, **requests_of_reference.REQUESTS,
 }  # fmt: skip
+GROUND: dict[type[Event], type[Event]] = {
+    CancelRejected: CancelRequested, ReplaceRejected: ReplaceRequested, OrderReplaced: ReplaceRequested,
+    AllocationReversed: TradeAllocated, CashDividendPaid: CashDividendAccrued, HoldReleased: HoldPlaced,
+}  # fmt: skip
+"""What is asked for where there is nothing yet that a request could be about."""
 KINDS = [kind for kind, (_, weight) in REQUESTS.items() for _ in range(weight)]
 NS_PER_DAY = 86_400 * 10**9
 NOON = 12 * 3_600 * 10**9
@@ -49,7 +62,7 @@ def steps(most: int = STEPS) -> st.SearchStrategy[list[tuple[type[Event], bytes]
     """Return what each step of a history is to be, and what decides all else about it."""
     step = st.tuples(st.sampled_from(KINDS), st.binary(min_size=8, max_size=8))
     # Long ones mostly; one that fails is cut down from there.
-    long = st.sampled_from([1, 2, 4, 8, 16, 32, *[most] * 10])
+    long = st.sampled_from([1, 2, 4, 8, 16, 32, *[most] * 24])
     return long.flatmap(lambda size: st.lists(step, min_size=size, max_size=size))
 
 
@@ -71,7 +84,7 @@ def request(history: History, kind: type[Event], now: Moment, dice: Dice) -> Eve
         facts = [x.event for x in history.entries if x.event.KIND == "fact" and fits(x)]
         if facts and dice.often(chance):
             return dice.choice(facts)
-    for another in (kind, dice.of(OrderPlaced, TradeExecuted, TradeExecuted), CashMoved):
+    for another in (kind, GROUND.get(kind, dice.of(OrderPlaced, TradeExecuted)), TradeExecuted, CashMoved):
         try:
             made: Event = REQUESTS[another][0](history, now, dice)
         except NothingFits:

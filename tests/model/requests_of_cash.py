@@ -111,5 +111,5 @@ def reverses(history: History, now: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     FeeCharged: (charged, 3), CashMoved: (moved, 4), FxConverted: (converted, 3), HoldPlaced: (held, 4),
-    HoldReleased: (released, 4), JournalPosted: (posted, 4), JournalReversed: (reverses, 3),
+    HoldReleased: (released, 6), JournalPosted: (posted, 4), JournalReversed: (reverses, 3),
 }  # fmt: skip

@@ -90,5 +90,5 @@ def renamed(history: History, now: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     CashDividendAccrued: (accrued, 6), CashDividendPaid: (paid, 8), SplitApplied: (split, 3),
-    InstrumentRenamed: (renamed, 1),
+    InstrumentRenamed: (renamed, 2),
 }  # fmt: skip
