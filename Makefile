@@ -24,9 +24,9 @@ test: .venv/installed
 
 # The pure tests alone: no server is started, and one that would need it is refused.
 test-fast: .venv/installed
-	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/importing/test_translation.py tests/exporting/test_names.py \
-	  tests/replicator/test_segment.py tests/replicator/test_segment_bytes.py \
-	  tests/benchmarks/test_report.py
+	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/model \
+	  tests/importing/test_translation.py tests/exporting/test_names.py tests/replicator/test_segment.py \
+	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed

@@ -4,6 +4,9 @@ Check what may resolve a quarantined fact: the same fact recorded later, and not
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from ledger.domain import event_catalogue, registry
@@ -158,3 +161,19 @@ def test_the_index_of_what_waits_does_not_grow_with_what_was_resolved() -> None:
     assert books.state.quarantine.rows == {}
     assert max(sizes) < 100
     assert max(map(len, books.state.waiting.seqs.values())) < 100
+
+
+@pytest.mark.parametrize("other", [{"instrument": "BTCUSDT"}, {"day": "2024-08-07"}, {"kind": "settlement"}])
+def test_a_mark_of_something_else_answers_no_mark(other: dict[str, Any]) -> None:
+    """A mark has no id; it is known by what it is of, its day and its kind."""
+    books = opened()
+    mark = MarkRecorded(instrument="ETHUSDT", price="10", kind="eod", day=DAY, as_of=1)
+    ref = seq_of(books, mark)
+    define = InstrumentDefined(instrument="ETHUSDT", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="1",
+                               lot="1", settlement_cycle=0, venue="V")  # fmt: skip
+    books.give(define)
+    seq = seq_of(books, msgspec.structs.replace(mark, **other))
+    with pytest.raises(RuleBroken, match="none is recorded yet"):
+        books.give(accepted(ref, seq))
+    books.give(accepted(ref, seq_of(books, mark)))
+    books.replayed()

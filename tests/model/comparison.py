@@ -12,8 +12,11 @@ from ledger.domain.amounts import UNIT
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
+from ledger.domain.profit_and_loss import day_result, figure
 from ledger.domain.state import State
-from tests.model import control, corporate, holdings, money, orders, reference, trades
+from ledger.reading.fx_result import fx_result
+from ledger.reading.sources import Folded
+from tests.model import control, corporate, holdings, money, orders, profit, reference, trades
 from tests.model.history import History
 
 BUCKETS = ("settled", "unsettled", "held")
@@ -169,16 +172,41 @@ def entitled(state: State, history: History) -> tuple[Any, Any]:
     return found, corporate.due(history)
 
 
+def worth(state: State, history: History) -> tuple[Any, Any]:
+    """What positions are worth by the marks of each day, and what they have made."""
+    meant = profit.valued(history)
+    found = {(place, day): exact(figure(state, *place, day).value) for place, day in meant}
+    return found, meant
+
+
+def results(state: State, history: History) -> tuple[Any, Any]:
+    """What prices did, and what currencies did."""
+    meant = profit.results(history)
+    told = {key: day_result(state, state, *key[0], key[1:]) for key in meant}
+    return {key: (exact(x.price), exact(x.currency)) for key, x in told.items()}, meant
+
+
+def conversions(state: State, history: History) -> tuple[Any, Any]:
+    """What conversions earned, in the one currency and in the other."""
+    found = {}
+    for asset in ("USD", "EUR"):
+        lines = fx_result(Folded(state, len(history.entries), []), asset)
+        found[asset] = exact(lines[-1].value) if lines else Fraction(0)
+    return found, {asset: profit.converted(history, asset) for asset in found}
+
+
+IN_THE_END: list[Callable[[State, History], tuple[Any, Any]]] = [worth, results, conversions]
+"""What follows from the rest, and needs no look after every step."""
 COMPARED: list[Callable[[State, History], tuple[Any, Any]]] = [
     balances, breaches, standing_orders, executions, positions, lots, holds, waiting,
     failing, given_away, entitled, marked, broken, reference_data, closings,
 ]  # fmt: skip
 
 
-def differences(state: State, history: History) -> list[str]:
+def differences(state: State, history: History, *, last: bool = False) -> list[str]:
     """Return where the two disagree, in words."""
     told = []
-    for compared in COMPARED:
+    for compared in [*COMPARED, *(IN_THE_END if last else [])]:
         found, meant = compared(state, history)
         if found == meant:
             continue

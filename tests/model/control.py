@@ -4,10 +4,12 @@ Say from a history what is closed, waits, differs, is marked and is registered.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from fractions import Fraction
 
+import msgspec
 from blake3 import blake3
 
 from ledger.domain.events.control import MarkRecorded, ReconciliationRecorded
@@ -15,19 +17,7 @@ from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.domain.events.fields import Event
 from tests.model import money
 from tests.model.history import Entry, History, asked, number
-
-IDS = (
-    "exec_id",
-    "order_id",
-    "cl_ord_id",
-    "movement_id",
-    "fx_id",
-    "settlement_id",
-    "ca_id",
-    "payment_id",
-    "venue",
-    "trade_date",
-)
+from tests.model.reference import called_now
 
 
 def text(amount: Fraction) -> str:
@@ -60,8 +50,18 @@ def resolved(history: History) -> dict[int, QuarantineResolved]:
     return {x.ref: x for x in history.of(QuarantineResolved)}
 
 
+@functools.cache
+def _needed(kind: type[Event]) -> tuple[str, ...]:
+    fields = (x.name for x in msgspec.structs.fields(kind) if x.required)
+    return tuple(x for x in fields if x == "venue" or x.endswith("_id"))
+
+
 def ids(event: Event) -> tuple[object, ...]:
-    return (type(event), *(getattr(event, x, None) for x in IDS))
+    """Return the type of a fact and the ids that it must have; a mark has none, and is of a subject, day and kind."""
+    its: tuple[str, ...] = ("instrument", "base", "quote", "day", "kind")
+    if not isinstance(event, MarkRecorded):
+        its = _needed(type(event))
+    return (type(event), *(getattr(event, x) for x in its))
 
 
 def answer(history: History, ref: int) -> int | None:
@@ -75,16 +75,19 @@ Mark = tuple[Fraction, int]
 """Price and the time it is as of."""
 
 
-def subject(event: MarkRecorded) -> str:
-    return event.instrument or f"{event.base}/{event.quote}"
+def subject(history: History, event: MarkRecorded) -> str:
+    """Return what a mark is of: an instrument by its name at the time, or a pair."""
+    return f"{event.base}/{event.quote}" if event.instrument is None else called_now(history, event.instrument)
 
 
 @asked
 def marks(history: History) -> dict[tuple[str, str, str], Mark]:
     """Return the price that counts by subject, day and kind: the newest there is."""
     found: dict[tuple[str, str, str], Mark] = {}
-    for event in history.of(MarkRecorded):
-        place = subject(event), event.day, event.kind
+    for seq, event in history.steps():
+        if not isinstance(event, MarkRecorded):
+            continue
+        place = subject(history.until(seq), event), event.day, event.kind
         if place not in found or event.as_of >= found[place][1]:
             found[place] = number(event.price), event.as_of
     return found

@@ -115,7 +115,20 @@ def days(history: History, account: str, instrument: str) -> list[str]:
 
 
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
-    """Return what an account held before *day*; None where something later is recorded, and nobody can tell."""
+    """
+    Return what an account held before *day* of the shares that an instrument is of, whichever it traded them as.
+
+    None where something later is recorded, and nobody can tell.
+    """
+    every, its = reference.instruments(history), reference.terms(history, instrument)
+    assert its is not None
+    same = [name for name, x in every.items() if x.asset == its.asset and x.renamed_to is None]
+    held = [_before(history, account, name, day) for name in same]
+    known = [x for x in held if x is not None]
+    return sum(known, Fraction(0)) if len(known) == len(held) else None
+
+
+def _before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
     if any(found > day for found in days(history, account, instrument)):
         return None
     name, qty = reference.called_now(history, instrument), Fraction(0)

@@ -1,5 +1,5 @@
 """
-Choose from a number, so that the same number makes the same choices.
+Choose by a few bytes, so that the same bytes make the same choices.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ from typing import TypeVar
 T = TypeVar("T")
 WILD = 0.12
 """How often a request is about anything there is, whether or not it fits."""
+
+
+class NothingFits(Exception):
+    """
+    There is nothing yet that a request could well be about.
+    """
 
 
 class Dice(Random):
@@ -25,6 +31,10 @@ class Dice(Random):
         return self.choice(options)
 
     def aimed(self, fitting: Iterable[T], otherwise: Sequence[T]) -> T:
-        """Return one that fits, mostly; where there is none, any."""
+        """Return one that fits, mostly, and now and then any; raise NothingFits mostly where there is none."""
+        if self.often(WILD):
+            return self.choice(otherwise)
         found = list(fitting)
-        return self.choice(found) if found and not self.often(WILD) else self.choice(otherwise)
+        if not found:
+            raise NothingFits
+        return self.choice(found)

@@ -244,7 +244,7 @@ def orders(history: History) -> dict[str, Standing]:
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
-            if not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | ReplaceRequested):
+            if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
                 order.held = _reckoned(then, order)
     return found
 

@@ -115,10 +115,10 @@ def reversed_again(history: History, _: Moment, dice: Dice) -> Event:
     every = [x.allocation_id for x in history.of(TradeAllocated)]
     name = dice.aimed(trades.standing(history).lines, [*every, "none"])
     return AllocationReversed(allocation_id=name, reason="r", proposed_by="ann",
-                              approved_by=dice.of("bob", "bob", "ann", None))  # fmt: skip
+                              approved_by=dice.of("bob", "bob", "bob", "bob", "ann", None))  # fmt: skip
 
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
-    TradeSettled: (settled, 9), SettlementFailed: (failed, 3), TradeAllocated: (allocated, 5),
-    AllocationReversed: (reversed_again, 2),
+    TradeSettled: (settled, 9), SettlementFailed: (failed, 3), TradeAllocated: (allocated, 8),
+    AllocationReversed: (reversed_again, 9),
 }  # fmt: skip

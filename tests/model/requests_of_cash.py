@@ -21,7 +21,7 @@ from ledger.domain.events.cash import (
 from ledger.domain.events.fields import Event
 from ledger.domain.postings import Posting
 from tests.model import money
-from tests.model.dice import Dice
+from tests.model.dice import WILD, Dice
 from tests.model.firm import ACCOUNTS
 from tests.model.history import History, number, rounded
 from tests.model.moment import Moment
@@ -50,9 +50,10 @@ def moved(_: History, now: Moment, dice: Dice) -> Event:
     if dice.often(0.05):
         sign = dice.of("", "-")
     asset = dice.of("USD", "USD", "EUR", "XYZ", "BTC")
-    return CashMoved(movement_id=name(now, dice, "m"), account=dice.aimed(ACCOUNTS, ["nobody"]), asset=asset,
-                     amount=sign + (dice.of("1", "0.5", "3") if asset in ("XYZ", "BTC") else dice.choice(AMOUNTS)),
-                     kind=kind, value_date=days_before(now.day, dice.of(0, 0, 0, 1, 3)))  # fmt: skip
+    some = dice.of("1", "0.5", "3") if asset in ("XYZ", "BTC") else dice.choice(AMOUNTS)
+    account = "nobody" if dice.often(WILD) else dice.choice(ACCOUNTS)
+    return CashMoved(movement_id=name(now, dice, "m"), account=account, asset=asset, amount=sign + some, kind=kind,
+                     value_date=days_before(now.day, dice.of(0, 0, 0, 1, 3)))  # fmt: skip
 
 
 def converted(_: History, now: Moment, dice: Dice) -> Event:
@@ -110,5 +111,5 @@ def reverses(history: History, now: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     FeeCharged: (charged, 3), CashMoved: (moved, 4), FxConverted: (converted, 3), HoldPlaced: (held, 4),
-    HoldReleased: (released, 4), JournalPosted: (posted, 4), JournalReversed: (reverses, 3),
+    HoldReleased: (released, 6), JournalPosted: (posted, 4), JournalReversed: (reverses, 3),
 }  # fmt: skip

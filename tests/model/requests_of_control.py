@@ -105,6 +105,6 @@ def controls_set(_: History, __: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     QuarantineResolved: (resolved, 5), MarkRecorded: (marked, 4), ReconciliationRecorded: (reconciled, 3),
-    PeriodClosed: (closed, 2), CheckpointSealed: (sealed_now, 1), SchemaRegistered: (registered, 1),
+    PeriodClosed: (closed, 2), CheckpointSealed: (sealed_now, 2), SchemaRegistered: (registered, 2),
     KeyDestroyed: (destroyed, 1), ControlsSet: (controls_set, 1),
 }  # fmt: skip

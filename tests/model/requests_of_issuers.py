@@ -39,10 +39,10 @@ def accrued(history: History, now: Moment, dice: Dice) -> Event:
     rate, tax_rate = dice.of("0.07", "1.115"), dice.of("0", "0.15")
     for account in dice.sample(ACCOUNTS, dice.randint(1, 4)):
         held = corporate.before(history, account, its.name, ex)
-        qty = Fraction(5) if held is None or dice.often(0.1) else held
+        qty = held if held and not dice.often(0.1) else dice.of(held or Fraction(0), Fraction(5))
         gross = rounded(qty * number(rate), 2)
         tax = rounded(gross * number(tax_rate), 2)
-        reason = "lent" if dice.often(0.5 if held != qty else 0.05) else None
+        reason = "lent" if dice.often(0.8 if held != qty else 0.05) else None
         lines.append(Entitled(account=account, qty=text(qty), gross=text(gross), tax=text(tax), reason=reason))
     return CashDividendAccrued(ca_id=f"d{now.seq}", instrument=its.name, ex_date=ex, record_date=ex, pay_date=ex,
                                rate=rate, tax_rate=tax_rate, entitlements=tuple(lines))  # fmt: skip
@@ -89,6 +89,6 @@ def renamed(history: History, now: Moment, dice: Dice) -> Event:
 
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
-    CashDividendAccrued: (accrued, 4), CashDividendPaid: (paid, 4), SplitApplied: (split, 3),
-    InstrumentRenamed: (renamed, 1),
+    CashDividendAccrued: (accrued, 6), CashDividendPaid: (paid, 8), SplitApplied: (split, 3),
+    InstrumentRenamed: (renamed, 2),
 }  # fmt: skip

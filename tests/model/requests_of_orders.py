@@ -68,7 +68,7 @@ def places(history: History, now: Moment, dice: Dice) -> Event:
     whole = not dice.often(0.04)
     priced, stopped = kind.endswith("limit") and whole, kind.startswith("stop") and whole
     qty, hold = quantity(history, dice, instrument), None
-    if dice.often(0.06) and asset_of(history, instrument) != "XYZ":
+    if dice.often(0.2) and asset_of(history, instrument) != "XYZ":
         # So much that each part of it is exact: in which steps it is rounded is nobody's promise.
         hold = HoldGiven(asset=dice.of("USD", "EUR"), amount=str(number(qty) * 1000 // 1), reason="margin")
     name = f"O{now.seq}" if not dice.often(0.03) else "O19"
@@ -159,7 +159,9 @@ def accepted(history: History, now: Moment, dice: Dice) -> Event:
 
 
 def rejected(history: History, _: Moment, dice: Dice) -> Event:
-    return OrderRejected(order_id=_one(history, dice, sparing=True)[0], reason_code="r")
+    found = orders.orders(history)
+    name = dice.aimed((x for x in found if found[x].how is None and not found[x].filled), [*found, "none"])
+    return OrderRejected(order_id=name, reason_code="r")
 
 
 def triggered(history: History, _: Moment, dice: Dice) -> Event:
@@ -187,10 +189,10 @@ def restated(history: History, _: Moment, dice: Dice) -> Event:
 
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
-    OrderPlaced: (places, 14), OrderAccepted: (accepted, 4), OrderRejected: (rejected, 2),
-    OrderTriggered: (triggered, 2),
-    ReplaceRequested: (asks_replace, 6), OrderReplaced: (replaced, 5), ReplaceRejected: (replace_refused, 2),
-    CancelRequested: (asks_cancel, 4), OrderCanceled: (canceled, 3), CancelRejected: (cancel_refused, 2),
-    OrderExpired: (expired, 2), OrderDoneForDay: (done, 3), OrderRestated: (restated, 4),
+    OrderPlaced: (places, 14), OrderAccepted: (accepted, 4), OrderRejected: (rejected, 3),
+    OrderTriggered: (triggered, 4),
+    ReplaceRequested: (asks_replace, 6), OrderReplaced: (replaced, 5), ReplaceRejected: (replace_refused, 6),
+    CancelRequested: (asks_cancel, 6), OrderCanceled: (canceled, 3), CancelRejected: (cancel_refused, 6),
+    OrderExpired: (expired, 4), OrderDoneForDay: (done, 3), OrderRestated: (restated, 4),
 }  # fmt: skip
 """How each type is asked for, and how often beside the others."""

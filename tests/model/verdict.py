@@ -36,7 +36,7 @@ JUDGES: dict[type[Event], Judge] = {
 def verdict(history: History, event: Event, now: Moment) -> str:
     """Return `accepted`, `duplicate`, `quarantined` or `refused`."""
     if isinstance(event, MarkRecorded):
-        stands = control.marks(history).get((control.subject(event), event.day, event.kind))
+        stands = control.marks(history).get((control.subject(history, event), event.day, event.kind))
         if stands == (number(event.price), event.as_of):
             return "duplicate"
     before = told_before(history, event)

@@ -78,7 +78,9 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
     if len(adjusted) < len(event.order_adjustments) or not set(adjusted) <= set(open_orders):
         return False
     terms = (orders.after_split(history, event, name) for name in open_orders)
-    return all(qty > 0 and filled <= qty and (qty / its.lot).denominator == 1 for qty, filled, _, __ in terms)
+    return all(
+        qty > 0 and filled <= qty and fits(qty, reference.scales(history)[its.asset]) for qty, filled, _, __ in terms
+    )
 
 
 def _is_shared(history: History, its: reference.Terms) -> bool:

@@ -38,6 +38,8 @@ def _identity(kind: type[Event]) -> tuple[str, ...]:
 def subject_of(event: Event) -> str:
     """
     Return what *event* is about: its type, and every id that it must have, with the venue that gave it.
+
+    A mark has no id: it is of an instrument or a pair, a day and a kind.
     """
     kind = type(event)
     return "/".join([kind.__name__, *(getattr(event, name) or "" for name in _identity(kind))])
