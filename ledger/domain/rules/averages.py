@@ -85,7 +85,7 @@ def undo(state: State, position: Position, row: Execution, scale: int) -> tuple[
     if not position.newest:
         raise Broken(
             "unknown_position",
-            f"found no execution {row.exec_id!r} among the trades of its position; expected it there: verify the ledger",
+            f"found no execution {row.exec_id!r} among the trades of its position; expected it: verify the ledger",
         )
     position = _before(position, _execution(state, position.newest))
     return _again(state, position, reversed(later), scale), position.newest
