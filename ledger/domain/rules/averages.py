@@ -83,8 +83,10 @@ def undo(state: State, position: Position, row: Execution, scale: int) -> tuple[
     """
     position, later = _back_to(state, position, lambda found: name_of(found) == name_of(row))
     if not position.newest:
-        raise Broken("unknown_position", f"found no execution {row.exec_id!r} among the trades of its position; expected "
-                     "it there: run tradeledger-verify")  # fmt: skip
+        raise Broken(
+            "unknown_position",
+            f"found no execution {row.exec_id!r} among the trades of its position; expected it: verify the ledger",
+        )
     position = _before(position, _execution(state, position.newest))
     return _again(state, position, reversed(later), scale), position.newest
 
