@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger import Ledger
 from ledger.errors import Rejected, shown
+from ledger.journal.reads import Reads
 from ledger.queries import Books
 from tests.conftest import Database
 from tests.domain.mutations import DEEP, HUGE
@@ -20,12 +21,15 @@ WILD: tuple[Any, ...] = (
     None, True, 0, -1, 2**63, 10**40, 0.5, float("nan"), "", "A", "a\0b", "\ud800", "ä", HUGE, b"x", [], ["a"],
     ["\ud800"], [-1], [10**40], [None], {"a": 1}, DEEP, object(), int,
 )  # fmt: skip
+ALIKE = Reads.__name__
+"""What a ledger reads as its books do: each read of it opens the books, and asks them."""
 NOT_READS = {"close", "append", "append_many", "submit", "register_schemas", "dry_run", "open"}
 
 
 def _reads(of: object) -> Iterator[Callable[..., Any]]:
     for name, method in inspect.getmembers(of, inspect.ismethod):
-        if not name.startswith("_") and name not in NOT_READS and inspect.signature(method).parameters:
+        told = name not in NOT_READS and not name.startswith("_") and not method.__qualname__.startswith(f"{ALIKE}.")
+        if told and inspect.signature(method).parameters:
             yield method
 
 
@@ -68,5 +72,5 @@ def test_a_read_of_anything_is_answered_or_refused(chain: Database) -> None:
             for given, named in _questions(method)
         ]
         assert [fault for fault in asked if fault is not None] == []
-        assert len(asked) > 1000
+        assert len(asked) > 600
         assert books.balance("A", "USDT").value == ledger.balance("A", "USDT").value
