@@ -104,10 +104,7 @@ def moves(history: History) -> list[tuple[int, bool, Trade]]:
     for seq, event in history.steps():
         if isinstance(event, TradeExecuted | TradeBusted | TradeAllocated | AllocationReversed):
             before, after = trades.live(history.until(seq)), trades.live(history.until(seq + 1))
-            gone = [key for key in before if key not in after]
-            if isinstance(event, TradeAllocated):
-                gone = [(event.venue, event.trade_date, x) for x in event.exec_ids]
-            found += [(seq, False, before[key]) for key in gone]
+            found += [(seq, False, trade) for key, trade in before.items() if key not in after]
             found += [(seq, True, trade) for key, trade in after.items() if key not in before]
     return found
 

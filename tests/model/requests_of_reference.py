@@ -22,7 +22,7 @@ from tests.model.dice import Dice
 from tests.model.firm import ACCOUNTS, CYCLES, HOLIDAYS
 from tests.model.history import History
 from tests.model.moment import Moment
-from tests.model.requests_of_trades import text
+from tests.model.requests_of_trades import days_before, text
 
 
 def asset(_: History, now: Moment, dice: Dice) -> Event:
@@ -48,7 +48,9 @@ def amended(history: History, now: Moment, dice: Dice) -> Event:
         {"tick": "0.01"}, {"lot": "1"}, {"multiplier": "2"}, {"settlement_cycle": 3}, {"calendar": "us"}, {"tick": "0"},
         {"lot": "0.03"}, {"product": "bond", "calendar": "us"}, {"symbol": "S"}, {"tick": "0.001"},
     )  # fmt: skip
-    return InstrumentAmended(instrument=dice.aimed(every, ["IBM"]), effective_from=now.day, **what)
+    return InstrumentAmended(
+        instrument=dice.aimed(every, ["IBM"]), effective_from=days_before(now.day, dice.of(0, 0, 1, 3, -1)), **what
+    )
 
 
 def published(history: History, now: Moment, dice: Dice) -> Event:
