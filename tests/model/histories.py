@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid
-from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     CancelRejected,
@@ -23,7 +23,6 @@ from ledger.domain.events.orders import (
 )
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from tests.model import (
-    holdings,
     requests_after_the_trade,
     requests_of_cash,
     requests_of_control,
@@ -70,13 +69,6 @@ def moment(history: History, day: datetime.date) -> Moment:
     seq = len(history.entries) + 1
     days = (day - datetime.date(1970, 1, 1)).days
     return Moment(seq, days * NS_PER_DAY + NOON + seq, day.isoformat())
-
-
-def turned(history: History, event: Event) -> bool:
-    """Whether a trade that is taken out would leave an average position a cost of the other sign."""
-    if not isinstance(event, TradeBusted | TradeCorrected | TradeAllocated | AllocationReversed):
-        return False
-    return any(x.qty * x.cost < 0 for x in holdings.holdings(history.if_also(event)).values())
 
 
 def request(history: History, kind: type[Event], now: Moment, dice: Dice) -> Event:

@@ -20,6 +20,7 @@ from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event
 from tests.model import corporate, orders, reference, trades
 from tests.model.history import History, asked, number, rounded
+from tests.model.moment import Moment
 
 Place = tuple[str, str, str]
 """Account, asset and bucket."""
@@ -164,9 +165,9 @@ def breached(history: History, account: str, asset: str) -> bool:
     return floor is not None and available(history, account, asset) < floor
 
 
-def affordable(history: History, event: Event) -> bool:
+def affordable(history: History, event: Event, now: Moment) -> bool:
     """Whether an event takes no account below its floor, or further below."""
-    after = history.if_also(event)
+    after = history.plus(event, now.at, now.day)
     places = {place[:2] for place in (*buckets(history), *buckets(after))}
     return not any(
         breached(after, *place) and available(after, *place) < available(history, *place) for place in places

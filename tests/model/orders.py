@@ -133,10 +133,10 @@ def _take(order: Standing, event: Event) -> None:
             order.done = False
 
 
-def _reckoned(history: History, order: Standing) -> Fraction:
+def _reckoned(history: History, order: Standing, day: str) -> Fraction:
     """Return what an order may still cost, or may still deliver, at its own terms."""
     placed = order.placed
-    its = reference.terms(history, placed.instrument)
+    its = reference.terms(history, placed.instrument, day)
     assert its is not None
     if placed.hold is not None:
         share = number(placed.hold.amount) * order.left / number(placed.qty)
@@ -185,7 +185,7 @@ def after_split(
 ) -> tuple[Fraction, Fraction, Fraction | None, Fraction | None]:
     """Return quantity, filled quantity, price and stop price of an open order in the new shares."""
     order = orders(history)[order_id]
-    its = reference.terms(history, event.instrument)
+    its = reference.terms(history, event.instrument, event.ex_date)
     assert its is not None
     ratio = Fraction(event.ratio_num, event.ratio_den)
     filled = (order.filled * ratio * 10 ** reference.scales(history)[its.asset]).__floor__()
@@ -202,12 +202,12 @@ def after_split(
 
 def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Standing]) -> None:
     """Give each open order its terms in the new shares; what it traded for stays what it was."""
-    then = history.until(seq)
+    then, day = history.until(seq), history.entries[seq - 1].day
     for name in of_instrument(then, reference.called_now(then, event.instrument)):
         order, sold = now[name], sum((gross for _, gross in now[name].fills.values()), Fraction(0))
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
-        order.held = _reckoned(then, order)
+        order.held = _reckoned(then, order, day)
 
 
 @asked
@@ -215,17 +215,17 @@ def orders(history: History) -> dict[str, Standing]:
     found: dict[str, Standing] = {}
     whose: dict[Key, str] = {}
     for seq, event in history.steps():
-        then = history.until(seq)
+        then, day = history.until(seq), history.entries[seq - 1].day
         if isinstance(event, OrderPlaced):
             terms = (None if x is None else number(x) for x in (event.price, event.stop_price))
             order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id)
-            order.held = _reckoned(then, order)
+            order.held = _reckoned(then, order, day)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
             if name in whose:
                 order = found[whose[name]]
                 _undo(order, event, name)
-                order.held = _reckoned(then, order)
+                order.held = _reckoned(then, order, day)
         elif isinstance(event, TradeExecuted):
             if event.order_id is None:
                 continue
@@ -238,14 +238,14 @@ def orders(history: History) -> dict[str, Standing]:
             trade = made(then, event)
             order.fills[name] = (trade.qty, trade.gross)
             corrects = isinstance(event, TradeCorrected)
-            order.held = _reckoned(then, order) if corrects else _after_a_fill(then, order, left)
+            order.held = _reckoned(then, order, day) if corrects else _after_a_fill(then, order, left)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
-                order.held = _reckoned(then, order)
+                order.held = _reckoned(then, order, day)
     return found
 
 

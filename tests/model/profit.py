@@ -45,9 +45,8 @@ def valued(history: History) -> dict[tuple[Place, str], Fraction]:
     """Return what each open position is worth by the marks of each day since its shares are what they are."""
     found: dict[tuple[Place, str], Fraction] = {}
     for place, holding in holdings.holdings(history).items():
-        its = reference.instruments(history)[place[1]]
         for day in days(history):
-            price = price_on(history, place[1], day)
+            its, price = reference.instruments(history, day)[place[1]], price_on(history, place[1], day)
             if holding.qty and price is not None and day >= its.split_on:
                 found[place, day] = reference.gross_of(history, its, holding.qty, price)
     return found

@@ -20,11 +20,14 @@ from ledger.domain.events.reference import (
 )
 from tests.model.history import History, asked, number, rounded
 
+LAST = "9999-12-31"
+"""When all that was ever amended counts."""
+
 
 @dataclass(frozen=True)
 class Terms:
     """
-    An instrument as it is now.
+    An instrument as it is on some day.
     """
 
     name: str
@@ -47,35 +50,45 @@ def scales(history: History) -> dict[str, int]:
 
 
 @asked
-def instruments(history: History) -> dict[str, Terms]:
+def instruments(history: History, day: str = LAST) -> dict[str, Terms]:
+    """Return every instrument on the terms of *day*: each amendment counts from its own day on, the later one last."""
     found: dict[str, Terms] = {}
+    amended: dict[str, list[InstrumentAmended]] = {}
     for _, event in history.steps():
         if isinstance(event, InstrumentDefined):
             found[event.instrument] = Terms(
                 event.instrument, event.asset, event.quote_asset, number(event.tick), number(event.lot),
                 number(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
             )  # fmt: skip
+            amended[event.instrument] = []
         elif isinstance(event, InstrumentAmended):
-            old = found[event.instrument]
-            found[event.instrument] = replace(
-                old,
-                tick=old.tick if event.tick is None else number(event.tick),
-                lot=old.lot if event.lot is None else number(event.lot),
-                multiplier=old.multiplier if event.multiplier is None else number(event.multiplier),
-                cycle=old.cycle if event.settlement_cycle is None else event.settlement_cycle,
-                calendar=event.calendar or old.calendar,
-                product=event.product or old.product,
-            )
+            amended[event.instrument].append(event)
         elif isinstance(event, InstrumentRenamed):
             old = found[event.old]
-            found[event.new] = replace(old, name=event.new)
+            found[event.new], amended[event.new] = replace(old, name=event.new), [*amended[event.old]]
             found[event.old] = replace(old, renamed_to=event.new)
         elif isinstance(event, SplitApplied):
             name = event.instrument
             while (to := found[name].renamed_to) is not None:
                 name = to
             found[name] = replace(found[name], split_on=event.ex_date)
+    for name, changes in amended.items():
+        for event in sorted(changes, key=lambda x: x.effective_from):
+            if event.effective_from <= day:
+                found[name] = _changed(found[name], event)
     return found
+
+
+def _changed(old: Terms, event: InstrumentAmended) -> Terms:
+    return replace(
+        old,
+        tick=old.tick if event.tick is None else number(event.tick),
+        lot=old.lot if event.lot is None else number(event.lot),
+        multiplier=old.multiplier if event.multiplier is None else number(event.multiplier),
+        cycle=old.cycle if event.settlement_cycle is None else event.settlement_cycle,
+        calendar=event.calendar or old.calendar,
+        product=event.product or old.product,
+    )
 
 
 def called_now(history: History, instrument: str) -> str:
@@ -86,8 +99,9 @@ def called_now(history: History, instrument: str) -> str:
     return instrument
 
 
-def terms(history: History, instrument: str) -> Terms | None:
-    return instruments(history).get(called_now(history, instrument))
+def terms(history: History, instrument: str, day: str = LAST) -> Terms | None:
+    """Return the terms of an instrument, by any name it has had, on *day*."""
+    return instruments(history, day).get(called_now(history, instrument))
 
 
 @asked

@@ -24,7 +24,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from tests.model import orders, reference
-from tests.model.dice import Dice
+from tests.model.dice import WILD, Dice
 from tests.model.firm import ACCOUNTS
 from tests.model.history import History, number
 from tests.model.moment import Moment
@@ -63,6 +63,11 @@ def places(history: History, now: Moment, dice: Dice) -> Event:
     instrument = dice.aimed(
         (x for x in traded(history) if reference.instruments(history)[x].renamed_to is None), traded(history)
     )
+    account = dice.choice(ACCOUNTS) if not dice.often(WILD) else dice.of("nobody", "A2")
+    limited = [x for x, limit in reference.limits(history).items() if limit.max_position]
+    if limited and dice.often(0.3):
+        account, asset = dice.choice(limited)
+        instrument = dice.choice([x for x in traded(history) if asset_of(history, x) == asset] or [instrument])
     kind: Any = dice.choices(["limit", "market", "stop", "stop_limit"], [7, 1, 1, 1])[0]
     tif: Any = dice.of("day", "gtc", "day", "gtc", "gtd", "ioc")
     whole = not dice.often(0.04)
@@ -73,7 +78,7 @@ def places(history: History, now: Moment, dice: Dice) -> Event:
         hold = HoldGiven(asset=dice.of("USD", "EUR"), amount=str(number(qty) * 1000 // 1), reason="margin")
     name = f"O{now.seq}" if not dice.often(0.03) else "O19"
     return OrderPlaced(
-        order_id=name, cl_ord_id=f"c-{name}", account=dice.aimed(ACCOUNTS, ("nobody", "A2")), instrument=instrument,
+        order_id=name, cl_ord_id=f"c-{name}", account=account, instrument=instrument,
         side=dice.of("buy", "sell", "buy", "sell", "sell_short"), qty=qty,
         ord_type=kind, price=price(history, dice, instrument) if priced else None,
         stop_price=price(history, dice, instrument) if stopped else None, tif=tif,

@@ -17,11 +17,12 @@ from ledger.domain.events.reference import (
     InstrumentAmended,
     InstrumentDefined,
 )
-from tests.model import reference
+from tests.model import orders, reference
 from tests.model.dice import Dice
 from tests.model.firm import ACCOUNTS, CYCLES, HOLIDAYS
 from tests.model.history import History
 from tests.model.moment import Moment
+from tests.model.requests_of_trades import days_before, text
 
 
 def asset(_: History, now: Moment, dice: Dice) -> Event:
@@ -47,7 +48,9 @@ def amended(history: History, now: Moment, dice: Dice) -> Event:
         {"tick": "0.01"}, {"lot": "1"}, {"multiplier": "2"}, {"settlement_cycle": 3}, {"calendar": "us"}, {"tick": "0"},
         {"lot": "0.03"}, {"product": "bond", "calendar": "us"}, {"symbol": "S"}, {"tick": "0.001"},
     )  # fmt: skip
-    return InstrumentAmended(instrument=dice.aimed(every, ["IBM"]), effective_from=now.day, **what)
+    return InstrumentAmended(
+        instrument=dice.aimed(every, ["IBM"]), effective_from=days_before(now.day, dice.of(0, 0, 1, 3, -1)), **what
+    )
 
 
 def published(history: History, now: Moment, dice: Dice) -> Event:
@@ -74,13 +77,18 @@ def _account(history: History, dice: Dice) -> str:
 
 def limited(history: History, _: Moment, dice: Dice) -> Event:
     policy: Any = dice.of("settled_only", "credit_unsettled")
-    account = dice.of("M", _account(history, dice))
-    margin = account == "M" and not dice.often(0.1)
-    return AccountLimitsSet(
-        account=account, asset=dice.of("USD", "USD", "XYZ", "EUR", "BTC"), hold_policy=policy,
-        floor=dice.of("-3000", "-500", "-2000", "0") if margin else dice.of("0", "0", "0", "-1", "1"),
-        max_position=dice.of("10", "3", "40", "0", "-1") if dice.often(0.4) else None,
-    )  # fmt: skip
+    account, cash = dice.of("M", *ACCOUNTS, _account(history, dice)), dice.often(0.4)
+    asset = dice.of("USD", "USD", "EUR") if cash else dice.of("XYZ", "BTC", "FUT")
+    most = dice.of("1", "3", "10", "40") if not cash and not dice.often(0.1) else dice.of(None, "0", "-1")
+    working = [x for x in orders.orders(history).values() if x.left]
+    if not cash and working and dice.often(0.7):
+        # As much as one order may fill, so that another has no room beside it.
+        one = dice.choice(working)
+        account, asset = one.placed.account, reference.instruments(history)[one.placed.instrument].asset
+        most = text(one.left)
+    margin = account == "M" and cash and not dice.often(0.1)
+    floor = dice.of("-3000", "-500", "-2000", "0") if margin else dice.of("0", "0", "0", "-1", "1")
+    return AccountLimitsSet(account=account, asset=asset, floor=floor, hold_policy=policy, max_position=most)
 
 
 def status(history: History, _: Moment, dice: Dice) -> Event:
@@ -93,6 +101,6 @@ def status(history: History, _: Moment, dice: Dice) -> Event:
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {
     AssetDefined: (asset, 1), InstrumentDefined: (instrument, 1), InstrumentAmended: (amended, 2),
-    CalendarPublished: (published, 1), AccountOpened: (opened, 2), AccountLimitsSet: (limited, 3),
+    CalendarPublished: (published, 1), AccountOpened: (opened, 2), AccountLimitsSet: (limited, 4),
     AccountStatusSet: (status, 3),
 }  # fmt: skip

@@ -77,7 +77,7 @@ def line_key(event: TradeAllocated, number_of_line: int) -> Key:
 
 def made(history: History, event: TradeExecuted) -> Trade:
     """Return the trade that an execution report says there was."""
-    its = reference.terms(history, event.instrument)
+    its = reference.terms(history, event.instrument, event.trade_date)
     assert its is not None
     qty, price = number(event.qty), number(event.price)
     gross = reference.gross_of(history, its, qty, price) if event.gross is None else number(event.gross)
@@ -91,7 +91,7 @@ def made(history: History, event: TradeExecuted) -> Trade:
 
 def lines(history: History, event: TradeAllocated, block: list[Trade]) -> list[Trade]:
     """Return the trades of the accounts that a block is for."""
-    its = reference.terms(history, block[0].instrument)
+    its = reference.terms(history, block[0].instrument, event.trade_date)
     assert its is not None
     return [
         Trade(

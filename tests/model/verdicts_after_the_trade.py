@@ -72,7 +72,7 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
     alike = {(x.account, reference.called_now(history, x.instrument), x.side, x.due, x.at_once) for x in found}
     if len(alike) > 1 or any(x.settled or x.block is not None for x in found):
         return False
-    its = reference.terms(history, found[0].instrument)
+    its = reference.terms(history, found[0].instrument, event.trade_date)
     assert its is not None
     if event.trade_date < its.split_on or _reused(history, event):
         return False
@@ -83,7 +83,7 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
         return False
     off = sum((x.gross for x in made), Fraction(0)) - sum((x.gross for x in found), Fraction(0))
     unit = Fraction(1, 10 ** reference.scales(history)[its.quote])
-    return abs(off) <= unit * (len(made) + len(found)) and money.affordable(history, event)
+    return abs(off) <= unit * (len(made) + len(found)) and money.affordable(history, event, now)
 
 
 def _reused(history: History, event: TradeAllocated) -> bool:
@@ -103,7 +103,7 @@ def _allocations(history: History) -> dict[str, TradeAllocated]:
     return {x.allocation_id: x for x in history.of(TradeAllocated)}
 
 
-def reverses(history: History, event: AllocationReversed, _: Moment) -> bool:
+def reverses(history: History, event: AllocationReversed, now: Moment) -> bool:
     made = _allocations(history).get(event.allocation_id)
     if made is None or event.allocation_id not in trades.standing(history).lines:
         return False
@@ -111,7 +111,7 @@ def reverses(history: History, event: AllocationReversed, _: Moment) -> bool:
     its = reference.terms(history, instrument)
     assert its is not None
     old = made.trade_date < its.split_on
-    return not old and approved(history, event, "reversal") and money.affordable(history, event)
+    return not old and approved(history, event, "reversal") and money.affordable(history, event, now)
 
 
 JUDGES: dict[Any, Any] = {

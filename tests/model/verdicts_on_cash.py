@@ -34,12 +34,12 @@ def _takes_commands(history: History, account: str) -> bool:
     return reference.status_of(history, account) != "closed"
 
 
-def charges(history: History, event: FeeCharged, _: Moment) -> bool:
+def charges(history: History, event: FeeCharged, now: Moment) -> bool:
     return (
         ("fee", event.fee_id) not in money.movements(history)
         and _is_amount(history, event.account, event.asset, event.amount)
         and _takes_commands(history, event.account)
-        and money.affordable(history, event)
+        and money.affordable(history, event, now)
     )
 
 
@@ -72,7 +72,7 @@ def holds(history: History, event: HoldPlaced, now: Moment) -> bool:
         and _are_legs(history, event.legs)
         and all(_takes_commands(history, x.account) for x in event.legs)
         and (event.expires_at is None or event.expires_at > now.at)
-        and money.affordable(history, event)
+        and money.affordable(history, event, now)
     )
 
 
@@ -91,7 +91,7 @@ def releases(history: History, event: HoldReleased, now: Moment) -> bool:
     return _are_legs(history, event.amounts) and all(x <= left.get(place, Fraction(0)) for place, x in sums.items())
 
 
-def posts(history: History, event: JournalPosted, _: Moment) -> bool:
+def posts(history: History, event: JournalPosted, now: Moment) -> bool:
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for x in event.postings:
         own = x.account.startswith("~") and x.asset in reference.scales(history)
@@ -104,14 +104,14 @@ def posts(history: History, event: JournalPosted, _: Moment) -> bool:
     used = ("journal", event.journal_id) in money.movements(history)
     used = used or any(x.journal_id == event.journal_id for x in history.of(JournalReversed))
     used = used or not approved(history, event, "journal")
-    return not used and len(event.postings) > 1 and not any(sums.values()) and money.affordable(history, event)
+    return not used and len(event.postings) > 1 and not any(sums.values()) and money.affordable(history, event, now)
 
 
-def reverses(history: History, event: JournalReversed, _: Moment) -> bool:
+def reverses(history: History, event: JournalReversed, now: Moment) -> bool:
     name = event.reverses_kind, event.reverses
     used = any(x.journal_id == event.journal_id for x in history.of(JournalPosted, JournalReversed))
     known = name in money.movements(history) and name not in money.reversed_already(history)
-    return known and not used and approved(history, event, "reversal") and money.affordable(history, event)
+    return known and not used and approved(history, event, "reversal") and money.affordable(history, event, now)
 
 
 JUDGES: dict[Any, Any] = {

@@ -29,7 +29,7 @@ from tests.model.orders import Standing
 
 
 def places(history: History, event: OrderPlaced, now: Moment) -> bool:
-    its = reference.instruments(history).get(event.instrument)
+    its = reference.instruments(history, now.day).get(event.instrument)
     if event.order_id in orders.orders(history) or its is None or not reference.is_account(history, event.account):
         return False
     if (event.account, event.cl_ord_id) in orders.requests(history) or number(event.qty) <= 0:
@@ -44,7 +44,7 @@ def places(history: History, event: OrderPlaced, now: Moment) -> bool:
         _has_its_terms(event, now)
         and _on_grid(its, event.qty, event.price, event.stop_price)
         and _within_limit(history, event.account, its, event.side, number(event.qty))
-        and money.affordable(history, event)
+        and money.affordable(history, event, now)
     )
 
 
@@ -118,11 +118,11 @@ def asks_cancel(history: History, event: CancelRequested, _: Moment) -> bool:
     return standing is not None and standing.left > 0
 
 
-def asks_replace(history: History, event: ReplaceRequested, _: Moment) -> bool:
+def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool:
     standing = _may_ask(history, event)
     if standing is None:
         return False
-    its = reference.terms(history, standing.placed.instrument)
+    its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
     new = standing.qty if event.new_qty is None else number(event.new_qty)
     if new <= 0 or not (standing.left or new > standing.qty):
@@ -134,7 +134,7 @@ def asks_replace(history: History, event: ReplaceRequested, _: Moment) -> bool:
         return False
     then = OrderReplaced(order_id=event.order_id, cl_ord_id=event.cl_ord_id, orig_cl_ord_id=event.orig_cl_ord_id,
                          qty=_text(new), price=event.new_price, stop_price=event.new_stop)  # fmt: skip
-    return money.affordable(history, then)
+    return money.affordable(history, then, now)
 
 
 def _text(amount: Fraction) -> str:

@@ -18,6 +18,7 @@ from ledger.domain.events.reference import (
 from tests.model import money, orders, reference
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
+from tests.model.periods import is_closed
 
 
 def defines_asset(history: History, event: AssetDefined, _: Moment) -> bool:
@@ -40,9 +41,9 @@ def defines_instrument(history: History, event: InstrumentDefined, _: Moment) ->
     return known and cycle and _sound(history, event.asset, *terms)
 
 
-def amends_instrument(history: History, event: InstrumentAmended, now: Moment) -> bool:
+def amends_instrument(history: History, event: InstrumentAmended, _: Moment) -> bool:
     its = reference.instruments(history).get(event.instrument)
-    if its is None or its.renamed_to is not None or event.effective_from > now.day:
+    if its is None or its.renamed_to is not None or is_closed(history, event.effective_from):
         return False
     known = event.calendar is None or event.calendar in reference.calendars(history)
     cycle = event.settlement_cycle is None or 0 <= event.settlement_cycle <= 30

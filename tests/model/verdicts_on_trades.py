@@ -20,7 +20,7 @@ from tests.model.moment import Moment
 
 def _is_a_trade(history: History, event: TradeExecuted) -> bool:
     """Whether the report makes sense by itself: known names, decimals, a price and a gross that go together."""
-    its, scales = reference.terms(history, event.instrument), reference.scales(history)
+    its, scales = reference.terms(history, event.instrument, event.trade_date), reference.scales(history)
     if its is None or not reference.is_account(history, event.account) or event.venue != its.venue:
         return False
     qty, price = number(event.qty), number(event.price)
