@@ -61,6 +61,9 @@ def resolved(history: History) -> dict[int, QuarantineResolved]:
 
 
 def ids(event: Event) -> tuple[object, ...]:
+    if isinstance(event, MarkRecorded):
+        # A mark has no id: it is told by what it prices, and for when.
+        return (MarkRecorded, event.instrument, event.base, event.quote, event.kind, event.day)
     return (type(event), *(getattr(event, x, None) for x in IDS))
 
 
