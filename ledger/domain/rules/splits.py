@@ -67,8 +67,8 @@ def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> Non
         if name == instrument.instrument and position.day is not None and position.day >= ex_date:
             raise Broken(
                 "traded_since",
-                f"account {account} traded {name} on {ex_date} or later, before its split was recorded: bust those "
-                "trades, and record them after it",
+                f"account {account} traded {name} on {ex_date} or later; expected the split before the trades "
+                "of its day",
             )
 
 
