@@ -89,7 +89,7 @@ def test_a_schema_has_one_hash_a_version_for_good(monkeypatch: pytest.MonkeyPatc
         return SchemaRegistered(event_type="KeyDestroyed", version=version, schema_hash=digest, encoder_version="1")
 
     refused(made, schema(0, KeyDestroyed), "schema_version")
-    refused(made, schema(3, KeyDestroyed), "expected up to 2")
+    refused(made, schema(3, KeyDestroyed), "knows: up to 2")
     refused(made, schema(2, KeyDestroyed), "before the one below")
     refused(made, schema(1, KeyDestroyed), "schema_hash")
     made.give(schema(1, BackupVerified))

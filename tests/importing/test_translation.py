@@ -26,6 +26,8 @@ from ledger.importing.translation import Known
 SESSION = Path(__file__).parents[2] / "examples" / "session"
 EVENTS = SESSION / "btcusdt-20240808.events.jsonl.zst"
 EXPECTED = json.loads((SESSION / "btcusdt-20240808.expected.json").read_text())
+SINCE = 1_800_000_000_000_000_000
+"""When it is recorded, in ns: every day of the session has come."""
 
 
 def translator() -> Translator:
@@ -44,7 +46,7 @@ def test_the_session_ends_with_the_engines_own_books() -> None:
                 classes["duplicate"] += 1
                 continue
             seen.add(group.key)
-            context = Context(sum(recorded.values()) + 1, 1, group.occurred_at or 0)
+            context = Context(sum(recorded.values()) + 1, SINCE, group.occurred_at or 0)
             outcome = fold.record(state, group.events[0], context)
             recorded[outcome.event_type] += 1
         classes[translation.not_appended or "appended"] += 1

@@ -147,7 +147,7 @@ def test_other_fields_under_the_same_version_are_found_by_their_hash(chain: Data
                 opening()
         (finding, *_) = report_on(chain).findings
         assert (finding.kind, finding.column) == ("STATE_MISMATCH", "payload")
-        assert "in this program" in finding.actual
+        assert "that of this program's fields" in finding.actual
 
 
 def test_a_hash_is_registered_as_it_is_and_for_what_there_is(chain: Database) -> None:
@@ -155,10 +155,10 @@ def test_a_hash_is_registered_as_it_is_and_for_what_there_is(chain: Database) ->
     true = schemas.schema_hash(cash.FeeCharged)
     with Ledger.open(chain.dsn("writer")) as ledger:
         for kind, version, digest, words in (
-            ("FeeCharged", 1, "aa", f"its fields have {true} in this program"),
-            ("FeeCharged", 2, true, "this program knows up to 1"),
-            ("FeeCharged", 0, true, "this program knows up to 1"),
-            ("FeeWaived", 1, true, "this program knows no such type"),
+            ("FeeCharged", 1, "aa", f"expected {true}, that of this program's fields"),
+            ("FeeCharged", 2, true, "knows: up to 1"),
+            ("FeeCharged", 0, true, "knows: up to 1"),
+            ("FeeWaived", 1, true, "knows: no such type"),
         ):
             event = SchemaRegistered(event_type=kind, version=version, schema_hash=digest, encoder_version="1")
             with pytest.raises(RuleBroken, match=words):

@@ -79,8 +79,15 @@ def test_snapshots_change_no_answer(database: Database, steps: list[Any]) -> Non
             assert answers(books, at=Seq(seq)) == answers(slow, at=Seq(seq))
             assert books.pnl(at=Seq(seq)) == slow.pnl(at=Seq(seq))
         known = Known(books.recorded_at(), parse_day(DAYS[-1]))
-        assert answers(books, at=known) == answers(slow, at=known)
-        assert books.pnl(at=known) == slow.pnl(at=known)
+        assert told(books, known) == told(slow, known)
+
+
+def told(books: Books, known: Known) -> object:
+    """What is read of days, or why it cannot be told: an order's end may count for an earlier day than its start."""
+    try:
+        return answers(books, at=known), books.pnl(at=known)
+    except NotFound as error:
+        return str(error)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def register_schema(state: State, event: events.SchemaRegistered, now: Now) -> E
     """
     kind = registry.kind_of(event.event_type, event.version)
     if kind is None or event.version < 1:
-        known_here = registry.newest(event.event_type)
-        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; expected {known_here}")
+        raise Broken("schema_version", f"found version {event.version} of {event.event_type}; expected one that this "
+                                       f"program knows: {registry.newest(event.event_type)}")  # fmt: skip
     if event.schema_hash != schemas.schema_hash(kind):
         raise Broken("schema_hash", f"found hash {event.schema_hash} of {event.event_type} in version {event.version}; "
                                     f"expected {schemas.schema_hash(kind)}, that of this program's fields")  # fmt: skip
