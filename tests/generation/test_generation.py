@@ -168,6 +168,7 @@ BAD_LINES = {
     '{"key":"k","actor":"a","events":[{"type":"Eaten","given":{}}]}': "found event type 'Eaten'",
     '{"key":"k","actor":"a","events":[{"type":"AssetDefined","given":{"asset":"X"}}]}': "these bytes are no",
     '{"key":"k","actor":"a","events":[],"source":"x"}': "which is no request",
+    '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","version":9,"given":{}}]}': "of schema version 9",
     '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}},'
     '{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}}]}': "destroyed a second time",
 }
