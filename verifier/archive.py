@@ -18,8 +18,8 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
+from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import Store, open_store
-from ledger.archiving.writer import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.chain import entry as entries
 from ledger.chain import event_id
 from ledger.chain.entry import Entry

@@ -10,11 +10,11 @@ the one before, and going on writes the same files again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 import msgspec
 from blake3 import blake3
 
+from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import ArchiveDiffers, Store
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
@@ -25,32 +25,11 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import WIDTH, Tile
 from ledger.evidence.tree import Frontier
 
-CHECKPOINT: Final = "checkpoint"
-POLICY: Final = "policy"
-CHAIN: Final = "chain.json"
-
 Read = Callable[[int], Iterable[RecordedEvent]]
 """What returns the chain's events after a seq, in order."""
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
-
-
-class ChainFile(msgspec.Struct, frozen=True):
-    """
-    What the archive says its chain is; the policy and the entries decide whether that is so.
-    """
-
-    chain_id: str
-    origin: str
-    format_version: int
-    schema_version: int = 1
-
-    def encode(self) -> bytes:
-        """
-        Return the file's bytes.
-        """
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
 class Bundle(msgspec.Struct, frozen=True):

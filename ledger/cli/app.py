@@ -129,7 +129,7 @@ def event_types(
         print(f"registered {made} schemas; what this release knows is registered")
         return
     if format not in ("table", "json", "markdown"):
-        raise InvalidInput(f"found --format {format!r}; expected table, json or markdown")
+        raise typer.BadParameter(f"found --format {format!r}; expected table, json or markdown")
     if schema:
         listed = {name: schemas.json_schema(kind) for name, kind in EVENT_TYPES.items()}
         print(msgspec.json.format(msgspec.json.encode(listed), indent=1).decode())

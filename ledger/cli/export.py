@@ -4,7 +4,6 @@ Write the books as journals that beancount and hledger check.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 
 from ledger.cli import access
 from ledger.cli.options import Dsn, Origin
+from ledger.cli.whole_file import whole
 from ledger.exporting import journals
 from ledger.queries import Books, Seq
 
@@ -29,14 +29,8 @@ def _write(form: str, at_seq: int | None, output: Path | None, dsn: str | None, 
         if output is None:
             sys.stdout.writelines(f"{line}\n" for line in lines)
             return
-        # A journal that was cut off has no assertions, and so nothing that a program could refuse.
-        part = output.with_name(f"{output.name}.part")
-        try:
-            with part.open("w", encoding="ascii") as file:
-                file.writelines(f"{line}\n" for line in lines)
-            os.replace(part, output)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(output) as file:
+            file.writelines(f"{line}\n".encode("ascii") for line in lines)
 
 
 @app.command()

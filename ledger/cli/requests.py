@@ -17,6 +17,7 @@ import typer
 from ledger.chain import signatures
 from ledger.cli import access, tables
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli.whole_file import whole
 from ledger.generation.requests import NEW_CHAIN
 from ledger.generation.requests import generate as generated
 from ledger.importing import requests
@@ -31,14 +32,14 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdout.buffer
         return
-    with path.open("wb") as file:
+    with whole(path) as file:
         yield file
 
 
 def generate(
     events: Annotated[int, typer.Option(help="How many events, in all.")],
     seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")],
-    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write, there once it is whole; else stdout.")] = None,
     after: Annotated[int, typer.Option(help="The head of the chain that they are for; a new one's is 1.")] = NEW_CHAIN,
     checkpoint_key: Annotated[
         Path | None, typer.Option(help="Key file of the chain's checkpoint key; without it no checkpoints are sealed.")

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ledger.domain import registry
-from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, shortened
+from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, UnknownFormat, shortened
 from ledger.importing import lines
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
@@ -91,6 +91,9 @@ def _batches(path: Path) -> Iterator[list[tuple[int, Group]]]:
                 batch.append((number, decode(line)))
             except Rejected as error:
                 raise type(error)(f"{path}:{number}: {error}") from error
+            except UnknownFormat as error:
+                # Nothing is wrong with the chain: a line that this program cannot read is a request to change.
+                raise InvalidEvent(f"{path}:{number}: {error}") from error
             if len(batch) == BATCH_LINES:
                 yield batch
                 batch = []

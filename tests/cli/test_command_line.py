@@ -31,6 +31,8 @@ def test_a_wrong_format_and_an_address_that_is_none_are_named() -> None:
     """A format is usage; an address that cannot be one has to be changed, or cannot be verified."""
     wrong = program("verifier", "full", "--format", "xml")
     assert (wrong.returncode, "table" in wrong.stderr and "json" in wrong.stderr) == (2, True)
+    wrong = program("ledger", "event-types", "--format", "xml")
+    assert (wrong.returncode, wrong.stdout, "table, json or markdown" in wrong.stderr) == (2, "", True)
     for name, status in (("ledger", 8), ("verifier", 4)):
         done = program(name, PROGRAMS[name], "--dsn", "no address")
         assert (done.returncode, done.stdout) == (status, "")

@@ -142,6 +142,8 @@ def test_a_hold_of_several_legs_is_released_in_parts_captured_and_expires() -> N
         books.give(HoldReleased(hold_id="H", amounts=(Leg(account="C", asset="USD", amount="1"),), reason="void"))
     with pytest.raises(RuleBroken, match="expires at"):
         at(books, HoldReleased(hold_id="H", reason="expired"), HOUR - 1)
+    with pytest.raises(RuleBroken, match="expires at"):
+        books.give(HoldReleased(hold_id="H", reason="expired"), occurred_at=books.clock + HOUR)
     at(books, HoldReleased(hold_id="H", reason="expired"), HOUR)
     with pytest.raises(RuleBroken, match="expected one that is open"):
         at(books, HoldReleased(hold_id="H", reason="expired"), HOUR)

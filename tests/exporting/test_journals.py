@@ -160,6 +160,23 @@ def test_the_command_writes_a_whole_file_or_none(chain: Database, form: str, tmp
     assert sorted(x.name for x in tmp_path.iterdir()) == ["again", "journal"]
 
 
+@pytest.mark.parametrize("form", sorted(journals.FORMS))
+def test_a_link_and_a_pipe_stay_what_they_are(chain: Database, form: str, tmp_path: Path) -> None:
+    """The file behind a link is written, and a pipe takes the journal; a device would not be one for long otherwise."""
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    try:
+        for place in (link, pipe):
+            done = CliRunner().invoke(app, ["export", form, "--dsn", chain.dsn("reader"), "--output", str(place)])
+            assert done.exit_code == 0
+        assert (link.is_symlink(), pipe.is_fifo()) == (True, True)
+        assert os.read(reader, 65_536) == file.read_bytes()
+    finally:
+        os.close(reader)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_chain_on_which_nothing_was_posted_is_a_journal_too(chain: Database, form: str, tmp_path: Path) -> None:
     """A new chain has nothing to add up, and the program says that nothing is wrong."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -146,11 +147,28 @@ def test_a_file_of_requests_is_appended_once_and_goes_on_where_it_stopped(chain:
     assert check_whole(chain) == 701
 
 
+def test_a_file_that_is_interrupted_is_none(tmp_path: Path) -> None:
+    """What was there before stays, since half a file of requests cannot be told from a whole one."""
+    file = tmp_path / "firm.jsonl"
+    file.write_bytes(b"as it was")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ledger", "generate", "--events", "10000000", "--seed", "1", "--output", file],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not any(other.stat().st_size > len(b"as it was") for other in tmp_path.iterdir()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert (process.returncode, told.count("\n")) == (130, 1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"firm.jsonl": b"as it was"}
+
+
 BAD_LINES = {
     "{": "which is no request",
     '{"key":"k","actor":"a","events":[{"type":"Eaten","given":{}}]}': "found event type 'Eaten'",
     '{"key":"k","actor":"a","events":[{"type":"AssetDefined","given":{"asset":"X"}}]}': "these bytes are no",
     '{"key":"k","actor":"a","events":[],"source":"x"}': "which is no request",
+    '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","version":9,"given":{}}]}': "of schema version 9",
     '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}},'
     '{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}}]}': "destroyed a second time",
 }

@@ -135,10 +135,10 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
         raise Broken("hold_not_open", f"hold {event.hold_id} is {hold.status}; expected one that is open")
     if event.reason == "captured" and event.ref is None:
         raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; expected what took the amount")
-    if event.reason == "expired" and (hold.expires_at is None or now.occurred_at < hold.expires_at):
+    if event.reason == "expired" and (hold.expires_at is None or now.reached < hold.expires_at):
         when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
         raise Broken(
-            "not_expired", f"hold {event.hold_id} expires {when}; expected that or later, found {now.occurred_at} ns"
+            "not_expired", f"hold {event.hold_id} expires {when}; expected that or later, found {now.reached} ns"
         )
     left = _legs_of(hold.remaining)
     released = dict(left) if event.amounts is None else _legs(event.amounts)

@@ -80,7 +80,14 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         """
         Return the newest UTC day that has begun by both clocks, the caller's and the ledger's, as ISO text.
         """
-        return (_EPOCH + datetime.timedelta(days=min(self.occurred_at, self.recorded_at) // NS_PER_DAY)).isoformat()
+        return (_EPOCH + datetime.timedelta(days=self.reached // NS_PER_DAY)).isoformat()
+
+    @property
+    def reached(self) -> int:
+        """
+        Return the time (ns) that both clocks have reached, the caller's and the ledger's.
+        """
+        return min(self.occurred_at, self.recorded_at)
 
     def content(self) -> str:
         """
