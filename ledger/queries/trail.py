@@ -51,11 +51,14 @@ class Trail(Opened):
     def _stream(self, name: str, at: Moment | None) -> tuple[int, list[RecordedEvent]]:
         """Return the seq that *at* means, and the events of the stream up to it; each has the hash that it says."""
         check_names(stream=name)
-        # Events are only ever added: with the head read first, the two statements need no transaction around them.
         connection, chain = self._connection, self.chain
         with database.translating():
-            seq = chains.head(connection, chain.chain).seq if at is None else past.resolve(connection, chain, at)
-            found = [x for x in events.read_stream(connection, chain.chain, chain.chain_id, name) if x.seq <= seq]
+            head, found = events.read_stream_now(connection, chain.chain, chain.chain_id, name)
+            if at is not None:
+                seq = past.resolve(connection, chain, at)
+                found = [event for event in found if event.seq <= seq]
+            else:
+                seq = chains.head(connection, chain.chain).seq if head is None else head
         if not found:
             raise NotFound(
                 f"found stream {shown(name)}, in which nothing had happened at seq {seq}; such as order/O-17"

@@ -56,6 +56,9 @@ FROM ledger.events WHERE chain = %s
 """
 # Without statistics the primary key seems as good for a stream, and its first column, the chain, all events have.
 _SELECT_STREAM: Final = _SELECT.replace("chain = %s", "chain + 0 = %s AND stream = %s")
+_SELECT_STREAM_NOW: Final = _SELECT_STREAM.replace(
+    "SELECT seq", "SELECT (SELECT h.seq FROM ledger.chain_heads h WHERE h.chain = events.chain) AS head, seq"
+)
 
 
 def _text(value: str) -> bytes:
@@ -184,6 +187,21 @@ def read_stream(
         # Prepared, since planning takes longer than reading the few events of an order.
         found = cursor.execute(query, [chain, stream, after_version], prepare=True).fetchall()
     return [RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id) for row in found]
+
+
+def read_stream_now(
+    connection: Connection, chain: int, chain_id: bytes, stream: str
+) -> tuple[int | None, list[RecordedEvent]]:
+    """
+    Return the events of *stream* in order, and the seq of the chain's head then, in one statement.
+
+    Of a stream without events there is no row, and so no seq.
+    """
+    with connection.cursor(binary=True) as cursor:
+        query = f"{_SELECT_STREAM_NOW} ORDER BY stream_version, seq"
+        found = cursor.execute(query, [chain, stream], prepare=True).fetchall()
+    events = [RecordedEvent(**dict(zip(_NAMES, row[1:], strict=True)), chain_id=chain_id) for row in found]
+    return found[0][0] if found else None, events
 
 
 def read_mentioning(
