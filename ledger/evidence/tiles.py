@@ -25,7 +25,6 @@ WIDTH: Final = 1 << HEIGHT
 LEVELS: Final = 8
 """Sizes are below 2^63, so eight levels of tiles are enough."""
 
-BUNDLE_LIMIT_BYTES: Final = WIDTH * (2 + 65_535)
 _LENGTH: Final = struct.Struct(">H")
 _PARTIAL: Final = ".p"
 
