@@ -112,7 +112,8 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
     try:
         event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"these bytes are no {event_type}: {shortened(str(error))}") from error
+        where = "; see what it takes with: tradeledger event-types --schema" if "enum" in str(error) else ""
+        raise InvalidEvent(f"these bytes are no {event_type}: {shortened(str(error))}{where}") from error
     return event
 
 
