@@ -1,5 +1,5 @@
 """
-Keep files that are written once: in a folder, or in an object store that can refuse to write over.
+Keep files that are written once, in a folder.
 
 `create` is the only way in, and refuses another content under a name that is taken; the one name that moves is the
 newest checkpoint's, which `move` puts there. So whoever may write to the store through this can add, not change.
@@ -161,7 +161,7 @@ class Folder:
 
 def open_store(where: str) -> Store:
     """
-    Return the store that *where* names: the path of a folder, or a URL such as s3://bucket/prefix.
+    Return the store that *where* names: the path of a folder; no URL is taken yet.
 
     Raises:
         InvalidInput: it names none.
