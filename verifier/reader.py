@@ -42,7 +42,7 @@ HISTORIES: Final = {"balances": "balance_history", "positions": "position_histor
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "chain_heads": (), "state_digests": (), "replica_state": (), "events": ("seq",), "commits": ("last_seq",),
     "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",), "snapshots": ("seq",),
-    "read_model_watermarks": ("name",),
+    "read_model_watermarks": ("name",), "tiles": ("level", "number"), "checkpoints": ("size",),
     **{name: (*TABLES[of].key, "seq") for of, name in HISTORIES.items()},
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip

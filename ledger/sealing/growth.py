@@ -1,0 +1,170 @@
+"""
+Grow the tree over a region's events, tile by tile, behind the writer's back.
+
+Each event is hashed twice from one entry: into the chain, where it must follow the event before it and have the hash
+that is stored; and into the tree. So every index is bound by both, and a leaf is never made of what the chain does not
+hold. The tiles are committed in batches, so that a long way can be stopped anywhere and gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from blake3 import blake3
+
+from ledger.chain import entry as entries
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import genesis
+from ledger.errors import Corrupt, HashMismatch, Rejected, SequenceGap, Unavailable
+from ledger.evidence import tiles, tree
+from ledger.evidence.tiles import HEIGHT, WIDTH
+from ledger.evidence.tree import EMPTY_ROOT, Frontier, ReadNodes
+from ledger.storage import chains, events, evidence
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+
+BATCH: Final = 16 * WIDTH
+"""How many leaves are committed at once: 4,096 events, a twentieth of a second."""
+
+Tell = Callable[[int], None]
+"""Hear how many leaves there are now."""
+
+_LOCK: Final = 0x73656C  # "sel"; with the chain's number it names the lock of whoever grows its tree
+
+
+class TilesBroken(Corrupt):
+    """
+    The tiles are not those of a tree over the events that are there.
+    """
+
+    code = "tiles_broken"
+
+
+class Growth:
+    """
+    The tree of one chain in one region, as far as its tiles have it, and the one process that extends them.
+    """
+
+    def __init__(self, connection: Connection, chain: ChainRow) -> None:
+        """
+        Take up the tree where its tiles end.
+
+        Raises:
+            Unavailable: another process extends them.
+            TilesBroken: they are not whole.
+        """
+        self._connection, self._chain = connection, chain
+        if connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain.chain]).fetchone() != (True,):
+            raise Unavailable(f"another process seals {chain.origin} in this region; stop it first")
+        self.size = evidence.tree_size(connection, chain.chain)
+        edge = tiles.edge_of(self.size)
+        found = evidence.read_tiles(connection, chain.chain, edge)
+        if len(found) < len(edge):
+            missing = ", ".join(tile.path() for tile in edge if tile not in found)
+            raise TilesBroken(f"the tiles hold {self.size} leaves and not {missing}; verify, and repair them")
+        self._rows: list[list[bytes]] = [[] for _ in range(tiles.LEVELS)]
+        for tile in edge:
+            self._rows[tile.level] = tiles.decode_tile(tile, found[tile])
+        whole = self.size // WIDTH * WIDTH
+        try:
+            self._edge = Frontier(whole, self.nodes()(tree.complete_nodes(0, whole)) if whole else ())
+        except KeyError as error:
+            raise TilesBroken(f"tile {error.args[0].path()} is missing or cut; verify, and repair it") from error
+        self._before = self._hash_before()
+
+    def _hash_before(self) -> bytes:
+        if self.size == 0:
+            return genesis(self._chain.chain_id, self._chain.origin)
+        last = events.read_seqs(self._connection, self._chain.chain, self._chain.chain_id, [self.size])
+        if not last:
+            raise TilesBroken(f"the tiles hold {self.size} leaves, and there is no event {self.size}: verify the chain")
+        return last[self.size].hash
+
+    def nodes(self) -> ReadNodes:
+        """
+        Return what reads complete subtrees of the tree from its tiles.
+        """
+        return evidence.nodes(self._connection, self._chain.chain, self.size)
+
+    def root(self) -> bytes:
+        """
+        Return the root of the tree as it is.
+        """
+        whole = self._edge.copy()
+        for leaf in self._rows[0]:
+            whole.add(leaf)
+        return whole.root() if self.size else EMPTY_ROOT
+
+    def root_at(self, size: int) -> bytes:
+        """
+        Return the root that the tree had at an earlier *size*.
+        """
+        return tree.root_of(evidence.nodes(self._connection, self._chain.chain, size), size)
+
+    def catch_up(self, tell: Tell = lambda count: None) -> None:
+        """
+        Add the events that are committed and not in the tree yet.
+
+        Raises:
+            SequenceGap, HashMismatch: as `up_to`.
+        """
+        self.up_to(chains.head(self._connection, self._chain.chain).seq, tell)
+
+    def up_to(self, seq: int, tell: Tell = lambda count: None) -> None:
+        """
+        Add the events up to *seq*, which are committed.
+
+        Raises:
+            SequenceGap, HashMismatch: an event is missing, was changed, or does not follow the one before it.
+        """
+        while self.size < seq:
+            count = min(BATCH, seq - self.size)
+            found = events.read(self._connection, self._chain.chain, self._chain.chain_id, self.size, count)
+            self._add(found, count)
+            tell(self.size)
+
+    def _add(self, found: Iterable[RecordedEvent], count: int) -> None:
+        leaves, before = [], self._before
+        for seq, event in enumerate(found, self.size + 1):
+            leaves.append(_leaf(event, seq, before))
+            before = event.hash
+        if len(leaves) < count:
+            raise SequenceGap(
+                f"found no event {self.size + len(leaves) + 1}, and the head is past it: verify the chain"
+            )
+        added, rows, edge = self._cut(leaves)
+        with self._connection.transaction():
+            evidence.grow(self._connection, self._chain.chain, self.size, added)
+        self.size += count
+        self._before, self._rows, self._edge = before, rows, edge
+
+    def _cut(self, leaves: list[bytes]) -> tuple[list[list[bytes]], list[list[bytes]], Frontier]:
+        """Return what each level gains, its hashes that fill no tile yet, and the edge of the whole tiles."""
+        added: list[list[bytes]] = [leaves]
+        rows = [list(row) for row in self._rows]
+        edge = self._edge.copy()
+        for level in range(tiles.LEVELS):
+            row = rows[level] + added[level]
+            whole = len(row) // WIDTH * WIDTH
+            gained = [tiles.subtree_hash(row[start : start + WIDTH]) for start in range(0, whole, WIDTH)]
+            rows[level] = row[whole:]
+            if level == 0:
+                for subtree in gained:
+                    edge.add_complete(HEIGHT, subtree)
+            if not gained:
+                break
+            added.append(gained)
+        return added, rows, edge
+
+
+def _leaf(event: RecordedEvent, seq: int, before: bytes) -> bytes:
+    if event.seq != seq:
+        raise SequenceGap(f"found event {event.seq} where event {seq} is expected: verify the chain")
+    try:
+        entry = entries.encode(event)
+    except Rejected as error:
+        raise HashMismatch(f"event {seq} is stored with what no entry can hold: {error}: verify the chain") from error
+    if event.prev_hash != before or blake3(entry).digest() != event.hash:
+        raise HashMismatch(f"event {seq} was changed, or does not follow the one before: verify the chain")
+    return tree.leaf_hash(entry)
