@@ -11,7 +11,8 @@ import typer
 
 from ledger import command
 from ledger.errors import LedgerError
-from ledger.evidence import policy
+from ledger.evidence import checkpoint, policy
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
 from verifier import archive as archived
 from verifier import full as whole
@@ -50,6 +51,12 @@ def verify() -> None:
 def full(
     dsn: Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")] = None,
     origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count.")
+    ] = None,
+    expect: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that you kept; the history must hold what it covered.")
+    ] = None,
     format: Format = Form.TABLE,
 ) -> None:
     """
@@ -58,18 +65,23 @@ def full(
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    if status := judged(lambda: _verified(dsn, origin), format):
+    if status := judged(lambda: _verified(dsn, origin, trust, expect or []), format):
         raise typer.Exit(status)
 
 
-def _verified(dsn: str | None, origin: str | None) -> Report:
+def _verified(dsn: str | None, origin: str | None, trust: Path | None, expect: list[Path]) -> Report:
+    found_policy = None if trust is None else read_policy(trust)
     try:
         with (
             home.database("auditor", dsn=dsn) as address,
             Reader(address, origin) as reader,
             progress(max(reader.chain.seq, 0)) as told,
         ):
-            return whole.verify(reader, told)
+            chain = reader.chain.origin
+            if found_policy is not None and not found_policy.logs_of(chain):
+                known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
+                raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
+            return whole.verify(reader, told, found_policy, [_expected(path, chain) for path in expect])
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 
@@ -93,6 +105,19 @@ def archive(
 
     if status := judged(made, format):
         raise typer.Exit(status)
+
+
+def _expected(path: Path, origin: str) -> Checkpoint:
+    """Return a checkpoint that the auditor kept, whose word for it counts, whatever signatures it has."""
+    try:
+        stated, _ = checkpoint.decode_note(path.read_bytes(), least=0)
+    except OSError as error:
+        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+    except LedgerError as error:
+        raise Unreadable(f"{path} is no checkpoint: {error}") from error
+    if stated.origin != origin:
+        raise Unreadable(f"{path} is a checkpoint of {stated.origin}, and this chain is {origin}")
+    return stated
 
 
 def read_policy(path: Path) -> policy.Policy:

@@ -5,9 +5,11 @@ Verify everything there is of one chain in one region.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ledger.domain.rows import TABLES
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.policy import Policy, Trusted
 from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -15,7 +17,8 @@ from verifier.commits import CommitCheck
 from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
-from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Findings, Report
+from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report
+from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainsLost, Unreadable
@@ -24,9 +27,17 @@ Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
 
 
-def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Report:
+def verify(
+    reader: Reader,
+    progress: Progress = lambda what, count: None,
+    trust: Policy | None = None,
+    expected: Sequence[Checkpoint] = (),
+) -> Report:
     """
     Return the report on the reader's chain.
+
+    With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
+    the auditor has seen: the history must still hold what they covered.
 
     Raises:
         Unreadable: there is nothing to check.
@@ -38,11 +49,12 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
     rows: dict[str, int] = {}
+    seen: list[str] = []
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
     if settled.readable:
         with Spill() as spill:
-            check, replay = _walk(reader, chain.chain_id, findings, spill, progress)
+            check, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
             events, last_good = check.seq, check.last_good
             head = {"seq": check.seq, "hash": (check.hash or b"").hex()}
             findings.add(region.head(chain, check))
@@ -53,6 +65,11 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
                 findings.add(wrong)
             findings.add(held.check(replay.state))
             findings.add(region.digest(reader, replay.digest, check.seq))
+            signed = Signed(chain.origin, replay.state, trust)
+            for row in reader.checkpoints("signed"):
+                findings.add(signed.check(row))
+            findings.add(signed.end())
+            seen = [_seen(signed.newest)] if signed.newest is not None else []
         findings.add(region.position(reader, events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
@@ -64,13 +81,27 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
     found = findings.all(lost)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
-        COVERED if settled.readable else COVERED[-2:], NOT_COVERED + unread, reader.vouched(), last_good,
+        [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(), last_good,
         round(time.monotonic() - started, 3),
     )  # fmt: skip
 
 
+def _seen(newest: Trusted) -> str:
+    witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in newest.witnesses) or "nobody"
+    return f"the checkpoint of {newest.checkpoint.size} events is accepted by the policy, cosigned by {witnesses}"
+
+
+def _not_covered(trust: Policy | None) -> list[str]:
+    return NOT_COVERED if trust is not None else [*NOT_COVERED, NO_POLICY]
+
+
 def _walk(
-    reader: Reader, chain_id: bytes, findings: Findings, spill: Spill, progress: Progress
+    reader: Reader,
+    chain_id: bytes,
+    findings: Findings,
+    spill: Spill,
+    progress: Progress,
+    expected: Sequence[Checkpoint],
 ) -> tuple[ChainCheck, Replay]:
     chain = reader.chain
     replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
@@ -79,6 +110,7 @@ def _walk(
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
     acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
     kept, count = KeptCheck(reader, findings), 0
+    sealed = SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
     for event in check.walk(reader.events()):
         replay.apply(event)
         acknowledged.pass_by(event)
@@ -87,6 +119,7 @@ def _walk(
         digest = replay.digest.digest() if kept.wants(event.seq) else None
         commits.reach(event, replay.digest.digest)
         kept.reach(event, replay.changes, digest)
+        findings.add(sealed.reach(event))
         count += 1
         if count % 1000 == 0:
             progress("checking events", count)
@@ -94,6 +127,7 @@ def _walk(
     findings.add(keys.findings())
     findings.add(commits.end(check.seq))
     kept.end()
+    findings.add(sealed.end())
     findings.add(acknowledged.findings(replay.state))
     return check, replay
 

@@ -18,8 +18,9 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import genesis
 from ledger.errors import Corrupt, HashMismatch, Rejected, SequenceGap, Unavailable
 from ledger.evidence import tiles, tree
-from ledger.evidence.tiles import HEIGHT, WIDTH
-from ledger.evidence.tree import EMPTY_ROOT, Frontier, ReadNodes
+from ledger.evidence.tile_edge import TileEdge
+from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tree import Frontier, ReadNodes
 from ledger.storage import chains, events, evidence
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -63,12 +64,12 @@ class Growth:
         if len(found) < len(edge):
             missing = ", ".join(tile.path() for tile in edge if tile not in found)
             raise TilesBroken(f"the tiles hold {self.size} leaves and not {missing}; verify, and repair them")
-        self._rows: list[list[bytes]] = [[] for _ in range(tiles.LEVELS)]
-        for tile in edge:
-            self._rows[tile.level] = tiles.decode_tile(tile, found[tile])
+        partial = {tile: tiles.decode_tile(tile, hashes) for tile, hashes in found.items()}
         whole = self.size // WIDTH * WIDTH
         try:
-            self._edge = Frontier(whole, self.nodes()(tree.complete_nodes(0, whole)) if whole else ())
+            self._edge = TileEdge(
+                Frontier(whole, self.nodes()(tree.complete_nodes(0, whole)) if whole else ()), partial
+            )
         except KeyError as error:
             raise TilesBroken(f"tile {error.args[0].path()} is missing or cut; verify, and repair it") from error
         self._before = self._hash_before()
@@ -91,10 +92,7 @@ class Growth:
         """
         Return the root of the tree as it is.
         """
-        whole = self._edge.copy()
-        for leaf in self._rows[0]:
-            whole.add(leaf)
-        return whole.root() if self.size else EMPTY_ROOT
+        return self._edge.root()
 
     def root_at(self, size: int) -> bytes:
         """
@@ -133,29 +131,10 @@ class Growth:
             raise SequenceGap(
                 f"found no event {self.size + len(leaves) + 1}, and the head is past it: verify the chain"
             )
-        added, rows, edge = self._cut(leaves)
-        with self._connection.transaction():
-            evidence.grow(self._connection, self._chain.chain, self.size, added)
-        self.size += count
-        self._before, self._rows, self._edge = before, rows, edge
-
-    def _cut(self, leaves: list[bytes]) -> tuple[list[list[bytes]], list[list[bytes]], Frontier]:
-        """Return what each level gains, its hashes that fill no tile yet, and the edge of the whole tiles."""
-        added: list[list[bytes]] = [leaves]
-        rows = [list(row) for row in self._rows]
         edge = self._edge.copy()
-        for level in range(tiles.LEVELS):
-            row = rows[level] + added[level]
-            whole = len(row) // WIDTH * WIDTH
-            gained = [tiles.subtree_hash(row[start : start + WIDTH]) for start in range(0, whole, WIDTH)]
-            rows[level] = row[whole:]
-            if level == 0:
-                for subtree in gained:
-                    edge.add_complete(HEIGHT, subtree)
-            if not gained:
-                break
-            added.append(gained)
-        return added, rows, edge
+        with self._connection.transaction():
+            evidence.grow(self._connection, self._chain.chain, self.size, edge.extend(leaves))
+        self.size, self._before, self._edge = edge.size, before, edge
 
 
 def _leaf(event: RecordedEvent, seq: int, before: bytes) -> bytes:
