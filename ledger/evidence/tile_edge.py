@@ -23,7 +23,7 @@ class TileEdge:
 
     def __init__(self, whole: Frontier | None = None, partial: dict[Tile, list[bytes]] | None = None) -> None:
         """
-        Begin with an empty tree, or with the frontier over the full tiles of leaves and the hashes of the partial tiles.
+        Begin with an empty tree, or with the frontier over the full tiles of leaves and the hashes in partial tiles.
 
         Raises:
             InvalidInput: those are not the edge of one tree.
