@@ -81,8 +81,8 @@ def verify(
     found = findings.all(lost)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
-        [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(), last_good,
-        round(time.monotonic() - started, 3),
+        [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
+        last_good, round(time.monotonic() - started, 3),
     )  # fmt: skip
 
 

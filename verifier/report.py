@@ -132,7 +132,7 @@ COVERED: Final = [
     "that what accounts hold is what their open orders and holds do",
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
     "what is kept for reads of the past: every version of every row up to its watermark, and the rows of snapshots",
-    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root, what it says, "
+    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root, what it says "
     "and that a key which the chain names for checkpoints signed it",
     "what replicas acknowledged: signatures, hashes and state digests",
     "rows of chain numbers that no chain of this database has",

@@ -168,8 +168,9 @@ class SealedCheck:
 
     def _beyond(self, size: int, table: str | None = None) -> Finding:
         key = None if table is None else (str(size),)
-        return Finding("TRUNCATED", f"{size} events, which a checkpoint covers", f"{self._edge.size} events",
-                       seq=self._edge.size + 1, table=table, key=key, column=None if table is None else "size")  # fmt: skip
+        column, last = None if table is None else "size", self._edge.size
+        return Finding("TRUNCATED", f"{size} events, which a checkpoint covers", f"{last} events", seq=last + 1,
+                       table=table, key=key, column=column)  # fmt: skip
 
 
 def _of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: str = "TREE_MISMATCH") -> Finding:
