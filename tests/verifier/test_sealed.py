@@ -35,11 +35,14 @@ def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
     database = Database(pg_server, "sealed_for_the_verifier")
     pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
     make_chain(database)
-    with signer(folder) as place, witness(folder, WITNESSES[0]) as url:
-        with sealing(database, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer:
-            for count in (3, 300, 300):
-                append(database, count)
-                assert sealer.seal() is not None
+    with (
+        signer(folder) as place,
+        witness(folder, WITNESSES[0]) as url,
+        sealing(database, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer,
+    ):
+        for count in (3, 300, 300):
+            append(database, count)
+            assert sealer.seal() is not None
     append(database, 5)
     yield database
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
@@ -94,7 +97,8 @@ def test_tiles_that_are_missing_cut_or_too_many_are_named(region: Database) -> N
     edits = {
         "DELETE FROM ledger.tiles WHERE level = 0 AND number = 1": ("tiles", ("0", "1")),
         "DELETE FROM ledger.tiles WHERE level = 1": ("tiles", ("1", "0")),
-        "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 8160) WHERE level = 0 AND number = 0": ("tiles", ("0", "0")),
+        "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 8160) WHERE number = 0 AND level = 0":
+            ("tiles", ("0", "0")),
         "UPDATE ledger.tiles SET hashes = hashes || substr(hashes, 1, 32) WHERE level = 1": ("tiles", ("1", "0")),
         "INSERT INTO ledger.tiles SELECT chain, 2, 0, substr(hashes, 1, 32) FROM ledger.tiles WHERE level = 1":
             ("tiles", ("2", "0")),
@@ -151,8 +155,9 @@ def test_a_signature_that_is_false_foreign_or_not_enough_is_named(made: Database
             kinds = {(x.kind, x.key) for x in report_on(copy).findings}
             assert kinds == {("CHECKPOINT_SIG", (str(size),))}, what
     with copied(made) as copy, Intruder(copy) as intruder:
-        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = split_part(note, E'\\n\\n', 1) || E'\\n\\n' || "
-                      "split_part(split_part(note, E'\\n\\n', 2), E'\\n', 1) || E'\\n'")  # fmt: skip
+        text = "split_part(note, E'\\n\\n', 1) || E'\\n\\n'"
+        by_log = "split_part(split_part(note, E'\\n\\n', 2), E'\\n', 1) || E'\\n'"
+        intruder.edit("checkpoints", f"UPDATE ledger.checkpoints SET note = {text} || {by_log}")
         assert report_on(copy).findings == []
         (found,) = report_on(copy, WITNESSED).findings
         assert found.kind == "QUORUM_UNMET"
