@@ -115,7 +115,10 @@ class Growth:
 
         Raises:
             SequenceGap, HashMismatch: an event is missing, was changed, or does not follow the one before it.
+            TilesBroken: the tree has more leaves already.
         """
+        if self.size > seq:
+            raise TilesBroken(f"the tiles hold {self.size} leaves, and the chain ends at {seq}: verify, and restore it")
         while self.size < seq:
             count = min(BATCH, seq - self.size)
             found = events.read(self._connection, self._chain.chain, self._chain.chain_id, self.size, count)

@@ -25,7 +25,7 @@ from ledger.evidence.signer import SIGN_CHECKPOINT
 from ledger.sealing import asking, cosigners
 from ledger.sealing.asking import Place, Prove
 from ledger.sealing.cosigners import Cosigners
-from ledger.sealing.growth import Growth, Tell
+from ledger.sealing.growth import Growth, Tell, TilesBroken
 from ledger.storage import chains, evidence, read_models
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -88,12 +88,17 @@ class Sealer:
             TooFew: the replicas' quorum has not cosigned; nothing was signed.
             Refused: a replica, the signer or a witness says that this history is not the one it knows.
             NotAnswering: the signer is down.
-            SequenceGap, HashMismatch: the chain is broken.
+            SequenceGap, HashMismatch, TilesBroken: the chain is broken, or shorter than what was sealed of it.
         """
         head = chains.head(self._connection, self._chain.chain)
         if head.seq == 0:
             return None
         newest = evidence.newest(self._connection, self._chain.chain)
+        if newest is not None and newest.size > head.seq:
+            raise TilesBroken(
+                f"a checkpoint of {newest.size} events is kept, and the chain ends at {head.seq}: its tail was cut or an "
+                "older copy put back; verify, and restore what is missing"
+            )
         if newest is not None and newest.size == head.seq:
             return self._witnessed(newest, False, patient)
         self._growth.up_to(head.seq, tell)

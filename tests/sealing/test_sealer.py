@@ -246,6 +246,26 @@ def test_tiles_that_are_not_whole_are_not_grown(region: Database, place: Place) 
                 pass
 
 
+def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Database, place: Place) -> None:
+    """An older copy put back, with the checkpoints and tiles of now or without them."""
+    with copied(region) as old:
+        append(region, 5)
+        with sealing(region, place) as sealer:
+            sealer.seal()
+        kept_rows = region.sql("SELECT size, encode(root, 'hex'), note FROM ledger.checkpoints").split("|", 2)
+        with Intruder(old) as intruder:
+            intruder.edit(
+                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows
+            )
+        with sealing(old, place) as sealer, pytest.raises(TilesBroken, match="an older copy"):
+            sealer.seal()
+        with Intruder(old) as intruder:
+            intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        # The signer remembers.
+        with sealing(old, place) as sealer, pytest.raises(Refused, match="history went back"):
+            sealer.seal()
+
+
 def test_one_process_seals_a_chain_at_a_time(region: Database, place: Place) -> None:
     with sealing(region, place), pytest.raises(Unavailable, match="another process seals"), sealing(region, place):
         pass
