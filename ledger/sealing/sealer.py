@@ -96,8 +96,8 @@ class Sealer:
         newest = evidence.newest(self._connection, self._chain.chain)
         if newest is not None and newest.size > head.seq:
             raise TilesBroken(
-                f"a checkpoint of {newest.size} events is kept, and the chain ends at {head.seq}: its tail was cut or an "
-                "older copy put back; verify, and restore what is missing"
+                f"a checkpoint of {newest.size} events is kept, and the chain ends at {head.seq}: its tail was cut or "
+                "an older copy put back; verify, and restore what is missing"
             )
         if newest is not None and newest.size == head.seq:
             return self._witnessed(newest, False, patient)
