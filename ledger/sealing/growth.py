@@ -31,8 +31,6 @@ BATCH: Final = 16 * WIDTH
 Tell = Callable[[int], None]
 """Hear how many leaves there are now."""
 
-_LOCK: Final = 0x73656C  # "sel"; with the chain's number it names the lock of whoever grows its tree
-
 
 class TilesBroken(Corrupt):
     """
@@ -56,7 +54,7 @@ class Growth:
             TilesBroken: they are not whole.
         """
         self._connection, self._chain = connection, chain
-        if connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain.chain]).fetchone() != (True,):
+        if not evidence.lock(connection, chain.chain):
             raise Unavailable(f"another process seals {chain.origin} in this region; stop it first")
         self.size = evidence.tree_size(connection, chain.chain)
         edge = tiles.edge_of(self.size)

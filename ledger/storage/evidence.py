@@ -8,6 +8,7 @@ checkpoint gathers cosignatures. Tiles follow from the events and can be made an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from ledger.evidence import tiles
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
 from ledger.storage.database import Connection
+
+
+_LOCK: Final = 0x73656C  # "sel"
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -26,6 +30,13 @@ class Sealed(msgspec.Struct, frozen=True):
     root: bytes
     note: bytes
     sealed_at: int
+
+
+def lock(connection: Connection, chain: int) -> bool:
+    """
+    Keep every other process from growing the chain's tree for as long as *connection* is open; False where one does.
+    """
+    return connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() == (True,)
 
 
 def tree_size(connection: Connection, chain: int) -> int:
