@@ -17,7 +17,6 @@ from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
 from ledger.storage.database import Connection
 
-
 _LOCK: Final = 0x73656C  # "sel"
 
 
