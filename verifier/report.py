@@ -145,7 +145,7 @@ NO_POLICY: Final = (
 )
 NOT_COVERED: Final = [
     "events after the newest checkpoint that others have cosigned, should all rows be rewritten: compare with receipts",
-    "that a checkpoint is missing, and how far tiles and checkpoints should be by now",
+    "that a checkpoint is missing or when exactly it was sealed, and how far tiles and checkpoints should be by now",
     "rows that only this region vouches for, listed under what it says of itself: which login may write for which "
     "source (source_logins), how far a replica has read (replica_state), what was repaired (history_changes), and "
     "whether the region is primary (chain_heads.mode)",

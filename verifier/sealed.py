@@ -145,7 +145,8 @@ class SealedCheck:
         return found
 
     def _take_in(self) -> list[Finding]:
-        place, found = self._edge.size, []
+        found: list[Finding] = []
+        place = self._edge.size
         for level, made in enumerate(self._edge.extend(self._leaves)):
             stored = self._size >> HEIGHT * level
             found += self._levels[level].check(place >> HEIGHT * level, made, stored)
@@ -160,7 +161,7 @@ class SealedCheck:
             return []
         found = self._take_in()
         for level in self._levels:
-            found += level.end(self._edge.size >> HEIGHT * level.level)
+            found += level.end(min(self._size, self._edge.size) >> HEIGHT * level.level)
         while self._row is not None:
             found.append(self._beyond(self._row.size, "checkpoints"))
             self._row = next(self._rows, None)

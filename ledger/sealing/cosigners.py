@@ -53,7 +53,10 @@ class Cosigners:
         Raises:
             Refused: one says that this history is not the one it knows.
         """
-        silent = []
+        silent: list[str] = []
+        if patient:
+            wait([future for _, _, future in self._running.values()])
+        cosigned = self._ended(silent)
         for member in self.policy.witnesses:
             if member.name in done or member.name in self._running:
                 continue
@@ -67,17 +70,21 @@ class Cosigners:
         while waiting and patient and not self._is_met(size, done):
             more, waiting = wait(waiting, None, FIRST_COMPLETED)
             ended |= more
+        cosigned += self._ended(silent)
+        silent += [f"{name}: no answer yet" for name in self._running]
+        return Said(tuple(cosigned), tuple(sorted(silent)))
+
+    def _ended(self, silent: list[str]) -> list[tuple[Witness, int, NoteSignature]]:
+        """Take out whoever has answered; the words of those who did not cosign go to *silent*."""
         cosigned = []
         for name, (member, of, future) in list(self._running.items()):
-            if not future.done():
-                silent.append(f"{name}: no answer yet")
-                continue
-            del self._running[name]
-            try:
-                cosigned.append((member, of, future.result()))
-            except Unavailable as error:
-                silent.append(f"{name}: {error}")
-        return Said(tuple(cosigned), tuple(sorted(silent)))
+            if future.done():
+                del self._running[name]
+                try:
+                    cosigned.append((member, of, future.result()))
+                except Unavailable as error:
+                    silent.append(f"{name}: {error}")
+        return cosigned
 
     def is_met(self, names: Collection[str]) -> bool:
         """

@@ -19,7 +19,7 @@ from ledger.chain.link import genesis
 from ledger.errors import Corrupt, HashMismatch, Rejected, SequenceGap, Unavailable
 from ledger.evidence import tiles, tree
 from ledger.evidence.tile_edge import TileEdge
-from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tiles import HEIGHT, WIDTH
 from ledger.evidence.tree import Frontier, ReadNodes
 from ledger.storage import chains, events, evidence
 from ledger.storage.chains import ChainRow
@@ -56,7 +56,14 @@ class Growth:
         self._connection, self._chain = connection, chain
         if not evidence.lock(connection, chain.chain):
             raise Unavailable(f"another process seals {chain.origin} in this region; stop it first")
-        self.size = evidence.tree_size(connection, chain.chain)
+        sizes = evidence.tree_sizes(connection, chain.chain)
+        self.size = sizes[0]
+        for level, size in enumerate(sizes):
+            if size != self.size >> HEIGHT * level:
+                raise TilesBroken(
+                    f"the tiles hold {self.size} leaves and {size} hashes of level {level}; expected "
+                    f"{self.size >> HEIGHT * level}: verify, and repair them"
+                )
         edge = tiles.edge_of(self.size)
         found = evidence.read_tiles(connection, chain.chain, edge)
         if len(found) < len(edge):

@@ -38,16 +38,16 @@ def lock(connection: Connection, chain: int) -> bool:
     return connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() == (True,)
 
 
-def tree_size(connection: Connection, chain: int) -> int:
+def tree_sizes(connection: Connection, chain: int) -> list[int]:
     """
-    Return how many leaves the tiles of level 0 hold.
+    Return how many hashes the tiles of each level hold by the last of them, that of the leaves first.
     """
-    row = connection.execute(
-        "SELECT number, octet_length(hashes) FROM ledger.tiles WHERE chain = %s AND level = 0"
-        " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
-        [chain],
-    ).fetchone()
-    return 0 if row is None else int(row[0]) * WIDTH + int(row[1]) // HASH_BYTES
+    found = connection.execute(
+        "SELECT (SELECT number * 256 + octet_length(hashes) / 32 FROM ledger.tiles WHERE chain = %s AND level = l"
+        " ORDER BY chain DESC, level DESC, number DESC LIMIT 1) FROM generate_series(0, %s) l ORDER BY l",
+        [chain, tiles.LEVELS - 1],
+    )
+    return [int(row[0] or 0) for row in found]
 
 
 def read_tiles(connection: Connection, chain: int, places: Iterable[Tile]) -> dict[Tile, bytes]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def append(database: Database, count: int) -> int:
         groups = []
         for _ in range(count):
             name = f"A{next(_NUMBERS)}"
-            groups.append(Group([AssetDefined(asset=name, kind="crypto", scale=8, name="a")], key=name, actor="desk"))
+            groups.append(Group((AssetDefined(asset=name, kind="crypto", scale=8, name="a"),), key=name, actor="desk"))
         for outcome in ledger.append_many(groups):
             assert isinstance(outcome, Receipt), outcome
         return ledger.head().seq
@@ -92,9 +93,8 @@ def sealing(
     database: Database, place: Place, replicas: Policy = NOBODY, witnesses: Policy = NOBODY
 ) -> Iterator[Sealer]:
     connection, chain = opened(database.dsn("sealer"), None)
-    ticks = itertools.count(1_800_000_000_000_000_000)
     with (
         contextlib.closing(connection),
-        Sealer(connection, chain, place, replicas, witnesses, lambda: next(ticks)) as sealer,
+        Sealer(connection, chain, place, replicas, witnesses, time.time_ns) as sealer,
     ):
         yield sealer
