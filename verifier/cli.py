@@ -4,22 +4,21 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from ledger import command
-from ledger.errors import LedgerError
-from ledger.evidence import policy
 from ledger.sandbox import home
 from verifier import archive as archived
+from verifier import commands, witnessing
 from verifier import full as whole
-from verifier import witnessing
+from verifier.options import Dsn, Format, Origin, ReportFile, Trust
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
-from verifier.stored import ChainsLost, Unreadable
+from verifier.stored import ChainsLost
+from verifier.trust import read_policy
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -36,8 +35,6 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(witnessing.app, name="witness")
 
-Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
-
 
 @app.callback()
 def verify() -> None:
@@ -47,18 +44,14 @@ def verify() -> None:
 
 
 @app.command()
-def full(
-    dsn: Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")] = None,
-    origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
-    format: Format = Form.TABLE,
-) -> None:
+def full(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, report: ReportFile = None) -> None:
     """
     Check every byte, link, rule, row and guard of one chain in one region.
 
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    if status := judged(lambda: _verified(dsn, origin), format):
+    if status := judged(lambda: _verified(dsn, origin), format, report):
         raise typer.Exit(status)
 
 
@@ -77,9 +70,10 @@ def _verified(dsn: str | None, origin: str | None) -> Report:
 @app.command()
 def archive(
     folder: Annotated[str, typer.Argument(help="Where the archive is.")],
-    trust: Annotated[Path, typer.Option("--policy", help="Your own file of whose signatures count.")],
+    trust: Trust,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes check at once.")] = 1,
     format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Check an archive from its files alone: signatures, quorum, tree, links and payloads. No database is asked.
@@ -91,25 +85,12 @@ def archive(
         with progress(None) as told:
             return archived.verify(folder, read_policy(trust), told, jobs)
 
-    if status := judged(made, format):
+    if status := judged(made, format, report):
         raise typer.Exit(status)
 
 
-def read_policy(path: Path) -> policy.Policy:
-    """
-    Return the policy in a file.
-
-    Raises:
-        Unreadable: there is none, so nothing can be trusted.
-    """
-    try:
-        return policy.decode(path.read_bytes())
-    except OSError as error:
-        raise Unreadable(
-            f"the policy {path} cannot be read: {error.strerror}; nothing is trusted without it"
-        ) from error
-    except LedgerError as error:
-        raise Unreadable(f"{path}: {error}; nothing is trusted without a policy") from error
+app.command("proof")(commands.proof)
+app.command("receipts")(commands.receipts)
 
 
 def main() -> None:
