@@ -16,42 +16,16 @@ from random import Random
 import msgspec
 import pytest
 
-from ledger.archiving.stores import FILE_LIMIT_BYTES, ArchiveDiffers, Folder, open_store
+from ledger.archiving.places import open_store
+from ledger.archiving.stores import FILE_LIMIT_BYTES, ArchiveDiffers, Folder
 from ledger.archiving.writer import Archive
-from ledger.chain.entry import RecordedEvent
 from ledger.errors import Divergence, HashMismatch, InvalidInput, SequenceGap, StorageFull, Unavailable
-from ledger.evidence import note, policy
+from ledger.evidence import note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
-from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY, POLICY_TEXT, chain, reader, root, signed, silent
-from verifier import archive as verification
-from verifier.report import Report
+from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY_TEXT, chain, reader, root, signed, silent
+from tests.archiving.written import EVENTS, SIZE, files, kinds, verify, write
 from verifier.stored import Unreadable
-
-SIZE = 700
-EVENTS = chain(SIZE)
-
-
-def write(folder: Path, *sizes: int, events: tuple[RecordedEvent, ...] = EVENTS) -> Archive:
-    archive = Archive(Folder(folder), CHAIN_ID, ORIGIN)
-    for size in sizes:
-        archive.extend(signed(events, size), reader(events), POLICY_TEXT, silent)
-    return archive
-
-
-def verify(folder: Path, jobs: int = 1, trust: policy.Policy = POLICY) -> Report:
-    return verification.verify(str(folder), trust, silent, jobs)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("archive") / "a"
-    write(folder, 1, 256, 300, SIZE)
-    return folder
 
 
 @pytest.mark.parametrize("sizes", [(1,), (255,), (256,), (257,), (512, 512), (1, 2, 3, 300, 511, 700)])
@@ -96,15 +70,15 @@ def test_an_archive_whose_writing_was_stopped_goes_on(tmp_path: Path, archived: 
         write(folder, 300)
         store, left = Folder(folder), writes
 
-        def counting(kind: str, store: Folder = store) -> Callable[[str, bytes], None]:
+        def counting(kind: str, store: Folder = store) -> Callable[..., None]:
             inner = getattr(store, kind)
 
-            def one(path: str, data: bytes) -> None:
+            def one(*given: object) -> None:
                 nonlocal left
                 if left == 0:
                     raise Stopped
                 left -= 1
-                inner(path, data)
+                inner(*given)
 
             return one
 
@@ -166,10 +140,6 @@ def test_a_fork_is_not_archived_over_what_is_there(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "fork" / name, tmp_path / name)
     with pytest.raises(Divergence, match="not those that"):
         write(tmp_path, SIZE, events=fork)
-
-
-def kinds(report: Report) -> set[str]:
-    return {finding.kind for finding in report.findings}
 
 
 def test_every_file_is_covered(tmp_path: Path, archived: Path) -> None:
@@ -274,9 +244,15 @@ def test_a_bomb_does_not_go_off(tmp_path: Path, archived: Path) -> None:
     report = verify(folder)
     (finding,) = report.findings
     assert (finding.kind, finding.key) == ("PAYLOAD_MISMATCH", ("segment/000",))
-    with (folder / "segment/001").open("wb") as file:
+    for name in ("segment/001", "tile/entries/001", "tile/0/001", "tile/1/000.p/2"):
+        with (folder / name).open("wb") as file:
+            file.truncate(FILE_LIMIT_BYTES + 1)
+    report = verify(folder)
+    told = {(finding.key or ("",))[0] for finding in report.findings if "has more than" in finding.actual}
+    assert told == {"segment/001", "tile/entries/001", "tile/0/001", "tile/1/000.p/2"}
+    with (folder / "checkpoint").open("wb") as file:
         file.truncate(FILE_LIMIT_BYTES + 1)
-    with pytest.raises(Unavailable, match="has more than"):
+    with pytest.raises(Unreadable, match="has more than"):
         verify(folder)
 
 
