@@ -68,7 +68,7 @@ class Objects:
         found = self._read(path)
         return None if found is None else found[0]
 
-    def _read(self, path: str) -> tuple[bytes, str | None] | None:
+    def _read(self, path: str) -> tuple[bytes, UpdateVersion] | None:
         with self._saying(path, "read"):
             try:
                 answer = obstore.get(self._store, path)
@@ -76,7 +76,9 @@ class Objects:
                 return None
             if answer.meta["size"] > FILE_LIMIT_BYTES:
                 raise too_long(self.name, path)
-            return bytes(answer.bytes()), answer.meta["e_tag"]
+            # Google's store goes by a version, the others by the tag.
+            version: UpdateVersion = {"e_tag": answer.meta["e_tag"], "version": answer.meta["version"]}
+            return bytes(answer.bytes()), version
 
     def names(self) -> Iterator[str]:
         """Return the name of every file."""
@@ -104,7 +106,8 @@ class Objects:
             raise moved(self.name, path)
         with self._saying(path, "written"):
             try:
-                mode = "create" if found is None else {"e_tag": found[1]}
-                obstore.put(self._store, path, data, mode=mode, use_multipart=False)
+                obstore.put(
+                    self._store, path, data, mode="create" if found is None else found[1], use_multipart=False
+                )
             except (AlreadyExistsError, PreconditionError) as error:
                 raise moved(self.name, path) from error

@@ -9,7 +9,10 @@ the one before, and going on writes the same files again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
 import msgspec
 from blake3 import blake3
@@ -22,11 +25,14 @@ from ledger.chain.link import genesis
 from ledger.errors import Corrupt, Divergence, HashMismatch, InvalidInput, Rejected, SequenceGap
 from ledger.evidence import checkpoint, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Frontier
 
 Read = Callable[[int], Iterable[RecordedEvent]]
 """What returns the chain's events after a seq, in order."""
+
+WRITERS: Final = 8
+"""How many files are written at once: each waits for a disk or a network, and compressing needs no interpreter lock."""
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
@@ -164,11 +170,20 @@ class Archive:
         """Write every file but the checkpoints, each bundle once it is seen to be what *made* has of it."""
         self._store.create(CHAIN, self._identity)
         start = before.size // WIDTH * WIDTH
-        for bundle in bundles(self._chain_id, self._hash_before(start), start, stated.size, read(start)):
-            if made[bundle.tile.number - start // WIDTH] != _joined(bundle.leaves):
-                raise Divergence(f"events changed while they were archived, near {bundle.segment.first_seq}")
-            self._write(bundle)
-            tell("archiving events", bundle.tile.end)
+        waiting: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(WRITERS) as pool:
+            try:
+                for bundle in bundles(self._chain_id, self._hash_before(start), start, stated.size, read(start)):
+                    if made[bundle.tile.number - start // WIDTH] != _joined(bundle.leaves):
+                        raise Divergence(f"events changed while they were archived, near {bundle.segment.first_seq}")
+                    waiting.append(pool.submit(self._write, bundle))
+                    if len(waiting) > 2 * WRITERS:
+                        waiting.popleft().result()
+                    tell("archiving events", bundle.tile.end)
+                while waiting:
+                    waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
         self._write_upper(before.size, stated.size)
 
     def _record(self, stated: Checkpoint, signed: bytes) -> None:
@@ -188,7 +203,10 @@ class Archive:
             raise Divergence(f"the tiles of {self._store.name} have another root than its checkpoint: verify it")
         for bundle in bundles(self._chain_id, self._hash_before(start), start, stated.size, read(start)):
             made.append(_joined(bundle.leaves))
-            for leaf in bundle.leaves:
+            inside = bundle.tile.start < before.size < bundle.tile.end
+            if bundle.tile.width == WIDTH and not inside:
+                edge.add_complete(HEIGHT, made[-1])
+            for leaf in bundle.leaves if edge.size == bundle.tile.start else ():
                 edge.add(leaf)
                 if edge.size == before.size and edge.root() != before.root:
                     raise Divergence(f"the first {before.size} events are not those that {self._store.name} holds")

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -64,7 +65,7 @@ class Stopped(Exception):
 
 def test_an_archive_whose_writing_was_stopped_goes_on(tmp_path: Path, archived: Path) -> None:
     """After every single write: what stands is an archive of the size before, and the next run makes it whole."""
-    writes = 0
+    writes, one_at_a_time = 0, threading.Lock()
     while True:
         folder = tmp_path / str(writes)
         write(folder, 300)
@@ -75,10 +76,12 @@ def test_an_archive_whose_writing_was_stopped_goes_on(tmp_path: Path, archived: 
 
             def one(*given: object) -> None:
                 nonlocal left
-                if left == 0:
-                    raise Stopped
-                left -= 1
-                inner(*given)
+                # Files are written by several threads, and after the last write none.
+                with one_at_a_time:
+                    if left == 0:
+                        raise Stopped
+                    left -= 1
+                    inner(*given)
 
             return one
 
