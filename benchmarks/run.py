@@ -181,10 +181,10 @@ def archives(server: Server, size: Size, only: str) -> Iterator[Measure]:
     name = "verify.archive.jobs2"
     if not name.startswith(only):
         return
-    with archived.archive(server, size.archived) as (place, trust), stage(name, size.rounds, "rounds") as told:
+    with archived.archive(server, size.archived) as place, stage(name, size.rounds, "rounds") as told:
         pairs = []
         for number in range(size.rounds):
-            pairs.append(archived.two_by_one(place, trust))
+            pairs.append(archived.two_by_one(place))
             told(number + 1)
     found = report.measure(name, size.archived, RATE, "one process", pairs)
     tell(found)
