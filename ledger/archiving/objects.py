@@ -10,20 +10,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
-from obstore.store import ClientConfig, MemoryStore, ObjectStore, RetryConfig, from_url
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import MemoryStore, ObjectStore, from_url
 
 from ledger.archiving.stores import FILE_LIMIT_BYTES, differs, moved, too_long
 from ledger.errors import InvalidInput, Unavailable, shortened
 
-_CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+if TYPE_CHECKING:
+    # Known to the type checker alone.
+    from obstore import UpdateVersion
+    from obstore.store import ClientConfig, RetryConfig
+
+_TIMES: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 """The library's own would try for three minutes, ten times, before it says that a store cannot be reached."""
+
+
+def _client() -> ClientConfig:
+    # Options that are given hide the environment's, which asks for plain HTTP where a store is on this machine.
+    return {**_TIMES, "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")}
 
 
 @functools.cache
@@ -36,6 +47,8 @@ class Objects:
     An archive in an object store, under the URL's path.
     """
 
+    far = True
+
     def __init__(self, where: str) -> None:
         """
         Use the bucket that *where* names; it is not asked yet.
@@ -47,7 +60,7 @@ class Objects:
         try:
             self._store: ObjectStore = (
                 _memory(where) if where.startswith("memory:") else
-                from_url(where, client_options=_CLIENT, retry_config=_RETRY)
+                from_url(where, client_options=_client(), retry_config=_RETRY)
             )  # fmt: skip
         except (BaseError, ValueError) as error:
             raise InvalidInput(f"{self.name} cannot be used as an archive: {shortened(str(error))}") from error
@@ -58,9 +71,10 @@ class Objects:
         try:
             yield
         except (BaseError, OSError) as error:
+            # The library appends the structures that it holds the error in.
+            said = shortened(" ".join(str(error).partition("Debug source")[0].split()))
             raise Unavailable(
-                f"{self.name}/{path} cannot be {what}: {shortened(' '.join(str(error).split()))}; see that the store "
-                "is there and lets you in"
+                f"{self.name}/{path} cannot be {what}: {said}; see that the store is there and lets you in"
             ) from error
 
     def read(self, path: str) -> bytes | None:
@@ -72,12 +86,16 @@ class Objects:
         with self._saying(path, "read"):
             try:
                 answer = obstore.get(self._store, path)
-            except NotFoundError:
+            except FileNotFoundError:
                 return None
             if answer.meta["size"] > FILE_LIMIT_BYTES:
                 raise too_long(self.name, path)
             # Google's store goes by a version, the others by the tag.
-            version: UpdateVersion = {"e_tag": answer.meta["e_tag"], "version": answer.meta["version"]}
+            version: UpdateVersion = {}
+            if answer.meta["e_tag"] is not None:
+                version["e_tag"] = answer.meta["e_tag"]
+            if answer.meta["version"] is not None:
+                version["version"] = answer.meta["version"]
             return bytes(answer.bytes()), version
 
     def names(self) -> Iterator[str]:
@@ -106,8 +124,6 @@ class Objects:
             raise moved(self.name, path)
         with self._saying(path, "written"):
             try:
-                obstore.put(
-                    self._store, path, data, mode="create" if found is None else found[1], use_multipart=False
-                )
+                obstore.put(self._store, path, data, mode="create" if found is None else found[1], use_multipart=False)
             except (AlreadyExistsError, PreconditionError) as error:
                 raise moved(self.name, path) from error

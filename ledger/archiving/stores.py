@@ -78,6 +78,8 @@ class Store(Protocol):
     """
 
     name: str
+    far: bool
+    """Whether each read waits for a network, so that it is worth asking for several files at once."""
 
     def read(self, path: str) -> bytes | None:
         """
@@ -119,6 +121,8 @@ class Folder:
     """
     An archive in a folder; a file is whole and on disk when its name appears.
     """
+
+    far = False
 
     def __init__(self, root: Path) -> None:
         """

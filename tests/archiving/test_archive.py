@@ -247,12 +247,13 @@ def test_a_bomb_does_not_go_off(tmp_path: Path, archived: Path) -> None:
     report = verify(folder)
     (finding,) = report.findings
     assert (finding.kind, finding.key) == ("PAYLOAD_MISMATCH", ("segment/000",))
-    for name in ("segment/001", "tile/entries/001", "tile/0/001", "tile/1/000.p/2"):
+    large = {"segment/001", "tile/entries/000", "tile/0/001", "tile/1/000.p/2"}
+    for name in large:
         with (folder / name).open("wb") as file:
             file.truncate(FILE_LIMIT_BYTES + 1)
     report = verify(folder)
     told = {(finding.key or ("",))[0] for finding in report.findings if "has more than" in finding.actual}
-    assert told == {"segment/001", "tile/entries/001", "tile/0/001", "tile/1/000.p/2"}
+    assert told >= large
     with (folder / "checkpoint").open("wb") as file:
         file.truncate(FILE_LIMIT_BYTES + 1)
     with pytest.raises(Unreadable, match="has more than"):

@@ -179,7 +179,8 @@ def _a_file(place: Path) -> None:
 def _no_events(place: Path) -> None:
     place.mkdir()
     text = Checkpoint(ORIGIN, 0, EMPTY_ROOT).text()
-    (place / "checkpoint").write_text(note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1))))
+    signatures = (KEY.sign(text), WITNESS.sign(text, 1))
+    (place / "checkpoint").write_bytes(note.with_signatures(text, signatures).encode())
 
 
 def _no_checkpoint(place: Path) -> None:

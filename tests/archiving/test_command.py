@@ -52,7 +52,11 @@ def signed(database: Database, size: int, key: SigningKey = KEY, cosigned: bool 
             if event.seq <= size:
                 edge.add(tree.leaf_hash(encode(event)))
     text = Checkpoint(key.name, size, edge.root()).text()
-    return note.with_signatures(text, (key.sign(text), *([WITNESS.sign(text, 1_700_000_001)] * cosigned)))
+    return (
+        note.with_signatures(text, (key.sign(text), *([WITNESS.sign(text, 1_700_000_001)] * cosigned)))
+        .encode()
+        .decode()
+    )
 
 
 def run(

@@ -8,14 +8,15 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from ledger.archiving.stores import Folder
 from ledger.errors import InvalidInput
 from tests.archiving.chains import CHAIN_ID, POLICY, chain
 from tests.archiving.written import SIZE, kinds, verify, write
-from verifier.archive import verification
+from verifier.archive import ahead, verification
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.verification import Wanted
 from verifier.stored import Unreadable
@@ -192,7 +193,7 @@ def test_ranges_with_very_many_findings_are_not_kept(copy: Path, tmp_path: Path,
     done.findings *= 5
     kept.keep(done)
     assert len((tmp_path / "state").read_bytes().splitlines()) == 2
-    assert list(Kept(tmp_path / "state", task).done) == [0]
+    assert list(Kept(tmp_path / "state", task).firsts) == [0]
 
 
 class Counting(ProcessPoolExecutor):
@@ -219,6 +220,40 @@ def test_no_more_ranges_are_in_hand_than_workers_need(
     walk = verification._checked(str(tmp_path / "long"), len(events), CHAIN_ID, range(9), 2, kept)
     for number in range(9):
         assert next(walk).first == number
-        assert Counting.given <= number + 1 + 2
+        assert Counting.given <= number + 2
     assert list(walk) == []
     assert Counting.given == 9
+
+
+class Far(Folder):
+    """A folder that is said to be behind a network."""
+
+    far = True
+    asked: ClassVar[list[str]] = []
+
+    def read(self, path: str) -> bytes | None:
+        Far.asked.append(path)
+        if path == "wrong":
+            raise Unreadable("wrong")
+        return super().read(path)
+
+
+def test_files_are_asked_for_ahead_of_their_turn(tmp_path: Path) -> None:
+    """Each once, in order; what is passed over is let go, what fails fails in its turn, and others are read as well."""
+    store = Far(tmp_path)
+    names = [f"file{number:02}" for number in range(40)]
+    for name in names:
+        store.create(name, name.encode())
+    Far.asked.clear()
+    with ahead.reading(store, [*names[:30], "wrong", *names[30:]]) as read:
+        assert [read(name) for name in names[:20]] == [name.encode() for name in names[:20]]
+        assert set(Far.asked) <= {*names[: 20 + ahead.AT_ONCE], "wrong"}
+        assert 20 <= len(Far.asked) == len(set(Far.asked)) < 20 + ahead.AT_ONCE
+        assert read(names[25]) == names[25].encode()
+        assert read(names[0]) == names[0].encode()
+        with pytest.raises(Unreadable):
+            read("wrong")
+        assert read("none") is None
+        assert read(names[39]) == names[39].encode()
+    with ahead.reading(Folder(tmp_path), names) as read:
+        assert read(names[7]) == names[7].encode()

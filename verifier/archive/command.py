@@ -12,10 +12,10 @@ import typer
 
 from verifier.archive import verification
 from verifier.archive.verification import Wanted
+from verifier.brought import read_policy
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import Unreadable
-from verifier.trust import read_policy
 
 
 def archive(

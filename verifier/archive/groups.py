@@ -89,7 +89,7 @@ class GroupCheck:
         if self._size > LIMIT_BYTES:
             self.lose()
             expected = f"a group of at most {LIMIT_BYTES} bytes"
-            return [finding("REQUEST_MISMATCH", expected, "a larger one", path, fields.seq, "group_size")]
+            return [finding("REQUEST_MISMATCH", expected, "a larger one", path, self._seq or fields.seq, "group_size")]
         return self._end(path) if fields.group_index + 1 == fields.group_size else []
 
     def _begin(self, fields: Entry, salt: bytes) -> None:

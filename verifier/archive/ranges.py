@@ -23,6 +23,7 @@ from ledger.chain.entry import Entry
 from ledger.errors import Rejected, UnknownFormat
 from ledger.evidence import segments, tiles, tree
 from ledger.evidence.tiles import WIDTH, Tile
+from verifier.archive.ahead import Read, reading
 from verifier.archive.groups import Ends, GroupCheck
 from verifier.archive.seams import Seam, finding, misfits, seam_of
 from verifier.report import Finding
@@ -52,11 +53,18 @@ class Range(msgspec.Struct):
     events: int
 
 
+def tile_of(number: int, size: int) -> Tile:
+    """
+    Return the tile of the leaves of bundle *number* in an archive of *size* events.
+    """
+    return Tile(0, number, min(WIDTH, size - number * WIDTH))
+
+
 class _RangeCheck:
     """One walk through a range of bundles."""
 
-    def __init__(self, store: Store, size: int, chain_id: bytes) -> None:
-        self._store, self._size, self._chain_id = store, size, chain_id
+    def __init__(self, read: Read, size: int, chain_id: bytes) -> None:
+        self._read_file, self._size, self._chain_id = read, size, chain_id
         self._findings: list[Finding] = []
         self._groups = GroupCheck()
         self._before: Seam | None = None
@@ -67,7 +75,7 @@ class _RangeCheck:
         found = Range(numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0)
         first: Seam | None = None
         for place, number in enumerate(numbers):
-            tile = Tile(0, number, min(WIDTH, self._size - number * WIDTH))
+            tile = tile_of(number, self._size)
             found.events += tile.width
             stated = self._leaves(tile)
             read = self._entries(tile)
@@ -88,7 +96,7 @@ class _RangeCheck:
 
     def _read(self, path: str) -> bytes | None:
         try:
-            data = self._store.read(path)
+            data = self._read_file(path)
         except TooLong as error:
             self._found("BYTES_MODIFIED", "a file of an archive", str(error), path)
             return None
@@ -217,4 +225,7 @@ def check_range(where: str, size: int, chain_id: bytes, numbers: Sequence[int]) 
     Raises:
         Unavailable: the store cannot be read.
     """
-    return _RangeCheck(_store(where), size, chain_id).run(numbers)
+    store, bundles = _store(where), (tile_of(number, size) for number in numbers)
+    paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
+    with reading(store, paths) as read:
+        return _RangeCheck(read, size, chain_id).run(numbers)

@@ -8,9 +8,10 @@ written when the machine stopped has no end, and its range is checked again.
 
 from __future__ import annotations
 
-import os
+import contextlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -36,6 +37,9 @@ class Task(msgspec.Struct, frozen=True):
 class Kept:
     """
     The ranges of one task that are done, in a file or, without one, nowhere.
+
+    They are read when their turn comes: in memory are only the numbers of their first bundles, `firsts`. `events` says
+    how many events they have.
     """
 
     def __init__(self, path: Path | None, task: Task) -> None:
@@ -46,42 +50,61 @@ class Kept:
             Unreadable: the file cannot be read, or is none of these.
         """
         self._path = path
-        self.done: dict[int, Range] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        self.events = 0
         if path is None:
             return
-        try:
-            data = path.read_bytes() if path.exists() else b""
-            lines = data.split(b"\n")
-            torn = lines.pop()
-            if lines and msgspec.json.decode(lines[0], type=Task) == task:
-                found = [msgspec.json.decode(line, type=Range) for line in lines[1:]]
-                self.done = {one.first: one for one in found}
-                os.truncate(path, len(data) - len(torn))
-            elif torn and not lines:
-                raise Unreadable(f"{path} is no state of a verification; name another --state")
+        with _saying(path):
+            if path.exists():
+                with path.open("rb+") as file:
+                    self._take_up(file, task)
             else:
                 path.write_bytes(msgspec.json.encode(task) + b"\n")
-        except OSError as error:
-            raise Unreadable(f"{path} cannot be used as state: {error.strerror}; name another --state") from error
-        except msgspec.MsgspecError as error:
-            raise Unreadable(
-                f"{path} is no state of a verification: {error}; remove it, or name another --state"
-            ) from error
 
-    def keep(self, done: Range) -> None:
+    def _take_up(self, file: BinaryIO, task: Task) -> None:
+        head = file.readline()
+        if msgspec.json.decode(head, type=Task) != task:
+            file.seek(0)
+            file.truncate()
+            file.write(msgspec.json.encode(task) + b"\n")
+            return
+        place = len(head)
+        while (line := file.readline()).endswith(b"\n"):
+            done = msgspec.json.decode(line, type=Range)
+            self._places[done.first] = (place, len(line))
+            self.events += done.events
+            place += len(line)
+        file.truncate(place)
+
+    @property
+    def firsts(self) -> Collection[int]:
         """
-        Remember a range that was checked.
+        Return the number of the first bundle of each range that is done.
+        """
+        return self._places.keys()
+
+    def take(self, first: int) -> Range | None:
+        """
+        Return what came out of the range that begins at bundle *first*, or None where it is not kept.
+        """
+        if self._path is None or first not in self._places:
+            return None
+        place, length = self._places[first]
+        with _saying(self._path), self._path.open("rb") as file:
+            file.seek(place)
+            return msgspec.json.decode(file.read(length), type=Range)
+
+    def keep(self, done: Range) -> Range:
+        """
+        Remember a range that was checked, and return it.
 
         Raises:
             Unreadable: the file cannot be written.
         """
-        if self._path is None or len(done.findings) > KEPT_FINDINGS:
-            return
-        try:
-            with self._path.open("ab") as file:
+        if self._path is not None and len(done.findings) <= KEPT_FINDINGS:
+            with _saying(self._path), self._path.open("ab") as file:
                 file.write(msgspec.json.encode(done) + b"\n")
-        except OSError as error:
-            raise Unreadable(f"{self._path} cannot be written: {error.strerror}; name another --state") from error
+        return done
 
     def forget(self) -> None:
         """
@@ -89,3 +112,15 @@ class Kept:
         """
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _saying(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be used as state: {error.strerror}; name another --state") from error
+    except msgspec.MsgspecError as error:
+        raise Unreadable(
+            f"{path} is no state of a verification: {error}; remove it, or name another --state"
+        ) from error

@@ -88,7 +88,6 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     chain_id = checkpoints.chain_id_of(store, stated.origin, findings)
     numbers = _bundles(asked, stated.size)
     kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
-    resumed = sum(done.events for done in kept.done.values())
     joining, last_good = Joining(store, stated, chain_id, numbers.start), numbers.start * WIDTH
     for done in _checked(where, stated.size, chain_id, numbers, asked.jobs, kept):
         findings.add(joining.add(done))
@@ -107,7 +106,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, _covered(stated, trusted, numbers, joining.events),
-        [*NOT_COVERED, *unknown, *_left_out(stated, numbers, joining.events, resumed)], [], last_good,
+        [*NOT_COVERED, *unknown, *_left_out(stated, numbers, joining.events, kept.events)], [], last_good,
         round(time.monotonic() - started, 3),
     )  # fmt: skip
 
@@ -165,29 +164,21 @@ def _left_out(stated: Checkpoint, numbers: range, events: int, resumed: int) -> 
 def _checked(where: str, size: int, chain_id: bytes, numbers: range, jobs: int, kept: Kept) -> Iterator[Range]:
     """Yield what came out of each range, in order; those that were not kept are checked by so many processes."""
     ranges = [numbers[place : place + RANGE_BUNDLES] for place in range(0, len(numbers), RANGE_BUNDLES)]
-    left = (one for one in ranges if one.start not in kept.done)
-    if jobs == 1 or len(ranges) - len(kept.done) <= 1:
+    left = (one for one in ranges if one.start not in kept.firsts)
+    if jobs == 1 or len(ranges) - len(kept.firsts) <= 1:
         for one in ranges:
-            yield kept.done.pop(one.start, None) or _kept(check_range(where, size, chain_id, one), kept)
+            yield kept.take(one.start) or kept.keep(check_range(where, size, chain_id, one))
         return
     # Not forked: the threads of this process, those of an object store's client among them, would be missing there.
     with ProcessPoolExecutor(jobs, get_context("spawn"), be_a_worker) as pool:
         waiting: dict[int, Future[Range]] = {}
         try:
             for one in ranges:
-                for further in left:
+                while len(waiting) < jobs * AHEAD and (further := next(left, None)) is not None:
                     waiting[further.start] = pool.submit(check_range, where, size, chain_id, further)
-                    if len(waiting) >= jobs * AHEAD:
-                        break
-                done = kept.done.pop(one.start, None)
-                yield done if done is not None else _kept(waiting.pop(one.start).result(), kept)
+                yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
         except BrokenProcessPool as error:
             raise Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs") from error
         finally:
             for future in waiting.values():
                 future.cancel()
-
-
-def _kept(done: Range, kept: Kept) -> Range:
-    kept.keep(done)
-    return done
