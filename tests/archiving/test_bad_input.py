@@ -164,7 +164,7 @@ def test_by_a_policy_of_another_log_nothing_is_verified(
     for form in ("table", "json"):
         status, said, errors = run(capsys, monkeypatch, archived, "--policy", trust, "--format", form)
         assert status == 4
-        assert f"for other logs ({OTHER.name}), and this archive is of {ORIGIN}" in errors
+        assert f"for other logs ({OTHER.name}), and checkpoint is of {ORIGIN}" in errors
         assert form == "table" or json.loads(said)["verdict"] == "could not verify"
 
 

@@ -19,22 +19,24 @@ from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import Store, TooLong
 from ledger.chain import entry as entries
 from ledger.errors import Corrupt, SignatureInvalid, UnknownFormat
-from ledger.evidence import checkpoint, note, policy, tiles, tree
+from ledger.evidence import checkpoint, note, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.policy import Policy, QuorumUnmet, Trusted
+from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH, Tile
+from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.report import Finding, Findings
 from verifier.stored import Unreadable
+from verifier.vouching import Judged
 
 NAMED: Final = 20
 """How many files that belong to no archive are named; the others are counted."""
 _OLDER: Final = re.compile(r"checkpoints/(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
-def judge(store: Store, trust: Policy, signed: bytes, findings: Findings) -> tuple[Trusted | None, Checkpoint]:
+def judge(store: Store, trust: Policy, signed: bytes) -> Judged:
     """
-    Return what the newest checkpoint states, and its signers where the policy accepts them.
+    Return what the policy makes of the newest checkpoint.
 
     Raises:
         Unreadable: it is no checkpoint, or of no events, or archive and policy are of two logs.
@@ -45,16 +47,11 @@ def judge(store: Store, trust: Policy, signed: bytes, findings: Findings) -> tup
         raise Unreadable(f"{CHECKPOINT} is no checkpoint, so nothing says what the archive holds: {error}") from error
     if stated.size == 0:
         raise Unreadable(f"{CHECKPOINT} covers no events of {stated.origin}, so there is nothing to verify")
-    if not trust.logs_of(stated.origin) and not trust.logs_of(_origin(store)):
-        known = ", ".join(sorted({log.key.name for log in trust.logs})) or "none"
-        raise Unreadable(f"the policy is for other logs ({known}), and this archive is of {stated.origin}")
-    try:
-        return policy.check(trust, signed), stated
-    except QuorumUnmet as error:
-        findings.add([finding("QUORUM_UNMET", f"the quorum {trust.quorum}", str(error), CHECKPOINT)])
-    except SignatureInvalid as error:
-        findings.add([finding("CHECKPOINT_SIG", "a checkpoint signed by a log of the policy", str(error), CHECKPOINT)])
-    return None, stated
+    if not trust.logs_of(stated.origin) and trust.logs_of(_origin(store)):
+        # The archive is of a log of the policy, and the checkpoint was exchanged.
+        other = finding("CHECKPOINT_SIG", f"a checkpoint of {_origin(store)}", f"one of {stated.origin}", CHECKPOINT)
+        return Judged(stated, None, [other])
+    return vouching.judge(trust, signed, "archive", CHECKPOINT)
 
 
 def _origin(store: Store) -> str:

@@ -12,15 +12,16 @@ import typer
 
 from verifier.archive import verification
 from verifier.archive.verification import Wanted
-from verifier.brought import read_policy
+from verifier.options import Format, ReportFile, Trust
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import Unreadable
+from verifier.trust import read_policy
 
 
 def archive(
     place: Annotated[str, typer.Argument(help="Where the archive is: a folder, or the URL of an object store.")],
-    trust: Annotated[Path, typer.Option("--policy", help="Your own file of whose signatures count.")],
+    trust: Trust,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes check at once.")] = 1,
     first: Annotated[int | None, typer.Option("--from", min=1, help="The first seq to check; else 1.")] = None,
     last: Annotated[int | None, typer.Option("--to", min=1, help="The last seq to check; else the last.")] = None,
@@ -30,7 +31,8 @@ def archive(
     state: Annotated[
         Path | None, typer.Option(help="File of what was checked, to go on from after an interruption.")
     ] = None,
-    format: Annotated[Form, typer.Option("--format", help="For people, or for programs.")] = Form.TABLE,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Check an archive from its files alone: signatures, quorum, tree, links, payloads and requests. No database is asked.
@@ -48,7 +50,7 @@ def archive(
             return verification.verify(place, trusted, told, Wanted(jobs, first, last, expected, state))
 
     try:
-        status = judged(made, format)
+        status = judged(made, format, report)
     except KeyboardInterrupt:
         if state is not None:
             print(f"{state} has what was checked so far; the same command goes on from there", file=sys.stderr)

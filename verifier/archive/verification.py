@@ -21,15 +21,16 @@ from ledger.archiving.stores import Store, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.policy import Policy, Trusted
+from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
 from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
-from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
+from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.stored import Unreadable
+from verifier.vouching import Judged
 
 AHEAD: Final = 3
 """How many ranges a worker may have done or in hand that wait for an earlier one: what they found is in memory."""
@@ -81,8 +82,9 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         raise Unreadable(f"{error}, so there is nothing to verify") from error
     if signed is None:
         raise Unreadable(f"{where} holds no {CHECKPOINT}, so there is nothing to verify; name the place of an archive")
-    findings = Findings()
-    trusted, stated = checkpoints.judge(store, trust, signed, findings)
+    findings, judged = Findings(), checkpoints.judge(store, trust, signed)
+    stated = judged.stated
+    findings.add(judged.findings)
     for name, known in asked.expected:
         findings.add(checkpoints.compare(store, name, known, signed))
     chain_id = checkpoints.chain_id_of(store, stated.origin, findings)
@@ -103,12 +105,21 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     findings.add(wrong)
     found = findings.all(None)
     kept.forget()
+    first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
-        {"bundles": len(numbers)}, _covered(stated, trusted, numbers, joining.events),
-        [*NOT_COVERED, *unknown, *_left_out(stated, numbers, joining.events, kept.events)], [], last_good,
+        {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
+        [*NOT_COVERED, *unknown, *_left_out(stated, first, last, kept.events)], [], last_good,
         round(time.monotonic() - started, 3),
+        checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
+
+
+def _seen(judged: Judged, found: list[Finding]) -> SeenCheckpoint:
+    """Return the newest checkpoint as it was met: accepted where the policy takes it and the files have its root."""
+    seen = judged.seen()
+    rooted = not any(one.kind == "TREE_MISMATCH" and one.key == (CHECKPOINT,) for one in found)
+    return msgspec.structs.replace(seen, accepted=seen.accepted and rooted)
 
 
 def _bundles(asked: Wanted, size: int) -> range:
@@ -135,23 +146,20 @@ def _root_of_tiles(store: Store, stated: Checkpoint) -> Iterator[Finding]:
         yield finding("TREE_MISMATCH", stated.root.hex(), made.hex(), CHECKPOINT, column="root")
 
 
-def _covered(stated: Checkpoint, trusted: Trusted | None, numbers: range, events: int) -> list[str]:
-    covered = list(COVERED)
-    if events < stated.size:
-        first = numbers.start * WIDTH + 1
-        covered = [f"of events {first} to {first + events - 1}:", *COVERED[1:3],
-                   "every byte of their entries, against their links and, by their tiles, the signed root",
-                   COVERED[4]]  # fmt: skip
-    if trusted is not None:
-        witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in trusted.witnesses) or "nobody"
-        covered.append(f"the newest checkpoint is signed by {stated.origin} and cosigned by {witnesses}")
-    return covered
+def _covered(first: int, last: int) -> list[str]:
+    """Return what was checked of events *first* to *last* alone."""
+    return [
+        f"of events {first} to {last}: every byte of every entry, against the links between them and, by the tiles "
+        "above, the signed root",
+        f"of events {first} to {last}: payloads and salts, against their entries; seqs, times, event ids, groups and "
+        "request hashes",
+        COVERED[-1],
+    ]
 
 
-def _left_out(stated: Checkpoint, numbers: range, events: int, resumed: int) -> list[str]:
+def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[str]:
     """Return what was not checked because it was not asked for, or was checked at another time."""
     said = []
-    first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + events
     if first > 1:
         said.append(f"events 1 to {first - 1}, and the link of event {first} to them")
     if last < stated.size:

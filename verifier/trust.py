@@ -1,5 +1,5 @@
 """
-Read what the auditor brings: the policy, which is the root of all trust and so never read from what is verified.
+Read the auditor's own policy, which is the root of all trust and so never read from what is verified.
 """
 
 from __future__ import annotations
