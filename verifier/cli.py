@@ -4,21 +4,20 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from ledger import command
 from ledger.sandbox import home
-from verifier import archive as archived
 from verifier import commands, witnessing
 from verifier import full as whole
-from verifier.options import Dsn, Format, Origin, ReportFile, Trust
+from verifier.archive.command import archive
+from verifier.options import Dsn, Format, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import ChainsLost
-from verifier.trust import read_policy
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -67,28 +66,7 @@ def _verified(dsn: str | None, origin: str | None) -> Report:
         return whole.without_chains(lost, origin)
 
 
-@app.command()
-def archive(
-    folder: Annotated[str, typer.Argument(help="Where the archive is.")],
-    trust: Trust,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes check at once.")] = 1,
-    format: Format = Form.TABLE,
-    report: ReportFile = None,
-) -> None:
-    """
-    Check an archive from its files alone: signatures, quorum, tree, links and payloads. No database is asked.
-
-    The policy is the root of trust, so it is never read from the archive: have it from somewhere else.
-    """
-
-    def made() -> Report:
-        with progress(None) as told:
-            return archived.verify(folder, read_policy(trust), told, jobs)
-
-    if status := judged(made, format, report):
-        raise typer.Exit(status)
-
-
+app.command("archive")(archive)
 app.command("proof")(commands.proof)
 app.command("receipts")(commands.receipts)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ledger.archiving.stores import open_store
+from ledger.archiving.places import open_store
 from ledger.evidence.proof_file import FILE_LIMIT_BYTES
 from verifier import proof as proofs
 from verifier import receipts as kept
