@@ -8,13 +8,13 @@ at the right edge grows in place; what it held it still holds in front, so a wid
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
 from ledger.errors import UnknownFormat
-from ledger.evidence import tiles
-from ledger.evidence.tiles import HEIGHT, Tile
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node
 
 ReadTile = Callable[[Tile], bytes | None]
@@ -23,6 +23,13 @@ ReadTile = Callable[[Tile], bytes | None]
 LEAF_TILES: Final = 4
 UPPER_TILES: Final = 256
 """How many tiles are kept, of leaves and of those above; a tile with all its inner hashes takes 40 kB or so."""
+
+
+Place = tuple[int, int, int]
+"""Level, number and width of a tile."""
+
+NOWHERE: Final = (-1, -1, -1)
+_PAIR: Final = struct.Struct(f"{2 * HASH_BYTES}s")
 
 
 class _Row:
@@ -48,10 +55,7 @@ class _Row:
 def _root(row: bytes) -> bytes:
     """Return the root over hashes that lie one behind the other, as two children do under their parent."""
     while len(row) > HASH_BYTES:
-        row = b"".join([
-            sha256(b"\x01" + row[start : start + 2 * HASH_BYTES]).digest()
-            for start in range(0, len(row), 2 * HASH_BYTES)
-        ])  # fmt: skip
+        row = b"".join([sha256(b"\x01" + pair).digest() for (pair,) in _PAIR.iter_unpack(row)])
     return row
 
 
@@ -62,7 +66,8 @@ class TileNodes:
 
     def __init__(self, read: ReadTile) -> None:
         self._read = read
-        self._rows: tuple[dict[Tile, _Row], dict[Tile, _Row]] = ({}, {})
+        self._rows: tuple[dict[Place, _Row], dict[Place, _Row]] = ({}, {})
+        self._place, self._row = NOWHERE, _Row(b"")
 
     def of(self, size: int) -> Callable[[Sequence[Node]], list[bytes]]:
         """
@@ -80,18 +85,26 @@ class TileNodes:
         """
         Forget every tile, so that the next are read anew.
         """
+        self._place = NOWHERE
         for rows in self._rows:
             rows.clear()
 
     def _hash(self, node: Node, size: int) -> bytes:
         level, index = node
-        tile, height = tiles.tile_with(node, size), level % HEIGHT
-        return self._row(tile).at(height, index - (tile.number << HEIGHT - height))
+        row, height = divmod(level, HEIGHT)
+        number = index >> HEIGHT - height
+        width = min(WIDTH, (size >> HEIGHT * row) - number * WIDTH)
+        place = (row, number, width)
+        # A proof asks for all that it needs of a tile in a row.
+        if place != self._place:
+            self._row, self._place = self._taken(place), place
+        return self._row.at(height, index - (number << HEIGHT - height))
 
-    def _row(self, tile: Tile) -> _Row:
-        rows, most = (self._rows[0], LEAF_TILES) if tile.level == 0 else (self._rows[1], UPPER_TILES)
-        found = rows.pop(tile, None)
+    def _taken(self, place: Place) -> _Row:
+        rows, most = (self._rows[0], LEAF_TILES) if place[0] == 0 else (self._rows[1], UPPER_TILES)
+        found = rows.pop(place, None)
         if found is None:
+            tile = Tile(*place)
             data, needed = self._read(tile), tile.width * HASH_BYTES
             if data is None or len(data) < needed or len(data) % HASH_BYTES:
                 there = "no such tile" if data is None else f"{len(data)} bytes"
@@ -100,5 +113,5 @@ class TileNodes:
             if len(rows) >= most:
                 del rows[next(iter(rows))]
         # At the end: what was asked for longest ago makes room first.
-        rows[tile] = found
+        rows[place] = found
         return found
