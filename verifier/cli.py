@@ -18,6 +18,7 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import ChainsLost
+from verifier.walk import commands as walks
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -33,6 +34,7 @@ app = typer.Typer(
     "interrupted.",
 )  # fmt: skip
 app.add_typer(witnessing.app, name="witness")
+app.command()(walks.chain)
 
 
 @app.callback()

@@ -47,12 +47,34 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
 """Every table that has rows by chain, with the rest of its key."""
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
 SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
 """
 """Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
+
+
+def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:
+    """
+    Return a connection that reads one moment and writes nothing; *snapshot* names a moment that another one exported.
+
+    Raises:
+        Unreadable: the server cannot be reached.
+    """
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
+        )
+    except psycopg.Error as error:
+        raise Unreadable(_unreached(error)) from error
+    try:
+        moment = "" if snapshot is None else f"SET TRANSACTION SNAPSHOT '{snapshot}';"
+        connection.execute(f"{_SNAPSHOT}{moment}{_SESSION}".encode())
+    except psycopg.Error as error:
+        connection.close()
+        raise Unreadable(f"the server did not begin to read: {_first(error)}; look at its log") from error
+    return connection
 
 
 class Reader:
@@ -61,14 +83,8 @@ class Reader:
     """
 
     def __init__(self, dsn: str, origin: str | None) -> None:
+        self._connection = open_connection(dsn)
         try:
-            self._connection: psycopg.Connection[Any] = psycopg.connect(
-                dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
-            )
-        except psycopg.Error as error:
-            raise Unreadable(_unreached(error)) from error
-        try:
-            self._connection.execute(_SESSION)
             self.chain = self._find(origin)
         except psycopg.Error as error:
             self._connection.close()
@@ -151,13 +167,38 @@ class Reader:
             self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode
         )
 
-    def events(self) -> Iterator[RecordedEvent]:
+    def snapshot(self) -> str:
         """
-        Yield every event in order of seq, column by column as stored.
+        Return the name of this moment, under which other connections may read it while this one is open.
+        """
+        return str(self.query("SELECT pg_export_snapshot()")[0][0])
+
+    def last_seq(self) -> int | None:
+        """
+        Return the largest seq of an event that is stored, or None where there is none.
+        """
+        row = self._connection.execute(
+            "SELECT max(seq) FROM ledger.events WHERE chain = %s", [self.chain.chain]
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def events_before_first(self) -> bool:
+        """
+        Return whether there are events with a seq below 1, which none can have.
+        """
+        return bool(
+            self._connection.execute(
+                "SELECT EXISTS (SELECT FROM ledger.events WHERE chain = %s AND seq < 1)", [self.chain.chain]
+            ).fetchall()[0][0]
+        )
+
+    def events(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[RecordedEvent]:
+        """
+        Yield every event from seq *first* to *last* in order, column by column as stored.
         """
         self.zero_ids: list[tuple[int, str]] = []
         """(seq, column) of ids stored as zeros: they hash like absent ones, so the hash cannot tell."""
-        for values in self._event_rows("events", "ORDER BY seq", []):
+        for values in self._event_rows("events", "AND seq BETWEEN %s AND %s ORDER BY seq", [first, last]):
             for name in _OPTIONAL:
                 if values[name] == NO_ID:
                     self.zero_ids.append((values["seq"], name))
@@ -212,18 +253,21 @@ class Reader:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def _stream(self, name: str, sql: str) -> Iterator[tuple[Any, ...]]:
+    def _stream(self, name: str, sql: str, *given: Any) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor(name, scrollable=False) as cursor:
             cursor.itersize = FETCH_ROWS
-            cursor.execute(sql, [self.chain.chain])
+            cursor.execute(sql, [self.chain.chain, *given])
             yield from cursor
 
-    def keys(self) -> Iterator[KeyRow]:
+    def keys(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[KeyRow]:
         """
-        Yield every idempotency key in the order of the groups that used them; the database sorts, on its own disk.
+        Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order; the database sorts.
         """
-        sql = "SELECT source, key, first_seq FROM ledger.idempotency_keys WHERE chain = %s ORDER BY first_seq"
-        for row in self._stream("keys", sql):
+        sql = (
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
+        )
+        for row in self._stream("keys", sql, first, last):
             yield KeyRow(*row)
 
     def commits(self) -> Iterator[CommitRow]:
