@@ -18,7 +18,8 @@ import msgspec
 import psycopg
 
 from ledger.chain.entry import NO_ID, RecordedEvent
-from ledger.domain.rows import TABLES, Row
+from ledger.domain.rows import TABLES, Row, TableSpec
+from ledger.domain.state import Key
 from ledger.errors import LedgerError
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
 from verifier.stored_rows import columns_of, row_of
@@ -83,6 +84,10 @@ class Reader:
     """
 
     def __init__(self, dsn: str, origin: str | None) -> None:
+        self.dsn = dsn
+        self._cursors = itertools.count(1)
+        self.zero_ids: list[tuple[int, str]] = []
+        """(seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones."""
         self._connection = open_connection(dsn)
         try:
             self.chain = self._find(origin)
@@ -196,8 +201,7 @@ class Reader:
         """
         Yield every event from seq *first* to *last* in order, column by column as stored.
         """
-        self.zero_ids: list[tuple[int, str]] = []
-        """(seq, column) of ids stored as zeros: they hash like absent ones, so the hash cannot tell."""
+        self.zero_ids.clear()
         for values in self._event_rows("events", "AND seq BETWEEN %s AND %s ORDER BY seq", [first, last]):
             for name in _OPTIONAL:
                 if values[name] == NO_ID:
@@ -228,7 +232,7 @@ class Reader:
         self, cursor_name: str, rest: str, given: list[Any], number: int | None = None
     ) -> Iterator[dict[str, Any]]:
         shown = ", ".join(_SHOWN.get(name, name) for name in _EVENT_COLUMNS)
-        with self._connection.cursor(cursor_name, scrollable=False) as cursor:
+        with self._connection.cursor(f"{cursor_name}_{next(self._cursors)}", scrollable=False) as cursor:
             cursor.itersize = FETCH_ROWS
             cursor.execute(
                 f"SELECT {shown} FROM ledger.events WHERE chain = %s {rest}",
@@ -254,7 +258,8 @@ class Reader:
         return None if row is None else int(row[0])
 
     def _stream(self, name: str, sql: str, *given: Any) -> Iterator[tuple[Any, ...]]:
-        with self._connection.cursor(name, scrollable=False) as cursor:
+        # A name of its own: what is read twice may not be read to its end the first time.
+        with self._connection.cursor(f"{name}_{next(self._cursors)}", scrollable=False) as cursor:
             cursor.itersize = FETCH_ROWS
             cursor.execute(sql, [self.chain.chain, *given])
             yield from cursor
@@ -270,13 +275,41 @@ class Reader:
         for row in self._stream("keys", sql, first, last):
             yield KeyRow(*row)
 
-    def commits(self) -> Iterator[CommitRow]:
+    def keys_of_groups(self, after: int) -> Iterator[KeyRow]:
         """
-        Yield every commit, in order.
+        Yield the idempotency keys that the groups after seq *after* used, in order of what their rows say.
+
+        A row whose key no such group used is not among them.
         """
-        shown = "first_seq, last_seq, state_digest, committed_at"
-        for row in self._stream("commits", f"SELECT {shown} FROM ledger.commits WHERE chain = %s ORDER BY last_seq"):
+        # Looked up one by one: a join would read all keys there are.
+        sql = (
+            "SELECT k.source, k.key, k.first_seq FROM ledger.events e CROSS JOIN LATERAL (SELECT source, key, first_seq"
+            " FROM ledger.idempotency_keys WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key"
+            " OFFSET 0) k WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY k.first_seq"
+        )
+        for row in self._stream("keys", sql, after):
+            yield KeyRow(*row)
+
+    def commits(self, after: int = -(2**63)) -> Iterator[CommitRow]:
+        """
+        Yield every commit that ends after seq *after*, in order.
+        """
+        sql = (
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
+        )
+        for row in self._stream("commits", sql, after):
             yield CommitRow(*row)
+
+    def commit_at(self, seq: int) -> CommitRow | None:
+        """
+        Return the commit that ends at *seq*, or None.
+        """
+        row = self._connection.execute(
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq = %s", [self.chain.chain, seq],
+        ).fetchone()  # fmt: skip
+        return None if row is None else CommitRow(*row)
 
     def acknowledgements(self) -> list[AcknowledgementRow]:
         """
@@ -336,6 +369,29 @@ class Reader:
         for row in self._stream(f"rows_{table}", f"SELECT {columns_of(spec)} FROM ledger.{table} WHERE chain = %s"):
             yield row_of(spec, row)
 
+    def rows_at(self, table: str, keys: Sequence[Key]) -> Iterator[Row]:
+        """
+        Yield the rows of a read model that have one of these *keys*.
+        """
+        spec = TABLES[table]
+        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
+        sql = f"SELECT {shown} FROM ledger.{table} t {_at(spec)} WHERE t.chain = %s"
+        for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain]):
+            yield row_of(spec, row)
+
+    def versions_at(self, table: str, keys: Sequence[Key], first: int, last: int) -> Iterator[tuple[int, Row]]:
+        """
+        Yield (seq, row) of each version at seq *first* to *last* of the rows of a read model that have one of *keys*.
+        """
+        spec = TABLES[table]
+        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
+        sql = (
+            f"SELECT t.seq, {shown} FROM ledger.{HISTORIES[table]} t {_at(spec)}"
+            " WHERE t.chain = %s AND t.seq BETWEEN %s AND %s"
+        )
+        for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain, first, last]):
+            yield row[0], row_of(spec, row[1:])
+
     def versions(self, table: str) -> Iterator[tuple[int, Row]]:
         """
         Yield (seq, row) of every version that the history of a read model holds, in order of seq.
@@ -380,6 +436,22 @@ class Reader:
         Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
+
+
+def _at(spec: TableSpec) -> str:
+    """Return the join of a read model, `t`, with keys that come as one array a column."""
+    hints = typing.get_type_hints(spec.row_type)
+    kinds = ["bigint" if hints[name] is int else "text" for name in spec.key]
+    given = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    names = ", ".join(f"k{place}" for place in range(len(kinds)))
+    equal = " AND ".join(
+        f't."{name}" = k.k{place}{"::date" if name in spec.dates else ""}' for place, name in enumerate(spec.key)
+    )
+    return f"JOIN unnest({given}) AS k({names}) ON {equal}"
+
+
+def _columns(keys: Sequence[Key]) -> list[list[Any]]:
+    return [list(column) for column in zip(*keys, strict=True)]
 
 
 def _unreached(error: psycopg.Error) -> str:

@@ -1,5 +1,5 @@
 """
-The commands that walk a chain: `chain`.
+The commands that walk a chain: `chain` and `incremental`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from typing import Annotated, Final
 import typer
 
 from ledger.sandbox import home
+from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
+from verifier.walk import incremental as since
 from verifier.walk import joined
 
 JOBS_LIMIT: Final = 64
@@ -44,6 +46,33 @@ def chain(
     def made() -> Report:
         with home.database("auditor", dsn=dsn) as address, progress(None) as told:
             return joined.verify_chain(address, origin, first=first, last=last, jobs=jobs, state=state, tell=told)
+
+    if status := judged(made, format):
+        raise typer.Exit(status)
+
+
+def incremental(
+    state: Annotated[Path, typer.Option(help="What an earlier verification came to; made if not there.")],
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    format: Format = Form.TABLE,
+) -> None:
+    """
+    Check everything about the events since the last time: bytes, links, rules, and the rows that they touched.
+
+    Without the file everything is checked, as `full` does, and the file is made. It changes only when nothing is found.
+    A database that is behind it, or holds another history up to there, is convicted. What no event touched since is not
+    looked at again: that is for `full`.
+    """
+
+    def made() -> Report:
+        with (
+            home.database("auditor", dsn=dsn) as address,
+            Reader(address, origin) as reader,
+            progress(max(reader.chain.seq, 0)) as told,
+        ):
+            return since.verify(reader, state, told, jobs)
 
     if status := judged(made, format):
         raise typer.Exit(status)

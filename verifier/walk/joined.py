@@ -79,14 +79,15 @@ def verify_chain(
     jobs: int = 1,
     executor: Executor | None = None,
     state: Path | None = None,
+    size: int = ranges.RANGE,
     tell: Tell = lambda what, count: None,
 ) -> Report:
     """
     Return the report on bytes, columns and links of a chain's events, from seq *first* to *last* or to the head.
 
-    They are checked by so many processes of this machine, or by whatever *executor* has, which has to reach the
-    database at *dsn* by itself. With *state* the walk begins where that file says that an earlier one came to, and the
-    file says how far this one came, also when it is interrupted.
+    They are checked by ranges of *size* events, by so many processes of this machine, or by whatever *executor* has,
+    which has to reach the database at *dsn* by itself. With *state* the walk begins where that file says that an
+    earlier one came to, and the file says how far this one came, also when it is interrupted.
 
     Raises:
         Unreadable: there is nothing to check, the database cannot be read, or the file is no state of this chain.
@@ -98,7 +99,7 @@ def verify_chain(
         settled = identity.settle(reader)
         findings.add(settled.findings)
         findings.add(region.chains(reader, settled.chain))
-        walk = _Walk(dsn, reader, settled.chain, findings, state)
+        walk = _Walk(dsn, reader, settled.chain, findings, state, size)
         if settled.readable:
             walk.run(pool, first, last, tell)
         if not walk.last and not len(findings):
@@ -111,8 +112,11 @@ class _Walk:
     One verification by ranges.
     """
 
-    def __init__(self, dsn: str, reader: Reader, chain: ChainRow, findings: Findings, state: Path | None) -> None:
+    def __init__(
+        self, dsn: str, reader: Reader, chain: ChainRow, findings: Findings, state: Path | None, size: int
+    ) -> None:
         self._dsn, self._reader, self._chain, self._findings, self._state = dsn, reader, chain, findings, state
+        self._size = size
         self._notes: list[str] = []
         self._lost: int | None = None
         self._last_good = 0
@@ -178,7 +182,7 @@ class _Walk:
 
     def _checked(self, pool: Executor | None, first: int, last: int) -> Iterator[Ranged]:
         """Yield what came out of each range, in order."""
-        tasks = (self._task(*ends) for ends in ranges.cut(first, last))
+        tasks = (self._task(*ends) for ends in ranges.cut(first, last, self._size))
         if pool is None:
             yield from map(ranges.check, tasks)
             return

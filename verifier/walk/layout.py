@@ -23,7 +23,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_DOMAIN, PAYLOAD_LIMIT_BYTES
+from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_DOMAIN, PAYLOAD_LIMIT_BYTES, RecordedEvent
 
 _FIXED: Final = (
     ("seq", "seq", ">i8"), ("epoch", "epoch", ">i4"), ("prev_hash", "prev_hash", "V32"),
@@ -55,6 +55,10 @@ _HEAD: Final = np.dtype(
     [("magic", "V16"), ("chain_id", "V16")] + [(name, kind) for name, _, kind in _FIXED if name in _IN_HEAD]
 )
 _WIDTHS: Final = {f"{name}:width": np.dtype(kind).itemsize for name, _, kind in _FIXED}
+_NUMBERS: Final = (
+    "seq", "epoch", "group_index", "group_size", "stream_version", "occurred_at", "recorded_at", "schema_version",
+)  # fmt: skip
+_RAW: Final = ("prev_hash", "hash", "event_id", "group_id", "request_hash", "salt")
 FIXED_BYTES: Final = _ROW.itemsize
 _DAYS_TO_2000: Final = 10_957
 """PostgreSQL counts days from 2000-01-01, the entry from 1970-01-01."""
@@ -92,7 +96,7 @@ class End(msgspec.Struct, frozen=True):
 
 class Run(msgspec.Struct, frozen=True):
     """
-    A run of events that fit: its two ends, and the hashes of its leaves where they were asked for.
+    A run of events: its two ends, and the hashes of its leaves where they were asked for.
     """
 
     first: End
@@ -113,27 +117,76 @@ def fits(before: End, after: End) -> bool:
     )  # fmt: skip
 
 
-def check(
-    rows: Sequence[bytes | memoryview], chain_id: bytes, absent: bytes, breathe: Callable[[], object], *, leaves: bool
-) -> Run | None:
+class Parsed(msgspec.Struct, frozen=True):
     """
-    Return the ends of these rows, one or more in order of seq, or None where anything about them does not fit.
+    A run of rows taken apart: its columns are what columns of events can be, and follow each other in turn.
+    """
 
-    *absent* are the bytes that stand for an absent correlation or causation id; *breathe* is called now and then.
+    data: bytes
+    fixed: NDArray[Any]
+    head: NDArray[Any]
+    places: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+    def ends(self) -> Run:
+        """
+        Return the ends of the run, of which nothing was hashed.
+        """
+        return Run(*_ends(self), [])
+
+    def events(self, chain_id: bytes) -> Iterator[RecordedEvent]:
+        """
+        Yield the rows as events.
+        """
+        data, fixed = self.data, self.fixed
+        numbers = (fixed[name].tolist() for name in _NUMBERS)
+        ids = (_raw(self.head, name) for name in ("correlation_id", "causation_id"))
+        raw = (_raw(fixed, name) for name in _RAW)
+        for (seq, epoch, index, size, version, occurred, recorded, schema), days, correlation, causation, (
+            named, hashed, event_id, group_id, request, salt
+        ), (a, b, c, d, e, f, g, h, i, j, k, m) in zip(
+            zip(*numbers, strict=True), self.head["effective_on"].tolist(), *ids, zip(*raw, strict=True),
+            zip(*self.places, strict=True), strict=True,
+        ):  # fmt: skip
+            yield RecordedEvent(
+                chain_id=chain_id, seq=seq, epoch=epoch, prev_hash=named, hash=hashed, event_id=event_id,
+                event_type=data[a + 2 : b].decode(), schema_version=schema, stream=data[c + 2 : d].decode(),
+                stream_version=version, group_id=group_id, group_index=index, group_size=size,
+                idempotency_key=data[i + 2 : j].decode(), request_hash=request, occurred_at=occurred,
+                recorded_at=recorded, effective_on=days, actor=data[e + 2 : f].decode(),
+                source=data[g + 2 : h].decode(), correlation_id=correlation, causation_id=causation, salt=salt,
+                payload=data[k + 2 : m],
+            )  # fmt: skip
+
+
+def parse(rows: Sequence[bytes | memoryview], chain_id: bytes, absent: bytes) -> Parsed | None:
+    """
+    Return one or more rows in order of seq taken apart, or None where anything about their columns does not fit.
+
+    *absent* are the bytes that stand for an absent correlation or causation id.
     """
     data = b"".join(rows)
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if lengths.min() < FIXED_BYTES:
         return None
-    starts = np.cumsum(lengths) - lengths
     fixed = np.frombuffer(b"".join([row[:FIXED_BYTES] for row in rows]), _ROW)
     head = _head(fixed, chain_id, absent)
-    places = _places(np.frombuffer(data, np.uint8), starts, lengths)
+    places = _places(np.frombuffer(data, np.uint8), np.cumsum(lengths) - lengths, lengths)
     if head is None or places is None or not _in_turn(fixed):
         return None
+    return Parsed(data, fixed, head, places)
+
+
+def check(parsed: Parsed, breathe: Callable[[], object], *, leaves: bool) -> Run | None:
+    """
+    Return the ends of a run, or None where hashes, links or groups do not fit; *breathe* is called now and then.
+    """
+    data, fixed, places = parsed.data, parsed.fixed, parsed.places
     entries: list[bytes] = []
     made: list[bytes] = []
-    laid_out = _laid_out(data, fixed, head, places)
+    laid_out = _laid_out(parsed)
     while some := list(islice(laid_out, _BREATH)):
         entries += some
         made += [blake3(entry).digest() for entry in some]
@@ -143,8 +196,8 @@ def check(
         return None
     if not _groups_share(data, fixed, places):
         return None
-    ends = [_end(data, fixed, places, place) for place in (0, len(rows) - 1)]
-    return Run(ends[0], ends[1], [sha256(b"\x00" + entry).digest() for entry in entries] if leaves else [])
+    first, last = _ends(parsed)
+    return Run(first, last, [sha256(b"\x00" + entry).digest() for entry in entries] if leaves else [])
 
 
 def _head(fixed: NDArray[Any], chain_id: bytes, absent: bytes) -> NDArray[Any] | None:
@@ -224,8 +277,9 @@ def _in_turn(fixed: NDArray[Any]) -> bool:
     )  # fmt: skip
 
 
-def _laid_out(data: bytes, fixed: NDArray[Any], head: NDArray[Any], places: list[list[int]]) -> Iterator[bytes]:
+def _laid_out(parsed: Parsed) -> Iterator[bytes]:
     """Yield the entry of each row: the loop that most of the time goes into, so nothing is called that need not be."""
+    data, fixed, head, places = parsed.data, parsed.fixed, parsed.head, parsed.places
     join, pack = b"".join, _PAYLOAD.pack
     return (
         join((
@@ -256,6 +310,11 @@ def _groups_share(data: bytes, fixed: NDArray[Any], places: list[list[int]]) -> 
     """Return whether the events of each group in this run were asked for together: most groups have one event."""
     inner = np.flatnonzero(fixed["group_index"] > 0)
     return all(_asked(data, fixed, places, row) == _asked(data, fixed, places, row - 1) for row in inner if row)
+
+
+def _ends(parsed: Parsed) -> tuple[End, End]:
+    data, fixed, places = parsed.data, parsed.fixed, parsed.places
+    return _end(data, fixed, places, 0), _end(data, fixed, places, len(fixed) - 1)
 
 
 def _end(data: bytes, fixed: NDArray[Any], places: list[list[int]], row: int) -> End:

@@ -85,7 +85,8 @@ def _check(task: Task, connection: psycopg.Connection[Any]) -> Ranged:
     events, whole, leaves = 0, True, _Leaves(task.first - 1)
     with contextlib.closing(rows.read(connection, task.chain, task.first, task.last, task.absent)) as found:
         for some in found:
-            run = layout.check(some, task.chain_id, task.absent, connection.pgconn.consume_input, leaves=task.leaves)
+            parsed = layout.parse(some, task.chain_id, task.absent)
+            run = None if parsed is None else layout.check(parsed, connection.pgconn.consume_input, leaves=task.leaves)
             if run is None or (before is not None and not layout.fits(before, run.first)):
                 whole = False
                 break
