@@ -36,6 +36,8 @@ app = typer.Typer(
 app.add_typer(witnessing.app, name="witness")
 app.command()(walks.chain)
 app.command()(walks.incremental)
+app.command()(walks.state)
+app.command()(walks.watch)
 
 
 @app.callback()

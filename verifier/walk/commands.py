@@ -1,9 +1,11 @@
 """
-The commands that walk a chain: `chain` and `incremental`.
+The commands that walk a chain: `chain`, `incremental`, `state` and `watch`.
 """
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,9 +16,19 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.walk import incremental as since
-from verifier.walk import joined
+from verifier.walk import joined, metrics, replayed, watching
 
 JOBS_LIMIT: Final = 64
+
+
+class OnFindings(StrEnum):
+    """
+    What a watch does when something is found.
+    """
+
+    EXIT = "exit"
+    CONTINUE = "continue"
+
 
 Dsn = Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")]
 Origin = Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")]
@@ -76,3 +88,59 @@ def incremental(
 
     if status := judged(made, format):
         raise typer.Exit(status)
+
+
+def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE) -> None:
+    """
+    Replay the events, and say what they make: balances, positions and sealed roots. Read models are not asked.
+    """
+    made: list[Report] = []
+
+    def make() -> Report:
+        with (
+            home.database("auditor", dsn=dsn) as address,
+            Reader(address, origin) as reader,
+            progress(max(reader.chain.seq, 0)) as told,
+        ):
+            made.append(replayed.verify(reader, told))
+        return made[0]
+
+    status = judged(make, format)
+    if format is Form.TABLE:
+        print(*replayed.lines(made[0]), sep="\n")
+    if status:
+        raise typer.Exit(status)
+
+
+def watch(
+    state: Annotated[Path, typer.Option(help="What was verified so far; made if not there.")],
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds from one verification to the next.")] = 10.0,
+    listen: Annotated[str | None, typer.Option(help="Where Prometheus finds /metrics: HOST:PORT or a path.")] = None,
+    on_findings: Annotated[OnFindings, typer.Option(help="What to do when something is found.")] = OnFindings.EXIT,
+    rounds: Annotated[int | None, typer.Option(min=1, help="So many verifications; else for ever.")] = None,
+    format: Format = Form.TABLE,
+) -> None:
+    """
+    Verify what is appended, soon after it is, for ever: `incremental` again and again.
+
+    It ends with 3 when something is found, unless it is told to go on; with 4 when a fixed number of rounds ended and
+    the last of them could not verify. What could not be verified is tried again.
+    """
+    seen = metrics.Seen()
+
+    def verify() -> Report:
+        with home.database("auditor", dsn=dsn) as address, Reader(address, origin) as reader:
+            return since.verify(reader, state, lambda what, count: None, jobs)
+
+    def show(report: Report) -> None:
+        judged(lambda: report, format)
+        sys.stdout.flush()
+
+    with watching.told(listen, seen):
+        how = watching.Watch(every, goes_on=on_findings is OnFindings.CONTINUE, rounds=rounds)
+        broken = watching.run(verify, how, seen, show)
+    if broken is not None or not seen.up:
+        raise typer.Exit(3 if broken is not None else 4)

@@ -309,10 +309,11 @@ def conclude(replay: NetReplay, beside: Beside, end: End) -> None:
 
 class Requests:
     """
-    Check that each group is what was asked for, by its request hash, and pass its first event on to its key.
+    Check that each group is what was asked for, by its request hash, and pass its first event on to its key, where keys
+    are read.
     """
 
-    def __init__(self, keys: KeyCheck) -> None:
+    def __init__(self, keys: KeyCheck | None = None) -> None:
         self._keys = keys
         self._salt = b""
         self._group: list[tuple[str, int, int, bytes]] = []
@@ -327,7 +328,8 @@ class Requests:
         try:
             derived, given = split_payload(event.payload)
             if event.group_index == 0:
-                self._keys.use(event)
+                if self._keys is not None:
+                    self._keys.use(event)
                 self._salt, self._group = event.salt, []
             self._group.append((event.event_type, event.schema_version, event.occurred_at, given))
             if event.group_index + 1 == event.group_size:
