@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 import msgspec
 
@@ -33,7 +34,7 @@ class Spill:
         )
         self._encoder = msgspec.msgpack.Encoder()
 
-    def __enter__(self) -> Spill:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

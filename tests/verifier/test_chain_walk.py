@@ -151,9 +151,12 @@ def test_what_is_wrong_with_events_is_found_as_full_finds_it(copy: Database, sql
     with Intruder(copy) as intruder:
         intruder.unguard("events")
         intruder.edit("events", sql)
-    found = of_events(walked(copy).findings)
+    found, whole = of_events(walked(copy).findings), of_events(report_on(copy).findings)
     assert found
-    assert found == of_events(report_on(copy).findings)
+    assert [x[:2] for x in found] == [x[:2] for x in whole]
+    # Where the bytes cannot tell which column it was, full asks the rules too, and has fewer suspects.
+    suspects = [[set((x[2] or "").split(" or ")) for x in some] for some in (found, whole)]
+    assert all(more >= less for more, less in zip(*suspects, strict=True))
 
 
 def test_a_rewritten_tail_is_joined_to_nothing(copy: Database) -> None:

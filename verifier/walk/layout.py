@@ -12,10 +12,8 @@ give the stored hash are a check of each other, and docs/FORMAT.md is what both 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -64,7 +62,6 @@ _DAYS_TO_2000: Final = 10_957
 """PostgreSQL counts days from 2000-01-01, the entry from 1970-01-01."""
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _NS_PER_MS: Final = 1_000_000
-_PAYLOAD: Final = struct.Struct(">I32s")
 _BREATH: Final = 128
 """
 After so many rows the reader may take what has arrived meanwhile, so that the server need not wait for the hashes.
@@ -140,15 +137,13 @@ class Parsed(msgspec.Struct, frozen=True):
         """
         Yield the rows as events.
         """
-        data, fixed = self.data, self.fixed
-        numbers = (fixed[name].tolist() for name in _NUMBERS)
-        ids = (_raw(self.head, name) for name in ("correlation_id", "causation_id"))
-        raw = (_raw(fixed, name) for name in _RAW)
-        for (seq, epoch, index, size, version, occurred, recorded, schema), days, correlation, causation, (
-            named, hashed, event_id, group_id, request, salt
-        ), (a, b, c, d, e, f, g, h, i, j, k, m) in zip(
-            zip(*numbers, strict=True), self.head["effective_on"].tolist(), *ids, zip(*raw, strict=True),
-            zip(*self.places, strict=True), strict=True,
+        data, fixed, head = self.data, self.fixed, self.head
+        for (
+            seq, epoch, index, size, version, occurred, recorded, schema, days, correlation, causation, named, hashed,
+            event_id, group_id, request, salt, a, b, c, d, e, f, g, h, i, j, k, m,
+        ) in zip(
+            *(fixed[name].tolist() for name in _NUMBERS), head["effective_on"].tolist(), _raw(head, "correlation_id"),
+            _raw(head, "causation_id"), *(_raw(fixed, name) for name in _RAW), *self.places, strict=True,
         ):  # fmt: skip
             yield RecordedEvent(
                 chain_id=chain_id, seq=seq, epoch=epoch, prev_hash=named, hash=hashed, event_id=event_id,
@@ -171,9 +166,10 @@ def parse(rows: Sequence[bytes | memoryview], chain_id: bytes, absent: bytes) ->
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if lengths.min() < FIXED_BYTES:
         return None
-    fixed = np.frombuffer(b"".join([row[:FIXED_BYTES] for row in rows]), _ROW)
+    starts = np.cumsum(lengths) - lengths
+    fixed = np.frombuffer(b"".join([data[start : start + FIXED_BYTES] for start in starts.tolist()]), _ROW)
     head = _head(fixed, chain_id, absent)
-    places = _places(np.frombuffer(data, np.uint8), np.cumsum(lengths) - lengths, lengths)
+    places = _places(np.frombuffer(data, np.uint8), starts, lengths)
     if head is None or places is None or not _in_turn(fixed):
         return None
     return Parsed(data, fixed, head, places)
@@ -184,15 +180,10 @@ def check(parsed: Parsed, breathe: Callable[[], object], *, leaves: bool) -> Run
     Return the ends of a run, or None where hashes, links or groups do not fit; *breathe* is called now and then.
     """
     data, fixed, places = parsed.data, parsed.fixed, parsed.places
-    entries: list[bytes] = []
-    made: list[bytes] = []
-    laid_out = _laid_out(parsed)
-    while some := list(islice(laid_out, _BREATH)):
-        entries += some
-        made += [blake3(entry).digest() for entry in some]
-        breathe()
+    entries = list(_entries(parsed, _hashes(_payloads(parsed), breathe)))
+    made = b"".join(_hashes(entries, breathe))
     stored, named = fixed["hash"].tobytes(), fixed["prev_hash"].tobytes()
-    if b"".join(made) != stored or named[32:] != stored[:-32] or max(map(len, entries)) > ENTRY_LIMIT_BYTES:
+    if made != stored or named[32:] != stored[:-32] or max(map(len, entries)) > ENTRY_LIMIT_BYTES:
         return None
     if not _groups_share(data, fixed, places):
         return None
@@ -277,18 +268,39 @@ def _in_turn(fixed: NDArray[Any]) -> bool:
     )  # fmt: skip
 
 
-def _laid_out(parsed: Parsed) -> Iterator[bytes]:
-    """Yield the entry of each row: the loop that most of the time goes into, so nothing is called that need not be."""
-    data, fixed, head, places = parsed.data, parsed.fixed, parsed.head, parsed.places
-    join, pack = b"".join, _PAYLOAD.pack
+def _hashes(messages: Iterable[bytes], breathe: Callable[[], object]) -> list[bytes]:
+    """Return the BLAKE3 hash of each message; one hasher serves all, since to make one costs as much as to hash."""
+    hasher = blake3()
+    reset, update, digest = hasher.reset, hasher.update, hasher.digest
+    found = []
+    for count, message in enumerate(messages):
+        reset()
+        update(message)
+        found.append(digest())
+        if not count % _BREATH:
+            breathe()
+    return found
+
+
+def _payloads(parsed: Parsed) -> Iterator[bytes]:
+    """Yield what the payload hash of each row is taken of."""
+    join, data = b"".join, parsed.data
     return (
-        join((
-            start, data[a:b], version, data[c:d], data[e:f], data[g:h], data[i:j], request,
-            pack(m - k - 2, blake3(join((PAYLOAD_DOMAIN, salt, data[k + 2 : m]))).digest()),
-        ))
-        for start, version, request, salt, a, b, c, d, e, f, g, h, i, j, k, m in zip(
+        join((PAYLOAD_DOMAIN, salt, data[begin + 2 : end]))
+        for salt, begin, end in zip(_raw(parsed.fixed, "salt"), *parsed.places[-2:], strict=True)
+    )
+
+
+def _entries(parsed: Parsed, payloads: list[bytes]) -> Iterator[bytes]:
+    """Yield the entry of each row, given the hash of its payload."""
+    join, data, fixed, head = b"".join, parsed.data, parsed.fixed, parsed.head
+    *places, begins, ends = parsed.places
+    sizes = (np.array(ends) - np.array(begins) - 2).astype(">u4").view("V4").tolist()
+    return (
+        join((start, data[a:b], version, data[c:d], data[e:f], data[g:h], data[i:j], request, size, payload))
+        for start, version, request, size, payload, a, b, c, d, e, f, g, h, i, j in zip(
             head.view(f"V{_HEAD.itemsize}").tolist(), _raw(fixed, "schema_version"), _raw(fixed, "request_hash"),
-            _raw(fixed, "salt"), *places, strict=True,
+            sizes, payloads, *places, strict=True,
         )
     )  # fmt: skip
 
@@ -308,7 +320,7 @@ def _asked(data: bytes, fixed: NDArray[Any], places: list[list[int]], row: int) 
 
 def _groups_share(data: bytes, fixed: NDArray[Any], places: list[list[int]]) -> bool:
     """Return whether the events of each group in this run were asked for together: most groups have one event."""
-    inner = np.flatnonzero(fixed["group_index"] > 0)
+    inner: list[int] = np.flatnonzero(fixed["group_index"] > 0).tolist()
     return all(_asked(data, fixed, places, row) == _asked(data, fixed, places, row - 1) for row in inner if row)
 
 

@@ -59,7 +59,7 @@ class Seen(msgspec.Struct):
         """
         Return all of it in Prometheus' text format.
         """
-        samples = {
+        samples: dict[str, list[tuple[str, float]]] = {
             "runs_total": [(f'{{verdict="{verdict}"}}', count) for verdict, count in sorted(self.runs.items())],
             "findings": [(f'{{class="{kind}"}}', count) for kind, count in sorted(self.findings.items())],
             "verified_seq": [("", self.verified_seq)],

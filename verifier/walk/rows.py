@@ -8,7 +8,7 @@ first. libpq is asked for them directly, because one call of the driver's copy f
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import psycopg
@@ -26,7 +26,7 @@ _TRAILER: Final = b"\xff\xff"
 
 def read(
     connection: psycopg.Connection[Any], chain: int, first: int, last: int, absent: bytes
-) -> Iterator[list[bytes | memoryview]]:
+) -> Generator[list[bytes | memoryview], None, None]:
     """
     Yield the rows of events with seqs from *first* to *last*, in order, as `layout.COLUMNS` lays them out.
 
@@ -48,7 +48,7 @@ def read(
                 if row[: len(_HEADER)] != _HEADER:
                     raise psycopg.DataError("the server's binary COPY begins with other bytes than PostgreSQL writes")
                 row = row[len(_HEADER) :]
-            if row == _TRAILER:
+            if len(row) == len(_TRAILER) and bytes(row) == _TRAILER:
                 continue
             rows.append(row)
             size += len(row)
