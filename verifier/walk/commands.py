@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from ledger.sandbox import home
+from verifier.options import Dsn, Format, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -30,10 +31,7 @@ class OnFindings(StrEnum):
     CONTINUE = "continue"
 
 
-Dsn = Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")]
-Origin = Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")]
 Jobs = Annotated[int, typer.Option(min=1, max=JOBS_LIMIT, help="How many processes check at once.")]
-Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
 
 def chain(
@@ -47,6 +45,7 @@ def chain(
         typer.Option(help="Go on from where this file says an earlier walk came to, and say how far this one does."),
     ] = None,
     format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Check bytes, columns and links of every event, fast: what `full` does before it applies the rules.
@@ -59,7 +58,7 @@ def chain(
         with home.database("auditor", dsn=dsn) as address, progress(None) as told:
             return joined.verify_chain(address, origin, first=first, last=last, jobs=jobs, state=state, tell=told)
 
-    if status := judged(made, format):
+    if status := judged(made, format, report):
         raise typer.Exit(status)
 
 
@@ -69,6 +68,7 @@ def incremental(
     origin: Origin = None,
     jobs: Jobs = 1,
     format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Check everything about the events since the last time: bytes, links, rules, and the rows that they touched.
@@ -86,11 +86,11 @@ def incremental(
         ):
             return since.verify(reader, state, told, jobs)
 
-    if status := judged(made, format):
+    if status := judged(made, format, report):
         raise typer.Exit(status)
 
 
-def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE) -> None:
+def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, report: ReportFile = None) -> None:
     """
     Replay the events, and say what they make: balances, positions and sealed roots. Read models are not asked.
     """
@@ -105,7 +105,7 @@ def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE) -
             made.append(replayed.verify(reader, told))
         return made[0]
 
-    status = judged(make, format)
+    status = judged(make, format, report)
     if format is Form.TABLE:
         print(*replayed.lines(made[0]), sep="\n")
     if status:
@@ -122,6 +122,7 @@ def watch(
     on_findings: Annotated[OnFindings, typer.Option(help="What to do when something is found.")] = OnFindings.EXIT,
     rounds: Annotated[int | None, typer.Option(min=1, help="So many verifications; else for ever.")] = None,
     format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Verify what is appended, soon after it is, for ever: `incremental` again and again.
@@ -135,8 +136,8 @@ def watch(
         with home.database("auditor", dsn=dsn) as address, Reader(address, origin) as reader:
             return since.verify(reader, state, lambda what, count: None, jobs)
 
-    def show(report: Report) -> None:
-        judged(lambda: report, format)
+    def show(found: Report) -> None:
+        judged(lambda: found, format, report)
         sys.stdout.flush()
 
     with watching.told(listen, seen):
