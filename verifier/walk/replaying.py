@@ -21,7 +21,7 @@ from ledger.domain.state import Change, Key, State
 from ledger.errors import UnknownFormat
 from verifier.spill import Spill
 
-_FLUSH: Final = 4096
+FLUSH: Final = 4096
 """After so many events changes are settled although nobody asked: they are held in memory."""
 
 
@@ -52,7 +52,7 @@ class NetReplay:
         Raises:
             Doubt: it is not by the rules.
         """
-        if self._waiting >= _FLUSH:
+        if self._waiting >= FLUSH:
             self.settle()
         self._waiting += 1
         try:

@@ -22,7 +22,7 @@ from verifier.stored import Unreadable
 from verifier.stored_rows import amount_of, columns_of
 
 _ENCODER: Final = msgspec.json.Encoder()
-_SOME: Final = 2000
+SOME: Final = 2000
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ def digest(task: Task) -> Stored:
             open_connection(task.dsn, task.snapshot) as connection,
             connection.cursor("rows", scrollable=False) as cursor,
         ):
-            cursor.itersize = _SOME
+            cursor.itersize = SOME
             cursor.execute(f"SELECT {columns_of(spec)} FROM ledger.{spec.name} WHERE chain = %s", [task.chain])
             return of_rows(spec, cursor)
     except psycopg.Error as error:
@@ -73,7 +73,7 @@ def of_rows(spec: TableSpec, rows: Iterable[tuple[Any, ...]]) -> Stored:
     """
     made, count = StateDigest(), 0
     shown = _shown(spec, rows)
-    while some := list(islice(shown, _SOME)):
+    while some := list(islice(shown, SOME)):
         made.put_in_all(spec.name, some)
         count += len(some)
     return Stored(spec.name, count, made.lanes())
