@@ -18,6 +18,7 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import ChainsLost
+from verifier.walk import commands as walks
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -33,6 +34,10 @@ app = typer.Typer(
     "interrupted.",
 )  # fmt: skip
 app.add_typer(witnessing.app, name="witness")
+app.command()(walks.chain)
+app.command()(walks.incremental)
+app.command()(walks.state)
+app.command()(walks.watch)
 
 
 @app.callback()
@@ -43,25 +48,31 @@ def verify() -> None:
 
 
 @app.command()
-def full(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, report: ReportFile = None) -> None:
+def full(
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: walks.Jobs = 1,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
+) -> None:
     """
     Check every byte, link, rule, row and guard of one chain in one region.
 
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    if status := judged(lambda: _verified(dsn, origin), format, report):
+    if status := judged(lambda: _verified(dsn, origin, jobs), format, report):
         raise typer.Exit(status)
 
 
-def _verified(dsn: str | None, origin: str | None) -> Report:
+def _verified(dsn: str | None, origin: str | None, jobs: int) -> Report:
     try:
         with (
             home.database("auditor", dsn=dsn) as address,
             Reader(address, origin) as reader,
             progress(max(reader.chain.seq, 0)) as told,
         ):
-            return whole.verify(reader, told)
+            return whole.verify(reader, told, jobs)
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 

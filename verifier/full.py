@@ -18,15 +18,24 @@ from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Findings, Report
 from verifier.spill import Spill
 from verifier.state import Replay
-from verifier.stored import ChainsLost, Unreadable
+from verifier.stored import ChainRow, ChainsLost, Unreadable
+from verifier.walk import good, saved
+from verifier.walk.books import Books
+from verifier.walk.good import Whole
+from verifier.walk.replaying import Doubt
+from verifier.walk.saved import Saved
 
 Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
 
 
-def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Report:
+def verify(
+    reader: Reader, progress: Progress = lambda what, count: None, jobs: int = 1, books: Books | None = None
+) -> Report:
     """
-    Return the report on the reader's chain.
+    Return the report on the reader's chain, which so many processes read.
+
+    Where nothing is found, *books*, which are empty, then have what the chain came to.
 
     Raises:
         Unreadable: there is nothing to check.
@@ -40,7 +49,11 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
     rows: dict[str, int] = {}
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
-    if settled.readable:
+    whole = _good(reader, chain, progress, jobs, books) if settled.readable and not len(findings) else None
+    if whole is not None:
+        events = last_good = whole.end.seq
+        head, rows = {"seq": events, "hash": whole.end.hash.hex()}, whole.counts
+    elif settled.readable:
         with Spill() as spill:
             check, replay = _walk(reader, chain.chain_id, findings, spill, progress)
             events, last_good = check.seq, check.last_good
@@ -53,6 +66,7 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
                 findings.add(wrong)
             findings.add(held.check(replay.state))
             findings.add(region.digest(reader, replay.digest, check.seq))
+    if settled.readable:
         findings.add(region.position(reader, events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
@@ -62,11 +76,27 @@ def verify(reader: Reader, progress: Progress = lambda what, count: None) -> Rep
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
     found = findings.all(lost)
+    if books is not None and whole is not None and whole.frontier is not None and not found:
+        head["root"] = whole.frontier.root().hex()
+        at = Saved(saved.FORMAT, chain.origin, chain.chain_id, whole.end, list(whole.frontier.hashes))
+        kept_to = min((seq for seq, _ in reader.watermarks().values()), default=0)
+        books.save(whole.replay.state, whole.replay.digest(), at, kept_to)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
         COVERED if settled.readable else COVERED[-2:], NOT_COVERED + unread, reader.vouched(), last_good,
         round(time.monotonic() - started, 3),
     )  # fmt: skip
+
+
+def _good(reader: Reader, chain: ChainRow, progress: Progress, jobs: int, books: Books | None) -> Whole | None:
+    """Return what a good chain is, checked at speed, or None: then what is wrong has to be looked for."""
+    try:
+        if books is not None:
+            return good.check(reader, chain, books, progress, jobs, leaves=True)
+        with Spill() as spill:
+            return good.check(reader, chain, spill, progress, jobs)
+    except Doubt:
+        return None
 
 
 def _walk(

@@ -80,6 +80,9 @@ class Findings:
         self._listed: list[Finding] = []
         self._counts: Counter[tuple[str, str]] = Counter()
 
+    def __len__(self) -> int:
+        return self._counts.total()
+
     def add(self, found: Iterable[Finding]) -> None:
         """
         Take in findings.

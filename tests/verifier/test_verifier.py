@@ -42,6 +42,7 @@ from verifier import reader as reading
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.stored import Unreadable
+from verifier.walk import replaying, rows, tables
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +231,10 @@ def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pyt
 
     # Little at a time, so that only what is kept could differ.
     monkeypatch.setattr(reading, "FETCH_ROWS", 100)
+    # What is held at once has a size of its own, which both histories should pass.
+    monkeypatch.setattr(rows, "ROWS", 100)
+    monkeypatch.setattr(replaying, "FLUSH", 100)
+    monkeypatch.setattr(tables, "SOME", 100)
 
     def peak() -> int:
         tracemalloc.start()
