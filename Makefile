@@ -26,7 +26,7 @@ test: .venv/installed
 test-fast: .venv/installed
 	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/model \
 	  tests/importing/test_translation.py tests/exporting/test_names.py tests/replicator/test_segment.py \
-	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py
+	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py tests/verifier/forms
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed

@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import evidence, long_chain, measures, plots, report, surroundings
+from benchmarks import archived, evidence, long_chain, measures, plots, report, surroundings
 from benchmarks.long_chain import Growth, Point
 from benchmarks.measures import Pair
 from benchmarks.progress import stage
@@ -44,7 +44,8 @@ READ_NAMES = ("read.balance.p50_ms", "read.balance_as_of.p50_ms", "history.order
 
 class Size(msgspec.Struct, frozen=True):
     """
-    How much is measured: rounds, events of a short chain, seconds of callers, calls of one, and the long chain.
+    How much is measured: rounds, events of a short chain, seconds of callers, calls of one, the long chain, and events
+    of an archive.
     """
 
     rounds: int
@@ -52,12 +53,20 @@ class Size(msgspec.Struct, frozen=True):
     seconds: float
     singles: int
     growth: Growth
+    archived: int
 
 
 SIZES = {
-    "small": Size(3, 40_000, 5.0, 1_000, Growth(300_000, early=100_000, chunk=20_000, samples=15, rounds=3, reads=200)),
+    "small": Size(
+        3, 40_000, 5.0, 1_000, Growth(300_000, early=100_000, chunk=20_000, samples=15, rounds=3, reads=200), 300_000
+    ),
     "full": Size(
-        5, 100_000, 10.0, 2_000, Growth(10_000_000, early=100_000, chunk=20_000, samples=50, rounds=5, reads=400)
+        5,
+        100_000,
+        10.0,
+        2_000,
+        Growth(10_000_000, early=100_000, chunk=20_000, samples=50, rounds=5, reads=400),
+        1_000_000,
     ),
 }
 
@@ -167,6 +176,23 @@ def appends(server: Server, size: Size, only: str) -> Iterator[Measure]:
             yield found
 
 
+def archives(server: Server, size: Size, only: str) -> Iterator[Measure]:
+    """
+    Measure how an archive is verified.
+    """
+    name = "verify.archive.jobs2"
+    if not name.startswith(only):
+        return
+    with archived.archive(server, size.archived) as place, stage(name, size.rounds, "rounds") as told:
+        pairs = []
+        for number in range(size.rounds):
+            pairs.append(archived.two_by_one(place))
+            told(number + 1)
+    found = report.measure(name, size.archived, RATE, "one process", pairs)
+    tell(found)
+    yield found
+
+
 def wants_lengths(only: str) -> bool:
     """
     Return whether measures whose names begin with *only* include one of a long chain.
@@ -186,7 +212,7 @@ def run(size: Size, seed: int, only: str, said: str) -> Report:
         # First, while this process is as small as a writer's own: what comes after leaves memory behind.
         if wants_lengths(only):
             long, points = lengths(server, size.growth, seed)
-        short = list(appends(server, size, only))
+        short = [*appends(server, size, only), *archives(server, size, only)]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     seconds = round(time.monotonic() - began)
     return Report(report.FORMAT, now, commit, changed, said, seconds, machine, [*short, *long], points)

@@ -61,6 +61,13 @@ class ChainCheck:
         self._wrong = 0
         self._convicted = 0
 
+    def start_after(self, seq: int, hashed: bytes, recorded_at: int, epoch: int) -> None:
+        """
+        Begin behind an event that ends a group and is known to be good, in place of the genesis.
+        """
+        self.seq, self.hash, self.last_good = seq, hashed, seq
+        self.recorded_at, self.epoch = recorded_at, epoch
+
     def walk(self, events: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
         """
         Yield each event as it was recorded: as stored, or mended where the original is known.

@@ -11,16 +11,19 @@ import typer
 
 from ledger import command
 from ledger.errors import LedgerError
-from ledger.evidence import checkpoint, policy
+from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
-from verifier import archive as archived
+from verifier import commands, witnessing
 from verifier import full as whole
-from verifier import witnessing
+from verifier.archive.command import archive
+from verifier.options import Dsn, Format, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import ChainsLost, Unreadable
+from verifier.trust import read_policy
+from verifier.walk import commands as walks
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -36,8 +39,10 @@ app = typer.Typer(
     "interrupted.",
 )  # fmt: skip
 app.add_typer(witnessing.app, name="witness")
-
-Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
+app.command()(walks.chain)
+app.command()(walks.incremental)
+app.command()(walks.state)
+app.command()(walks.watch)
 
 
 @app.callback()
@@ -49,15 +54,17 @@ def verify() -> None:
 
 @app.command()
 def full(
-    dsn: Annotated[str | None, typer.Option(help="Database address; else $LEDGER_DSN; else the private one.")] = None,
-    origin: Annotated[str | None, typer.Option(help="Which chain; may be left out when there is one.")] = None,
+    dsn: Dsn = None,
+    origin: Origin = None,
     trust: Annotated[
         Path | None, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count.")
     ] = None,
     expect: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that you kept; the history must hold what it covered.")
     ] = None,
+    jobs: walks.Jobs = 1,
     format: Format = Form.TABLE,
+    report: ReportFile = None,
 ) -> None:
     """
     Check every byte, link, rule, row and guard of one chain in one region.
@@ -65,11 +72,11 @@ def full(
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    if status := judged(lambda: _verified(dsn, origin, trust, expect or []), format):
+    if status := judged(lambda: _verified(dsn, origin, jobs, trust, expect or []), format, report):
         raise typer.Exit(status)
 
 
-def _verified(dsn: str | None, origin: str | None, trust: Path | None, expect: list[Path]) -> Report:
+def _verified(dsn: str | None, origin: str | None, jobs: int, trust: Path | None, expect: list[Path]) -> Report:
     found_policy = None if trust is None else read_policy(trust)
     try:
         with (
@@ -81,30 +88,16 @@ def _verified(dsn: str | None, origin: str | None, trust: Path | None, expect: l
             if found_policy is not None and not found_policy.logs_of(chain):
                 known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
                 raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
-            return whole.verify(reader, told, found_policy, [_expected(path, chain) for path in expect])
+            return whole.verify(
+                reader, told, jobs, trust=found_policy, expected=[_expected(path, chain) for path in expect]
+            )
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 
 
-@app.command()
-def archive(
-    folder: Annotated[str, typer.Argument(help="Where the archive is.")],
-    trust: Annotated[Path, typer.Option("--policy", help="Your own file of whose signatures count.")],
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes check at once.")] = 1,
-    format: Format = Form.TABLE,
-) -> None:
-    """
-    Check an archive from its files alone: signatures, quorum, tree, links and payloads. No database is asked.
-
-    The policy is the root of trust, so it is never read from the archive: have it from somewhere else.
-    """
-
-    def made() -> Report:
-        with progress(None) as told:
-            return archived.verify(folder, read_policy(trust), told, jobs)
-
-    if status := judged(made, format):
-        raise typer.Exit(status)
+app.command("archive")(archive)
+app.command("proof")(commands.proof)
+app.command("receipts")(commands.receipts)
 
 
 def _expected(path: Path, origin: str) -> Checkpoint:
@@ -118,23 +111,6 @@ def _expected(path: Path, origin: str) -> Checkpoint:
     if stated.origin != origin:
         raise Unreadable(f"{path} is a checkpoint of {stated.origin}, and this chain is {origin}")
     return stated
-
-
-def read_policy(path: Path) -> policy.Policy:
-    """
-    Return the policy in a file.
-
-    Raises:
-        Unreadable: there is none, so nothing can be trusted.
-    """
-    try:
-        return policy.decode(path.read_bytes())
-    except OSError as error:
-        raise Unreadable(
-            f"the policy {path} cannot be read: {error.strerror}; nothing is trusted without it"
-        ) from error
-    except LedgerError as error:
-        raise Unreadable(f"{path}: {error}; nothing is trusted without a policy") from error
 
 
 def main() -> None:

@@ -26,11 +26,14 @@ class CommitCheck:
     The rows of `commits` in order, each met when the chain reaches its last seq.
     """
 
-    def __init__(self, rows: Iterator[CommitRow], find: Find) -> None:
+    def __init__(self, rows: Iterator[CommitRow], find: Find, after: int = 0) -> None:
+        """
+        Begin with the *rows* after the one that ends at *after*.
+        """
         self._rows, self._find = rows, find
         self._row, self._next = next(rows, None), next(rows, None)
-        self._any = self._row is not None
-        self._boundary = 0
+        self._any = self._row is not None or after > 0
+        self._boundary = after
         self._seq = 0
         self._gaps: dict[tuple[int, int], Finding] = {}
         self.findings: list[Finding] = []

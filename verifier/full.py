@@ -5,9 +5,9 @@ Verify everything there is of one chain in one region.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from ledger.domain.rows import TABLES
+from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy, Trusted
 from verifier import catalogue, compare, held, identity, region
@@ -21,7 +21,12 @@ from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, F
 from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
-from verifier.stored import ChainsLost, Unreadable
+from verifier.stored import ChainRow, ChainsLost, Unreadable
+from verifier.walk import good, saved
+from verifier.walk.books import Books
+from verifier.walk.good import Whole
+from verifier.walk.replaying import Doubt
+from verifier.walk.saved import Saved
 
 Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
@@ -30,11 +35,16 @@ Progress = Callable[[str, int], None]
 def verify(
     reader: Reader,
     progress: Progress = lambda what, count: None,
+    jobs: int = 1,
+    books: Books | None = None,
+    *,
     trust: Policy | None = None,
     expected: Sequence[Checkpoint] = (),
 ) -> Report:
     """
-    Return the report on the reader's chain.
+    Return the report on the reader's chain, which so many processes read.
+
+    Where nothing is found, *books*, which are empty, then have what the chain came to.
 
     With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
     the auditor has seen: the history must still hold what they covered.
@@ -50,9 +60,16 @@ def verify(
     findings.add(region.strays(reader))
     rows: dict[str, int] = {}
     seen: list[str] = []
+    keys: list[ChainKey] = []
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
-    if settled.readable:
+    whole = _good(reader, chain, progress, jobs, books) if settled.readable and not len(findings) else None
+    if whole is not None:
+        events = last_good = whole.end.seq
+        head, rows = {"seq": events, "hash": whole.end.hash.hex()}, whole.counts
+        keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
+        findings.add(_tree(reader, expected, progress))
+    elif settled.readable:
         with Spill() as spill:
             check, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
             events, last_good = check.seq, check.last_good
@@ -65,11 +82,13 @@ def verify(
                 findings.add(wrong)
             findings.add(held.check(replay.state))
             findings.add(region.digest(reader, replay.digest, check.seq))
-            signed = Signed(chain.origin, replay.state, trust)
-            for row in reader.checkpoints("signed"):
-                findings.add(signed.check(row))
-            findings.add(signed.end())
-            seen = [_seen(signed.newest)] if signed.newest is not None else []
+            keys = list(replay.state.chain_keys.rows.values())
+    if settled.readable:
+        signed = Signed(chain.origin, keys, trust)
+        for row in reader.checkpoints("signed"):
+            findings.add(signed.check(row))
+        findings.add(signed.end())
+        seen = [_seen(signed.newest)] if signed.newest is not None else []
         findings.add(region.position(reader, events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
@@ -79,6 +98,11 @@ def verify(
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
     found = findings.all(lost)
+    if books is not None and whole is not None and whole.frontier is not None and not found:
+        head["root"] = whole.frontier.root().hex()
+        at = Saved(saved.FORMAT, chain.origin, chain.chain_id, whole.end, list(whole.frontier.hashes))
+        kept_to = min((seq for seq, _ in reader.watermarks().values()), default=0)
+        books.save(whole.replay.state, whole.replay.digest(), at, kept_to)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
         [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
@@ -93,6 +117,33 @@ def _seen(newest: Trusted) -> str:
 
 def _not_covered(trust: Policy | None) -> list[str]:
     return NOT_COVERED if trust is not None else [*NOT_COVERED, NO_POLICY]
+
+
+def _good(reader: Reader, chain: ChainRow, progress: Progress, jobs: int, books: Books | None) -> Whole | None:
+    """Return what a good chain is, checked at speed, or None: then what is wrong has to be looked for."""
+    try:
+        if books is not None:
+            return good.check(reader, chain, books, progress, jobs, leaves=True)
+        with Spill() as spill:
+            return good.check(reader, chain, spill, progress, jobs)
+    except Doubt:
+        return None
+
+
+def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
+    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
+
+
+def _tree(reader: Reader, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:
+    """Yield what is wrong about tiles and checkpoints of a good chain; one that is not sealed is not read again."""
+    check = _sealed(reader, expected)
+    if check.is_empty:
+        return
+    for event in reader.events():
+        yield from check.reach(event)
+        if event.seq % 1000 == 0:
+            progress("checking the tree", event.seq)
+    yield from check.end()
 
 
 def _walk(
@@ -110,7 +161,7 @@ def _walk(
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
     acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
     kept, count = KeptCheck(reader, findings), 0
-    sealed = SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
+    sealed = _sealed(reader, expected)
     for event in check.walk(reader.events()):
         replay.apply(event)
         acknowledged.pass_by(event)

@@ -38,6 +38,13 @@ class HistoryCheck:
         self._findings = findings
         self.rows = 0
 
+    @property
+    def ahead(self) -> bool:
+        """
+        Return whether there is a version that no event has met yet.
+        """
+        return self._next is not None
+
     def reach(self, seq: int, changes: Sequence[Change]) -> None:
         """
         Hold the versions at *seq* against what the event there changed.
@@ -96,6 +103,13 @@ class KeptCheck:
         """The true hash at each watermark's seq."""
         self._places: dict[bytes, int] = {}
         """The true seq of each watermark's hash."""
+
+    @property
+    def idle(self) -> bool:
+        """
+        Return whether nothing is kept of the past, so that no event needs to be taken in.
+        """
+        return not (self._marks or self._snapshots or any(history.ahead for history in self._histories))
 
     def reach(self, event: RecordedEvent, changes: Sequence[Change], digest: bytes | None) -> None:
         """

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import itertools
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from ledger.chain.entry import NO_ID, RecordedEvent
-from ledger.domain.rows import TABLES, Row
+from ledger.domain.rows import TABLES, Row, TableSpec
+from ledger.domain.state import Key
 from ledger.errors import LedgerError
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CheckpointRow, CommitRow, KeyRow, Unreadable
 from verifier.stored_rows import columns_of, row_of
@@ -48,12 +49,34 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
 """Every table that has rows by chain, with the rest of its key."""
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
 SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
 """
 """Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
+
+
+def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:
+    """
+    Return a connection that reads one moment and writes nothing; *snapshot* names a moment that another one exported.
+
+    Raises:
+        Unreadable: the server cannot be reached.
+    """
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
+        )
+    except psycopg.Error as error:
+        raise Unreadable(_unreached(error)) from error
+    try:
+        moment = "" if snapshot is None else f"SET TRANSACTION SNAPSHOT '{snapshot}';"
+        connection.execute(f"{_SNAPSHOT}{moment}{_SESSION}".encode())
+    except psycopg.Error as error:
+        connection.close()
+        raise Unreadable(f"the server did not begin to read: {_first(error)}; look at its log") from error
+    return connection
 
 
 class Reader:
@@ -62,14 +85,12 @@ class Reader:
     """
 
     def __init__(self, dsn: str, origin: str | None) -> None:
+        self.dsn = dsn
+        self._cursors = itertools.count(1)
+        self.zero_ids: list[tuple[int, str]] = []
+        """(seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones."""
+        self._connection = open_connection(dsn)
         try:
-            self._connection: psycopg.Connection[Any] = psycopg.connect(
-                dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
-            )
-        except psycopg.Error as error:
-            raise Unreadable(_unreached(error)) from error
-        try:
-            self._connection.execute(_SESSION)
             self.chain = self._find(origin)
         except psycopg.Error as error:
             self._connection.close()
@@ -152,13 +173,37 @@ class Reader:
             self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode
         )
 
-    def events(self) -> Iterator[RecordedEvent]:
+    def snapshot(self) -> str:
         """
-        Yield every event in order of seq, column by column as stored.
+        Return the name of this moment, under which other connections may read it while this one is open.
         """
-        self.zero_ids: list[tuple[int, str]] = []
-        """(seq, column) of ids stored as zeros: they hash like absent ones, so the hash cannot tell."""
-        for values in self._event_rows("events", "ORDER BY seq", []):
+        return str(self.query("SELECT pg_export_snapshot()")[0][0])
+
+    def last_seq(self) -> int | None:
+        """
+        Return the largest seq of an event that is stored, or None where there is none.
+        """
+        row = self._connection.execute(
+            "SELECT max(seq) FROM ledger.events WHERE chain = %s", [self.chain.chain]
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def events_before_first(self) -> bool:
+        """
+        Return whether there are events with a seq below 1, which none can have.
+        """
+        return bool(
+            self._connection.execute(
+                "SELECT EXISTS (SELECT FROM ledger.events WHERE chain = %s AND seq < 1)", [self.chain.chain]
+            ).fetchall()[0][0]
+        )
+
+    def events(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[RecordedEvent]:
+        """
+        Yield every event from seq *first* to *last* in order, column by column as stored.
+        """
+        self.zero_ids.clear()
+        for values in self._event_rows("events", "AND seq BETWEEN %s AND %s ORDER BY seq", [first, last]):
             for name in _OPTIONAL:
                 if values[name] == NO_ID:
                     self.zero_ids.append((values["seq"], name))
@@ -175,11 +220,20 @@ class Reader:
             self._event({name: NO_ID if x is None and name in _OPTIONAL else x for name, x in v.items()}) for v in shown
         ]
 
+    def events_at(self, seqs: Sequence[int]) -> Iterator[RecordedEvent]:
+        """
+        Yield the events at these seqs that there are, column by column as stored.
+        """
+        for values in self._event_rows("events_at", "AND seq = ANY(%s) ORDER BY seq", [list(seqs)]):
+            yield self._event({
+                name: NO_ID if value is None and name in _OPTIONAL else value for name, value in values.items()
+            })  # fmt: skip
+
     def _event_rows(
         self, cursor_name: str, rest: str, given: list[Any], number: int | None = None
     ) -> Iterator[dict[str, Any]]:
         shown = ", ".join(_SHOWN.get(name, name) for name in _EVENT_COLUMNS)
-        with self._connection.cursor(cursor_name, scrollable=False) as cursor:
+        with self._connection.cursor(f"{cursor_name}_{next(self._cursors)}", scrollable=False) as cursor:
             cursor.itersize = FETCH_ROWS
             cursor.execute(
                 f"SELECT {shown} FROM ledger.events WHERE chain = %s {rest}",
@@ -204,27 +258,59 @@ class Reader:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def _stream(self, name: str, sql: str, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
-        with self._connection.cursor(name, scrollable=False) as cursor:
+    def _stream(self, name: str, sql: str, *given: Any, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+        # A name of its own: what is read twice may not be read to its end the first time.
+        with self._connection.cursor(f"{name}_{next(self._cursors)}", scrollable=False) as cursor:
             cursor.itersize = rows
-            cursor.execute(sql, [self.chain.chain])
+            cursor.execute(sql, [self.chain.chain, *given])
             yield from cursor
 
-    def keys(self) -> Iterator[KeyRow]:
+    def keys(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[KeyRow]:
         """
-        Yield every idempotency key in the order of the groups that used them; the database sorts, on its own disk.
+        Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order; the database sorts.
         """
-        sql = "SELECT source, key, first_seq FROM ledger.idempotency_keys WHERE chain = %s ORDER BY first_seq"
-        for row in self._stream("keys", sql):
+        sql = (
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
+        )
+        for row in self._stream("keys", sql, first, last):
             yield KeyRow(*row)
 
-    def commits(self) -> Iterator[CommitRow]:
+    def keys_of_groups(self, after: int) -> Iterator[KeyRow]:
         """
-        Yield every commit, in order.
+        Yield the idempotency keys that the groups after seq *after* used, in order of what their rows say.
+
+        A row whose key no such group used is not among them.
         """
-        shown = "first_seq, last_seq, state_digest, committed_at"
-        for row in self._stream("commits", f"SELECT {shown} FROM ledger.commits WHERE chain = %s ORDER BY last_seq"):
+        # Looked up one by one: a join would read all keys there are.
+        sql = (
+            "SELECT k.source, k.key, k.first_seq FROM ledger.events e CROSS JOIN LATERAL (SELECT source, key, first_seq"
+            " FROM ledger.idempotency_keys WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key"
+            " OFFSET 0) k WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY k.first_seq"
+        )
+        for row in self._stream("keys", sql, after):
+            yield KeyRow(*row)
+
+    def commits(self, after: int = -(2**63)) -> Iterator[CommitRow]:
+        """
+        Yield every commit that ends after seq *after*, in order.
+        """
+        sql = (
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
+        )
+        for row in self._stream("commits", sql, after):
             yield CommitRow(*row)
+
+    def commit_at(self, seq: int) -> CommitRow | None:
+        """
+        Return the commit that ends at *seq*, or None.
+        """
+        row = self._connection.execute(
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq = %s", [self.chain.chain, seq],
+        ).fetchone()  # fmt: skip
+        return None if row is None else CommitRow(*row)
 
     def acknowledgements(self) -> list[AcknowledgementRow]:
         """
@@ -254,7 +340,7 @@ class Reader:
         """
         sql = f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)} ORDER BY number"
         # A tile is 8 KiB, so few of them at once.
-        for row in self._stream(f"tiles_{level}", sql, FETCH_TILES):
+        for row in self._stream(f"tiles_{level}", sql, rows=FETCH_TILES):
             yield row[0], bytes(row[1] or b"")
 
     def checkpoints(self, name: str) -> Iterator[CheckpointRow]:
@@ -315,6 +401,29 @@ class Reader:
         for row in self._stream(f"rows_{table}", f"SELECT {columns_of(spec)} FROM ledger.{table} WHERE chain = %s"):
             yield row_of(spec, row)
 
+    def rows_at(self, table: str, keys: Sequence[Key]) -> Iterator[Row]:
+        """
+        Yield the rows of a read model that have one of these *keys*.
+        """
+        spec = TABLES[table]
+        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
+        sql = f"SELECT {shown} FROM ledger.{table} t {_at(spec)} WHERE t.chain = %s"
+        for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain]):
+            yield row_of(spec, row)
+
+    def versions_at(self, table: str, keys: Sequence[Key], first: int, last: int) -> Iterator[tuple[int, Row]]:
+        """
+        Yield (seq, row) of each version at seq *first* to *last* of the rows of a read model that have one of *keys*.
+        """
+        spec = TABLES[table]
+        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
+        sql = (
+            f"SELECT t.seq, {shown} FROM ledger.{HISTORIES[table]} t {_at(spec)}"
+            " WHERE t.chain = %s AND t.seq BETWEEN %s AND %s"
+        )
+        for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain, first, last]):
+            yield row[0], row_of(spec, row[1:])
+
     def versions(self, table: str) -> Iterator[tuple[int, Row]]:
         """
         Yield (seq, row) of every version that the history of a read model holds, in order of seq.
@@ -359,6 +468,22 @@ class Reader:
         Return the rows of a query that names its own tables.
         """
         return self._connection.execute(sql).fetchall()
+
+
+def _at(spec: TableSpec) -> str:
+    """Return the join of a read model, `t`, with keys that come as one array a column."""
+    hints = typing.get_type_hints(spec.row_type)
+    kinds = ["bigint" if hints[name] is int else "text" for name in spec.key]
+    given = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    names = ", ".join(f"k{place}" for place in range(len(kinds)))
+    equal = " AND ".join(
+        f't."{name}" = k.k{place}{"::date" if name in spec.dates else ""}' for place, name in enumerate(spec.key)
+    )
+    return f"JOIN unnest({given}) AS k({names}) ON {equal}"
+
+
+def _columns(keys: Sequence[Key]) -> list[list[Any]]:
+    return [list(column) for column in zip(*keys, strict=True)]
 
 
 def _unreached(error: psycopg.Error) -> str:

@@ -4,12 +4,11 @@ Check the rows that a region keeps around the chain: its own row, the head, the 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from ledger.chain.digest import StateDigest
 from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
-from verifier.chain import ChainCheck
 from verifier.reader import Reader
 from verifier.report import Finding
 from verifier.stored import ChainRow
@@ -22,6 +21,28 @@ BY_CHAIN: Final = (
 )  # fmt: skip
 KEPT: Final = ("snapshots", "read_model_watermarks", "balance_history", "position_history")
 """What follows from the others and may be empty."""
+
+
+class Reached(Protocol):
+    """
+    The last event that a walk came to; `hash` is None where it is not known.
+    """
+
+    @property
+    def seq(self) -> int:
+        """Return its seq."""
+
+    @property
+    def hash(self) -> bytes | None:
+        """Return its hash."""
+
+    @property
+    def recorded_at(self) -> int:
+        """Return its time."""
+
+    @property
+    def epoch(self) -> int:
+        """Return its epoch."""
 
 
 def chains(reader: Reader, chain: ChainRow) -> list[Finding]:
@@ -49,14 +70,14 @@ def chains(reader: Reader, chain: ChainRow) -> list[Finding]:
     return wrong
 
 
-def is_truncated(chain: ChainRow, check: ChainCheck) -> bool:
+def is_truncated(chain: ChainRow, check: Reached) -> bool:
     """
     Return whether events are missing at the end: the head is past the last one, and not for a changed seq alone.
     """
     return chain.seq > check.seq and chain.hash != check.hash
 
 
-def head(chain: ChainRow, check: ChainCheck) -> list[Finding]:
+def head(chain: ChainRow, check: Reached) -> list[Finding]:
     """
     Hold the head's row against the last event.
     """

@@ -50,16 +50,24 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     column: str | None = None
     after: int | None = None
 
+    def place(self) -> str:
+        """
+        Return where it is as words: the event, or the table and the row's key, and the column.
+        """
+        place = f"event {self.seq}" if self.table is None else f"{self.table} {'/'.join(self.key or ())}".rstrip()
+        return f"{place}, column {self.column}" if self.column else place
+
     def sentence(self) -> str:
         """
         Return the finding as one line of text.
         """
-        place = f"event {self.seq}" if self.table is None else f"{self.table} {'/'.join(self.key or ())}"
-        column = f", column {self.column}" if self.column else ""
-        return f"{self.kind}: {place}{column}: expected {_short(self.expected)}, found {_short(self.actual)}"
+        return f"{self.kind}: {self.place()}: expected {short(self.expected)}, found {short(self.actual)}"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """
+    Return *text*, or its beginning and its length where it is too long to be read in a line.
+    """
     return text if len(text) <= 160 else f"{text[:150]}… ({len(text)} characters)"
 
 
@@ -71,6 +79,9 @@ class Findings:
     def __init__(self) -> None:
         self._listed: list[Finding] = []
         self._counts: Counter[tuple[str, str]] = Counter()
+
+    def __len__(self) -> int:
+        return self._counts.total()
 
     def add(self, found: Iterable[Finding]) -> None:
         """
@@ -99,9 +110,34 @@ class Findings:
         return sorted(found, key=lambda finding: finding.after is not None)
 
 
+class Cosigned(msgspec.Struct, frozen=True):
+    """
+    Who cosigned a checkpoint, by the policy's name for them, and when: seconds since 1970.
+    """
+
+    name: str
+    seconds: int
+
+
+class SeenCheckpoint(msgspec.Struct, frozen=True):
+    """
+    A checkpoint that a verification met: the size and root (hexadecimal) that it states and who cosigned it.
+
+    `accepted` says that the policy accepts it and that the events have this root.
+    """
+
+    size: int
+    root: str
+    cosigned: tuple[Cosigned, ...] = ()
+    accepted: bool = True
+
+
 class Report(msgspec.Struct):
     """
     What a verification found and covered; `vouched` is what only the region itself says, for the auditor to judge.
+
+    `trusted` says on whose word it rests, `proven` what follows from it that is not said by `covered`, as sentences.
+    `spans` are the first and last seqs of the runs of events that were read; None where that is all of them.
     """
 
     verdict: str
@@ -117,6 +153,10 @@ class Report(msgspec.Struct):
     last_good_seq: int
     seconds: float
     schema_version: int = 1
+    checkpoints: list[SeenCheckpoint] = msgspec.field(default_factory=list)
+    trusted: list[str] = msgspec.field(default_factory=list)
+    proven: list[str] = msgspec.field(default_factory=list)
+    spans: list[tuple[int, int]] | None = None
 
     def by_kind(self) -> Counter[str]:
         """
@@ -124,6 +164,19 @@ class Report(msgspec.Struct):
         """
         return Counter(finding.kind for finding in self.findings)
 
+
+class Ended(msgspec.Struct, frozen=True):
+    """
+    A verification that came to no report: its verdict, a stable code, and what was found and what to do.
+    """
+
+    verdict: str
+    code: str
+    message: str
+    schema_version: int = 1
+
+
+Outcome = Report | Ended
 
 COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",

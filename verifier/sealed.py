@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.domain.state import State
+from ledger.domain.rows import ChainKey
 from ledger.errors import LedgerError, Rejected, SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
@@ -39,6 +39,7 @@ class _Level:
         self.level, self._rows = level, rows
         self._tile: tuple[int, bytes] | None = next(rows, None)
         self._missing = -1
+        self.is_empty = self._tile is None
 
     def _at(self, number: int) -> Iterator[Finding]:
         """Go on to a tile, and name those that stand before it and belong nowhere."""
@@ -103,6 +104,13 @@ class SealedCheck:
         self._row = next(rows, None)
         self._expected = sorted(expected, key=lambda stated: stated.size)
         self._torn = False
+
+    @property
+    def is_empty(self) -> bool:
+        """
+        Whether there is neither a tile nor a checkpoint to hold against the events.
+        """
+        return self._row is None and not self._expected and all(level.is_empty for level in self._levels)
 
     @property
     def _seq(self) -> int:
@@ -185,9 +193,9 @@ class Signed:
     `newest` is the largest checkpoint that the policy accepts.
     """
 
-    def __init__(self, origin: str, state: State, trust: Policy | None) -> None:
+    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
         self._origin, self._trust = origin, trust
-        self._keys = [row for row in state.chain_keys.rows.values() if row.purpose == PURPOSE]
+        self._keys = [row for row in keys if row.purpose == PURPOSE]
         self.newest: Trusted | None = None
         self._last: CheckpointRow | None = None
 

@@ -1,28 +1,25 @@
 """
-Show a report: to people as lines, to programs as one JSON object, and progress where somebody watches.
+Show what a verification came to: to people as lines, to programs in a form of theirs, and progress where somebody
+watches.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
+from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ledger.errors import LedgerError
-from verifier.report import NOT_VERIFIED, VERIFIED, Report
+from ledger.whole_file import whole
+from verifier.forms.form import Form, of_file, written
+from verifier.report import BROKEN, NOT_VERIFIED, VERIFIED, Ended, Outcome, Report
 
-
-class Form(StrEnum):
-    """
-    How the report is written.
-    """
-
-    TABLE = "table"
-    JSON = "json"
+__all__ = ["Form", "judged", "progress"]
 
 
 @contextlib.contextmanager
@@ -42,42 +39,52 @@ def progress(total: int | None) -> Iterator[Callable[[str, int], None]]:
         yield told
 
 
-def judged(make: Callable[[], Report], form: Form) -> int:
+def judged(make: Callable[[], Report], form: Form, file: Path | None = None) -> int:
     """
-    Show the report that *make* returns, and return the exit status; what cannot be verified is said in every form.
+    Show the report that *make* returns, in *file* too where one is named, and return the exit status.
+
+    What cannot be verified, is interrupted or fails is told in every form as well, and raised. The status is the same
+    in every form; where *file* cannot be written it is 4 instead of 0.
 
     Raises:
         LedgerError: nothing could be verified.
     """
     try:
         report = make()
-    except LedgerError as error:
-        if form is Form.JSON:
-            said = {"verdict": NOT_VERIFIED, "code": error.code, "message": str(error), "schema_version": 1}
-            print(msgspec.json.format(msgspec.json.encode(said), indent=1).decode())
+    except BaseException as error:
+        ended = _ended(error)
+        if ended is not None:
+            _tell(ended, form, file)
         raise
-    if form is Form.JSON:
-        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
-    else:
-        _show(report)
-    return 0 if report.verdict == VERIFIED else 3
+    status = 0 if report.verdict == VERIFIED else 3
+    kept = _tell(report, form, file)
+    return status if kept or status else 4
 
 
-def _show(report: Report) -> None:
-    print(f"{report.verdict.upper()}: chain {report.origin}, {report.events:,} events, {report.seconds} s")
-    if report.head:
-        print(f"head {report.head['seq']} {report.head['hash']} ({report.region_mode})")
-    following = [finding for finding in report.findings if finding.after is not None]
-    for finding in report.findings:
-        if finding.after is None:
-            print(f"  {finding.sentence()}")
-    if following:
-        print(f"  and {len(following)} that may only follow from event {following[0].after}, which is missing or not "
-              "known; --format json lists them")  # fmt: skip
-    if report.findings:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.by_kind().items()))
-        print(f"findings: {len(report.findings)} ({kinds}); the last event before them is {report.last_good_seq}")
-    for title, lines in (("checked", report.covered), ("not checked", report.not_covered),
-                         ("what only this region says of itself", report.vouched)):  # fmt: skip
-        if lines:
-            print(f"{title}:", *(f"  - {line}" for line in lines), sep="\n")
+def _ended(error: BaseException) -> Ended | None:
+    if isinstance(error, LedgerError):
+        return Ended(BROKEN if error.exit_status == 3 else NOT_VERIFIED, error.code, str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Ended(NOT_VERIFIED, "interrupted", "interrupted; nothing was verified")
+    if isinstance(error, Exception):
+        return Ended(NOT_VERIFIED, "fault", f"it ended with {type(error).__name__}: {error}")
+    return None
+
+
+def _tell(outcome: Outcome, form: Form, file: Path | None) -> bool:
+    """Write the outcome where it belongs; return whether the file, if any, holds it."""
+    now, kept = int(time.time()), True
+    if file is not None:
+        try:
+            with whole(file) as out:
+                out.write(written(outcome, of_file(file), now).encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            kept = False
+            print(f"the report {file} was not written: {error.strerror}; make room, or name another file",
+                  file=sys.stderr)  # fmt: skip
+    # For people an end without a report is the sentence on standard error.
+    if form is not Form.TABLE or isinstance(outcome, Report):
+        encoding = sys.stdout.encoding if form is Form.TABLE else "utf-8"
+        sys.stdout.flush()
+        sys.stdout.buffer.write(written(outcome, form, now).encode(encoding, "backslashreplace"))
+    return kept

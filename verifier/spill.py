@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Self
 
 import msgspec
 
 from ledger.domain.rows import TABLES, Row
-from ledger.domain.state import RESIDENT, Key, State, is_closed
+from ledger.domain.state import RESIDENT, Change, Key, State, is_closed
 
 
 class Spill:
@@ -21,7 +22,11 @@ class Spill:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="verify-")
-        self._db = sqlite3.connect(f"{self._folder.name}/rows")
+        self._begin(sqlite3.connect(f"{self._folder.name}/rows"))
+
+    def _begin(self, database: sqlite3.Connection) -> None:
+        """Use an empty file: nothing in it has to outlive a crash."""
+        self._db = database
         self._db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
         self._db.execute(
             "CREATE TABLE kept (name TEXT, key BLOB, row BLOB, met INTEGER DEFAULT 0, PRIMARY KEY (name, key))"
@@ -29,7 +34,7 @@ class Spill:
         )
         self._encoder = msgspec.msgpack.Encoder()
 
-    def __enter__(self) -> Spill:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,17 +48,23 @@ class Spill:
         found = self._db.execute(
             "SELECT row FROM kept WHERE name = ? AND key = ?", [table, self._encoder.encode(key)]
         ).fetchone()
-        return None if found is None else _row(table, found[0])
+        return None if found is None else row_from(table, found[0])
 
     def keep_closed(self, state: State, mark: int) -> None:
         """
         Keep every closed row changed since *mark*; the state may then forget them.
         """
+        self.keep(state.changes(mark))
+
+    def keep(self, changes: Iterable[Change]) -> None:
+        """
+        Keep the rows of *changes* that are closed.
+        """
         self._db.executemany(
             "INSERT OR REPLACE INTO kept (name, key, row) VALUES (?, ?, ?)",
             [
-                (x.table, self._encoder.encode(x.key), self._encoder.encode(_values(x.table, x.new)))
-                for x in state.changes(mark)
+                (x.table, self._encoder.encode(x.key), self._encoder.encode(values_of(x.table, x.new)))
+                for x in changes
                 if x.table not in RESIDENT and is_closed(x.table, x.new)
             ],
         )
@@ -68,17 +79,17 @@ class Spill:
             return None, False
         if not found[1]:
             self._db.execute("UPDATE kept SET met = 1 WHERE name = ? AND key = ?", place)
-        return _row(table, found[0]), bool(found[1])
+        return row_from(table, found[0]), bool(found[1])
 
     def not_met(self, table: str) -> Iterator[Row]:
         """
         Yield every row of *table* that is kept and that nothing met.
         """
         for (row,) in self._db.execute("SELECT row FROM kept WHERE name = ? AND NOT met", [table]):
-            yield _row(table, row)
+            yield row_from(table, row)
 
 
-def _values(table: str, row: Row) -> list[object]:
+def values_of(table: str, row: Row) -> list[object]:
     """Return the columns, amounts as text: they pass the 64 bits that MessagePack carries."""
     spec = TABLES[table]
     return [
@@ -87,7 +98,7 @@ def _values(table: str, row: Row) -> list[object]:
     ]
 
 
-def _row(table: str, stored: bytes) -> Row:
+def row_from(table: str, stored: bytes) -> Row:
     spec = TABLES[table]
     values = [
         int(value) if name in spec.amounts and value is not None else tuple(value) if isinstance(value, list) else value

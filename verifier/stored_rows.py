@@ -27,7 +27,7 @@ def row_of(spec: TableSpec, values: Sequence[Any]) -> Row:
     """
     return spec.row_type(
         *(
-            _amount(value) if name in spec.amounts and value is not None
+            amount_of(value) if name in spec.amounts and value is not None
             else _frozen(value)
             for name, value in zip(spec.columns, values, strict=True)
         )
@@ -38,7 +38,10 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
-def _amount(text: str) -> int | str:
+def amount_of(text: str) -> int | str:
+    """
+    Return the amount that a text of the database is, in units of 10^-18, or the text where no ledger writes it so.
+    """
     # Sums may pass the limit of a single amount, so this is not `amounts.parse`. What is no number in units of 10^-18
     # (NaN, an infinity, more decimals) stays text, which equals no amount; so does one with zeros at its end, which
     # PostgreSQL keeps and no ledger writes.

@@ -1,20 +1,24 @@
 """
 Keep files that are written once, in a folder.
 
-`create` is the only way in, and refuses another content under a name that is taken; the one name that moves is the
-newest checkpoint's, which `move` puts there. So whoever may write to the store through this can add, not change.
+`create` is the only way in, and refuses another content under a name that is taken. The names that move, those of the
+newest checkpoint and of the policy, are moved by `move` from what was read there, so that of two who archive at the
+same time one is told. Whoever may write to the store through this can add, not change. `objects` keeps the same in
+object stores.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-from ledger.errors import Corrupt, InvalidInput, StorageFull, Unavailable
+from ledger.errors import Corrupt, StorageFull, Unavailable
 
 FILE_LIMIT_BYTES: Final = 128 * 1024 * 1024
 """The largest file that is read: a segment of 256 payloads of 256 KiB each, that do not compress, and room."""
@@ -28,19 +32,62 @@ class ArchiveDiffers(Corrupt):
     code = "archive_differs"
 
 
+class TooLong(Unavailable):
+    """
+    A file of a store is larger than any that belongs to an archive, and was not read.
+    """
+
+    code = "file_too_long"
+
+
+class MovedMeanwhile(Unavailable):
+    """
+    Another process archives to the same place and was first; the same again goes on from what it wrote.
+    """
+
+    code = "moved_meanwhile"
+
+
+def differs(name: str, path: str, found: int, given: int) -> ArchiveDiffers:
+    """
+    Return the error that says that a name is taken, by another content of *found* bytes.
+    """
+    return ArchiveDiffers(
+        f"{name}/{path} holds another {found} bytes than the {given} to be written; nothing was written over: verify "
+        "both the archive and the database"
+    )
+
+
+def too_long(name: str, path: str) -> TooLong:
+    """
+    Return the error that says that a file is too large to be one of an archive.
+    """
+    return TooLong(f"{name}/{path} has more than {FILE_LIMIT_BYTES} bytes; no file of an archive has")
+
+
+def moved(name: str, path: str) -> MovedMeanwhile:
+    """
+    Return the error that says that a name was moved by somebody else.
+    """
+    return MovedMeanwhile(f"{name}/{path} was replaced by another process meanwhile; run the same again")
+
+
 class Store(Protocol):
     """
     Where an archive is kept.
     """
 
     name: str
+    far: bool
+    """Whether each read waits for a network, so that it is worth asking for several files at once."""
 
     def read(self, path: str) -> bytes | None:
         """
         Return the bytes of a file, or None where there is none.
 
         Raises:
-            Unavailable: the store cannot be read, or the file is larger than any that belongs there.
+            TooLong: the file is larger than any that belongs there.
+            Unavailable: the store cannot be read.
         """
 
     def names(self) -> Iterator[str]:
@@ -60,11 +107,12 @@ class Store(Protocol):
             Unavailable: the store cannot be written.
         """
 
-    def move(self, path: str, data: bytes) -> None:
+    def move(self, path: str, data: bytes, seen: bytes | None) -> None:
         """
-        Write a file, whatever was there before.
+        Write a file in place of what was *seen* there; None: there was none.
 
         Raises:
+            MovedMeanwhile: something else is there by now.
             Unavailable: the store cannot be written.
         """
 
@@ -73,6 +121,8 @@ class Folder:
     """
     An archive in a folder; a file is whole and on disk when its name appears.
     """
+
+    far = False
 
     def __init__(self, root: Path) -> None:
         """
@@ -84,14 +134,17 @@ class Folder:
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, or None."""
         try:
-            with (self._root / path).open("rb") as file:
+            # Not waiting: a pipe in the place of a file would never be opened, and is no file of an archive.
+            with os.fdopen(os.open(self._root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return None
                 data = file.read(FILE_LIMIT_BYTES + 1)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
             raise Unavailable(f"{self.name}/{path} cannot be read: {error.strerror}") from error
         if len(data) > FILE_LIMIT_BYTES:
-            raise Unavailable(f"{self.name}/{path} has more than {FILE_LIMIT_BYTES} bytes; no file of an archive has")
+            raise too_long(self.name, path)
         return data
 
     def names(self) -> Iterator[str]:
@@ -114,32 +167,44 @@ class Folder:
         except FileExistsError:
             found = self.read(path)
             if found != data:
-                size = len(found or b"")
-                raise ArchiveDiffers(
-                    f"{self.name}/{path} holds another {size} bytes than the {len(data)} to be written; nothing was "
-                    "written over: verify both the archive and the database"
-                ) from None
+                raise differs(self.name, path, len(found or b""), len(data)) from None
         except OSError as error:
             raise Unavailable(f"{self.name}/{path} cannot be written: {error.strerror}") from error
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
 
-    def move(self, path: str, data: bytes) -> None:
-        """Write a file, whatever was there before."""
+    def move(self, path: str, data: bytes, seen: bytes | None) -> None:
+        """Write a file in place of what was seen there."""
         beside = self._beside(path, data)
         try:
-            beside.replace(self._root / path)
+            with self._alone():
+                if self.read(path) != seen:
+                    raise moved(self.name, path)
+                beside.replace(self._root / path)
             self._settle(path)
         except OSError as error:
             raise Unavailable(f"{self.name}/{path} cannot be written: {error.strerror}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep whoever else moves a name of this folder waiting."""
+        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _beside(self, path: str, data: bytes) -> Path:
         """Return a file on disk that holds *data* beside where *path* will be."""
         folder = (self._root / path).parent
         beside = folder / f".{secrets.token_hex(8)}.new"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._make(folder)
             with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
@@ -151,21 +216,22 @@ class Folder:
             raise kind(f"{self.name}/{path} cannot be written: {error.strerror}") from error
         return beside
 
+    def _make(self, folder: Path) -> None:
+        """Make a folder, on disk, and those that it is in."""
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _force(folder.parent)
+
     def _settle(self, path: str) -> None:
-        folder = os.open((self._root / path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _force((self._root / path).parent)
 
 
-def open_store(where: str) -> Store:
-    """
-    Return the store that *where* names: the path of a folder; no URL is taken yet.
-
-    Raises:
-        InvalidInput: it names none.
-    """
-    if "://" not in where:
-        return Folder(Path(where))
-    raise InvalidInput(f"found archive {where!r}; expected the path of a folder")
+def _force(folder: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -9,7 +9,10 @@ the one before, and going on writes the same files again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
 import msgspec
 from blake3 import blake3
@@ -22,11 +25,14 @@ from ledger.chain.link import genesis
 from ledger.errors import Corrupt, Divergence, HashMismatch, InvalidInput, Rejected, SequenceGap
 from ledger.evidence import checkpoint, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Frontier
 
 Read = Callable[[int], Iterable[RecordedEvent]]
 """What returns the chain's events after a seq, in order."""
+
+WRITERS: Final = 8
+"""How many files are written at once: each waits for a disk or a network, and compressing needs no interpreter lock."""
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
@@ -112,10 +118,10 @@ class Archive:
         Raises:
             ArchiveDiffers: its checkpoint is not one of this chain.
         """
-        return self._checkpoint().size
+        return self._stands(self._store.read(CHECKPOINT)).size
 
-    def _checkpoint(self) -> Checkpoint:
-        data = self._store.read(CHECKPOINT)
+    def _stands(self, data: bytes | None) -> Checkpoint:
+        """Return the checkpoint in *data*, at which the archive stands."""
         if data is None:
             return Checkpoint(self._origin, 0, tree.EMPTY_ROOT)
         try:
@@ -126,52 +132,81 @@ class Archive:
             raise ArchiveDiffers(f"{self._store.name}/{CHECKPOINT} is of {stated.origin}; expected {self._origin}")
         return stated
 
-    def extend(self, signed: bytes, read: Read, policy: bytes, tell: Tell) -> int:
+    def extend(self, signed: bytes, read: Read, policy: bytes, tell: Tell, *, dry_run: bool = False) -> int:
         """
         Write what the checkpoint *signed* covers beyond the archive's own, and return how many events those are.
 
         Who signed it is its caller's to check. *policy* is the file by which the archive can be checked, for whoever
-        has none; an auditor brings another.
+        has none; an auditor brings another. With *dry_run* everything is read and compared, and nothing written.
 
         Raises:
-            InvalidInput: the checkpoint is of another chain, or smaller than the archive's.
+            InvalidInput: the checkpoint is of another chain, of no events, or smaller than the archive's.
             Divergence: the events are not the ones that were signed, or not the ones archived before.
             SequenceGap, HashMismatch: the chain is broken.
             ArchiveDiffers: a file holds something else; nothing is written over.
+            MovedMeanwhile: another process archives to the same place.
         """
         stated, _ = checkpoint.decode_note(signed)
-        before = self._checkpoint()
-        if stated.origin != self._origin or stated.size < before.size:
+        standing, policy_before = self._store.read(CHECKPOINT), self._store.read(POLICY)
+        before = self._stands(standing)
+        if stated.origin != self._origin or stated.size < max(before.size, 1):
             raise InvalidInput(
                 f"found a checkpoint of {stated.size} events of {stated.origin}; expected one of at least "
-                f"{before.size}, which {self._store.name} holds of {self._origin}"
+                f"{max(before.size, 1)} of {self._origin}, of whom {self._store.name} holds {before.size}"
             )
-        start = before.size // WIDTH * WIDTH
-        edge, prev_hash = self._edge(start)
-        made = self._made(edge.copy(), prev_hash, before, stated, read, tell)
-        self._store.create(CHAIN, self._identity)
-        written = dict(enumerate(made, start // WIDTH))
-        for bundle in bundles(self._chain_id, prev_hash, start, stated.size, read(start)):
-            if written[bundle.tile.number] != _joined(bundle.leaves):
-                raise Divergence(f"events changed while they were archived, near {bundle.segment.first_seq}")
-            self._write(bundle)
-            tell("archiving events", bundle.tile.end)
-        self._write_upper(before.size, stated.size)
-        self._store.create(f"checkpoints/{stated.size}", signed)
-        self._store.move(POLICY, policy)
-        self._store.move(CHECKPOINT, signed)
+        if stated != before:
+            made = self._made(before, stated, read, tell)
+            if not dry_run:
+                self._write_all(before, stated, made, read, tell)
+                self._record(stated, signed)
+        if not dry_run:
+            if policy != policy_before:
+                self._store.move(POLICY, policy, policy_before)
+            if stated != before:
+                self._store.move(CHECKPOINT, signed, standing)
         return stated.size - before.size
 
-    def _made(
-        self, edge: Frontier, prev_hash: bytes, before: Checkpoint, stated: Checkpoint, read: Read, tell: Tell
-    ) -> list[bytes]:
+    def _write_all(self, before: Checkpoint, stated: Checkpoint, made: list[bytes], read: Read, tell: Tell) -> None:
+        """Write every file but the checkpoints, each bundle once it is seen to be what *made* has of it."""
+        self._store.create(CHAIN, self._identity)
+        start = before.size // WIDTH * WIDTH
+        waiting: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(WRITERS) as pool:
+            try:
+                for bundle in bundles(self._chain_id, self._hash_before(start), start, stated.size, read(start)):
+                    if made[bundle.tile.number - start // WIDTH] != _joined(bundle.leaves):
+                        raise Divergence(f"events changed while they were archived, near {bundle.segment.first_seq}")
+                    waiting.append(pool.submit(self._write, bundle))
+                    if len(waiting) > 2 * WRITERS:
+                        waiting.popleft().result()
+                    tell("archiving events", bundle.tile.end)
+                while waiting:
+                    waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        self._write_upper(before.size, stated.size)
+
+    def _record(self, stated: Checkpoint, signed: bytes) -> None:
+        path = f"checkpoints/{stated.size}"
+        try:
+            self._store.create(path, signed)
+        except ArchiveDiffers:
+            # Left by a run that was stopped, of the same tree with other cosignatures: either will do.
+            if checkpoint.decode_note(self._need(path))[0] != stated:
+                raise
+
+    def _made(self, before: Checkpoint, stated: Checkpoint, read: Read, tell: Tell) -> list[bytes]:
         """Return the root of each bundle, once both checkpoints' roots have come out."""
-        made, start = [], edge.size
+        start = before.size // WIDTH * WIDTH
+        edge, made = self._edge(start), []
         if start == before.size and edge.root() != before.root:
             raise Divergence(f"the tiles of {self._store.name} have another root than its checkpoint: verify it")
-        for bundle in bundles(self._chain_id, prev_hash, start, stated.size, read(start)):
+        for bundle in bundles(self._chain_id, self._hash_before(start), start, stated.size, read(start)):
             made.append(_joined(bundle.leaves))
-            for leaf in bundle.leaves:
+            inside = bundle.tile.start < before.size < bundle.tile.end
+            if bundle.tile.width == WIDTH and not inside:
+                edge.add_complete(HEIGHT, made[-1])
+            for leaf in bundle.leaves if edge.size == bundle.tile.start else ():
                 edge.add(leaf)
                 if edge.size == before.size and edge.root() != before.root:
                     raise Divergence(f"the first {before.size} events are not those that {self._store.name} holds")
@@ -183,17 +218,20 @@ class Archive:
             )
         return made
 
-    def _edge(self, start: int) -> tuple[Frontier, bytes]:
-        """Return the edge of the tree at *start*, from the archive's own tiles, and the hash of the event before."""
-        if start == 0:
-            return Frontier(), genesis(self._chain_id, self._origin)
+    def _edge(self, start: int) -> Frontier:
+        """Return the edge of the tree at *start*, a multiple of 256, from the archive's own tiles."""
         hashes = []
         for node in tree.complete_nodes(0, start):
             tile = tiles.tile_with(node, start)
             hashes.append(tiles.hash_in(tile, tiles.decode_tile(tile, self._need(tile.path())), node))
+        return Frontier(start, hashes)
+
+    def _hash_before(self, start: int) -> bytes:
+        """Return the hash of the event before *start*, from the archive's own entries."""
+        if start == 0:
+            return genesis(self._chain_id, self._origin)
         last = Tile(0, start // WIDTH - 1)
-        bundle = tiles.decode_bundle(last, self._need(last.bundle_path()))
-        return Frontier(start, hashes), blake3(bundle[-1]).digest()
+        return blake3(tiles.decode_bundle(last, self._need(last.bundle_path()))[-1]).digest()
 
     def _need(self, path: str) -> bytes:
         data = self._store.read(path)

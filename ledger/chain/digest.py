@@ -11,6 +11,7 @@ The bytes are specified in docs/FORMAT.md. This module knows no table and no dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,16 @@ from ledger.errors import UnknownFormat
 ELEMENT_DOMAIN: Final = b"trade-ledger/st1"
 LANES: Final = 1024
 SIZE_BYTES: Final = 2 * LANES
+
+
+_AT_ONCE: Final = 128
+"""So many rows are summed at once: their lanes stay in the processor's cache."""
+
+
+def _stretched(table: str, rows: Sequence[bytes]) -> bytes:
+    name = table.encode()
+    start = ELEMENT_DOMAIN + len(name).to_bytes(2, "big") + name
+    return b"".join([blake3(start + row).digest(length=SIZE_BYTES) for row in rows])
 
 
 def _element(table: str, row: bytes) -> NDArray[np.uint16]:
@@ -63,6 +74,28 @@ class StateDigest:
         Remove a row that was put in with these bytes.
         """
         self._lanes -= _element(table, row)
+
+    def put_in_all(self, table: str, rows: Sequence[bytes]) -> None:
+        """
+        Add many rows of one table: the same as each alone, in less time.
+        """
+        for start in range(0, len(rows), _AT_ONCE):
+            lanes = np.frombuffer(_stretched(table, rows[start : start + _AT_ONCE]), "<u2").reshape(-1, LANES)
+            self._lanes += lanes.sum(axis=0, dtype="<u2")
+
+    def take_out_all(self, table: str, rows: Sequence[bytes]) -> None:
+        """
+        Remove many rows of one table that were put in with these bytes.
+        """
+        for start in range(0, len(rows), _AT_ONCE):
+            lanes = np.frombuffer(_stretched(table, rows[start : start + _AT_ONCE]), "<u2").reshape(-1, LANES)
+            self._lanes -= lanes.sum(axis=0, dtype="<u2")
+
+    def add(self, other: StateDigest) -> None:
+        """
+        Add all that *other* is over: disjoint sets of rows.
+        """
+        self._lanes += other._lanes
 
     def lanes(self) -> bytes:
         """

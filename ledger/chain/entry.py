@@ -136,18 +136,29 @@ def request_hash(salt: bytes, events: Iterable[tuple[str, int, int, bytes]]) -> 
     *salt* is that of the group's first event; each event is (type, schema version, occurred_at in ns, the
     canonical bytes of what the caller gave).
     """
+    return blake3(b"".join((request_head(salt), *(request_part(*event) for event in events)))).digest()
+
+
+def request_head(salt: bytes) -> bytes:
+    """
+    Return the bytes before the first event of what a request's hash is made of; *salt* is that event's.
+    """
     if len(salt) != 16:
         raise InvalidEvent(f"found a salt of {len(salt)} bytes; expected 16")
-    parts = [REQUEST_DOMAIN, salt]
-    for event_type, schema_version, occurred_at, given in events:
-        if not isinstance(given, bytes):
-            raise InvalidEvent(f"found what was given as {type(given).__name__}; expected its canonical bytes")
-        try:
-            numbers = _REQUEST.pack(schema_version, occurred_at, len(given))
-        except struct.error as error:
-            raise InvalidEvent(f"a number of a {event_type} does not fit its field: {error}") from error
-        parts += (_prefixed(event_type), numbers, given)
-    return blake3(b"".join(parts)).digest()
+    return REQUEST_DOMAIN + salt
+
+
+def request_part(event_type: str, schema_version: int, occurred_at: int, given: bytes) -> bytes:
+    """
+    Return the bytes of one event in what a request's hash is made of.
+    """
+    if not isinstance(given, bytes):
+        raise InvalidEvent(f"found what was given as {type(given).__name__}; expected its canonical bytes")
+    try:
+        numbers = _REQUEST.pack(schema_version, occurred_at, len(given))
+    except struct.error as error:
+        raise InvalidEvent(f"a number of a {event_type} does not fit its field: {error}") from error
+    return b"".join((_prefixed(event_type), numbers, given))
 
 
 def _check_numbers(event: RecordedEvent | Entry, payload_size: int) -> None:

@@ -14,6 +14,7 @@ import typer
 from ledger import command
 from ledger.cli import access as connections
 from ledger.cli import export, quarantine, reconcile, requests, sandbox, signer, tables
+from ledger.cli.archive import archive
 from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
@@ -52,6 +53,7 @@ app.add_typer(signer.app, name="signer")
 app.add_typer(read_models, name="read-models")
 app.command("seal")(seal)
 app.command("cosign")(cosign)
+app.command("archive")(archive)
 app.command("snapshot")(snapshot)
 app.command("generate")(requests.generate)
 importing.command("requests")(requests.import_requests)

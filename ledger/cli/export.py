@@ -12,9 +12,9 @@ import typer
 
 from ledger.cli import access
 from ledger.cli.options import Dsn, Origin
-from ledger.cli.whole_file import whole
 from ledger.exporting import journals
 from ledger.queries import Books, Seq
+from ledger.whole_file import whole
 
 app = typer.Typer(no_args_is_help=True, help="Write the books as journals for other programs to add up.")
 

@@ -17,12 +17,12 @@ import typer
 from ledger.chain import signatures
 from ledger.cli import access, tables
 from ledger.cli.options import Dsn, Format, Origin, check_format
-from ledger.cli.whole_file import whole
 from ledger.generation.requests import NEW_CHAIN
 from ledger.generation.requests import generate as generated
 from ledger.importing import requests
 from ledger.journal.ledger import Ledger
 from ledger.throughput import for_throughput
+from ledger.whole_file import whole
 
 _PROGRESS_EVENTS = 1_000
 

@@ -31,29 +31,49 @@ SIZES = (1, 2, 3, 255, 256, 257, 300, 511, 512, 700)
 
 
 @functools.cache
-def chain(count: int, seed: int = 1) -> tuple[RecordedEvent, ...]:
-    """Return so many linked events in groups of one to four; another seed has another history from the start."""
+def chain(count: int, seed: int = 1, largest: int = 4, ends: tuple[int, ...] = SIZES) -> tuple[RecordedEvent, ...]:
+    """
+    Return so many linked events in groups of one to *largest*; another seed has another history from the start.
+
+    A group ends at each seq of *ends*.
+    """
     random = Random(seed)
     events: list[RecordedEvent] = []
-    before, index, size, group = genesis(CHAIN_ID, ORIGIN), 0, 0, b""
-    for seq in range(1, count + 1):
-        if index == size:
-            end = next((size for size in SIZES if size >= seq), count)
-            index, size, group = 0, min(random.randint(1, 4), min(end, count) - seq + 1), random.randbytes(16)
-        recorded_at = 1_700_000_000_000_000_000 + seq * 1_000
-        payload = b'{"derived":{},"given":{"note":"%s"}}' % random.randbytes(random.randint(1, 60)).hex().encode()
-        event = RecordedEvent(
-            chain_id=CHAIN_ID, seq=seq, epoch=1, prev_hash=before, hash=bytes(32),
-            event_id=event_id.make(recorded_at, random.randbytes(7)), event_type="CashMoved", schema_version=1,
-            stream=f"account/A-{seq % 7}", stream_version=seq // 7 + 1, group_id=group, group_index=index,
-            group_size=size, idempotency_key=f"key-{seq - index}", request_hash=random.randbytes(32),
-            occurred_at=recorded_at, recorded_at=recorded_at, effective_on=19_000, actor="engine-1", source="gateway",
-            correlation_id=bytes(16), causation_id=bytes(16), salt=random.randbytes(16), payload=payload,
-        )  # fmt: skip
-        before = blake3(entry.encode(event)).digest()
-        events.append(msgspec.structs.replace(event, hash=before))
-        index += 1
+    before = genesis(CHAIN_ID, ORIGIN)
+    while len(events) < count:
+        first = len(events) + 1
+        end = next((size for size in ends if size >= first), count)
+        size = min(random.randint(1, largest), min(end, count) - first + 1)
+        group = random.randbytes(16)
+        salts = [random.randbytes(16) for _ in range(size)]
+        given = [b'{"note":"%s"}' % random.randbytes(random.randint(1, 60)).hex().encode() for _ in range(size)]
+        times = [1_700_000_000_000_000_000 + (first + index) * 1_000 for index in range(size)]
+        asked = entry.request_hash(salts[0], [("CashMoved", 1, times[x], given[x]) for x in range(size)])
+        for index in range(size):
+            seq = first + index
+            event = RecordedEvent(
+                chain_id=CHAIN_ID, seq=seq, epoch=1, prev_hash=before, hash=bytes(32),
+                event_id=event_id.make(times[index], random.randbytes(7)), event_type="CashMoved", schema_version=1,
+                stream=f"account/A-{seq % 7}", stream_version=seq // 7 + 1, group_id=group, group_index=index,
+                group_size=size, idempotency_key=f"key-{first}", request_hash=asked, occurred_at=times[index],
+                recorded_at=times[index], effective_on=19_000, actor="engine-1", source="gateway",
+                correlation_id=bytes(16), causation_id=bytes(16), salt=salts[index],
+                payload=b'{"derived":{},"given":%s}' % given[index],
+            )  # fmt: skip
+            before = blake3(entry.encode(event)).digest()
+            events.append(msgspec.structs.replace(event, hash=before))
     return tuple(events)
+
+
+def edited(events: tuple[RecordedEvent, ...], seq: int, **changes: object) -> tuple[RecordedEvent, ...]:
+    """Return the events with one changed and every link after it made anew, as who owns the database can."""
+    made = list(events[: seq - 1])
+    before = events[seq - 1].prev_hash
+    for event in events[seq - 1 :]:
+        event = msgspec.structs.replace(event, prev_hash=before, **(changes if event.seq == seq else {}))
+        before = blake3(entry.encode(event)).digest()
+        made.append(msgspec.structs.replace(event, hash=before))
+    return tuple(made)
 
 
 def reader(events: Iterable[RecordedEvent]) -> Read:

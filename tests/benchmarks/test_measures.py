@@ -23,7 +23,7 @@ from ledger import Ledger, Receipt
 from ledger.sandbox.postgres import Server
 from tests.conftest import Database
 
-TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3))
+TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3), 600)
 SESSION_LINES = 400
 ENDS_S = 60
 """Only to end a test that hangs."""
@@ -59,6 +59,14 @@ def test_every_measure_of_a_long_chain_runs(pg_server: Server) -> None:
     assert all(x.value > 0 and x.floor > 0 and report.target(x.name) for x in found)
     assert [point.length for point in points] == [300, 600, 900]
     assert [bool(point.floor) for point in points] == [True, True, True]
+
+
+def test_an_archive_is_verified_by_one_and_by_two(pg_server: Server) -> None:
+    """The same whole archive; its folder is gone afterwards."""
+    (found,) = run.archives(pg_server, TINY, "verify.")
+    assert found.name == "verify.archive.jobs2"
+    assert min(found.value, found.floor) > 0
+    assert list(run.archives(pg_server, TINY, "append.")) == []
 
 
 def test_only_what_is_asked_for_is_measured(pg_server: Server) -> None:

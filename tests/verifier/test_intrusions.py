@@ -159,11 +159,11 @@ def test_an_event_that_no_ledger_could_have_written_is_named(copy: Database, col
 
 def test_sums_beyond_a_single_amount_are_no_finding(copy: Database) -> None:
     """A total may pass the limit of one amount: it is read as it is, and only compared."""
-    from verifier.stored_rows import _amount
+    from verifier.stored_rows import amount_of
 
-    assert _amount("1" + "0" * 31) == 10**49
-    assert _amount("-0.5") == -(10**18) // 2
-    assert [_amount(text) for text in ("NaN", "0.50", "1.0", "-0", "007")] == ["NaN", "0.50", "1.0", "-0", "007"]
+    assert amount_of("1" + "0" * 31) == 10**49
+    assert amount_of("-0.5") == -(10**18) // 2
+    assert [amount_of(text) for text in ("NaN", "0.50", "1.0", "-0", "007")] == ["NaN", "0.50", "1.0", "-0", "007"]
 
 
 GUARDS = [

@@ -42,6 +42,7 @@ from verifier import reader as reading
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.stored import Unreadable
+from verifier.walk import replaying, rows, tables
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, database: Database) -> None:
+def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, database: Database, tmp_path: Path) -> None:
     """0 verified, 3 broken, 4 where nothing could be verified, 2 for a typo; the same in every format."""
     good = command("full", "--format", "json", LEDGER_DSN=copy.dsn("auditor"))
     assert good.returncode == 0, good.stderr
@@ -134,6 +135,9 @@ def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, data
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
     for form in ("table", "json"):
         assert command("full", "--format", form, LEDGER_DSN=copy.dsn("auditor")).returncode == 3
+    kept = tmp_path / "report.html"
+    assert command("full", "--report", str(kept), LEDGER_DSN=copy.dsn("auditor")).returncode == 3
+    assert "A figure in the books is wrong" in kept.read_text()
     assert "balances A/BTC, column settled" in command("full", LEDGER_DSN=copy.dsn("auditor")).stdout
     for dsn in (database.dsn("auditor"), "postgresql://auditor@/x?host=/nowhere", "nonsense"):
         assert command("full", LEDGER_DSN=dsn).returncode == 4
@@ -183,7 +187,7 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def test_an_interruption_ends_with_130_and_says_that_nothing_was_verified(copy: Database) -> None:
-    """Ctrl-C while the verifier waits for rows: no verdict is printed."""
+    """Ctrl-C while the verifier waits for rows: the verdict is that there is none, in the form that was asked for."""
     with psycopg.connect(copy.server.dsn("postgres", copy.name)) as other:
         # What the verifier has to wait for, until it is interrupted.
         other.execute("LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE")
@@ -201,7 +205,8 @@ def test_an_interruption_ends_with_130_and_says_that_nothing_was_verified(copy: 
             assert time.monotonic() < deadline, "the verifier did not reach the events"
             time.sleep(0.05)
         out, err = interrupted(process)
-    assert (process.returncode, out) == (130, "")
+    said = json.loads(out)
+    assert (process.returncode, said["verdict"], said["code"]) == (130, "could not verify", "interrupted")
     assert "nothing was verified" in err
 
 
@@ -226,6 +231,10 @@ def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pyt
 
     # Little at a time, so that only what is kept could differ.
     monkeypatch.setattr(reading, "FETCH_ROWS", 100)
+    # What is held at once has a size of its own, which both histories should pass.
+    monkeypatch.setattr(rows, "ROWS", 100)
+    monkeypatch.setattr(replaying, "FLUSH", 100)
+    monkeypatch.setattr(tables, "SOME", 100)
 
     def peak() -> int:
         tracemalloc.start()

@@ -1,0 +1,179 @@
+"""
+Check that a chain in a database is archived by one command, as far as its newest checkpoint covers it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledger import Ledger, command
+from ledger.chain.entry import encode
+from ledger.cli import app as program
+from ledger.domain.events.cash import CashMoved
+from ledger.evidence import note, policy, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, SigningKey
+from ledger.evidence.tree import Frontier
+from tests.archiving.chains import WITNESS, silent
+from tests.archiving.written import files
+from tests.conftest import ORIGIN, Database
+from tests.journal.test_ledger import fill
+from verifier.archive import verification
+
+KEY = SigningKey(ORIGIN, ED25519, bytes(range(32)))
+POLICY = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nquorum w1\n"
+
+
+def grown(database: Database, count: int) -> int:
+    """Append so many deposits in groups of two, and return the seq of the head."""
+    with Ledger.open(database.dsn("writer")) as ledger:
+        if not ledger.head().seq > 1:
+            fill(ledger)
+        start = ledger.head().seq
+        for number in range(count // 2):
+            name = f"{start}-{number}"
+            ledger.append(
+                [CashMoved(movement_id=f"{name}-{x}", account="A", asset="USDT", amount="1", kind="deposit",
+                           value_date="2024-08-08") for x in range(2)],
+                key=name,
+            )  # fmt: skip
+        return ledger.head().seq
+
+
+def signed(database: Database, size: int, key: SigningKey = KEY, cosigned: bool = True) -> str:
+    """Return the checkpoint of the first events of the database's chain, signed here."""
+    edge = Frontier()
+    with Ledger.open(database.dsn("writer")) as ledger:
+        for event in ledger.events(0):
+            if event.seq <= size:
+                edge.add(tree.leaf_hash(encode(event)))
+    text = Checkpoint(key.name, size, edge.root()).text()
+    return (
+        note.with_signatures(text, (key.sign(text), *([WITNESS.sign(text, 1_700_000_001)] * cosigned)))
+        .encode()
+        .decode()
+    )
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, database: Database, *given: object
+) -> tuple[int, str, str]:
+    """Run `tradeledger archive` in this process; return its status and what it said on both outputs."""
+    monkeypatch.setattr(sys, "argv", ["tradeledger", "archive", *map(str, given), "--dsn", database.dsn("reader")])
+    capsys.readouterr()
+    status = command.run(program.app, program._MANNER)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Path:
+    path = tmp_path / "policy"
+    path.write_text(POLICY)
+    return path
+
+
+def given(folder: Path, text: str) -> Path:
+    path = folder / "signed"
+    path.write_text(text)
+    return path
+
+
+def test_a_chain_is_archived_and_goes_on(
+    chain: Database,
+    trust: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing in a dry run, then all, then what came since, then nothing; each is verified from its files."""
+    place = tmp_path / "a"
+    first = grown(chain, 300)
+    options = (place, "--policy", trust, "--checkpoint")
+    file = given(tmp_path, signed(chain, first))
+    status, said, _ = run(capsys, monkeypatch, chain, *options, file, "--dry-run")
+    assert (status, said) == (0, f"would archive {first} events: {place} would hold {first} of {ORIGIN}\n")
+    assert not place.exists()
+    status, said, errors = run(capsys, monkeypatch, chain, *options, file, "--format", "json")
+    assert (status, errors) == (0, "")
+    made = json.loads(said)
+    assert (made["added"], made["size"], made["origin"], made["dry_run"]) == (first, first, ORIGIN, False)
+    assert (place / "policy").read_text() == POLICY
+    second = grown(chain, 20)
+    file = given(tmp_path, signed(chain, second))
+    assert run(capsys, monkeypatch, chain, *options, file)[1].startswith(f"archived {second - first} events: ")
+    before = files(place)
+    assert run(capsys, monkeypatch, chain, *options, file)[1].startswith("archived 0 events: ")
+    assert files(place) == before
+    report = verification.verify(str(place), policy.decode(POLICY.encode()), silent)
+    assert (report.findings, report.events) == ([], second)
+
+
+def test_nothing_is_archived_that_the_policy_does_not_accept(
+    chain: Database,
+    trust: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thief's signature is corruption, a missing cosignature is for later, what cannot be read is refused."""
+    size, place = grown(chain, 10), tmp_path / "a"
+    thief = SigningKey(ORIGIN, ED25519, bytes(32))
+    for text, expected, says in (
+        (signed(chain, size, thief), 3, "did not sign"),
+        (signed(chain, size, cosigned=False), 5, "nothing was archived"),
+        ("hello\n", 3, "expected"),
+    ):
+        status, said, errors = run(
+            capsys, monkeypatch, chain, place, "--policy", trust, "--checkpoint", given(tmp_path, text)
+        )
+        assert (status, said) == (expected, ""), text
+        assert says in errors
+    file = given(tmp_path, signed(chain, size))
+    for more, expected in (
+        (("--policy", tmp_path / "nowhere", "--checkpoint", file), 8),
+        (("--policy", trust, "--checkpoint", tmp_path / "nowhere"), 8),
+        (("--policy", trust, "--checkpoint", file, "--origin", "x"), 8),
+        (("--policy", trust, "--checkpoint", file, "--format", "xml"), 2),
+    ):
+        assert run(capsys, monkeypatch, chain, place, *more)[0] == expected, more
+    assert not place.exists()
+
+
+def test_nothing_is_archived_of_events_that_were_changed(
+    chain: Database,
+    trust: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database holds another actor than was signed: named, and not one file is written."""
+    size = grown(chain, 10)
+    file = given(tmp_path, signed(chain, size))
+    chain.sql("ALTER TABLE ledger.events DISABLE TRIGGER USER")
+    chain.sql("UPDATE ledger.events SET actor = 'mallory' WHERE seq = 5")
+    status, _, errors = run(capsys, monkeypatch, chain, tmp_path / "a", "--policy", trust, "--checkpoint", file)
+    assert status == 3
+    assert "event 5 was changed" in errors
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_archive_of_another_chain_is_not_gone_on_with(
+    chain: Database,
+    trust: Path,
+    archived: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever stands at the place stays as it is."""
+    before = files(archived)
+    file = given(tmp_path, signed(chain, grown(chain, 4)))
+    status, _, errors = run(capsys, monkeypatch, chain, archived, "--policy", trust, "--checkpoint", file)
+    assert status == 3
+    assert "the archive of another chain" in errors
+    assert files(archived) == before

@@ -1,0 +1,1 @@
+"""Check each form in which a verification is told."""

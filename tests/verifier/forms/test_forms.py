@@ -1,0 +1,239 @@
+"""
+Check that each form says all of an outcome, can be read by its readers, and lets no text of a ledger be its markup.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from tests.verifier.forms.outcomes import AT, BROKEN_ONES, HOSTILE, OUTCOMES, hostile, report
+from verifier.forms import page, picture
+from verifier.forms.cleaning import moment, plain
+from verifier.forms.form import Form, written
+from verifier.forms.markdown import code
+from verifier.report import Ended, Finding, Outcome, Report, SeenCheckpoint
+
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "div", "strong", "br", "table", "tr", "th",
+    "td", "p", "code", "ul", "li", "details", "summary", "svg", "g", "rect", "text", "path", "circle",
+}  # fmt: skip
+VOID = {"meta", "br"}
+ATTRIBUTES = {
+    "lang", "charset", "http-equiv", "content", "name", "class", "viewbox", "role", "aria-label", "x", "y", "width",
+    "height", "text-anchor", "d", "cx", "cy", "r",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Read a page strictly: known tags and attributes, everything closed that was opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in TAGS
+        assert {name for name, _ in attrs} <= ATTRIBUTES
+        assert all("url(" not in (value or "") for _, value in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError("no page has comments")
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def without_code(markdown: str) -> str:
+    """Return Markdown without its code spans, by CommonMark's rule: a run of backticks up to the next of its length."""
+    found, place = [], 0
+    while (start := re.compile("`+").search(markdown, place)) is not None:
+        end = re.compile(f"(?<!`){start[0]}(?!`)").search(markdown, start.end())
+        assert end is not None, markdown[start.start() : start.start() + 80]
+        assert "\n" not in markdown[start.end() : end.start()]
+        found.append(markdown[place : start.start()] + "CODE")
+        place = end.end()
+    return "".join([*found, markdown[place:]])
+
+
+ALL = [outcome for outcome, _ in OUTCOMES.values()] + [outcome for text in HOSTILE for outcome in hostile(text)]
+
+
+@pytest.mark.parametrize("outcome", ALL, ids=range(len(ALL)))
+def test_every_form_can_be_read_whatever_is_in_it(outcome: Outcome) -> None:
+    """JSON is JSON, XML is XML, a page has only its own tags, Markdown only its own marks, a terminal no code."""
+    said = json.loads(written(outcome, Form.JSON, AT))
+    assert said["verdict"] == outcome.verdict
+    root = ElementTree.fromstring(written(outcome, Form.JUNIT, AT))
+    assert root.tag == "testsuites"
+    html = written(outcome, Form.HTML, AT)
+    Page(html)
+    bare = without_code(written(outcome, Form.MARKDOWN, AT))
+    assert re.fullmatch(r"(?:[A-Za-z0-9 \n#,.;:()%'/+-]|(?<=[a-z])_(?=[a-z]))*", bare)
+    assert not re.search(r"\]\(|://|<|&", bare)
+    for form in (Form.TABLE, Form.MARKDOWN, Form.JUNIT, Form.HTML):
+        text = written(outcome, form, AT)
+        assert all(line.isprintable() for line in text.split("\n")), form
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if 1 < len(text) < 160])
+def test_hostile_text_is_shown_and_not_swallowed(text: str) -> None:
+    """Whoever reads sees what stands there, with what does not print written as its escape."""
+    outcome = hostile(text)[0]
+    shown = plain(text)
+    assert shown in "".join(Page(written(outcome, Form.HTML, AT)).text)
+    assert shown in written(outcome, Form.MARKDOWN, AT)
+    assert shown in written(outcome, Form.TABLE, AT)
+    failures = ElementTree.fromstring(written(outcome, Form.JUNIT, AT)).iter("failure")
+    assert any(shown in (failure.text or "") for failure in failures)
+    exact = json.loads(written(outcome, Form.JSON, AT))["findings"][0]["actual"]
+    assert exact == text.encode("utf-8", "backslashreplace").decode()
+
+
+def test_the_json_of_a_finding_says_what_follows_and_where_a_good_copy_is() -> None:
+    """Beside all that it held before: the report can still be read as one."""
+    text = written(report(*BROKEN_ONES), Form.JSON, AT)
+    said = json.loads(text)
+    assert [finding["taints_what_follows"] for finding in said["findings"]] == [False, True, False, True, True]
+    assert [finding["repair_sources"][0] for finding in said["findings"]] == ["replica"] * 2 + ["replay"] + [
+        "replica"
+    ] * 2
+    assert (said["schema_version"], said["checked_at"]) == (1, "2023-11-14 22:13:20 UTC")
+    assert msgspec.json.decode(text, type=Report) == report(*BROKEN_ONES)
+
+
+def test_junit_counts_what_it_shows() -> None:
+    """A failing test a class, a passing one a statement that was covered, a skipped one for each that was not."""
+    outcome = report(*BROKEN_ONES)
+    root = ElementTree.fromstring(written(outcome, Form.JUNIT, AT))
+    suites = {suite.get("name"): suite for suite in root}
+    assert [case.get("name") for case in suites["findings"].iter("testcase")] == sorted(outcome.by_kind())
+    assert (suites["findings"].get("failures"), suites["findings"].get("tests")) == ("4", "4")
+    assert suites["coverage"].get("skipped") == str(len(outcome.not_covered))
+    assert suites["coverage"].get("tests") == str(len(outcome.not_covered) + len(outcome.covered))
+    assert (root.get("failures"), root.get("errors")) == ("4", "0")
+    both = next(case for case in suites["findings"].iter("testcase") if case.get("name") == "BYTES_MODIFIED")
+    assert len((both.findtext("failure") or "").splitlines()) == 2
+    good = ElementTree.fromstring(written(report(), Form.JUNIT, AT))
+    assert (good.get("failures"), good.get("errors")) == ("0", "0")
+    for name in ("could not verify", "interrupted", "fault"):
+        bad = ElementTree.fromstring(written(OUTCOMES[name][0], Form.JUNIT, AT))
+        assert (bad.get("tests"), bad.get("errors")) == ("1", "1"), name
+
+
+def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None:
+    """In page and Markdown: the sentence, every place and both values, what to do, what was not covered."""
+    outcome = report(*BROKEN_ONES)
+    for form in (Form.HTML, Form.MARKDOWN):
+        text = written(outcome, form, AT)
+        shown = "".join(Page(text).text) if form is Form.HTML else text
+        assert "5 things are wrong, of 4 kinds. The first 8 events are as they were recorded." in shown
+        for finding in outcome.findings:
+            assert finding.place() in shown
+            assert finding.expected in shown
+        assert "fetch the event from a good copy" in shown
+        assert "may only follow from event 20" in shown
+        for line in outcome.not_covered:
+            assert line in shown
+        assert "w1" in shown
+    good = "".join(Page(written(report(), Form.HTML, AT)).text)
+    assert "Everything that was checked is as it was recorded: 48 events." in good
+    ended = "".join(Page(written(Ended("could not verify", "x", "no server answers"), Form.HTML, AT)).text)
+    assert "Nothing was verified, so nothing here may be relied on: no server answers." in ended
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_a_page_holds_all_that_it_shows(name: str) -> None:
+    """No address of anything else is in it, and its policy would let nothing run and nothing be fetched."""
+    text = written(OUTCOMES[name][0], Form.HTML, AT)
+    assert "://" not in text
+    assert "default-src 'none'; style-src 'unsafe-inline'" in text
+
+
+def test_a_page_of_ten_thousand_findings_lists_them_all() -> None:
+    """The first of a class at once, the others when they are opened."""
+    findings = [
+        Finding("BYTES_MODIFIED", f"before-{seq}", "after", seq=seq, column="actor") for seq in range(1, 10_001)
+    ]
+    outcome = report(*findings)
+    outcome.events = 10_000
+    text = written(outcome, Form.HTML, AT)
+    assert text.count("<tr><td>event ") == 10_000
+    first, _, rest = text.partition("<details>")
+    assert (first.count("<tr><td>event "), "9,980 more" in rest) == (page.OPENED, True)
+
+
+def test_the_picture_has_each_mark_where_it_belongs() -> None:
+    """First event at the left end, last at the right, and a hundred at one place are one mark that says so."""
+    outcome = report(*(Finding("BYTES_MODIFIED", "", "", seq=seq) for seq in (1, 48)))
+    places = [float(x) for x in re.findall(r'<path d="M([0-9.]+) 62', picture.drawn(outcome))]
+    assert places[0] < 60
+    assert places[-1] == 970
+    crowd = report(*(Finding("CLOCK", "", "", seq=7) for _ in range(100)))
+    assert re.findall(r'<text [^>]*class="">100</text>', picture.drawn(crowd))
+    beside = report(Finding("PROJECTION_MISMATCH", "", "", table="orders", key=("O",)))
+    assert "1 beside the events" in picture.drawn(beside)
+    cut = picture.drawn(report(BROKEN_ONES[3]))
+    assert "event 60" in cut
+    many = report()
+    many.checkpoints = [SeenCheckpoint(size, "00" * 32, accepted=size != 13) for size in range(1, 1001)]
+    drawn = picture.drawn(many)
+    assert drawn.count("<circle") <= picture.CHECKPOINTS
+    assert "1,000 · 0 cosigned" in drawn
+    assert "more checkpoints are not drawn" in drawn
+    many.checkpoints = many.checkpoints[12:13]
+    assert "not accepted" in picture.drawn(many)
+
+
+def test_only_what_was_read_is_drawn_as_whole() -> None:
+    """Of a proof one event, of receipts none, of a broken chain no more than is before the first finding."""
+    one = report(spans=[(40, 40)])
+    assert re.findall(r'<rect x="([0-9.]+)" y="58" width="([0-9.]+)" [^>]*class="good"', picture.drawn(one)) == [
+        ("793.8", "19.5")
+    ]
+    assert 'class="good"' not in picture.drawn(report(spans=[]))
+    broken = picture.drawn(report(*BROKEN_ONES, spans=[(1, 4), (6, 10), (20, 48)]))
+    assert (broken.count('class="good"'), broken.count('class="doubt"')) == (2, 2)
+    tiny = report(spans=[(10**9, 10**9)])
+    tiny.events = 10**9
+    assert f'width="{picture.LEAST}" height="26" class="good"' in picture.drawn(tiny)
+
+
+def test_an_empty_report_can_be_drawn() -> None:
+    """Of a chain whose rows are gone, every figure is zero."""
+    outcome = report(Finding("CHAIN_MISMATCH", "a row", "no such row", table="chains", key=("3",)))
+    outcome.events, outcome.head, outcome.checkpoints, outcome.last_good_seq = 0, {}, [], 0
+    Page(written(outcome, Form.HTML, AT))
+
+
+def test_a_span_of_code_ends_where_it_should() -> None:
+    """Its fence is longer than what is in it, and it is never empty."""
+    assert code("a`b") == "`` a`b ``"
+    assert code("``") == "``` `` ```"
+    assert code("") == "` (nothing) `"
+    assert code("x") == "`x`"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "1970-01-01 00:00:00 UTC"), (2**62, f"second {2**62}"),
+                                               (-1, "second -1")])  # fmt: skip
+def test_any_second_can_be_shown(seconds: int, text: str) -> None:
+    """A cosignature may say one that no calendar has."""
+    assert moment(seconds) == text

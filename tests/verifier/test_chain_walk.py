@@ -1,0 +1,300 @@
+"""
+Walk a chain by ranges: what is good passes, and what is not is found as a full verification finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger import Group, Ledger
+from ledger.chain.entry import encode
+from ledger.evidence.tree import Frontier, leaf_hash
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database
+from tests.journal.test_ledger import deposit
+from tests.verifier.history import history
+from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
+from verifier.reader import Reader, open_connection
+from verifier.report import Finding, Report
+from verifier.stored import Unreadable
+from verifier.walk import layout, rows
+from verifier.walk.joined import verify_chain
+
+SIZE = 16
+"""Events of a range here: the chain has some ten of them."""
+
+
+def more(ledger: Ledger, name: str, count: int) -> None:
+    ledger.append_many([Group((deposit(f"{name}{n}"),), f"{name}{n}") for n in range(count)])
+
+
+@pytest.fixture(scope="module")
+def written(pg_server: Server, migrated: str) -> Iterator[Database]:
+    name = "walked"
+    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    database = Database(pg_server, name)
+    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
+    with Ledger.open(database.dsn("writer")) as ledger:
+        history(ledger)
+        more(ledger, "w", 60)
+    yield database
+    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def copy(written: Database) -> Iterator[Database]:
+    with copied(written) as made:
+        yield made
+
+
+def walked(database: Database, **more: object) -> Report:
+    return verify_chain(database.dsn("auditor"), ORIGIN, size=SIZE, **more)  # type: ignore[arg-type]
+
+
+def of_events(found: list[Finding]) -> list[tuple[str, int | None, str | None]]:
+    """Return the findings about events that stand by themselves."""
+    kinds = ("BYTES_MODIFIED", "CHAIN_BREAK", "SEQ_GAP", "SEQ_DUP", "CLOCK", "TRUNCATED", "GROUP_PARTIAL")
+    return sorted(
+        ((x.kind, x.seq, x.column) for x in found if x.table is None and x.kind in kinds and x.after is None), key=str
+    )
+
+
+def test_a_good_chain_passes_and_its_root_is_the_tree_s(written: Database, tmp_path: Path) -> None:
+    """Events, head and root are those that reading event by event gives; what is not covered is said."""
+    edge, head = Frontier(), b""
+    with Reader(written.dsn("auditor"), ORIGIN) as reader:
+        for event in reader.events():
+            edge.add(leaf_hash(encode(event)))
+            head = event.hash
+    report = walked(written, state=tmp_path / "state")
+    assert (report.verdict, report.findings, report.events) == ("verified", [], edge.size)
+    assert report.head == {"seq": edge.size, "hash": head.hex(), "root": edge.root().hex()}
+    assert report.last_good_seq == edge.size
+    assert any("full" in line for line in report.not_covered)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ThreadPoolExecutor(2), lambda: ProcessPoolExecutor(2)], ids=["threads", "processes"]
+)
+def test_any_executor_gives_the_same_report(written: Database, make: Callable[[], ThreadPoolExecutor]) -> None:
+    """Ranges can be checked anywhere, in any order."""
+    alone = walked(written)
+    with make() as executor:
+        spread = walked(written, executor=executor)
+    for report in (alone, spread):
+        report.seconds = 0
+    assert spread == alone
+
+
+def test_two_processes_find_what_one_finds(copy: Database) -> None:
+    """An edited event is named by seq and column however many look."""
+    with Intruder(copy) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq = 40")
+    assert of_events(walked(copy, jobs=2).findings) == [("BYTES_MODIFIED", 40, "actor")]
+
+
+COLUMNS = [
+    "epoch", "prev_hash", "hash", "event_id", "event_type", "schema_version", "stream", "stream_version", "group_id",
+    "group_index", "group_size", "idempotency_key", "request_hash", "occurred_at", "recorded_at", "effective_on",
+    "actor", "source", "correlation_id", "causation_id", "salt", "payload",
+]  # fmt: skip
+
+
+def test_every_column_is_found_where_full_finds_it(copy: Database) -> None:
+    """At the start of a range, at its end, inside a group and at the head: the same class, seq and column."""
+    kinds = columns(copy, "events")
+    assert {"chain", "seq", *COLUMNS} == set(kinds)
+    last = int(copy.sql("SELECT max(seq) FROM ledger.events"))
+    with Intruder(copy) as intruder:
+        for place, column in enumerate(COLUMNS):
+            seq = (17, 32, 12, last)[place % 4]
+            with intruder.undone("events"):
+                assert changed(intruder, "events", column, kinds[column], f"seq = {seq}")
+                found = of_events(walked(copy).findings)
+                assert found == [("BYTES_MODIFIED", seq, column)]
+                assert found == of_events(report_on(copy).findings)
+        assert walked(copy).findings == []
+
+
+EDITS = {
+    "an event is missing inside a range": "DELETE FROM ledger.events WHERE seq = 20",
+    "the last of a range is missing": "DELETE FROM ledger.events WHERE seq = 32",
+    "the first of a range is missing": "DELETE FROM ledger.events WHERE seq = 33",
+    "a whole range is missing": "DELETE FROM ledger.events WHERE seq BETWEEN 33 AND 48",
+    "the first event is missing": "DELETE FROM ledger.events WHERE seq = 1",
+    "the tail is cut": "DELETE FROM ledger.events WHERE seq > 100",
+    "two ranges are edited": "UPDATE ledger.events SET actor = actor || 'x' WHERE seq IN (20, 70)",
+    "an event is moved behind the head": "UPDATE ledger.events SET seq = 900 WHERE seq = 50",
+    "an event is moved before the first": "UPDATE ledger.events SET seq = -3 WHERE seq = 50",
+    "two events stand in each other's place": "UPDATE ledger.events SET seq = 5000 WHERE seq = 20; "
+        "UPDATE ledger.events SET seq = 20 WHERE seq = 70; UPDATE ledger.events SET seq = 70 WHERE seq = 5000",
+    "an id is zeros": f"UPDATE ledger.events SET causation_id = '{'0' * 32}' WHERE seq = 30",
+    "an id is all ones": f"UPDATE ledger.events SET causation_id = '{'f' * 32}' WHERE seq = 30",
+    "a column is NULL": "ALTER TABLE ledger.events ALTER salt DROP NOT NULL; UPDATE ledger.events SET salt = NULL"
+                        " WHERE seq = 30",
+    "a date is infinite": "UPDATE ledger.events SET effective_on = 'infinity' WHERE seq = 30",
+    "a hash is longer": "UPDATE ledger.events SET hash = hash || '\\x00' WHERE seq = 30",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", EDITS.values(), ids=EDITS.keys())
+def test_what_is_wrong_with_events_is_found_as_full_finds_it(copy: Database, sql: str) -> None:
+    """Gaps, moves and edits, inside ranges and where they meet."""
+    with Intruder(copy) as intruder:
+        intruder.unguard("events")
+        intruder.edit("events", sql)
+    found, whole = of_events(walked(copy).findings), of_events(report_on(copy).findings)
+    assert found
+    assert [x[:2] for x in found] == [x[:2] for x in whole]
+    # Where the bytes cannot tell which column it was, full asks the rules too, and has fewer suspects.
+    suspects = [[set((x[2] or "").split(" or ")) for x in some] for some in (found, whole)]
+    assert all(more >= less for more, less in zip(*suspects, strict=True))
+
+
+def test_a_rewritten_tail_is_joined_to_nothing(copy: Database) -> None:
+    """Events whose bytes fit their hashes, and which name another event before them, break the chain at the seam."""
+    with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        event = next(reader.events(33, 33))
+    from blake3 import blake3
+
+    event = msgspec.structs.replace(event, prev_hash=bytes(32))
+    with Intruder(copy) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET prev_hash = %s, hash = %s WHERE seq = 33", bytes(32),
+                      blake3(encode(event)).digest())  # fmt: skip
+    found = of_events(walked(copy).findings)
+    assert ("CHAIN_BREAK", 34, "prev_hash") in found or ("BYTES_MODIFIED", 33, "prev_hash") in found
+    assert found == of_events(report_on(copy).findings)
+
+
+def test_no_byte_of_a_row_can_differ(written: Database) -> None:
+    """Any one byte of a run of rows, changed in any bit, and the run does not fit."""
+    with Reader(written.dsn("auditor"), ORIGIN) as reader:
+        chain = reader.chain
+    absent = os.urandom(16)
+    with open_connection(written.dsn("auditor")) as connection:
+        (found,) = rows.read(connection, chain.chain, 20, 24, absent)
+    good = [bytes(row) for row in found]
+
+    def fits(some: list[bytes]) -> bool:
+        parsed = layout.parse(some, chain.chain_id, absent)
+        return parsed is not None and layout.check(parsed, lambda: None, leaves=False) is not None
+
+    assert fits(good)
+    draw = random.Random(5)
+    for number in (0, 2, 4):
+        for place in range(len(good[number])):
+            edited = bytearray(good[number])
+            edited[place] ^= 1 << draw.randrange(8)
+            assert not fits([*good[:number], bytes(edited), *good[number + 1 :]]), (number, place)
+        for cut in (0, 1, layout.FIXED_BYTES - 1, layout.FIXED_BYTES, len(good[number]) - 1):
+            assert not fits([*good[:number], good[number][:cut], *good[number + 1 :]])
+        assert not fits([*good[:number], good[number] + b"\0", *good[number + 1 :]])
+    assert not fits([good[0], *good[2:]])
+    assert not fits([good[1], good[0], *good[2:]])
+
+
+def test_rows_are_the_events_that_the_reader_reads(written: Database) -> None:
+    """Both ways to read a row give the same columns, whatever is absent in it."""
+    with Reader(written.dsn("auditor"), ORIGIN) as reader:
+        expected, chain = list(reader.events()), reader.chain
+    absent = os.urandom(16)
+    with open_connection(written.dsn("auditor")) as connection:
+        found = [
+            event
+            for some in rows.read(connection, chain.chain, 1, len(expected), absent)
+            if (parsed := layout.parse(some, chain.chain_id, absent)) is not None
+            for event in parsed.events(chain.chain_id)
+        ]
+    assert found == expected
+
+
+def test_a_walk_goes_on_where_the_state_says(written: Database, tmp_path: Path) -> None:
+    """The second walk checks what came since; root and head are those of a walk of all."""
+    state = tmp_path / "state"
+    with copied(written) as database:
+        first = walked(database, state=state)
+        with Ledger.open(database.dsn("writer")) as ledger:
+            more(ledger, "more", 30)
+        second = walked(database, state=state)
+        assert second.events == 30
+        assert second.verdict == "verified"
+        assert any(f"events 1 to {first.events} again" in line for line in second.not_covered)
+        assert second.head == walked(database, state=tmp_path / "another").head
+        third = walked(database, state=state)
+        assert (third.events, third.verdict, third.head) == (0, "verified", second.head)
+
+
+def test_a_database_behind_its_state_is_convicted(written: Database, tmp_path: Path) -> None:
+    """An older backup, a cut tail and another history of the same length are each told, and the state stays."""
+    state = tmp_path / "state"
+    with copied(written) as database:
+        with Ledger.open(database.dsn("writer")) as ledger:
+            more(ledger, "more", 30)
+        longer = walked(database, state=state)
+        kept = state.read_bytes()
+        report = walked(written, state=state)
+        assert [(x.kind, x.expected.split()[2]) for x in report.findings] == [("ROLLBACK", str(longer.events))]
+        with copied(written) as other:
+            with Ledger.open(other.dsn("writer")) as ledger:
+                more(ledger, "other", 30)
+            (finding,) = walked(other, state=state).findings
+            assert (finding.kind, finding.seq, finding.column) == ("CHECKPOINT_INCONSISTENT", longer.events, "hash")
+        assert state.read_bytes() == kept
+
+
+def test_an_interrupted_walk_goes_on(written: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was checked before the interruption is not checked again."""
+    from verifier.walk import joined
+
+    monkeypatch.setattr(joined, "SAVE_S", 0.0)
+    state, seen = tmp_path / "state", 0
+
+    def interrupt(what: str, count: int) -> None:
+        nonlocal seen
+        seen = count
+        if count >= 3 * SIZE:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        walked(written, state=state, tell=interrupt)
+    whole = walked(written)
+    rest = walked(written, state=state)
+    assert rest.verdict == "verified"
+    assert 0 < rest.events == whole.events - 2 * SIZE
+    assert seen == 3 * SIZE
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format_version":2}', b"\xff" * 100, b"{" * 70_000])
+def test_a_file_that_is_no_state_is_not_taken_for_one(written: Database, tmp_path: Path, data: bytes) -> None:
+    """Nothing is verified by it, and the file stays."""
+    state = tmp_path / "state"
+    state.write_bytes(data)
+    with pytest.raises(Unreadable, match="delete it"):
+        walked(written, state=state)
+    assert state.read_bytes() == data
+
+
+def test_part_of_a_chain_is_checked_and_the_rest_is_said(copy: Database) -> None:
+    """From one seq to another: what is wrong outside is not found, and the report says what was left out."""
+    with Intruder(copy) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq IN (20, 120)")
+    report = walked(copy, first=40, last=100)
+    assert (report.verdict, report.events) == ("verified", 61)
+    assert [line for line in report.not_covered if "on purpose" in line] == [
+        "events before 40, which were left out on purpose", "events after 100, which were left out on purpose",
+    ]  # fmt: skip
+    assert of_events(walked(copy, first=15, last=25).findings) == [("BYTES_MODIFIED", 20, "actor")]
+
+
+def test_an_empty_database_has_nothing_to_verify(database: Database) -> None:
+    """It is neither verified nor broken."""
+    with pytest.raises(Unreadable):
+        verify_chain(database.dsn("auditor"))

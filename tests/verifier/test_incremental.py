@@ -1,0 +1,323 @@
+"""
+Verify what was appended since the last time: whatever these events touch is found, and what they do not is said.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger import Group, Ledger
+from ledger.chain.entry import encode
+from ledger.evidence.tree import Frontier, leaf_hash
+from ledger.journal.chain_creation import create_chain
+from ledger.reading.follower import Follower
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database
+from tests.journal.test_ledger import deposit, order, trade
+from tests.verifier.history import history
+from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier.reader import Reader
+from verifier.report import Report
+from verifier.stored import Unreadable
+from verifier.walk import incremental, replayed
+from verifier.walk.metrics import Seen
+from verifier.walk.watching import Watch, run
+
+
+@pytest.fixture(scope="module")
+def written(pg_server: Server, migrated: str) -> Iterator[Database]:
+    name = "went_on"
+    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    database = Database(pg_server, name)
+    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
+    with Ledger.open(database.dsn("writer")) as ledger:
+        history(ledger)
+    yield database
+    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def books(written: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what a verification of the whole chain leaves."""
+    path = tmp_path_factory.mktemp("books") / "books"
+    assert since(written, path).verdict == "verified"
+    return path
+
+
+@pytest.fixture
+def state(books: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "books"
+    path.write_bytes(books.read_bytes())
+    return path
+
+
+@pytest.fixture
+def copy(written: Database) -> Iterator[Database]:
+    with copied(written) as made:
+        yield made
+
+
+def since(database: Database, path: Path, jobs: int = 1) -> Report:
+    with Reader(database.dsn("auditor"), ORIGIN) as reader:
+        return incremental.verify(reader, path, lambda what, count: None, jobs)
+
+
+def go_on(database: Database, name: str = "on") -> int:
+    """Append orders, fills and deposits, some of them as groups; return how many events."""
+    with Ledger.open(database.dsn("writer")) as ledger:
+        before = ledger.head().seq
+        ledger.append_many([Group((deposit(f"{name}{n}"),), f"{name}{n}") for n in range(5)])
+        ledger.append([order(f"{name}O"), order(f"{name}P")], key=f"{name}-orders")
+        ledger.append([trade(f"{name}E", f"{name}O")], key=f"{name}-fill")
+        return ledger.head().seq - before
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_only_what_is_new_is_read_and_the_result_is_that_of_all(copy: Database, tmp_path: Path, jobs: int) -> None:
+    """The first time all is verified; then what was appended; the head and the root are the chain's."""
+    path = tmp_path / "books"
+    first = since(copy, path, jobs)
+    assert (first.verdict, first.events) == ("verified", first.head["seq"])
+    count = go_on(copy)
+    second = since(copy, path, jobs)
+    assert (second.verdict, second.events, second.findings) == ("verified", count, [])
+    assert {"orders", "balances", "executions"} <= set(second.rows)
+    edge = Frontier()
+    with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        for event in reader.events():
+            edge.add(leaf_hash(encode(event)))
+    assert second.head == {"seq": edge.size, "hash": event.hash.hex(), "root": edge.root().hex()}
+    assert any(f"events up to {first.events}," in line for line in second.not_covered)
+    assert since(copy, path).events == 0
+
+
+EDITS = {
+    "an event": "UPDATE ledger.events SET actor = actor || 'x' WHERE seq = (SELECT max(seq) - 2 FROM ledger.events)",
+    "a touched balance": "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A' AND asset = 'USDT'",
+    "a new order": "UPDATE ledger.orders SET qty = qty + 1 WHERE order_id = 'onP'",
+    "a new order that is closed": "UPDATE ledger.orders SET status = 'canceled' WHERE order_id = 'onO'",
+    "a new execution is gone": "DELETE FROM ledger.executions WHERE exec_id = 'onE'",
+    "a key": "UPDATE ledger.idempotency_keys SET first_seq = first_seq - 1 WHERE key = 'on-fill'",
+    "a key is gone": "DELETE FROM ledger.idempotency_keys WHERE key = 'on1'",
+    "a commit": "UPDATE ledger.commits SET committed_at = committed_at + 1 WHERE last_seq = (SELECT max(last_seq) FROM"
+                " ledger.commits)",
+    "a commit is gone": "DELETE FROM ledger.commits WHERE last_seq = (SELECT max(last_seq) FROM ledger.commits)",
+    "the head": "UPDATE ledger.chain_heads SET epoch = epoch + 1",
+    "the digest": "UPDATE ledger.state_digests SET seq = seq - 1",
+    "a version of a touched balance": "UPDATE ledger.balance_history SET settled = settled + 1 WHERE account = 'A' AND"
+                                      " asset = 'USDT' AND seq = (SELECT max(seq) FROM ledger.balance_history)",
+    "a version too many": "INSERT INTO ledger.balance_history SELECT chain, account, asset, settled, unsettled, held,"
+                          " floor, credit_unsettled, breached FROM ledger.balances",
+    "the watermark": "UPDATE ledger.read_model_watermarks SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1)",
+    "a row astray": "UPDATE ledger.orders SET chain = 77 WHERE order_id = 'onP'",
+    "a guard": "ALTER TABLE ledger.orders DROP CONSTRAINT orders_qty_positive",
+}  # fmt: skip
+TABLES = ("events", "balances", "orders", "executions", "idempotency_keys", "commits", "chain_heads", "state_digests",
+          "balance_history", "read_model_watermarks")  # fmt: skip
+
+
+@pytest.mark.parametrize("what", [name for name in EDITS if name != "a version too many"])
+def test_what_new_events_touch_is_found_as_full_finds_it(copy: Database, state: Path, what: str) -> None:
+    """Whatever it is: the findings are those of a full verification, and the state stays as it was."""
+    go_on(copy)
+    with Follower(copy.dsn("writer")) as keeper:
+        while keeper.step():
+            pass
+    before, sql = state.read_bytes(), EDITS[what]
+    with Intruder(copy) as intruder:
+        for table in TABLES:
+            if f"ledger.{table} " in f"{sql} " and "DROP CONSTRAINT" not in sql:
+                intruder.unguard(table)
+        table = next(table for table in TABLES if f"ledger.{table} " in f"{sql} ")
+        intruder.edit(table, sql)
+    report, whole = since(copy, state), report_on(copy)
+    assert report.verdict == "broken"
+    assert report.findings == whole.findings
+    assert what == "a guard" or real(report)
+    assert state.read_bytes() == before
+
+
+def test_what_no_new_event_touches_is_left_and_said(copy: Database, state: Path) -> None:
+    """An edit of an old event or of a row that nothing touched since is not looked for, and full finds it."""
+    with Intruder(copy) as intruder:
+        intruder.edit("orders", "UPDATE ledger.orders SET strategy = 'x' WHERE order_id = 'O1'")
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 20")
+    go_on(copy)
+    report = since(copy, state)
+    assert report.verdict == "verified"
+    assert any("no event since has touched" in line for line in report.not_covered)
+    assert {x.seq or x.table for x in real(report_on(copy))} == {20, "orders"}
+
+
+def test_a_database_behind_its_state_is_convicted(written: Database, state: Path) -> None:
+    """An older backup, and one that went on otherwise."""
+    with copied(written) as database:
+        go_on(database)
+        longer = since(database, state)
+        kept = state.read_bytes()
+        (finding,) = since(written, state).findings
+        assert (finding.kind, finding.actual) == ("ROLLBACK", str(longer.last_good_seq - longer.events))
+        with copied(written) as other:
+            go_on(other, "other")
+            (finding,) = since(other, state).findings
+            assert (finding.kind, finding.seq) == ("CHECKPOINT_INCONSISTENT", longer.last_good_seq)
+        assert state.read_bytes() == kept
+
+
+def test_an_interrupted_verification_leaves_the_state(copy: Database, state: Path) -> None:
+    """What was checked counts only once all of it was."""
+    go_on(copy)
+    before = state.read_bytes()
+
+    def interrupt(what: str, count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        incremental.verify(reader, state, interrupt)
+    assert state.read_bytes() == before
+    assert since(copy, state).verdict == "verified"
+
+
+def test_a_broken_chain_leaves_no_state(copy: Database, tmp_path: Path) -> None:
+    """There is nothing to go on from, and no file is left half made."""
+    with Intruder(copy) as intruder:
+        intruder.edit("orders", "UPDATE ledger.orders SET strategy = 'x' WHERE order_id = 'O1'")
+    assert since(copy, tmp_path / "books").verdict == "broken"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"no database", b"SQLite format 3\0" + bytes(4080)])
+def test_a_file_that_is_no_state_is_not_taken_for_one(written: Database, tmp_path: Path, data: bytes) -> None:
+    """Nothing is verified by it, and the file stays."""
+    path = tmp_path / "books"
+    path.write_bytes(data)
+    with pytest.raises(Unreadable, match="delete it"):
+        since(written, path)
+    assert path.read_bytes() == data
+
+
+def test_two_verifications_do_not_share_a_state(written: Database, state: Path) -> None:
+    """The second is told so, and the first goes on."""
+    from verifier.walk.books import Books
+
+    with Books(state), pytest.raises(Unreadable, match="another verification"):
+        since(written, state)
+    assert since(written, state).verdict == "verified"
+
+
+def test_state_says_what_the_events_make(written: Database) -> None:
+    """Balances and positions are those of the ledger's own rows, and the digest too."""
+    with Reader(written.dsn("auditor"), ORIGIN) as reader:
+        report = replayed.verify(reader, lambda what, count: None)
+        assert isinstance(report, replayed.Replayed)
+        stored = {
+            (row["account"], row["asset"]): row["settled"]
+            for row in ({"account": a, "asset": b, "settled": c} for a, b, c in reader.query(
+                "SELECT account, asset, settled::text FROM ledger.balances"))
+        }  # fmt: skip
+        (digest,) = reader.query("SELECT state_digest FROM ledger.commits ORDER BY last_seq DESC LIMIT 1")
+    assert {(row["account"], row["asset"]): row["settled"] for row in report.balances} == stored
+    assert report.state_digest == digest[0].hex()
+    assert report.positions
+    assert len(replayed.lines(report)) == 1 + len(report.balances) + len(report.positions) + len(report.sealed)
+
+
+def test_state_of_a_broken_chain_is_a_broken_report(copy: Database) -> None:
+    """Nothing is said of balances that follow from edited events."""
+    with Intruder(copy) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 20")
+    with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        report = replayed.verify(reader, lambda what, count: None)
+    assert [(x.kind, x.seq) for x in report.findings] == [("BYTES_MODIFIED", 20)]
+    assert replayed.lines(report) == []
+
+
+def _command(database: Database, *words: str) -> list[str]:
+    return [sys.executable, "-m", "verifier", *words, "--dsn", database.dsn("auditor"), "--origin", ORIGIN]
+
+
+def test_a_watch_finds_what_is_changed_while_it_watches(copy: Database, state: Path) -> None:
+    """Metrics are served, appended events are verified, and a touched row that was edited ends it with 3."""
+    where = state.with_name("metrics")
+    words = ("watch", "--state", str(state), "--every", "0.2", "--listen", "127.0.0.1:0")
+    words = (*words[:-1], str(where))
+    process = subprocess.Popen(_command(copy, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        _until(lambda: "tradeledger_verify_up 1" in _metrics(where))
+        seq = go_on(copy) + int(copy.sql("SELECT max(seq) FROM ledger.events")) - 8
+        _until(lambda: f"tradeledger_verify_verified_seq {seq}" in _metrics(where))
+        with Intruder(copy) as intruder:
+            intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+        go_on(copy, "again")
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 3
+    assert "PROJECTION_MISMATCH: balances A/USDT" in out
+
+
+def _until(true: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _metrics(where: Path) -> str:
+    import http.client
+    import socket
+
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(str(where))
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except OSError:
+        return ""
+    finally:
+        connection.close()
+
+
+def test_a_watch_ends_with_a_ctrl_c_and_leaves_its_state(copy: Database, state: Path) -> None:
+    """Ctrl-C and SIGTERM are the same to it: 130, and what was verified stays."""
+    process = subprocess.Popen(_command(copy, "watch", "--state", str(state), "--every", "0.2"),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.strip()) == (130, "interrupted; nothing was verified")
+    assert since(copy, state).verdict == "verified"
+
+
+def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """A round that could not verify is none; findings stay in the metrics while it goes on."""
+    good = Report("verified", "o", "primary", 1, {}, [], {}, [], [], [], 7, 0.5)
+    from verifier.report import Finding
+
+    bad = Report("broken", "o", "primary", 1, {}, [Finding("CLOCK", "a", "b", seq=9)], {}, [], [], [], 8, 0.5)
+    answers = iter([Unreadable("the server cannot be reached"), bad, good])
+    seen, shown = Seen(), []
+
+    def verify() -> Report:
+        answer = next(answers)
+        if isinstance(answer, Report):
+            return answer
+        raise answer
+
+    assert run(verify, Watch(0.01, goes_on=True, rounds=3), seen, shown.append) is bad
+    assert shown == [bad]
+    text = seen.text()
+    for line in ('runs_total{verdict="broken"} 1', 'runs_total{verdict="could not verify"} 1', "verified_seq 7", "up 1",
+                 'findings{class="CLOCK"} 1'):  # fmt: skip
+        assert f"tradeledger_verify_{line}\n" in text
+    assert "the server cannot be reached; it is tried again" in capsys.readouterr().err
+    assert seen.respond("GET", "/metrics", b"").body.decode() == text
+    assert seen.respond("GET", "/", b"").status == 404

@@ -1,0 +1,188 @@
+"""
+Check that the proof of one event holds by itself, and that whatever is changed in it is named and never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger import command
+from ledger.chain import entry
+from ledger.evidence import policy, proof_file, tiles, tree
+from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.payload_file import PayloadFile
+from ledger.evidence.proof_file import ProofFile
+from ledger.evidence.tree import Node
+from tests.archiving.chains import CHAIN_ID, KEY, POLICY, POLICY_TEXT, WITNESS, chain, signed
+from verifier import cli, proof
+from verifier.report import Report
+from verifier.stored import Unreadable
+
+SIZE, SEQ = 300, 200
+EVENTS = chain(SIZE)
+LEAVES = [tree.leaf_hash(entry.encode(event)) for event in EVENTS]
+ENTRY = entry.encode(EVENTS[SEQ - 1])
+
+
+def nodes(asked: Sequence[Node]) -> list[bytes]:
+    return [tiles.subtree_hash(LEAVES[index << level : index + 1 << level]) for level, index in asked]
+
+
+def made(size: int = SIZE, seq: int = SEQ, **checkpoint: object) -> ProofFile:
+    hashes = tuple(tree.prove_inclusion(nodes, seq - 1, size))
+    note = signed(EVENTS, size, **checkpoint)  # type: ignore[arg-type]
+    return ProofFile(seq - 1, hashes, note, entry.encode(EVENTS[seq - 1]))
+
+
+PROOF = made()
+CONTENT = PayloadFile(ENTRY, EVENTS[SEQ - 1].salt, EVENTS[SEQ - 1].payload)
+
+
+def verify(
+    data: ProofFile | bytes, content: PayloadFile | bytes | None = CONTENT, trust: policy.Policy = POLICY
+) -> Report:
+    given = data.encode() if isinstance(data, ProofFile) else data
+    payload = content.encode() if isinstance(content, PayloadFile) else content
+    return proof.verify("a.tlog-proof", given, trust, payload)
+
+
+def kinds(report: Report) -> list[str]:
+    assert (report.verdict == "verified") == (not report.findings)
+    return [finding.kind for finding in report.findings]
+
+
+@pytest.mark.parametrize("size", [200, 255, 256, 257, 300])
+def test_a_proof_holds_and_says_what_is_proven(size: int) -> None:
+    """Of a tree of any size that has the event; who recorded it, when, and who had seen it by when."""
+    report = verify(made(size))
+    assert kinds(report) == []
+    said = " ".join(report.proven)
+    event = EVENTS[SEQ - 1]
+    for words in (f"event {SEQ} of", event.event_type, event.stream, event.actor, "w1 had seen", f"{size} events"):
+        assert words in said
+    assert report.head == {
+        "seq": SEQ, "hash": event.hash.hex(), "size": size, "root": report.checkpoints[0].root,
+    }  # fmt: skip
+    assert [by.name for by in report.checkpoints[0].cosigned] == ["w1"]
+    assert "content is the" in said
+
+
+def test_a_proof_without_the_content_proves_the_entry_alone() -> None:
+    """The entry is in the proof; what it does not show is said."""
+    report = verify(PROOF, None)
+    assert kinds(report) == []
+    assert "content" not in " ".join(report.proven)
+    assert proof.NO_CONTENT in report.not_covered
+    bare = msgspec.structs.replace(PROOF, extra=None)
+    assert kinds(verify(bare)) == []
+    with pytest.raises(Unreadable, match="--payload"):
+        verify(bare, None)
+
+
+OTHER = entry.encode(EVENTS[SEQ])
+THIEF = SigningKey(KEY.name, ED25519, bytes(32))
+STRANGER = SigningKey("witness.example/w9", COSIGNATURE, bytes([9]) * 32)
+
+
+def trusting(log: SigningKey = KEY, witness: SigningKey = WITNESS) -> policy.Policy:
+    return policy.decode(f"log {log.verifier.text()}\nwitness w {witness.verifier.text()}\nquorum w\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "content", "trust", "expected"),
+    [
+        (made(cosigned=False), CONTENT, POLICY, ["QUORUM_UNMET"]),
+        (PROOF, CONTENT, trusting(witness=STRANGER), ["QUORUM_UNMET"]),
+        (PROOF, CONTENT, trusting(log=THIEF), ["CHECKPOINT_SIG"]),
+        (msgspec.structs.replace(PROOF, index=SEQ), CONTENT, POLICY, ["TREE_MISMATCH", "BYTES_MODIFIED"]),
+        (msgspec.structs.replace(PROOF, hashes=PROOF.hashes[:-1]), CONTENT, POLICY, ["TREE_MISMATCH"]),
+        (msgspec.structs.replace(PROOF, hashes=(*PROOF.hashes, bytes(32))), CONTENT, POLICY, ["TREE_MISMATCH"]),
+        (msgspec.structs.replace(PROOF, checkpoint=signed(EVENTS, 299)), CONTENT, POLICY, ["TREE_MISMATCH"]),
+        (msgspec.structs.replace(PROOF, extra=OTHER), None, POLICY, ["TREE_MISMATCH", "BYTES_MODIFIED"]),
+        (msgspec.structs.replace(PROOF, extra=OTHER), CONTENT, POLICY, ["BYTES_MODIFIED"]),
+        (PROOF, msgspec.structs.replace(CONTENT, entry=b"no entry"), POLICY,
+         ["BYTES_MODIFIED", "TREE_MISMATCH", "BYTES_MODIFIED"]),
+        (PROOF, msgspec.structs.replace(CONTENT, payload=b'{"derived":{},"given":{}}'), POLICY, ["PAYLOAD_MISMATCH"]),
+        (PROOF, msgspec.structs.replace(CONTENT, salt=bytes(16)), POLICY, ["PAYLOAD_MISMATCH"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_proof_is_named(
+    data: ProofFile, content: PayloadFile | None, trust: policy.Policy, expected: list[str]
+) -> None:
+    """All of it, and then nothing is said to be proven."""
+    report = verify(data, content, trust)
+    assert kinds(report) == expected
+    assert report.proven == []
+
+
+def test_a_policy_for_other_logs_says_nothing_of_this_one() -> None:
+    """Neither good nor bad: another policy was meant."""
+    with pytest.raises(Unreadable, match="for other logs"):
+        verify(PROOF, trust=trusting(log=SigningKey("other.example/log", ED25519, bytes(32))))
+
+
+def test_an_entry_of_this_place_in_another_tree_is_no_proof() -> None:
+    """The same place and a proof that holds, of the tree that somebody else signed as this log."""
+    fork = chain(SIZE, seed=2)
+    note = signed(fork, SIZE)
+    report = verify(msgspec.structs.replace(PROOF, checkpoint=note))
+    assert kinds(report) == ["TREE_MISMATCH"]
+
+
+@pytest.mark.parametrize("data", [b"", b"c2sp.org/tlog-proof@v2\n", PROOF.encode()[:90], b"\xff" * 100,
+                                  PROOF.encode() * 2, bytes(proof_file.FILE_LIMIT_BYTES + 1)])  # fmt: skip
+def test_what_is_no_proof_could_not_be_verified(data: bytes) -> None:
+    """Nothing is found in it, neither good nor bad."""
+    with pytest.raises(Unreadable):
+        verify(data)
+    with pytest.raises(Unreadable):
+        verify(PROOF, data)
+
+
+def test_no_changed_byte_passes() -> None:
+    """Each byte of proof and payload file in turn, one bit and its case: a finding, or nothing that can be read."""
+    files = PROOF.encode(), CONTENT.encode()
+    for which, file in enumerate(files):
+        for place in range(len(file)):
+            for bit in (0x01, 0x20):
+                data = file[:place] + bytes([file[place] ^ bit]) + file[place + 1 :]
+                given = [data, files[1]] if which == 0 else [files[0], data]
+                try:
+                    report = verify(*given)  # type: ignore[arg-type]
+                except Unreadable:
+                    continue
+                assert report.findings or same(given, files), (which, place, bit)
+
+
+def same(given: list[bytes], files: tuple[bytes, bytes]) -> bool:
+    """Whether a changed file still says the same: JSON may be spaced in another way."""
+    return given[0] == files[0] and msgspec.json.decode(given[1]) == msgspec.json.decode(files[1])
+
+
+def test_the_command_needs_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 and in words what is proven; 3 for another's policy; 4 for a file that is not there and for no policy."""
+    (tmp_path / "e.tlog-proof").write_bytes(PROOF.encode())
+    (tmp_path / "e.json").write_bytes(CONTENT.encode())
+    (tmp_path / "policy").write_bytes(POLICY_TEXT)
+    (tmp_path / "other").write_bytes(f"log {THIEF.verifier.text()}\nquorum none\n".encode())
+
+    def run(file: str, trust: str, *more: str) -> int:
+        words = ["proof", str(tmp_path / file), "--policy", str(tmp_path / trust), *more]
+        monkeypatch.setattr("sys.argv", ["tradeledger-verify", *words])
+        return command.run(cli.app, cli._MANNER)
+
+    assert run("e.tlog-proof", "policy", "--payload", str(tmp_path / "e.json")) == 0
+    said = capsys.readouterr().out
+    assert f"event {SEQ} of {KEY.name} was recorded as CashMoved" in said
+    assert CHAIN_ID.hex() not in said
+    assert run("e.tlog-proof", "other") == 3
+    assert "CHECKPOINT_SIG" in capsys.readouterr().out
+    for file, trust in (("nothing", "policy"), ("e.tlog-proof", "nothing"), ("e.tlog-proof", "e.json")):
+        assert run(file, trust) == 4
+    assert run("e.tlog-proof", "policy", "--payload", str(tmp_path / "nothing")) == 4

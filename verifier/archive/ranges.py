@@ -1,0 +1,231 @@
+"""
+Check a run of consecutive bundles by themselves: entries, leaves, payloads, links, times and groups.
+
+Each entry hashes to its leaf and to the next entry's link, each payload to its entry, and the 256 leaves are the
+tile's. One bundle is in memory at a time, so a range needs no more of it than its largest bundle does.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from blake3 import blake3
+
+from ledger.archiving.places import open_store
+from ledger.archiving.stores import Store, TooLong
+from ledger.chain import entry as entries
+from ledger.chain import event_id
+from ledger.chain.entry import Entry
+from ledger.errors import Rejected, UnknownFormat
+from ledger.evidence import segments, tiles, tree
+from ledger.evidence.tiles import WIDTH, Tile
+from verifier.archive.ahead import Read, reading
+from verifier.archive.groups import Ends, GroupCheck
+from verifier.archive.seams import Seam, finding, misfits, seam_of
+from verifier.report import Finding
+
+RANGE_BUNDLES: Final = 64
+"""How many bundles one worker checks before it says what it found: 16,384 events, a third of a second."""
+
+Payloads = Sequence[tuple[bytes, bytes] | None]
+"""Salt and payload of each event of a bundle, None where they are not the ones that its entry names."""
+
+
+class Range(msgspec.Struct):
+    """
+    What came out of one range of bundles, from number *first* on.
+
+    `ends` are its first and its last event, None where one could not be read. `roots` has the hash of each full bundle
+    as its entries make it, `tile_roots` as its tile states it; `rest` has the leaves of one that is not full.
+    """
+
+    first: int
+    findings: list[Finding]
+    ends: tuple[Seam | None, Seam | None]
+    roots: list[bytes | None]
+    tile_roots: list[bytes | None]
+    rest: list[bytes]
+    groups: Ends
+    events: int
+
+
+def tile_of(number: int, size: int) -> Tile:
+    """
+    Return the tile of the leaves of bundle *number* in an archive of *size* events.
+    """
+    return Tile(0, number, min(WIDTH, size - number * WIDTH))
+
+
+class _RangeCheck:
+    """One walk through a range of bundles."""
+
+    def __init__(self, read: Read, size: int, chain_id: bytes) -> None:
+        self._read_file, self._size, self._chain_id = read, size, chain_id
+        self._findings: list[Finding] = []
+        self._groups = GroupCheck()
+        self._before: Seam | None = None
+        self._first: Seam | None = None
+        """The first event of the bundle that was checked last."""
+
+    def run(self, numbers: Sequence[int]) -> Range:
+        found = Range(numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0)
+        first: Seam | None = None
+        for place, number in enumerate(numbers):
+            tile = tile_of(number, self._size)
+            found.events += tile.width
+            stated = self._leaves(tile)
+            read = self._entries(tile)
+            leaves = stated if read is None else self._check(tile, stated, read)
+            if place == 0:
+                first = self._first
+            if tile.width < WIDTH:
+                found.rest = leaves or []
+                continue
+            found.roots.append(None if leaves is None else tiles.subtree_hash(leaves))
+            as_stated = stated is None or stated == leaves
+            found.tile_roots.append(found.roots[-1] if as_stated else tiles.subtree_hash(stated or []))
+        found.ends, found.groups = (first, self._before), self._groups.ends()
+        return found
+
+    def _found(self, kind: str, expected: str, actual: str, path: str, **place: Any) -> None:
+        self._findings.append(finding(kind, expected, actual, path, **place))
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            data = self._read_file(path)
+        except TooLong as error:
+            self._found("BYTES_MODIFIED", "a file of an archive", str(error), path)
+            return None
+        if data is None:
+            self._found("ARCHIVE_MISSING", "a file", "none", path)
+        return data
+
+    def _leaves(self, tile: Tile) -> list[bytes] | None:
+        data = self._read(tile.path())
+        try:
+            return None if data is None else tiles.decode_tile(tile, data)
+        except UnknownFormat as error:
+            self._found("TREE_MISMATCH", f"{tile.width} hashes", str(error), tile.path())
+            return None
+
+    def _entries(self, tile: Tile) -> list[bytes] | None:
+        data = self._read(tile.bundle_path())
+        try:
+            if data is not None:
+                return tiles.decode_bundle(tile, data)
+        except UnknownFormat as error:
+            self._found("BYTES_MODIFIED", f"{tile.width} entries", str(error), tile.bundle_path())
+        self._before = self._first = None
+        self._groups.lose()
+        return None
+
+    def _check(self, tile: Tile, stated: list[bytes] | None, found: list[bytes]) -> list[bytes]:
+        """Check one bundle of entries; return the leaves that they make."""
+        path = tile.bundle_path()
+        leaves = [tree.leaf_hash(entry) for entry in found]
+        if stated is not None and stated != leaves:
+            for place, (expected, actual) in enumerate(zip(stated, leaves, strict=True), tile.start + 1):
+                if expected != actual:
+                    self._found("TREE_MISMATCH", expected.hex(), actual.hex(), path, seq=place, column="leaf")
+        parsed = [self._parsed(path, seq, entry) for seq, entry in enumerate(found, tile.start + 1)]
+        digests = [blake3(entry).digest() for entry in found]
+        for place, (fields, digest, content) in enumerate(
+            zip(parsed, digests, self._payloads(tile, parsed, digests[-1]), strict=True)
+        ):
+            self._follow(path, fields, digest)
+            if place == 0:
+                self._first = self._before
+            if fields is None or content is None:
+                self._groups.lose()
+            else:
+                self._findings += self._groups.take(fields, *content, path)
+        return leaves
+
+    def _parsed(self, path: str, seq: int, entry: bytes) -> Entry | None:
+        try:
+            fields = entries.parse(entry)
+        except UnknownFormat as error:
+            self._found("BYTES_MODIFIED", "an entry", str(error), path, seq=seq)
+            return None
+        if fields.seq != seq:
+            self._found("BYTES_MODIFIED", str(seq), str(fields.seq), path, seq=seq, column="seq")
+        if fields.chain_id != self._chain_id:
+            expected, actual = self._chain_id.hex(), fields.chain_id.hex()
+            self._found("BYTES_MODIFIED", expected, actual, path, seq=seq, column="chain_id")
+        return fields
+
+    def _payloads(self, tile: Tile, parsed: Sequence[Entry | None], last_hash: bytes) -> Payloads:
+        """Check the segment of payloads against the entries, which say how large each is and what it hashes to."""
+        path = segments.path(tile)
+        data = self._read(path)
+        named = [fields for fields in parsed if fields is not None]
+        if data is None or len(named) < len(parsed):
+            return [None] * len(parsed)
+        try:
+            segment = segments.decode(data, [fields.payload_size for fields in named])
+        except UnknownFormat as error:
+            self._found("PAYLOAD_MISMATCH", "the payloads that the entries name", str(error), path)
+            return [None] * len(parsed)
+        for name, expected, actual in (
+            ("chain_id", self._chain_id.hex(), segment.chain_id.hex()),
+            ("first_seq", str(tile.start + 1), str(segment.first_seq)),
+            ("prev_hash", named[0].prev_hash.hex(), segment.prev_hash.hex()),
+            ("last_hash", last_hash.hex(), segment.last_hash.hex()),
+        ):
+            if expected != actual:
+                self._found("BYTES_MODIFIED", expected, actual, path, column=name)
+        good: list[tuple[bytes, bytes] | None] = []
+        for seq, (fields, content) in enumerate(zip(named, segment.events, strict=True), tile.start + 1):
+            hashed = entries.payload_hash(*content)
+            good.append(content if hashed == fields.payload_hash else None)
+            if good[-1] is None:
+                expected = fields.payload_hash.hex()
+                self._found("PAYLOAD_MISMATCH", expected, hashed.hex(), path, seq=seq, column="payload")
+        return good
+
+    def _follow(self, path: str, fields: Entry | None, digest: bytes) -> None:
+        """Check an entry against the one before it."""
+        if fields is None:
+            self._before = None
+            return
+        after = seam_of(fields, digest)
+        if self._before is not None:
+            self._findings += misfits(self._before, after, path)
+        try:
+            said = str(event_id.recorded_at(fields.event_id))
+        except Rejected as error:
+            said = str(error)
+        if said != str(fields.recorded_at):
+            expected = f"an id of {fields.recorded_at}"
+            self._found("CLOCK", expected, said, path, seq=fields.seq, column="event_id")
+        self._before = after
+
+
+@functools.lru_cache(maxsize=1)
+def _store(where: str) -> Store:
+    """Return the store of a worker, which keeps its connections from range to range."""
+    return open_store(where)
+
+
+def be_a_worker() -> None:
+    """
+    Leave a Ctrl-C, which every process of a command line hears, to the one that hands out the ranges.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_range(where: str, size: int, chain_id: bytes, numbers: Sequence[int]) -> Range:
+    """
+    Return what came out of the bundles of these consecutive *numbers* in the archive at *where*.
+
+    Raises:
+        Unavailable: the store cannot be read.
+    """
+    store, bundles = _store(where), (tile_of(number, size) for number in numbers)
+    paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
+    with reading(store, paths) as read:
+        return _RangeCheck(read, size, chain_id).run(numbers)

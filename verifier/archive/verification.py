@@ -1,0 +1,192 @@
+"""
+Verify a whole archive, or a run of its bundles, and make the report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ledger.archiving.layout import CHECKPOINT
+from ledger.archiving.places import open_store
+from ledger.archiving.stores import Store, TooLong
+from ledger.errors import InvalidInput, UnknownFormat
+from ledger.evidence import tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.policy import Policy
+from ledger.evidence.tiles import WIDTH
+from verifier.archive import checkpoints
+from verifier.archive.joining import Joining
+from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range
+from verifier.archive.resuming import Kept, Task
+from verifier.archive.seams import finding
+from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
+from verifier.stored import Unreadable
+from verifier.vouching import Judged
+
+AHEAD: Final = 3
+"""How many ranges a worker may have done or in hand that wait for an earlier one: what they found is in memory."""
+
+Tell = Callable[[str, int], None]
+"""Hear what is being done, and how many events it has reached."""
+
+COVERED: Final = [
+    "every byte of every entry, against the hash chain from the genesis of this origin and against the signed root",
+    "every payload and salt, against its entry, and what was given against its group's request hash",
+    "seqs, recorded times, event ids and groups",
+    "every tile, against the entries below it",
+    "every checkpoint in the archive: signatures, the policy's quorum for the newest, and its root",
+]
+NOT_COVERED: Final = [
+    "whether a larger checkpoint was signed since: ask the witnesses of the policy",
+    "rules, balances and positions: verify the database, or replay the events",
+    "events that were never appended: reconcile with the venue",
+]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """
+    What of an archive is to be verified, and how: by so many worker processes, from *first* to *last* seq (all of it,
+    where they are not said), with earlier checkpoints to expect (file and bytes), and a file to resume from.
+    """
+
+    jobs: int = 1
+    first: int | None = None
+    last: int | None = None
+    expected: tuple[tuple[str, bytes], ...] = ()
+    state: Path | None = None
+
+
+def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) -> Report:
+    """
+    Return the report on the archive at *where*, judged by the auditor's policy.
+
+    Raises:
+        Unreadable: there is no archive, or nothing that can be verified.
+        Unavailable: the store cannot be read.
+        InvalidInput: the archive has no events of the seqs that are wanted.
+    """
+    started, asked = time.monotonic(), wanted or Wanted()
+    store = open_store(where)
+    try:
+        signed = store.read(CHECKPOINT)
+    except TooLong as error:
+        raise Unreadable(f"{error}, so there is nothing to verify") from error
+    if signed is None:
+        raise Unreadable(f"{where} holds no {CHECKPOINT}, so there is nothing to verify; name the place of an archive")
+    findings, judged = Findings(), checkpoints.judge(store, trust, signed)
+    stated = judged.stated
+    findings.add(judged.findings)
+    for name, known in asked.expected:
+        findings.add(checkpoints.compare(store, name, known, signed))
+    chain_id = checkpoints.chain_id_of(store, stated.origin, findings)
+    numbers = _bundles(asked, stated.size)
+    kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
+    joining, last_good = Joining(store, stated, chain_id, numbers.start), numbers.start * WIDTH
+    for done in _checked(where, stated.size, chain_id, numbers, asked.jobs, kept):
+        findings.add(joining.add(done))
+        if not findings.all(None):
+            last_good = numbers.start * WIDTH + joining.events
+        tell("checking events", joining.events)
+    findings.add(joining.end())
+    whole = joining.events == stated.size
+    if not whole:
+        findings.add(_root_of_tiles(store, stated))
+    tell("checking checkpoints", 0)
+    wrong, unknown = checkpoints.older(store, trust, stated)
+    findings.add(wrong)
+    found = findings.all(None)
+    kept.forget()
+    first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
+    return Report(
+        BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
+        {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
+        [*NOT_COVERED, *unknown, *_left_out(stated, first, last, kept.events)], [], last_good,
+        round(time.monotonic() - started, 3),
+        checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
+    )  # fmt: skip
+
+
+def _seen(judged: Judged, found: list[Finding]) -> SeenCheckpoint:
+    """Return the newest checkpoint as it was met: accepted where the policy takes it and the files have its root."""
+    seen = judged.seen()
+    rooted = not any(one.kind == "TREE_MISMATCH" and one.key == (CHECKPOINT,) for one in found)
+    return msgspec.structs.replace(seen, accepted=seen.accepted and rooted)
+
+
+def _bundles(asked: Wanted, size: int) -> range:
+    first, last = asked.first or 1, size if asked.last is None else asked.last
+    if not 1 <= first <= last <= size:
+        raise InvalidInput(f"found events {first} to {last} to verify; the archive holds 1 to {size}")
+    return range((first - 1) // WIDTH, (last - 1) // WIDTH + 1)
+
+
+def _head(stated: Checkpoint, joining: Joining) -> dict[str, object]:
+    last = joining.last
+    at_end = last is not None and last.seq == stated.size
+    return {"seq": stated.size, "hash": last.hash.hex() if last and at_end else "", "root": stated.root.hex()}
+
+
+def _root_of_tiles(store: Store, stated: Checkpoint) -> Iterator[Finding]:
+    """Yield what is wrong where the tiles that the checked ones hang on have another root than was signed."""
+    try:
+        made = tree.root_of(checkpoints.tile_reader(store), stated.size)
+    except (UnknownFormat, TooLong) as error:
+        yield finding("ARCHIVE_MISSING", f"tiles that make the root of {stated.size} entries", str(error), CHECKPOINT)
+        return
+    if made != stated.root:
+        yield finding("TREE_MISMATCH", stated.root.hex(), made.hex(), CHECKPOINT, column="root")
+
+
+def _covered(first: int, last: int) -> list[str]:
+    """Return what was checked of events *first* to *last* alone."""
+    return [
+        f"of events {first} to {last}: every byte of every entry, against the links between them and, by the tiles "
+        "above, the signed root",
+        f"of events {first} to {last}: payloads and salts, against their entries; seqs, times, event ids, groups and "
+        "request hashes",
+        COVERED[-1],
+    ]
+
+
+def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[str]:
+    """Return what was not checked because it was not asked for, or was checked at another time."""
+    said = []
+    if first > 1:
+        said.append(f"events 1 to {first - 1}, and the link of event {first} to them")
+    if last < stated.size:
+        said.append(f"events {last + 1} to {stated.size}")
+    if resumed:
+        said.append(f"whether files of the {resumed} events that an interrupted run had checked were changed since")
+    return said
+
+
+def _checked(where: str, size: int, chain_id: bytes, numbers: range, jobs: int, kept: Kept) -> Iterator[Range]:
+    """Yield what came out of each range, in order; those that were not kept are checked by so many processes."""
+    ranges = [numbers[place : place + RANGE_BUNDLES] for place in range(0, len(numbers), RANGE_BUNDLES)]
+    left = (one for one in ranges if one.start not in kept.firsts)
+    if jobs == 1 or len(ranges) - len(kept.firsts) <= 1:
+        for one in ranges:
+            yield kept.take(one.start) or kept.keep(check_range(where, size, chain_id, one))
+        return
+    # Not forked: the threads of this process, those of an object store's client among them, would be missing there.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), be_a_worker) as pool:
+        waiting: dict[int, Future[Range]] = {}
+        try:
+            for one in ranges:
+                while len(waiting) < jobs * AHEAD and (further := next(left, None)) is not None:
+                    waiting[further.start] = pool.submit(check_range, where, size, chain_id, further)
+                yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
+        except BrokenProcessPool as error:
+            raise Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs") from error
+        finally:
+            for future in waiting.values():
+                future.cancel()

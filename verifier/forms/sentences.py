@@ -1,0 +1,55 @@
+"""
+Say in one sentence what a verification came to, in words that need no explaining, for every form that people read.
+"""
+
+from __future__ import annotations
+
+from verifier.report import BROKEN, VERIFIED, Ended, Outcome, Report
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """
+    Return so many of a thing: "1 event", "2,000 events".
+    """
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def amount(report: Report) -> str:
+    """
+    Return how much was verified.
+    """
+    return counted(report.events, "receipt" if report.region_mode == "receipts" else "event")
+
+
+def subject(report: Report) -> str:
+    """
+    Return what was verified.
+    """
+    kinds = {
+        "archive": "the archive", "primary": "the primary region", "replica": "the replica region",
+        "proof": "the proof of one event", "receipts": "the engine's receipts",
+    }  # fmt: skip
+    return f"{kinds.get(report.region_mode, 'a region')} of {report.origin}"
+
+
+def verdict(outcome: Outcome) -> str:
+    """
+    Return the verdict as a sentence.
+    """
+    if isinstance(outcome, Ended):
+        if outcome.verdict == BROKEN:
+            return f"Something is wrong, and it kept the rest from being checked: {outcome.message}."
+        return f"Nothing was verified, so nothing here may be relied on: {outcome.message}."
+    if outcome.verdict == VERIFIED:
+        if outcome.region_mode == "proof":
+            return "The proof holds: what it says was recorded, and was not changed since."
+        if outcome.region_mode == "receipts":
+            return f"All of {counted(outcome.events, 'receipt')} fit what is recorded."
+        return f"Everything that was checked is as it was recorded: {counted(outcome.events, 'event')}."
+    wrong = counted(len(outcome.findings), "thing is", "things are")
+    kinds = counted(len(outcome.by_kind()), "kind")
+    if outcome.last_good_seq:
+        whole = f"The first {counted(outcome.last_good_seq, 'event')} are as they were recorded."
+        whole = whole.replace("The first 1 event are as they were", "The first event is as it was")
+        return f"{wrong} wrong, of {kinds}. {whole}"
+    return f"{wrong} wrong, of {kinds}."

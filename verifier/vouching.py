@@ -1,0 +1,68 @@
+"""
+Judge one signed checkpoint by the auditor's policy, and say on whose word it rests.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.errors import SignatureInvalid
+from ledger.evidence import checkpoint, policy
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
+from verifier.forms.cleaning import moment
+from verifier.report import Cosigned, Finding, SeenCheckpoint
+from verifier.stored import Unreadable
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """
+    What a checkpoint states, whether the policy accepts it (`trusted`), and what is wrong if it does not.
+    """
+
+    stated: Checkpoint
+    trusted: Trusted | None
+    findings: list[Finding]
+
+    def seen(self) -> SeenCheckpoint:
+        """
+        Return the checkpoint as a report shows it.
+        """
+        witnesses = () if self.trusted is None else self.trusted.witnesses
+        cosigned = tuple(Cosigned(witness.name, seconds) for witness, seconds in witnesses)
+        return SeenCheckpoint(self.stated.size, self.stated.root.hex(), cosigned, self.trusted is not None)
+
+    def sentences(self, trust: Policy) -> list[str]:
+        """
+        Return on whose word the checkpoint rests.
+        """
+        if self.trusted is None:
+            return []
+        said = [f"the log {self.stated.origin}, whose key {self.trusted.log.key.id.hex()} signed the checkpoint"]
+        said += [
+            f"witness {witness.name}, whose key {witness.key.id.hex()} cosigned it at {moment(seconds)}"
+            for witness, seconds in self.trusted.witnesses
+        ]
+        none = "no quorum: the policy asks for none, so the log's own word is all there is"
+        return [*said, none if trust.quorum == NONE else f"the quorum {trust.quorum} of the policy is met"]
+
+
+def judge(trust: Policy, signed: bytes, table: str, name: str) -> Judged:
+    """
+    Return what *trust* makes of the checkpoint *signed*; findings are in *table*, of *name*.
+
+    Raises:
+        UnknownFormat: it is no checkpoint.
+        Unreadable: the policy is for other logs, so it says nothing of this one.
+    """
+    stated, _ = checkpoint.decode_note(signed)
+    if not trust.logs_of(stated.origin):
+        known = ", ".join(sorted({log.key.name for log in trust.logs})) or "none"
+        raise Unreadable(f"the policy is for other logs ({known}), and {name} is of {stated.origin}")
+    try:
+        return Judged(stated, policy.check(trust, signed), [])
+    except QuorumUnmet as error:
+        kind, expected, said = "QUORUM_UNMET", f"the quorum {trust.quorum}", str(error)
+    except SignatureInvalid as error:
+        kind, expected, said = "CHECKPOINT_SIG", "a checkpoint signed by a log of the policy", str(error)
+    return Judged(stated, None, [Finding(kind, expected, said, table=table, key=(name,))])

@@ -1,0 +1,79 @@
+"""
+Walk a stretch of a chain again, event by event, to say what is wrong with it.
+
+The fast walk only knows that something there does not fit. This one is `verifier.chain`'s, begun at the start of a
+group that is known to be good, so its findings are those of a full verification, but for one thing: what the rules
+would make of an event is not known here, and a column that only they can tell from another is named among suspects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from ledger.chain.entry import RecordedEvent
+from verifier.chain import ChainCheck
+from verifier.keys import KeyCheck
+from verifier.reader import Reader
+from verifier.report import Finding, Findings
+from verifier.walk.layout import End
+
+LOOK_BACK: Final = 2000
+"""How many events before the stretch are read for what their columns hold: candidates for one that was changed."""
+GROUP_LIMIT: Final = 10_000
+"""No group has more events."""
+END: Final = 2**63 - 1
+
+
+def walk(reader: Reader, first: int, last: int, following: End | None, findings: Findings) -> ChainCheck:
+    """
+    Return the check that walked events *first* to *last*, and add to *findings* what is wrong with them.
+
+    *following* is the first good event after the stretch: the walk goes on to the end of its group, so that the link to
+    it is checked. Without one it goes on to the end of the chain.
+    """
+    # Events before the first of a chain are of this stretch too: nobody else reads them.
+    begin = -END if first <= 1 + LOOK_BACK else _group_start(reader, first - LOOK_BACK)
+    end = END if following is None else following.seq - following.group[1] + following.group[2] - 1
+    others = [other.chain_id for other in reader.chains if other.chain_id != reader.chain.chain_id]
+    # No consequence is known without the rules; `full` asks them too.
+    check = ChainCheck(reader.chain, others, KeyCheck(reader.keys(begin, end)), _nothing, findings)
+    before = next(reader.events(begin - 1, begin - 1), None) if begin > 1 else None
+    if before is not None:
+        check.start_after(before.seq, before.hash, before.recorded_at, before.epoch)
+    count = len(findings)
+    for _ in check.walk(_watched(reader.events(begin, end), findings)):
+        pass
+    findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)
+    if len(findings) == count:
+        # Two readings that differ are no verification, whichever of them is wrong.
+        findings.add([Finding("CHAIN_BREAK", "events that two ways to read them agree on", f"up to event {last}: one "
+                              "found nothing wrong, the other that they do not fit", seq=first)])  # fmt: skip
+    return check
+
+
+def _group_start(reader: Reader, seq: int) -> int:
+    found = next(reader.events(seq, seq), None)
+    if found is None or not 0 <= found.group_index < min(GROUP_LIMIT, seq):
+        return -END
+    start = seq - found.group_index
+    return start if start > 1 else -END
+
+
+def _watched(events: Iterable[RecordedEvent], findings: Findings) -> Iterator[RecordedEvent]:
+    """Yield the events, and find what a hash cannot tell from one event to the next, and no rule is asked here."""
+    before: RecordedEvent | None = None
+    for event in events:
+        if before is not None and event.seq == before.seq + 1:
+            if event.epoch < before.epoch:
+                findings.add([Finding("STATE_MISMATCH", f"at least {before.epoch}", str(event.epoch), seq=event.seq,
+                                      column="epoch")])  # fmt: skip
+            if event.group_index == 0 and event.group_id == before.group_id:
+                findings.add([Finding("GROUP_PARTIAL", "a group of its own", "that of the event before", seq=event.seq,
+                                      column="group_id")])  # fmt: skip
+        before = event
+        yield event
+
+
+def _nothing(event: RecordedEvent) -> dict[str, list[Any]]:
+    return {}

@@ -1,0 +1,153 @@
+"""
+Keep what a verification came to, so that the next one applies only the events since: every row of every read model.
+
+It is one SQLite file, and it only ever says what was checked in full. The first verification writes a file beside it,
+which takes its place when nothing was found; a later one changes it in one transaction, which is committed when nothing
+was found. Interrupted or convicted, it stays as it was.
+
+Whoever can write the file decides what is not looked at again: keep it where the ledger's owner cannot reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ledger.chain.digest import StateDigest
+from ledger.domain.state import State
+from verifier.spill import Spill, row_from, values_of
+from verifier.stored import Unreadable
+from verifier.walk.saved import Saved
+
+FORMAT: Final = 1
+_PART: Final = ".part"
+
+
+class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What the rows of the file are: of which chain and event they are the state, and the lanes of its digest.
+
+    `kept_to` is how far what is kept for reads of the past was checked.
+    """
+
+    format_version: int
+    at: Saved
+    lanes: bytes
+    kept_to: int
+
+
+class Books(Spill):
+    """
+    The rows at the end of an earlier verification, which a new one goes on from; `said` is None where there was none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Open the file at *path*, or begin one that takes its place when `save` is called.
+
+        Raises:
+            Unreadable: it is none, or another verification is at work with it.
+        """
+        self._path = path
+        self.said: Verified | None = None
+        try:
+            if path.exists():
+                self._open()
+            else:
+                self._part.unlink(missing_ok=True)
+                self._begin(sqlite3.connect(self._part))
+                self._db.executescript(
+                    "CREATE TABLE open (name TEXT, row BLOB); CREATE TABLE said (what BLOB); PRAGMA user_version = 1;"
+                )
+        except sqlite3.Error as error:
+            raise Unreadable(_broken(path, str(error))) from error
+        except OSError as error:
+            raise Unreadable(f"{path} cannot be written: {error.strerror}; name another file") from error
+
+    @property
+    def _part(self) -> Path:
+        return self._path.with_name(self._path.name + _PART)
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        self._encoder = msgspec.msgpack.Encoder()
+        try:
+            # FULL: what is committed is on disk, and what is not never was.
+            self._db.executescript("PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; BEGIN EXCLUSIVE")
+            ((what,),) = self._db.execute("SELECT what FROM said").fetchall()
+            said = msgspec.msgpack.decode(what, type=Verified)
+            if said.format_version != FORMAT:
+                raise ValueError(f"it has format {said.format_version}; expected {FORMAT}")
+            said.at.frontier()
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            if "locked" in str(error):
+                raise Unreadable(f"another verification is at work with {self._path}; let it end first") from error
+            raise Unreadable(_broken(self._path, str(error))) from error
+        except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
+            self._db.close()
+            raise Unreadable(_broken(self._path, str(error))) from error
+        self.said = said
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+        if self.said is None:
+            with contextlib.suppress(OSError):
+                self._part.unlink(missing_ok=True)
+
+    def state(self) -> State:
+        """
+        Return the state that the rows are: what is open in memory, what is closed loaded when it is asked for.
+        """
+        state = State(self.load, certain=True)
+        for name, row in self._db.execute("SELECT name, row FROM open"):
+            state.add(name, row_from(name, row))
+        return state
+
+    def save(self, state: State, digest: StateDigest, at: Saved, kept_to: int) -> None:
+        """
+        Say that all up to *at* was checked and nothing found: on disk, whole, when this returns.
+
+        Raises:
+            Unreadable: it cannot be written; what was there is there.
+        """
+        said = Verified(FORMAT, at, digest.lanes(), kept_to)
+        try:
+            self._db.execute("DELETE FROM open")
+            self._db.executemany("INSERT INTO open VALUES (?, ?)", self._rows(state))
+            self._db.execute("DELETE FROM said")
+            self._db.execute("INSERT INTO said VALUES (?)", [msgspec.msgpack.encode(said)])
+            self._db.commit()
+            if self.said is None:
+                self._db.close()
+                _take_the_place(self._part, self._path)
+        except (sqlite3.Error, OSError) as error:
+            raise Unreadable(
+                f"the state {self._path} cannot be written: {error}; make room, or name another"
+            ) from error
+        self.said = said
+
+    def _rows(self, state: State) -> Iterator[tuple[str, bytes]]:
+        for name, row in state.all_rows():
+            yield name, self._encoder.encode(values_of(name, row))
+
+
+def _take_the_place(part: Path, path: Path) -> None:
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _broken(path: Path, why: str) -> str:
+    return f"{path} is no state of a verification: {why}; delete it, and all is verified from the first event"

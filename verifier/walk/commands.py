@@ -1,0 +1,147 @@
+"""
+The commands that walk a chain: `chain`, `incremental`, `state` and `watch`.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from ledger.sandbox import home
+from verifier.options import Dsn, Format, Origin, ReportFile
+from verifier.reader import Reader
+from verifier.report import Report
+from verifier.showing import Form, judged, progress
+from verifier.walk import incremental as since
+from verifier.walk import joined, metrics, replayed, watching
+
+JOBS_LIMIT: Final = 64
+
+
+class OnFindings(StrEnum):
+    """
+    What a watch does when something is found.
+    """
+
+    EXIT = "exit"
+    CONTINUE = "continue"
+
+
+Jobs = Annotated[int, typer.Option(min=1, max=JOBS_LIMIT, help="How many processes check at once.")]
+
+
+def chain(
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    first: Annotated[int, typer.Option("--from", min=1, help="The first seq to check.")] = 1,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="The last one; else up to the head.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Go on from where this file says an earlier walk came to, and say how far this one does."),
+    ] = None,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
+) -> None:
+    """
+    Check bytes, columns and links of every event, fast: what `full` does before it applies the rules.
+
+    With --state an interrupted walk goes on where it was, and a later one checks what was appended since; a database
+    that is behind the state, or holds another history up to there, is convicted.
+    """
+
+    def made() -> Report:
+        with home.database("auditor", dsn=dsn) as address, progress(None) as told:
+            return joined.verify_chain(address, origin, first=first, last=last, jobs=jobs, state=state, tell=told)
+
+    if status := judged(made, format, report):
+        raise typer.Exit(status)
+
+
+def incremental(
+    state: Annotated[Path, typer.Option(help="What an earlier verification came to; made if not there.")],
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
+) -> None:
+    """
+    Check everything about the events since the last time: bytes, links, rules, and the rows that they touched.
+
+    Without the file everything is checked, as `full` does, and the file is made. It changes only when nothing is found.
+    A database that is behind it, or holds another history up to there, is convicted. What no event touched since is not
+    looked at again: that is for `full`.
+    """
+
+    def made() -> Report:
+        with (
+            home.database("auditor", dsn=dsn) as address,
+            Reader(address, origin) as reader,
+            progress(max(reader.chain.seq, 0)) as told,
+        ):
+            return since.verify(reader, state, told, jobs)
+
+    if status := judged(made, format, report):
+        raise typer.Exit(status)
+
+
+def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, report: ReportFile = None) -> None:
+    """
+    Replay the events, and say what they make: balances, positions and sealed roots. Read models are not asked.
+    """
+    made: list[Report] = []
+
+    def make() -> Report:
+        with (
+            home.database("auditor", dsn=dsn) as address,
+            Reader(address, origin) as reader,
+            progress(max(reader.chain.seq, 0)) as told,
+        ):
+            made.append(replayed.verify(reader, told))
+        return made[0]
+
+    status = judged(make, format, report)
+    if format is Form.TABLE:
+        print(*replayed.lines(made[0]), sep="\n")
+    if status:
+        raise typer.Exit(status)
+
+
+def watch(
+    state: Annotated[Path, typer.Option(help="What was verified so far; made if not there.")],
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds from one verification to the next.")] = 10.0,
+    listen: Annotated[str | None, typer.Option(help="Where Prometheus finds /metrics: HOST:PORT or a path.")] = None,
+    on_findings: Annotated[OnFindings, typer.Option(help="What to do when something is found.")] = OnFindings.EXIT,
+    rounds: Annotated[int | None, typer.Option(min=1, help="So many verifications; else for ever.")] = None,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
+) -> None:
+    """
+    Verify what is appended, soon after it is, for ever: `incremental` again and again.
+
+    It ends with 3 when something is found, unless it is told to go on; with 4 when a fixed number of rounds ended and
+    the last of them could not verify. What could not be verified is tried again.
+    """
+    seen = metrics.Seen()
+
+    def verify() -> Report:
+        with home.database("auditor", dsn=dsn) as address, Reader(address, origin) as reader:
+            return since.verify(reader, state, lambda what, count: None, jobs)
+
+    def show(found: Report) -> None:
+        judged(lambda: found, format, report)
+        sys.stdout.flush()
+
+    with watching.told(listen, seen):
+        how = watching.Watch(every, goes_on=on_findings is OnFindings.CONTINUE, rounds=rounds)
+        broken = watching.run(verify, how, seen, show)
+    if broken is not None or not seen.up:
+        raise typer.Exit(3 if broken is not None else 4)

@@ -1,0 +1,176 @@
+"""
+Verify what was appended since an earlier verification: its bytes, rules and rows, at a cost that follows its length.
+
+The earlier one left its books (`books.py`): the state after the last event that it checked. The events since are
+applied to it, and every row of every read model that they touch is compared with what is stored. The books are changed
+only once all of that fits; where anything does not, everything is verified from the first event, which says what it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ledger.chain.digest import StateDigest
+from ledger.domain.rows import TABLES
+from ledger.domain.state import Key
+from verifier import catalogue, conviction, full, held, identity, region
+from verifier.acknowledgements import AcknowledgementCheck
+from verifier.commits import CommitCheck
+from verifier.keys import KeyCheck
+from verifier.reader import Reader, open_connection
+from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
+from verifier.stored import ChainRow, Unreadable
+from verifier.walk import good, saved
+from verifier.walk.books import Books, Verified
+from verifier.walk.joined import behind
+from verifier.walk.kept_since import KeptSince
+from verifier.walk.layout import End
+from verifier.walk.replaying import Doubt, NetReplay
+from verifier.walk.saved import Saved
+
+Tell = Callable[[str, int], None]
+_KEYS: Final = 1000
+"""So many keys are asked for at once."""
+
+COVERED: Final = [
+    "every column of every event since the state, against its hash and the hash chain from the event at the state",
+    "their seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
+    "their rules and consequences, by replaying the fold upon the state",
+    "every row and column of the read models that they touched, the state digest, commits, the head, the chain's row",
+    "that what accounts hold is what their open orders and holds do",
+    "every version of these rows up to the watermark, and the snapshots since; acknowledgements and their signatures",
+    "the event at the state, against the state's hash",
+    "rows of chain numbers that no chain of this database has; tables, triggers, functions, grants and settings",
+]
+SINCE: Final = [
+    "events up to {0}, and rows of read models, keys, commits and histories that no event since has touched: they were "
+    "checked when the state was saved, and an edit since then is for `full` or `scrub`",
+    "rows of idempotency_keys that no group since has used",
+]
+
+
+def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
+    """
+    Return the report on what was appended since the state at *path*, or on all where there is none yet.
+
+    Without a finding the state is then that of the last event.
+
+    Raises:
+        Unreadable: there is nothing to check, or the file is no state of this chain.
+    """
+    started = time.monotonic()
+    with Books(path) as books:
+        if books.said is None:
+            return full.verify(reader, tell, jobs, books)
+        found, settled = Findings(), identity.settle(reader)
+        chain = settled.chain
+        at = books.said.at
+        if at.origin != chain.origin and not settled.findings:
+            raise Unreadable(f"{path} is the state of {at.origin}, and this chain is {chain.origin}: name another file")
+        found.add(behind(at, chain, _event_at(reader, chain, at.end.seq)))
+        if not len(found) and not settled.findings and settled.readable:
+            try:
+                return _since(reader, chain, books, books.said, tell, started)
+            except Doubt:
+                pass
+            except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
+                raise Unreadable(f"{path} is no whole state: {error}; delete it, and all is verified anew") from error
+    report = full.verify(reader, tell, jobs)
+    if len(found):
+        # The chain may be good in itself: it is not the one that was verified before.
+        report.findings = [*found.all(None), *report.findings]
+        report.verdict = BROKEN
+    return report
+
+
+def _event_at(reader: Reader, chain: ChainRow, seq: int) -> End | None:
+    found = next(reader.events(seq, seq), None)
+    if found is None:
+        return None
+    event = msgspec.structs.replace(found, chain_id=chain.chain_id)
+    if not conviction.hashes_to(event, event.hash):
+        return None
+    group = (event.group_id, event.group_index, event.group_size)
+    return End(event.seq, event.epoch, event.prev_hash, event.hash, event.recorded_at, group, b"")
+
+
+def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: Tell, started: float) -> Report:
+    """Return the report on the events since *said*, and save the books; whatever does not fit is a Doubt."""
+    start, absent = said.at.end, os.urandom(16)
+    good.same(region.chains(reader, chain), [])
+    good.same(region.strays(reader), [])
+    replay = NetReplay(books, books.state(), StateDigest.from_lanes(said.lanes))
+    replay.touched = set()
+    kept, frontier = KeptSince(reader, start.seq), said.at.frontier()
+    beside = good.Beside(
+        KeyCheck(reader.keys_of_groups(start.seq)),
+        CommitCheck(reader.commits(start.seq), reader.seq_recorded_at, start.seq),
+        _acknowledged(reader, chain, start.seq), kept, Findings(),
+    )  # fmt: skip
+    with open_connection(reader.dsn, reader.snapshot()) as connection:
+        found = good.runs(connection, chain, absent, start, frontier, hashed=True)
+        end = good.follow(replay, found, chain.chain_id, beside, tell) or start
+    good.conclude(replay, beside, end)
+    good.same(region.head(chain, end), [])
+    good.same(region.digest(reader, replay.digest(), end.seq), [])
+    good.same(held.check(replay.state), [])
+    tell("comparing rows", 0)
+    rows = _compare(reader, replay, books)
+    good.same(region.position(reader, end.seq), [])
+    tell("checking the guards", 0)
+    wrong = Findings()
+    wrong.add(catalogue.check(reader))
+    if not len(wrong):
+        at = Saved(saved.FORMAT, chain.origin, chain.chain_id, end, list(frontier.hashes))
+        books.save(replay.state, replay.digest(), at, kept.kept_to)
+    notes = [line.format(start.seq) for line in SINCE]
+    if kept.kept_to > said.kept_to < start.seq:
+        notes.append(f"what is kept of the past at events {said.kept_to + 1} to {min(start.seq, kept.kept_to)}: it was "
+                     "written after they were verified")  # fmt: skip
+    return Report(
+        verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
+        events=end.seq - start.seq,
+        head={"seq": end.seq, "hash": end.hash.hex(), "root": frontier.root().hex()}, findings=wrong.all(None),
+        rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED], vouched=reader.vouched(),
+        last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
+    )  # fmt: skip
+
+
+def _acknowledged(reader: Reader, chain: ChainRow, after: int) -> AcknowledgementCheck:
+    """Return the check of acknowledgements, those of events before told from what was verified of them."""
+    rows = reader.acknowledgements()
+    check = AcknowledgementCheck(chain.chain_id, rows, reader.now())
+    for seq in sorted({row.seq for row in rows if row.seq <= after}):
+        commit, found = reader.commit_at(seq), next(reader.events(seq, seq), None)
+        if commit is None or found is None:
+            raise Doubt
+        check.pass_by(found)
+        check.reach(found, commit.state_digest)
+    return check
+
+
+def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:
+    """Hold every row that an event touched against what is stored; return how many there were of each table."""
+    counts: dict[str, int] = {}
+    by_table: dict[str, list[Key]] = {}
+    for table, key in replay.touched or ():
+        by_table.setdefault(table, []).append(key)
+    for table, keys in by_table.items():
+        counts[table] = len(keys)
+        for start in range(0, len(keys), _KEYS):
+            some = keys[start : start + _KEYS]
+            names = TABLES[table].key
+            stored = {tuple(getattr(row, name) for name in names): row for row in reader.rows_at(table, some)}
+            if len(stored) != len(some):
+                raise Doubt
+            for key in some:
+                made = replay.state.table(table).rows.get(key) or books.load(table, key)
+                good.same(stored.get(key), made)
+    return counts

@@ -1,0 +1,82 @@
+"""
+Say what a verification that goes on for ever has seen, as Prometheus reads it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from ledger.sealing.serving import Reply
+from verifier.report import Report
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX: Final = "tradeledger_verify_"
+_HELP: Final = {
+    "runs_total": ("counter", "Verifications that ended, by verdict."),
+    "findings": ("gauge", "Findings of the newest verification that found any, by class."),
+    "verified_seq": ("gauge", "The last event up to which nothing was found."),
+    "last_success_timestamp_seconds": ("gauge", "When a verification last found nothing, in seconds since 1970."),
+    "duration_seconds": ("gauge", "How long the newest verification took."),
+    "up": ("gauge", "Whether the newest verification could read the database."),
+}
+
+
+class Seen(msgspec.Struct):
+    """
+    What was seen so far.
+    """
+
+    runs: Counter[str] = msgspec.field(default_factory=Counter)
+    findings: Counter[str] = msgspec.field(default_factory=Counter)
+    verified_seq: int = 0
+    succeeded_at: float = 0.0
+    seconds: float = 0.0
+    up: bool = False
+
+    def take(self, report: Report, now: float) -> None:
+        """
+        Take in a report that was made at *now*, in seconds since 1970.
+        """
+        self.runs[report.verdict] += 1
+        self.seconds, self.up = report.seconds, True
+        if report.findings:
+            # They stay until somebody has looked: the process may be told to go on.
+            self.findings = report.by_kind()
+        else:
+            self.verified_seq, self.succeeded_at = report.last_good_seq, now
+
+    def fail(self, verdict: str) -> None:
+        """
+        Note that nothing could be verified.
+        """
+        self.runs[verdict] += 1
+        self.up = False
+
+    def text(self) -> str:
+        """
+        Return all of it in Prometheus' text format.
+        """
+        samples: dict[str, list[tuple[str, float]]] = {
+            "runs_total": [(f'{{verdict="{verdict}"}}', count) for verdict, count in sorted(self.runs.items())],
+            "findings": [(f'{{class="{kind}"}}', count) for kind, count in sorted(self.findings.items())],
+            "verified_seq": [("", self.verified_seq)],
+            "last_success_timestamp_seconds": [("", self.succeeded_at)],
+            "duration_seconds": [("", self.seconds)],
+            "up": [("", int(self.up))],
+        }
+        lines = []
+        for name, (kind, says) in _HELP.items():
+            lines += [f"# HELP {_PREFIX}{name} {says}", f"# TYPE {_PREFIX}{name} {kind}"]
+            lines += [f"{_PREFIX}{name}{labels} {value}" for labels, value in samples[name]]
+        return "\n".join(lines) + "\n"
+
+    def respond(self, method: str, path: str, body: bytes) -> Reply:
+        """
+        Answer an HTTP request for the metrics.
+        """
+        if method != "GET" or path.partition("?")[0] != "/metrics":
+            return Reply(404, b"the metrics are at /metrics\n")
+        return Reply(200, self.text().encode(), CONTENT_TYPE)
