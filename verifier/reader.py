@@ -258,10 +258,10 @@ class Reader:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def _stream(self, name: str, sql: str, *given: Any, rows: int = FETCH_ROWS) -> Iterator[tuple[Any, ...]]:
+    def _stream(self, name: str, sql: str, *given: Any, rows: int | None = None) -> Iterator[tuple[Any, ...]]:
         # A name of its own: what is read twice may not be read to its end the first time.
         with self._connection.cursor(f"{name}_{next(self._cursors)}", scrollable=False) as cursor:
-            cursor.itersize = rows
+            cursor.itersize = rows or FETCH_ROWS
             cursor.execute(sql, [self.chain.chain, *given])
             yield from cursor
 
