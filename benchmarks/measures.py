@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -29,6 +29,8 @@ import psycopg
 from benchmarks import workload
 from ledger import Group, Ledger, Receipt, WriterSettings, for_throughput
 from ledger.chain.digest import StateDigest
+from ledger.chain.signatures import KeyPair
+from ledger.cli.access import named
 from ledger.importing import run
 from ledger.journal import preparation
 from ledger.journal.chain_creation import create_chain
@@ -36,6 +38,7 @@ from ledger.queries import Books
 from ledger.sandbox.postgres import Server
 from ledger.storage import events, upgrade
 
+ORIGIN = "example.com/bench"
 SESSION = Path(__file__).parents[1] / "examples" / "session"
 TRANSACTION_EVENTS = 2_000
 _FINISHED = {"events": "*", "idempotency_keys": "chain, source, idempotency_key, seq"}
@@ -57,14 +60,15 @@ def _migrated(server: Server) -> str:
 
 
 @contextmanager
-def database(server: Server) -> Iterator[str]:
+def database(server: Server, keys: Sequence[KeyPair] = ()) -> Iterator[str]:
     """
-    Yield the name of a fresh, migrated database with one chain.
+    Yield the name of a fresh, migrated database with one chain, which names *keys*.
     """
     template, name = _migrated(server), f"bench_{next(_NUMBERS)}"
     server.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER ledger_owner")
     try:
-        create_chain(server.dsn("owner", name), "example.com/bench", (), [("writer", "engine"), ("writer", run.SOURCE)])
+        sources = [("writer", "engine"), ("writer", run.SOURCE)]
+        create_chain(server.dsn("owner", name), ORIGIN, named(list(keys)), sources)
         yield name
     finally:
         server.sql(f"DROP DATABASE {name} WITH (FORCE)")

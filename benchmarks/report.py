@@ -54,6 +54,7 @@ TARGETS = {
     "append.bulk.200": Target(0.25, 0.45),
     "append.callers64": Target(0.7, 1.0),
     "append.single.p50_ms": Target(2.0, 1.3, lower=True),
+    "append.with_evidence": Target(0.85, 0.95),
     "append.at_": Target(0.9, 1.0),
     "writer.rss_at_": Target(1.3, 1.05, lower=True),
     "read.balance.p50_ms": Target(1.5, 1.2, lower=True),

@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import archived, long_chain, measures, plots, report, surroundings
+from benchmarks import archived, evidence, long_chain, measures, plots, report, surroundings
 from benchmarks.long_chain import Growth, Point
 from benchmarks.measures import Pair
 from benchmarks.progress import stage
@@ -158,6 +158,8 @@ def appends(server: Server, size: Size, only: str) -> Iterator[Measure]:
          lambda: measures.append_bulk(server, size.bulk, 200)),
         ("append.callers64", CALLERS, RATE, f"pgbench insert, {CLIENTS} clients", callers),
         ("append.single.p50_ms", size.singles, TIME, "pgbench insert, 1 client", single),
+        ("append.with_evidence", size.bulk, RATE, "the same append alone",
+         lambda: evidence.append_with_evidence(server, size.bulk)),
         ("append.digest_share", size.bulk, COST, "a whole append",
          lambda: measures.digest_share(server, size.bulk)),
         ("import.session", 1, RATE, "required rate", lambda: (measures.import_session(server)[1], IMPORT_BAR)),

@@ -82,7 +82,7 @@ _HELD: Final = (
     # The ledger's roles, and whoever is a member of one: (member, role).
     "WITH RECURSIVE held AS ("
     "  SELECT r.oid AS member, r.oid AS role FROM pg_roles r WHERE r.rolname IN ('ledger_owner', 'ledger_writer',"
-    "   'ledger_publisher', 'ledger_applier', 'ledger_auditor', 'ledger_reader')"
+    "   'ledger_publisher', 'ledger_applier', 'ledger_sealer', 'ledger_auditor', 'ledger_reader')"
     "  UNION SELECT m.member, h.role FROM pg_auth_members m JOIN held h ON h.member = m.roleid)"
 )
 

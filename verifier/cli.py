@@ -4,11 +4,15 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from ledger import command
+from ledger.errors import LedgerError
+from ledger.evidence import checkpoint
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
 from verifier import commands, witnessing
 from verifier import full as whole
@@ -17,7 +21,8 @@ from verifier.options import Dsn, Format, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
-from verifier.stored import ChainsLost
+from verifier.stored import ChainsLost, Unreadable
+from verifier.trust import read_policy
 from verifier.walk import commands as walks
 
 _MANNER: Final = command.Manner(
@@ -51,6 +56,12 @@ def verify() -> None:
 def full(
     dsn: Dsn = None,
     origin: Origin = None,
+    trust: Annotated[
+        Path | None, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count.")
+    ] = None,
+    expect: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that you kept; the history must hold what it covered.")
+    ] = None,
     jobs: walks.Jobs = 1,
     format: Format = Form.TABLE,
     report: ReportFile = None,
@@ -61,18 +72,25 @@ def full(
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
     to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
     """
-    if status := judged(lambda: _verified(dsn, origin, jobs), format, report):
+    if status := judged(lambda: _verified(dsn, origin, jobs, trust, expect or []), format, report):
         raise typer.Exit(status)
 
 
-def _verified(dsn: str | None, origin: str | None, jobs: int) -> Report:
+def _verified(dsn: str | None, origin: str | None, jobs: int, trust: Path | None, expect: list[Path]) -> Report:
+    found_policy = None if trust is None else read_policy(trust)
     try:
         with (
             home.database("auditor", dsn=dsn) as address,
             Reader(address, origin) as reader,
             progress(max(reader.chain.seq, 0)) as told,
         ):
-            return whole.verify(reader, told, jobs)
+            chain = reader.chain.origin
+            if found_policy is not None and not found_policy.logs_of(chain):
+                known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
+                raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
+            return whole.verify(
+                reader, told, jobs, trust=found_policy, expected=[_expected(path, chain) for path in expect]
+            )
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 
@@ -80,6 +98,19 @@ def _verified(dsn: str | None, origin: str | None, jobs: int) -> Report:
 app.command("archive")(archive)
 app.command("proof")(commands.proof)
 app.command("receipts")(commands.receipts)
+
+
+def _expected(path: Path, origin: str) -> Checkpoint:
+    """Return a checkpoint that the auditor kept, whose word for it counts, whatever signatures it has."""
+    try:
+        stated, _ = checkpoint.decode_note(path.read_bytes(), least=0)
+    except OSError as error:
+        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+    except LedgerError as error:
+        raise Unreadable(f"{path} is no checkpoint: {error}") from error
+    if stated.origin != origin:
+        raise Unreadable(f"{path} is a checkpoint of {stated.origin}, and this chain is {origin}")
+    return stated
 
 
 def main() -> None:

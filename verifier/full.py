@@ -5,9 +5,11 @@ Verify everything there is of one chain in one region.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-from ledger.domain.rows import TABLES
+from ledger.domain.rows import TABLES, ChainKey
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.policy import Policy, Trusted
 from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -15,7 +17,8 @@ from verifier.commits import CommitCheck
 from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
-from verifier.report import BROKEN, COVERED, NOT_COVERED, VERIFIED, Finding, Findings, Report
+from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report
+from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
@@ -30,12 +33,21 @@ Progress = Callable[[str, int], None]
 
 
 def verify(
-    reader: Reader, progress: Progress = lambda what, count: None, jobs: int = 1, books: Books | None = None
+    reader: Reader,
+    progress: Progress = lambda what, count: None,
+    jobs: int = 1,
+    books: Books | None = None,
+    *,
+    trust: Policy | None = None,
+    expected: Sequence[Checkpoint] = (),
 ) -> Report:
     """
     Return the report on the reader's chain, which so many processes read.
 
     Where nothing is found, *books*, which are empty, then have what the chain came to.
+
+    With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
+    the auditor has seen: the history must still hold what they covered.
 
     Raises:
         Unreadable: there is nothing to check.
@@ -47,15 +59,19 @@ def verify(
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
     rows: dict[str, int] = {}
+    seen: list[str] = []
+    keys: list[ChainKey] = []
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
     whole = _good(reader, chain, progress, jobs, books) if settled.readable and not len(findings) else None
     if whole is not None:
         events = last_good = whole.end.seq
         head, rows = {"seq": events, "hash": whole.end.hash.hex()}, whole.counts
+        keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
+        findings.add(_tree(reader, expected, progress))
     elif settled.readable:
         with Spill() as spill:
-            check, replay = _walk(reader, chain.chain_id, findings, spill, progress)
+            check, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
             events, last_good = check.seq, check.last_good
             head = {"seq": check.seq, "hash": (check.hash or b"").hex()}
             findings.add(region.head(chain, check))
@@ -66,7 +82,13 @@ def verify(
                 findings.add(wrong)
             findings.add(held.check(replay.state))
             findings.add(region.digest(reader, replay.digest, check.seq))
+            keys = list(replay.state.chain_keys.rows.values())
     if settled.readable:
+        signed = Signed(chain.origin, keys, trust)
+        for row in reader.checkpoints("signed"):
+            findings.add(signed.check(row))
+        findings.add(signed.end())
+        seen = [_seen(signed.newest)] if signed.newest is not None else []
         findings.add(region.position(reader, events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
@@ -83,9 +105,18 @@ def verify(
         books.save(whole.replay.state, whole.replay.digest(), at, kept_to)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
-        COVERED if settled.readable else COVERED[-2:], NOT_COVERED + unread, reader.vouched(), last_good,
-        round(time.monotonic() - started, 3),
+        [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
+        last_good, round(time.monotonic() - started, 3),
     )  # fmt: skip
+
+
+def _seen(newest: Trusted) -> str:
+    witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in newest.witnesses) or "nobody"
+    return f"the checkpoint of {newest.checkpoint.size} events is accepted by the policy, cosigned by {witnesses}"
+
+
+def _not_covered(trust: Policy | None) -> list[str]:
+    return NOT_COVERED if trust is not None else [*NOT_COVERED, NO_POLICY]
 
 
 def _good(reader: Reader, chain: ChainRow, progress: Progress, jobs: int, books: Books | None) -> Whole | None:
@@ -99,8 +130,29 @@ def _good(reader: Reader, chain: ChainRow, progress: Progress, jobs: int, books:
         return None
 
 
+def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
+    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
+
+
+def _tree(reader: Reader, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:
+    """Yield what is wrong about tiles and checkpoints of a good chain; one that is not sealed is not read again."""
+    check = _sealed(reader, expected)
+    if check.is_empty:
+        return
+    for event in reader.events():
+        yield from check.reach(event)
+        if event.seq % 1000 == 0:
+            progress("checking the tree", event.seq)
+    yield from check.end()
+
+
 def _walk(
-    reader: Reader, chain_id: bytes, findings: Findings, spill: Spill, progress: Progress
+    reader: Reader,
+    chain_id: bytes,
+    findings: Findings,
+    spill: Spill,
+    progress: Progress,
+    expected: Sequence[Checkpoint],
 ) -> tuple[ChainCheck, Replay]:
     chain = reader.chain
     replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
@@ -109,6 +161,7 @@ def _walk(
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
     acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
     kept, count = KeptCheck(reader, findings), 0
+    sealed = _sealed(reader, expected)
     for event in check.walk(reader.events()):
         replay.apply(event)
         acknowledged.pass_by(event)
@@ -117,6 +170,7 @@ def _walk(
         digest = replay.digest.digest() if kept.wants(event.seq) else None
         commits.reach(event, replay.digest.digest)
         kept.reach(event, replay.changes, digest)
+        findings.add(sealed.reach(event))
         count += 1
         if count % 1000 == 0:
             progress("checking events", count)
@@ -124,6 +178,7 @@ def _walk(
     findings.add(keys.findings())
     findings.add(commits.end(check.seq))
     kept.end()
+    findings.add(sealed.end())
     findings.add(acknowledged.findings(replay.state))
     return check, replay
 

@@ -21,11 +21,12 @@ from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import Key
 from ledger.errors import LedgerError
-from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CommitRow, KeyRow, Unreadable
+from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CheckpointRow, CommitRow, KeyRow, Unreadable
 from verifier.stored_rows import columns_of, row_of
 
 FETCH_ROWS = 2000
 """How many rows a cursor brings at once: what of a table is in memory at a time."""
+FETCH_TILES = 16
 
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 _SHOWN: Final = {
@@ -43,7 +44,7 @@ HISTORIES: Final = {"balances": "balance_history", "positions": "position_histor
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "chain_heads": (), "state_digests": (), "replica_state": (), "events": ("seq",), "commits": ("last_seq",),
     "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",), "snapshots": ("seq",),
-    "read_model_watermarks": ("name",),
+    "read_model_watermarks": ("name",), "tiles": ("level", "number"), "checkpoints": ("size",),
     **{name: (*TABLES[of].key, "seq") for of, name in HISTORIES.items()},
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
@@ -257,10 +258,10 @@ class Reader:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def _stream(self, name: str, sql: str, *given: Any) -> Iterator[tuple[Any, ...]]:
+    def _stream(self, name: str, sql: str, *given: Any, rows: int | None = None) -> Iterator[tuple[Any, ...]]:
         # A name of its own: what is read twice may not be read to its end the first time.
         with self._connection.cursor(f"{name}_{next(self._cursors)}", scrollable=False) as cursor:
-            cursor.itersize = FETCH_ROWS
+            cursor.itersize = rows or FETCH_ROWS
             cursor.execute(sql, [self.chain.chain, *given])
             yield from cursor
 
@@ -321,6 +322,37 @@ class Reader:
             [self.chain.chain],
         )
         return [AcknowledgementRow(*row) for row in found]
+
+    def tree_size(self) -> int:
+        """
+        Return how many leaves the tiles hold by the last of level 0.
+        """
+        row = self._connection.execute(
+            "SELECT number * 256 + octet_length(hashes) / 32 FROM ledger.tiles WHERE chain = %s AND level = 0"
+            " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
+            [self.chain.chain],
+        ).fetchone()
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def tiles(self, level: int) -> Iterator[tuple[int, bytes]]:
+        """
+        Yield (number, hashes) of every tile of a level, in order.
+        """
+        sql = f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)} ORDER BY number"
+        # A tile is 8 KiB, so few of them at once.
+        for row in self._stream(f"tiles_{level}", sql, rows=FETCH_TILES):
+            yield row[0], bytes(row[1] or b"")
+
+    def checkpoints(self, name: str) -> Iterator[CheckpointRow]:
+        """
+        Yield every checkpoint, in order of size; *name* tells this reading from others that go on at the same time.
+        """
+        sql = (
+            "SELECT size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
+            " FROM ledger.checkpoints WHERE chain = %s ORDER BY size"
+        )
+        for row in self._stream(f"checkpoints_{name}", sql):
+            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
 
     def positions(self) -> list[tuple[str, str, int]]:
         """

@@ -17,7 +17,7 @@ FORMAT_VERSION: Final = 1
 MODES: Final = ("primary", "replica")
 BY_CHAIN: Final = (
     "chain_heads", "state_digests", "commits", "events", "idempotency_keys", "acknowledgements", "replica_state",
-    *TABLES,
+    "tiles", "checkpoints", *TABLES,
 )  # fmt: skip
 KEPT: Final = ("snapshots", "read_model_watermarks", "balance_history", "position_history")
 """What follows from the others and may be empty."""

@@ -185,13 +185,20 @@ COVERED: Final = [
     "that what accounts hold is what their open orders and holds do",
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
     "what is kept for reads of the past: every version of every row up to its watermark, and the rows of snapshots",
+    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root, what it says "
+    "and that a key which the chain names for checkpoints signed it",
     "what replicas acknowledged: signatures, hashes and state digests",
     "rows of chain numbers that no chain of this database has",
     "tables, columns, triggers, functions, grants, constraints, policies and rules of the schema; event triggers, the "
     "roles that may write, and settings that would turn guards off",
 ]
+NO_POLICY: Final = (
+    "a rewrite of all rows, chain, tree and read models alike, under whatever keys: no policy was given, so nobody "
+    "outside was believed; give --policy"
+)
 NOT_COVERED: Final = [
-    "a rewrite of all rows, chain and read models alike: compare the head with one that was kept outside",
+    "events after the newest checkpoint that others have cosigned, should all rows be rewritten: compare with receipts",
+    "that a checkpoint is missing or when exactly it was sealed, and how far tiles and checkpoints should be by now",
     "rows that only this region vouches for, listed under what it says of itself: which login may write for which "
     "source (source_logins), how far a replica has read (replica_state), what was repaired (history_changes), and "
     "whether the region is primary (chain_heads.mode)",

@@ -86,3 +86,14 @@ class AcknowledgementRow(msgspec.Struct, frozen=True):
     applied_at: int
     received_at: int
     signature: bytes
+
+
+class CheckpointRow(msgspec.Struct, frozen=True):
+    """
+    A checkpoint as the database keeps it; when it was sealed is the region's own word.
+    """
+
+    size: int
+    root: bytes
+    note: bytes
+    sealed_at: int

@@ -18,6 +18,7 @@ from ledger.cli.archive import archive
 from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli.seal import cosign, seal
 from ledger.cli.show import show
 from ledger.domain import event_catalogue, schemas
 from ledger.domain.registry import EVENT_TYPES
@@ -50,6 +51,8 @@ app.add_typer(show, name="show")
 app.add_typer(export.app, name="export")
 app.add_typer(signer.app, name="signer")
 app.add_typer(read_models, name="read-models")
+app.command("seal")(seal)
+app.command("cosign")(cosign)
 app.command("archive")(archive)
 app.command("snapshot")(snapshot)
 app.command("generate")(requests.generate)

@@ -17,11 +17,11 @@ from ledger.archiving.writer import Archive
 from ledger.cli import access, tables
 from ledger.cli.answer import SCHEMA_VERSION, as_json
 from ledger.cli.options import Dsn, Format, Origin, check_format
-from ledger.errors import InvalidInput, Unavailable
+from ledger.errors import InvalidInput, SetupNeeded, Unavailable
 from ledger.evidence import checkpoint, policy
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import QuorumUnmet
-from ledger.storage import chains, database, events
+from ledger.storage import chains, database, events, evidence
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -59,7 +59,9 @@ class Archived(msgspec.Struct, frozen=True):
 def archive(
     place: Annotated[str, typer.Argument(help="Where to: a folder, or s3://, gs:// or az://bucket/path.")],
     trust: Annotated[Path, typer.Option("--policy", help="Policy that the checkpoint has to fulfil; archived too.")],
-    signed: Annotated[Path, typer.Option("--checkpoint", help="File of the checkpoint.")],
+    signed: Annotated[
+        Path | None, typer.Option("--checkpoint", help="File of the checkpoint; else the newest that is stored.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare everything, and write nothing.")] = False,
     dsn: Dsn = None,
     origin: Origin = None,
@@ -76,7 +78,7 @@ def archive(
     rules = policy.decode(text)
     store = open_store(place)
     with access.access(dsn) as found, _reading(found.dsn("reader"), origin) as (connection, chain):
-        data = _bytes(signed, "checkpoint")
+        data = _newest(connection, chain) if signed is None else _bytes(signed, "checkpoint")
         stated = _accepted(rules, data)
         with tables.progress() as bar:
             task = bar.add_task("hashing events", total=stated.size)
@@ -97,6 +99,15 @@ def _reading(dsn: str, origin: str | None) -> Iterator[tuple[Connection, ChainRo
         # Events never change, so no snapshot has to be held for as long as an archive takes.
         connection.autocommit = True
         yield connection, chains.find(connection, origin)
+
+
+def _newest(connection: Connection, chain: ChainRow) -> bytes:
+    row = evidence.newest(connection, chain.chain)
+    if row is None:
+        raise SetupNeeded(
+            f"no checkpoint of {chain.origin} is stored yet; let `tradeledger seal` run, or give --checkpoint"
+        )
+    return row.note
 
 
 def _accepted(rules: policy.Policy, data: bytes) -> Checkpoint:

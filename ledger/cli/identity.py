@@ -17,7 +17,9 @@ from ledger.cli import access, tables
 from ledger.cli.answer import SCHEMA_VERSION, as_json
 from ledger.cli.options import Dsn, Origin, check_format
 from ledger.domain.rows import ChainKey
-from ledger.errors import UnknownChain
+from ledger.errors import InvalidInput, UnknownChain
+from ledger.evidence import note
+from ledger.evidence.note import COSIGNATURE, ED25519, VerifierKey
 from ledger.queries import Books
 from ledger.storage import chains, database
 
@@ -48,6 +50,24 @@ class Identity(msgspec.Struct, frozen=True):
         Return the options that tell `tradeledger-replicator apply` which chain to apply, and whom to trust.
         """
         return ("--origin", self.origin, "--chain-id", self.chain_id, "--trust", self.trust or "PUBLIC-KEY")
+
+
+def policy_lines(origin: str, keys: list[ChainKey]) -> list[str]:
+    """
+    Return how a policy lists the keys that hold now: who signs checkpoints as the log, replicas as witnesses.
+    """
+    kinds = {"checkpoint": ("log", ED25519, origin), "replica": ("witness", COSIGNATURE, "")}
+    lines = []
+    for key in keys:
+        if key.purpose in kinds and not key.revoked and key.valid_to_seq is None:
+            word, algorithm, name = kinds[key.purpose]
+            try:
+                note.check_name(name or key.name)
+            except InvalidInput:
+                continue  # a name with a space or a plus cannot stand in a note
+            text = VerifierKey(name or key.name, algorithm, bytes.fromhex(key.public_key)).text()
+            lines.append(f"log {text}" if word == "log" else f"witness {key.name} {text}")
+    return lines
 
 
 def identity(books: Books) -> Identity:
@@ -98,3 +118,6 @@ def show_chain(
             (x.key_id, x.purpose, x.name, x.public_key, str(x.valid_from_seq),
              "" if x.valid_to_seq is None else str(x.valid_to_seq), "yes" if x.revoked else "no") for x in chain.keys
         ])  # fmt: skip
+        print("for policies:")
+        for line in policy_lines(chain.origin, chain.keys):
+            print(f"  {line}")

@@ -23,7 +23,7 @@ from ledger.errors import SetupNeeded
 from ledger.sandbox import regions
 from ledger.storage import upgrade
 
-_LOGINS: Final = ("writer", "publisher", "applier", "auditor", "reader", "owner")
+_LOGINS: Final = ("writer", "publisher", "applier", "sealer", "auditor", "reader", "owner")
 app = typer.Typer(no_args_is_help=True, help="Two private regions and a Kafka broker to play with.")
 
 

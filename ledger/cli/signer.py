@@ -65,12 +65,18 @@ def serve(
     Without --witnesses a state that was put back to an older one is not noticed.
     """
     key = signing_key(path, origin)
-    needed, asked = (_policy(file) for file in (needs, witnesses))
+    needed, asked = read_policy(needs), read_policy(witnesses)
     with Promises(state) as promises:
         serving.run(listen, services.signer_of(promises, key, needed, asked), f"signer {key.verifier.text()}")
 
 
-def _policy(path: Path | None) -> policy.Policy:
+def read_policy(path: Path | None) -> policy.Policy:
+    """
+    Return the policy in a file; without a file, one that asks for nobody.
+
+    Raises:
+        InvalidInput: it cannot be read, or is none.
+    """
     if path is None:
         return policy.decode(b"quorum none\n")
     try:

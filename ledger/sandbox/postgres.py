@@ -23,7 +23,7 @@ from typing import Final
 from ledger.errors import SetupNeeded
 from ledger.sandbox.processes import as_user, children, lives, system_user
 
-ROLES: Final = ("owner", "writer", "publisher", "applier", "auditor", "reader")
+ROLES: Final = ("owner", "writer", "publisher", "applier", "sealer", "auditor", "reader")
 DATABASE: Final = "ledger"
 START_TIMEOUT_S: Final = 60
 INSTALL_EXTRA: Final = "install this project with its sandbox extra (pip install '.[sandbox]' in its folder)"

@@ -149,7 +149,7 @@ def cosign(place: Place, key: VerifierKey, signed: bytes, size: int, prove: Prov
     Raises:
         Refused, NotAnswering: as `submit`; an answer without its signature counts as none.
     """
-    text = note.decode(signed).text
+    text = note.decode(signed, least=0).text
     for signature in submit(place, witness.ADD_CHECKPOINT, signed, size, prove, known):
         if signature.claims(key):
             try:

@@ -21,18 +21,27 @@ Clock = Callable[[], int]
 """What returns the time in seconds since 1970."""
 
 
-def _reply(answer: Answer) -> Reply:
+def reply(answer: Answer) -> Reply:
+    """
+    Return the reply that says an answer.
+    """
     return Reply(answer.status, answer.body.encode(), answer.content_type)
 
 
-def _shown(promises: Promises, path: str) -> Reply | None:
+def shown_by(promises: Promises, path: str) -> Reply | None:
+    """
+    Return the newest checkpoint that is kept of the log whose path this is, if it is one's.
+    """
     for origin, kept in promises.kept.items():
         if path == witness.checkpoint_path(origin):
             return Reply(200, kept.signed)
     return None
 
 
-def _elsewhere(method: str, path: str, expected: str) -> Reply:
+def elsewhere(method: str, path: str, expected: str) -> Reply:
+    """
+    Return the reply to who asked for what is not there.
+    """
     return Reply(404, f"nothing is at {method} {path[:200]}; expected POST {expected}\n".encode())
 
 
@@ -45,15 +54,15 @@ def witness_of(
 
     def respond(method: str, path: str, body: bytes) -> Reply:
         if method == "GET":
-            return _shown(promises, path) or Reply(404, b"no checkpoint of such a log was cosigned here\n")
+            return shown_by(promises, path) or Reply(404, b"no checkpoint of such a log was cosigned here\n")
         if path != witness.ADD_CHECKPOINT:
-            return _elsewhere(method, path, witness.ADD_CHECKPOINT)
+            return elsewhere(method, path, witness.ADD_CHECKPOINT)
         answer = witness.answer(promises.kept, logs, body, key, clock())
         if answer.evidence is not None:
             _leave(evidence, answer.evidence)
         if answer.keep is not None:
             promises.keep(checkpoint.decode_note(answer.keep.signed)[0].origin, answer.keep)
-        return _reply(answer)
+        return reply(answer)
 
     return respond
 
@@ -79,9 +88,9 @@ def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Po
     def respond(method: str, path: str, body: bytes) -> Reply:
         nonlocal told
         if method == "GET":
-            return _shown(promises, path) or Reply(404, b"nothing was signed here yet\n")
+            return shown_by(promises, path) or Reply(404, b"nothing was signed here yet\n")
         if path != signer.SIGN_CHECKPOINT:
-            return _elsewhere(method, path, signer.SIGN_CHECKPOINT)
+            return elsewhere(method, path, signer.SIGN_CHECKPOINT)
         kept = promises.kept.get(key.name, NOTHING)
         if not told:
             try:
@@ -97,6 +106,6 @@ def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Po
         answer = signer.answer(kept, body, key, needed)
         if answer.keep is not None:
             promises.keep(key.name, answer.keep)
-        return _reply(answer)
+        return reply(answer)
 
     return respond

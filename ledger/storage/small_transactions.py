@@ -53,6 +53,7 @@ _XID: Final = struct.Struct(">I")
 _BIG: Final = struct.Struct(">q")
 _MISSING: Final = b"TL007"
 _UNEXPECTED: Final = b"TL008"
+_FORGOTTEN: Final = b"26000"
 
 
 class _Session(msgspec.Struct):
@@ -183,6 +184,11 @@ def append(
     ]  # fmt: skip
     result = connection.pgconn.exec_prepared(STATEMENT, given, _BINARY, 1)
     state = result.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
+    if state == _FORGOTTEN and connection.pgconn.transaction_status == TransactionStatus.IDLE:
+        # The driver forgets every statement of the session after a rollback, ours with its own; nothing has happened.
+        _prepare(connection)
+        result = connection.pgconn.exec_prepared(STATEMENT, given, _BINARY, 1)
+        state = result.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
     if state == _UNEXPECTED:
         raise Unexpected
     if state == _MISSING:

@@ -210,6 +210,32 @@ Table(
     _column("old_row", Text),
 )
 
+# The tree over the events, as other people's programs read it, and what was signed of it.
+Table(
+    "tiles",
+    metadata,
+    _chain(),
+    _column("level", SmallInteger),
+    _column("number", BigInteger),
+    _column("hashes", LargeBinary),
+    PrimaryKeyConstraint("chain", "level", "number"),
+    CheckConstraint("level BETWEEN 0 AND 7 AND number >= 0", name="place_in_tree"),
+    CheckConstraint("octet_length(hashes) BETWEEN 32 AND 8192 AND octet_length(hashes) % 32 = 0", name="whole_hashes"),
+)
+Table(
+    "checkpoints",
+    metadata,
+    _chain(),
+    _column("size", BigInteger),
+    _column("root", LargeBinary),
+    _column("note", Text),
+    _column("sealed_at", BigInteger),
+    # Two checkpoints of one size would be a fork, or the same one twice.
+    PrimaryKeyConstraint("chain", "size"),
+    CheckConstraint("size > 0", name="size_from_one"),
+    _width("root", 32),
+)
+
 _BALANCE_AVAILABLE = "settled + least(unsettled, 0) + CASE WHEN credit_unsettled THEN greatest(unsettled, 0) ELSE 0 END"
 _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
     # An order that filled more than it asked for is an overfill, which is quarantined and never booked.

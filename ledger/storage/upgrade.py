@@ -23,7 +23,8 @@ from ledger.storage.tables import SCHEMA, metadata
 
 OWNER: Final = "ledger_owner"
 _LOCK: Final = 0x7472616465  # "trade"
-ROLES: Final = tuple(f"ledger_{role}" for role in ("owner", "writer", "publisher", "applier", "auditor", "reader"))
+ROLE_NAMES: Final = ("owner", "writer", "publisher", "applier", "sealer", "auditor", "reader")
+ROLES: Final = tuple(f"ledger_{role}" for role in ROLE_NAMES)
 
 
 _MADE_ANEW: Final = ("snapshots", "read_model_watermarks", "balance_history", "position_history")
@@ -126,7 +127,10 @@ def _guards() -> Iterator[tuple[str, str]]:
             yield table.name, "refuse_change"
         elif table.name not in ("source_logins", *_MADE_ANEW):
             yield table.name, "refuse_delete"
-    yield from (("events", "check_appended"), ("chain_heads", "check_head"))
+    yield from (
+        ("events", "check_appended"), ("chain_heads", "check_head"), ("tiles", "check_grown"),
+        ("checkpoints", "check_grown"), ("checkpoints", "check_sealed"),
+    )  # fmt: skip
 
 
 def _guard_differences(found: Connection) -> list[str]:

@@ -184,6 +184,32 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A tile fills from left to right and a checkpoint gathers cosignatures: both grow at their end, and what was there stays.
+CREATE FUNCTION ledger.check_grown() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'tiles' THEN
+        IF (NEW.chain, NEW.level, NEW.number) IS DISTINCT FROM (OLD.chain, OLD.level, OLD.number)
+            OR substr(NEW.hashes, 1, octet_length(OLD.hashes)) IS DISTINCT FROM OLD.hashes THEN
+            RAISE EXCEPTION 'tile % of level % only grows', OLD.number, OLD.level USING ERRCODE = 'TL002';
+        END IF;
+    ELSIF (NEW.chain, NEW.size, NEW.root, NEW.sealed_at) IS DISTINCT FROM (OLD.chain, OLD.size, OLD.root, OLD.sealed_at)
+        OR NOT starts_with(NEW.note, OLD.note) THEN
+        RAISE EXCEPTION 'the checkpoint of % only gathers signatures', OLD.size USING ERRCODE = 'TL002';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- A checkpoint is of events that are there, and larger than the one before: none can be slipped in behind.
+CREATE FUNCTION ledger.check_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.size > (SELECT seq FROM ledger.chain_heads h WHERE h.chain = NEW.chain)
+        OR EXISTS (SELECT 1 FROM ledger.checkpoints c WHERE c.chain = NEW.chain AND c.size > NEW.size) THEN
+        RAISE EXCEPTION 'a checkpoint of % is past the head, or behind one that is there', NEW.size
+            USING ERRCODE = 'TL003';
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- When a transaction ends, the head must be the last event that is there: one that ran ahead would hide a cut-off tail,
 -- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
 -- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
@@ -255,7 +281,8 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(), ledger.check_keys(),
-    ledger.check_committed(), ledger.check_closed(), ledger.check_balanced(),
+    ledger.check_committed(), ledger.check_closed(), ledger.check_balanced(), ledger.check_grown(),
+    ledger.check_sealed(),
     ledger.restore_event(ledger.events, text) FROM PUBLIC;
 
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
@@ -277,10 +304,18 @@ ALTER TABLE ledger.commits ENABLE ALWAYS TRIGGER check_committed;
 CREATE TRIGGER check_closed AFTER INSERT ON ledger.closed_periods
     FOR EACH ROW EXECUTE FUNCTION ledger.check_closed();
 ALTER TABLE ledger.closed_periods ENABLE ALWAYS TRIGGER check_closed;
+CREATE TRIGGER check_grown BEFORE UPDATE ON ledger.tiles FOR EACH ROW EXECUTE FUNCTION ledger.check_grown();
+ALTER TABLE ledger.tiles ENABLE ALWAYS TRIGGER check_grown;
+CREATE TRIGGER check_grown BEFORE UPDATE ON ledger.checkpoints FOR EACH ROW EXECUTE FUNCTION ledger.check_grown();
+ALTER TABLE ledger.checkpoints ENABLE ALWAYS TRIGGER check_grown;
+CREATE TRIGGER check_sealed AFTER INSERT ON ledger.checkpoints FOR EACH ROW EXECUTE FUNCTION ledger.check_sealed();
+ALTER TABLE ledger.checkpoints ENABLE ALWAYS TRIGGER check_sealed;
 CREATE CONSTRAINT TRIGGER check_head AFTER INSERT OR UPDATE ON ledger.chain_heads
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger.check_head();
 ALTER TABLE ledger.chain_heads ENABLE ALWAYS TRIGGER check_head;
 ALTER TABLE ledger.state_digests ALTER COLUMN lanes SET STORAGE PLAIN;
+-- Hashes do not get smaller by being compressed.
+ALTER TABLE ledger.tiles ALTER COLUMN hashes SET STORAGE EXTERNAL;
 
 DO $$
 DECLARE
@@ -306,11 +341,17 @@ END $$;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA ledger FROM PUBLIC;
 REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
-GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_publisher, ledger_applier, ledger_auditor, ledger_reader;
+GRANT USAGE ON SCHEMA ledger TO ledger_writer, ledger_publisher, ledger_applier, ledger_sealer, ledger_auditor,
+    ledger_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO ledger_writer, ledger_applier, ledger_auditor, ledger_reader;
 GRANT SELECT ON ledger.chains, ledger.chain_heads, ledger.commits, ledger.events, ledger.chain_keys,
     ledger.acknowledgements, ledger.state_digests, ledger.alembic_version TO ledger_publisher;
 GRANT INSERT, UPDATE ON ledger.acknowledgements TO ledger_publisher;
+-- Who seals reads what is hashed, and writes hashes and what was signed, nothing else; the key is the signer's.
+GRANT SELECT ON ledger.chains, ledger.chain_heads, ledger.events, ledger.chain_keys, ledger.tiles, ledger.checkpoints,
+    ledger.alembic_version TO ledger_sealer;
+GRANT INSERT, UPDATE (hashes) ON ledger.tiles TO ledger_sealer;
+GRANT INSERT, UPDATE (note) ON ledger.checkpoints TO ledger_sealer;
 GRANT INSERT ON ledger.events, ledger.idempotency_keys, ledger.commits TO ledger_writer, ledger_applier;
 -- A replica makes its copy of the chain; a writer writes to chains that the owner made.
 GRANT INSERT ON ledger.chains, ledger.chain_heads, ledger.state_digests, ledger.replica_state TO ledger_applier;

@@ -166,6 +166,17 @@ CREATE TABLE ledger.chain_keys (
 )
  WITH (fillfactor = 80);
 
+CREATE TABLE ledger.checkpoints (
+	chain SMALLINT NOT NULL,
+	size BIGINT NOT NULL,
+	root BYTEA NOT NULL,
+	note TEXT NOT NULL,
+	sealed_at BIGINT NOT NULL,
+	CONSTRAINT checkpoints_pkey PRIMARY KEY (chain, size),
+	CONSTRAINT checkpoints_size_from_one CHECK (size > 0),
+	CONSTRAINT checkpoints_root_width CHECK (octet_length(root) = 32)
+);
+
 CREATE TABLE ledger.client_order_ids (
 	chain SMALLINT NOT NULL,
 	account TEXT NOT NULL,
@@ -457,6 +468,16 @@ CREATE TABLE ledger.streams (
 	CONSTRAINT streams_pkey PRIMARY KEY (chain, stream)
 )
  WITH (fillfactor = 80);
+
+CREATE TABLE ledger.tiles (
+	chain SMALLINT NOT NULL,
+	level SMALLINT NOT NULL,
+	number BIGINT NOT NULL,
+	hashes BYTEA NOT NULL,
+	CONSTRAINT tiles_pkey PRIMARY KEY (chain, level, number),
+	CONSTRAINT tiles_place_in_tree CHECK (level BETWEEN 0 AND 7 AND number >= 0),
+	CONSTRAINT tiles_whole_hashes CHECK (octet_length(hashes) BETWEEN 32 AND 8192 AND octet_length(hashes) % 32 = 0)
+);
 
 CREATE TABLE ledger.snapshots (
 	chain SMALLINT NOT NULL,

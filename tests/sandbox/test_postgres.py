@@ -32,7 +32,7 @@ def test_each_login_is_a_member_of_its_role_and_no_superuser(empty_database: Dat
     found = empty_database.sql(
         "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
     )
-    assert found == "applier,auditor,owner,publisher,reader,writer"
+    assert found == "applier,auditor,owner,publisher,reader,sealer,writer"
     assert empty_database.sql("SHOW data_checksums") == "on"
     assert empty_database.sql("SHOW server_encoding") == "UTF8"
 

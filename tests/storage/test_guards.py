@@ -55,7 +55,8 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
         for name, more, writer in sorted((
             ("append", ",enable_seqscan=off,enable_hashjoin=off,enable_mergejoin=off", "t"),
             ("check_appended", "", "f"), ("check_balanced", "", "f"), ("check_closed", "", "f"),
-            ("check_committed", "", "f"), ("check_head", "", "f"),
+            ("check_committed", "", "f"), ("check_grown", "", "f"), ("check_head", "", "f"),
+            ("check_sealed", "", "f"),
             ("check_keys", ",enable_nestloop=off,enable_hashjoin=on", "f"),
             ("refuse_change", "", "f"), ("restore_event", "", "f"),
             ("put_rows", "", "t"), *((f"put_{table}", "", "t") for table in TABLES),

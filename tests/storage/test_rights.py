@@ -18,10 +18,10 @@ from ledger.errors import NotPermitted
 from ledger.storage import database as db
 from tests.conftest import Database
 
-LOGINS = ("owner", "writer", "publisher", "applier", "auditor", "reader")
+LOGINS = ("owner", "writer", "publisher", "applier", "sealer", "auditor", "reader")
 READ_MODELS = tuple(TABLES)
 HISTORY = ("events", "idempotency_keys", "commits", "chains", "history_changes")
-STATE = ("chain_heads", "state_digests", "acknowledgements", "replica_state")
+STATE = ("chain_heads", "state_digests", "acknowledgements", "replica_state", "tiles", "checkpoints")
 FREE = ("source_logins", "alembic_version")
 EMPTIED = ("snapshots", "balance_history", "position_history")
 KEPT = (*EMPTIED, "read_model_watermarks")
@@ -30,6 +30,7 @@ EVERY = (*READ_MODELS, *HISTORY, *STATE, *FREE, *KEPT)
 SELECT = dict.fromkeys(LOGINS, EVERY) | {
     "publisher": ("chains", "chain_heads", "commits", "events", "chain_keys", "acknowledgements", "state_digests",
                   "alembic_version"),
+    "sealer": ("chains", "chain_heads", "events", "chain_keys", "tiles", "checkpoints", "alembic_version"),
 }  # fmt: skip
 INSERT: dict[str, tuple[str, ...]] = {
     "owner": EVERY,
@@ -37,6 +38,7 @@ INSERT: dict[str, tuple[str, ...]] = {
     "publisher": ("acknowledgements",),
     "applier": (*READ_MODELS, *KEPT, "events", "idempotency_keys", "commits", "chains", "chain_heads",
                 "state_digests", "replica_state"),
+    "sealer": ("tiles", "checkpoints"),
 }  # fmt: skip
 CHANGING = tuple(table for table in READ_MODELS if table != "closed_periods")
 """What those may change who may append: a closed period stays as it was closed."""
@@ -50,6 +52,7 @@ UPDATE: dict[str, dict[str, tuple[str, ...]]] = {
     "applier": dict.fromkeys((*CHANGING, "replica_state", "read_model_watermarks"), ()) | {
         "chain_heads": ("seq", "hash", "recorded_at", "epoch"), "state_digests": ("seq", "lanes"),
     },
+    "sealer": {"tiles": ("hashes",), "checkpoints": ("note",)},
 }  # fmt: skip
 FUNCTIONS = {
     "ledger.refuse_change()": "SELECT ledger.refuse_change()",
@@ -59,6 +62,8 @@ FUNCTIONS = {
     "ledger.check_closed()": "SELECT ledger.check_closed()",
     "ledger.check_committed()": "SELECT ledger.check_committed()",
     "ledger.check_balanced()": "SELECT ledger.check_balanced()",
+    "ledger.check_grown()": "SELECT ledger.check_grown()",
+    "ledger.check_sealed()": "SELECT ledger.check_sealed()",
     "ledger.restore_event(ledger.events,text)": "SELECT ledger.restore_event(NULL::ledger.events, 'a reason')",
 }
 APPENDING = {

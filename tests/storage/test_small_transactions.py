@@ -208,3 +208,28 @@ def test_a_session_that_has_ended_is_found_out_before_anything_is_sent(
     with pytest.raises(psycopg.OperationalError, match="terminat"):
         transaction.commit(connection, 1, batch, 1, time.time_ns)
     assert connection.closed
+
+
+def test_a_session_that_forgot_its_statements_is_told_them_again(chain: Database, twin: Database) -> None:
+    """After a rollback the driver has the server forget every statement of the session, and not only its own."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        batches = kept(ledger)
+        fill(ledger)
+        for number in range(3):
+            ledger.append(order(f"O{number}"), key=f"o{number}")
+    statements = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'ledger_append'"
+    forgotten = 0
+    with db.connect(twin.dsn("writer"), "test") as connection:
+        for batch in batches:
+            transaction.commit(connection, 1, batch, 1, time.time_ns)
+            # What is asked often the driver prepares, and where it has prepared anything a rollback ends it all.
+            for _ in range(10):
+                connection.execute("SELECT count(*) FROM ledger.chains WHERE chain = %s", [1])
+            (before,) = connection.execute(statements).fetchone() or (0,)
+            connection.rollback()
+            (after,) = connection.execute(statements).fetchone() or (0,)
+            connection.rollback()
+            forgotten += before - after
+    assert forgotten > 1, "the driver no longer does so, and this test shows nothing"
+    assert every_row(chain) == every_row(twin)
+    assert report_on(twin).findings == []

@@ -68,7 +68,8 @@ def test_chains_that_changed_places_are_told_apart(copy: Database) -> None:
 
 def test_rows_under_a_number_that_no_chain_has_are_found_from_any_chain(copy: Database) -> None:
     """Every row of a chain re-pointed: its own verification misses them all, and the other's sees them astray."""
-    tables = [table for table in BY_CHAIN if table not in ("replica_state", "acknowledgements", "chain_keys")]
+    empty = ("replica_state", "acknowledgements", "chain_keys", "tiles", "checkpoints")
+    tables = [table for table in BY_CHAIN if table not in empty]
     with Intruder(copy) as intruder:
         for table in tables:
             intruder.edit(table, f"UPDATE ledger.{table} SET chain = 77 WHERE chain = 1")

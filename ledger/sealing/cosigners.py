@@ -1,0 +1,124 @@
+"""
+Ask many for a cosignature at once, and wait no longer than what is needed of them.
+
+Each is asked one thing at a time. Who is slow is not asked again meanwhile, and what it says late is not lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Final
+
+import msgspec
+
+from ledger.errors import Unavailable
+from ledger.evidence.note import NoteSignature
+from ledger.evidence.policy import Policy, Witness
+from ledger.sealing import asking
+from ledger.sealing.asking import Place, Prove
+
+GRACE_SECONDS: Final = 0.25
+"""How long those are waited for who are not needed: most answer in a few milliseconds."""
+
+ASKED_AT_ONCE: Final = 16
+
+
+class Said(msgspec.Struct, frozen=True):
+    """
+    What came of asking: who cosigned how many events with what, and the words of those who did not.
+    """
+
+    cosigned: tuple[tuple[Witness, int, NoteSignature], ...]
+    silent: tuple[str, ...]
+
+
+class Cosigners:
+    """
+    Those who are asked to cosign, as a policy lists them with their addresses.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, "cosigner")
+        self._running: dict[str, tuple[Witness, int, Future[NoteSignature]]] = {}
+        self._kept: dict[str, int] = {}
+
+    def ask(self, signed: bytes, size: int, prove: Prove, done: Collection[str] = (), patient: bool = True) -> Said:
+        """
+        Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's.
+
+        With the quorum met nobody is waited for longer than `GRACE_SECONDS`; short of it, everybody is if *patient*.
+
+        Raises:
+            Refused: one says that this history is not the one it knows.
+        """
+        silent: list[str] = []
+        if patient:
+            wait([future for _, _, future in self._running.values()])
+        cosigned = self._ended(silent)
+        for member in self.policy.witnesses:
+            if member.name in done or member.name in self._running:
+                continue
+            if member.url is None:
+                silent.append(f"{member.name}: the policy says no address for it")
+                continue
+            ask = self._asking(member, Place(member.url), signed, size, prove)
+            self._running[member.name] = member, size, self._pool.submit(ask)
+        futures = [future for _, _, future in self._running.values()]
+        ended, waiting = wait(futures, GRACE_SECONDS)
+        while waiting and patient and not self._is_met(size, done):
+            more, waiting = wait(waiting, None, FIRST_COMPLETED)
+            ended |= more
+        cosigned += self._ended(silent)
+        silent += [f"{name}: no answer yet" for name in self._running]
+        return Said(tuple(cosigned), tuple(sorted(silent)))
+
+    def _ended(self, silent: list[str]) -> list[tuple[Witness, int, NoteSignature]]:
+        """Take out whoever has answered; the words of those who did not cosign go to *silent*."""
+        cosigned = []
+        for name, (member, of, future) in list(self._running.items()):
+            if future.done():
+                del self._running[name]
+                try:
+                    cosigned.append((member, of, future.result()))
+                except Unavailable as error:
+                    silent.append(f"{name}: {error}")
+        return cosigned
+
+    def is_met(self, names: Collection[str]) -> bool:
+        """
+        Whether the members of these names make up the quorum.
+        """
+        return self.policy.is_met({member.key.public_key for member in self.policy.witnesses if member.name in names})
+
+    def close(self) -> None:
+        """
+        Ask nobody any more; who is asked now is not waited for.
+        """
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _is_met(self, size: int, done: Collection[str]) -> bool:
+        said = {
+            name
+            for name, (_, of, future) in self._running.items()
+            if of == size and future.done() and future.exception() is None
+        }
+        return self.is_met(said | set(done))
+
+    def _asking(
+        self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove
+    ) -> Callable[[], NoteSignature]:
+        def ask() -> NoteSignature:
+            found = asking.cosign(place, member.key, signed, size, prove, self._kept.get(member.name, 0))
+            self._kept[member.name] = size
+            return found
+
+        return ask
+
+
+def names(found: Sequence[tuple[Witness, int, NoteSignature]], size: int) -> set[str]:
+    """
+    Return the policy's names of those who cosigned a checkpoint of *size*.
+    """
+    return {member.name for member, of, _ in found if of == size}

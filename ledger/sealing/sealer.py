@@ -1,0 +1,192 @@
+"""
+Seal what a chain has come to: have its root signed, and seen by others, in the order that makes the signature mean it.
+
+First the replicas, since a signature over what only one region has could be contradicted by a failover. Then the
+signer, which wants their cosignatures. Then the witnesses, who want the signer's. What the signer has signed is kept
+even where too few witnesses answered: it is out in the world, and they are asked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from ledger.domain.rows import ChainKey
+from ledger.errors import LedgerError, SignatureInvalid, Unavailable
+from ledger.evidence import note, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, NoteSignature, VerifierKey
+from ledger.evidence.policy import Policy
+from ledger.evidence.signer import SIGN_CHECKPOINT
+from ledger.sealing import asking, cosigners
+from ledger.sealing.asking import Place, Prove
+from ledger.sealing.cosigners import Cosigners
+from ledger.sealing.growth import Growth, Tell, TilesBroken
+from ledger.storage import chains, evidence, read_models
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+from ledger.storage.evidence import Sealed
+
+PURPOSE: Final = "checkpoint"
+
+
+class TooFew(Unavailable):
+    """
+    Too few replicas have cosigned for anything to be signed.
+    """
+
+    code = "too_few_replicas"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """
+    What sealing came to: the newest checkpoint, whether it is new, who cosigned it, and what those said who did not.
+    """
+
+    sealed: Sealed
+    is_new: bool
+    cosigned: tuple[str, ...]
+    missing: tuple[str, ...]
+    is_witnessed: bool
+
+
+class Sealer:
+    """
+    The one process that seals a chain in its region.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        chain: ChainRow,
+        signer: Place,
+        replicas: Policy,
+        witnesses: Policy,
+        clock: Callable[[], int],
+    ) -> None:
+        """
+        Go on from the tiles and checkpoints of *chain*; *clock* returns the time in ns since 1970.
+
+        Raises:
+            Unavailable: another process seals it.
+        """
+        self._connection, self._chain, self._clock, self._signer = connection, chain, clock, signer
+        self._growth = Growth(connection, chain)
+        self._replicas, self._witnesses = Cosigners(replicas), Cosigners(witnesses)
+
+    def seal(self, tell: Tell = lambda count: None, patient: bool = True) -> Outcome | None:
+        """
+        Have the chain's head signed and witnessed; None where the chain has no events yet.
+
+        Witnesses who are slow are waited for if *patient*; else what they say is taken in the next time.
+
+        Raises:
+            TooFew: the replicas' quorum has not cosigned; nothing was signed.
+            Refused: a replica, the signer or a witness says that this history is not the one it knows.
+            NotAnswering: the signer is down.
+            SequenceGap, HashMismatch, TilesBroken: the chain is broken, or shorter than what was sealed of it.
+        """
+        head = chains.head(self._connection, self._chain.chain)
+        if head.seq == 0:
+            return None
+        newest = evidence.newest(self._connection, self._chain.chain)
+        if newest is not None and newest.size > head.seq:
+            raise TilesBroken(
+                f"a checkpoint of {newest.size} events is kept, and the chain ends at {head.seq}: its tail was cut or "
+                "an older copy put back; verify, and restore what is missing"
+            )
+        if newest is not None and newest.size == head.seq:
+            return self._witnessed(newest, False, patient)
+        self._growth.up_to(head.seq, tell)
+        return self._witnessed(self._signed(newest.size if newest else 0), True, patient)
+
+    def close(self) -> None:
+        """
+        Ask nobody any more.
+        """
+        self._replicas.close()
+        self._witnesses.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prove(self, size: int) -> Prove:
+        read = evidence.nodes(self._connection, self._chain.chain, size)
+        return lambda old: tree.prove_consistency(read, old, size)
+
+    def _signed(self, before: int) -> Sealed:
+        size, root = self._growth.size, self._growth.root()
+        text = Checkpoint(self._chain.origin, size, root).text()
+        prove = self._prove(size)
+        said = self._replicas.ask(note.with_signatures(text, ()).encode(), size, prove)
+        if not self._replicas.is_met(cosigners.names(said.cosigned, size)):
+            raise TooFew(
+                f"too few replicas have cosigned {size} events, so they are not signed: {'; '.join(said.silent)}"
+            )
+        cosigned = [signature for _, of, signature in said.cosigned if of == size]
+        proposed = note.with_signatures(text, cosigned).encode()
+        answered = asking.submit(self._signer, SIGN_CHECKPOINT, proposed, size, prove, before)
+        signed = note.with_signatures(text, [*self._of_log(text, answered), *cosigned])
+        sealed = Sealed(size, root, signed.encode(), self._clock())
+        evidence.put(self._connection, self._chain.chain, sealed)
+        return sealed
+
+    def _of_log(self, text: str, answered: Sequence[NoteSignature]) -> list[NoteSignature]:
+        """Return those signatures that are by a checkpoint key which the chain names, each checked."""
+        keys = checkpoint_keys(self._connection, self._chain)
+        found = []
+        for signature in answered:
+            for key in keys:
+                if signature.claims(key):
+                    note.check_signature(text, signature, key)
+                    found.append(signature)
+        if not found:
+            named = ", ".join(key.text() for key in keys) or "none"
+            raise SignatureInvalid(
+                f"the signer at {self._signer.address} signs by no key that the chain names for checkpoints, which are "
+                f"{named}; give it the chain's key"
+            )
+        return found
+
+    def _witnessed(self, sealed: Sealed, is_new: bool, patient: bool) -> Outcome:
+        """Ask the witnesses that have not cosigned yet, and keep what they say, late or not."""
+        signed = note.decode(sealed.note)
+        done = {
+            member.name
+            for member in self._witnesses.policy.witnesses
+            if any(signature.claims(member.key) for signature in signed.signatures)
+        }
+        said = self._witnesses.ask(sealed.note, sealed.size, self._prove(sealed.size), done, patient)
+        for size in sorted({of for _, of, _ in said.cosigned}):
+            kept = evidence.covering(self._connection, self._chain.chain, size)
+            if kept is not None and kept.size == size:
+                before = note.decode(kept.note)
+                gained = [signature for _, of, signature in said.cosigned if of == size]
+                whole = note.with_signatures(before.text, [*before.signatures, *gained]).encode()
+                kept = msgspec.structs.replace(kept, note=whole)
+                evidence.put(self._connection, self._chain.chain, kept)
+                sealed = kept if size == sealed.size else sealed
+        names = {signature.name for signature in note.decode(sealed.note).signatures} - {self._chain.origin}
+        met = self._witnesses.is_met(done | cosigners.names(said.cosigned, sealed.size))
+        return Outcome(sealed, is_new, tuple(sorted(names)), said.silent, met)
+
+
+def checkpoint_keys(connection: Connection, chain: ChainRow) -> list[VerifierKey]:
+    """
+    Return the keys that the chain names for checkpoints and has not revoked, as policies write them.
+    """
+    found = []
+    for row in read_models.rows(connection, chain.chain, "chain_keys"):
+        if isinstance(row, ChainKey) and row.purpose == PURPOSE and not row.revoked:
+            with contextlib.suppress(LedgerError):
+                found.append(VerifierKey(chain.origin, ED25519, bytes.fromhex(row.public_key)))
+    return found

@@ -1,0 +1,148 @@
+"""
+Keep the tiles of the tree over a chain's events, and the checkpoints that were signed of it.
+
+Both grow at their end alone, and a guard holds them to it: the last tile of each level fills from left to right, a
+checkpoint gathers cosignatures. Tiles follow from the events and can be made anew from them; a checkpoint cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from ledger.evidence import tiles
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
+from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
+from ledger.storage.database import Connection
+
+_LOCK: Final = 0x73656C  # "sel"
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """
+    A checkpoint as the region keeps it: how many events, their root, the signed note and when it was sealed (ns).
+    """
+
+    size: int
+    root: bytes
+    note: bytes
+    sealed_at: int
+
+
+def lock(connection: Connection, chain: int) -> bool:
+    """
+    Keep every other process from growing the chain's tree for as long as *connection* is open; False where one does.
+    """
+    return connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() == (True,)
+
+
+def tree_sizes(connection: Connection, chain: int) -> list[int]:
+    """
+    Return how many hashes the tiles of each level hold by the last of them, that of the leaves first.
+    """
+    found = connection.execute(
+        "SELECT (SELECT number * 256 + octet_length(hashes) / 32 FROM ledger.tiles WHERE chain = %s AND level = l"
+        " ORDER BY chain DESC, level DESC, number DESC LIMIT 1) FROM generate_series(0, %s) l ORDER BY l",
+        [chain, tiles.LEVELS - 1],
+    )
+    return [int(row[0] or 0) for row in found]
+
+
+def read_tiles(connection: Connection, chain: int, places: Iterable[Tile]) -> dict[Tile, bytes]:
+    """
+    Return the hashes of each tile that is there: of a wider one, as many as the tile asked for has.
+    """
+    wanted = list(places)
+    found = connection.execute(
+        "SELECT level, number, hashes FROM ledger.tiles JOIN unnest(%s::smallint[], %s::bigint[]) AS w(l, n)"
+        " ON level = w.l AND number = w.n WHERE chain = %s",
+        [[tile.level for tile in wanted], [tile.number for tile in wanted], chain],
+    )
+    there = {(level, number): bytes(hashes) for level, number, hashes in found}
+    whole = ((tile, there.get((tile.level, tile.number), b"")[: tile.width * HASH_BYTES]) for tile in wanted)
+    return {tile: hashes for tile, hashes in whole if len(hashes) == tile.width * HASH_BYTES}
+
+
+def nodes(connection: Connection, chain: int, size: int) -> ReadNodes:
+    """
+    Return what reads complete subtrees of the tree of *size* leaves from the tiles, in one statement a call.
+
+    It raises KeyError where the tiles do not reach so far.
+    """
+
+    def read(wanted: Sequence[Node]) -> list[bytes]:
+        places = [tiles.tile_with(node, size) for node in wanted]
+        found = read_tiles(connection, chain, set(places))
+        return [
+            tiles.hash_in(tile, tiles.decode_tile(tile, found[tile]), node)
+            for tile, node in zip(places, wanted, strict=True)
+        ]
+
+    return read
+
+
+def grow(connection: Connection, chain: int, size: int, rows: Sequence[Sequence[bytes]]) -> None:
+    """
+    Add to the tiles of a tree of *size* leaves the next hashes of each level, the leaves first.
+    """
+    level_column, numbers, hashes = [], [], []
+    for level, added in enumerate(rows):
+        place = size >> HEIGHT * level
+        taken = 0
+        while taken < len(added):
+            number, offset = divmod(place + taken, WIDTH)
+            part = added[taken : taken + WIDTH - offset]
+            level_column.append(level)
+            numbers.append(number)
+            hashes.append(b"".join(part))
+            taken += len(part)
+    # A tile that is there already has the hashes before these, and no others: its number and the size say so.
+    connection.execute(
+        "INSERT INTO ledger.tiles AS t SELECT %s, * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])"
+        " ON CONFLICT (chain, level, number) DO UPDATE SET hashes = t.hashes || excluded.hashes",
+        [chain, level_column, numbers, hashes],
+    )
+
+
+_COLUMNS = "size, root, convert_to(note, 'UTF8'), sealed_at"
+
+
+def _sealed(row: tuple[object, ...] | None) -> Sealed | None:
+    return None if row is None else Sealed(*row)  # type: ignore[arg-type]
+
+
+def newest(connection: Connection, chain: int) -> Sealed | None:
+    """
+    Return the largest checkpoint that the region keeps, or nothing.
+    """
+    return _sealed(
+        connection.execute(
+            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s ORDER BY chain DESC, size DESC LIMIT 1",
+            [chain],
+        ).fetchone()
+    )
+
+
+def covering(connection: Connection, chain: int, size: int) -> Sealed | None:
+    """
+    Return the smallest checkpoint of at least *size* events, or nothing.
+    """
+    return _sealed(
+        connection.execute(
+            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s AND size >= %s ORDER BY chain, size LIMIT 1",
+            [chain, size],
+        ).fetchone()
+    )
+
+
+def put(connection: Connection, chain: int, sealed: Sealed) -> None:
+    """
+    Keep a checkpoint, or what signatures one that is kept has gathered since.
+    """
+    connection.execute(
+        "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (chain, size) DO UPDATE SET note = excluded.note",
+        [chain, sealed.size, sealed.root, sealed.note.decode(), sealed.sealed_at],
+    )

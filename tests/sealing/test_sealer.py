@@ -1,0 +1,325 @@
+"""
+Check what is sealed, in which order it is asked for, and that nothing is signed which should not be.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.chain import entry
+from ledger.errors import HashMismatch, NotPermitted, SequenceGap, SignatureInvalid, Unavailable
+from ledger.evidence import checkpoint, note, policy, tree
+from ledger.evidence.note import SigningKey
+from ledger.evidence.tree import Frontier
+from ledger.sealing import serving
+from ledger.sealing.asking import NotAnswering, Place, Refused
+from ledger.sealing.growth import TilesBroken
+from ledger.sealing.sealer import TooFew
+from ledger.storage import chains, events, evidence
+from ledger.storage import database as db
+from tests.conftest import ORIGIN, Database
+from tests.sealing.logs import WITNESSES, served
+from tests.sealing.regions import (
+    LOG_KEY,
+    REPLICA_KEY,
+    append,
+    make_chain,
+    members,
+    replica,
+    sealing,
+    signer,
+    witness,
+)
+from tests.verifier.intruder import Intruder, copied
+
+OTHER = SigningKey(ORIGIN, 1, bytes([99]) * 32)
+
+
+@pytest.fixture
+def region(database: Database) -> Database:
+    make_chain(database)
+    append(database, 3)
+    return database
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with signer(tmp_path) as found:
+        yield found
+
+
+def root_of(database: Database, size: int) -> bytes:
+    """Return the root of the first events, made from them at once."""
+    edge = Frontier()
+    with db.connect(database.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, ORIGIN)
+        for event in events.read(connection, chain.chain, chain.chain_id, 0, size):
+            edge.add(tree.leaf_hash(entry.encode(event)))
+    return edge.root()
+
+
+def kept(database: Database) -> list[bytes]:
+    with db.connect(database.dsn("auditor"), "test") as connection:
+        found = connection.execute("SELECT convert_to(note, 'UTF8') FROM ledger.checkpoints ORDER BY size").fetchall()
+    return [bytes(row[0]) for row in found]
+
+
+def test_what_is_sealed_is_the_root_of_the_events_signed_and_witnessed(
+    region: Database, place: Place, tmp_path: Path
+) -> None:
+    """Two checkpoints, the second of several tiles; a policy accepts both, and each begins with the one before."""
+    with witness(tmp_path, WITNESSES[0]) as url:
+        asked = members("w", [WITNESSES[0]], [url], 1)
+        trust = policy.decode(
+            f"log {LOG_KEY.verifier.text()}\nwitness w {WITNESSES[0].verifier.text()}\nquorum w\n".encode()
+        )
+        with sealing(region, place, witnesses=asked) as sealer:
+            first = sealer.seal()
+            head = append(region, 1200)
+            second, again = sealer.seal(), sealer.seal()
+    assert first is not None
+    assert second is not None
+    assert again is not None
+    assert (second.sealed.size, second.is_witnessed, second.missing) == (head, True, ())
+    assert (again.is_new, again.sealed) == (False, second.sealed)
+    accepted = [policy.check(trust, signed) for signed in kept(region)]
+    assert [found.checkpoint.root for found in accepted] == [
+        root_of(region, first.sealed.size), root_of(region, head)
+    ]  # fmt: skip
+    with db.connect(region.dsn("reader"), "test") as connection:
+        read = evidence.nodes(connection, 1, head)
+        proof = tree.prove_consistency(read, first.sealed.size, head)
+        tree.check_consistency(first.sealed.size, first.sealed.root, head, second.sealed.root, proof)
+        for index in (0, 255, 256, 1023, 1024, head - 1):
+            (leaf,) = read([(0, index)])
+            tree.check_inclusion(leaf, index, head, tree.prove_inclusion(read, index, head), second.sealed.root)
+
+
+def test_it_goes_on_where_it_was_stopped(region: Database, place: Place) -> None:
+    """A process that ends anywhere is followed by another, in the middle of a tile or not."""
+    for count in (251, 1, 0, 3, 255, 256, 700):
+        head = append(region, count) if count else int(region.sql("SELECT seq FROM ledger.chain_heads"))
+        with sealing(region, place) as sealer:
+            outcome = sealer.seal()
+        assert outcome is not None
+        assert (outcome.sealed.size, outcome.sealed.root) == (head, root_of(region, head))
+
+
+def test_only_what_replicas_hold_is_signed(region: Database, tmp_path: Path) -> None:
+    """The signer and the sealer both want the replica first; behind, silent, and at last there."""
+    with copied(region) as other:
+        head = append(region, 5)
+        with replica(tmp_path, other) as url:
+            needed = members("r", [REPLICA_KEY], [url], 1)
+            with signer(tmp_path, needed) as place:
+                with sealing(region, place, needed) as sealer, pytest.raises(TooFew, match="events yet"):
+                    sealer.seal()
+                with sealing(region, place) as careless, pytest.raises(Refused, match="needed first"):
+                    careless.seal()
+                assert kept(region) == []
+    with copied(region) as other, replica(tmp_path, other) as url:
+        needed = members("r", [REPLICA_KEY], [url], 1)
+        with signer(tmp_path, needed) as place, sealing(region, place, needed) as sealer:
+            outcome = sealer.seal()
+        assert outcome is not None
+        assert outcome.sealed.size == head
+        assert other.sql("SELECT count(*) FROM ledger.tiles") == region.sql("SELECT count(*) FROM ledger.tiles")
+    (signed,) = kept(region)
+    assert {found.key for found in note.verify(note.decode(signed), [LOG_KEY.verifier, REPLICA_KEY.verifier])} == {
+        LOG_KEY.verifier, REPLICA_KEY.verifier
+    }  # fmt: skip
+
+
+def test_a_replica_of_another_history_refuses_and_says_so(region: Database, tmp_path: Path) -> None:
+    told: list[str] = []
+    with copied(region) as other:
+        append(region, 2)
+        append(other, 4)
+        with replica(tmp_path, other, told) as url:
+            needed = members("r", [REPLICA_KEY], [url], 1)
+            with (
+                signer(tmp_path) as place,
+                sealing(region, place, needed) as sealer,
+                pytest.raises(Refused, match="422"),
+            ):
+                sealer.seal()
+    assert len(told) == 1
+    assert "different histories" in told[0]
+    assert kept(region) == []
+
+
+def test_silent_witnesses_hold_nothing_up_and_late_ones_are_taken_in(
+    region: Database, place: Place, tmp_path: Path
+) -> None:
+    """What the signer signed is kept; who answers after the next checkpoint cosigns the one that was asked about."""
+    may_answer, asked_once = threading.Event(), threading.Event()
+    with witness(tmp_path, WITNESSES[0]) as real:
+
+        def slow(method: str, path: str, body: bytes) -> serving.Reply:
+            asked_once.set()
+            assert may_answer.wait(20)
+            status, kind, said = Place(real).ask(method, path, body)
+            return serving.Reply(status, said, kind)
+
+        with served(slow) as url:
+            trust = members("w", [WITNESSES[0], WITNESSES[1]], [url, "http://127.0.0.1:1"], 1)
+            with sealing(region, place, witnesses=trust) as sealer:
+                first = sealer.seal(patient=False)
+                assert asked_once.wait(5)
+                append(region, 1)
+                second = sealer.seal(patient=False)
+                assert first is not None
+                assert second is not None
+                assert (first.is_witnessed, second.is_witnessed) == (False, False)
+                assert "w0: no answer yet" in second.missing
+                assert "does not answer" in second.missing[1]
+                may_answer.set()
+                third = sealer.seal()
+    assert third is not None
+    assert third.is_witnessed
+    cosigned = [WITNESSES[0].name in {s.name for s in note.decode(signed).signatures} for signed in kept(region)]
+    assert cosigned == [True, True]
+
+
+def test_a_sealer_that_ended_before_it_kept_what_was_signed_has_it_signed_again(
+    region: Database, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signer remembers it; the same checkpoint is no contradiction."""
+    with monkeypatch.context() as broken, sealing(region, place) as sealer:
+        broken.setattr(evidence, "put", lambda *_: (_ for _ in ()).throw(ConnectionError("killed")))
+        with pytest.raises(ConnectionError):
+            sealer.seal()
+    assert kept(region) == []
+    with sealing(region, place) as sealer:
+        outcome = sealer.seal()
+    assert outcome is not None
+    assert outcome.is_new
+
+
+def test_a_signer_of_another_key_is_not_believed(region: Database, tmp_path: Path) -> None:
+    named = "names for checkpoints"
+    with (
+        signer(tmp_path, key=OTHER) as place,
+        sealing(region, place) as sealer,
+        pytest.raises(SignatureInvalid, match=named),
+    ):
+        sealer.seal()
+    assert kept(region) == []
+
+
+def test_without_a_signer_nothing_is_kept(region: Database) -> None:
+    with sealing(region, Place("/nowhere/signer")) as sealer, pytest.raises(NotAnswering, match="/nowhere/signer"):
+        sealer.seal()
+    assert kept(region) == []
+
+
+def test_an_edited_or_missing_event_is_not_sealed(region: Database, place: Place) -> None:
+    """The tree is made of what the chain holds, or not at all."""
+    append(region, 5)
+    with Intruder(region) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 4")
+        with sealing(region, place) as sealer, pytest.raises(HashMismatch, match="event 4 was changed"):
+            sealer.seal()
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 4")
+        with sealing(region, place) as sealer, pytest.raises(SequenceGap, match="event 4"):
+            sealer.seal()
+    assert kept(region) == []
+    assert region.sql("SELECT count(*) FROM ledger.tiles") == "0"
+
+
+def test_tiles_that_are_not_whole_are_not_grown(region: Database, place: Place) -> None:
+    append(region, 600)
+    with sealing(region, place) as sealer:
+        sealer.seal()
+    for edit in (
+        "DELETE FROM ledger.tiles WHERE level = 1",
+        "DELETE FROM ledger.tiles WHERE level = 0 AND number > 0",
+        "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 32) WHERE level = 1",
+    ):
+        with copied(region) as broken, Intruder(broken) as intruder:
+            intruder.edit("tiles", edit)
+            with pytest.raises(TilesBroken, match="verify"), sealing(broken, place):
+                pass
+
+
+def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Database, place: Place) -> None:
+    """An older copy put back, with the checkpoints and tiles of now or without them."""
+    with copied(region) as old:
+        append(region, 5)
+        with sealing(region, place) as sealer:
+            sealer.seal()
+        kept_rows = region.sql("SELECT size, encode(root, 'hex'), note FROM ledger.checkpoints").split("|", 2)
+        with Intruder(old) as intruder:
+            intruder.edit(
+                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows
+            )
+        with sealing(old, place) as sealer, pytest.raises(TilesBroken, match="an older copy"):
+            sealer.seal()
+        with Intruder(old) as intruder:
+            intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        # The signer remembers.
+        with sealing(old, place) as sealer, pytest.raises(Refused, match="history went back"):
+            sealer.seal()
+
+
+def test_one_process_seals_a_chain_at_a_time(region: Database, place: Place) -> None:
+    with sealing(region, place), pytest.raises(Unavailable, match="another process seals"), sealing(region, place):
+        pass
+
+
+def test_the_guards_let_tiles_and_checkpoints_grow_and_nothing_else(region: Database, place: Place) -> None:
+    """Even for the owner: what was there stays, and no checkpoint is slipped in behind another or past the head."""
+    append(region, 5)
+    with sealing(region, place) as sealer:
+        outcome = sealer.seal()
+    assert outcome is not None
+    size = outcome.sealed.size
+    edits = {
+        "UPDATE ledger.tiles SET hashes = decode(repeat('00', 64), 'hex')": "only grows",
+        "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 32)": "only grows",
+        "UPDATE ledger.tiles SET number = 7": "only grows",
+        "DELETE FROM ledger.tiles": "append-only",
+        "TRUNCATE ledger.checkpoints": "append-only",
+        "UPDATE ledger.checkpoints SET note = 'x'": "only gathers",
+        "UPDATE ledger.checkpoints SET root = decode(repeat('00', 32), 'hex')": "only gathers",
+        "UPDATE ledger.checkpoints SET sealed_at = 1": "only gathers",
+        **{
+            f"INSERT INTO ledger.checkpoints SELECT chain, {other}, root, note, 1 FROM ledger.checkpoints": said
+            for other, said in ((size + 1, "past the head"), (size - 1, "behind one"))
+        },
+    }
+    with db.connect(region.dsn("owner"), "test") as connection:
+        for edit, said in edits.items():
+            with pytest.raises(db.DriverError, match=said) as refused:
+                connection.execute(edit)
+            assert isinstance(db.translated(refused.value), NotPermitted | SequenceGap), edit
+            connection.rollback()
+
+
+def test_an_empty_chain_has_nothing_to_seal(database: Database, place: Place) -> None:
+    with db.connect(database.dsn("owner"), "test") as connection:
+        chains.create(connection, bytes(range(16)), ORIGIN, bytes(32), "replica")
+    with sealing(database, place) as sealer:
+        assert sealer.seal() is None
+
+
+def test_a_replica_answers_as_a_witness_does(region: Database, tmp_path: Path) -> None:
+    """What is malformed, of another log, smaller than before or with a false proof is refused by number."""
+    with replica(tmp_path, region) as url:
+        head = int(region.sql("SELECT seq FROM ledger.chain_heads"))
+        ask = Place(url).ask
+        good = note.with_signatures(checkpoint.Checkpoint(ORIGIN, head, root_of(region, head)).text(), ()).encode()
+        other = note.with_signatures(checkpoint.Checkpoint("other.example", 1, bytes(32)).text(), ()).encode()
+        assert ask("GET", "/")[0] == 404
+        assert ask("POST", "/add-entries", b"")[0] == 404
+        assert ask("POST", "/add-checkpoint", b"nonsense")[0] == 400
+        assert ask("POST", "/add-checkpoint", b"old 0\n\n" + other)[0] == 404
+        status, _, body = ask("POST", "/add-checkpoint", b"old 0\n\n" + good)
+        assert (status, body.startswith("— region-b ".encode())) == (200, True)
+        assert ask("POST", "/add-checkpoint", b"old 0\n\n" + good)[0] == 409
+        forked = note.with_signatures(checkpoint.Checkpoint(ORIGIN, head, bytes(32)).text(), ()).encode()
+        assert ask("POST", "/add-checkpoint", f"old {head}\n\n".encode() + forked)[0] == 422

@@ -1,0 +1,173 @@
+"""
+Edit every column of the tree's tiles and of the checkpoints, rewrite the history behind them, and see it named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.evidence import checkpoint, note, policy
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, SigningKey
+from ledger.evidence.policy import Policy
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database
+from tests.sealing.logs import WITNESSES
+from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
+from tests.verifier.intruder import Intruder, changed, columns, copied, real
+from verifier.full import verify
+from verifier.reader import Reader
+from verifier.report import Finding, Report
+
+MOVED = {"level": "level + 5", "number": "number + 70", "size": "size + 1", "sealed_at": "1"}
+"""How a column is edited that another edit would move to where another row is, or by less than can be told."""
+KEYS = {"tiles": ("level", "number"), "checkpoints": ("size",)}
+WITNESSED: Policy = policy.decode(
+    f"log {LOG_KEY.verifier.text()}\nwitness w {WITNESSES[0].verifier.text()}\nquorum w\n".encode()
+)
+
+
+@pytest.fixture(scope="module")
+def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A chain with three checkpoints, the newest some events before the head."""
+    folder = tmp_path_factory.mktemp("keys")
+    database = Database(pg_server, "sealed_for_the_verifier")
+    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    make_chain(database)
+    with (
+        signer(folder) as place,
+        witness(folder, WITNESSES[0]) as url,
+        sealing(database, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer,
+    ):
+        for count in (3, 300, 300):
+            append(database, count)
+            assert sealer.seal() is not None
+    append(database, 5)
+    yield database
+    pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def region(made: Database) -> Iterator[Database]:
+    with copied(made) as copy:
+        yield copy
+
+
+def report_on(database: Database, trust: Policy | None = None, expected: list[Checkpoint] | None = None) -> Report:
+    with Reader(database.dsn("auditor"), ORIGIN) as reader:
+        return verify(reader, trust=trust, expected=expected or [])
+
+
+def stands(found: list[Finding]) -> list[tuple[str, str | None, tuple[str, ...] | None, str | None]]:
+    return [(x.kind, x.table, x.key, x.column) for x in found]
+
+
+def newest(database: Database) -> tuple[int, bytes]:
+    size, text = database.sql("SELECT size, replace(note, E'\\n', '|') FROM ledger.checkpoints "
+                              "ORDER BY size DESC LIMIT 1").split("|", 1)  # fmt: skip
+    return int(size), text.replace("|", "\n").encode()
+
+
+def test_what_is_sealed_is_good_before_it_is_edited(made: Database) -> None:
+    """With and without a policy; the report says who has seen what."""
+    assert report_on(made).findings == []
+    report = report_on(made, WITNESSED, [checkpoint.decode_note(newest(made)[1])[0]])
+    assert (report.verdict, report.findings) == ("verified", [])
+    assert f"the checkpoint of {newest(made)[0]} events is accepted by the policy" in " ".join(report.covered)
+
+
+@pytest.mark.parametrize("table", KEYS)
+def test_every_column_of_tiles_and_checkpoints_is_held_against_the_events(region: Database, table: str) -> None:
+    """One column of each row at a time; a key that moved shows as a row that is missing and one too many."""
+    with Intruder(region) as intruder:
+        shown = " || '/' || ".join(f"{name}::text" for name in KEYS[table])
+        for key in region.sql(f"SELECT {shown} FROM ledger.{table} ORDER BY 1").splitlines():
+            for column, kind in columns(region, table).items():
+                with intruder.undone(table):
+                    if column in MOVED:
+                        intruder.edit(
+                            table, f"UPDATE ledger.{table} SET {column} = {MOVED[column]} WHERE {shown} = '{key}'"
+                        )
+                    else:
+                        assert changed(intruder, table, column, kind, f"{shown} = '{key}'"), column
+                    found = real(report_on(region))
+                    assert found, (table, key, column)
+                    assert {x.table for x in found} == {table}, (key, column)
+                    if column not in ("chain", *KEYS[table]):
+                        assert {x.key for x in found} == {tuple(key.split("/"))}, (key, column)
+
+
+def test_tiles_that_are_missing_cut_or_too_many_are_named(region: Database) -> None:
+    edits = {
+        "DELETE FROM ledger.tiles WHERE level = 0 AND number = 1": ("tiles", ("0", "1")),
+        "DELETE FROM ledger.tiles WHERE level = 1": ("tiles", ("1", "0")),
+        "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 8160) WHERE number = 0 AND level = 0":
+            ("tiles", ("0", "0")),
+        "UPDATE ledger.tiles SET hashes = hashes || substr(hashes, 1, 32) WHERE level = 1": ("tiles", ("1", "0")),
+        "INSERT INTO ledger.tiles SELECT chain, 2, 0, substr(hashes, 1, 32) FROM ledger.tiles WHERE level = 1":
+            ("tiles", ("2", "0")),
+        "DELETE FROM ledger.tiles WHERE level = 0": ("tiles", ("1", "0")),
+    }  # fmt: skip
+    for edit, (table, key) in edits.items():
+        with Intruder(region) as intruder, intruder.undone("tiles"):
+            intruder.edit("tiles", edit)
+            found = real(report_on(region))
+            assert ("TREE_MISMATCH", table, key) in [(x.kind, x.table, x.key) for x in found], edit
+
+
+def test_a_leaf_of_another_event_is_named_by_its_seq(region: Database) -> None:
+    """The tile and the event disagree at one index: BLAKE3 and SHA-256 are over the same bytes."""
+    with Intruder(region) as intruder, intruder.undone("tiles"):
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 32 * 7 + 1) "
+                      "WHERE level = 0 AND number = 1")  # fmt: skip
+        (found,) = real(report_on(region))
+    assert (found.kind, found.seq, found.key, found.column) == ("TREE_MISMATCH", 264, ("0", "1"), "hashes[7]")
+
+
+def test_a_tail_that_was_cut_behind_a_checkpoint_is_named(made: Database, tmp_path: Path) -> None:
+    """Events, head and all that follows from them are put back as they were; only what was signed knows of more."""
+    size, signed = newest(made)
+    with copied(made) as old, Intruder(old) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size > 10")
+        for level in (0, 1):
+            intruder.edit("tiles", f"DELETE FROM ledger.tiles WHERE level = {level}")
+        stated, _ = checkpoint.decode_note(signed)
+        assert real(report_on(old, expected=[stated])) == []
+        # Another region of the same chain, restored from before the checkpoint.
+        beyond = Checkpoint(ORIGIN, size + 1000, bytes(32))
+        (found,) = real(report_on(old, expected=[beyond]))
+        assert (found.kind, found.seq) == ("TRUNCATED", int(old.sql("SELECT seq + 1 FROM ledger.chain_heads")))
+        forged = Checkpoint(ORIGIN, size, bytes(32))
+        (found,) = real(report_on(old, expected=[forged]))
+        assert (found.kind, found.seq) == ("INCONSISTENT", size)
+
+
+def test_a_signature_that_is_false_foreign_or_not_enough_is_named(made: Database) -> None:
+    """By the chain's own key always, by the policy's where there is one."""
+    size, signed = newest(made)
+    whole = note.decode(signed)
+    stranger = SigningKey(ORIGIN, ED25519, bytes([7]) * 32)
+    forgeries = {
+        "a signature by another key": note.with_signatures(whole.text, (stranger.sign(whole.text),)),
+        "the witness alone": note.with_signatures(whole.text, whole.signatures[1:]),
+        "of other text": note.with_signatures(whole.text.replace(ORIGIN, "other.example"), whole.signatures),
+    }
+    for what, forged in forgeries.items():
+        with copied(made) as copy, Intruder(copy) as intruder:
+            intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = %s WHERE size = %s",
+                          forged.encode().decode(), size)  # fmt: skip
+            kinds = {(x.kind, x.key) for x in real(report_on(copy))}
+            assert kinds == {("CHECKPOINT_SIG", (str(size),))}, what
+    with copied(made) as copy, Intruder(copy) as intruder:
+        text = "split_part(note, E'\\n\\n', 1) || E'\\n\\n'"
+        by_log = "split_part(split_part(note, E'\\n\\n', 2), E'\\n', 1) || E'\\n'"
+        intruder.edit("checkpoints", f"UPDATE ledger.checkpoints SET note = {text} || {by_log}")
+        assert real(report_on(copy)) == []
+        (found,) = real(report_on(copy, WITNESSED))
+        assert found.kind == "QUORUM_UNMET"
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        (found,) = real(report_on(copy, WITNESSED))
+        assert (found.kind, found.actual) == ("QUORUM_UNMET", "no checkpoint at all")

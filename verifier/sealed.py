@@ -1,0 +1,249 @@
+"""
+Check the tree over the events: every hash of every tile, and every checkpoint that the region keeps.
+
+The leaves are made anew from the events while the chain is walked, so that each index is bound twice: by BLAKE3 to
+its neighbours, by SHA-256 to what was signed. What a region keeps is its own word; with a policy, the checkpoint that
+others have cosigned is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ledger.chain import entry as entries
+from ledger.chain.entry import RecordedEvent
+from ledger.domain.rows import ChainKey
+from ledger.errors import LedgerError, Rejected, SignatureInvalid, UnknownFormat
+from ledger.evidence import checkpoint, note, policy, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, VerifierKey
+from ledger.evidence.policy import Policy, QuorumUnmet, Trusted
+from ledger.evidence.tile_edge import TileEdge
+from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH
+from ledger.evidence.tree import HASH_BYTES
+from verifier.report import Finding
+from verifier.stored import CheckpointRow
+
+PURPOSE = "checkpoint"
+CLOCKS_NS = 60 * 10**9
+"""How far the sealer's clock may be ahead of the database's before a time is called a lie."""
+
+ReadLevel = Callable[[int], Iterator[tuple[int, bytes]]]
+"""What yields (number, hashes) of the stored tiles of a level, in order."""
+
+
+class _Level:
+    """The stored hashes of one level, taken in order as they are made anew."""
+
+    def __init__(self, level: int, rows: Iterator[tuple[int, bytes]]) -> None:
+        self.level, self._rows = level, rows
+        self._tile: tuple[int, bytes] | None = next(rows, None)
+        self._missing = -1
+        self.is_empty = self._tile is None
+
+    def _at(self, number: int) -> Iterator[Finding]:
+        """Go on to a tile, and name those that stand before it and belong nowhere."""
+        while self._tile is not None and self._tile[0] < number:
+            if self._tile[0] < 0 or len(self._tile[1]) > WIDTH * HASH_BYTES:
+                yield self.found(self._tile[0], "no such row", "a row")
+            self._tile = next(self._rows, None)
+
+    def check(self, place: int, made: Sequence[bytes], size: int) -> Iterator[Finding]:
+        """Hold the next hashes of the level, which begin at *place*, against the stored ones, up to *size* stored."""
+        for offset, expected in enumerate(made, place):
+            if offset >= size:
+                return
+            number, inside = divmod(offset, WIDTH)
+            yield from self._at(number)
+            if self._tile is None or self._tile[0] != number:
+                if self._missing != number:
+                    self._missing = number
+                    yield self.found(number, "a tile", "no such row")
+                continue
+            stored = self._tile[1][inside * HASH_BYTES : (inside + 1) * HASH_BYTES]
+            if stored != expected:
+                yield self.found(number, expected.hex(), stored.hex() or "no such hash", offset)
+
+    def found(self, number: int, expected: str, actual: str, place: int | None = None) -> Finding:
+        seq = place + 1 if self.level == 0 and place is not None else None
+        column = None if place is None else f"hashes[{place % WIDTH}]"
+        return Finding("TREE_MISMATCH", expected, actual, seq=seq, table="tiles", key=(str(self.level), str(number)),
+                       column=column)  # fmt: skip
+
+    def end(self, count: int) -> Iterator[Finding]:
+        """Name what is stored past the *count* hashes of this level."""
+        while self._tile is not None:
+            number, hashes = self._tile
+            room = max(0, min(WIDTH, count - number * WIDTH)) * HASH_BYTES
+            if len(hashes) > room:
+                yield self.found(number, f"{room // HASH_BYTES} hashes", f"{len(hashes) // HASH_BYTES} of them")
+            self._tile = next(self._rows, None)
+
+
+class SealedCheck:
+    """
+    Hold tiles and checkpoints against the events while these are walked.
+
+    The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they hold by
+    their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        read_level: ReadLevel,
+        rows: Iterator[CheckpointRow],
+        now: int,
+        expected: Sequence[Checkpoint] = (),
+    ) -> None:
+        self._size, self._now, self._sealed_at = size, now, 0
+        self._levels = [_Level(level, read_level(level)) for level in range(LEVELS)]
+        self._edge = TileEdge()
+        self._leaves: list[bytes] = []
+        self._rows = rows
+        self._row = next(rows, None)
+        self._expected = sorted(expected, key=lambda stated: stated.size)
+        self._torn = False
+
+    @property
+    def is_empty(self) -> bool:
+        """
+        Whether there is neither a tile nor a checkpoint to hold against the events.
+        """
+        return self._row is None and not self._expected and all(level.is_empty for level in self._levels)
+
+    @property
+    def _seq(self) -> int:
+        return self._edge.size + len(self._leaves)
+
+    def reach(self, event: RecordedEvent) -> list[Finding]:
+        """
+        Take in the next event, and return what came out to be wrong; past one that is missing nothing can be told.
+        """
+        if self._torn or event.seq != self._seq + 1:
+            self._torn = True
+            return []
+        try:
+            self._leaves.append(tree.leaf_hash(entries.encode(event)))
+        except Rejected:
+            self._torn = True
+            return []
+        found = []
+        while self._row is not None and self._row.size < event.seq:
+            found.append(_of_row(self._row, "size", "1 or more, each once", str(self._row.size)))
+            self._row = next(self._rows, None)
+        at_row = self._row is not None and self._row.size == event.seq
+        at_expected = bool(self._expected) and self._expected[0].size == event.seq
+        if len(self._leaves) == WIDTH or at_row or at_expected:
+            found += self._take_in()
+        if at_row and self._row is not None:
+            if self._row.root != self._edge.root():
+                found.append(_of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
+            earliest = max(event.recorded_at, self._sealed_at)
+            if not earliest <= self._row.sealed_at <= self._now + CLOCKS_NS:
+                expected = f"between {earliest} and {self._now}, which is now"
+                found.append(_of_row(self._row, "sealed_at", expected, str(self._row.sealed_at), "CLOCK"))
+            self._sealed_at = min(self._row.sealed_at, self._now)
+            self._row = next(self._rows, None)
+        while self._expected and self._expected[0].size == event.seq:
+            stated = self._expected.pop(0)
+            if stated.root != self._edge.root():
+                found.append(Finding("INCONSISTENT", f"root {stated.root.hex()}", f"root {self._edge.root().hex()}",
+                                     seq=event.seq))  # fmt: skip
+        return found
+
+    def _take_in(self) -> list[Finding]:
+        found: list[Finding] = []
+        place = self._edge.size
+        for level, made in enumerate(self._edge.extend(self._leaves)):
+            stored = self._size >> HEIGHT * level
+            found += self._levels[level].check(place >> HEIGHT * level, made, stored)
+        self._leaves = []
+        return found
+
+    def end(self) -> list[Finding]:
+        """
+        Return what is stored of more events than there are.
+        """
+        if self._torn:
+            return []
+        found = self._take_in()
+        for level in self._levels:
+            found += level.end(min(self._size, self._edge.size) >> HEIGHT * level.level)
+        while self._row is not None:
+            found.append(self._beyond(self._row.size, "checkpoints"))
+            self._row = next(self._rows, None)
+        return found + [self._beyond(stated.size) for stated in self._expected]
+
+    def _beyond(self, size: int, table: str | None = None) -> Finding:
+        key = None if table is None else (str(size),)
+        column, last = None if table is None else "size", self._edge.size
+        return Finding("TRUNCATED", f"{size} events, which a checkpoint covers", f"{last} events", seq=last + 1,
+                       table=table, key=key, column=column)  # fmt: skip
+
+
+def _of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: str = "TREE_MISMATCH") -> Finding:
+    return Finding(kind, expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),), column=column)
+
+
+class Signed:
+    """
+    Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
+
+    `newest` is the largest checkpoint that the policy accepts.
+    """
+
+    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
+        self._origin, self._trust = origin, trust
+        self._keys = [row for row in keys if row.purpose == PURPOSE]
+        self.newest: Trusted | None = None
+        self._last: CheckpointRow | None = None
+
+    def check(self, row: CheckpointRow) -> list[Finding]:
+        """
+        Return what is wrong with the note of a row.
+        """
+        self._last = row
+        try:
+            stated, signed = checkpoint.decode_note(row.note)
+        except UnknownFormat as error:
+            return [_of_row(row, "note", "a signed checkpoint", str(error), "CHECKPOINT_SIG")]
+        found = [
+            _of_row(row, "note", f"{name} {expected}", actual, "CHECKPOINT_SIG")
+            for name, expected, actual in (
+                ("origin", self._origin, stated.origin), ("size", str(row.size), str(stated.size)),
+                ("root", row.root.hex(), stated.root.hex()),
+            ) if expected != actual
+        ]  # fmt: skip
+        keys = self._named(row.size)
+        try:
+            note.verify(signed, keys)
+        except SignatureInvalid as error:
+            named = ", ".join(key.text() for key in keys) or "a key, and the chain names none for checkpoints"
+            found.append(_of_row(row, "note", f"signed by {named}", str(error), "CHECKPOINT_SIG"))
+        if self._trust is not None and not found:
+            try:
+                self.newest = policy.check(self._trust, row.note)
+            except QuorumUnmet:
+                pass  # as it is while witnesses are slow; the newest that they have seen is what counts
+            except LedgerError as error:
+                found.append(_of_row(row, "note", "what the policy accepts", str(error), "CHECKPOINT_SIG"))
+        return found
+
+    def end(self) -> list[Finding]:
+        """
+        Return whether the policy's quorum has seen none of them.
+        """
+        if self._trust is None or self.newest is not None:
+            return []
+        actual = "no checkpoint at all" if self._last is None else f"none of those up to {self._last.size} events"
+        return [Finding("QUORUM_UNMET", f"a checkpoint that {self._trust.quorum} has cosigned", actual,
+                        table="checkpoints", key=())]  # fmt: skip
+
+    def _named(self, size: int) -> list[VerifierKey]:
+        """Return the keys that the chain names for checkpoints of this size."""
+        return [
+            VerifierKey(self._origin, ED25519, bytes.fromhex(row.public_key))
+            for row in self._keys
+            if row.valid_from_seq <= size and (row.valid_to_seq is None or size <= row.valid_to_seq)
+        ]
