@@ -20,7 +20,6 @@ from ledger.domain.events.control import KeyRotated
 from ledger.domain.rows import ChainKey
 from ledger.errors import InvalidInput, LedgerError, OutcomeUnknown, Rejected, shown
 from ledger.evidence import revocation
-from ledger.evidence.note import ED25519, VerifierKey
 from ledger.journal.ledger import Ledger
 from ledger.keyring import changes, folder
 from ledger.queries import Books
@@ -71,7 +70,7 @@ def rotate(
         path, after = _place(old, new, rows, row)
         if after is not None:
             print(f"key {after.key_id} took over from {row.key_id} at seq {after.valid_from_seq}")
-            print(*_advice(pair.purpose, origin, old, path, after), sep="\n")
+            print(*_advice(pair.purpose, origin, old, path), sep="\n")
             return
         fresh = _fresh(path, pair)
         if fresh.key_id in {one.key_id for one in rows}:
@@ -84,7 +83,7 @@ def rotate(
                 return
             seq = _record(ledger, event, path, fresh, actor)
     print(f"key {fresh.key_id} in {path} took over from {pair.key_id} at seq {seq}")
-    print(*_advice(pair.purpose, origin, old, path, event.new_key), sep="\n")
+    print(*_advice(pair.purpose, origin, old, path), sep="\n")
 
 
 def _place(old: Path, new: Path | None, rows: list[ChainKey], row: ChainKey) -> tuple[Path, ChainKey | None]:
@@ -133,14 +132,16 @@ def _record(ledger: Ledger, event: KeyRotated, path: Path, fresh: KeyPair, actor
         raise
 
 
-def _advice(purpose: str, origin: str, old: Path, new: Path, named: object) -> list[str]:
+def _advice(purpose: str, origin: str, old: Path, new: Path) -> list[str]:
     """Return what is to be done now that two keys count."""
+    fresh = signatures.read(new)
+    key = changes.verifier_key(purpose, fresh.name, fresh.public_key, origin)
+    listed = key.text() if key else "none"
     until = f"both count until the old one is revoked: tradeledger keys revoke {signatures.read(old).key_id}"
     if purpose == "checkpoint":
-        key = VerifierKey(origin, ED25519, signatures.read(new).public_key)
         return [
             f"restart the signer with both: tradeledger signer serve --key {new} --key {old} …",
-            f"add to every policy and to every witness's --log: {key.text()}",
+            f"add to every policy and to every witness's --log: {listed}",
             "once all of them have it and a checkpoint was signed by both, leave the old --key out",
             until,
         ]
@@ -153,7 +154,7 @@ def _advice(purpose: str, origin: str, old: Path, new: Path, named: object) -> l
     if purpose == "replica":
         return [
             f"restart the replica's applier: tradeledger-replicator apply --key {new} …",
-            "where it cosigns, put its new verifier key into the signer's --needs policy",
+            f"where it cosigns: tradeledger cosign --key {new} …, and add to the policies of replicas: {listed}",
             until,
         ]
     return [f"put {new} into the safe, away from this machine", until]
@@ -244,14 +245,13 @@ def _ask(row: ChainKey, last: int, head: int, yes: bool) -> None:
 
 def _lines(row: ChainKey, origin: str, last: int) -> list[str]:
     """Return what is to be done now that a key counts no more."""
-    if row.purpose != "checkpoint":
-        return ["stop what still runs with it; replicas and verifiers learn of it from the chain"]
-    key = VerifierKey(origin, ED25519, bytes.fromhex(row.public_key))
-    return [
-        "restart the signer without it, and add this line to every policy, the auditors' and the signer's:",
-        revocation.line(key, last),
-        f"restart witnesses with: --revoked '{key.text()} {last}'",
-    ]
+    key = changes.verifier_key(row.purpose, row.name, bytes.fromhex(row.public_key), origin)
+    said = [f"stop the {row.purpose} that still runs with it; replicas and verifiers learn of it from the chain"]
+    if key is not None:
+        said += ["add this line to every policy that lists the key:", revocation.line(key, last)]
+    if row.purpose == "checkpoint" and key is not None:
+        said.append(f"restart witnesses with: --revoked '{key.text()} {last}'")
+    return said
 
 
 def sign_revocation(

@@ -20,7 +20,6 @@ from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain.rows import ChainKey
 from ledger.errors import InvalidInput, NotPermitted, shown
 from ledger.evidence import note
-from ledger.evidence.note import COSIGNATURE, ED25519, VerifierKey
 from ledger.keyring import changes
 from ledger.keyring.folder import KeyFile, key_files
 from ledger.queries import Books
@@ -45,15 +44,6 @@ class Purpose(StrEnum):
     REPLICA = "replica"
     RECOVERY = "recovery"
     WITNESS = "witness"
-
-
-def verifier_key(purpose: str, name: str, public_key: bytes, origin: str | None) -> VerifierKey | None:
-    """
-    Return the key as policies list it; None where they list none of its kind, or the log's name is not known.
-    """
-    if purpose == Purpose.CHECKPOINT and origin is not None:
-        return VerifierKey(origin, ED25519, public_key)
-    return VerifierKey(name, COSIGNATURE, public_key) if purpose == Purpose.WITNESS else None
 
 
 def _check_name(purpose: Purpose, name: str) -> None:
@@ -87,7 +77,7 @@ def create(
     pair = KeyPair(purpose, name, secrets.token_bytes(32))
     write(path, pair)
     print(f"file {path}\nkey id {pair.key_id}\npublic key {pair.public_key.hex()}")
-    if (key := verifier_key(purpose, name, pair.public_key, origin)) is not None:
+    if (key := changes.verifier_key(purpose, name, pair.public_key, origin)) is not None:
         print(f"verifier key {key.text()}")
 
 
@@ -112,7 +102,7 @@ def _row(found: KeyFile | None, row: ChainKey | None, origin: str | None) -> dic
     pair = None if found is None else found.pair
     said: KeyPair | ChainKey | None = pair or row
     public = pair.public_key if pair is not None else bytes.fromhex(row.public_key) if row is not None else b""
-    key = verifier_key(said.purpose, said.name, public, origin) if said is not None else None
+    key = changes.verifier_key(said.purpose, said.name, public, origin) if said is not None else None
     if origin is None:
         standing = None
     elif pair is not None and pair.purpose == Purpose.WITNESS:

@@ -8,6 +8,7 @@ whoever has stolen it could name one too. So a key is rotated first and revoked 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from ledger.chain.signatures import KeyPair
@@ -15,6 +16,8 @@ from ledger.domain.events.control import KeyNamed, KeyRevoked, KeyRotated
 from ledger.domain.rows import ChainKey
 from ledger.domain.rules import control
 from ledger.errors import InvalidInput, closest, shown
+from ledger.evidence import note
+from ledger.evidence.note import COSIGNATURE, ED25519, VerifierKey
 
 
 def public_half(pair: KeyPair) -> KeyNamed:
@@ -27,6 +30,21 @@ def public_half(pair: KeyPair) -> KeyNamed:
         name=pair.name,
         public_key=pair.public_key.hex(),
     )
+
+
+def verifier_key(purpose: str, name: str, public_key: bytes, origin: str | None) -> VerifierKey | None:
+    """
+    Return a key as policies list it; None where they list none of its purpose, or the log's *origin* is not known.
+
+    A log's key goes by the log's name, a witness's and a cosigning replica's by its own.
+    """
+    if purpose == "checkpoint":
+        return VerifierKey(origin, ED25519, public_key) if origin is not None else None
+    if purpose in ("replica", "witness"):
+        with contextlib.suppress(InvalidInput):
+            note.check_name(name)
+            return VerifierKey(name, COSIGNATURE, public_key)
+    return None
 
 
 def rotation(old: KeyPair, new: KeyPair) -> KeyRotated:
