@@ -56,10 +56,9 @@ def named(database: Database) -> dict[str, Any]:
 def test_a_key_is_made_once_and_shown_as_policies_list_it(tmp_path: Path) -> None:
     """One file of mode 0600 a purpose; the public half is printed, the private one never; nothing is written over."""
     folder = tmp_path / "keys"
+    name = "holder.example/1"
     for purpose in (*PURPOSES, "witness"):
-        made = tradeledger(
-            "keys", "create", purpose, "--name", "holder.example/1", "--keys", folder, "--origin", ORIGIN
-        )
+        made = tradeledger("keys", "create", purpose, "--name", name, "--keys", folder, "--origin", ORIGIN)
         assert made.returncode == 0, made.stderr
         path = folder / f"{purpose}.json"
         pair = signatures.read(path)
