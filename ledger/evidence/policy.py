@@ -10,6 +10,7 @@ One kind of line is not C2SP's: which keys were revoked, and from which size on 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -75,6 +76,15 @@ class Policy(msgspec.Struct, frozen=True):
         Whether what a key signed of a tree of *size* counts: it is not revoked, or was only later.
         """
         return revocation.counts(self.revoked, public_key, size)
+
+    def revoking(self, more: Iterable[Revoked]) -> Policy:
+        """
+        Return the policy by which the keys of *more* are revoked as well; of two sizes for one key the smaller counts.
+        """
+        sizes = {one.public_key: one.last_valid_size for one in self.revoked}
+        for one in more:
+            sizes[one.public_key] = min(one.last_valid_size, sizes.get(one.public_key, one.last_valid_size))
+        return msgspec.structs.replace(self, revoked=tuple(Revoked(key, size) for key, size in sizes.items()))
 
     def is_met(self, cosigners: set[bytes]) -> bool:
         """
