@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ledger.sealing import asking, services
 from ledger.sealing.asking import NotAnswering, Place, Refused
 from ledger.sealing.promises import Promises
 from tests.importing.test_import import ROOT, tradeledger
+from tests.keyring.terminal import Terminal
 from tests.sealing.logs import KEY, WITNESSES, Log, served
 from tests.sealing.test_programs import running, sign
 from tests.sealing.test_services import witnessing
@@ -139,29 +139,23 @@ def test_a_disk_that_fills_up_leaves_no_half(keys: Path, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(("again", "status"), [(b"correct horse\n", 0), (b"correct hose\n", 8)])
 def test_a_passphrase_is_typed_twice(keys: Path, tmp_path: Path, again: bytes, status: int) -> None:
     """At a terminal, where it is not shown; two that differ seal nothing."""
-    process, controller = at_terminal("backup", tmp_path / "b", "--keys", keys)
-    os.write(controller, b"correct horse\n" + again)
-    process.wait(30)
-    shown = os.read(controller, 10_000)
-    os.close(controller)
-    assert (process.returncode, (tmp_path / "b").exists()) == (status, status == 0), shown
-    assert b"correct" not in shown
+    terminal = Terminal("keys", "backup", tmp_path / "b", "--keys", keys)
+    terminal.wait_for(b"passphrase")
+    terminal.type(b"correct horse\n")
+    terminal.wait_for(b"again")
+    terminal.type(again)
+    assert (terminal.end(), (tmp_path / "b").exists()) == (status, status == 0), terminal.shown
+    assert b"correct" not in terminal.shown
 
 
-def at_terminal(*arguments: object) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the command at a terminal of its own, and return it with the terminal's other end."""
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c",
-         "import os,sys\nos.setsid()\nimport fcntl,termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-         "os.execv(sys.executable, [sys.executable, '-m', 'ledger', 'keys', *sys.argv[1:]])", *map(str, arguments)],
-        cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
-    shown = b""
-    while b"passphrase" not in shown:
-        shown += os.read(controller, 1000)
-    return process, controller
+def test_ctrl_c_at_the_passphrase_leaves_nothing(keys: Path, tmp_path: Path) -> None:
+    """It ends as every command does that is interrupted."""
+    before = sorted(tmp_path.rglob("*"))
+    terminal = Terminal("keys", "backup", tmp_path / "b", "--keys", keys)
+    terminal.wait_for(b"passphrase")
+    terminal.type(b"\x03")
+    assert (terminal.end(), b"interrupted" in terminal.shown, b"Traceback" in terminal.shown) == (130, True, False)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from ledger.queries import Books
 from tests.conftest import ORIGIN, Database
 from tests.importing.test_import import ROOT, tradeledger
 from tests.journal.test_ledger import check_whole
+from tests.keyring.terminal import Terminal
 
 PURPOSES = ("checkpoint", "publisher", "replica", "recovery")
 
@@ -312,28 +312,21 @@ def test_a_revocation_that_cannot_be_changes_nothing(keyed: Database, tmp_path: 
     assert named(keyed)[old].revoked
 
 
-@pytest.mark.parametrize(("answer", "status"), [("n", 8), ("y", 0), ("\x03", 130)])
-def test_a_revocation_is_asked_about(keyed: Database, tmp_path: Path, answer: str, status: int) -> None:
+@pytest.mark.parametrize(("answer", "status"), [(b"n\n", 8), (b"\n", 8), (b"y\n", 0), (b"\x03", 130)])
+def test_a_revocation_is_asked_about(keyed: Database, tmp_path: Path, answer: bytes, status: int) -> None:
     """At a terminal it says what is about to happen, and takes no for an answer."""
     folder = tmp_path / "keys"
     keys(keyed, "rotate", folder / "publisher.json")
     old = signatures.read(folder / "publisher.json").key_id
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ledger", "keys", "revoke", old, "--last-valid-size", "1", "--reason", "lost",
-         "--recovery", str(folder / "recovery.json")],
-        cwd=ROOT, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "LEDGER_DSN": keyed.dsn("writer")},
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    terminal = Terminal(
+        "keys", "revoke", old, "--last-valid-size", 1, "--reason", "lost", "--recovery", folder / "recovery.json",
+        LEDGER_DSN=keyed.dsn("writer"),
     )  # fmt: skip
-    os.close(terminal)
-    assert process.stderr is not None
-    assert "cannot be undone" in process.stderr.readline()
-    time.sleep(0.3)
-    os.write(controller, answer.encode() + (b"" if answer == "\x03" else b"\n"))
-    process.communicate(timeout=30)
-    os.close(controller)
-    assert (process.returncode, named(keyed)[old].revoked) == (status, status == 0)
+    terminal.wait_for(b"cannot be undone")
+    terminal.wait_for(b"[y/N]")
+    terminal.type(answer)
+    assert (terminal.end(), named(keyed)[old].revoked) == (status, status == 0), terminal.shown
+    assert b"Traceback" not in terminal.shown
 
 
 def test_the_last_key_of_its_kind_is_revoked_only_when_that_is_said(keyed: Database, tmp_path: Path) -> None:
