@@ -105,8 +105,14 @@ def backup(
     if again != content:
         raise InvalidInput(f"{file} reads back as something else; do not rely on it")
     print(f"backed up to {file}: {', '.join(sorted(content.keys))}{'' if state is None else ' and the state'}")
-    if state is None:
+    if state is None and _holds_signer(content):
         print("without the signer's state: a signer that is restored from this learns it from witnesses alone")
+
+
+def _holds_signer(content: Backup) -> bool:
+    """Whether a signer can be started from it, and so needs to be told what was signed."""
+    pairs = (signatures.decode(text.encode()) for text in content.keys.values())
+    return content.state is not None or any(pair.purpose == "checkpoint" for pair in pairs)
 
 
 def _unwritten(path: Path, error: OSError) -> LedgerError:
@@ -132,8 +138,9 @@ def restore(
         raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}") from error
     if taken:
         raise InvalidInput(f"{folder} is not empty, and stays as it is; name an empty folder")
+    passphrase = _passphrase(passphrase_file, twice=False)
     try:
-        content = sealed.decode(data, _passphrase(passphrase_file, twice=False))
+        content = sealed.decode(data, passphrase)
     except LedgerError as error:
         raise InvalidInput(f"{file}: {error}") from error
     names = ", ".join(sorted(content.keys))
@@ -142,7 +149,9 @@ def restore(
               f"{' and a state' if content.state is not None else ''}")  # fmt: skip
         return
     _write(folder, content)
-    print(f"restored to {folder}: {names}, and {STATE_NAME}")
+    print(f"restored to {folder}: {names}{f', and {STATE_NAME}' if _holds_signer(content) else ''}")
+    if not _holds_signer(content):
+        return
     print(f"tradeledger signer serve … --state {folder / STATE_NAME} --witnesses POLICY asks the witnesses first; "
           "stop the signer that had these keys before")  # fmt: skip
 
@@ -157,7 +166,8 @@ def _write(folder: Path, content: Backup) -> None:
         beside.mkdir(mode=0o700)
         for name, text in content.keys.items():
             private_files.write_new(beside / name, text.encode())
-        private_files.write_new(beside / STATE_NAME, sealed.restored_state(content))
+        if _holds_signer(content):
+            private_files.write_new(beside / STATE_NAME, sealed.restored_state(content))
         os.rename(beside, folder)
         private_files.settle(folder.parent)
     except OSError as error:

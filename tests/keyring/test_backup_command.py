@@ -222,6 +222,15 @@ def test_a_backup_without_a_state_is_no_way_around_it(keys: Path, tmp_path: Path
         assert not state.restored
 
 
+def test_keys_without_a_signer_bring_no_state(keys: Path, tmp_path: Path) -> None:
+    """There is nobody whom it could mislead."""
+    (keys / "checkpoint.json").unlink()
+    phrase = ("--passphrase-file", tmp_path / "phrase")
+    assert "witnesses" not in run("backup", tmp_path / "b", "--keys", keys, *phrase)[0]
+    assert "signer" not in run("restore", tmp_path / "b", tmp_path / "r", *phrase)[0]
+    assert [path.name for path in (tmp_path / "r").iterdir()] == ["publisher.json"]
+
+
 def test_the_passphrase_is_no_argument() -> None:
     """What stands on a command line is seen by everybody who lists processes."""
     assert "--passphrase " not in tradeledger("keys", "backup", "--help").stdout.replace("--passphrase-file", "")
