@@ -67,11 +67,10 @@ def again(kept: Kept, key: SigningKey, also: Sequence[SigningKey] = ()) -> bytes
 
     A witness that knows only the newer key would not know who signed it otherwise.
     """
-    text, before = Checkpoint(key.name, 0, tree.EMPTY_ROOT).text(), ()
-    if kept.signed:
-        found = note.decode(kept.signed)
-        text, before = found.text, found.signatures
-    return note.with_signatures(text, (*(one.sign(text) for one in (key, *also)), *before)).encode()
+    empty = note.Note(Checkpoint(key.name, 0, tree.EMPTY_ROOT).text(), ())
+    found = note.decode(kept.signed) if kept.signed else empty
+    own = (one.sign(found.text) for one in (key, *also))
+    return note.with_signatures(found.text, (*own, *found.signatures)).encode()
 
 
 def newest(kept: Kept, seen: Iterable[bytes], key: SigningKey, also: Sequence[SigningKey] = ()) -> Kept:

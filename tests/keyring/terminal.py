@@ -7,11 +7,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import select
 import subprocess
 import sys
 
 from tests.importing.test_import import ROOT
 
+WAIT_SECONDS = 30
 _START = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -37,7 +39,14 @@ class Terminal:
     def wait_for(self, words: bytes) -> None:
         """Read until these words were shown."""
         while words not in self.shown:
+            assert self._readable(), self.shown
             self.shown += os.read(self._controller, 1000)
+
+    def _readable(self) -> bool:
+        ready = bool(select.select([self._controller], [], [], WAIT_SECONDS)[0])
+        if not ready:
+            self.process.kill()
+        return ready
 
     def type(self, keys: bytes) -> None:
         """Type these keys."""
@@ -47,7 +56,7 @@ class Terminal:
         """Read until the command has ended, and return its status."""
         # Linux says that a terminal without a program is an input/output error.
         with contextlib.suppress(OSError):
-            while more := os.read(self._controller, 1000):
+            while self._readable() and (more := os.read(self._controller, 1000)):
                 self.shown += more
         os.close(self._controller)
         return self.process.wait(30)

@@ -140,9 +140,9 @@ def test_a_disk_that_fills_up_leaves_no_half(keys: Path, tmp_path: Path, monkeyp
 def test_a_passphrase_is_typed_twice(keys: Path, tmp_path: Path, again: bytes, status: int) -> None:
     """At a terminal, where it is not shown; two that differ seal nothing."""
     terminal = Terminal("keys", "backup", tmp_path / "b", "--keys", keys)
-    terminal.wait_for(b"passphrase")
+    terminal.wait_for(b"passphrase: ")
     terminal.type(b"correct horse\n")
-    terminal.wait_for(b"again")
+    terminal.wait_for(b"the same again: ")
     terminal.type(again)
     assert (terminal.end(), (tmp_path / "b").exists()) == (status, status == 0), terminal.shown
     assert b"correct" not in terminal.shown
@@ -152,7 +152,7 @@ def test_ctrl_c_at_the_passphrase_leaves_nothing(keys: Path, tmp_path: Path) -> 
     """It ends as every command does that is interrupted."""
     before = sorted(tmp_path.rglob("*"))
     terminal = Terminal("keys", "backup", tmp_path / "b", "--keys", keys)
-    terminal.wait_for(b"passphrase")
+    terminal.wait_for(b"passphrase: ")
     terminal.type(b"\x03")
     assert (terminal.end(), b"interrupted" in terminal.shown, b"Traceback" in terminal.shown) == (130, True, False)
     assert sorted(tmp_path.rglob("*")) == before
