@@ -16,7 +16,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
 from verifier import archive as archived
 from verifier import full as whole
-from verifier import witnessing
+from verifier import modes, witnessing
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -36,6 +36,7 @@ app = typer.Typer(
     "interrupted.",
 )  # fmt: skip
 app.add_typer(witnessing.app, name="witness")
+modes.register(app)
 
 Format = Annotated[Form, typer.Option("--format", help="For people, or for programs.")]
 
