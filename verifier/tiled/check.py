@@ -47,13 +47,16 @@ def events(region: Region, first: int, last: int) -> Checked:
     """
     Return what came out of the events from seq *first* to *last*, the link to the event before them included.
     """
+    region.zeros.clear()
     found = list(region.between(first - 1, last))
+    zeros = [finding for finding in region.zeros if finding.seq != first - 1]
     before = found.pop(0) if first > 1 and found and found[0].seq == first - 1 else None
     hashed = before.hash if before is not None else genesis(region.chain_id, region.origin) if first == 1 else None
     leaves = _fitting(found, first, last, hashed, before.recorded_at if before is not None else 0)
     if leaves is not None:
-        return Checked([], leaves)
-    return _again(region, first, last)
+        return Checked(zeros, leaves)
+    done = _again(region, first, last)
+    return Checked([*done.findings, *zeros], done.leaves)
 
 
 def _fitting(

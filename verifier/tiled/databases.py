@@ -5,7 +5,7 @@ Read a region's database in parts: some tiles, some events, one stream, the newe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.evidence.tiles import Tile
@@ -34,6 +34,9 @@ class Region(Reader):
         self.requests = 0
         self.zeros: list[Finding] = []
         """Ids stored as zeros in events that were read: they hash like absent ones, so the hash cannot tell."""
+
+    def __enter__(self) -> Self:
+        return self
 
     @property
     def origin(self) -> str:

@@ -23,7 +23,7 @@ NONCE_LIMIT_BYTES: Final = 1024
 DIGITS_LIMIT: Final = 30
 """How many digits a share or a confidence may have: more than anybody means, few enough to reckon exactly."""
 _RANGE: Final = 1 << 64
-_EXACT: Final = decimal.Context(prec=80, rounding=decimal.ROUND_HALF_EVEN)
+_EXACT: Final = decimal.Context(prec=80, rounding=decimal.ROUND_FLOOR)
 
 
 def draw(root: bytes, nonce: bytes, tiles: int, count: int) -> list[int]:

@@ -254,7 +254,7 @@ def verify(
     report = Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, opening.size,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"checkpoints": len(opening.rows[:1])},
-        _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age), 
+        _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age),
         [f"the region is {region.chain.mode}"],
         min(seqs) - 1 if seqs else opening.size, round(time.monotonic() - started, 3),
     )  # fmt: skip

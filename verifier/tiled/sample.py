@@ -91,7 +91,6 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
             return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
 
         drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell)
-    findings.add(region.zeros)
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode = region.origin, region.chain.mode
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}

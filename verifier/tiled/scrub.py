@@ -173,7 +173,6 @@ def verify(region: Region, path: Path, share: Fraction | None, seconds: int | No
     if settled.readable:
         is_late = (lambda: False) if seconds is None else (lambda: time.monotonic() - started >= seconds)
         scrub.run(wanted, is_late, tell, now)
-    scrub.findings.add(region.zeros)
     spent = time.monotonic() - started
     found = scrub.findings.all(None)
     broken_seqs = [finding.seq for finding in found if finding.seq is not None]

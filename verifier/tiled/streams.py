@@ -108,15 +108,15 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     for count, event in enumerate(region.of_stream(stream), 1):
         walk.take(event)
         tell("checking events", count)
+    findings.add(region.zeros)
     if not walk.places:
         near = closest(stream, region.near_streams(stream))
         raise Unreadable(f"no event of {region.origin} is of stream {shown(stream)}{near}; streams are named as in "
                          "account/A-1 or order/O-17")  # fmt: skip
     for seq in walk.broken:
-        findings.add(check.events(region, seq, seq).findings)
+        findings.add(x for x in check.events(region, seq, seq).findings if x.actual != "zeros")
     if stated is not None and is_complete:
-        findings.add(_complete(region, stream, stated, walk.places, tell))
-    findings.add(x for x in region.zeros if x.seq in walk.places)
+        findings.add(complete(region, stream, stated, walk.places, tell))
     listed = findings.all(None)
     seqs = [finding.seq for finding in listed if finding.seq is not None]
     return Report(
@@ -146,8 +146,12 @@ def _left(walk: _Walk, stated: Checkpoint | None, is_complete: bool) -> list[str
     return left
 
 
-def _complete(region: Region, stream: str, stated: Checkpoint, places: dict[int, int], tell: Tell) -> Iterable[Finding]:
-    """Yield what is wrong once every event up to a checkpoint is hashed and asked for its stream."""
+def complete(region: Region, stream: str, stated: Checkpoint, places: dict[int, int], tell: Tell) -> Iterable[Finding]:
+    """
+    Yield what is wrong once every event up to a checkpoint is hashed and asked for its stream.
+
+    *places* has the version of each event of the stream that was found, by its seq.
+    """
     edge, count = Frontier(), 0
     for event in region.between(1, stated.size):
         count += 1
