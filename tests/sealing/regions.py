@@ -45,7 +45,7 @@ def append(database: Database, count: int) -> int:
         groups = []
         for _ in range(count):
             name = f"A{next(_NUMBERS)}"
-            groups.append(Group([AssetDefined(asset=name, kind="crypto", scale=8, name="a")], key=name, actor="desk"))
+            groups.append(Group((AssetDefined(asset=name, kind="crypto", scale=8, name="a"),), key=name, actor="desk"))
         for outcome in ledger.append_many(groups):
             assert isinstance(outcome, Receipt), outcome
         return ledger.head().seq

@@ -78,7 +78,10 @@ def test_the_first_event_that_differs_is_found_in_a_few_requests(seq: int, tiled
     left, right = Held("A", EVENTS), Held("B", edited(EVENTS, seq), tiled)
     report = diverging.compare(left, right, silent)
     assert report.verdict == "broken"
-    assert stands(report.findings) == [("DIVERGENCE", seq, None, None, "actor"), ("DIVERGENCE", seq, None, None, "hash")]
+    assert stands(report.findings) == [
+        ("DIVERGENCE", seq, None, None, "actor"),
+        ("DIVERGENCE", seq, None, None, "hash"),
+    ]
     assert report.findings[0].expected == "A: engine-1"
     assert report.findings[0].actual == "B: somebody else"
     assert report.last_good_seq == seq - 1
@@ -175,7 +178,10 @@ def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -
                           event.actor, event.prev_hash, event.hash, event.seq)  # fmt: skip
     with made.region() as left, copy.region() as right:
         report = diverging.compare(left, right, silent)
-    assert stands(report.findings) == [("DIVERGENCE", 800, None, None, "actor"), ("DIVERGENCE", 800, None, None, "hash")]
+    assert stands(report.findings) == [
+        ("DIVERGENCE", 800, None, None, "actor"),
+        ("DIVERGENCE", 800, None, None, "hash"),
+    ]
     assert left.requests <= 2 * math.log2(1305) + 8
 
 

@@ -183,7 +183,10 @@ def test_who_answers_without_a_signature_of_the_log_has_not_answered(made: Seale
 def test_a_chain_that_was_never_sealed_is_not_verified(copy: Sealed, tmp_path: Path) -> None:
     with Intruder(copy.database) as intruder:
         intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
-        with serving(tmp_path, WITNESSES[0]) as url, pytest.raises(Unreadable, match="nobody who answered has seen one"):
+        with (
+            serving(tmp_path, WITNESSES[0]) as url,
+            pytest.raises(Unreadable, match="nobody who answered has seen one"),
+        ):
             opened(copy, copy.policy(url))
         # Where a witness has seen one, its word is enough.
         report = opened(copy).report

@@ -100,7 +100,10 @@ def test_without_a_checkpoint_that_counts_nothing_is_drawn(copy: Sealed) -> None
         intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
     with pytest.raises(Unreadable, match="has no checkpoint"):
         sampled(copy)
-    with copy.region() as region, pytest.raises(Unreadable, match=r"policy is for other logs \(ledger.example/trades\)"):
+    with (
+        copy.region() as region,
+        pytest.raises(Unreadable, match=r"policy is for other logs \(ledger.example/trades\)"),
+    ):
         sample.of_region(region, chains.POLICY, Draw(1, b"", THOUSANDTH), silent)
 
 

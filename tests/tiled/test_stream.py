@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger import Group, Ledger, Receipt
-from ledger.domain.events.reference import AssetDefined
+from ledger import Ledger
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AccountOpened, AccountStatusSet, AssetDefined
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox.postgres import Server
@@ -22,14 +23,18 @@ from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.tiled import streams
 
-STREAM = "asset/BTC"
+STREAM = "account/A-1"
 
 
 def amended(database: Database, version: int) -> None:
+    """Append the next event of the account's life."""
+    status = "restricted" if version % 2 else "open"
+    event: Event = (
+        AccountOpened(account="A-1", owner="o", kind="house", base_asset="USD") if version == 1
+        else AccountStatusSet(account="A-1", status=status, reason="r")
+    )  # fmt: skip
     with Ledger.open(database.dsn("writer")) as ledger:
-        event = AssetDefined(asset="BTC", kind="crypto", scale=8, name=f"name {version}")
-        (outcome,) = ledger.append_many([Group((event,), key=f"btc-{version}", actor="desk")])
-        assert isinstance(outcome, Receipt), outcome
+        ledger.append([event], key=f"account-{version}", actor="desk")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,8 @@ def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
     database = Database(pg_server, "sealed_stream")
     pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
     make_chain(database)
+    with Ledger.open(database.dsn("writer")) as ledger:
+        ledger.append([AssetDefined(asset="USD", kind="currency", scale=2, name="dollar")], key="usd", actor="desk")
     with signer(folder) as place, witness(folder, WITNESSES[0]) as url:
         with sealing(database, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer:
             for version in (1, 2, 3):
@@ -77,10 +84,12 @@ def test_a_stream_is_proven_event_by_event_and_what_is_not_is_said(made: Sealed)
     assert "that 3 of them stand in the cosigned root, by an inclusion proof each" in report.covered
     left = " ".join(report.not_covered)
     assert "that version 4 is the stream's last" in left
-    assert "the last 1 events of the stream, after event 304: no accepted checkpoint covers them yet" in left
+    assert "the last 1 events of the stream, after event 305: no accepted checkpoint covers them yet" in left
     whole = report_on(made, complete=True)
     assert whole.verdict == "verified"
-    assert "that events 1 to 304 have no other event of this stream: all of them make the cosigned root" in whole.covered
+    assert (
+        "that events 1 to 305 have no other event of this stream: all of them make the cosigned root" in whole.covered
+    )
     assert "stream's last" not in " ".join(whole.not_covered)
 
 
@@ -89,7 +98,7 @@ def test_a_version_that_is_gone_or_moved_or_changed_is_named(copy: Sealed) -> No
     edits = {
         f"DELETE FROM ledger.events WHERE seq = {second}": ("STREAM_GAP", third, None, None, "stream_version"),
         f"DELETE FROM ledger.events WHERE seq = {first}": ("STREAM_GAP", second, None, None, "stream_version"),
-        f"UPDATE ledger.events SET stream = 'asset/ETC' WHERE seq = {second}":
+        f"UPDATE ledger.events SET stream = 'account/B' WHERE seq = {second}":
             ("STREAM_GAP", third, None, None, "stream_version"),
         f"UPDATE ledger.events SET actor = 'nobody' WHERE seq = {second}":
             ("BYTES_MODIFIED", second, None, None, "actor"),
@@ -116,7 +125,7 @@ def test_an_end_that_is_gone_shows_where_all_is_hashed_and_only_there(copy: Seal
         intruder.edit("events", f"DELETE FROM ledger.events WHERE seq IN ({third}, {fourth})")
         assert report_on(copy).findings == []
         found = report_on(copy, complete=True).findings
-        assert stands(found) == [("TREE_MISMATCH", 304, None, None, None)]
+        assert stands(found) == [("TREE_MISMATCH", 305, None, None, None)]
         assert "one is missing or was changed" in found[0].actual
 
 
@@ -130,9 +139,9 @@ def test_an_event_that_the_index_does_not_lead_to_shows_where_all_is_hashed(made
     assert stands(found) == [("STREAM_GAP", second, None, None, "stream")]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("asset/BTX", "asset/BTC"), ("asset/btc", "asset/BTC")])
-def test_a_stream_that_is_none_is_no_verification_and_names_the_nearest(
-    made: Sealed, typed: str, meant: str
-) -> None:
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("account/A1", "account/A-1"), ("acount/A-1", "account/A-1"), ("asset/usd", "asset/USD")]
+)
+def test_a_stream_that_is_none_is_no_verification_and_names_the_nearest(made: Sealed, typed: str, meant: str) -> None:
     with pytest.raises(Unreadable, match=f"did you mean '{meant}'"):
         report_on(made, typed)
