@@ -162,20 +162,27 @@ def _findings(findings: Sequence[Finding]) -> Iterable[str]:
                 f"<p>These may only follow from event {found[0].after}, which is missing or not known; look at them "
                 "again once that is mended.</p>"
             )
-        yield _table(found[:OPENED])
+        each = len({meaning.sources(finding) for finding in found}) > 1
+        if not each:
+            yield f"<p><strong>Where a good copy is:</strong> {_copies(found[0])}.</p>"
+        yield _table(found[:OPENED], each)
         if len(found) > OPENED:
-            yield f"<details><summary>{len(found) - OPENED:,} more</summary>{_table(found[OPENED:])}</details>"
+            yield f"<details><summary>{len(found) - OPENED:,} more</summary>{_table(found[OPENED:], each)}</details>"
 
 
-def _table(findings: Sequence[Finding]) -> str:
-    head = "<tr><th>where</th><th>should be</th><th>is</th><th>what follows</th><th>a good copy</th></tr>"
-    return f"<table>{head}{''.join(_row(finding) for finding in findings)}</table>"
+def _copies(finding: Finding) -> str:
+    return "; ".join(_e(meaning.SOURCES[source]) for source in meaning.sources(finding)) or "no copy mends this"
 
 
-def _row(finding: Finding) -> str:
+def _table(findings: Sequence[Finding], each: bool) -> str:
+    """Return findings as a table, with where a good copy is where that differs by *each* of them."""
+    names = ["where", "should be", "is", "what follows", *(["a good copy"] if each else [])]
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<table><tr>{head}</tr>{''.join(_row(finding, each) for finding in findings)}</table>"
+
+
+def _row(finding: Finding, each: bool) -> str:
     follows = "doubtful too" if meaning.taints(finding) else "not concerned"
-    copies = "<br>".join(_e(meaning.SOURCES[source]) for source in meaning.sources(finding)) or "there is none"
-    cells = (
-        _e(short(finding.place())), _code(short(finding.expected)), _code(short(finding.actual)), follows, copies
-    )  # fmt: skip
+    cells = [_e(short(finding.place())), _code(short(finding.expected)), _code(short(finding.actual)), follows]
+    cells += [_copies(finding)] if each else []
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -68,8 +68,8 @@ def _bar(report: Report, total: int) -> str:
         _text(_RIGHT, _TOP + _HEIGHT + 16, f"event {total:,}", "end"),
     ]
     if 0 < good < total:
-        end = _x(good, total)
-        parts.append(_text(end, _TOP - 4, f"whole up to {good:,}", "start" if end < WIDTH / 2 else "end", "small"))
+        end, left = _x(good, total), good < total / 2
+        parts.append(_text(end + (5 if left else -5), _TOP + 17, f"whole up to {good:,}", "start" if left else "end"))
     return "".join(parts)
 
 
