@@ -7,6 +7,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy, Trusted
@@ -17,11 +19,12 @@ from verifier.commits import CommitCheck
 from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
-from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report
+from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
+from verifier.vouching import Judged
 from verifier.walk import good, saved
 from verifier.walk.books import Books
 from verifier.walk.good import Whole
@@ -59,7 +62,7 @@ def verify(
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
     rows: dict[str, int] = {}
-    seen: list[str] = []
+    newest: Trusted | None = None
     keys: list[ChainKey] = []
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
@@ -88,7 +91,7 @@ def verify(
         for row in reader.checkpoints("signed"):
             findings.add(signed.check(row))
         findings.add(signed.end())
-        seen = [_seen(signed.newest)] if signed.newest is not None else []
+        newest = signed.newest
         findings.add(region.position(reader, events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
@@ -98,6 +101,7 @@ def verify(
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
     found = findings.all(lost)
+    judged = None if newest is None else Judged(newest.checkpoint, newest, [])
     if books is not None and whole is not None and whole.frontier is not None and not found:
         head["root"] = whole.frontier.root().hex()
         at = Saved(saved.FORMAT, chain.origin, chain.chain_id, whole.end, list(whole.frontier.hashes))
@@ -105,14 +109,17 @@ def verify(
         books.save(whole.replay.state, whole.replay.digest(), at, kept_to)
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
-        [*COVERED, *seen] if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
-        last_good, round(time.monotonic() - started, 3),
+        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
+        last_good, round(time.monotonic() - started, 3), checkpoints=[] if judged is None else [_met(judged, found)],
+        trusted=[] if judged is None or trust is None else judged.sentences(trust),
     )  # fmt: skip
 
 
-def _seen(newest: Trusted) -> str:
-    witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in newest.witnesses) or "nobody"
-    return f"the checkpoint of {newest.checkpoint.size} events is accepted by the policy, cosigned by {witnesses}"
+def _met(judged: Judged, found: Sequence[Finding]) -> SeenCheckpoint:
+    """Return the newest checkpoint that the policy accepts: accepted here where the events have its root too."""
+    seen = judged.seen()
+    wrong = any(one.table == "checkpoints" and one.key == (str(seen.size),) for one in found)
+    return msgspec.structs.replace(seen, accepted=seen.accepted and not wrong)
 
 
 def _not_covered(trust: Policy | None) -> list[str]:

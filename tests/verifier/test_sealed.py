@@ -76,7 +76,9 @@ def test_what_is_sealed_is_good_before_it_is_edited(made: Database) -> None:
     assert report_on(made).findings == []
     report = report_on(made, WITNESSED, [checkpoint.decode_note(newest(made)[1])[0]])
     assert (report.verdict, report.findings) == ("verified", [])
-    assert f"the checkpoint of {newest(made)[0]} events is accepted by the policy" in " ".join(report.covered)
+    (seen,) = report.checkpoints
+    assert (seen.size, seen.accepted, [one.name for one in seen.cosigned]) == (newest(made)[0], True, ["w"])
+    assert "witness w, whose key" in " ".join(report.trusted)
 
 
 @pytest.mark.parametrize("table", KEYS)
