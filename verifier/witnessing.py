@@ -14,7 +14,7 @@ import typer
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
 from ledger.errors import InvalidInput
-from ledger.evidence import note
+from ledger.evidence import note, revocation
 from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey, VerifierKey
 from ledger.sealing import services, serving
 from ledger.sealing.promises import Promises
@@ -79,13 +79,18 @@ def serve(
     state: Annotated[Path, typer.Option(help="File of what was cosigned; made if it is not there.")],
     log: Annotated[list[str], typer.Option(help="Verifier key of a log to watch; give it again for another.")],
     listen: Annotated[str, typer.Option(help="host:port, or the path of a socket.")] = "127.0.0.1:7380",
+    revoked: Annotated[
+        list[str] | None,
+        typer.Option(help="'KEY SIZE', as `tradeledger keys revoke` prints it: nothing larger by that key."),
+    ] = None,
 ) -> None:
     """
     Cosign the checkpoints of logs, until interrupted. Evidence of a log that forks is left beside the state.
     """
     key, logs = signing_key(path), _logs(log)
+    gone = [revocation.decode(text.split()) for text in revoked or []]
     with Promises(state) as promises:
         respond = services.witness_of(
-            promises, logs, key, lambda: int(time.time()), state.with_name(state.name + ".evidence")
+            promises, logs, key, lambda: int(time.time()), state.with_name(state.name + ".evidence"), gone
         )
         serving.run(listen, respond, f"witness {key.verifier.text()}")

@@ -1,5 +1,5 @@
 """
-Sign and check statements with Ed25519, and keep key files that only their owner can read.
+Sign and check statements with Ed25519, and say what is in a key file.
 
 Every signature is over a domain string and the statement's bytes, so that one made for one purpose is never good for
 another. A key id is made from purpose and public key, so that a key cannot be passed off under another id.
@@ -7,8 +7,6 @@ another. A key id is made from purpose and public key, so that a key cannot be p
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ledger.errors import InvalidInput, NotPermitted, SignatureInvalid
+from ledger.chain import private_files
+from ledger.errors import InvalidInput, SignatureInvalid, shown
 
 KEY_DOMAIN: Final = b"trade-ledger/key1"
 PURPOSES: Final = ("checkpoint", "publisher", "replica", "recovery")
@@ -77,6 +76,12 @@ class KeyPair(msgspec.Struct, frozen=True):
     name: str
     seed: bytes
 
+    def __repr__(self) -> str:
+        """
+        Return what may stand in a log or a traceback: never the seed.
+        """
+        return f"KeyPair({self.purpose!r}, {self.name!r}, {self.key_id})"
+
     @property
     def public_key(self) -> bytes:
         """
@@ -116,17 +121,41 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
     seed: str
 
 
+def encode(pair: KeyPair) -> bytes:
+    """
+    Return the bytes of the key file of *pair*.
+    """
+    return msgspec.json.encode(_KeyFile(pair.purpose, pair.name, pair.key_id, pair.seed.hex())) + b"\n"
+
+
+def decode(data: bytes) -> KeyPair:
+    """
+    Return the key in the bytes of a key file.
+
+    Raises:
+        InvalidInput: they are none, or the id is not that of the key.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_KeyFile)
+        pair = KeyPair(found.purpose, found.name, _from_digits(found.seed, 32, "seed"))
+    except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError):
+        # What was found is never said: it may be most of a seed.
+        raise InvalidInput("it is no key file; expected purpose, name, key_id and seed as JSON") from None
+    if pair.key_id != found.key_id:
+        raise InvalidInput(f"the key has id {pair.key_id}, not {shown(found.key_id)}; the file was changed")
+    return pair
+
+
 def write(path: Path, pair: KeyPair) -> None:
     """
     Write *pair* to a new file that only its owner can read.
+
+    Raises:
+        FileExistsError: there is a file of this name; it stays as it is.
+        NotPermitted: others may write the folder.
+        OSError: it cannot be written; nothing is left.
     """
-    content = msgspec.json.encode(_KeyFile(pair.purpose, pair.name, pair.key_id, pair.seed.hex()))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    private_files.write_new(path, encode(pair))
 
 
 def read(path: Path) -> KeyPair:
@@ -134,19 +163,12 @@ def read(path: Path) -> KeyPair:
     Return the key in *path*.
 
     Raises:
-        NotPermitted: others may read the file.
+        NotPermitted: others may read the file, or put another in its place.
         InvalidInput: it is no key file, or its id is not that of its key.
     """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise NotPermitted(f"{path} has mode {mode:04o}, so others may read the key; run: chmod 600 {path}")
-        found = msgspec.json.decode(path.read_bytes(), type=_KeyFile)
-        pair = KeyPair(found.purpose, found.name, bytes.fromhex(found.seed))
-        if pair.key_id != found.key_id:
-            raise InvalidInput(f"{path}: the key has id {pair.key_id}, not {found.key_id}; the file was changed")
+        return decode(private_files.read(path))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise InvalidInput(f"{path} is no key file: {error}") from error
-    return pair
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error

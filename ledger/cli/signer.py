@@ -19,7 +19,12 @@ from ledger.sealing.promises import Promises
 PURPOSE = "checkpoint"
 app = typer.Typer(no_args_is_help=True, help="Sign checkpoints of a chain, and never two that contradict each other.")
 
-KeyFile = Annotated[Path, typer.Option("--key", help="The checkpoint key's file, which its owner alone may read.")]
+KeyFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--key", help="The checkpoint key's file, which its owner alone may read; a second one while it takes over."
+    ),
+]
 LogOrigin = Annotated[str, typer.Option("--origin", help="The chain's origin, which is the log's name.")]
 
 
@@ -37,17 +42,32 @@ def signing_key(path: Path, origin: str) -> SigningKey:
     return SigningKey(origin, ED25519, pair.seed)
 
 
+def signing_keys(paths: list[Path], origin: str) -> list[SigningKey]:
+    """
+    Return the keys that sign checkpoints of a chain together.
+
+    Raises:
+        NotPermitted, InvalidInput: as `signing_key`, or one is given twice.
+    """
+    keys = [signing_key(path, origin) for path in paths]
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise InvalidInput(f"{paths[place]} holds the key of another --key; give each key once")
+    return keys
+
+
 @app.command("show")
-def show_key(path: KeyFile, origin: LogOrigin) -> None:
+def show_key(paths: KeyFiles, origin: LogOrigin) -> None:
     """
-    Print the verifier key that policies and witnesses list.
+    Print the verifier key that policies and witnesses list; of two keys, both.
     """
-    print(signing_key(path, origin).verifier.text())
+    for key in signing_keys(paths, origin):
+        print(key.verifier.text())
 
 
 @app.command()
 def serve(
-    path: KeyFile,
+    paths: KeyFiles,
     origin: LogOrigin,
     state: Annotated[Path, typer.Option(help="File of what was signed; made if it is not there. Back it up.")],
     listen: Annotated[str, typer.Option(help="The path of a socket, or host:port.")],
@@ -62,12 +82,14 @@ def serve(
     """
     Sign checkpoints that extend what was signed before, until interrupted.
 
-    Without --witnesses a state that was put back to an older one is not noticed.
+    Without --witnesses a state that was put back to an older one is not noticed. Given two keys, of which one takes
+    over from the other, each checkpoint has a signature of both.
     """
-    key = signing_key(path, origin)
+    key, *also = signing_keys(paths, origin)
     needed, asked = read_policy(needs), read_policy(witnesses)
     with Promises(state) as promises:
-        serving.run(listen, services.signer_of(promises, key, needed, asked), f"signer {key.verifier.text()}")
+        respond = services.signer_of(promises, key, needed, asked, also)
+        serving.run(listen, respond, f"signer {' and '.join(one.verifier.text() for one in (key, *also))}")
 
 
 def read_policy(path: Path | None) -> policy.Policy:

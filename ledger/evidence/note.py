@@ -290,6 +290,12 @@ class SigningKey(msgspec.Struct, frozen=True):
     algorithm: int
     seed: bytes
 
+    def __repr__(self) -> str:
+        """
+        Return what may stand in a log or a traceback: never the seed.
+        """
+        return f"SigningKey({self.verifier.text()!r})"
+
     @property
     def verifier(self) -> VerifierKey:
         """

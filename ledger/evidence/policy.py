@@ -4,18 +4,22 @@ Say whom an auditor trusts, in a file of the auditor's own: C2SP tlog-policy.
 A policy lists the logs that may be checked, the witnesses whose cosignatures count, groups of them, and the quorum
 that a checkpoint needs. It is the root of trust: it is never read from what is to be checked, and what is wrong with
 it is an error of the whole file, for a policy that is half understood is not the one that was meant.
+
+One kind of line is not C2SP's: which keys were revoked, and from which size on (`ledger.evidence.revocation`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from ledger.errors import InvalidInput, SignatureInvalid, shown
-from ledger.evidence import checkpoint, note
+from ledger.evidence import checkpoint, note, revocation
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import COSIGNATURE, ED25519, Note, Verified, VerifierKey
+from ledger.evidence.revocation import KeyIsRevoked, Revoked
 
 POLICY_LIMIT_BYTES: Final = 1_000_000
 NONE: Final = "none"
@@ -59,12 +63,28 @@ class Policy(msgspec.Struct, frozen=True):
     witnesses: tuple[Witness, ...]
     groups: tuple[Group, ...]
     quorum: str
+    revoked: tuple[Revoked, ...] = ()
 
     def logs_of(self, origin: str) -> tuple[Log, ...]:
         """
         Return the logs of this *origin*; more than one, while a key is being changed for another.
         """
         return tuple(log for log in self.logs if log.key.name == origin)
+
+    def counts(self, public_key: bytes, size: int) -> bool:
+        """
+        Whether what a key signed of a tree of *size* counts: it is not revoked, or was only later.
+        """
+        return revocation.counts(self.revoked, public_key, size)
+
+    def revoking(self, more: Iterable[Revoked]) -> Policy:
+        """
+        Return the policy by which the keys of *more* are revoked as well; of two sizes for one key the smaller counts.
+        """
+        sizes = {one.public_key: one.last_valid_size for one in self.revoked}
+        for one in more:
+            sizes[one.public_key] = min(one.last_valid_size, sizes.get(one.public_key, one.last_valid_size))
+        return msgspec.structs.replace(self, revoked=tuple(Revoked(key, size) for key, size in sizes.items()))
 
     def is_met(self, cosigners: set[bytes]) -> bool:
         """
@@ -111,6 +131,7 @@ def check(policy: Policy, data: bytes) -> Trusted:
     Raises:
         UnknownFormat: it is no checkpoint.
         SignatureInvalid: its log is not in the policy or did not sign it, or a known key's signature is false.
+        KeyIsRevoked: its log signed it with keys alone that count no more at its size.
         QuorumUnmet: too few witnesses have cosigned.
     """
     stated, signed = checkpoint.decode_note(data)
@@ -119,10 +140,17 @@ def check(policy: Policy, data: bytes) -> Trusted:
         known = ", ".join(sorted({log.key.name for log in policy.logs})) or "none"
         raise SignatureInvalid(f"found a checkpoint of {shown(stated.origin)}; the policy's logs are: {shown(known)}")
     keys = [log.key for log in logs] + [witness.key for witness in policy.witnesses]
-    signatures = note.verify(signed, keys)
-    signers = {verified.key for verified in signatures}
+    verified = note.verify(signed, keys)
+    signatures = tuple(found for found in verified if policy.counts(found.key.public_key, stated.size))
+    signers = {found.key for found in signatures}
     signing = [log for log in logs if log.key in signers]
     if not signing:
+        revoked = [log.key.text() for log in logs if log.key in {found.key for found in verified}]
+        if revoked:
+            raise KeyIsRevoked(
+                f"found a checkpoint of {stated.size} entries of {stated.origin} signed by {', '.join(revoked)} alone, "
+                "which counts no more at that size"
+            )
         raise SignatureInvalid(f"found a checkpoint of {stated.origin} that its log did not sign")
     witnesses = policy.cosigners(signatures)
     if not policy.is_met({witness.key.public_key for witness, _ in witnesses}):
@@ -139,6 +167,7 @@ class _Reading:
         self.witnesses: list[Witness] = []
         self.groups: list[Group] = []
         self.quorum: str | None = None
+        self.revoked: list[Revoked] = []
         self.names: set[str] = set()
         self.members: set[str] = set()
 
@@ -187,6 +216,12 @@ class _Reading:
             self._must_be_defined(words[0])
         self.quorum = words[0]
 
+    def revoke(self, words: list[str]) -> None:
+        found = revocation.decode(words)
+        if any(one.public_key == found.public_key for one in self.revoked):
+            raise InvalidInput(f"the key {shown(words[0])} is revoked twice")
+        self.revoked.append(found)
+
     def _define(self, name: str) -> None:
         if name == NONE or name in self.names:
             raise InvalidInput(f"the name {shown(name)} is {'reserved' if name == NONE else 'given twice'}")
@@ -213,7 +248,10 @@ def decode(data: bytes) -> Policy:
     if len(data) > POLICY_LIMIT_BYTES:
         raise InvalidInput(f"found a policy of {len(data)} bytes; at most {POLICY_LIMIT_BYTES} are read")
     reading = _Reading()
-    kinds = {"log": reading.log, "witness": reading.witness, "group": reading.group, "quorum": reading.end}
+    kinds = {
+        "log": reading.log, "witness": reading.witness, "group": reading.group, "quorum": reading.end,
+        revocation.KEYWORD: reading.revoke,
+    }  # fmt: skip
     if data and not data.endswith(b"\n"):
         raise InvalidInput("the policy's last line is not ended; the file may be cut short")
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
@@ -234,4 +272,6 @@ def decode(data: bytes) -> Policy:
             raise InvalidInput(f"line {number} of the policy: {error}") from error
     if reading.quorum is None:
         raise InvalidInput("the policy has no quorum line; expected one, such as: quorum none")
-    return Policy(tuple(reading.logs), tuple(reading.witnesses), tuple(reading.groups), reading.quorum)
+    return Policy(
+        tuple(reading.logs), tuple(reading.witnesses), tuple(reading.groups), reading.quorum, tuple(reading.revoked)
+    )

@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 
 from ledger.errors import LedgerError, ProofInvalid, SignatureInvalid, UnknownFormat, shown
-from ledger.evidence import checkpoint, note, tree
+from ledger.evidence import checkpoint, note, revocation, tree
 from ledger.evidence.checkpoint import Checkpoint, decode_hash, decode_size
 from ledger.evidence.note import Note, NoteSignature, SigningKey, VerifierKey
+from ledger.evidence.revocation import Revoked
 
 ADD_CHECKPOINT: Final = "/add-checkpoint"
 SIZE_TYPE: Final = "text/x.tlog.size"
@@ -120,12 +121,18 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 def answer(
-    kept: Mapping[str, Kept], logs: Mapping[str, Sequence[VerifierKey]], body: bytes, key: SigningKey, time: int
+    kept: Mapping[str, Kept],
+    logs: Mapping[str, Sequence[VerifierKey]],
+    body: bytes,
+    key: SigningKey,
+    time: int,
+    revoked: Sequence[Revoked] = (),
 ) -> Answer:
     """
     Return what a witness with this *key* says at *time* (seconds since 1970) to a request's *body*.
 
-    *logs* are the keys it knows of each origin, *kept* what it keeps of each, if anything.
+    *logs* are the keys it knows of each origin, *kept* what it keeps of each, if anything, and *revoked* those of the
+    keys that count up to a size only.
     """
     try:
         asked = decode_request(body)
@@ -135,9 +142,12 @@ def answer(
     if stated.origin not in logs:
         return Answer(404, f"unknown log {shown(stated.origin)}\n")
     try:
-        note.verify(signed, logs[stated.origin])
+        verified = note.verify(signed, logs[stated.origin])
     except SignatureInvalid as error:
         return Answer(403, f"{error}\n")
+    if not any(revocation.counts(revoked, found.key.public_key, stated.size) for found in verified):
+        named = ", ".join(found.key.text() for found in verified)
+        return Answer(403, f"found a checkpoint of {stated.size} signed by {named}, revoked before that size\n")
     refusal = refuse(kept.get(stated.origin, NOTHING), asked, stated)
     if refusal is not None:
         return refusal

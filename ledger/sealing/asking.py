@@ -10,15 +10,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ledger.errors import Corrupt, InvalidInput, LedgerError, Unavailable, UnknownFormat, shortened, shown
-from ledger.evidence import note, policy, tree, witness
-from ledger.evidence.checkpoint import Checkpoint, decode_note, decode_size
+from ledger.evidence import note, policy, signer, witness
+from ledger.evidence.checkpoint import decode_note, decode_size
 from ledger.evidence.note import NoteSignature, SigningKey, VerifierKey
 from ledger.evidence.witness import Kept, Request
 
@@ -205,17 +205,18 @@ def kept_by(place: Place, signed: bytes, size: int) -> int:
     raise NotAnswering(f"{place.address} answers with status {status}: {said}")
 
 
-def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept) -> list[bytes]:
+def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept, also: Sequence[SigningKey] = ()) -> list[bytes]:
     """
     Return what the policy's witnesses show of the key's log beyond what is *kept*, once its quorum has answered.
+
+    *also* are other keys of the log; a witness may know any of them.
 
     Raises:
         NotAnswering: too few have.
         StateIsOld: one keeps a larger checkpoint and does not show it.
         Refused: one keeps another root of the size that is kept here.
     """
-    empty = Checkpoint(key.name, 0, tree.EMPTY_ROOT).text()
-    signed = kept.signed or note.with_signatures(empty, (key.sign(empty),)).encode()
+    signed = signer.again(kept, key, also)
     answered, found, silent = set(), [], []
     for member in trust.witnesses:
         try:

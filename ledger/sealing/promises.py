@@ -16,6 +16,7 @@ from typing import Final, Self
 
 import msgspec
 
+from ledger.chain import private_files
 from ledger.errors import InvalidInput, LedgerError, NotPermitted
 from ledger.evidence import checkpoint
 from ledger.evidence.witness import Kept
@@ -23,16 +24,19 @@ from ledger.evidence.witness import Kept
 STATE_VERSION: Final = 1
 
 
-class _State(msgspec.Struct, forbid_unknown_fields=True):
+class _State(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     schema_version: int
     checkpoints: dict[str, str]
+    restored: bool = False
 
 
-def encode(kept: dict[str, Kept]) -> bytes:
+def encode(kept: dict[str, Kept], *, restored: bool = False) -> bytes:
     """
     Return the bytes of a state: for each log the newest checkpoint, as the note that was signed.
+
+    *restored* marks one that a backup held, and that may be older than what was signed since.
     """
-    state = _State(STATE_VERSION, {origin: kept[origin].signed.decode() for origin in sorted(kept)})
+    state = _State(STATE_VERSION, {origin: kept[origin].signed.decode() for origin in sorted(kept)}, restored)
     return msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n"
 
 
@@ -43,6 +47,10 @@ def decode(data: bytes) -> dict[str, Kept]:
     Raises:
         InvalidInput: it is none.
     """
+    return _decode(data)[0]
+
+
+def _decode(data: bytes) -> tuple[dict[str, Kept], bool]:
     try:
         state = msgspec.json.decode(data, type=_State)
         if state.schema_version != STATE_VERSION:
@@ -55,12 +63,14 @@ def decode(data: bytes) -> dict[str, Kept]:
             kept[origin] = Kept(stated.size, stated.root, signed.encode())
     except (msgspec.MsgspecError, LedgerError) as error:
         raise InvalidInput(f"it holds no state of checkpoints: {error}") from error
-    return kept
+    return kept, state.restored
 
 
 class Promises:
     """
     The state file of a signer or a witness, held by one process.
+
+    `kept` is the newest checkpoint of each log; `restored` says that it is as a backup had it, until it is kept anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +100,7 @@ class Promises:
             self.close()
             raise NotPermitted(f"others may write {path}, and so undo what was promised; run: chmod 600 {path}")
         try:
-            self.kept = {} if data is None else decode(data)
+            self.kept, self.restored = ({}, False) if data is None else _decode(data)
         except InvalidInput as error:
             self.close()
             raise InvalidInput(f"{path}: {error}; restore it from a copy, newest first") from error
@@ -107,12 +117,8 @@ class Promises:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        self.kept = changed
+        private_files.settle(self._path.parent)
+        self.kept, self.restored = changed, False
 
     def close(self) -> None:
         """

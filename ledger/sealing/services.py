@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.errors import LedgerError, Unavailable
+from ledger.errors import LedgerError, NotPermitted, Unavailable
 from ledger.evidence import checkpoint, signer, witness
 from ledger.evidence.note import SigningKey, VerifierKey
-from ledger.evidence.policy import Policy
+from ledger.evidence.policy import NONE, Policy
+from ledger.evidence.revocation import Revoked
 from ledger.evidence.witness import NOTHING, Answer, Evidence
 from ledger.sealing import asking
 from ledger.sealing.promises import Promises
@@ -46,10 +47,17 @@ def elsewhere(method: str, path: str, expected: str) -> Reply:
 
 
 def witness_of(
-    promises: Promises, logs: Mapping[str, Sequence[VerifierKey]], key: SigningKey, clock: Clock, evidence: Path
+    promises: Promises,
+    logs: Mapping[str, Sequence[VerifierKey]],
+    key: SigningKey,
+    clock: Clock,
+    evidence: Path,
+    revoked: Sequence[Revoked] = (),
 ) -> Respond:
     """
     Return what answers as a witness of *logs*; of a log that contradicts itself it leaves the proof in *evidence*.
+
+    Of *revoked* keys nothing is cosigned beyond the size up to which they count.
     """
 
     def respond(method: str, path: str, body: bytes) -> Reply:
@@ -57,7 +65,7 @@ def witness_of(
             return shown_by(promises, path) or Reply(404, b"no checkpoint of such a log was cosigned here\n")
         if path != witness.ADD_CHECKPOINT:
             return elsewhere(method, path, witness.ADD_CHECKPOINT)
-        answer = witness.answer(promises.kept, logs, body, key, clock())
+        answer = witness.answer(promises.kept, logs, body, key, clock(), revoked)
         if answer.evidence is not None:
             _leave(evidence, answer.evidence)
         if answer.keep is not None:
@@ -76,13 +84,24 @@ def _leave(folder: Path, evidence: Evidence) -> None:
         path.write_bytes(data)
 
 
-def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Policy) -> Respond:
+def signer_of(
+    promises: Promises, key: SigningKey, needed: Policy, witnesses: Policy, also: Sequence[SigningKey] = ()
+) -> Respond:
     """
-    Return what answers as the signer of the log that *key* is named after.
+    Return what answers as the signer of the log that *key* is named after; it signs with the keys in *also* too.
 
     It signs nothing before as many of the *witnesses* as their quorum says have told what they saw, at each start anew:
     a state that was put back to an older one would otherwise sign a second history.
+
+    Raises:
+        NotPermitted: a key was revoked, or the state is from a backup and there is no witness to ask.
     """
+    _check_keys((key, *also), (needed, witnesses))
+    if promises.restored and witnesses.quorum == NONE:
+        raise NotPermitted(
+            "the state was restored from a backup, and more may have been signed since it was made; give the witnesses "
+            "that know (--witnesses) before anything is signed again"
+        )
     told = False
 
     def respond(method: str, path: str, body: bytes) -> Reply:
@@ -94,18 +113,27 @@ def signer_of(promises: Promises, key: SigningKey, needed: Policy, witnesses: Po
         kept = promises.kept.get(key.name, NOTHING)
         if not told:
             try:
-                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept), key)
+                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept, also), key, also)
             except Unavailable as error:
                 return Reply(503, f"{error}\n".encode())
             except LedgerError as error:
                 return Reply(403, f"{error}\n".encode())
-            if newest != kept:
+            if newest != kept or (promises.restored and kept.signed):
+                # Either way it is no longer what the backup said, but what the witnesses know.
                 promises.keep(key.name, newest)
                 kept = newest
             told = True
-        answer = signer.answer(kept, body, key, needed)
+        answer = signer.answer(kept, body, key, needed, also)
         if answer.keep is not None:
             promises.keep(key.name, answer.keep)
         return reply(answer)
 
     return respond
+
+
+def _check_keys(keys: Sequence[SigningKey], policies: Sequence[Policy]) -> None:
+    revoked = {found.public_key: found.last_valid_size for trust in policies for found in trust.revoked}
+    for key in keys:
+        if key.verifier.public_key in revoked:
+            size = revoked[key.verifier.public_key]
+            raise NotPermitted(f"{key.verifier.text()} was revoked after {size}; start the signer without that key")

@@ -7,11 +7,13 @@ file. All of it comes from layout.py; nothing here imports the ledger.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from tests.vectors import layout
 
@@ -229,13 +231,25 @@ def acknowledgements() -> dict[str, Any]:
     return {"seed": seed, "acknowledgements": made}
 
 
+def key_backup() -> dict[str, Any]:
+    """The key of the signer, sealed by the standard library's scrypt, at the least cost that is read."""
+    signer = keys()["keys"][0]
+    file = canonical({name: signer[name] for name in ("purpose", "name", "key_id", "seed")}) + "\n"
+    content = {"made_at": 1_723_161_254, "keys": {"checkpoint.json": file}, "state": None, "schema_version": 1}
+    passphrase, salt, nonce = "correct horse battery staple", bytes(range(16)), bytes(range(16, 28))
+    key = hashlib.scrypt(passphrase.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+    header = b"trade-ledger/kb1" + bytes([14, 8, 1]) + salt + nonce
+    sealed = ChaCha20Poly1305(key).encrypt(nonce, json.dumps(content).encode(), header)
+    return {"passphrase": passphrase, "key": key.hex(), "content": content, "file": (header + sealed).hex()}
+
+
 def main() -> None:
     from tests.vectors.read_models import READ_MODELS
 
     for name, made in (
         ("groups", chain), ("entries", extremes), ("event_ids", event_ids), ("rows", lambda: rows(READ_MODELS)),
         ("state_digests", state_digests), ("keys", keys), ("segments", segments),
-        ("acknowledgements", acknowledgements),
+        ("acknowledgements", acknowledgements), ("key_backup", key_backup),
     ):  # fmt: skip
         path = FOLDER / f"{name}.json"
         if path.exists():

@@ -1,0 +1,111 @@
+"""
+Check that private files are their owner's alone, whole or not there, and never taken from where others could put them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ledger.chain import private_files, signatures
+from ledger.chain.signatures import KeyPair
+from ledger.errors import InvalidInput, NotPermitted
+
+PAIR = KeyPair("publisher", "region-a", bytes(range(32)))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777])
+def test_a_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    """Reading, writing, running it: by the group or by all."""
+    path = tmp_path / "key.json"
+    signatures.write(path, PAIR)
+    path.chmod(mode)
+    with pytest.raises(NotPermitted, match=rf"mode {mode:04o}.*chmod 600 {path}"):
+        signatures.read(path)
+    path.chmod(0o400)
+    assert signatures.read(path) == PAIR
+
+
+def test_a_folder_in_which_others_may_replace_the_file_is_refused(tmp_path: Path) -> None:
+    """For reading and for writing, also where only a link lies there; the sticky bit makes it safe."""
+    folder = tmp_path / "keys"
+    path = folder / "key.json"
+    signatures.write(path, PAIR)
+    link = tmp_path / "links" / "key.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    for place in (folder, link.parent):
+        for mode in (0o770, 0o707):
+            place.chmod(mode)
+            with pytest.raises(NotPermitted, match=f"chmod go-w {place}"):
+                signatures.read(link)
+        place.chmod(0o1777)
+        assert signatures.read(link) == PAIR
+        place.chmod(0o755)
+    folder.chmod(0o777)
+    with pytest.raises(NotPermitted, match="go-w"):
+        signatures.write(folder / "another.json", PAIR)
+    assert [one.name for one in folder.iterdir()] == ["key.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Whoever owns file or folder can read the one and swap what is in the other."""
+    path = tmp_path / "keys" / "key.json"
+    signatures.write(path, PAIR)
+    os.chown(path, 12345, -1)
+    with pytest.raises(NotPermitted, match=r"belongs to user 12345.*chown 0"):
+        signatures.read(path)
+    os.chown(path, 0, -1)
+    os.chown(path.parent, 12345, -1)
+    with pytest.raises(NotPermitted, match="belongs to user 12345"):
+        signatures.read(path)
+
+
+def test_a_new_file_is_whole_and_private_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the umask; a disk that fills up leaves nothing, and what was there stays."""
+    path = tmp_path / "keys" / "key.json"
+    before = os.umask(0)
+    try:
+        private_files.write_new(path, b"secret")
+    finally:
+        os.umask(before)
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
+    with pytest.raises(FileExistsError):
+        private_files.write_new(path, b"another")
+    assert path.read_bytes() == b"secret"
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        private_files.write_new(tmp_path / "keys" / "next.json", b"secret")
+    assert [one.name for one in path.parent.iterdir()] == ["key.json"]
+
+
+def test_what_is_too_long_or_no_key_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    """A message never shows what may be most of a seed."""
+    path = tmp_path / "key.json"
+    private_files.write_new(path, b"x" * (private_files.LIMIT_BYTES + 1))
+    with pytest.raises(InvalidInput, match="more than"):
+        private_files.read(path)
+    seed = PAIR.seed.hex()
+    whole = signatures.encode(PAIR)
+    for wrong in (
+        whole.replace(seed.encode(), seed.upper().encode()),
+        whole.replace(seed.encode(), seed[:-2].encode()),
+        whole.replace(b'"seed":"', b'"seed":"\xff'),
+        whole.replace(b'"seed"', b'"sead"'),
+        whole[:-9],
+        b"[]",
+    ):
+        with pytest.raises(InvalidInput, match="no key file") as error:
+            signatures.decode(wrong)
+        assert seed[:16] not in str(error.value).lower()
+    assert signatures.decode(whole) == PAIR
+    assert seed not in repr(PAIR)
+    assert repr(PAIR.seed) not in repr(PAIR)
