@@ -22,6 +22,7 @@ from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH
 from ledger.evidence.tree import HASH_BYTES
 from verifier.report import Finding
+from verifier.revocations import revoked
 from verifier.stored import CheckpointRow
 
 PURPOSE = "checkpoint"
@@ -194,7 +195,8 @@ class Signed:
     """
 
     def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
-        self._origin, self._trust = origin, trust
+        self._origin = origin
+        self._trust = None if trust is None else trust.revoking(revoked(keys))
         self._keys = [row for row in keys if row.purpose == PURPOSE]
         self.newest: Trusted | None = None
         self._last: CheckpointRow | None = None

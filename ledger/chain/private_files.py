@@ -11,6 +11,7 @@ The folders above the file's own are the operator's to guard: a container may we
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -81,7 +82,10 @@ def write_new(path: Path, content: bytes) -> None:
         NotPermitted: others may write the folder.
         OSError: it cannot be written; nothing is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
     check_folder(path.parent)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:

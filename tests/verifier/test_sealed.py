@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ledger.domain.rows import ChainKey
 from ledger.evidence import checkpoint, note, policy
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
@@ -21,6 +23,8 @@ from tests.verifier.intruder import Intruder, changed, columns, copied, real
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.report import Finding, Report
+from verifier.sealed import Signed
+from verifier.stored import CheckpointRow
 
 MOVED = {"level": "level + 5", "number": "number + 70", "size": "size + 1", "sealed_at": "1"}
 """How a column is edited that another edit would move to where another row is, or by less than can be told."""
@@ -118,6 +122,25 @@ def test_tiles_that_are_missing_cut_or_too_many_are_named(region: Database) -> N
             intruder.edit("tiles", edit)
             found = real(report_on(region))
             assert ("TREE_MISMATCH", table, key) in [(x.kind, x.table, x.key) for x in found], edit
+
+
+def test_what_a_revoked_key_signed_of_larger_trees_does_not_count(made: Database) -> None:
+    """As the chain says, whatever the policy does: neither the log's own key nor that of a replica as a witness."""
+    size, signed = newest(made)
+    row = CheckpointRow(size, checkpoint.decode_note(signed)[0].root, signed, 1)
+    good = ChainKey(key_id="k", purpose="checkpoint", name="signer", public_key=LOG_KEY.verifier.public_key.hex(),
+                    valid_from_seq=1, valid_to_seq=None, revoked=False)  # fmt: skip
+    ended = msgspec.structs.replace(good, valid_to_seq=size - 1, revoked=True)
+    witness_ended = msgspec.structs.replace(
+        ended, key_id="w", purpose="replica", public_key=WITNESSES[0].verifier.public_key.hex()
+    )
+    kept = Signed(ORIGIN, [good], WITNESSED)
+    assert (kept.check(row), kept.end(), kept.newest is not None) == ([], [], True)
+    for keys, kinds in (([ended], ["CHECKPOINT_SIG", "QUORUM_UNMET"]), ([good, witness_ended], ["QUORUM_UNMET"])):
+        judge = Signed(ORIGIN, keys, WITNESSED)
+        assert [x.kind for x in [*judge.check(row), *judge.end()]] == kinds
+    until = Signed(ORIGIN, [msgspec.structs.replace(ended, valid_to_seq=size)], WITNESSED)
+    assert (until.check(row), until.end()) == ([], [])
 
 
 def test_a_leaf_of_another_event_is_named_by_its_seq(region: Database) -> None:
