@@ -14,7 +14,7 @@ from ledger.errors import LedgerError
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
-from verifier import commands, witnessing
+from verifier import commands, modes, witnessing
 from verifier import full as whole
 from verifier.archive.command import archive
 from verifier.options import Dsn, Format, Origin, ReportFile
@@ -43,6 +43,7 @@ app.command()(walks.chain)
 app.command()(walks.incremental)
 app.command()(walks.state)
 app.command()(walks.watch)
+modes.register(app)
 
 
 @app.callback()

@@ -44,6 +44,7 @@ _BY_TABLE: Final[dict[str, tuple[str, ...]]] = {
     "replica_state": (TOPIC,),
     "chains": (REPLICA, ARCHIVE, BACKUP),
     "catalogue": (MIGRATIONS,),
+    "settings": (),
     "tiles": (REPLAY, ARCHIVE),
     "checkpoints": (ARCHIVE, WITNESS, BACKUP),
     "topic": (REPLICA,),
@@ -64,13 +65,13 @@ _BY_FILE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 )
 """Files of an archive, by how their names begin; the first that fits."""
 
-_NOWHERE: Final = frozenset({"CHECKPOINT_INCONSISTENT", "INCONSISTENT", "UNKNOWN_FORMAT", "STRAY_ROWS"})
+_NOWHERE: Final = frozenset({"CHECKPOINT_INCONSISTENT", "DIVERGENCE", "INCONSISTENT", "UNKNOWN_FORMAT", "STRAY_ROWS"})
 """Classes that no copy mends: a log that contradicts itself, bytes of a newer program, rows of nobody."""
 
 _TAINTING: Final = frozenset({"SEQ_GAP", "TRUNCATED", "CHAIN_BREAK", "STATE_MISMATCH", "UNKNOWN_FORMAT"})
 """Classes that, of an event, leave open what the events after it should have been."""
 
-_ALWAYS_TAINTING: Final = frozenset({"ROLLBACK", "CHECKPOINT_INCONSISTENT", "INCONSISTENT"})
+_ALWAYS_TAINTING: Final = frozenset({"ROLLBACK", "CHECKPOINT_INCONSISTENT", "DIVERGENCE", "INCONSISTENT"})
 
 UNKNOWN_BYTES: Final = "bytes of hash "
 """How what was expected begins where an event's content is not known."""
@@ -192,6 +193,10 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "STALE": Meaning(
         "The seal is old", "The newest checkpoint is older than the auditor allows.",
         "Ask the operator for a newer one, and the witnesses what they have seen.",
+    ),
+    "DIVERGENCE": Meaning(
+        "Two copies hold different histories", "From one event on, the two copies are not of the same history.",
+        f"{_KEEP}, of both; verify each by itself, and hold each against the newest checkpoint that others cosigned.",
     ),
     "RECEIPT_MISMATCH": Meaning(
         "A receipt does not fit the history", "The engine was told that something else was recorded.",

@@ -1,0 +1,196 @@
+"""
+Find where two copies part: archives of made-up histories, and databases of which one went its own way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from blake3 import blake3
+
+from ledger.archiving.stores import Folder
+from ledger.chain import entry as entries
+from ledger.chain.entry import RecordedEvent
+from ledger.evidence import tiles, tree
+from ledger.evidence.tile_edge import TileEdge
+from ledger.evidence.tiles import Tile
+from tests.archiving import chains
+from tests.tiled.sealed import Sealed, archived, silent, stands
+from tests.verifier.intruder import Intruder, copied
+from verifier.stored import Unreadable
+from verifier.tiled import diverging
+from verifier.tiled.archives import Archive
+from verifier.tiled.copies import cut
+
+
+class Held:
+    """A copy in memory, whose tiles may end before its events do, or lie."""
+
+    def __init__(self, name: str, events: tuple[RecordedEvent, ...], tiled: int | None = None) -> None:
+        self.name, self.requests, self.events = name, 0, events
+        self.origin, self.chain_id = chains.ORIGIN, events[0].chain_id if events else chains.CHAIN_ID
+        self._tiled = len(events) if tiled is None else tiled
+        gained = TileEdge().extend([tree.leaf_hash(entries.encode(event)) for event in events[: self._tiled]])
+        self.rows = [b"".join(row) for row in gained]
+
+    def size(self) -> int:
+        return self.events[-1].seq if self.events else 0
+
+    def tree_size(self) -> int:
+        return self._tiled
+
+    def tile_hashes(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        self.requests += 1
+        found = {}
+        for tile in wanted:
+            row = self.rows[tile.level] if tile.level < len(self.rows) else b""
+            hashes = cut(row[tile.number * tiles.WIDTH * 32 :], tile)
+            if hashes is not None:
+                found[tile] = hashes
+        return found
+
+    def between(self, first: int, last: int) -> Iterator[RecordedEvent]:
+        self.requests += 1
+        return iter([event for event in self.events[max(0, first - 2) : last + 1] if first <= event.seq <= last])
+
+
+def edited(events: tuple[RecordedEvent, ...], seq: int, actor: str = "somebody else") -> tuple[RecordedEvent, ...]:
+    """Return the events with one changed, and every one after it linked anew."""
+    made, before = list(events[: seq - 1]), events[seq - 2].hash if seq > 1 else events[0].prev_hash
+    for event in events[seq - 1 :]:
+        event = msgspec.structs.replace(event, prev_hash=before, actor=actor if event.seq == seq else event.actor)
+        before = blake3(entries.encode(event)).digest()
+        made.append(msgspec.structs.replace(event, hash=before))
+    return tuple(made)
+
+
+EVENTS = chains.chain(1300)
+
+
+@pytest.mark.parametrize("seq", [1, 2, 255, 256, 257, 512, 513, 600, 1024, 1025, 1279, 1280, 1281, 1299, 1300])
+@pytest.mark.parametrize("tiled", [None, 0, 1, 256, 700, 1280])
+def test_the_first_event_that_differs_is_found_in_a_few_requests(seq: int, tiled: int | None) -> None:
+    """Wherever it is, with the tiles of both, of one up to somewhere, or of none: by the logarithm of the length."""
+    left, right = Held("A", EVENTS), Held("B", edited(EVENTS, seq), tiled)
+    report = diverging.compare(left, right, silent)
+    assert report.verdict == "broken"
+    assert stands(report.findings) == [
+        ("DIVERGENCE", seq, None, None, "actor"),
+        ("DIVERGENCE", seq, None, None, "hash"),
+    ]
+    assert report.findings[0].expected == "A: engine-1"
+    assert report.findings[0].actual == "B: somebody else"
+    assert report.last_good_seq == seq - 1
+    assert max(left.requests, right.requests) <= 2 * math.log2(len(EVENTS)) + 4
+    assert f"in {left.requests} requests to A and {right.requests} to B" in " ".join(report.covered)
+    if tiled is None:
+        assert max(left.requests, right.requests) <= 10
+
+
+def test_requests_grow_with_the_logarithm_of_the_length() -> None:
+    """Sixteen times as many events cost four steps more where there are no tiles, and no more where there are."""
+    spent = {}
+    for size in (80, 1280):
+        for tiled in (0, None):
+            left, right = Held("A", EVENTS[:size], tiled), Held("B", edited(EVENTS[:size], size - 7), tiled)
+            diverging.compare(left, right, silent)
+            spent[size, tiled] = left.requests
+    assert spent[1280, 0] - spent[80, 0] <= 5
+    assert spent[1280, None] - spent[80, None] <= 2
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 700, 1299])
+def test_a_copy_that_is_only_shorter_does_not_differ(size: int) -> None:
+    report = diverging.compare(Held("A", EVENTS), Held("B", EVENTS[:size]), silent)
+    assert (report.verdict, report.findings, report.last_good_seq) == ("verified", [], size)
+    assert f"events {size + 1} to 1300, which A has and B has not" in report.not_covered
+
+
+def test_tiles_that_lie_are_not_believed() -> None:
+    """A tile whose leaf is no event's is named, and what differs is found by the links; nothing else is made up."""
+    right = Held("B", EVENTS)
+    right.rows[0] = right.rows[0][: 32 * 700] + bytes(32) + right.rows[0][32 * 701 :]
+    right.rows[1] = right.rows[1][: 32 * 2] + bytes(32) + right.rows[1][32 * 3 :]
+    assert stands(diverging.compare(Held("A", EVENTS), right, silent).findings) == [
+        ("TREE_MISMATCH", 701, "tiles", ("0", "2"), "hashes[188]")
+    ]
+    other = Held("B", edited(EVENTS, 900))
+    other.rows = right.rows
+    found = stands(diverging.compare(Held("A", EVENTS), other, silent).findings)
+    assert found[0] == ("TREE_MISMATCH", 701, "tiles", ("0", "2"), "hashes[188]")
+    assert found[1:] == [("DIVERGENCE", 900, None, None, "actor"), ("DIVERGENCE", 900, None, None, "hash")]
+    # One that hides the difference: the tiles are those of the other copy.
+    hiding = Held("B", edited(EVENTS, 900))
+    hiding.rows = Held("A", EVENTS).rows
+    found = stands(diverging.compare(Held("A", EVENTS), hiding, silent).findings)
+    assert found == [("DIVERGENCE", 900, None, None, "actor"), ("DIVERGENCE", 900, None, None, "hash")]
+
+
+def test_an_event_that_is_missing_or_not_what_its_hash_says_is_named() -> None:
+    gone = (*EVENTS[:600], *EVENTS[601:])
+    other = Held("B", edited(EVENTS, 601))
+    other.events = (*other.events[:600], *other.events[601:])
+    found = stands(diverging.compare(Held("A", EVENTS), other, silent).findings)
+    assert ("SEQ_GAP", 601, None, None, "seq") in found
+    changed = list(edited(EVENTS, 601))
+    changed[600] = msgspec.structs.replace(changed[600], source="x")
+    other.events = tuple(changed)
+    found = stands(diverging.compare(Held("A", EVENTS), other, silent).findings)
+    assert ("BYTES_MODIFIED", 601, None, None, None) in found
+    assert ("DIVERGENCE", 601, None, None, "source") in found
+    del gone
+
+
+def test_an_archive_is_a_copy(tmp_path: Path) -> None:
+    """Held against another, and against one that cannot be read."""
+    stores = [Folder(archived(tmp_path / name, events)) for name, events in
+              (("a", EVENTS[:700]), ("b", edited(EVENTS[:700], 555)), ("c", EVENTS[:700]))]  # fmt: skip
+    first, second, third = map(Archive, stores)
+    found = stands(diverging.compare(first, second, silent).findings)
+    assert found == [("DIVERGENCE", 555, None, None, "actor"), ("DIVERGENCE", 555, None, None, "hash")]
+    assert diverging.compare(first, third, silent).verdict == "verified"
+    (tmp_path / "b/segment/002.p/188").unlink()
+    with pytest.raises(Unreadable, match="verify the archive"):
+        diverging.compare(first, Archive(stores[1]), silent)
+
+
+def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -> None:
+    """The same, then one that is shorter, then one whose event was changed with its hash and those after it."""
+    with made.region() as left, copy.region() as right:
+        right.name = "B"
+        report = diverging.compare(left, right, silent)
+        assert (report.verdict, report.last_good_seq) == ("verified", 1305)
+    with copied(copy.database) as shorter, Intruder(shorter) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 900")
+        with made.region() as left, Sealed(shorter, "", "").region() as right:
+            report = diverging.compare(left, right, silent)
+            assert (report.verdict, report.last_good_seq) == ("verified", 900)
+    with Intruder(copy.database) as intruder:
+        # Linked anew, one after the other, by the verifier's own reading of them.
+        with copy.region() as region:
+            events = edited(tuple(region.between(1, 1305)), 800)
+        for event in events[799:]:
+            intruder.edit("events", "UPDATE ledger.events SET actor = %s, prev_hash = %s, hash = %s WHERE seq = %s",
+                          event.actor, event.prev_hash, event.hash, event.seq)  # fmt: skip
+    with made.region() as left, copy.region() as right:
+        report = diverging.compare(left, right, silent)
+    assert stands(report.findings) == [
+        ("DIVERGENCE", 800, None, None, "actor"),
+        ("DIVERGENCE", 800, None, None, "hash"),
+    ]
+    assert left.requests <= 2 * math.log2(1305) + 8
+
+
+def test_two_chains_and_empty_copies_are_not_compared(made: Sealed) -> None:
+    with made.region() as left, pytest.raises(Unreadable, match="name two copies of one chain"):
+        diverging.compare(left, Held("B", EVENTS), silent)
+    with pytest.raises(Unreadable, match="B has no events"):
+        diverging.compare(Held("A", EVENTS), Held("B", ()), silent)
+    # One origin and another id: not even the first event is the same.
+    other = edited(tuple(msgspec.structs.replace(event, chain_id=bytes(16)) for event in EVENTS), 1, "engine-1")
+    found = stands(diverging.compare(Held("A", EVENTS), Held("B", other), silent).findings)
+    assert ("DIVERGENCE", 1, None, None, "chain_id") in found

@@ -1,0 +1,141 @@
+"""
+Draw tiles from what was cosigned, of a database and of an archive, and break what they show.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ledger.archiving.stores import Folder
+from ledger.evidence import policy
+from tests.archiving import chains
+from tests.tiled.sealed import Sealed, archived, silent, stands
+from tests.verifier.intruder import Intruder
+from verifier.report import Report
+from verifier.stored import Unreadable
+from verifier.tiled import draw, sample
+from verifier.tiled.sample import Draw
+
+THOUSANDTH = Decimal("0.001")
+
+
+def sampled(sealed: Sealed, count: int = 100, nonce: bytes = b"n", quorum: str = "w") -> Report:
+    with sealed.region() as region:
+        return sample.of_region(region, sealed.policy(quorum=quorum), Draw(count, nonce, THOUSANDTH), silent)
+
+
+def test_a_sample_says_what_it_drew_and_what_it_would_have_shown(made: Sealed) -> None:
+    """Two of the six tiles that the newest cosigned root covers, the ones that the page's draw gives."""
+    report = sampled(made, 2)
+    root = made.database.sql("SELECT encode(root, 'hex') FROM ledger.checkpoints WHERE size = 1300")
+    assert (report.verdict, report.findings, report.rows) == ("verified", [], {"tiles": 2})
+    said = " ".join(report.covered)
+    assert f"the checkpoint of 1300 events, root {root}, cosigned by w at 1700000000" in said
+    assert "2 of 6 tiles of 256 events, drawn from that root with nonce 6e" in said
+    assert "at least 1 - (1 - 0.001)^2 = 0.1999 %" in said
+    assert "had one tile alone been changed, with 33.3333 %" in said
+    assert "4 of 6 tiles, which were not drawn" in report.not_covered
+    assert "events 1301 to 1305, which no checkpoint that the policy accepts covers yet" in report.not_covered
+    drawn = draw.draw(bytes.fromhex(root), b"n", 6, 2)
+    assert report.events == sum(20 if number == 5 else 256 for number in drawn)
+
+
+def test_all_tiles_are_a_certainty(made: Sealed) -> None:
+    report = sampled(made)
+    assert (report.verdict, report.events) == ("verified", 1300)
+    assert "every tile: whatever was changed in any is found" in report.covered
+
+
+def test_a_change_is_found_by_the_draws_that_hold_it_and_by_no_other(copy: Sealed) -> None:
+    """One event in tile 2 of six, and nonces that draw it or do not."""
+    root = bytes.fromhex(copy.database.sql("SELECT encode(root, 'hex') FROM ledger.checkpoints WHERE size = 1300"))
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'nobody' WHERE seq = 600")
+    for place in range(8):
+        nonce = bytes([place])
+        expected = [("BYTES_MODIFIED", 600, None, None, "actor")] if 2 in draw.draw(root, nonce, 6, 2) else []
+        assert stands(sampled(copy, 2, nonce).findings) == expected
+
+
+def test_a_history_that_was_rewritten_with_its_tiles_is_not_in_the_root(copy: Sealed) -> None:
+    """The tiles are those of the events, the events are those of the tiles, and neither is what was cosigned."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = note WHERE size = 1300")
+        # The leaf of an event that was rehashed, its hash above, and so on: here simply tiles of another history.
+        for level, number in ((0, 3), (1, 0)):
+            intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
+                          f"WHERE level = {level} AND number = {number}")  # fmt: skip
+    found = sampled(copy).findings
+    # Tile 2 stands under the false hash; every other one's proof goes past it.
+    assert {x.kind for x in found} == {"TREE_MISMATCH", "INCONSISTENT"}
+    assert {x.key for x in found if x.kind == "INCONSISTENT"} == {("0", str(number)) for number in (0, 1, 3, 4, 5)}
+
+
+def test_a_tail_that_was_cut_and_tiles_that_are_gone_are_named(copy: Sealed) -> None:
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 1000")
+        intruder.edit("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0")
+    found = stands(sampled(copy).findings)
+    assert ("TRUNCATED", 1001, None, None, "seq") in found
+    assert ("TREE_MISMATCH", None, "tiles", ("0", "0"), None) in found
+    assert {x[0] for x in found} == {"TRUNCATED", "TREE_MISMATCH"}
+
+
+def test_without_a_checkpoint_that_counts_nothing_is_drawn(copy: Sealed) -> None:
+    """None that the policy accepts is a finding; none at all, or another log's policy, leaves nothing to verify."""
+    with Intruder(copy.database) as intruder:
+        text = "split_part(note, E'\\n\\n', 1) || E'\\n\\n'"
+        by_log = "split_part(split_part(note, E'\\n\\n', 2), E'\\n', 1) || E'\\n'"
+        intruder.edit("checkpoints", f"UPDATE ledger.checkpoints SET note = {text} || {by_log}")
+        assert stands(sampled(copy).findings) == [("QUORUM_UNMET", None, "checkpoints", (), None)]
+        # Who asks for no quorum takes the log's own word.
+        report = sampled(copy, quorum="none")
+        assert report.verdict == "verified"
+        assert "cosigned by nobody" in " ".join(report.covered)
+        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = 'x' WHERE size = 1300")
+        assert ("CHECKPOINT_SIG", 1300, "checkpoints", ("1300",), "note") in stands(sampled(copy).findings)
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+    with pytest.raises(Unreadable, match="has no checkpoint"):
+        sampled(copy)
+    with (
+        copy.region() as region,
+        pytest.raises(Unreadable, match=r"policy is for other logs \(ledger.example/trades\)"),
+    ):
+        sample.of_region(region, chains.POLICY, Draw(1, b"", THOUSANDTH), silent)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(archived(tmp_path / "archive", chains.chain(700)))
+
+
+def test_an_archive_is_sampled_as_a_database_is(folder: Folder) -> None:
+    report = sample.of_archive(folder, chains.POLICY, Draw(2, b"n", THOUSANDTH), silent)
+    assert (report.verdict, report.findings, report.region_mode) == ("verified", [], "archive")
+    assert "2 of 3 tiles of 256 events" in " ".join(report.covered)
+    whole = sample.of_archive(folder, chains.POLICY, Draw(9, b"n", THOUSANDTH), silent)
+    assert (whole.verdict, whole.events) == ("verified", 700)
+
+
+def test_what_was_changed_in_an_archive_is_named(folder: Folder) -> None:
+    """A byte of an entry, and a hash above the leaves."""
+    bundle = Path(folder.name) / "tile/entries/001"
+    good = bundle.read_bytes()
+    bundle.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    found = sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent).findings
+    assert {"PAYLOAD_MISMATCH", "TREE_MISMATCH", "INCONSISTENT"} <= {x.kind for x in found}
+    bundle.write_bytes(good)
+    upper = Path(folder.name) / "tile/1/000.p/2"
+    upper.write_bytes(bytes(64))
+    found = sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent).findings
+    assert {x.kind for x in found} == {"INCONSISTENT"}
+    upper.unlink()
+    found = sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent).findings
+    assert {x.kind for x in found} == {"TREE_MISMATCH"}
+    other = policy.decode(chains.POLICY_TEXT.replace(b"quorum w1", b"quorum none"))
+    assert sample.of_archive(folder, other, Draw(1, b"", THOUSANDTH), silent).verdict in ("verified", "broken")
+    with pytest.raises(Unreadable, match="name the place of an archive"):
+        sample.of_archive(Folder(bundle.parent / "none"), chains.POLICY, Draw(1, b"", THOUSANDTH), silent)

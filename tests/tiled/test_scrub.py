@@ -1,0 +1,137 @@
+"""
+Scrub a chain share by share, and break what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.tiled.sealed import Sealed, silent, stands
+from tests.verifier.intruder import Intruder, copied
+from verifier.report import Report
+from verifier.stored import Unreadable
+from verifier.tiled import scrub, scrubbed
+from verifier.tiled.scrubbed import Scrubbed
+
+
+def scrubs(sealed: Sealed, state: Path, share: Fraction = Fraction(1), now: int = 1_000) -> Report:
+    with sealed.region() as region:
+        return scrub.verify(region, state, share, None, silent, lambda: now)
+
+
+def read(path: Path) -> Scrubbed:
+    return msgspec.json.decode(path.read_bytes(), type=Scrubbed)
+
+
+def test_shares_add_up_to_a_round_and_say_how_far_it_is(made: Sealed, tmp_path: Path) -> None:
+    """A third of six tiles each time: three runs read every event once, and the fourth begins again."""
+    state = tmp_path / "state"
+    reports = [scrubs(made, state, Fraction(1, 3), now) for now in (100, 200, 300)]
+    assert [report.covered[0] for report in reports] == ["events 1 to 512", "events 513 to 1024", "events 1025 to 1305"]
+    assert sum(report.events for report in reports) == 1305
+    assert {report.verdict for report in reports} == {"verified"}
+    assert "in round 1, begun at 100, events from 513 on; it is complete after 2 more runs of this share" in (
+        reports[0].not_covered
+    )
+    assert "it is complete after 1 more run of" in " ".join(reports[1].not_covered)
+    assert "what changed since round 1 was complete at 300 and was not read again" in reports[2].not_covered
+    assert (read(state).next, read(state).round, read(state).started_at) == (0, 2, 300)
+    assert scrubs(made, state, Fraction(1, 3)).covered[0] == "events 1 to 512"
+
+
+def test_a_run_by_seconds_says_how_long_the_round_takes(made: Sealed, tmp_path: Path) -> None:
+    """It reads at least something; here a second is enough for all of it."""
+    with made.region() as region:
+        report = scrub.verify(region, tmp_path / "state", None, 1, silent, lambda: 5)
+    assert (report.verdict, report.events) == ("verified", 1305)
+
+
+EDITS = {
+    "an account renamed": ("events", "UPDATE ledger.events SET actor = 'nobody' WHERE seq = 700",
+                           [("BYTES_MODIFIED", 700, None, None, "actor")]),
+    "the first event of a tile": ("events", "UPDATE ledger.events SET recorded_at = recorded_at + 1 WHERE seq = 257",
+                                  [("BYTES_MODIFIED", 257, None, None, "recorded_at")]),
+    "the last event of a tile": ("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 512",
+                                 [("BYTES_MODIFIED", 512, None, None, "hash")]),
+    "an event that is gone": ("events", "DELETE FROM ledger.events WHERE seq = 513",
+                              [("SEQ_GAP", 513, None, None, "seq")]),
+    "a whole tile that is gone": ("events", "DELETE FROM ledger.events WHERE seq BETWEEN 257 AND 512",
+                                  [("SEQ_GAP", 257, None, None, "seq")]),
+    "zeros for no id": ("events", "UPDATE ledger.events SET correlation_id = '00000000-0000-0000-0000-000000000000' "
+                        "WHERE seq = 300", [("BYTES_MODIFIED", 300, None, None, "correlation_id")]),
+    "a leaf": ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 32 * 7 + 1) "
+               "WHERE level = 0 AND number = 1", [("TREE_MISMATCH", 264, "tiles", ("0", "1"), "hashes[7]"),
+                                                  ]),
+    "a hash above": ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 32 * 3 + 1) "
+                     "WHERE level = 1", [("TREE_MISMATCH", None, "tiles", ("1", "0"), "hashes[3]")]),
+    "a tile that is gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 2",
+                            [("TREE_MISMATCH", None, "tiles", ("0", "2"), None)]),
+    "a leaf too many": ("tiles", "UPDATE ledger.tiles SET hashes = hashes || repeat('x', 32 * 40)::bytea "
+                        "WHERE level = 0 AND number = 5", [("TRUNCATED", 1306, None, None, "seq")]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def broken(made: Sealed) -> Iterator[Sealed]:
+    with copied(made.database) as database:
+        yield Sealed(database, made.signer, made.witness)
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_what_was_changed_is_named_and_checked_again_until_it_is_mended(
+    broken: Sealed, tmp_path: Path, what: str
+) -> None:
+    """By the run that reads it, and by each run after it, however small its share; once mended, by none."""
+    table, edit, expected = EDITS[what]
+    state = tmp_path / "state"
+    with Intruder(broken.database) as intruder, intruder.undone(table):
+        intruder.unguard(table)
+        intruder.edit(table, edit)
+        whole = scrubs(broken, state)
+        assert set(expected) <= set(stands(whole.findings))
+        assert all(x.kind == "TREE_MISMATCH" for x in whole.findings if stands([x])[0] not in expected)
+        assert whole.verdict == "broken"
+        if what != "a leaf too many":
+            assert set(expected) <= set(stands(scrubs(broken, state, Fraction(1, 100)).findings))
+    assert scrubs(broken, state, Fraction(1, 100)).findings == []
+    assert read(state).broken == []
+
+
+def test_a_history_that_went_back_or_is_another_is_known_by_the_state(copy: Sealed, tmp_path: Path) -> None:
+    """Told in each run, and the state keeps what it saw; another chain's state is no state for this one."""
+    state = tmp_path / "state"
+    assert scrubs(copy, state).verdict == "verified"
+    seen = read(state)
+    assert (seen.size, len(seen.hash)) == (1305, 64)
+    scrubbed.write(state, msgspec.structs.replace(seen, size=1400))
+    for _ in range(2):
+        assert stands(scrubs(copy, state).findings) == [("ROLLBACK", 1306, None, None, None)]
+    scrubbed.write(state, msgspec.structs.replace(seen, hash="00" * 32))
+    for _ in range(2):
+        assert stands(scrubs(copy, state).findings) == [("INCONSISTENT", 1305, None, None, "hash")]
+    scrubbed.write(state, msgspec.structs.replace(seen, chain_id="00" * 16))
+    with pytest.raises(Unreadable, match="give each chain a file of its own"):
+        scrubs(copy, state)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"origin": 1}', b"\xff", b"x" * (1 << 21)])
+def test_a_file_that_is_no_state_is_refused(made: Sealed, tmp_path: Path, data: bytes) -> None:
+    state = tmp_path / "state"
+    state.write_bytes(data)
+    with pytest.raises(Unreadable, match="no state of a scrub"):
+        scrubs(made, state)
+    with pytest.raises(Unreadable, match="cannot be read"):
+        scrubs(made, tmp_path)
+
+
+def test_a_chain_without_tiles_is_scrubbed_and_that_is_said(copy: Sealed, tmp_path: Path) -> None:
+    with Intruder(copy.database) as intruder:
+        intruder.edit("tiles", "DELETE FROM ledger.tiles")
+    report = scrubs(copy, tmp_path / "state")
+    assert report.findings == []
+    assert "leaves of events 1 to 1305, which no tile holds yet" in report.not_covered

@@ -1,0 +1,152 @@
+"""
+Read a region's database in parts: some tiles, some events, one stream, the newest checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Self
+
+from ledger.chain.entry import NO_ID, RecordedEvent
+from ledger.evidence.tiles import Tile
+from verifier.reader import Reader
+from verifier.report import Finding
+from verifier.stored import CheckpointRow, KeyRow
+from verifier.tiled.copies import cut
+
+NEAR_STREAMS: Final = 5
+"""How many streams on either side of a name are looked at for the one that was meant."""
+NEWEST_LIMIT: Final = 1000
+"""How far back the newest checkpoint that a policy accepts is looked for."""
+_CHECKPOINT: Final = "size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
+_OPTIONAL: Final = ("correlation_id", "causation_id")
+
+
+class Region(Reader):
+    """
+    One consistent view of one chain's rows, of which any part can be read by itself.
+    """
+
+    name = "the database"
+
+    def __init__(self, dsn: str, origin: str | None) -> None:
+        super().__init__(dsn, origin)
+        self.requests = 0
+        self.zeros: list[Finding] = []
+        """Ids stored as zeros in events that were read: they hash like absent ones, so the hash cannot tell."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Return the chain's origin."""
+        return self.chain.origin
+
+    @property
+    def chain_id(self) -> bytes:
+        """Return the chain's id."""
+        return self.chain.chain_id
+
+    def _ask(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
+        self.requests += 1
+        return self._connection.execute(sql.encode(), given).fetchall()
+
+    def size(self) -> int:
+        """Return the seq of the last event; 0 where there is none."""
+        found = self._ask("SELECT seq FROM ledger.events WHERE chain = %s ORDER BY seq DESC LIMIT 1", self.chain.chain)
+        return int(found[0][0]) if found else 0
+
+    def tree_size(self) -> int:
+        """Return how many leaves the tiles hold."""
+        self.requests += 1
+        return super().tree_size()
+
+    def tile_hashes(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """Return the hashes of each tile that is there."""
+        places = list(wanted)
+        rows = self._ask(
+            "SELECT level, number, coalesce(hashes, '') FROM ledger.tiles"
+            " JOIN unnest(%s::smallint[], %s::bigint[]) AS w(at, of) ON level = w.at AND number = w.of"
+            " WHERE chain = %s",
+            [tile.level for tile in places], [tile.number for tile in places], self.chain.chain,
+        )  # fmt: skip
+        there = {(level, number): bytes(hashes) for level, number, hashes in rows}
+        found = ((tile, cut(there.get((tile.level, tile.number), b""), tile)) for tile in places)
+        return {tile: hashes for tile, hashes in found if hashes is not None}
+
+    def between(self, first: int, last: int) -> Iterator[RecordedEvent]:
+        """Yield the events from seq *first* to *last*."""
+        return self._events("AND seq BETWEEN %s AND %s ORDER BY seq", [first, last])
+
+    def of_stream(self, stream: str) -> Iterator[RecordedEvent]:
+        """
+        Yield the events of a stream in the order of their versions.
+        """
+        return self._events("AND stream = %s ORDER BY stream_version, seq", [stream])
+
+    def _events(self, rest: str, given: list[Any]) -> Iterator[RecordedEvent]:
+        self.requests += 1
+        # One reading may go on while another begins.
+        for values in self._event_rows(f"part_{self.requests}", rest, given):
+            for name in _OPTIONAL:
+                if values[name] == NO_ID:
+                    zeros = Finding("BYTES_MODIFIED", "NULL", "zeros", seq=values["seq"], column=name)
+                    if zeros not in self.zeros:
+                        self.zeros.append(zeros)
+                elif values[name] is None:
+                    values[name] = NO_ID
+            yield self._event(values)
+
+    def keys_between(self, first: int, last: int) -> Iterator[KeyRow]:
+        """
+        Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order.
+        """
+        sql = (
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
+        )
+        for row in self._ask(sql, self.chain.chain, first, last):
+            yield KeyRow(*row)
+
+    def newest_checkpoints(self, count: int = NEWEST_LIMIT) -> Iterator[CheckpointRow]:
+        """
+        Yield the checkpoints that the region keeps, the largest first, at most so many.
+        """
+        sql = f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s ORDER BY size DESC LIMIT {count:d}"
+        for size, root, note, sealed_at in self._ask(sql, self.chain.chain):
+            yield CheckpointRow(size, bytes(root), bytes(note), sealed_at)
+
+    def checkpoint_of(self, size: int) -> CheckpointRow | None:
+        """
+        Return the checkpoint of *size* events that the region keeps, or None.
+        """
+        sql = f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size = %s"
+        found = self._ask(sql, self.chain.chain, size)
+        return CheckpointRow(found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+
+    def near_streams(self, stream: str) -> list[str]:
+        """
+        Return the names of streams that stand beside a name in the order of the database's index.
+        """
+        found: list[str] = []
+        for before, order in ((False, "ASC"), (True, "DESC")):
+            sign, last = "<" if before else ">", stream
+            for _ in range(NEAR_STREAMS):
+                row = self._ask(
+                    f"SELECT stream FROM ledger.events WHERE stream {sign} %s AND chain = %s"
+                    f" ORDER BY stream {order} LIMIT 1",
+                    last, self.chain.chain,
+                )  # fmt: skip
+                if not row:
+                    break
+                last = row[0][0]
+                found.append(last)
+        return found
+
+    def settings(self) -> dict[str, str]:
+        """
+        Return the server's settings as they are for this login, by name.
+        """
+        rows = self._ask("SELECT name, coalesce(setting, '') FROM pg_settings")
+        return {**dict(rows), "server_version_num": str(self._connection.info.server_version)}

@@ -1,0 +1,215 @@
+"""
+Find the first event at which two copies of one chain differ, asking each a few times only.
+
+Tiles are compared from the top down: where a hash differs, the difference is below it, so that each step leaves a
+256th. The tiles are believed by nobody: what they lead to is confirmed by the events, whose own hashes must differ
+there and agree on the event before. Where tiles are missing, or say what the events do not, the hashes of the chain
+are bisected instead, each of which stands for all before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from ledger.chain import entry as entries
+from ledger.chain.entry import RecordedEvent
+from ledger.errors import Rejected
+from ledger.evidence import tiles, tree
+from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tree import HASH_BYTES
+from verifier.conviction import COLUMNS, hashes_to
+from verifier.report import BROKEN, VERIFIED, Finding, Report
+from verifier.stored import Unreadable
+from verifier.tiled.copies import Copy
+
+COVERED: Final = [
+    "hashes from the root down to the first that differ, and there the events themselves: each hashes to what its copy "
+    "says, and both follow the same event",
+]
+NOT_COVERED: Final = [
+    "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
+    "what differs after the first difference: from there on they are two histories",
+    "who signed what: the copies are held against each other, not against a policy",
+]
+
+
+class Divergence(msgspec.Struct):
+    """
+    The first event at which the copies differ (None: they agree as far as both go), and what is wrong there.
+    """
+
+    seq: int | None
+    findings: list[Finding]
+
+
+def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report:
+    """
+    Return the report on where two copies of one chain differ.
+
+    Raises:
+        Unreadable: they are of two chains, one of them is empty, or a part of one cannot be read.
+    """
+    started = time.monotonic()
+    if left.origin != right.origin:
+        raise Unreadable(f"{left.name} is of chain {left.origin} and {right.name} of {right.origin}; name two copies "
+                         "of one chain")  # fmt: skip
+    sizes = left.size(), right.size()
+    for copy, size in zip((left, right), sizes, strict=True):
+        if not size:
+            raise Unreadable(f"{copy.name} has no events of chain {copy.origin}, so there is nothing to compare")
+    tell("comparing hashes", 0)
+    found = first(left, right, min(sizes))
+    agreed = min(sizes) if found.seq is None else found.seq - 1
+    left_out = list(NOT_COVERED)
+    if found.seq is None and sizes[0] != sizes[1]:
+        longer, shorter = (left, right) if sizes[0] > sizes[1] else (right, left)
+        left_out.insert(
+            0, f"events {min(sizes) + 1} to {max(sizes)}, which {longer.name} has and {shorter.name} has not"
+        )
+    return Report(
+        BROKEN if found.findings else VERIFIED, left.origin, "two copies", agreed, {}, found.findings,
+        {"requests": left.requests + right.requests},
+        [
+            f"both hold the same history up to event {agreed}" if agreed else "they agree on no event",
+            f"of {min(sizes)} events, in {left.requests} requests to {left.name} and {right.requests} to {right.name}",
+            *COVERED,
+        ],
+        left_out, [], agreed, round(time.monotonic() - started, 3),
+    )  # fmt: skip
+
+
+def first(left: Copy, right: Copy, size: int) -> Divergence:
+    """
+    Return the first of *size* events at which the copies differ.
+    """
+    covered = min(left.tree_size(), right.tree_size(), size)
+    leaf = _by_tiles(left, right, covered)
+    wrong: list[Finding] = []
+    if leaf is not None and leaf < covered:
+        pair = _event(left, leaf + 1), _event(right, leaf + 1)
+        wrong = [*_tile_of(left, leaf, pair[0]), *_tile_of(right, leaf, pair[1])]
+        if not wrong and _agree(left, right, leaf):
+            return _diverged(left, right, leaf + 1, pair)
+    low = covered if leaf == covered and _agree(left, right, covered) else 0
+    seq = _by_links(left, right, low, size)
+    if seq is None:
+        return Divergence(None, wrong)
+    found = _diverged(left, right, seq, (_event(left, seq), _event(right, seq)))
+    return Divergence(seq, [*wrong, *found.findings])
+
+
+def _by_tiles(left: Copy, right: Copy, size: int) -> int | None:
+    """Return the first leaf at which tiles of *size* leaves differ; *size* if none does; None if they cannot say."""
+    edge = tiles.edge_of(size)
+    rows = (left.tile_hashes(edge), right.tile_hashes(edge)) if edge else ({}, {})
+    # The highest partial tile stands over what is furthest to the left, and together they stand over every leaf.
+    for tile in reversed(edge):
+        place = _differing(rows[0].get(tile), rows[1].get(tile), tile.width)
+        if place is None:
+            return None
+        if place < tile.width:
+            return _below(left, right, tile, place)
+    return size
+
+
+def _below(left: Copy, right: Copy, tile: Tile, place: int) -> int | None:
+    """Return the first leaf that differs below the hash at *place* of a tile."""
+    while tile.level:
+        tile = Tile(tile.level - 1, tile.number * WIDTH + place)
+        found = _differing(left.tile_hashes([tile]).get(tile), right.tile_hashes([tile]).get(tile), tile.width)
+        if found is None or found == tile.width:
+            return None
+        place = found
+    return tile.number * WIDTH + place
+
+
+def _differing(left: bytes | None, right: bytes | None, width: int) -> int | None:
+    """Return the place of the first hash that differs, *width* if none does, or None where a tile is missing."""
+    if left is None or right is None:
+        return None
+    for place in range(width):
+        if left[place * HASH_BYTES : (place + 1) * HASH_BYTES] != right[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
+            return place
+    return width
+
+
+def _by_links(left: Copy, right: Copy, low: int, high: int) -> int | None:
+    """Return the first event after *low*, on which they agree, whose hashes differ; None if they agree on *high*."""
+    if high <= low or _hash(left, high) == _hash(right, high) != b"":
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _hash(left, middle) == _hash(right, middle) != b"":
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _event(copy: Copy, seq: int) -> RecordedEvent | None:
+    return next(iter(copy.between(seq, seq)), None)
+
+
+def _hash(copy: Copy, seq: int) -> bytes:
+    """Return the hash that stands for all up to *seq*, or nothing where there is no such event."""
+    event = _event(copy, seq)
+    return b"" if event is None else event.hash
+
+
+def _agree(left: Copy, right: Copy, seq: int) -> bool:
+    """Return whether both hold event *seq*, which names all before it by its hash."""
+    return seq == 0 or _hash(left, seq) == _hash(right, seq) != b""
+
+
+def _tile_of(copy: Copy, leaf: int, event: RecordedEvent | None) -> list[Finding]:
+    """Return that the tile has another leaf than the event makes, if it is so."""
+    tile = Tile(0, leaf // WIDTH, leaf % WIDTH + 1)
+    stored = copy.tile_hashes([tile]).get(tile, b"")[-HASH_BYTES:]
+    try:
+        made = b"" if event is None else tree.leaf_hash(entries.encode(event))
+    except Rejected:
+        made = b""
+    if stored == made:
+        return []
+    return [
+        Finding(
+            "TREE_MISMATCH",
+            f"{made.hex() or 'a leaf of event ' + str(leaf + 1)} in {copy.name}",
+            stored.hex(),
+            seq=leaf + 1,
+            table="tiles",
+            key=("0", str(tile.number)),
+            column=f"hashes[{leaf % WIDTH}]",
+        )
+    ]
+
+
+def _diverged(left: Copy, right: Copy, seq: int, pair: tuple[RecordedEvent | None, RecordedEvent | None]) -> Divergence:
+    """Return the columns in which both events differ, and whether one of them is not even what its own hash says."""
+    found = []
+    for copy, event in zip((left, right), pair, strict=True):
+        if event is None:
+            found.append(Finding("SEQ_GAP", f"event {seq}", f"no such row in {copy.name}", seq=seq, column="seq"))
+        elif not hashes_to(event, event.hash):
+            found.append(Finding("BYTES_MODIFIED", f"bytes of hash {event.hash.hex()} in {copy.name}", "other bytes",
+                                 seq=seq))  # fmt: skip
+    if pair[0] is not None and pair[1] is not None:
+        found += [
+            Finding("DIVERGENCE", f"{left.name}: {_text(mine)}", f"{right.name}: {_text(theirs)}", seq=seq, column=name)
+            for name in (*COLUMNS, "hash")
+            if (mine := getattr(pair[0], name)) != (theirs := getattr(pair[1], name))
+        ]  # fmt: skip
+    return Divergence(seq, found)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode() if value.startswith(b"{") else value.hex()
+        except UnicodeDecodeError:
+            return value.hex()
+    return str(value)

@@ -1,0 +1,87 @@
+"""
+Find the newest checkpoint of a copy that the auditor's policy accepts: what all that is checked in parts leads to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ledger.errors import LedgerError
+from ledger.evidence import policy
+from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
+from verifier.report import Finding
+from verifier.stored import CheckpointRow, Unreadable
+
+
+class Newest(msgspec.Struct):
+    """
+    The newest checkpoint that the policy accepts, if any, and what is wrong with those that are newer.
+    """
+
+    trusted: Trusted | None
+    findings: list[Finding]
+
+    def sentence(self) -> str:
+        """
+        Return whose word the checkpoint is.
+        """
+        if self.trusted is None:
+            return "no checkpoint is accepted by the policy"
+        stated = self.trusted.checkpoint
+        witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in self.trusted.witnesses)
+        return f"the checkpoint of {stated.size} events, root {stated.root.hex()}, cosigned by {witnesses or 'nobody'}"
+
+
+def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str) -> Newest:
+    """
+    Return the newest of *rows*, which come with the largest first, that *trust* accepts.
+
+    Raises:
+        Unreadable: there is none at all, or the policy is for other logs.
+    """
+    check_origin(trust, origin)
+    findings: list[Finding] = []
+    largest = None
+    for row in rows:
+        largest = largest or row.size
+        try:
+            trusted = policy.check(trust, row.note)
+        except QuorumUnmet:
+            continue  # as it is while witnesses are slow; the newest that they have seen is what counts
+        except LedgerError as error:
+            findings.append(_wrong(row, "CHECKPOINT_SIG", "what the policy accepts", str(error)))
+            continue
+        stated = trusted.checkpoint
+        if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):
+            findings.append(_wrong(row, "CHECKPOINT_SIG", f"{row.size} events of {origin} with root {row.root.hex()}",
+                                   f"{stated.size} of {stated.origin} with root {stated.root.hex()}"))  # fmt: skip
+            continue
+        return Newest(trusted, findings)
+    if largest is None:
+        raise Unreadable(f"chain {origin} has no checkpoint, so there is nothing that others have seen: seal it first, "
+                         "with `tradeledger seal`")  # fmt: skip
+    findings.append(unmet(trust, f"none of those up to {largest} events"))
+    return Newest(None, findings)
+
+
+def unmet(trust: Policy, actual: str) -> Finding:
+    """
+    Return that the policy's quorum has seen none of the checkpoints.
+    """
+    by = "its log has signed" if trust.quorum == NONE else f"{trust.quorum} has cosigned"
+    return Finding("QUORUM_UNMET", f"a checkpoint that {by}", actual, table="checkpoints", key=())
+
+
+def check_origin(trust: Policy, origin: str) -> None:
+    """
+    Raise Unreadable where the policy does not know the log of this *origin*.
+    """
+    if not trust.logs_of(origin):
+        known = ", ".join(sorted({log.key.name for log in trust.logs})) or "none"
+        raise Unreadable(f"the policy is for other logs ({known}), and this chain is {origin}; bring one that lists it")
+
+
+def _wrong(row: CheckpointRow, kind: str, expected: str, actual: str) -> Finding:
+    return Finding(kind, expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),), column="note")

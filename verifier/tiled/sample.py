@@ -1,0 +1,187 @@
+"""
+Check tiles that nobody could foresee, and that they stand in the root which others have cosigned.
+
+Each tile is checked in full, and a proof of a few hashes leads from it to the cosigned root; so a copy that was
+rewritten in all its places at once shows in any tile, and one that was changed here and there with the probability
+that the report states.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from ledger.archiving.stores import Store
+from ledger.errors import ProofInvalid, UnknownFormat
+from ledger.evidence import tree
+from ledger.evidence.policy import Policy, Trusted
+from ledger.evidence.tiles import WIDTH
+from verifier import identity
+from verifier.archive.ranges import check_range
+from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
+from verifier.stored import CheckpointRow
+from verifier.tiled import check, draw, newest
+from verifier.tiled.archives import Archive
+from verifier.tiled.copies import TileNodes, count_of, tile_of
+from verifier.tiled.databases import Region
+from verifier.tiled.newest import Newest
+
+Tell = Callable[[str, int], None]
+"""Hear what is being done, and how many events it has reached."""
+CheckTile = Callable[[int], tuple[list[Finding], bytes | None]]
+"""What checks the tile of a number, and returns what is wrong and the hash over its leaves, if all are known."""
+
+PROVEN: Final = "that each of these tiles stands in the root that was cosigned, by an inclusion proof"
+COVERED: Final = [
+    "every column of the events in these tiles, against its hash; links to the event before; times and event ids",
+    PROVEN,
+]
+IN_ARCHIVE: Final = [
+    "every byte of the entries and payloads in these tiles; links, times, event ids and groups inside each tile",
+    PROVEN,
+]
+NOT_COVERED: Final = [
+    "rules, keys, commits, read models and guards: `full` checks them",
+    "whether a larger checkpoint was signed since: `open` asks the witnesses",
+    "events that were never appended: reconcile with the venue",
+]
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """
+    How many tiles to draw and with which nonce, and of which share of changed tiles the report is to speak.
+    """
+
+    count: int
+    nonce: bytes
+    share: Decimal
+
+
+def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report:
+    """
+    Return the report on tiles of a region's chain.
+
+    Raises:
+        Unreadable: there is no checkpoint, or the policy is for other logs.
+    """
+    started = time.monotonic()
+    settled = identity.settle(region)
+    found = newest.find(region.newest_checkpoints(), trust, region.origin)
+    findings, size = Findings(), region.size()
+    findings.add([*settled.findings, *found.findings])
+    drawn: list[int] = []
+    if found.trusted is not None and settled.readable:
+        covered = found.trusted.checkpoint.size
+        nodes = TileNodes(region, covered)
+        if size < covered:
+            findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
+                                  seq=size + 1, column="seq")])  # fmt: skip
+
+        def checked(number: int) -> tuple[list[Finding], bytes | None]:
+            tile = tile_of(number, covered)
+            if tile.start >= size:
+                return [], None
+            done = check.events(region, tile.start + 1, min(tile.end, size))
+            wrong = [*done.findings, *check.leaves(tile, done.leaves, nodes.tile(tile))]
+            made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
+            return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
+
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell)
+    report = _report(found, wanted, drawn, findings, COVERED, size, started)
+    report.origin, report.region_mode = region.origin, region.chain.mode
+    report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
+    return report
+
+
+def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
+    """
+    Return the report on tiles of an archive.
+
+    Raises:
+        Unreadable: there is no archive, or the policy is for other logs.
+    """
+    started = time.monotonic()
+    archive = Archive(store)
+    stated = archive.stated
+    found = newest.find([CheckpointRow(stated.size, stated.root, archive.signed, 0)], trust, archive.origin)
+    findings = Findings()
+    findings.add(found.findings)
+
+    def checked(number: int) -> tuple[list[Finding], bytes | None]:
+        done = check_range(store.name, stated.size, archive.chain_id, [number])
+        return done.findings, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+
+    drawn: list[int] = []
+    if found.trusted is not None:
+        drawn = _checked(found.trusted, TileNodes(archive, stated.size), wanted, checked, findings, tell)
+    report = _report(found, wanted, drawn, findings, IN_ARCHIVE, stated.size, started)
+    report.origin, report.region_mode = archive.origin, "archive"
+    report.head = {"seq": stated.size, "root": stated.root.hex()}
+    return report
+
+
+def _checked(
+    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell
+) -> list[int]:
+    """Check the tiles that are drawn, and that each leads to the cosigned root; return their numbers."""
+    stated = trusted.checkpoint
+    drawn = sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count))
+    for done, number in enumerate(drawn, 1):
+        wrong, made = checked(number)
+        findings.add(wrong)
+        if made is not None:
+            try:
+                proof = check.proof_of_tile(nodes, number, stated.size)
+                tree.check_inclusion(made, number, count_of(stated.size), proof, stated.root)
+            except UnknownFormat as error:
+                findings.add([Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root",
+                                      str(error), table="tiles", key=("0", str(number)))])  # fmt: skip
+            except ProofInvalid:
+                findings.add([Finding("INCONSISTENT", f"a tile in root {stated.root.hex()} of {stated.size} events",
+                                      f"a tile of hash {made.hex()}, from which the tiles lead to another root",
+                                      seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
+        tell("checking events", done * WIDTH)
+    return drawn
+
+
+def _report(
+    found: Newest, wanted: Draw, drawn: list[int], findings: Findings, covered: list[str], size: int, started: float
+) -> Report:
+    listed = findings.all(None)
+    seqs = [finding.seq for finding in listed if finding.seq is not None]
+    said: list[str] = []
+    left: list[str] = []
+    events = 0
+    if found.trusted is not None:
+        stated = found.trusted.checkpoint
+        count = count_of(stated.size)
+        events = sum(tile_of(number, stated.size).width for number in drawn)
+        said = [found.sentence(), *_chances(wanted, len(drawn), count), *covered]
+        if len(drawn) < count:
+            left.append(f"{count - len(drawn)} of {count} tiles, which were not drawn")
+        if size > stated.size:
+            left.append(f"events {stated.size + 1} to {size}, which no checkpoint that the policy accepts covers yet")
+    return Report(
+        BROKEN if listed else VERIFIED, "", "", events, {}, listed, {"tiles": len(drawn)}, said,
+        [*left, *NOT_COVERED], [], min(seqs) - 1 if seqs else size, round(time.monotonic() - started, 3),
+    )  # fmt: skip
+
+
+def _chances(wanted: Draw, drawn: int, count: int) -> list[str]:
+    """Return what was drawn, how it can be drawn again, and what it would have shown."""
+    said = [
+        f"{drawn} of {count} tiles of 256 events, drawn from that root with nonce {wanted.nonce.hex() or 'of 0 bytes'}"
+    ]
+    if drawn == count:
+        return [*said, "every tile: whatever was changed in any is found"]
+    share = f"{wanted.share.normalize():f}"
+    return [
+        *said,
+        f"had a share of {share} of the tiles been changed, one of them would have been drawn with a probability of at "
+        f"least 1 - (1 - {share})^{drawn} = {draw.percent(draw.detection(wanted.share, drawn))}",
+        f"had one tile alone been changed, with {draw.percent(Decimal(drawn) / Decimal(count))}",
+    ]

@@ -1,0 +1,223 @@
+"""
+Read the next share of a chain, so that all of it is read again every so many days: rot does not wait to be asked.
+
+Each run takes up where the one before ended, checks so many tiles (bytes, links, leaves, the tiles above them), and
+says how much of the round is done. A tile that was found broken is checked again in every run until it is good.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from ledger.evidence.tiles import WIDTH
+from verifier import identity
+from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
+from verifier.stored import Unreadable
+from verifier.tiled import check, scrubbed
+from verifier.tiled.copies import TileNodes, count_of, tile_of
+from verifier.tiled.databases import Region
+from verifier.tiled.scrubbed import BROKEN_LIMIT, Scrubbed
+
+RUN_TILES: Final = 16
+"""How many tiles are read at once: 4,096 events, a third of a second."""
+
+Tell = Callable[[str, int], None]
+"""Hear what is being done, and how many events it has reached."""
+Clock = Callable[[], int]
+"""What returns the time in seconds since 1970."""
+
+COVERED: Final = [
+    "every column of these events, against its hash; links, recorded times and event ids",
+    "the tiles over them, as far as there are tiles: each leaf, and each hash above that these complete",
+    "that the history still holds the last event that the run before saw",
+]
+NOT_COVERED: Final = [
+    "rules, keys, commits, read models and guards: `full` checks them",
+    "who signed the checkpoints, and whether all rows were rewritten alike: `full`, `sample` and `open` take a policy",
+    "events that were never appended: reconcile with the venue",
+]
+
+
+class Scrub:
+    """
+    One run over one region, from a state to the next.
+    """
+
+    def __init__(self, region: Region, state: Scrubbed, keep: Callable[[Scrubbed], None]) -> None:
+        """
+        Begin where *state* says; *keep* is given each state that is reached, once all before it was checked.
+        """
+        self._region, self.state, self._keep = region, state, keep
+        self.size, self.leaves = region.size(), region.tree_size()
+        self.count = count_of(self.size)
+        """How many tiles of events there are, the partial one among them."""
+        self._nodes = TileNodes(region, self.leaves)
+        self.findings = Findings()
+        self.checked: set[int] = set()
+
+    def run(self, wanted: int, is_late: Callable[[], bool], tell: Tell, now: Clock) -> None:
+        """
+        Check the tiles that were broken, then *wanted* more in order, but no more once the time is up.
+        """
+        self._remembered()
+        self._check(number for number in self.state.broken if number < self.count)
+        left = min(wanted, self.count)
+        while left:
+            if self.state.next >= self.count:
+                self._turn(now())
+            stop = min(self.state.next + min(left, RUN_TILES), self.count)
+            self._check(range(self.state.next, stop))
+            left -= stop - self.state.next
+            self.state.next = stop
+            if stop == self.count:
+                self._turn(now())
+            tell("checking events", min(len(self.checked) * WIDTH, self.size))
+            self._save()
+            if is_late():
+                break
+        self._save()
+
+    def _turn(self, now: int) -> None:
+        """Begin the next round."""
+        self.state.next, self.state.round = 0, self.state.round + 1
+        self.state.completed_at, self.state.started_at = now, now
+
+    def _save(self) -> None:
+        # A history that went back is told in each run, until somebody takes the state away.
+        last = next(self._region.between(self.size, self.size), None)
+        if last is not None and self.size >= self.state.size and not self._differs():
+            self.state.size, self.state.hash = self.size, last.hash.hex()
+        self._keep(self.state)
+
+    def _differs(self) -> bool:
+        """Return whether the last event that was there before is another one now, or gone."""
+        if not self.state.size:
+            return False
+        event = next(self._region.between(self.state.size, self.state.size), None)
+        return event is None or event.hash.hex() != self.state.hash
+
+    def _remembered(self) -> None:
+        seen = self.state.size
+        if self.size < seen:
+            self.findings.add([Finding("ROLLBACK", f"{seen} events, which were there before", f"{self.size} events",
+                                       seq=self.size + 1)])  # fmt: skip
+        elif self._differs():
+            self.findings.add([Finding("INCONSISTENT", f"hash {self.state.hash}, as it was before", "another",
+                                       seq=seen, column="hash")])  # fmt: skip
+        if self.leaves > self.size:
+            self.findings.add([Finding("TRUNCATED", f"{self.leaves} events, which the tiles hold",
+                                       f"{self.size} events", seq=self.size + 1, column="seq")])  # fmt: skip
+
+    def _check(self, numbers: Iterable[int]) -> None:
+        """Check those of these tiles that this run has not checked yet."""
+        for run in runs(number for number in numbers if number not in self.checked):
+            done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self.size))
+            broken = {(finding.seq - 1) // WIDTH for finding in done.findings if finding.seq is not None}
+            if done.findings and not broken:
+                broken = set(run)
+            self.findings.add(done.findings)
+            for number in run:
+                wrong = list(self._tiles(number, done.leaves))
+                self.findings.add(wrong)
+                if wrong:
+                    broken.add(number)
+            self.checked |= set(run)
+            self.state.broken = sorted((set(self.state.broken) - set(run)) | broken)[:BROKEN_LIMIT]
+
+    def _tiles(self, number: int, made: dict[int, bytes]) -> Iterator[Finding]:
+        """Yield what does not fit of a tile and those above it, as far as there are tiles."""
+        if number * WIDTH >= self.leaves:
+            return
+        tile = tile_of(number, self.leaves)
+        yield from check.leaves(tile, made, self._nodes.tile(tile))
+        mine = [made[seq] for seq in range(tile.start + 1, tile.start + 1 + tile.width) if seq in made]
+        if len(mine) == WIDTH:
+            yield from check.above(self._nodes, self.leaves, number, mine)
+
+
+def runs(numbers: Iterable[int]) -> Iterator[range]:
+    """
+    Yield ascending *numbers* as ranges without gaps.
+    """
+    first = last = None
+    for number in numbers:
+        if last is not None and first is not None and number != last + 1:
+            yield range(first, last + 1)
+            first = None
+        first, last = number if first is None else first, number
+    if first is not None and last is not None:
+        yield range(first, last + 1)
+
+
+def verify(region: Region, path: Path, share: Fraction | None, seconds: int | None, tell: Tell, now: Clock) -> Report:
+    """
+    Return the report on the next *share* of the region's chain, or on as much as can be read in so many *seconds*.
+
+    The state in *path* says where to begin, and then where the next run does.
+
+    Raises:
+        Unreadable: there is nothing to check, or the state cannot be used.
+    """
+    started = time.monotonic()
+    settled = identity.settle(region)
+    state = scrubbed.read(path, region.origin, region.chain_id, now())
+    scrub = Scrub(region, state, lambda reached: scrubbed.write(path, reached))
+    if not scrub.size and not state.size:
+        raise Unreadable(f"chain {region.origin} has no events: there is nothing to scrub")
+    scrub.findings.add(settled.findings)
+    wanted = scrub.count if share is None else -(-scrub.count * share.numerator // share.denominator)
+    if settled.readable:
+        is_late = (lambda: False) if seconds is None else (lambda: time.monotonic() - started >= seconds)
+        scrub.run(wanted, is_late, tell, now)
+    spent = time.monotonic() - started
+    found = scrub.findings.all(None)
+    broken_seqs = [finding.seq for finding in found if finding.seq is not None]
+    stretches = [f"events {seqs}" for seqs in _seqs(scrub.checked, scrub.size)]
+    return Report(
+        BROKEN if found else VERIFIED, region.origin, region.chain.mode, _events(scrub),
+        {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"tiles": len(scrub.checked)},
+        [*stretches, *COVERED] if scrub.checked else [], [*_left(scrub, wanted if seconds is None else None, spent),
+        *NOT_COVERED], [], min(broken_seqs) - 1 if broken_seqs else scrub.size, round(spent, 3),
+    )  # fmt: skip
+
+
+def _seqs(numbers: set[int], size: int) -> list[str]:
+    """Return the seqs of the events in tiles, stretch by stretch."""
+    return [f"{run[0] * WIDTH + 1} to {min(run[-1] * WIDTH + WIDTH, size)}" for run in runs(sorted(numbers))]
+
+
+def _events(scrub: Scrub) -> int:
+    return sum(min(WIDTH, scrub.size - number * WIDTH) for number in scrub.checked)
+
+
+def _left(scrub: Scrub, wanted: int | None, spent: float) -> list[str]:
+    """Return what this run and this round have not read yet, and when the round will be complete."""
+    said = []
+    rest = _seqs(set(range(scrub.count)) - scrub.checked, scrub.size)
+    if rest:
+        shown = ", ".join(rest[:10])
+        said.append(f"in this run events {shown}{' and others' if len(rest) > 10 else ''}")
+    state, left = scrub.state, scrub.count - scrub.state.next
+    if state.next:
+        if wanted is None:
+            pace = spent / max(1, len(scrub.checked))
+            when = f"it is complete after {left * pace:.0f} s more at this run's pace"
+        else:
+            times = -(-left // max(1, wanted))
+            when = f"it is complete after {times} more run{'' if times == 1 else 's'} of this share"
+        said.append(
+            f"in round {state.round}, begun at {state.started_at}, events from {state.next * WIDTH + 1} on; {when}"
+        )
+    if state.completed_at is not None:
+        since = f"since round {state.round - 1} was complete at {state.completed_at}"
+        said.append(f"what changed {since} and was not read again")
+    if state.broken:
+        listed = ", ".join(map(str, state.broken[:20]))
+        said.append(f"whether a copy of the broken tiles is good, which are checked again in each run: {listed}")
+    if scrub.leaves < scrub.size:
+        said.append(f"leaves of events {scrub.leaves + 1} to {scrub.size}, which no tile holds yet")
+    return said
