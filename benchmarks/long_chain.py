@@ -161,7 +161,7 @@ def _keep_histories(server: Server, name: str, size: int) -> None:
             raise RuntimeError(f"the histories were not kept: {said.decode(errors='replace')[-1500:]}")
 
 
-def _by_turns(name: str, growth: Growth, read: Callable[[], object], floor: Callable[[], object]) -> Read:
+def by_turns(name: str, growth: Growth, read: Callable[[], object], floor: Callable[[], object]) -> Read:
     """Time *read* and *floor* by turns, so that whatever else the machine does meets both."""
     pairs: list[Pair] = []
     for _ in range(growth.rounds):
@@ -191,11 +191,11 @@ def _reads(server: Server, name: str, growth: Growth, seed: int) -> list[Read]:
 
         first = books.head().seq - growth.events
         return [
-            _by_turns("read.balance.p50_ms", growth, lambda: books.balance("A", "USDT"), select),
-            _by_turns("read.balance_as_of.p50_ms", growth,
+            by_turns("read.balance.p50_ms", growth, lambda: books.balance("A", "USDT"), select),
+            by_turns("read.balance_as_of.p50_ms", growth,
                       lambda: books.balance("A", "USDT", at=Seq(first + random_.randrange(1, growth.events + 1))),
                       select),
-            _by_turns("history.order.p50_ms", growth,
+            by_turns("history.order.p50_ms", growth,
                       # Of three events an order.
                       lambda: books.history(f"order/c-{random_.randrange(growth.events // 3)}"), select),
         ]  # fmt: skip

@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import archived, evidence, long_chain, measures, plots, report, surroundings
+from benchmarks import archived, evidence, long_chain, measures, plots, proofs, report, surroundings
 from benchmarks.long_chain import Growth, Point
 from benchmarks.measures import Pair
 from benchmarks.progress import stage
@@ -39,6 +39,7 @@ EVENT_BYTES, WORK_BYTES = 2_000, 5 << 30
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
 WIDE = 120
 """Columns of the table where nobody says how many there are."""
+PROVE = "prove.p50_ms"
 READ_NAMES = ("read.balance.p50_ms", "read.balance_as_of.p50_ms", "history.order.p50_ms")
 
 
@@ -213,6 +214,10 @@ def run(size: Size, seed: int, only: str, said: str) -> Report:
         if wants_lengths(only):
             long, points = lengths(server, size.growth, seed)
         short = [*appends(server, size, only), *archives(server, size, only)]
+        if PROVE.startswith(only):
+            pairs = proofs.measure(server, size.growth, seed)
+            long.append(report.measure(PROVE, size.growth.events, TIME, "select by primary key", pairs))
+            tell(long[-1])
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     seconds = round(time.monotonic() - began)
     return Report(report.FORMAT, now, commit, changed, said, seconds, machine, [*short, *long], points)

@@ -20,6 +20,7 @@ from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.seal import cosign, seal
+from ledger.cli.prove import prove
 from ledger.cli.show import show
 from ledger.domain import event_catalogue, schemas
 from ledger.domain.registry import EVENT_TYPES
@@ -60,6 +61,7 @@ app.command("snapshot")(snapshot)
 app.command("generate")(requests.generate)
 importing.command("requests")(requests.import_requests)
 app.command("chain")(show_chain)
+app.command("prove")(prove)
 
 
 @db.command("upgrade")

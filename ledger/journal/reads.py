@@ -14,6 +14,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
 from ledger.queries import At, Books, Moment
+from ledger.queries.proofs import Proven
 from ledger.reading import views
 from ledger.reading.exposure import ExposureLine
 from ledger.reading.fx_result import FxResultLine
@@ -159,3 +160,10 @@ class Reads:
         """
         with self.books() as books:
             return books.statement(account, first, last, at=at)
+
+    def prove(self, seq: int, *, size: int | None = None) -> Proven:
+        """
+        Return the proof of the event at *seq* by the newest checkpoint, or by the one of *size* events.
+        """
+        with self.books() as books:
+            return books.prove(seq, size=size)

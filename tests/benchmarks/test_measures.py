@@ -13,10 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 
-from benchmarks import measures, report, run, workload
+from benchmarks import measures, proofs, report, run, workload
 from benchmarks.long_chain import Growth
 from benchmarks.run import Size
 from ledger import Ledger, Receipt
@@ -50,6 +51,14 @@ def test_every_measure_of_a_short_chain_runs(pg_server: Server, short_session: N
     ]  # fmt: skip
     assert all(x.floor > 0 for x in found.values())
     assert [x.name for x in found.values() if x.value <= 0] in ([], ["append.digest_share"])
+
+
+def test_a_proof_is_measured_in_a_tree_of_any_size(pg_server: Server) -> None:
+    """The made-up tiles lead to the root, or no proof would be returned."""
+    for events in (3, 256, 66_000):
+        growth = msgspec.structs.replace(TINY.growth, events=events)
+        assert all(value > 0 and floor > 0 for value, floor in proofs.measure(pg_server, growth, 7))
+    assert report.target(run.PROVE)
 
 
 def test_every_measure_of_a_long_chain_runs(pg_server: Server) -> None:

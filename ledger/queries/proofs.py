@@ -1,0 +1,135 @@
+"""
+Prove one event to somebody who has nothing but a policy: its entry, its place in a signed tree, and its content.
+
+The hashes come from the tiles that the region keeps, the root from a checkpoint that was signed. Neither can be changed
+once it is there, so no snapshot is needed, and the tiles above the leaves are kept for the next proof. A proof is
+checked before it is handed out: where the tiles do not lead to the signed root, that is said and nothing is given.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from blake3 import blake3
+
+from ledger.chain import entry as entries
+from ledger.errors import InvalidInput, NotFound, ProofInvalid, Unavailable, UnknownFormat
+from ledger.evidence import checkpoint, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.payload_file import PayloadFile
+from ledger.evidence.proof_file import ProofFile
+from ledger.evidence.tile_nodes import TileNodes
+from ledger.evidence.tiles import Tile
+from ledger.queries.opened import Opened
+from ledger.reading.moment import check_integers, time_text
+from ledger.storage import chains, database, events, evidence
+from ledger.storage.evidence import Sealed
+
+
+class NotSealed(Unavailable):
+    """
+    The event is recorded, and no checkpoint covers it yet.
+    """
+
+    code = "not_sealed"
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """
+    The proof of one event, and what travels beside it: its content, for those who may see it.
+    """
+
+    proof: ProofFile
+    payload: PayloadFile
+    checkpoint: Checkpoint
+
+    @property
+    def hash(self) -> bytes:
+        """
+        Return the event's hash, which its receipt has too.
+        """
+        return blake3(self.payload.entry).digest()
+
+
+class Proofs(Opened):
+    """
+    Proofs of events by the checkpoints that the region keeps.
+    """
+
+    _tiles: TileNodes | None = None
+
+    def prove(self, seq: int, *, size: int | None = None) -> Proven:
+        """
+        Return the proof of the event at *seq* by the newest checkpoint, or by the one of *size* events.
+
+        Raises:
+            NotFound: there is no such event, or no checkpoint of that size.
+            NotSealed: no checkpoint covers the event yet; it says how far they reach, and since when.
+            ProofInvalid: the region's tiles do not lead to the signed root; verify it.
+        """
+        check_integers(1, seq=seq)
+        if size is not None:
+            check_integers(1, size=size)
+            if size < seq:
+                raise InvalidInput(f"found a checkpoint of {size} events to prove event {seq} by; name a larger one")
+        with database.translating():
+            sealed = self._sealed(seq, size)
+            found = events.read_seqs(self._connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
+            if found is None:
+                raise NotFound(f"event {seq} is sealed by a checkpoint of {sealed.size} and is not there: verify")
+            entry = entries.encode(found)
+            hashes = self.inclusion(seq - 1, sealed, tree.leaf_hash(entry))
+        stated, _ = checkpoint.decode_note(sealed.note)
+        proof = ProofFile(seq - 1, hashes, sealed.note, entry)
+        return Proven(proof, PayloadFile(entry, found.salt, found.payload), stated)
+
+    def _sealed(self, seq: int, size: int | None) -> Sealed:
+        """Return the checkpoint to prove by."""
+        connection, chain = self._connection, self.chain.chain
+        newest = evidence.newest(connection, chain)
+        if size is not None:
+            found = evidence.covering(connection, chain, size)
+            if found is not None and found.size == size:
+                return found
+            near = "none so large" if found is None else f"the next larger is of {found.size}"
+            reach = "there is none" if newest is None else f"the newest is of {newest.size}"
+            raise NotFound(f"found no checkpoint of {size} events; {near}, {reach}")
+        if newest is not None and newest.size >= seq:
+            return newest
+        head = chains.head(connection, chain).seq
+        if seq > head:
+            raise NotFound(f"found event {seq}, and the chain ends at {head}")
+        if newest is None:
+            raise NotSealed(f"event {seq} is recorded, and no checkpoint was sealed yet: run `tradeledger seal`")
+        raise NotSealed(
+            f"event {seq} is recorded, and the newest checkpoint, sealed at {time_text(newest.sealed_at)}, is of "
+            f"{newest.size}: ask again in a few seconds, and see that `tradeledger seal` runs"
+        )
+
+    def inclusion(self, index: int, sealed: Sealed, leaf: bytes) -> tuple[bytes, ...]:
+        """
+        Return the hashes that prove the *leaf* at *index* to be under the root of *sealed*, once they do.
+
+        Raises:
+            ProofInvalid: the region's tiles do not lead to that root.
+        """
+        if self._tiles is None:
+            self._tiles = TileNodes(self._tile)
+        nodes = self._tiles
+        for attempt in range(2):
+            try:
+                hashes = tuple(tree.prove_inclusion(nodes.of(sealed.size), index, sealed.size))
+                tree.check_inclusion(leaf, index, sealed.size, hashes, sealed.root)
+            except (ProofInvalid, UnknownFormat) as error:
+                # What was kept may be of tiles that were made anew since.
+                nodes.forget()
+                if attempt:
+                    raise ProofInvalid(
+                        f"the tiles of this region do not prove event {index + 1} by its checkpoint of {sealed.size}: "
+                        f"{error}; verify the region before anything is proven from it"
+                    ) from error
+            else:
+                return hashes
+        raise AssertionError("the second attempt returns or raises")
+
+    def _tile(self, tile: Tile) -> bytes | None:
+        return evidence.read_tile(self._connection, self.chain.chain, tile)

@@ -1,0 +1,187 @@
+"""
+Check that a proof made from a region's tiles holds by itself, and that none is given that would not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from ledger.storage.evidence import Sealed
+
+from ledger import Group, Ledger
+from ledger.chain import entry
+from ledger.domain.events.reference import AssetDefined
+from ledger.errors import InvalidInput, NotFound, ProofInvalid
+from ledger.evidence import note, policy, tiles, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tree import Frontier
+from ledger.journal.chain_creation import create_chain
+from ledger.queries import Books
+from ledger.queries.proofs import NotSealed, Proven
+from ledger.sandbox.postgres import Server
+from ledger.storage import evidence
+from tests.cli.test_embedded import program
+from tests.conftest import ORIGIN, Database
+from tests.verifier.intruder import Intruder, copied
+from verifier import proof
+
+KEY = SigningKey(ORIGIN, ED25519, bytes(range(32)))
+WITNESS = SigningKey("witness.example/w1", COSIGNATURE, bytes([1]) * 32)
+POLICY_TEXT = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nquorum w1\n"
+POLICY = policy.decode(POLICY_TEXT.encode())
+SIZES = (1, 255, 256, 300)
+"""The checkpoints that are kept; ten events more are recorded."""
+
+
+def seal(database: Database, *sizes: int) -> None:
+    """Grow the tree to each of *sizes* and keep its checkpoint, as the process that seals does."""
+    with Books(database.dsn("reader")) as books:
+        chain, head = books.chain, books.head().seq
+    with Ledger.open(database.dsn("writer")) as ledger:
+        leaves = [tree.leaf_hash(entry.encode(event)) for event in ledger.events(limit=head)]
+    with psycopg.connect(database.dsn("sealer"), autocommit=True) as connection:
+        for size in sizes:
+            edge, start = Frontier(), evidence.tree_size(connection, chain.chain)
+            for leaf in leaves[:size]:
+                edge.add(leaf)
+            full = range(start // WIDTH, size // WIDTH)
+            above = [tiles.subtree_hash(leaves[number * WIDTH : (number + 1) * WIDTH]) for number in full]
+            evidence.grow(connection, chain.chain, start, [leaves[start:size], above])
+            text = Checkpoint(ORIGIN, size, edge.root()).text()
+            signed = note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1_700_000_000)))
+            evidence.put(connection, chain.chain, Sealed(size, edge.root(), signed.encode(), 1_700_000_000 * 10**9))
+
+
+@pytest.fixture(scope="module")
+def written(pg_server: Server, migrated: str) -> Iterator[Database]:
+    name = "proofs"
+    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    database = Database(pg_server, name)
+    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
+    with Ledger.open(database.dsn("writer")) as ledger:
+        kinds = (AssetDefined(asset=f"A{number}", kind="crypto", decimals=8) for number in range(400))
+        groups = [Group((kind,), kind.asset) for kind in kinds]
+        ledger.append_many(groups[: SIZES[-1] + 10 - ledger.head().seq])
+    seal(database, *SIZES)
+    yield database
+    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def books(written: Database) -> Iterator[Books]:
+    with Books(written.dsn("reader")) as opened:
+        yield opened
+
+
+def verdict(proven: Proven) -> str:
+    return proof.verify("p", proven.proof.encode(), POLICY, proven.payload.encode()).verdict
+
+
+@pytest.mark.parametrize("size", [None, *SIZES])
+def test_every_sealed_event_is_proven(books: Books, size: int | None) -> None:
+    """By the newest checkpoint and by each older one, from tiles that have grown since."""
+    for seq in {1, 2, 200, 255, 256, 257, 300}:
+        if seq <= (size or SIZES[-1]):
+            proven = books.prove(seq, size=size)
+            assert (proven.checkpoint.size, proven.proof.index) == (size or SIZES[-1], seq - 1)
+            assert verdict(proven) == "verified"
+
+
+def test_an_open_ledger_proves_too(written: Database) -> None:
+    """The receipt's hash is that of what is proven."""
+    with Ledger.open(written.dsn("writer")) as ledger:
+        proven = ledger.prove(17)
+        (event,) = ledger.events(after=16, limit=1)
+    assert proven.hash == event.hash
+    assert proven.payload.payload == event.payload
+
+
+def test_what_cannot_be_proven_says_why(books: Books) -> None:
+    """Not sealed yet, not there, no such checkpoint, one that is too small, and what is no seq."""
+    with pytest.raises(NotSealed, match=r"event 305 .* sealed at 2023-11-14T22:13:20Z, is of 300: ask again"):
+        books.prove(305)
+    with pytest.raises(NotFound, match="event 311, and the chain ends at 310"):
+        books.prove(311)
+    for size, words in ((7, "the next larger is of 255"), (400, "none so large, the newest is of 300")):
+        with pytest.raises(NotFound, match=words):
+            books.prove(5, size=size)
+    with pytest.raises(InvalidInput, match="name a larger"):
+        books.prove(256, size=255)
+    for seq in (0, -1, 2**63, "1", None, True):
+        with pytest.raises(InvalidInput):
+            books.prove(seq)  # type: ignore[arg-type]
+
+
+def test_nothing_is_proven_before_anything_is_sealed(chain: Database) -> None:
+    """The event is there; who makes checkpoints is named."""
+    with Books(chain.dsn("reader")) as books, pytest.raises(NotSealed, match="tradeledger seal"):
+        books.prove(1)
+
+
+def test_no_proof_is_given_that_would_not_hold(written: Database) -> None:
+    """Of an edited event, an edited or shortened tile, and an event that is gone."""
+    edits = (
+        ("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 9"),
+        ("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0 AND number = 0"),
+        ("tiles", "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 32) WHERE level = 0 AND number = 1"),
+        ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0"),
+    )
+    for table, sql in edits:
+        with copied(written) as copy:
+            with Intruder(copy) as intruder:
+                intruder.edit(table, sql)
+            with Books(copy.dsn("reader")) as books, pytest.raises(ProofInvalid, match="verify the region"):
+                books.prove(9)
+    with copied(written) as copy:
+        with Intruder(copy) as intruder:
+            intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 9")
+        with Books(copy.dsn("reader")) as books, pytest.raises(NotFound, match="is not there: verify"):
+            books.prove(9)
+
+
+def test_tiles_that_were_mended_are_read_anew(written: Database) -> None:
+    """What was kept of the bad ones is forgotten by the proof that they do not make."""
+    with copied(written) as copy, Books(copy.dsn("reader")) as books, Intruder(copy) as intruder:
+        intruder.save("tiles")
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0")
+        with pytest.raises(ProofInvalid):
+            books.prove(9)
+        intruder.restore("tiles")
+        assert verdict(books.prove(9)) == "verified"
+
+
+def test_the_command_writes_what_the_verifier_checks(written: Database, tmp_path: Path) -> None:
+    """Proof and content, or the proof alone; both are whole, and `proof` needs no database for them."""
+    out, dsn = tmp_path / "event-9.tlog-proof", written.dsn("reader")
+    (tmp_path / "policy").write_text(POLICY_TEXT)
+    done = program("ledger", "prove", "9", "--out", str(out), "--dsn", dsn, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["seq"], said["checkpoint_size"], said["payload"]) == (9, 300, str(tmp_path / "event-9.json"))
+    held = program("verifier", "proof", str(out), "--policy", str(tmp_path / "policy"), "--payload", said["payload"])
+    assert held.returncode == 0, held.stderr
+    assert said["hash"] in held.stdout
+    alone = tmp_path / "alone.tlog-proof"
+    done = program("ledger", "prove", "9", "--out", str(alone), "--at", "255", "--no-content", "--dsn", dsn)
+    assert (done.returncode, (tmp_path / "alone.json").exists()) == (0, False)
+    assert "checkpoint of 255" in done.stdout
+    assert program("verifier", "proof", str(alone), "--policy", str(tmp_path / "policy")).returncode == 0
+
+
+def test_the_command_s_errors_have_their_status(written: Database, tmp_path: Path) -> None:
+    """Not sealed yet: 5, the same again later; not there: 8; a wrong name: 2; and nothing is written."""
+    dsn = ("--dsn", written.dsn("reader"))
+    out = ("--out", str(tmp_path / "x.tlog-proof"))
+    for words, status in (
+        (("305", *out), 5), (("311", *out), 8), (("5", *out, "--at", "7"), 8), (("0", *out), 2), (("x", *out), 2),
+        (("5", "--out", str(tmp_path / "x.json")), 2), (("5", "--out", str(tmp_path / "no" / "x.tlog-proof")), 8),
+    ):  # fmt: skip
+        done = program("ledger", "prove", *words, *dsn)
+        assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (status, "", False), words
+    assert list(tmp_path.iterdir()) == []
