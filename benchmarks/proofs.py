@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 import psycopg
-from ledger.storage.evidence import Sealed
 
 from benchmarks.long_chain import Growth, by_turns
 from benchmarks.measures import Pair, database
@@ -23,6 +22,7 @@ from ledger.evidence.tree import Frontier
 from ledger.queries import Books
 from ledger.sandbox.postgres import Server
 from ledger.storage import evidence
+from ledger.storage.evidence import Sealed
 
 CHUNK = 1 << 16
 """Leaves that are written at once: one whole tile of level 1."""

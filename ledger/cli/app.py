@@ -19,8 +19,8 @@ from ledger.cli.archive import archive
 from ledger.cli.identity import identity, show_chain
 from ledger.cli.kept import read_models, snapshot
 from ledger.cli.options import Dsn, Format, Origin, check_format
-from ledger.cli.seal import cosign, seal
 from ledger.cli.prove import prove
+from ledger.cli.seal import cosign, seal
 from ledger.cli.show import show
 from ledger.domain import event_catalogue, schemas
 from ledger.domain.registry import EVENT_TYPES

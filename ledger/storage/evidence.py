@@ -17,6 +17,9 @@ from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
 from ledger.storage.database import Connection
 
+_TILE: Final = (
+    "SELECT hashes FROM ledger.tiles WHERE chain = %s::smallint AND level = %s::smallint AND number = %s::bigint"
+)
 _LOCK: Final = 0x73656C  # "sel"
 
 
@@ -63,6 +66,15 @@ def read_tiles(connection: Connection, chain: int, places: Iterable[Tile]) -> di
     there = {(level, number): bytes(hashes) for level, number, hashes in found}
     whole = ((tile, there.get((tile.level, tile.number), b"")[: tile.width * HASH_BYTES]) for tile in wanted)
     return {tile: hashes for tile, hashes in whole if len(hashes) == tile.width * HASH_BYTES}
+
+
+def read_tile(connection: Connection, chain: int, place: Tile) -> bytes | None:
+    """
+    Return the hashes of one tile, or of the wider one that it has grown to; None where there is none.
+    """
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(_TILE, [chain, place.level, place.number], prepare=True).fetchone()
+    return None if row is None else row[0]
 
 
 def nodes(connection: Connection, chain: int, size: int) -> ReadNodes:

@@ -55,7 +55,7 @@ def test_every_measure_of_a_short_chain_runs(pg_server: Server, short_session: N
 
 def test_a_proof_is_measured_in_a_tree_of_any_size(pg_server: Server) -> None:
     """The made-up tiles lead to the root, or no proof would be returned."""
-    for events in (3, 256, 66_000):
+    for events in (401, 512, 66_000):
         growth = msgspec.structs.replace(TINY.growth, events=events)
         assert all(value > 0 and floor > 0 for value, floor in proofs.measure(pg_server, growth, 7))
     assert report.target(run.PROVE)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ledger.storage.evidence import Sealed
 
 from ledger import Group, Ledger
 from ledger.chain import entry
@@ -26,6 +25,7 @@ from ledger.queries import Books
 from ledger.queries.proofs import NotSealed, Proven
 from ledger.sandbox.postgres import Server
 from ledger.storage import evidence
+from ledger.storage.evidence import Sealed
 from tests.cli.test_embedded import program
 from tests.conftest import ORIGIN, Database
 from tests.verifier.intruder import Intruder, copied
@@ -47,7 +47,7 @@ def seal(database: Database, *sizes: int) -> None:
         leaves = [tree.leaf_hash(entry.encode(event)) for event in ledger.events(limit=head)]
     with psycopg.connect(database.dsn("sealer"), autocommit=True) as connection:
         for size in sizes:
-            edge, start = Frontier(), evidence.tree_size(connection, chain.chain)
+            edge, start = Frontier(), evidence.tree_sizes(connection, chain.chain)[0]
             for leaf in leaves[:size]:
                 edge.add(leaf)
             full = range(start // WIDTH, size // WIDTH)
@@ -65,7 +65,7 @@ def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     database = Database(pg_server, name)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
-        kinds = (AssetDefined(asset=f"A{number}", kind="crypto", decimals=8) for number in range(400))
+        kinds = (AssetDefined(asset=f"A{number}", kind="crypto", scale=8, name="x") for number in range(400))
         groups = [Group((kind,), kind.asset) for kind in kinds]
         ledger.append_many(groups[: SIZES[-1] + 10 - ledger.head().seq])
     seal(database, *SIZES)
