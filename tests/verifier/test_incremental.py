@@ -26,9 +26,9 @@ from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
-from verifier.walk import incremental, replayed
+from verifier.walk import incremental, metrics, replayed
 from verifier.walk.metrics import Seen
-from verifier.walk.watching import Watch, run
+from verifier.walk.watching import Check, Watch, run
 
 
 @pytest.fixture(scope="module")
@@ -250,9 +250,9 @@ def test_a_watch_finds_what_is_changed_while_it_watches(copy: Database, state: P
     words = (*words[:-1], str(where))
     process = subprocess.Popen(_command(copy, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        _until(lambda: "tradeledger_verify_up 1" in _metrics(where))
+        _until(lambda: 'tradeledger_verify_up{mode="incremental"} 1' in _metrics(where))
         seq = go_on(copy) + int(copy.sql("SELECT max(seq) FROM ledger.events")) - 8
-        _until(lambda: f"tradeledger_verify_verified_seq {seq}" in _metrics(where))
+        _until(lambda: f'tradeledger_verify_verified_seq{{mode="incremental"}} {seq}' in _metrics(where))
         with Intruder(copy) as intruder:
             intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
         go_on(copy, "again")
@@ -286,6 +286,20 @@ def _metrics(where: Path) -> str:
         connection.close()
 
 
+def test_a_watch_reads_old_events_again_too(copy: Database, state: Path) -> None:
+    """An event behind the state, which nothing touches any more, is found by the scrub beside it."""
+    rolling = state.with_name("rolling")
+    words = ("watch", "--state", str(state), "--scrub", str(rolling), "--days", "1", "--every", "0.2", "--rounds", "2")
+    done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("VERIFIED") == 2
+    with Intruder(copy) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 3")
+    done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3
+    assert "BYTES_MODIFIED" in done.stdout
+
+
 def test_a_watch_ends_with_a_ctrl_c_and_leaves_its_state(copy: Database, state: Path) -> None:
     """Ctrl-C and SIGTERM are the same to it: 130, and what was verified stays."""
     process = subprocess.Popen(_command(copy, "watch", "--state", str(state), "--every", "0.2"),
@@ -304,7 +318,7 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
 
     bad = Report("broken", "o", "primary", 1, {}, [Finding("CLOCK", "a", "b", seq=9)], {}, [], [], [], 8, 0.5)
     answers = iter([Unreadable("the server cannot be reached"), bad, good])
-    seen, shown = Seen(), []
+    seen, shown = Seen("incremental"), []
 
     def verify() -> Report:
         answer = next(answers)
@@ -312,12 +326,15 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
             return answer
         raise answer
 
-    assert run(verify, Watch(0.01, goes_on=True, rounds=3), seen, shown.append) is bad
+    assert run([Check(verify, seen)], Watch(0.01, goes_on=True, rounds=3), shown.append) is bad
     assert shown == [bad]
-    text = seen.text()
-    for line in ('runs_total{verdict="broken"} 1', 'runs_total{verdict="could not verify"} 1', "verified_seq 7", "up 1",
-                 'findings{class="CLOCK"} 1'):  # fmt: skip
+    text = metrics.text([seen, Seen("scrub", next_seq=257)])
+    for line in ('runs_total{mode="incremental",verdict="broken"} 1', 'verified_seq{mode="incremental"} 7',
+                 'runs_total{mode="incremental",verdict="could not verify"} 1', 'up{mode="incremental"} 1',
+                 'findings{mode="incremental",class="CLOCK"} 1', 'up{mode="scrub"} 0',
+                 'round_next_seq{mode="scrub"} 257'):  # fmt: skip
         assert f"tradeledger_verify_{line}\n" in text
     assert "the server cannot be reached; it is tried again" in capsys.readouterr().err
-    assert seen.respond("GET", "/metrics", b"").body.decode() == text
-    assert seen.respond("GET", "/", b"").status == 404
+    both = [seen, Seen("scrub", next_seq=257)]
+    assert metrics.respond(both, "GET", "/metrics").body.decode() == text
+    assert metrics.respond(both, "GET", "/").status == 404

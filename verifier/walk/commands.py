@@ -5,21 +5,28 @@ The commands that walk a chain: `chain`, `incremental`, `state` and `watch`.
 from __future__ import annotations
 
 import sys
+import time
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from ledger.evidence.tiles import WIDTH
 from ledger.sandbox import home
 from verifier.options import Dsn, Format, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
+from verifier.tiled import scrub as rolling
+from verifier.tiled import scrubbed
+from verifier.tiled.databases import Region
 from verifier.walk import incremental as since
 from verifier.walk import joined, metrics, replayed, watching
 
 JOBS_LIMIT: Final = 64
+DAY_S: Final = 86_400
 
 
 class OnFindings(StrEnum):
@@ -119,29 +126,50 @@ def watch(
     jobs: Jobs = 1,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds from one verification to the next.")] = 10.0,
     listen: Annotated[str | None, typer.Option(help="Where Prometheus finds /metrics: HOST:PORT or a path.")] = None,
+    scrub: Annotated[
+        Path | None, typer.Option(help="Read old events again too, a stretch each time; this file says how far it is.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="In how many days --scrub reads the whole chain.")] = 30,
     on_findings: Annotated[OnFindings, typer.Option(help="What to do when something is found.")] = OnFindings.EXIT,
     rounds: Annotated[int | None, typer.Option(min=1, help="So many verifications; else for ever.")] = None,
     format: Format = Form.TABLE,
     report: ReportFile = None,
 ) -> None:
     """
-    Verify what is appended, soon after it is, for ever: `incremental` again and again.
+    Verify what is appended, soon after it is, for ever: `incremental` again and again, with --scrub `scrub` as well.
 
     It ends with 3 when something is found, unless it is told to go on; with 4 when a fixed number of rounds ended and
     the last of them could not verify. What could not be verified is tried again.
     """
-    seen = metrics.Seen()
-
-    def verify() -> Report:
-        with home.database("auditor", dsn=dsn) as address, Reader(address, origin) as reader:
-            return since.verify(reader, state, lambda what, count: None, jobs)
+    checks = [watching.Check(lambda: _newest(dsn, origin, state, jobs), metrics.Seen("incremental"))]
+    if scrub is not None:
+        old = metrics.Seen("scrub")
+        share = min(Fraction(1), Fraction(every) / (days * DAY_S))
+        checks.append(watching.Check(lambda: _old(dsn, origin, scrub, share, old), old))
 
     def show(found: Report) -> None:
         judged(lambda: found, format, report)
         sys.stdout.flush()
 
+    seen = [check.seen for check in checks]
     with watching.told(listen, seen):
         how = watching.Watch(every, goes_on=on_findings is OnFindings.CONTINUE, rounds=rounds)
-        broken = watching.run(verify, how, seen, show)
-    if broken is not None or not seen.up:
+        broken = watching.run(checks, how, show)
+    if broken is not None or not all(each.up for each in seen):
         raise typer.Exit(3 if broken is not None else 4)
+
+
+def _newest(dsn: str | None, origin: str | None, state: Path, jobs: int) -> Report:
+    with home.database("auditor", dsn=dsn) as address, Reader(address, origin) as reader:
+        return since.verify(reader, state, lambda what, count: None, jobs)
+
+
+def _old(dsn: str | None, origin: str | None, state: Path, share: Fraction, seen: metrics.Seen) -> Report:
+    def now() -> int:
+        return int(time.time())
+
+    with home.database("auditor", dsn=dsn) as address, Region(address, origin) as region:
+        report = rolling.verify(region, state, share, None, lambda what, count: None, now)
+        place = scrubbed.read(state, region.origin, region.chain_id, now())
+    seen.next_seq, seen.completed_at = place.next * WIDTH + 1, place.completed_at
+    return report

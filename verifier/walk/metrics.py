@@ -5,6 +5,7 @@ Say what a verification that goes on for ever has seen, as Prometheus reads it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -21,20 +22,27 @@ _HELP: Final = {
     "last_success_timestamp_seconds": ("gauge", "When a verification last found nothing, in seconds since 1970."),
     "duration_seconds": ("gauge", "How long the newest verification took."),
     "up": ("gauge", "Whether the newest verification could read the database."),
+    "round_completed_timestamp_seconds": ("gauge", "When all of the chain had last been read again."),
+    "round_next_seq": ("gauge", "The event with which the reading of old events goes on."),
 }
 
 
 class Seen(msgspec.Struct):
     """
-    What was seen so far.
+    What verifications of one mode have seen so far.
+
+    A rolling check has a place too: with which event it goes on, and when it was last through (seconds since 1970).
     """
 
+    mode: str
     runs: Counter[str] = msgspec.field(default_factory=Counter)
     findings: Counter[str] = msgspec.field(default_factory=Counter)
     verified_seq: int = 0
     succeeded_at: float = 0.0
     seconds: float = 0.0
     up: bool = False
+    next_seq: int | None = None
+    completed_at: float | None = None
 
     def take(self, report: Report, now: float) -> None:
         """
@@ -55,28 +63,40 @@ class Seen(msgspec.Struct):
         self.runs[verdict] += 1
         self.up = False
 
-    def text(self) -> str:
+    def samples(self, name: str) -> list[tuple[str, float]]:
         """
-        Return all of it in Prometheus' text format.
+        Return the labels and values of one metric.
         """
-        samples: dict[str, list[tuple[str, float]]] = {
-            "runs_total": [(f'{{verdict="{verdict}"}}', count) for verdict, count in sorted(self.runs.items())],
-            "findings": [(f'{{class="{kind}"}}', count) for kind, count in sorted(self.findings.items())],
-            "verified_seq": [("", self.verified_seq)],
-            "last_success_timestamp_seconds": [("", self.succeeded_at)],
-            "duration_seconds": [("", self.seconds)],
-            "up": [("", int(self.up))],
-        }
-        lines = []
-        for name, (kind, says) in _HELP.items():
-            lines += [f"# HELP {_PREFIX}{name} {says}", f"# TYPE {_PREFIX}{name} {kind}"]
-            lines += [f"{_PREFIX}{name}{labels} {value}" for labels, value in samples[name]]
-        return "\n".join(lines) + "\n"
+        mode = f'mode="{self.mode}"'
+        match name:
+            case "runs_total":
+                return [(f'{mode},verdict="{verdict}"', count) for verdict, count in sorted(self.runs.items())]
+            case "findings":
+                return [(f'{mode},class="{kind}"', count) for kind, count in sorted(self.findings.items())]
+        single: dict[str, float | None] = {
+            "verified_seq": self.verified_seq, "last_success_timestamp_seconds": self.succeeded_at,
+            "duration_seconds": self.seconds, "up": int(self.up),
+            "round_completed_timestamp_seconds": self.completed_at, "round_next_seq": self.next_seq,
+        }  # fmt: skip
+        value = single[name]
+        return [] if value is None else [(mode, value)]
 
-    def respond(self, method: str, path: str, body: bytes) -> Reply:
-        """
-        Answer an HTTP request for the metrics.
-        """
-        if method != "GET" or path.partition("?")[0] != "/metrics":
-            return Reply(404, b"the metrics are at /metrics\n")
-        return Reply(200, self.text().encode(), CONTENT_TYPE)
+
+def text(seen: Sequence[Seen]) -> str:
+    """
+    Return all that was seen in Prometheus' text format.
+    """
+    lines = []
+    for name, (kind, says) in _HELP.items():
+        lines += [f"# HELP {_PREFIX}{name} {says}", f"# TYPE {_PREFIX}{name} {kind}"]
+        lines += [f"{_PREFIX}{name}{{{labels}}} {value}" for each in seen for labels, value in each.samples(name)]
+    return "\n".join(lines) + "\n"
+
+
+def respond(seen: Sequence[Seen], method: str, path: str) -> Reply:
+    """
+    Answer an HTTP request for the metrics.
+    """
+    if method != "GET" or path.partition("?")[0] != "/metrics":
+        return Reply(404, b"the metrics are at /metrics\n")
+    return Reply(200, text(seen).encode(), CONTENT_TYPE)
