@@ -133,12 +133,15 @@ def _one(store: Store, trust: Policy, stated: Checkpoint, size: int, read: tree.
 
 
 def _signers(trust: Policy, data: bytes) -> None:
-    """Raise SignatureInvalid unless a log of the policy signed the checkpoint in *data*."""
+    """Raise SignatureInvalid unless a log of the policy signed the checkpoint in *data*, by a key that counts there."""
     stated, signed = checkpoint.decode_note(data)
     logs = [log.key for log in trust.logs_of(stated.origin)]
     signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses)])
-    if not any(signer.key in logs for signer in signers):
+    by = [signer.key for signer in signers if signer.key in logs]
+    if not by:
         raise SignatureInvalid("no signature of its log")
+    if not any(trust.counts(key.public_key, stated.size) for key in by):
+        raise SignatureInvalid(f"signed by {', '.join(key.text() for key in by)} alone, which counts no more there")
 
 
 def compare(store: Store, name: str, known: bytes, signed: bytes) -> list[Finding]:

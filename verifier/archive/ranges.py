@@ -7,6 +7,7 @@ tile's. One bundle is in memory at a time, so a range needs no more of it than i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from verifier.archive.ahead import Read, reading
 from verifier.archive.groups import Ends, GroupCheck
 from verifier.archive.seams import Seam, finding, misfits, seam_of
 from verifier.report import Finding
+from verifier.revocations import KINDS
 
 RANGE_BUNDLES: Final = 64
 """How many bundles one worker checks before it says what it found: 16,384 events, a third of a second."""
@@ -35,12 +37,24 @@ Payloads = Sequence[tuple[bytes, bytes] | None]
 """Salt and payload of each event of a bundle, None where they are not the ones that its entry names."""
 
 
+class KeyEvent(msgspec.Struct, frozen=True):
+    """
+    An event that says which keys of the chain count, and what was given of it.
+    """
+
+    seq: int
+    event_type: str
+    schema_version: int
+    given: bytes
+
+
 class Range(msgspec.Struct):
     """
     What came out of one range of bundles, from number *first* on.
 
     `ends` are its first and its last event, None where one could not be read. `roots` has the hash of each full bundle
-    as its entries make it, `tile_roots` as its tile states it; `rest` has the leaves of one that is not full.
+    as its entries make it, `tile_roots` as its tile states it; `rest` has the leaves of one that is not full. `keys`
+    has the events about keys.
     """
 
     first: int
@@ -51,6 +65,7 @@ class Range(msgspec.Struct):
     rest: list[bytes]
     groups: Ends
     events: int
+    keys: list[KeyEvent] = msgspec.field(default_factory=list)
 
 
 def tile_of(number: int, size: int) -> Tile:
@@ -67,12 +82,15 @@ class _RangeCheck:
         self._read_file, self._size, self._chain_id = read, size, chain_id
         self._findings: list[Finding] = []
         self._groups = GroupCheck()
+        self._keys: list[KeyEvent] = []
         self._before: Seam | None = None
         self._first: Seam | None = None
         """The first event of the bundle that was checked last."""
 
     def run(self, numbers: Sequence[int]) -> Range:
-        found = Range(numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0)
+        found = Range(
+            numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys
+        )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
             tile = tile_of(number, self._size)
@@ -143,6 +161,7 @@ class _RangeCheck:
                 self._groups.lose()
             else:
                 self._findings += self._groups.take(fields, *content, path)
+                self._note(fields, content[1])
         return leaves
 
     def _parsed(self, path: str, seq: int, entry: bytes) -> Entry | None:
@@ -186,6 +205,14 @@ class _RangeCheck:
                 expected = fields.payload_hash.hex()
                 self._found("PAYLOAD_MISMATCH", expected, hashed.hex(), path, seq=seq, column="payload")
         return good
+
+    def _note(self, fields: Entry, payload: bytes) -> None:
+        """Keep what an event says of keys."""
+        if fields.event_type in KINDS:
+            # What is no payload has been found already, as one of which nothing follows.
+            with contextlib.suppress(UnknownFormat):
+                given = entries.split_payload(payload)[1]
+                self._keys.append(KeyEvent(fields.seq, fields.event_type, fields.schema_version, given))
 
     def _follow(self, path: str, fields: Entry | None, digest: bytes) -> None:
         """Check an entry against the one before it."""

@@ -19,16 +19,17 @@ from ledger.archiving.layout import CHECKPOINT
 from ledger.archiving.places import open_store
 from ledger.archiving.stores import Store, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
-from ledger.evidence import tree
+from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
-from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range
+from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range, tile_of
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
+from verifier.revocations import KeyHistory
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
 
@@ -43,7 +44,8 @@ COVERED: Final = [
     "every payload and salt, against its entry, and what was given against its group's request hash",
     "seqs, recorded times, event ids and groups",
     "every tile, against the entries below it",
-    "every checkpoint in the archive: signatures, the policy's quorum for the newest, and its root",
+    "every checkpoint in the archive: signatures, by keys that neither policy nor events have revoked, the policy's "
+    "quorum for the newest, and its root",
 ]
 NOT_COVERED: Final = [
     "whether a larger checkpoint was signed since: ask the witnesses of the policy",
@@ -91,14 +93,22 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     numbers = _bundles(asked, stated.size)
     kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
     joining, last_good = Joining(store, stated, chain_id, numbers.start), numbers.start * WIDTH
+    keys = KeyHistory()
     for done in _checked(where, stated.size, chain_id, numbers, asked.jobs, kept):
         findings.add(joining.add(done))
+        for event in done.keys:
+            keys.take(event.seq, event.event_type, event.schema_version, event.given)
         if not findings.all(None):
             last_good = numbers.start * WIDTH + joining.events
         tell("checking events", joining.events)
     findings.add(joining.end())
     whole = joining.events == stated.size
-    if not whole:
+    if whole:
+        trust, before = trust.revoking(keys.revoked()), judged
+        findings.add(_of_keys(keys, stated.size))
+        judged = checkpoints.judge(store, trust, signed)
+        findings.add(one for one in judged.findings if one not in before.findings)
+    else:
         findings.add(_root_of_tiles(store, stated))
     tell("checking checkpoints", 0)
     wrong, unknown = checkpoints.older(store, trust, stated)
@@ -113,6 +123,13 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
+
+
+def _of_keys(keys: KeyHistory, size: int) -> Iterator[Finding]:
+    """Yield what is wrong with events about keys, as findings of the segments that hold them."""
+    for one in keys.findings:
+        tile = tile_of(((one.seq or 1) - 1) // WIDTH, size)
+        yield msgspec.structs.replace(one, table="archive", key=(segments.path(tile),))
 
 
 def _seen(judged: Judged, found: list[Finding]) -> SeenCheckpoint:
@@ -164,6 +181,8 @@ def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[s
         said.append(f"events 1 to {first - 1}, and the link of event {first} to them")
     if last < stated.size:
         said.append(f"events {last + 1} to {stated.size}")
+    if first > 1 or last < stated.size:
+        said.append("which keys the chain's own events have revoked: only those of the policy's lines were known")
     if resumed:
         said.append(f"whether files of the {resumed} events that an interrupted run had checked were changed since")
     return said
