@@ -1,5 +1,5 @@
 """
-Show the whole ledger at work: a real trading session, two regions, and two edits in each that are found.
+Show the whole ledger at work: a real trading session, two regions, its seal, and two edits in each that are found.
 
 Everything runs in a folder of its own (build/demo) and on loopback; nothing is left running, also after Ctrl-C.
 """
@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from examples.demo import evidence
 from examples.demo.screen import bar, say, show, tell_edits, tell_verdict
 from examples.demo.tampering import ACCOUNT, ROOT, tampered, verified
 from ledger import command, start
@@ -177,12 +178,17 @@ def run(folder: Path) -> dict[str, Any]:
         place = "at the same head" if heads[0] == heads[1] else "ELSEWHERE"
         rows = "hold the same rows" if same else "DIFFER"
         say.print(f"    region A is at seq {heads[0][0]:,}, region B {place}; their tables {rows}")
-        say.print("[bold]3[/] verifying both regions: every byte, link, rule and row")
+        say.print(
+            "[bold]3[/] sealing the chain: signed, cosigned by region B and a witness, archived without a database"
+        )
+        seal = evidence.sealed(folder, servers, ORIGIN)
+        evidence.tell_sealed(seal)
+        say.print("[bold]4[/] verifying both regions: every byte, link, rule and row")
         reports = []
         for region, server in zip("ab", servers, strict=True):
             reports.append(verified(server))
             tell_verdict(region, reports[-1])
-        say.print("[bold]4[/] changing one event and one balance in each region behind the ledger's back")
+        say.print("[bold]5[/] changing one event and one balance in each region behind the ledger's back")
         tamper = []
         for region, server, seq in zip("ab", servers, (12_345, 23_456), strict=True):
             edits = tampered(region, server, seq)
@@ -200,6 +206,7 @@ def run(folder: Path) -> dict[str, Any]:
         "region_a_head": dict(zip(("seq", "hash"), heads[0], strict=True)),
         "region_b_head": dict(zip(("seq", "hash"), heads[1], strict=True)),
         "tables_equal": same,
+        "sealed": seal,
         "verify_a": {name: reports[0][name] for name in ("verdict", "events", "findings")},
         "verify_b": {name: reports[1][name] for name in ("verdict", "events", "findings")},
         "tamper": tamper,
@@ -227,7 +234,8 @@ def good(report: dict[str, Any], expected: dict[str, Any]) -> bool:
     )  # fmt: skip
     same = report["region_a_head"] == report["region_b_head"] and report["tables_equal"]
     clean = report["verify_a"]["verdict"] == report["verify_b"]["verdict"] == "verified"
-    return books and found and same and clean and report["max_rpo_seconds"] > 0 and not report["breaks"]
+    sealed = evidence.good(report["sealed"], report["region_a_head"]["seq"])
+    return books and found and same and clean and sealed and report["max_rpo_seconds"] > 0 and not report["breaks"]
 
 
 @contextlib.contextmanager
@@ -251,7 +259,7 @@ def worded(error: LedgerError) -> str:
 
 
 def afresh(folder: Path) -> int:
-    """Run the demo in an empty *folder*, leave the report there and nothing else, and return the exit status."""
+    """Run the demo in an empty *folder*, leave the report and the archive there, and return the exit status."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     report = run(folder)

@@ -34,6 +34,8 @@ def shown() -> dict[str, Any]:
         "held": {asset: one["locked"] for asset, one in end.items()},
         "positions": {"BTCUSDT.BINANCE": "10.7335"}, "tamper": edits,
         "region_a_head": {"seq": 36_316, "hash": "aa"}, "region_b_head": {"seq": 36_316, "hash": "aa"},
+        "sealed": {"events": 36_316, "root": "cc", "cosigned_by": ["region-b", "w1"], "archive": "verified",
+                   "alone": "VERIFIED: 36316 events of o, head aa, root cc"},
         "verify_a": {"verdict": "verified"}, "verify_b": {"verdict": "verified"},
     }  # fmt: skip
 
@@ -46,6 +48,11 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another head": lambda r: r["region_b_head"].update(hash="bb"),
     "tables that differ": lambda r: r.update(tables_equal=False),
     "a region that is broken": lambda r: r["verify_b"].update(verdict="broken"),
+    "an event that is not sealed": lambda r: r["sealed"].update(events=36_315),
+    "a seal that nobody else saw": lambda r: r["sealed"].update(cosigned_by=["w1"]),
+    "an archive that is broken": lambda r: r["sealed"].update(archive="broken"),
+    "another root by another program": lambda r: r["sealed"].update(alone="VERIFIED: 36316 events of o, root dd"),
+    "fewer events by another program": lambda r: r["sealed"].update(alone="VERIFIED: 3 events of o, root cc"),
     "no edits": lambda r: r.update(tamper=[]),
     "an edit less": lambda r: r["tamper"].pop(),
     "an edit that was not found": lambda r: r["tamper"][0].update(found_seq=None),
