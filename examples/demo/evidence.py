@@ -58,7 +58,7 @@ def sealed(folder: Path, servers: tuple[Server, Server], origin: str) -> dict[st
     """Seal and archive region A's chain in *folder*, and return what signed, and what two programs make of it."""
     keys = folder / "keys"
     (chain,) = identities(servers[0].dsn("reader"))
-    log, region_b = policy_lines(chain.origin, chain.keys)
+    log, region_b = sorted(policy_lines(chain.origin, chain.keys))
     name = region_b.split()[1]
     witness = run("-m", "verifier", "witness", "key", f"{WITNESS}.example", "--key", str(keys / "witness.json")).strip()
     # Paths of sockets are short.
