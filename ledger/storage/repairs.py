@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain.entry import RecordedEvent
-from ledger.errors import Corrupt, NotPermitted
+from ledger.errors import Corrupt, NotPermitted, StateMismatch
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
 from ledger.storage.upgrade import OWNER
@@ -161,10 +161,15 @@ def links(connection: Connection, chain: int, seqs: Sequence[int]) -> dict[int, 
     return {seq: (before or b"", digest or b"") for seq, before, digest in found}
 
 
-def set_head(connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int) -> bool:
+def set_head(
+    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, signed: int
+) -> bool:
     """
     Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return whether it
-    was another.
+    was another. *signed* is how many events a checkpoint covers.
+
+    Raises:
+        StateMismatch: the head counts other events, and no signature tells which is true.
     """
     there = connection.execute(
         "SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s FOR UPDATE", [chain]
@@ -177,6 +182,12 @@ def set_head(connection: Connection, chain: int, seq: int, digest: bytes, record
     wanted = (seq, digest, recorded_at, epoch, mode)
     if there == wanted:
         return False
+    if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:
+        # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
+        raise StateMismatch(
+            f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is true "
+            "cannot be proven, so the head is not mended, and nothing was"
+        )
     if there is None:
         connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s)", [chain, *wanted])
     else:
@@ -339,3 +350,74 @@ def expect_digest(connection: Connection, chain: int, seq: int, lanes: bytes) ->
     """
     name = expect(connection, "state_digests")
     connection.execute(f"INSERT INTO {name} (chain, seq, lanes) VALUES (%s, %s, %s)", [chain, seq, lanes])
+
+
+def genesis_of(connection: Connection, chain: int) -> bytes:
+    """
+    Return the genesis hash as the chain's row has it.
+    """
+    row = connection.execute("SELECT genesis FROM ledger.chains WHERE chain = %s", [chain]).fetchone()
+    return b"" if row is None or row[0] is None else bytes(row[0])
+
+
+def put_identity(
+    connection: Connection, chain: int, chain_id: bytes, origin: str, genesis: bytes, version: int, reason: str
+) -> None:
+    """
+    Let the chain's own row say who it is.
+    """
+    keep(connection, "chains", f"{reason} (chains)", "t.chain = %s", [chain])
+    with aside(connection, "chains"):
+        connection.execute(
+            "UPDATE ledger.chains SET (chain_id, origin, format_version, genesis) = (%s::uuid, %s, %s, %s)"
+            " WHERE chain = %s",
+            [chain_id.hex(), origin, version, genesis, chain],
+        )
+
+
+def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
+    """
+    Let the checkpoint of *size* events have this root and note; when it was sealed stays as it stands.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    with aside(connection, "checkpoints"):
+        connection.execute(
+            "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",
+            [root, note.decode(), chain, size],
+        )
+
+
+def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, bytes] | None:
+    """
+    Return root and note of the checkpoint of *size* events as they stand, None where there is no such row.
+    """
+    row = connection.execute(
+        "SELECT coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints"
+        " WHERE chain = %s AND size = %s",
+        [chain, size],
+    ).fetchone()
+    return None if row is None else (bytes(row[0]), bytes(row[1]))
+
+
+def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> int:
+    """
+    Throw the snapshots at *seq* away, and return how many there were.
+    """
+    gone = keep(connection, "snapshots", f"{reason} (snapshots)", "t.chain = %s AND t.seq::text = %s", [chain, seq])
+    connection.execute("DELETE FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq])
+    return gone
+
+
+def forget_watermarks(connection: Connection, chain: int) -> None:
+    """
+    Forget how far the histories are: they are made anew from the first event, whatever was said of them.
+    """
+    connection.execute("DELETE FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
+
+
+def head_seq(connection: Connection, chain: int) -> int:
+    """
+    Return the seq of the head as it stands; 0 where there is no head.
+    """
+    row = connection.execute("SELECT seq FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
