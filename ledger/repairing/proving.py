@@ -113,6 +113,23 @@ class Prover:
             f"the {source.kind}'s event {event.seq}, whose leaf is {leaf.hex()}, is not shown to be in {self.words()}"
         )
 
+    def holds(self, older: Checkpoint) -> bool:
+        """
+        Whether the signed tree begins with that of an *older* checkpoint, by the tiles of any copy.
+        """
+        if older.size == self._stated.size:
+            return older.root == self._stated.root
+        return any(self._extends(older, nodes) for _, nodes in self._nodes)
+
+    def _extends(self, older: Checkpoint, nodes: TileNodes) -> bool:
+        size = self._stated.size
+        try:
+            proof = tree.prove_consistency(nodes.of(size), older.size, size)
+            tree.check_consistency(older.size, older.root, size, self._stated.root, proof)
+        except LedgerError:
+            return False
+        return True
+
     def _included(self, leaf: bytes, index: int, nodes: TileNodes) -> bool:
         size = self._stated.size
         try:

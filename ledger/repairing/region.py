@@ -7,6 +7,8 @@ was changed, as the only one there is; what it should be is settled by an event 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ledger.chain.link import genesis
@@ -54,12 +56,12 @@ def here(connection: Connection, chain: ChainRow) -> Database:
 
 
 def settle(
-    connection: Connection, row: ChainRow, origin: str, sources: list[Source], prover: Prover
+    connection: Connection, row: ChainRow, origin: str, local: Source, sources: Sequence[Source], prover: Prover
 ) -> Identity | str:
     """
     Return who the chain is, by its first event in any copy, this one first; or why nothing shows it.
     """
-    proven, reasons = fetch([1], [here(connection, row), *sources], prover)
+    proven, reasons = fetch([1], [local, *sources], prover)
     if 1 not in proven:
         return reasons[1]
     event = proven[1].event
