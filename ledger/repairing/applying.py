@@ -24,7 +24,7 @@ from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS
-from ledger.storage import chains, repairs
+from ledger.storage import chains, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 
@@ -146,9 +146,7 @@ class Applying:
         if not wanted:
             return self._row
         sources = [source for source in self._sources.values() if source is not self._local]
-        found = region.settle(
-            self._connection, self._row, self._stated.origin, self._local, sources, self._prover
-        )
+        found = region.settle(self._connection, self._row, self._stated.origin, self._local, sources, self._prover)
         if isinstance(found, str):
             raise NotProven(f"the chain's own row is not mended: {found}; nothing was written")
         chain = found.chain
@@ -165,18 +163,16 @@ class Applying:
         if not proven:
             return
         connection, chain = self._connection, self._row.chain
-        repairs.stage(connection, chain, (one.event for one in proven.values()))
+        staged.stage(connection, chain, (one.event for one in proven.values()))
         restored = {write.seq for write in restoring}
-        wrong = [x for x in repairs.standing(connection, chain) if x.columns != () and x.seq in restored]
+        wrong = [x for x in staged.standing(connection, chain) if x.columns != () and x.seq in restored]
         keys = {write.key for write in removing}
-        strays = [x for x in repairs.misplaced(connection, chain) if x.key in keys]
+        strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
         last = proven[max(proven)].event
         if moves and wrong and last.seq > repairs.head_seq(connection, chain):
-            repairs.set_head(
-                connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size
-            )
+            repairs.set_head(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size)
         if wrong or strays:
-            repairs.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
+            staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
         for one in wrong:
             columns = ", ".join(one.columns or ("there was no such row",))
             mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")

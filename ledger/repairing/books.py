@@ -27,7 +27,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
-from ledger.storage import events, evidence, read_models, repairs
+from ledger.storage import events, evidence, read_models, repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -83,14 +83,14 @@ class Walk:
             Divergence: they are not those that were signed.
         """
         for table in ("commits", TILES):
-            repairs.expect(self._connection, table)
+            staged.expect(self._connection, table)
         chain, number = self._chain, self._chain.chain
         while True:
             after = self.head.seq
             found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
             if not found:
                 break
-            ends = repairs.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()
+            ends = staged.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()
             leaves = []
             for event in found:
                 self._apply(event)
@@ -151,7 +151,7 @@ class Walk:
         self._after = seq
 
     def _flush(self) -> None:
-        repairs.expect_commits(self._connection, self._chain.chain, self._commits)
+        staged.expect_commits(self._connection, self._chain.chain, self._commits)
         self._commits = []
 
     def write(self, reason: str, tell: Tell) -> list[Made]:
@@ -164,9 +164,9 @@ class Walk:
                 continue
             tell(f"writing {table}", 0)
             self._stage(table)
-            key = TABLES[table].key if table in TABLES else repairs.KEYS[table]
+            key = TABLES[table].key if table in TABLES else staged.KEYS[table]
             with repairs.aside(self._connection, table):
-                made.append(Made(table, *repairs.replace(self._connection, self._chain.chain, table, key, reason)))
+                made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
         if HEAD in self._tables:
             repairs.keep(self._connection, HEAD, f"{reason} ({HEAD})", "t.chain = %s", [self._chain.chain])
             moved = repairs.set_head(
@@ -179,14 +179,14 @@ class Walk:
     def _stage(self, table: str) -> None:
         number = self._chain.chain
         if table in TABLES:
-            place = repairs.expect(self._connection, table)
+            place = staged.expect(self._connection, table)
             rows = self._replay.state.table(table).rows.values()
             if rows:
                 read_models.copy_into(self._connection, place, number, table, rows)
         elif table == "state_digests":
-            repairs.expect_digest(self._connection, number, self.head.seq, self._digest.lanes())
+            staged.expect_digest(self._connection, number, self.head.seq, self._digest.lanes())
         elif table == "idempotency_keys":
-            repairs.expect_keys(self._connection, number)
+            staged.expect_keys(self._connection, number)
 
 
 def _leaf(event: events.RecordedEvent) -> bytes:

@@ -19,7 +19,7 @@ from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
-from ledger.storage import repairs
+from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -77,7 +77,7 @@ class Planning:
         if want.onward is not None:
             return range(want.onward, self._last + 1)
         if want.gap is not None:
-            end = repairs.missing_from(self._connection, self._row.chain, want.gap)
+            end = staged.missing_from(self._connection, self._row.chain, want.gap)
             return range(want.gap, min(end, self._last) + 1)
         return tuple(seq for seq in want.seqs if 1 <= seq <= self._last)
 
@@ -100,8 +100,8 @@ class Planning:
             self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
         proven, reasons = fetch(signed, [self._local, *self._sources], self._prover)
         self._reasons |= reasons
-        repairs.stage(self._connection, self._row.chain, (one.event for one in proven.values()))
-        stands = repairs.standing(self._connection, self._row.chain)
+        staged.stage(self._connection, self._row.chain, (one.event for one in proven.values()))
+        stands = staged.standing(self._connection, self._row.chain)
         wrong = {one.seq: one.columns for one in stands if one.columns != ()}
         for seq in self._unlinked({seq: proven[seq] for seq in wrong}):
             del wrong[seq]
@@ -113,7 +113,7 @@ class Planning:
                     leaf=one.leaf.hex(), columns=columns or (), proven_by=one.by,
                 ), str(seq),
             )  # fmt: skip
-        for stray in repairs.misplaced(self._connection, self._row.chain):
+        for stray in staged.misplaced(self._connection, self._row.chain):
             one = proven[stray.seq]
             self._write(
                 Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),
@@ -125,7 +125,7 @@ class Planning:
         planned, left = dict(planned), []
         while True:
             around = [near for seq in planned for near in (seq - 1, seq + 1) if near not in planned]
-            links = repairs.links(self._connection, self._row.chain, around)
+            links = staged.links(self._connection, self._row.chain, around)
             torn = [
                 (seq, near) for seq, one in planned.items() for near in (seq - 1, seq + 1)
                 if near in links and (links[near][1] != one.event.prev_hash if near < seq
@@ -177,7 +177,9 @@ class Planning:
         """
         Plan to restore the chain's own row; return why not, or nothing.
         """
-        found = region.settle(self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover)
+        found = region.settle(
+            self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover
+        )
         if isinstance(found, str):
             return found
         if not found.columns:
@@ -218,6 +220,7 @@ class Planning:
         places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
+        reasons = [reason for reason in reasons if reason]
         if not writes and not reasons:
             follows = f"it follows from event {finding.after}; " if finding.after is not None else ""
             reasons = [f"{follows}what stands there is what was signed, and no copy is another"]
@@ -266,4 +269,3 @@ def make(
         origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
         size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.writes),
     )  # fmt: skip
-
