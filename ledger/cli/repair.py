@@ -26,7 +26,7 @@ from ledger.repairing import applying, plan, planning, reports, sources
 from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan
 from ledger.repairing.sources import Source
-from ledger.storage import chains, database
+from ledger.storage import chains, database, repairs
 from ledger.storage.database import Connection
 from ledger.whole_file import whole
 
@@ -212,11 +212,10 @@ def _recorder(found: Access, writer: str | None) -> str:
 def _check_recorder(dsn: str, origin: str, source: str) -> None:
     """Raise before anything is mended where what is done could not be recorded."""
     with contextlib.closing(database.connect(dsn, "tradeledger repair (record)")) as connection, database.translating():
-        may = connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() == (True,)
-        if not may or source not in chains.sources_of_login(connection):
+        if not repairs.may_append(connection) or source not in chains.sources_of_login(connection):
             raise NotPermitted(
-                f"the login of --writer may not append as {source!r}, so the repair could not be recorded; use one that "
-                "may, or another --source"
+                f"the login of --writer may not append as {source!r}, so the repair could not be recorded; use one "
+                "that may, or another --source"
             )
         for chain in chains.all_chains(connection):
             if chain.origin == origin and chains.head(connection, chain.chain).mode == "replica":

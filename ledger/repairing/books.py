@@ -142,8 +142,8 @@ class Walk:
         if self._edge.root() != self._stated.root:
             raise Divergence(
                 f"the first {self._stated.size} events have root {self._edge.root().hex()}, and signed was "
-                f"{self._stated.root.hex()}: an event is still another than the one that was signed, so nothing is made "
-                "of them and nothing was mended"
+                f"{self._stated.root.hex()}: an event is still another than the one that was signed, so "
+                "nothing is made of them and nothing was mended"
             )
 
     def _commit(self, seq: int) -> None:

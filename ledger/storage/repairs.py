@@ -30,6 +30,13 @@ def check_owner(connection: Connection) -> None:
         )
 
 
+def may_append(connection: Connection) -> bool:
+    """
+    Return whether the login of *connection* may add events.
+    """
+    return connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() == (True,)
+
+
 def act_as_owner(connection: Connection) -> None:
     """
     Have the owner's rights in this transaction.
@@ -61,8 +68,8 @@ def set_head(
     if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:
         # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
         raise StateMismatch(
-            f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is true "
-            "cannot be proven, so the head is not mended, and nothing was"
+            f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is "
+            "true cannot be proven, so the head is not mended, and nothing was"
         )
     if there is None:
         connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s)", [chain, *wanted])
