@@ -17,9 +17,11 @@ import typer
 
 from ledger import command
 from ledger.chain import signatures
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, UnknownFormat
+from ledger.repairing import lines
 from ledger.sandbox import home
 from ledger.storage import database, upgrade
+from replicator import segment, transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from replicator.transport import check_bootstrap
@@ -127,6 +129,32 @@ def apply(
     pair = signatures.read(key)
     with _replica(dsn) as address, database.translating():
         Applier(address, origin, identity, kafka, trusted, pair).run(_Stop(), _told(status))
+
+
+@app.command("events")
+def print_events(
+    kafka: Kafka,
+    chain_id: Annotated[str, typer.Option(help="The chain's id, 32 hexadecimal digits.")],
+) -> None:
+    """
+    Print what the topic has at the seqs that standard input lists, one a line, for `tradeledger repair`.
+
+    Nothing is checked: anybody may write to a topic, so there can be several at one seq, and who asks proves them.
+    """
+    try:
+        wanted = {int(line) for line in sys.stdin}
+        identity = bytes.fromhex(chain_id)
+    except ValueError as error:
+        raise InvalidInput(f"expected --chain-id in hexadecimal, and a seq a line: {error}") from error
+    topic = transport.segments_topic(identity)
+    with contextlib.closing(transport.Receiver(kafka, topic, None)) as receiver:
+        for value in receiver.newest_first():
+            with contextlib.suppress(UnknownFormat):
+                _, _, first, last = segment.peek(value)
+                if any(first <= seq <= last for seq in wanted):
+                    for event in segment.claimed(value):
+                        if event.seq in wanted:
+                            print(lines.encode(event).decode())
 
 
 def main() -> None:

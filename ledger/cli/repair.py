@@ -22,7 +22,7 @@ from ledger.errors import InvalidInput, LedgerError, NotPermitted, NotPrimary, s
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
-from ledger.repairing import applying, plan, planning, reports, sources
+from ledger.repairing import applying, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan
 from ledger.repairing.sources import Source
@@ -44,6 +44,7 @@ Trust = Annotated[
 Replica = Annotated[
     str | None, typer.Option(help="Address of another region's database, or of a backup that was restored elsewhere.")
 ]
+TopicAt = Annotated[str | None, typer.Option("--topic", help="Kafka's bootstrap address, host:port, of the topic.")]
 Archive = Annotated[str | None, typer.Option(help="Place of an archive: a folder, s3://, gs:// or az://bucket/path.")]
 Owner = Annotated[
     str | None, typer.Option(help="Address of the database to mend; the login is a member of ledger_owner.")
@@ -55,6 +56,7 @@ def make_plan(
     report: Annotated[Path, typer.Argument(help="JSON report of any mode of tradeledger-verify.")],
     trust: Trust,
     replica: Replica = None,
+    topic: TopicAt = None,
     archive: Archive = None,
     signed: Annotated[
         Path | None, typer.Option("--checkpoint", help="File of the signed checkpoint; else the newest in any copy.")
@@ -73,7 +75,7 @@ def make_plan(
     given = [] if signed is None else [_bytes(signed, "checkpoint")]
     with (
         connections.access(dsn) as found,
-        _opened(replica, archive, origin, found) as copies,
+        _opened(replica, topic, archive, origin, found) as copies,
         database.translating(),
         contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection,
         contextlib.closing(_second(found.dsn("reader"))) as reading,
@@ -94,6 +96,7 @@ def apply_plan(
     file: Annotated[Path, typer.Argument(help="A plan of `tradeledger repair plan`, read by a person.")],
     trust: Trust,
     replica: Replica = None,
+    topic: TopicAt = None,
     archive: Archive = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the record; else that the report found it.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -117,7 +120,7 @@ def apply_plan(
     with connections.access(dsn) as found:
         recorder = _recorder(found, writer)
         with (
-            _opened(replica, archive, found_plan.origin, found) as copies,
+            _opened(replica, topic, archive, found_plan.origin, found) as copies,
             database.translating(),
             contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
             contextlib.closing(_second(found.dsn("owner"))) as reading,
@@ -166,7 +169,9 @@ def _second(dsn: str) -> Connection:
 
 
 @contextlib.contextmanager
-def _opened(replica: str | None, archive: str | None, origin: str, found: Access) -> Iterator[list[Source]]:
+def _opened(
+    replica: str | None, topic: str | None, archive: str | None, origin: str, found: Access
+) -> Iterator[list[Source]]:
     """Yield the copies that were named, in the order in which they are asked."""
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
@@ -176,7 +181,18 @@ def _opened(replica: str | None, archive: str | None, origin: str, found: Access
             made.append(stack.enter_context(sources.replica(replica, origin)))
         if archive is not None:
             made.append(sources.archived(archive, origin))
+        if topic is not None:
+            # After the archive, whose word for the chain's id is at hand; before it, as the nearer copy.
+            made.insert(len(made) - (archive is not None), sources.Topic(topic, _chain_id(made, found, origin)))
         yield made
+
+
+def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
+    """Return the id of the chain, as a copy or else this database has it: it names the topic."""
+    if made:
+        return made[0].chain_id
+    with contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection:
+        return region.find(connection, origin).chain_id
 
 
 def _show(made: Plan) -> None:

@@ -180,10 +180,11 @@ def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tup
             if seq not in found:
                 reasons[seq].append(f"the {source.kind} has no event {seq}")
                 continue
-            made = prover.prove(found[seq], source)
-            if isinstance(made, Proven):
-                proven[seq] = made
-            else:
+            for event in found[seq]:
+                made = prover.prove(event, source)
+                if isinstance(made, Proven):
+                    proven[seq] = made
+                    break
                 reasons[seq].append(made)
     none = "no source was given that has a copy: give --replica, --archive or --topic"
     return proven, {seq: "; ".join(said) or none for seq, said in reasons.items() if seq not in proven}

@@ -8,6 +8,8 @@ read says why, as a sentence for the plan.
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -21,8 +23,8 @@ from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
 from ledger.errors import LedgerError, Unavailable, UnknownFormat
 from ledger.evidence import checkpoint, segments, tiles
-from ledger.evidence.tile_nodes import ReadTile
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
+from ledger.repairing import lines
 from ledger.storage import chains, database, evidence
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
@@ -30,9 +32,6 @@ from ledger.storage.database import Connection
 REPLICA: Final = "replica"
 ARCHIVE: Final = "archive"
 TOPIC: Final = "topic"
-KINDS: Final = (REPLICA, TOPIC, ARCHIVE)
-"""In the order in which they are asked: the nearest first."""
-
 AT_ONCE: Final = 500
 CHAIN_ID_BYTES: Final = 16
 
@@ -53,9 +52,9 @@ class Source(Protocol):
     kind: str
     chain_id: bytes
 
-    def events(self, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
+    def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """
-        Return those of the events at these seqs that the copy has.
+        Return what the copy has at each of these seqs: nothing, an event, or several that claim the place.
 
         Raises:
             LedgerError: it cannot be read; the message says why.
@@ -91,13 +90,13 @@ class Database:
         self.kind, self.chain_id = kind, chain_id
         self._connection, self._chain = connection, chain
 
-    def events(self, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
+    def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """Return those of the events at these seqs that there are."""
-        found: dict[int, RecordedEvent] = {}
+        found: dict[int, list[RecordedEvent]] = {}
         with self._reading():
             for start in range(0, len(seqs), AT_ONCE):
-                part = seqs[start : start + AT_ONCE]
-                found |= stored.read_seqs(self._connection, self._chain, self.chain_id, part)
+                part = stored.read_seqs(self._connection, self._chain, self.chain_id, seqs[start : start + AT_ONCE])
+                found |= {seq: [event] for seq, event in part.items()}
         return found
 
     def all_events(self, upto: int) -> Iterator[RecordedEvent]:
@@ -172,7 +171,7 @@ class Archived:
         self._signed, self._size = signed, stated.size
         self._bundles: dict[int, dict[int, RecordedEvent]] = {}
 
-    def events(self, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
+    def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """Return those of the events at these seqs that the archive covers."""
         found = {}
         for seq in seqs:
@@ -181,7 +180,7 @@ class Archived:
                 if number not in self._bundles:
                     # Seqs come in order, so one bundle at a time is enough.
                     self._bundles = {number: self._bundle(number)}
-                found[seq] = self._bundles[number][seq]
+                found[seq] = [self._bundles[number][seq]]
         return found
 
     def _bundle(self, number: int) -> dict[int, RecordedEvent]:
@@ -231,4 +230,48 @@ def archived(place: str, origin: str) -> Archived:
     return Archived(open_store(place), origin)
 
 
-__all__ = ["ARCHIVE", "KINDS", "REPLICA", "TOPIC", "Archived", "Database", "ReadTile", "Source", "SourceUnread"]
+class Topic:
+    """
+    The events in the topic between the regions, as the program that speaks to it hands them over.
+    """
+
+    kind = TOPIC
+
+    def __init__(self, bootstrap: str, chain_id: bytes) -> None:
+        self._bootstrap, self.chain_id = bootstrap, chain_id
+
+    def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
+        """Return what the topic has at these seqs; anybody may have written there, so it can be several."""
+        if not seqs:
+            return {}
+        words = ("-m", "replicator", "events", "--kafka", self._bootstrap, "--chain-id", self.chain_id.hex())
+        done = subprocess.run(
+            [sys.executable, *words],
+            input="".join(f"{seq}\n" for seq in seqs).encode(),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SourceUnread(f"the topic cannot be read: {done.stderr.decode(errors='replace').strip()}")
+        found: dict[int, list[RecordedEvent]] = {}
+        for line in done.stdout.splitlines():
+            event = lines.decode(line)
+            if event not in found.setdefault(event.seq, []):
+                found[event.seq].append(event)
+        return found
+
+    def all_events(self, upto: int) -> Iterator[RecordedEvent]:
+        """Yield nothing: of several that claim a place, the tree tells which it is."""
+        return iter(())
+
+    def tile(self, tile: Tile) -> bytes | None:
+        """Return nothing: there are no tiles in a topic."""
+        return None
+
+    def notes(self) -> Iterable[bytes]:
+        """Return nothing: there are no checkpoints in a topic."""
+        return []
+
+    def note(self, size: int) -> bytes | None:
+        """Return nothing: there are no checkpoints in a topic."""
+        return None
