@@ -4,6 +4,7 @@ The `tradeledger-replicator` command: publish from the primary, apply in a repli
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import signal
@@ -142,7 +143,7 @@ def print_events(
     Nothing is checked: anybody may write to a topic, so there can be several at one seq, and who asks proves them.
     """
     try:
-        wanted = {int(line) for line in sys.stdin}
+        wanted = sorted({int(line) for line in sys.stdin})
         identity = bytes.fromhex(chain_id)
     except ValueError as error:
         raise InvalidInput(f"expected --chain-id in hexadecimal, and a seq a line: {error}") from error
@@ -151,10 +152,10 @@ def print_events(
         for value in receiver.newest_first():
             with contextlib.suppress(UnknownFormat):
                 _, _, first, last = segment.peek(value)
-                if any(first <= seq <= last for seq in wanted):
-                    for event in segment.claimed(value):
-                        if event.seq in wanted:
-                            print(lines.encode(event).decode())
+                here = set(wanted[bisect.bisect_left(wanted, first) : bisect.bisect_right(wanted, last)])
+                for event in segment.claimed(value) if here else ():
+                    if event.seq in here:
+                        print(lines.encode(event).decode())
 
 
 def main() -> None:

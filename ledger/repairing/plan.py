@@ -33,7 +33,7 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
     events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
-    event `seq`; `rebuild` makes `table` anew from the events; `drop` throws away what `key` names and they can replace.
+    event `seq`; `rebuild` makes `table` anew from the events; `drop` throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
