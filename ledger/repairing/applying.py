@@ -170,7 +170,9 @@ class Applying:
         strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
         last = proven[max(proven)].event
         if moves and wrong and last.seq > repairs.head_seq(connection, chain):
-            repairs.set_head(connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size)
+            repairs.set_head(
+                connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
+            )
         if wrong or strays:
             staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
         for one in wrong:

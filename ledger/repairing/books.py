@@ -168,10 +168,9 @@ class Walk:
             with repairs.aside(self._connection, table):
                 made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
         if HEAD in self._tables:
-            repairs.keep(self._connection, HEAD, f"{reason} ({HEAD})", "t.chain = %s", [self._chain.chain])
             moved = repairs.set_head(
                 self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
-                self._stated.size,
+                self._stated.size, reason,
             )  # fmt: skip
             made.append(Made(HEAD, int(moved), int(moved)))
         return made

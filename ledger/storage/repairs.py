@@ -45,7 +45,7 @@ def act_as_owner(connection: Connection) -> None:
 
 
 def set_head(
-    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, signed: int
+    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, signed: int, reason: str
 ) -> bool:
     """
     Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return whether it
@@ -71,6 +71,7 @@ def set_head(
             f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is "
             "true cannot be proven, so the head is not mended, and nothing was"
         )
+    keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
     if there is None:
         connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s)", [chain, *wanted])
     else:

@@ -95,11 +95,14 @@ def misplaced(connection: Connection, chain: int) -> list[Misplaced]:
         for name in _columns(connection, "events")
         if name not in ("chain", "seq")
     )
+    # The few that stand nowhere are found first: what they are compared by is no key of anything.
     found = connection.execute(
-        f"SELECT e.ctid::text, e.chain::text, e.seq::text, s.seq FROM ledger.events e JOIN staged_events s ON {same}"
-        " LEFT JOIN ledger.chain_heads h ON h.chain = %s WHERE NOT EXISTS"
+        "WITH strays AS MATERIALIZED (SELECT e.ctid AS place, e.* FROM ledger.events e WHERE NOT EXISTS"
         " (SELECT FROM ledger.chains c WHERE c.chain = e.chain) OR e.chain = %s AND coalesce(e.seq < 1 OR"
-        " e.seq > greatest(h.seq, (SELECT max(seq) FROM staged_events)), true) ORDER BY e.chain, e.seq",
+        " e.seq > greatest((SELECT h.seq FROM ledger.chain_heads h WHERE h.chain = %s),"
+        " (SELECT max(seq) FROM staged_events)), true))"
+        f" SELECT e.place::text, e.chain::text, e.seq::text, s.seq FROM strays e JOIN staged_events s ON {same}"
+        " ORDER BY e.chain, e.seq",
         [chain, chain],
     )
     return [Misplaced(ctid, (number or "none", seq or "none"), of) for ctid, number, seq, of in found]
