@@ -18,6 +18,7 @@ import msgspec
 
 from ledger.chain import entry as entries
 from ledger.chain.digest import StateDigest
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
@@ -113,7 +114,7 @@ class Walk:
             self._commit(self.head.seq)
         self._flush()
 
-    def _apply(self, event: events.RecordedEvent) -> None:
+    def _apply(self, event: RecordedEvent) -> None:
         if self._folds:
             mark = self._replay.state.begin()
             self._replay.apply(event)
@@ -188,7 +189,7 @@ class Walk:
             staged.expect_keys(self._connection, number)
 
 
-def _leaf(event: events.RecordedEvent) -> bytes:
+def _leaf(event: RecordedEvent) -> bytes:
     try:
         return tree.leaf_hash(entries.encode(event))
     except Rejected as error:

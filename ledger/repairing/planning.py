@@ -122,7 +122,7 @@ class Planning:
 
     def _unlinked(self, planned: dict[int, Proven]) -> list[int]:
         """Return those of the planned events whose neighbours, which stay as they are, do not link with them."""
-        planned, left = dict(planned), []
+        planned, left = dict(planned), list[int]()
         while True:
             around = [near for seq in planned for near in (seq - 1, seq + 1) if near not in planned]
             links = staged.links(self._connection, self._row.chain, around)

@@ -57,7 +57,7 @@ FORGER = SigningKey(ORIGIN, ED25519, bytes(31) + b"\x66")
 
 def forged(firm: Firm, root: bytes = bytes(32)) -> bytes:
     text = Checkpoint(ORIGIN, firm.size, root).text()
-    return note.with_signatures(text, (note.sign(text, FORGER),)).encode()
+    return note.with_signatures(text, (FORGER.sign(text),)).encode()
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ Break what follows from events, and see it made anew from those that were signed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
+from ledger.repairing.plan import Plan
+from ledger.repairing.sources import Source
 from tests.conftest import Database
 from tests.repairing.mending import Firm, applied, copies, mended, planned
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
@@ -76,7 +78,7 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
         assert int(region.sql(KEPT)) > kept
 
 
-def mended_but_guards(region: Database, firm: Firm, found: list) -> object:  # type: ignore[type-arg]
+def mended_but_guards(region: Database, firm: Firm, found: Sequence[Source]) -> Plan:
     plan = planned(region, firm.rules, found)
     left = [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"]
     assert left == [], [(judged.finding, judged.reason) for judged in left]
