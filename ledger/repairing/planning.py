@@ -45,6 +45,9 @@ def origin_of(rules: Policy, report: ReportFile) -> str:
     )
 
 
+AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
+
+
 class Planning:
     """
     The plan of one report, as it comes together.
@@ -165,7 +168,7 @@ class Planning:
                 continue
             if (stated.origin, stated.size) == (self._stated.origin, size) and self._prover.holds(stated):
                 if there == (stated.root, note):
-                    return "root and note are as they were signed; when it was sealed is the region's own word"
+                    return AS_SIGNED
                 self._write(
                     Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
                           proven_by=self._prover.words()), str(size),
@@ -191,8 +194,10 @@ class Planning:
 
     def drop(self, seq: str) -> None:
         """
-        Plan to throw the snapshot at *seq* away.
+        Plan to throw the snapshot at *seq* away, unless an event that it follows from is not mended.
         """
+        if self._reasons:
+            return
         self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 
     def judged(self, finding: Found, want: Wanted) -> Judged:
@@ -203,7 +208,7 @@ class Planning:
             return Judged(finding=finding, reason=want.reason)
         places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
         reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
-        if want.tables and self._reasons and not reasons:
+        if (want.tables or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
         if finding.kind == "STRAY_ROWS" and want.seqs:
             places = [(EVENTS, "/".join(finding.key or ()))]
@@ -214,16 +219,27 @@ class Planning:
                 if write.what == REMOVE and str(write.seq) in of
             ]  # fmt: skip
         if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
-            reasons.append(self.note(want.checkpoint))
+            reason = self.note(want.checkpoint)
+            # A good root was held against events of which some are to be mended.
+            under = [
+                (EVENTS, str(write.seq)) for write in self.writes
+                if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
+            ]  # fmt: skip
+            places += under if reason == AS_SIGNED else []
+            reasons += [] if under and reason == AS_SIGNED else [reason]
         if want.identity and (CHAINS, "") not in self._at:
             reasons.append(self.identity())
         places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
         reasons = [reason for reason in reasons if reason]
+        if not writes and not reasons and finding.after is not None:
+            # What stands there is good; it was held against events of which this one was missing or not known.
+            writes = tuple(self._at[place] for place in [(EVENTS, str(finding.after))] if place in self._at)
+            reasons = [f"it follows from event {finding.after}: {self._reasons.get(finding.after, 'which is good')}"]
+            reasons = [] if writes else reasons
         if not writes and not reasons:
-            follows = f"it follows from event {finding.after}; " if finding.after is not None else ""
-            reasons = [f"{follows}what stands there is what was signed, and no copy is another"]
+            reasons = ["what stands there is what was signed, and no copy is another"]
         more = f" (and {len(reasons) - REASONS} more)" if len(reasons) > REASONS else ""
         return Judged(finding=finding, writes=writes, reason="; ".join(dict.fromkeys(reasons[:REASONS])) + more)
 
@@ -259,8 +275,8 @@ def make(
     seqs = sorted({seq for want in wants for seq in planning.seqs(want)})
     planning.events(seqs)
     planning.tables({table for want in wants for table in want.tables})
-    for want in wants:
-        if want.snapshot is not None:
+    for finding, want in zip(report.findings, wants, strict=True):
+        if want.snapshot is not None and finding.after is None:
             planning.drop(want.snapshot)
     judged = tuple(planning.judged(finding, want) for finding, want in zip(report.findings, wants, strict=True))
     connection.rollback()
