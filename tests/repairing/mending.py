@@ -86,9 +86,9 @@ def applied(
     return mended
 
 
-def mended(broken: Database, firm: Firm, found: Sequence[Source]) -> Plan:
+def mended(broken: Database, firm: Firm, found: Sequence[Source], data: bytes | None = None) -> Plan:
     """Plan and apply, and return the plan, which left nothing out but guards that the test took down."""
-    plan = planned(broken, firm.rules, found)
+    plan = planned(broken, firm.rules, found, data)
     left = [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"]
     assert left == [], [(judged.finding, judged.reason) for judged in left]
     applied(broken, firm.rules, plan, found)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from blake3 import blake3
 
@@ -13,7 +14,7 @@ from ledger.chain import entry as entries
 from ledger.repairing.plan import REMOVE, RESTORE
 from ledger.storage import chains, events
 from ledger.storage import database as db
-from tests.conftest import Database
+from tests.conftest import ORIGIN, Database
 from tests.repairing.mending import Firm, copies, mended, planned
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
@@ -27,6 +28,12 @@ COLUMNS = (
 
 def rows(database: Database) -> str:
     return database.sql("SELECT md5(string_agg(e::text, ',' ORDER BY seq, chain)) FROM ledger.events e")
+
+
+def said_of(seq: int) -> bytes:
+    found = {"kind": "BYTES_MODIFIED", "seq": seq}
+    return msgspec.json.encode({"verdict": "broken", "origin": ORIGIN, "region_mode": "primary", "findings": [found],
+                                "schema_version": 1})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +57,10 @@ def test_an_event_that_was_changed_is_restored(firm: Firm, region: Database, rep
         else:
             assert changed(intruder, "events", column, columns(region, "events")[column], f"seq = {SEQ}")
     assert rows(region) != before
+    # What a verification says of such a row, without one for each column; of those that move it, a real one.
+    data = None if column in ("chain", "seq", "payload") else said_of(SEQ)
     with copies(replica) as found:
-        plan = mended(region, firm, found)
+        plan = mended(region, firm, found, data)
     restored = [write for write in plan.writes if write.what == RESTORE]
     assert [(write.seq, write.source) for write in restored] == [(SEQ, "replica")]
     assert column in (*restored[0].columns, "chain", "seq")
