@@ -135,8 +135,11 @@ class Applying:
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
-            for made in walk.write(self._reason, tell):
-                mended.done.append(f"made {made.table} anew: {made.gone} rows went, {made.came} came")
+            mended.done += [
+                f"made {made.table} anew: {made.gone} rows went, {made.came} came"
+                for made in walk.write(self._reason, tell)
+                if made.gone or made.came
+            ]
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
