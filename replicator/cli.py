@@ -4,6 +4,7 @@ The `tradeledger-replicator` command: publish from the primary, apply in a repli
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import signal
@@ -17,9 +18,11 @@ import typer
 
 from ledger import command
 from ledger.chain import signatures
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, UnknownFormat
+from ledger.repairing import lines
 from ledger.sandbox import home
 from ledger.storage import database, upgrade
+from replicator import segment, transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from replicator.transport import check_bootstrap
@@ -127,6 +130,32 @@ def apply(
     pair = signatures.read(key)
     with _replica(dsn) as address, database.translating():
         Applier(address, origin, identity, kafka, trusted, pair).run(_Stop(), _told(status))
+
+
+@app.command("events")
+def print_events(
+    kafka: Kafka,
+    chain_id: Annotated[str, typer.Option(help="The chain's id, 32 hexadecimal digits.")],
+) -> None:
+    """
+    Print what the topic has at the seqs that standard input lists, one a line, for `tradeledger repair`.
+
+    Nothing is checked: anybody may write to a topic, so there can be several at one seq, and who asks proves them.
+    """
+    try:
+        wanted = sorted({int(line) for line in sys.stdin})
+        identity = bytes.fromhex(chain_id)
+    except ValueError as error:
+        raise InvalidInput(f"expected --chain-id in hexadecimal, and a seq a line: {error}") from error
+    topic = transport.segments_topic(identity)
+    with contextlib.closing(transport.Receiver(kafka, topic, None)) as receiver:
+        for value in receiver.newest_first():
+            with contextlib.suppress(UnknownFormat):
+                _, _, first, last = segment.peek(value)
+                here = set(wanted[bisect.bisect_left(wanted, first) : bisect.bisect_right(wanted, last)])
+                for event in segment.claimed(value) if here else ():
+                    if event.seq in here:
+                        print(lines.encode(event).decode())
 
 
 def main() -> None:

@@ -158,6 +158,17 @@ def _events(body: bytes) -> Iterator[RecordedEvent]:
         place = end
 
 
+def claimed(value: bytes) -> list[RecordedEvent]:
+    """
+    Return the events that a record holds, whoever signed it: for who proves each of them by other means.
+
+    Raises:
+        UnknownFormat: the bytes are no segment.
+    """
+    peek(value)
+    return list(_events(value[_HEADER.size + SIGNATURE_BYTES :]))
+
+
 def cut(
     events: Iterable[RecordedEvent], commits: dict[int, tuple[bytes, int]], key_id: str, first_seq: int
 ) -> Iterator[Segment]:

@@ -13,7 +13,7 @@ import typer
 
 from ledger import command
 from ledger.cli import access as connections
-from ledger.cli import export, quarantine, reconcile, requests, sandbox, signer, tables
+from ledger.cli import export, quarantine, reconcile, repair, requests, sandbox, signer, tables
 from ledger.cli import keys as key_commands
 from ledger.cli.archive import archive
 from ledger.cli.identity import identity, show_chain
@@ -53,6 +53,7 @@ app.add_typer(show, name="show")
 app.add_typer(export.app, name="export")
 app.add_typer(signer.app, name="signer")
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(repair.app, name="repair")
 app.add_typer(read_models, name="read-models")
 app.command("seal")(seal)
 app.command("cosign")(cosign)

@@ -7,7 +7,7 @@ checkpoint gathers cosignatures. Tiles follow from the events and can be made an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -95,16 +95,18 @@ def nodes(connection: Connection, chain: int, size: int) -> ReadNodes:
     return read
 
 
-def grow(connection: Connection, chain: int, size: int, rows: Sequence[Sequence[bytes]]) -> None:
+def grow(
+    connection: Connection, chain: int, size: int, rows: Sequence[Sequence[bytes]], place: str = "ledger.tiles"
+) -> None:
     """
-    Add to the tiles of a tree of *size* leaves the next hashes of each level, the leaves first.
+    Add to the tiles in *place* of a tree of *size* leaves the next hashes of each level, the leaves first.
     """
     level_column, numbers, hashes = [], [], []
     for level, added in enumerate(rows):
-        place = size >> HEIGHT * level
+        before = size >> HEIGHT * level
         taken = 0
         while taken < len(added):
-            number, offset = divmod(place + taken, WIDTH)
+            number, offset = divmod(before + taken, WIDTH)
             part = added[taken : taken + WIDTH - offset]
             level_column.append(level)
             numbers.append(number)
@@ -112,7 +114,7 @@ def grow(connection: Connection, chain: int, size: int, rows: Sequence[Sequence[
             taken += len(part)
     # A tile that is there already has the hashes before these, and no others: its number and the size say so.
     connection.execute(
-        "INSERT INTO ledger.tiles AS t SELECT %s, * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])"
+        f"INSERT INTO {place} AS t SELECT %s, * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])"
         " ON CONFLICT (chain, level, number) DO UPDATE SET hashes = t.hashes || excluded.hashes",
         [chain, level_column, numbers, hashes],
     )
@@ -135,6 +137,17 @@ def newest(connection: Connection, chain: int) -> Sealed | None:
             [chain],
         ).fetchone()
     )
+
+
+def notes(connection: Connection, chain: int) -> Iterator[tuple[int, bytes]]:
+    """
+    Yield (size, note) of every checkpoint that the region keeps, the largest first, whatever stands there.
+    """
+    found = connection.execute(
+        "SELECT size, convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints WHERE chain = %s"
+        " ORDER BY size DESC", [chain],
+    )  # fmt: skip
+    yield from found
 
 
 def covering(connection: Connection, chain: int, size: int) -> Sealed | None:

@@ -186,10 +186,17 @@ def _line(chain: int, layout: _Layout, row: Row) -> str:
     return layout.template % (chain, *escaped)
 
 
-def _copy(connection: Connection, chain: int, table: str, rows: list[Row]) -> None:
+def _copy(connection: Connection, chain: int, table: str, rows: Iterable[Row]) -> None:
+    copy_into(connection, f"ledger.{table}", chain, table, rows)
+
+
+def copy_into(connection: Connection, place: str, chain: int, table: str, rows: Iterable[Row]) -> None:
+    """
+    Insert *rows* of the read model *table* into *place*, a table with its columns.
+    """
     layout = _layout(table)
     names = ", ".join(f'"{column}"' for column in TABLES[table].columns)
-    with connection.cursor() as cursor, cursor.copy(f"COPY ledger.{table} (chain, {names}) FROM STDIN") as copy:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {place} (chain, {names}) FROM STDIN") as copy:
         copy.write("\n".join([_line(chain, layout, row) for row in rows]) + "\n")
 
 

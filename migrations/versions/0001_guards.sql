@@ -246,36 +246,54 @@ BEGIN
     RAISE EXCEPTION 'the head would not be the last event' USING ERRCODE = 'TL003';
 END $$;
 
--- The one door through the guards, for a repair: put back an event whose row was damaged or lost, from a copy whose
--- bytes the caller has verified. The row that was there is kept with the reason. It runs with the caller's rights, and
--- only the owner of the table may set its triggers aside, which ends with the transaction whatever happens.
-CREATE FUNCTION ledger.restore_event(restored ledger.events, reason text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- The one door through the guards of events, for a repair: put back those whose rows were damaged or lost, from a copy
+-- whose bytes the caller has verified, and take away rows that stand where no event can. The rows that were there are
+-- kept with the reason. It runs with the caller's rights, and only the owner of the table may set its triggers aside,
+-- which ends with the transaction whatever happens. Neighbours that were damaged together come together: one by one,
+-- none of them would link.
+CREATE FUNCTION ledger.restore_events(of_chain smallint, restored ledger.events[], misplaced tid[], reason text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    old_row text;
     head ledger.chain_heads;
+    wrong bigint;
+    changed_at bigint := (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint;
 BEGIN
     IF coalesce(btrim(reason), '') = '' THEN
         RAISE EXCEPTION 'a repair needs a reason' USING ERRCODE = 'TL002';
     END IF;
-    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = restored.chain FOR UPDATE;
-    IF NOT FOUND OR restored.seq NOT BETWEEN 1 AND head.seq THEN
-        RAISE EXCEPTION 'seq % is not one of the chain, which ends at %', restored.seq, head.seq USING ERRCODE = 'TL003';
+    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = of_chain FOR UPDATE;
+    SELECT r.seq INTO wrong FROM unnest(restored) r
+        WHERE r.chain IS DISTINCT FROM of_chain OR coalesce(r.seq NOT BETWEEN 1 AND head.seq, true) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'seq % is not one of the chain, which ends at %', wrong, head.seq USING ERRCODE = 'TL003';
     END IF;
-    -- What is put back must be the missing link; the hash over its bytes is for the caller to check.
-    IF restored.seq = head.seq AND restored.hash <> head.hash
-        OR EXISTS (SELECT 1 FROM ledger.events e WHERE e.chain = restored.chain
-                   AND (e.seq = restored.seq - 1 AND e.hash <> restored.prev_hash
-                        OR e.seq = restored.seq + 1 AND e.prev_hash <> restored.hash)) THEN
-        RAISE EXCEPTION 'the event does not link with its neighbours at seq %', restored.seq USING ERRCODE = 'TL003';
+    -- What is put back must be the missing links; the hash over its bytes is for the caller to check.
+    SELECT l.seq INTO wrong FROM (
+        SELECT n.seq, n.hash, n.prev_hash, lag(n.seq) OVER w AS before, lag(n.hash) OVER w AS linked FROM (
+            SELECT r.seq, r.hash, r.prev_hash FROM unnest(restored) r
+            UNION ALL SELECT e.seq, e.hash, e.prev_hash FROM ledger.events e WHERE e.chain = of_chain
+                AND e.seq IN (SELECT r.seq + step FROM unnest(restored) r, unnest(ARRAY[-1, 1]) step)
+                AND e.seq NOT IN (SELECT r.seq FROM unnest(restored) r)) n
+        WINDOW w AS (ORDER BY n.seq)) l
+        WHERE l.before = l.seq - 1 AND l.prev_hash <> l.linked OR l.seq = head.seq AND l.hash <> head.hash LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the event does not link with its neighbours at seq %', wrong USING ERRCODE = 'TL003';
     END IF;
-    SELECT row_to_json(e)::text INTO old_row FROM ledger.events e WHERE e.chain = restored.chain AND e.seq = restored.seq;
+    -- In a place of the chain a row is an event, however false: it is replaced, never only taken away.
+    SELECT e.seq INTO wrong FROM ledger.events e JOIN ledger.chain_heads h ON h.chain = e.chain
+        WHERE e.ctid = ANY (misplaced) AND e.seq BETWEEN 1 AND h.seq LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'seq % is a place of its chain, and is not emptied', wrong USING ERRCODE = 'TL003';
+    END IF;
     INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row)
-        VALUES ((extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, reason,
-                coalesce(old_row, 'null'));
+        SELECT changed_at, session_user, reason, coalesce(row_to_json(e)::text, 'null')
+        FROM unnest(restored) r LEFT JOIN ledger.events e ON e.chain = of_chain AND e.seq = r.seq
+        UNION ALL SELECT changed_at, session_user, reason, row_to_json(e)::text FROM ledger.events e
+        WHERE e.ctid = ANY (misplaced);
     ALTER TABLE ledger.events DISABLE TRIGGER USER;
-    DELETE FROM ledger.events e WHERE e.chain = restored.chain AND e.seq = restored.seq;
-    INSERT INTO ledger.events SELECT restored.*;
+    DELETE FROM ledger.events e WHERE e.ctid = ANY (misplaced)
+        OR e.chain = of_chain AND e.seq IN (SELECT r.seq FROM unnest(restored) r);
+    INSERT INTO ledger.events SELECT * FROM unnest(restored);
     ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER refuse_change;
     ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended;
 END $$;
@@ -283,7 +301,7 @@ END $$;
 REVOKE ALL ON FUNCTION ledger.refuse_change(), ledger.check_appended(), ledger.check_head(), ledger.check_keys(),
     ledger.check_committed(), ledger.check_closed(), ledger.check_balanced(), ledger.check_grown(),
     ledger.check_sealed(),
-    ledger.restore_event(ledger.events, text) FROM PUBLIC;
+    ledger.restore_events(smallint, ledger.events[], tid[], text) FROM PUBLIC;
 
 CREATE TRIGGER check_appended AFTER INSERT ON ledger.events
     REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_appended();

@@ -58,7 +58,7 @@ def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Dat
             ("check_committed", "", "f"), ("check_grown", "", "f"), ("check_head", "", "f"),
             ("check_sealed", "", "f"),
             ("check_keys", ",enable_nestloop=off,enable_hashjoin=on", "f"),
-            ("refuse_change", "", "f"), ("restore_event", "", "f"),
+            ("refuse_change", "", "f"), ("restore_events", "", "f"),
             ("put_rows", "", "t"), *((f"put_{table}", "", "t") for table in TABLES),
         ))
     ]  # fmt: skip
@@ -403,18 +403,32 @@ def test_no_amount_is_other_than_a_finite_number(owner: Connection, table: str, 
     assert owner.execute(f"SELECT {condition} FROM (SELECT {given}) t").fetchone() == (False,)
 
 
-def restore(connection: Connection, chain: int, made: Any, reason: str = "bit rot, copy of region B") -> None:
+def restore(
+    connection: Connection, chain: int, *made: Any, reason: str = "bit rot, copy of region B", misplaced: str = "{}"
+) -> None:
+    row = (
+        "ROW(%s, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s, %s, "
+        "date '1970-01-01' + %s::int, %s, %s, %s::uuid, NULL, %s, %s)::ledger.events"
+    )
+    given = [
+        value for one in made for value in (
+            chain, one.seq, one.epoch, one.prev_hash, one.hash, one.event_id.hex(), one.event_type,
+            one.schema_version, one.stream, one.stream_version, one.group_id.hex(), one.group_index,
+            one.group_size, one.idempotency_key, one.request_hash, one.occurred_at, one.recorded_at,
+            one.effective_on, one.actor, one.source, one.correlation_id.hex(), one.salt, one.payload.decode(),
+        )
+    ]  # fmt: skip
+    rows = ", ".join([row] * len(made))
     connection.execute(
-        "SELECT ledger.restore_event(ROW(%s, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s::uuid, "
-        "%s, %s, %s, %s, %s, %s, date '1970-01-01' + %s::int, %s, %s, %s::uuid, NULL, %s, %s)::ledger.events, %s)",
-        [
-            chain, made.seq, made.epoch, made.prev_hash, made.hash, made.event_id.hex(), made.event_type,
-            made.schema_version, made.stream, made.stream_version, made.group_id.hex(), made.group_index,
-            made.group_size, made.idempotency_key, made.request_hash, made.occurred_at, made.recorded_at,
-            made.effective_on, made.actor, made.source, made.correlation_id.hex(), made.salt, made.payload.decode(),
-            reason,
-        ],
-    )  # fmt: skip
+        f"SELECT ledger.restore_events(%s::smallint, ARRAY[{rows}]::ledger.events[], %s::tid[], %s)",
+        [chain, *given, misplaced, reason],
+    )
+
+
+def always_on(connection: Connection) -> bool:
+    enabled = connection.execute("SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'ledger.events'::regclass "
+                                 "AND NOT tgisinternal").fetchall()  # fmt: skip
+    return len(enabled) == 1 and enabled[0][0] in ("A", b"A")
 
 
 def test_a_repair_keeps_what_was_there_and_closes_its_door(
@@ -440,10 +454,35 @@ def test_a_repair_keeps_what_was_there_and_closes_its_door(
     with pytest.raises(psycopg.Error, match="append-only"):
         owner.execute("DELETE FROM ledger.events")
     owner.rollback()
-    enabled = owner.execute("SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'ledger.events'::regclass "
-                            "AND NOT tgisinternal").fetchall()  # fmt: skip
-    assert len(enabled) == 1
-    assert enabled[0][0] in ("A", b"A")
+    assert always_on(owner)
+
+
+def test_neighbours_that_were_damaged_together_are_put_back_together(
+    database: Database, five: tuple[Connection, int], owner: Connection
+) -> None:
+    """Each alone would not link with the other; and a row where no event can stand goes, and is kept."""
+    connection, chain = five
+    database.sql(
+        "ALTER TABLE ledger.events DISABLE TRIGGER ALL; "
+        "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 2; "
+        "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 3; "
+        "UPDATE ledger.events SET seq = 900 WHERE seq = 4; ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER "
+        "refuse_change; ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended"
+    )
+    made = [msgspec.structs.replace(one, causation_id=bytes(16)) for one in linked(5)]
+    for one in made[1:3]:
+        with pytest.raises(psycopg.Error, match="does not link"):
+            restore(owner, chain, one)
+        owner.rollback()
+        owner.execute("SET ROLE ledger_owner")
+    place = database.sql("SELECT ctid FROM ledger.events WHERE seq = 900")
+    restore(owner, chain, *made[1:4], misplaced=f'{{"{place}"}}')
+    owner.commit()
+    assert list(events.read(connection, chain, CHAIN_ID)) == made
+    connection.rollback()
+    kept = [json.loads(row[0]) for row in owner.execute("SELECT old_row FROM ledger.history_changes ORDER BY change")]
+    assert [row and row["seq"] for row in kept] == [2, 3, None, 900]
+    assert always_on(owner)
 
 
 def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connection, int], owner: Connection) -> None:
@@ -459,8 +498,13 @@ def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connec
     ):  # fmt: skip
         owner.execute("SET ROLE ledger_owner")
         with pytest.raises(psycopg.Error, match=words):
-            restore(owner, chain, one, reason)
+            restore(owner, chain, one, reason=reason)
         owner.rollback()
+    owner.execute("SET ROLE ledger_owner")
+    place = database.sql("SELECT ctid FROM ledger.events WHERE seq = 4")
+    with pytest.raises(psycopg.Error, match="a place of its chain, and is not emptied"):
+        restore(owner, chain, misplaced=f'{{"{place}"}}')
+    owner.rollback()
     for login in ("writer", "applier"):
         with psycopg.connect(database.dsn(login)) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
             restore(other, chain, made[2])

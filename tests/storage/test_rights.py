@@ -64,7 +64,7 @@ FUNCTIONS = {
     "ledger.check_balanced()": "SELECT ledger.check_balanced()",
     "ledger.check_grown()": "SELECT ledger.check_grown()",
     "ledger.check_sealed()": "SELECT ledger.check_sealed()",
-    "ledger.restore_event(ledger.events,text)": "SELECT ledger.restore_event(NULL::ledger.events, 'a reason')",
+    "ledger.restore_events(smallint,ledger.events[],tid[],text)": "SELECT ledger.restore_events(1::smallint, '{}'::ledger.events[], '{}'::tid[], 'a reason')",
 }
 APPENDING = {
     "ledger.put_rows(text[],integer[],integer[],text[])": "SELECT ledger.put_rows('{}', '{}', '{}', '{}')",
@@ -84,7 +84,7 @@ OWNER_ONLY = {
     "switch triggers off": "ALTER TABLE ledger.events DISABLE TRIGGER USER",
     "add a column": "ALTER TABLE ledger.events ADD COLUMN n int",
     "add a trigger": "CREATE TRIGGER t BEFORE INSERT ON ledger.events EXECUTE FUNCTION ledger.refuse_change()",
-    "drop a function": "DROP FUNCTION ledger.restore_event",
+    "drop a function": "DROP FUNCTION ledger.restore_events",
     "take the owner's role": "SET ROLE ledger_owner",
     "own a table": "ALTER TABLE ledger.events OWNER TO ledger_owner",
     "drop the schema": "DROP SCHEMA ledger CASCADE",

@@ -175,7 +175,7 @@ GUARDS = [
     "GRANT UPDATE ON ledger.events TO ledger_writer",
     "GRANT UPDATE (payload) ON ledger.events TO PUBLIC",
     "GRANT SELECT ON ledger.events TO ledger_reader WITH GRANT OPTION",
-    "GRANT EXECUTE ON FUNCTION ledger.restore_event TO ledger_writer",
+    "GRANT EXECUTE ON FUNCTION ledger.restore_events TO ledger_writer",
     "GRANT CREATE ON SCHEMA ledger TO ledger_writer",
     "GRANT USAGE ON SEQUENCE ledger.history_changes_change_seq TO ledger_writer",
     "REVOKE INSERT ON ledger.events FROM ledger_writer",

@@ -1,0 +1,272 @@
+"""
+Mend what a verification found: plan it, show it, ask, do it, record it, and verify everything again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from ledger.cli import access as connections
+from ledger.cli import tables
+from ledger.cli.access import Access
+from ledger.cli.options import Dsn
+from ledger.domain.events.control import HistoryRepaired
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, NotPrimary, shown
+from ledger.evidence import policy
+from ledger.evidence.policy import Policy
+from ledger.journal.ledger import Ledger
+from ledger.repairing import applying, plan, planning, region, reports, sources
+from ledger.repairing.applying import Applying, Mended
+from ledger.repairing.plan import Plan
+from ledger.repairing.sources import Source
+from ledger.storage import chains, database, repairs
+from ledger.storage.database import Connection
+from ledger.whole_file import whole
+
+app = typer.Typer(
+    no_args_is_help=True, help="Mend what a verification found from copies that are proven to be what was signed."
+)
+WORD: Final = "mend"
+SOURCE: Final = "operator"
+CORRUPT: Final = 3
+KEY_LETTERS: Final = 32
+
+Trust = Annotated[
+    Path, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count; nothing else does.")
+]
+Replica = Annotated[
+    str | None, typer.Option(help="Address of another region's database, or of a backup that was restored elsewhere.")
+]
+TopicAt = Annotated[str | None, typer.Option("--topic", help="Kafka's bootstrap address, host:port, of the topic.")]
+Archive = Annotated[str | None, typer.Option(help="Place of an archive: a folder, s3://, gs:// or az://bucket/path.")]
+Owner = Annotated[
+    str | None, typer.Option(help="Address of the database to mend; the login is a member of ledger_owner.")
+]
+
+
+@app.command("plan")
+def make_plan(
+    report: Annotated[Path, typer.Argument(help="JSON report of any mode of tradeledger-verify.")],
+    trust: Trust,
+    replica: Replica = None,
+    topic: TopicAt = None,
+    archive: Archive = None,
+    signed: Annotated[
+        Path | None, typer.Option("--checkpoint", help="File of the signed checkpoint; else the newest in any copy.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="File for the plan; else standard output.")] = None,
+    dsn: Dsn = None,
+) -> None:
+    """
+    Name for each finding the copy whose bytes are what was signed, and what will be written; nothing is changed.
+
+    Ends with 3 where a finding is left that nothing here mends.
+    """
+    data, rules = _bytes(report, "report"), _policy(trust)
+    found_report = reports.decode(data)
+    origin = planning.origin_of(rules, found_report)
+    given = [] if signed is None else [_bytes(signed, "checkpoint")]
+    with (
+        connections.access(dsn) as found,
+        _opened(replica, topic, archive, origin, found) as copies,
+        database.translating(),
+        contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection,
+        contextlib.closing(_second(found.dsn("reader"))) as reading,
+    ):
+        made = planning.make(connection, reading, rules, found_report, reports.digest(data), copies, given)
+    if output is None:
+        print(made.encode().decode(), end="")
+    else:
+        with whole(output) as out:
+            out.write(made.encode())
+    _show(made)
+    if made.left():
+        raise typer.Exit(CORRUPT)
+
+
+@app.command("apply")
+def apply_plan(
+    file: Annotated[Path, typer.Argument(help="A plan of `tradeledger repair plan`, read by a person.")],
+    trust: Trust,
+    replica: Replica = None,
+    topic: TopicAt = None,
+    archive: Archive = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the record; else that the report found it.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all of it, take it back, and say so.")] = False,
+    dsn: Owner = None,
+    writer: Annotated[
+        str | None, typer.Option(help="Address to record the repair by, where the chain is primary; needed with --dsn.")
+    ] = None,
+    auditor: Annotated[str | None, typer.Option(help="Address to verify by afterwards; else that of --dsn.")] = None,
+    source: Annotated[str, typer.Option(help="As which source to record it.")] = SOURCE,
+    actor: Annotated[str, typer.Option(help="Who does this, for the record.")] = "operator",
+    jobs: Annotated[int, typer.Option(min=1, help="How many processes verify afterwards.")] = 1,
+) -> None:
+    """
+    Prove every line of a plan again, mend what it names in one transaction, record it, and verify everything.
+
+    Stop writers first. The exit status is that of the verification: 0 where nothing is wrong any more.
+    """
+    found_plan, rules = plan.decode(_bytes(file, "plan")), _policy(trust)
+    why = reason or f"report {found_plan.report[:KEY_LETTERS]} found it"
+    with connections.access(dsn) as found:
+        recorder = _recorder(found, writer)
+        with (
+            _opened(replica, topic, archive, found_plan.origin, found) as copies,
+            database.translating(),
+            contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
+            contextlib.closing(_second(found.dsn("owner"))) as reading,
+        ):
+            applying_it = Applying(connection, reading, rules, found_plan, copies, why)
+            if not dry_run:
+                _check_recorder(recorder, found_plan.origin, source)
+            _show(found_plan)
+            if not found_plan.writes:
+                raise InvalidInput("the plan writes nothing, so there is nothing to apply")
+            if not dry_run:
+                _ask(found_plan, yes)
+            with tables.progress() as bar:
+                task = bar.add_task("mending", total=None)
+
+                def told(what: str, count: int) -> None:
+                    bar.update(task, description=what, completed=count)
+
+                mended = applying_it.run(told, dry_run=dry_run)
+                if mended.histories and not dry_run:
+                    applying.make_histories(found.dsn("owner"), found_plan.origin, told)
+        _tell(mended, dry_run)
+        if dry_run:
+            return
+        seq = _record(recorder, found_plan, why, source, actor)
+        print(f"recorded at seq {seq}; verifying everything", flush=True)
+        raise typer.Exit(_verify(auditor or found.dsn("auditor"), found_plan.origin, trust, jobs))
+
+
+def _bytes(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}") from error
+
+
+def _policy(path: Path) -> Policy:
+    return policy.decode(_bytes(path, "policy"))
+
+
+def _second(dsn: str) -> Connection:
+    """Return a connection in which each statement stands by itself: one that cannot be read spoils no other."""
+    made = database.connect(dsn, "tradeledger repair (reads)")
+    made.autocommit = True
+    return made
+
+
+@contextlib.contextmanager
+def _opened(
+    replica: str | None, topic: str | None, archive: str | None, origin: str, found: Access
+) -> Iterator[list[Source]]:
+    """Yield the copies that were named, in the order in which they are asked."""
+    with contextlib.ExitStack() as stack:
+        made: list[Source] = []
+        if replica is not None:
+            if replica == found.given:
+                raise InvalidInput("--replica is the database that is to be mended; name another copy")
+            made.append(stack.enter_context(sources.replica(replica, origin)))
+        if archive is not None:
+            made.append(sources.archived(archive, origin))
+        if topic is not None:
+            # After the archive, whose word for the chain's id is at hand; before it, as the nearer copy.
+            made.insert(len(made) - (archive is not None), sources.Topic(topic, _chain_id(made, found, origin)))
+        yield made
+
+
+def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
+    """Return the id of the chain, as a copy or else this database has it: it names the topic."""
+    if made:
+        return made[0].chain_id
+    with contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection:
+        return region.find(connection, origin).chain_id
+
+
+def _show(made: Plan) -> None:
+    """Say what a plan is, for people."""
+    print(f"by the checkpoint of {made.size} events of {made.origin}, root {made.root}:", file=sys.stderr)
+    for write in made.writes:
+        print(f"  {write.sentence()}", file=sys.stderr)
+    for judged in made.left():
+        print(f"  not mended: {judged.finding.kind}: {judged.finding.place()}: {judged.reason}", file=sys.stderr)
+    done = len(made.findings) - len(made.left())
+    print(f"{done} of {len(made.findings)} findings would be mended by {len(made.writes)} writes", file=sys.stderr)
+
+
+def _ask(made: Plan, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput("history is about to be written, and there is nobody to ask; say --yes if it is meant")
+    said = typer.prompt(f"type {WORD} to write this to {made.origin}", default="", show_default=False, err=True)
+    if said.strip() != WORD:
+        raise InvalidInput(f"found {shown(said)} instead of {WORD}; nothing was written")
+
+
+def _recorder(found: Access, writer: str | None) -> str:
+    if writer is None and found.given is not None:
+        raise InvalidInput(
+            "say with --writer who records the repair: the owner of the tables may not append, and whoever may append "
+            "does not own them; where this region is a replica, name the primary's"
+        )
+    return writer or found.dsn("writer")
+
+
+def _check_recorder(dsn: str, origin: str, source: str) -> None:
+    """Raise before anything is mended where what is done could not be recorded."""
+    with contextlib.closing(database.connect(dsn, "tradeledger repair (record)")) as connection, database.translating():
+        if not repairs.may_append(connection) or source not in chains.sources_of_login(connection):
+            raise NotPermitted(
+                f"the login of --writer may not append as {source!r}, so the repair could not be recorded; use one "
+                "that may, or another --source"
+            )
+        for chain in chains.all_chains(connection):
+            if chain.origin == origin and chains.head(connection, chain.chain).mode == "replica":
+                raise NotPrimary("--writer is an address of a replica; name where the chain is primary, for the record")
+
+
+def _tell(mended: Mended, dry_run: bool) -> None:
+    for sentence in mended.done or ["everything is as the plan wants it already"]:
+        print(f"{'would have ' if dry_run else ''}{sentence}")
+    if dry_run:
+        print("all of it was taken back")
+
+
+def _record(dsn: str, made: Plan, reason: str, source: str, actor: str) -> int:
+    """Append what was done, once for each plan, and return its seq."""
+    key = f"repair-{made.digest()[:KEY_LETTERS]}"
+    seqs = [write.seq for write in made.writes if write.seq is not None] or [1, made.size]
+    copies = sorted({write.source for write in made.writes})
+    counted = f"{len(made.writes)} writes: {', '.join(sorted({write.table for write in made.writes}))}"
+    event = HistoryRepaired(
+        from_seq=min(seqs), to_seq=max(seqs), good_copy=" ".join(copies), report_digest=made.report,
+        reason=f"{reason} ({counted})",
+    )  # fmt: skip
+    try:
+        with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
+            there = ledger.lookup(key)
+            return (there or ledger.append(event, key=key, actor=actor)).seq
+    except LedgerError:
+        print("what was mended stays, and is not recorded as an event yet: apply the plan again", file=sys.stderr)
+        raise
+
+
+def _verify(dsn: str, origin: str, trust: Path, jobs: int) -> int:
+    """Verify everything, by the program that nothing here is part of, and return its exit status."""
+    words: Sequence[str] = (
+        "full", "--dsn", dsn, "--origin", origin, "--policy", str(trust), "--jobs", str(jobs)
+    )  # fmt: skip
+    return subprocess.run([sys.executable, "-m", "verifier", *words], check=False).returncode

@@ -1,0 +1,236 @@
+"""
+Apply a plan: prove every line of it again, and mend what is proven in one transaction, or nothing.
+
+The plan is not believed. Its checkpoint has to be accepted by the policy that whoever applies it brings; each event is
+fetched from its source at this time and has to be in the signed tree, with the hash that the plan says; tables are made
+of events that have the signed root. A process that is killed leaves everything as it was, and the same again does what
+is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ledger.chain.link import genesis
+from ledger.errors import Divergence, InvalidInput, LedgerError, shown
+from ledger.evidence import policy
+from ledger.evidence.policy import Policy
+from ledger.reading.follower import Follower
+from ledger.repairing import region
+from ledger.repairing.books import Walk
+from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
+from ledger.repairing.proving import Proven, Prover, fetch
+from ledger.repairing.sources import Source
+from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS
+from ledger.storage import chains, repairs, staged
+from ledger.storage.chains import FORMAT_VERSION, ChainRow
+from ledger.storage.database import Connection
+
+Tell = Callable[[str, int], None]
+
+
+class NotProven(Divergence):
+    """
+    A line of a plan is not what the signed chain says; nothing was written.
+    """
+
+    code = "not_proven"
+
+
+class Mended(msgspec.Struct):
+    """
+    What was done, as sentences; `histories` are to be made anew after it.
+    """
+
+    done: list[str]
+    histories: bool = False
+
+
+class Applying:
+    """
+    One plan, in one transaction of the owner's.
+
+    *reading* is another connection to the same database.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        reading: Connection,
+        rules: Policy,
+        plan: Plan,
+        sources: Sequence[Source],
+        reason: str,
+    ) -> None:
+        """
+        Check that the plan can be applied at all.
+
+        Raises:
+            InvalidInput: it contradicts itself, or a source that it names was not given.
+            SignatureInvalid: the policy does not accept its checkpoint.
+            NotPermitted: the login does not own the tables.
+        """
+        repairs.check_owner(connection)
+        self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
+        self._stated = policy.check(rules, plan.checkpoint.encode()).checkpoint
+        if (self._stated.origin, self._stated.size, self._stated.root.hex()) != (plan.origin, plan.size, plan.root):
+            raise InvalidInput(
+                f"the plan says {plan.size} events of {shown(plan.origin)} with root {shown(plan.root)}, and its "
+                f"checkpoint {self._stated.size} of {self._stated.origin} with {self._stated.root.hex()}: it was "
+                "edited; make it anew"
+            )
+        self._row = region.find(connection, plan.origin)
+        connection.rollback()
+        self._local = region.here(reading, self._row)
+        self._sources: dict[str, Source] = {source.kind: source for source in (self._local, *sources)}
+        self._prover = Prover(self._stated, list(self._sources.values()))
+        for write in plan.writes:
+            self._check(write)
+
+    def _check(self, write: Write) -> None:
+        known = {RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS,), REBUILD: MADE_ANEW, DROP: (SNAPSHOTS,)}
+        if write.table not in known[write.what]:
+            raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
+        if write.what == RESTORE and write.source not in self._sources:
+            raise InvalidInput(f"the plan restores from the {write.source}; name it with --{write.source}")
+
+    def run(self, tell: Tell, *, dry_run: bool = False) -> Mended:
+        """
+        Mend, and commit; with *dry_run* do all of it and take it back.
+
+        Raises:
+            NotProven: something is not what the plan or the signed chain says.
+            LedgerError: it cannot be done. Nothing was written in either case.
+        """
+        connection, mended = self._connection, Mended([])
+        try:
+            repairs.act_as_owner(connection)
+            before = repairs.guards(connection)
+            if repairs.head_seq(connection, self._row.chain):
+                chains.lock_head(connection, self._row.chain)
+            self._mend(mended, tell)
+            repairs.check_guards(connection, before)
+            connection.rollback() if dry_run else connection.commit()
+        except BaseException:
+            if not connection.broken:
+                connection.rollback()
+            raise
+        return mended
+
+    def _mend(self, mended: Mended, tell: Tell) -> None:
+        by_what = {what: [x for x in self._plan.writes if x.what == what] for what in (RESTORE, REMOVE, REBUILD, DROP)}
+        row = self._identity(by_what[RESTORE], mended)
+        tell("proving events", 0)
+        tables = [write.table for write in by_what[REBUILD]]
+        self._events([x for x in by_what[RESTORE] if x.table == EVENTS], by_what[REMOVE], HEAD in tables, mended)
+        for write in by_what[RESTORE]:
+            if write.table == CHECKPOINTS:
+                self._note(write, mended)
+        for write in by_what[DROP]:
+            for seq in write.key or ():
+                if repairs.drop_snapshot(self._connection, row.chain, seq, self._reason):
+                    mended.done.append(write.sentence())
+        if tables:
+            walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
+            walk.run(tell)
+            mended.done += [
+                f"made {made.table} anew: {made.gone} rows went, {made.came} came"
+                for made in walk.write(self._reason, tell)
+                if made.gone or made.came
+            ]
+        if HISTORIES in tables:
+            repairs.forget_watermarks(self._connection, row.chain)
+            mended.histories = True
+
+    def _identity(self, restoring: Sequence[Write], mended: Mended) -> ChainRow:
+        wanted = [write for write in restoring if write.table == CHAINS]
+        if not wanted:
+            return self._row
+        sources = [source for source in self._sources.values() if source is not self._local]
+        found = region.settle(self._connection, self._row, self._stated.origin, self._local, sources, self._prover)
+        if isinstance(found, str):
+            raise NotProven(f"the chain's own row is not mended: {found}; nothing was written")
+        chain = found.chain
+        if found.columns:
+            start = genesis(chain.chain_id, chain.origin)
+            repairs.put_identity(
+                self._connection, chain.chain, chain.chain_id, chain.origin, start, FORMAT_VERSION, self._reason
+            )
+            mended.done.append(f"restored the chain's own row: {', '.join(found.columns)}")
+        return chain
+
+    def _events(self, restoring: Sequence[Write], removing: Sequence[Write], moves: bool, mended: Mended) -> None:
+        proven = self._proven(restoring, removing)
+        if not proven:
+            return
+        connection, chain = self._connection, self._row.chain
+        staged.stage(connection, chain, (one.event for one in proven.values()))
+        restored = {write.seq for write in restoring}
+        wrong = [x for x in staged.standing(connection, chain) if x.columns != () and x.seq in restored]
+        keys = {write.key for write in removing}
+        strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
+        last = proven[max(proven)].event
+        if moves and wrong and last.seq > repairs.head_seq(connection, chain):
+            repairs.set_head(
+                connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
+            )
+        if wrong or strays:
+            staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
+        for one in wrong:
+            columns = ", ".join(one.columns or ("there was no such row",))
+            mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")
+        mended.done += [f"removed a copy of event {x.seq} at {'/'.join(x.key)}" for x in strays]
+
+    def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:
+        """Return the events that the plan names, each from its source at this time, proven anew."""
+        proven: dict[int, Proven] = {}
+        for kind, source in self._sources.items():
+            seqs = sorted({write.seq for write in restoring if write.source == kind and write.seq is not None})
+            found, reasons = fetch(seqs, [source], self._prover)
+            if reasons:
+                raise NotProven(f"{next(iter(reasons.values()))}; nothing was written")
+            proven |= found
+        for write in restoring:
+            one = proven.get(write.seq or 0)
+            if one is None or (write.hash, write.leaf) != (one.event.hash.hex(), one.leaf.hex()):
+                raise NotProven(
+                    f"the plan says that event {write.seq} has hash {write.hash} and leaf {write.leaf}, and signed is "
+                    f"{'no such event' if one is None else f'{one.event.hash.hex()} and {one.leaf.hex()}'}: it was "
+                    "edited; make it anew; nothing was written"
+                )
+        # What is only taken away is a copy of an event that stands elsewhere, in any copy.
+        more = sorted({write.seq for write in removing if write.seq is not None} - set(proven))
+        found, reasons = fetch(more, list(self._sources.values()), self._prover)
+        if reasons:
+            raise NotProven(f"{next(iter(reasons.values()))}; nothing was written")
+        return proven | found
+
+    def _note(self, write: Write, mended: Mended) -> None:
+        note = self._sources[write.source].note(write.size or 0)
+        try:
+            stated = None if note is None else policy.check(self._rules, note).checkpoint
+        except LedgerError as error:
+            raise NotProven(f"the {write.source}'s checkpoint of {write.size} events: {error}; nothing was "
+                            "written") from error  # fmt: skip
+        if (
+            note is None or stated is None or not self._prover.holds(stated)
+            or (stated.origin, stated.size, stated.root.hex()) != (self._stated.origin, write.size, write.hash)
+        ):  # fmt: skip
+            raise NotProven(
+                f"the {write.source} has no checkpoint of {write.size} events with root {write.hash} that the signed "
+                "tree begins with; nothing was written"
+            )
+        there = repairs.stored_note(self._connection, self._row.chain, stated.size)
+        if there is not None and there != (stated.root, note):
+            repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
+            mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
+
+
+def make_histories(dsn: str, origin: str, tell: Tell) -> None:
+    """
+    Make the histories of balances and positions anew, in a transaction of their own.
+    """
+    with Follower(dsn, origin) as keeper:
+        keeper.rebuild(lambda count: tell("making histories anew", count))

@@ -1,0 +1,203 @@
+"""
+Make anew what follows from the events: read models, digests, commits, idempotency keys, the head and the tiles.
+
+The events are walked once. Each is hashed, linked and applied by the rules, and becomes a leaf of the tree, whose root
+has to be the signed one where the checkpoint stands; events after it are held by their links alone. What comes out is
+staged beside the tables and compared there, so that only rows that differ are written.
+
+Where commits end nobody signs: boundaries stay where they are, as long as a group ends there, and what else a commit
+says is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from ledger.chain import entry as entries
+from ledger.chain.digest import StateDigest
+from ledger.chain.entry import RecordedEvent
+from ledger.chain.link import ChainHead
+from ledger.domain.row_bytes import row_bytes
+from ledger.domain.rows import TABLES
+from ledger.errors import Divergence, HashMismatch, Rejected, SequenceGap
+from ledger.evidence import tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.tile_edge import TileEdge
+from ledger.reading.past import Replay
+from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
+from ledger.storage import events, evidence, read_models, repairs, staged
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+
+BATCH: Final = 4096
+
+Tell = Callable[[str, int], None]
+"""Hear what is being done, and how many events it has reached."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """
+    What was made anew of one table: how many rows went, and how many came.
+    """
+
+    table: str
+    gone: int
+    came: int
+
+
+class Walk:
+    """
+    One walk along the events of a chain, as far as they go.
+    """
+
+    def __init__(self, connection: Connection, chain: ChainRow, stated: Checkpoint, tables: Sequence[str]) -> None:
+        """
+        Be ready to make *tables* anew; *stated* is the signed checkpoint.
+        """
+        self._connection, self._chain, self._stated = connection, chain, stated
+        self._tables = tables
+        self._folds = any(table in FOLDED for table in tables)
+        self._replay = Replay(chain)
+        self._digest, self._edge = StateDigest(), TileEdge()
+        self._after = 0
+        """The last event of the commit before."""
+        self._commits: list[tuple[int, int, bytes, int]] = []
+        self.recorded_at, self.epoch, self._ends = 0, 1, True
+        self._tree_size = _tree_size(connection, chain.chain)
+
+    @property
+    def head(self) -> ChainHead:
+        """
+        Return the last event that was walked over.
+        """
+        return self._replay.head
+
+    def run(self, tell: Tell) -> None:
+        """
+        Walk to the last event, and stage what it makes.
+
+        Raises:
+            SequenceGap, HashMismatch, StateMismatch: the events are not whole, or not by the rules.
+            Divergence: they are not those that were signed.
+        """
+        for table in ("commits", TILES):
+            staged.expect(self._connection, table)
+        chain, number = self._chain, self._chain.chain
+        while True:
+            after = self.head.seq
+            found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
+            if not found:
+                break
+            ends = staged.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()
+            leaves = []
+            for event in found:
+                self._apply(event)
+                leaves.append(_leaf(event))
+                if event.seq == self._stated.size:
+                    self._grow(leaves)
+                    leaves = []
+                    self._check_root()
+                if event.seq in ends and self._ends:
+                    self._commit(event.seq)
+            self._grow(leaves)
+            self._flush()
+            tell("replaying events", self.head.seq)
+        if self.head.seq < self._stated.size:
+            raise SequenceGap(
+                f"the events end at {self.head.seq}, and {self._stated.size} were signed: those that are missing have "
+                "to be restored first; nothing was mended"
+            )
+        if self._folds and self._after < self.head.seq:
+            self._commit(self.head.seq)
+        self._flush()
+
+    def _apply(self, event: RecordedEvent) -> None:
+        if self._folds:
+            mark = self._replay.state.begin()
+            self._replay.apply(event)
+            for change in self._replay.state.changes(mark):
+                spec = TABLES[change.table]
+                if change.old is not None:
+                    self._digest.take_out(change.table, row_bytes(spec, change.old))
+                self._digest.put_in(change.table, row_bytes(spec, change.new))
+            self._replay.state.log.clear()
+        else:
+            self._replay.head = self._replay.head.check(event)
+        self.recorded_at, self.epoch = event.recorded_at, event.epoch
+        self._ends = event.group_index == event.group_size - 1
+
+    def _grow(self, leaves: Sequence[bytes]) -> None:
+        """Take leaves into the tree, and those up to where the tiles go into what is expected of these."""
+        room = max(0, self._tree_size - self._edge.size)
+        for part, is_kept in ((leaves[:room], True), (leaves[room:], False)):
+            if part:
+                before = self._edge.size
+                rows = self._edge.extend(part)
+                if is_kept and TILES in self._tables:
+                    evidence.grow(self._connection, self._chain.chain, before, rows, "expected_tiles")
+
+    def _check_root(self) -> None:
+        if self._edge.root() != self._stated.root:
+            raise Divergence(
+                f"the first {self._stated.size} events have root {self._edge.root().hex()}, and signed was "
+                f"{self._stated.root.hex()}: an event is still another than the one that was signed, so "
+                "nothing is made of them and nothing was mended"
+            )
+
+    def _commit(self, seq: int) -> None:
+        self._commits.append((self._after + 1, seq, self._digest.digest(), self.recorded_at))
+        self._after = seq
+
+    def _flush(self) -> None:
+        staged.expect_commits(self._connection, self._chain.chain, self._commits)
+        self._commits = []
+
+    def write(self, reason: str, tell: Tell) -> list[Made]:
+        """
+        Let the tables have the rows that came out, and return what became of each.
+        """
+        made = []
+        for table in self._tables:
+            if table in (HEAD, HISTORIES):
+                continue
+            tell(f"writing {table}", 0)
+            self._stage(table)
+            key = TABLES[table].key if table in TABLES else staged.KEYS[table]
+            with repairs.aside(self._connection, table):
+                made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
+        if HEAD in self._tables:
+            moved = repairs.set_head(
+                self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
+                self._stated.size, reason,
+            )  # fmt: skip
+            made.append(Made(HEAD, int(moved), int(moved)))
+        return made
+
+    def _stage(self, table: str) -> None:
+        number = self._chain.chain
+        if table in TABLES:
+            place = staged.expect(self._connection, table)
+            rows = self._replay.state.table(table).rows.values()
+            if rows:
+                read_models.copy_into(self._connection, place, number, table, rows)
+        elif table == "state_digests":
+            staged.expect_digest(self._connection, number, self.head.seq, self._digest.lanes())
+        elif table == "idempotency_keys":
+            staged.expect_keys(self._connection, number)
+
+
+def _leaf(event: RecordedEvent) -> bytes:
+    try:
+        return tree.leaf_hash(entries.encode(event))
+    except Rejected as error:
+        raise HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}") from error
+
+
+def _tree_size(connection: Connection, chain: int) -> int:
+    """Return how many leaves the tiles are to have: as many as those of the leaves say, and every checkpoint needs."""
+    sizes = evidence.tree_sizes(connection, chain)
+    newest = evidence.newest(connection, chain)
+    return max(sizes[0], 0 if newest is None else newest.size)

@@ -1,0 +1,134 @@
+"""
+Say in a file what is to be mended, from where, and what is not mended and why.
+
+A person reads the plan before it is applied, and may take lines out of `writes`. It is a list of what to look at again:
+whoever applies it proves every line anew, so a plan that was edited can ask for less, and for nothing that is false.
+The file has one form: the same plan has the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from blake3 import blake3
+
+from ledger.errors import InvalidInput
+from ledger.repairing.reports import Found
+
+KIND: Final = "trade-ledger repair plan"
+SCHEMA_VERSION: Final = 1
+
+RESTORE: Final = "restore"
+REMOVE: Final = "remove"
+REBUILD: Final = "rebuild"
+DROP: Final = "drop"
+
+REPLAY: Final = "replay"
+
+
+class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    One thing that is to be written.
+
+    `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
+    events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
+    event `seq`; `rebuild` makes `table` anew from the events; `drop` throws away what `key` names, which nothing needs.
+    """
+
+    what: Literal["restore", "remove", "rebuild", "drop"]
+    table: str
+    source: str
+    seq: int | None = None
+    size: int | None = None
+    key: tuple[str, ...] | None = None
+    hash: str | None = None
+    leaf: str | None = None
+    columns: tuple[str, ...] = ()
+    proven_by: str = ""
+
+    def sentence(self) -> str:
+        """
+        Return it as one line of text.
+        """
+        if self.what == RESTORE and self.seq is not None:
+            columns = f" ({', '.join(self.columns)})" if self.columns else " (there is no such row)"
+            return f"restore event {self.seq}{columns} from {self.source}: hash {self.hash}"
+        if self.what == RESTORE and self.size is not None:
+            return f"restore the note of the checkpoint of {self.size} events from {self.source}"
+        if self.what == RESTORE:
+            return f"restore the chain's own row ({', '.join(self.columns)}) from {self.source}"
+        if self.what == REMOVE:
+            return f"remove the row of events at {'/'.join(self.key or ())}, which is a copy of event {self.seq}"
+        if self.what == DROP:
+            return f"drop {self.table} {'/'.join(self.key or ())}"
+        return f"make {self.table} anew from the events"
+
+
+class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """
+    What the plan makes of one finding: what mends it (numbers of `writes`, from 0), or why nothing does.
+    """
+
+    finding: Found
+    writes: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def is_mended(self) -> bool:
+        """
+        Whether the plan mends it.
+        """
+        return bool(self.writes) and not self.reason
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What is to be mended of one chain in one region.
+
+    `checkpoint` is the signed note by which everything here is proven, `report` the digest of the report.
+    """
+
+    kind: Literal["trade-ledger repair plan"] = "trade-ledger repair plan"
+    schema_version: Literal[1] = 1
+    origin: str
+    chain_id: str
+    report: str
+    checkpoint: str
+    size: int
+    root: str
+    findings: tuple[Judged, ...]
+    writes: tuple[Write, ...]
+
+    def encode(self) -> bytes:
+        """
+        Return the file's bytes.
+        """
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+    def digest(self) -> str:
+        """
+        Return what names the plan, whatever spaces its file has: BLAKE3 of its bytes in their one form.
+        """
+        return blake3(self.encode()).hexdigest()
+
+    def left(self) -> list[Judged]:
+        """
+        Return the findings that it does not mend.
+        """
+        return [judged for judged in self.findings if not judged.is_mended]
+
+
+def decode(data: bytes) -> Plan:
+    """
+    Return the plan in a file's bytes.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        return msgspec.json.decode(data, type=Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(
+            f"found no plan of a repair ({error}); make one with tradeledger repair plan REPORT.json"
+        ) from error

@@ -1,0 +1,287 @@
+"""
+Make the plan of a repair: hold what a report names against copies that are proven, and say what will be written.
+
+Nothing is changed. Rows are compared by the database with proven events that are staged for it, in a transaction that
+is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ledger.errors import InvalidInput, LedgerError, shown
+from ledger.evidence import policy
+from ledger.evidence.policy import Policy, Trusted
+from ledger.repairing import region
+from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
+from ledger.repairing.reports import Found, ReportFile
+from ledger.repairing.sources import Database, Source
+from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
+from ledger.storage import repairs, staged
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+
+REASONS: Final = 3
+"""So many reasons are said of one finding; a cut tail would have thousands of the same."""
+
+
+def origin_of(rules: Policy, report: ReportFile) -> str:
+    """
+    Return the origin of the log that the report is about.
+
+    Raises:
+        InvalidInput: the policy is for other logs.
+    """
+    if rules.logs_of(report.origin):
+        return report.origin
+    named = sorted({log.key.name for log in rules.logs})
+    # Where the row of chains was changed, so was the report's origin; the policy is the operator's own.
+    if len(named) == 1 and any(found.table == CHAINS for found in report.findings):
+        return named[0]
+    raise InvalidInput(
+        f"the policy is for other logs ({', '.join(named) or 'none'}), and the report is of {shown(report.origin)}"
+    )
+
+
+AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
+
+
+class Planning:
+    """
+    The plan of one report, as it comes together.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        row: ChainRow,
+        rules: Policy,
+        trusted: Trusted,
+        local: Database,
+        sources: Sequence[Source],
+    ) -> None:
+        self._connection, self._row, self._rules, self._trusted = connection, row, rules, trusted
+        self._local, self._sources = local, list(sources)
+        self._stated = trusted.checkpoint
+        self._prover = Prover(self._stated, [local, *sources])
+        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain))
+        self.writes: list[Write] = []
+        self._at: dict[tuple[str, str], int] = {}
+        """Where in `writes` the one of (table, place) is."""
+        self._reasons: dict[int, str] = {}
+        """Why an event is not mended, by seq."""
+
+    def seqs(self, want: Wanted) -> range | tuple[int, ...]:
+        """
+        Return the events that a finding is about.
+        """
+        if want.onward is not None:
+            return range(want.onward, self._last + 1)
+        if want.gap is not None:
+            end = staged.missing_from(self._connection, self._row.chain, want.gap)
+            return range(want.gap, min(end, self._last) + 1)
+        return tuple(seq for seq in want.seqs if 1 <= seq <= self._last)
+
+    def _write(self, write: Write, place: str) -> None:
+        if (write.table, place) not in self._at:
+            self._at[write.table, place] = len(self.writes)
+            self.writes.append(write)
+
+    def events(self, seqs: Sequence[int]) -> None:
+        """
+        Plan what these events need.
+        """
+        if len(seqs) > EVENTS_LIMIT:
+            raise InvalidInput(
+                f"found {len(seqs)} events to restore; at most {EVENTS_LIMIT} are mended one by one: make this region "
+                "anew from another one, or from a backup"
+            )
+        signed = [seq for seq in seqs if seq <= self._stated.size]
+        for seq in seqs[len(signed) :]:
+            self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
+        proven, reasons = fetch(signed, [self._local, *self._sources], self._prover)
+        self._reasons |= reasons
+        staged.stage(self._connection, self._row.chain, (one.event for one in proven.values()))
+        stands = staged.standing(self._connection, self._row.chain)
+        wrong = {one.seq: one.columns for one in stands if one.columns != ()}
+        for seq in self._unlinked({seq: proven[seq] for seq in wrong}):
+            del wrong[seq]
+        for seq, columns in wrong.items():
+            one = proven[seq]
+            self._write(
+                Write(
+                    what=RESTORE, table=EVENTS, source=one.source, seq=seq, hash=one.event.hash.hex(),
+                    leaf=one.leaf.hex(), columns=columns or (), proven_by=one.by,
+                ), str(seq),
+            )  # fmt: skip
+        for stray in staged.misplaced(self._connection, self._row.chain):
+            one = proven[stray.seq]
+            self._write(
+                Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),
+                "/".join(stray.key),
+            )
+
+    def _unlinked(self, planned: dict[int, Proven]) -> list[int]:
+        """Return those of the planned events whose neighbours, which stay as they are, do not link with them."""
+        planned, left = dict(planned), list[int]()
+        while True:
+            around = [near for seq in planned for near in (seq - 1, seq + 1) if near not in planned]
+            links = staged.links(self._connection, self._row.chain, around)
+            torn = [
+                (seq, near) for seq, one in planned.items() for near in (seq - 1, seq + 1)
+                if near in links and (links[near][1] != one.event.prev_hash if near < seq
+                                      else links[near][0] != one.event.hash)
+            ]  # fmt: skip
+            if not torn:
+                return left
+            for seq, near in torn:
+                if planned.pop(seq, None) is not None:
+                    left.append(seq)
+                    self._reasons[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
+
+    def tables(self, names: set[str]) -> None:
+        """
+        Plan to make these tables anew, unless an event that they follow from is not mended.
+        """
+        if self._reasons:
+            return
+        for table in MADE_ANEW:
+            if table in names:
+                self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
+
+    def note(self, size: int) -> str:
+        """
+        Plan to restore the note of the checkpoint of *size* events; return why not, or nothing.
+        """
+        there = repairs.stored_note(self._connection, self._row.chain, size)
+        if there is None:
+            return f"there is no checkpoint of {size} events to mend; one of another size has its row"
+        for source in (self._local, *self._sources):
+            note = source.note(size)
+            if note is None:
+                continue
+            try:
+                stated = policy.check(self._rules, note).checkpoint
+            except LedgerError:
+                continue
+            if (stated.origin, stated.size) == (self._stated.origin, size) and self._prover.holds(stated):
+                if there == (stated.root, note):
+                    return AS_SIGNED
+                self._write(
+                    Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
+                          proven_by=self._prover.words()), str(size),
+                )  # fmt: skip
+                return ""
+        return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
+
+    def identity(self) -> str:
+        """
+        Plan to restore the chain's own row; return why not, or nothing.
+        """
+        found = region.settle(
+            self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover
+        )
+        if isinstance(found, str):
+            return found
+        if not found.columns:
+            return "the chain's own row is as it was signed"
+        self._write(
+            Write(what=RESTORE, table=CHAINS, source=found.source, columns=found.columns, proven_by=found.by), ""
+        )
+        return ""
+
+    def drop(self, seq: str) -> None:
+        """
+        Plan to throw the snapshot at *seq* away, unless an event that it follows from is not mended.
+        """
+        if self._reasons:
+            return
+        self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
+
+    def judged(self, finding: Found, want: Wanted) -> Judged:
+        """
+        Return what the plan makes of a finding.
+        """
+        if want.reason:
+            return Judged(finding=finding, reason=want.reason)
+        places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
+        reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
+        if (want.tables or want.snapshot is not None) and self._reasons and not reasons:
+            reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
+        if finding.kind == "STRAY_ROWS" and want.seqs:
+            places = [(EVENTS, "/".join(finding.key or ()))]
+        elif want.seqs or want.gap or want.onward:
+            of = {str(seq) for seq in self.seqs(want)}
+            places += [
+                (EVENTS, "/".join(write.key or ())) for write in self.writes
+                if write.what == REMOVE and str(write.seq) in of
+            ]  # fmt: skip
+        if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
+            reason = self.note(want.checkpoint)
+            # A good root was held against events of which some are to be mended.
+            under = [
+                (EVENTS, str(write.seq)) for write in self.writes
+                if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
+            ]  # fmt: skip
+            places += under if reason == AS_SIGNED else []
+            reasons += [] if under and reason == AS_SIGNED else [reason]
+        if want.identity and (CHAINS, "") not in self._at:
+            reasons.append(self.identity())
+        places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
+        places.append((SNAPSHOTS, want.snapshot or "-"))
+        writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
+        reasons = [reason for reason in reasons if reason]
+        if not writes and not reasons and finding.after is not None:
+            # What stands there is good; it was held against events of which this one was missing or not known.
+            writes = tuple(self._at[place] for place in [(EVENTS, str(finding.after))] if place in self._at)
+            reasons = [f"it follows from event {finding.after}: {self._reasons.get(finding.after, 'which is good')}"]
+            reasons = [] if writes else reasons
+        if not writes and not reasons:
+            reasons = ["what stands there is what was signed, and no copy is another"]
+        more = f" (and {len(reasons) - REASONS} more)" if len(reasons) > REASONS else ""
+        return Judged(finding=finding, writes=writes, reason="; ".join(dict.fromkeys(reasons[:REASONS])) + more)
+
+
+def make(
+    connection: Connection,
+    reading: Connection,
+    rules: Policy,
+    report: ReportFile,
+    digest: str,
+    sources: Sequence[Source],
+    given: Sequence[bytes],
+) -> Plan:
+    """
+    Return the plan of *report*, whose file has this *digest*.
+
+    *reading* is another connection to the same database, in which a statement may fail; *given* are signed checkpoints
+    that were brought: where there are any, no other is looked for.
+
+    Raises:
+        InvalidInput: the policy is for other logs, or there is too much to mend one by one.
+        SetupNeeded, SignatureInvalid: no checkpoint is accepted by the policy, so nothing can be proven.
+    """
+    origin = origin_of(rules, report)
+    row = region.find(connection, origin)
+    local = region.here(reading, row)
+    found = given or [*local.notes(), *(note for source in sources for note in source.notes())]
+    trusted = newest(rules, found, origin)
+    planning = Planning(connection, row, rules, trusted, local, sources)
+    wants = [wanted(finding) for finding in report.findings]
+    if any(want.identity for want in wants):
+        planning.identity()
+    seqs = sorted({seq for want in wants for seq in planning.seqs(want)})
+    planning.events(seqs)
+    planning.tables({table for want in wants for table in want.tables})
+    for finding, want in zip(report.findings, wants, strict=True):
+        if want.snapshot is not None and finding.after is None:
+            planning.drop(want.snapshot)
+    judged = tuple(planning.judged(finding, want) for finding, want in zip(report.findings, wants, strict=True))
+    connection.rollback()
+    stated = trusted.checkpoint
+    return Plan(
+        origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
+        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.writes),
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""
+Say what a finding is about: which events to hold against a copy, which tables to make anew, or why neither.
+
+Pure: a finding goes in, and what to look at comes out. A finding names a place, and what is wrong may stand at another
+one as well (a moved row is missing where it was), so the numbers that it expected and found are looked at too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from ledger.domain.rows import TABLES
+from ledger.repairing.reports import Found
+
+EVENTS: Final = "events"
+CHAINS: Final = "chains"
+CHECKPOINTS: Final = "checkpoints"
+SNAPSHOTS: Final = "snapshots"
+TILES: Final = "tiles"
+HEAD: Final = "chain_heads"
+HISTORIES: Final = "histories"
+
+FOLDED: Final = (*TABLES, "state_digests", "commits")
+"""What only the rules can make of the events."""
+MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
+"""Everything that follows from the events, in the order in which it is made."""
+_HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
+
+_TO_THE_END: Final = ("TRUNCATED", "ROLLBACK")
+_NO_COPY: Final = "no copy mends it: "
+_NOT_HERE: Final = {
+    "CHECKPOINT_INCONSISTENT": f"{_NO_COPY}two signed histories; keep both as evidence",
+    "INCONSISTENT": f"{_NO_COPY}the history is another than a checkpoint that was kept; keep both as evidence",
+    "DIVERGENCE": f"{_NO_COPY}two histories; verify each copy by itself",
+    "UNKNOWN_FORMAT": f"{_NO_COPY}it may be by a newer program; verify with the newest release",
+    "QUORUM_UNMET": "witnesses vouch, not copies: ask them to cosign (tradeledger seal)",
+    "STALE": "a newer checkpoint is needed: tradeledger seal",
+    "GUARD_CHANGED": "guards are the schema's: tradeledger db check says what differs",
+    "RECEIPT_MISMATCH": "a receipt is evidence and is not mended; verify the database that it was held against",
+}
+_TABLES_NOT_HERE: Final = {
+    "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
+    "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
+    "catalogue": "guards are the schema's: tradeledger db check says what differs",
+    "settings": "a setting of the server: tradeledger db check says what differs",
+    "archive": "an archive is written once: keep it as evidence, and write another with tradeledger archive",
+    "topic": "records of a topic stay; publish again with tradeledger-replicator publish --again-after",
+    "receipts": "a receipt is evidence and is not mended",
+    "proof": "a proof is made anew from the tree, not mended",
+}
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """
+    What a finding is about: seqs to look at, from which seq on all of them, tables to make anew, or why nothing.
+    """
+
+    seqs: tuple[int, ...] = ()
+    onward: int | None = None
+    gap: int | None = None
+    tables: tuple[str, ...] = ()
+    checkpoint: int | None = None
+    snapshot: str | None = None
+    identity: bool = False
+    reason: str = ""
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """
+    Return the numbers below 2^63 that stand in *text* by themselves.
+    """
+    found = (int(word) for word in re.findall(r"(?<![0-9a-zA-Z.-])[0-9]{1,19}(?![0-9a-zA-Z.])", text))
+    return tuple(number for number in found if number < 2**63)
+
+
+def wanted(finding: Found) -> Wanted:
+    """
+    Return what *finding* is about.
+    """
+    table = finding.table or EVENTS
+    if table in _TABLES_NOT_HERE:
+        return Wanted(reason=_TABLES_NOT_HERE[table])
+    if finding.kind in _NOT_HERE:
+        return Wanted(reason=_NOT_HERE[finding.kind])
+    if finding.kind == "STRAY_ROWS":
+        # The key is the strange chain number, and the row's own key.
+        return Wanted(seqs=_seqs(finding.key or ()), tables=_anew(table)) if table == EVENTS else _of_table(table)
+    if finding.kind in _TO_THE_END and table in (EVENTS, CHECKPOINTS) and finding.seq is not None:
+        return Wanted(onward=finding.seq, tables=(*MADE_ANEW,))
+    if table == EVENTS:
+        return _of_event(finding)
+    if table == CHECKPOINTS:
+        size = numbers((finding.key or ("",))[0])
+        return Wanted(checkpoint=size[0]) if size else Wanted(reason="the finding names no checkpoint")
+    if table == SNAPSHOTS:
+        return Wanted(snapshot=(finding.key or ("",))[-1])
+    if table == CHAINS:
+        return Wanted(identity=True)
+    return _of_table(table)
+
+
+def _seqs(key: tuple[str, ...]) -> tuple[int, ...]:
+    return numbers(key[1]) if len(key) > 1 else ()
+
+
+def _anew(table: str) -> tuple[str, ...]:
+    if table in _HISTORIES:
+        return (HISTORIES,)
+    return (table,) if table in MADE_ANEW else ()
+
+
+def _of_table(table: str) -> Wanted:
+    tables = _anew(table)
+    return Wanted(tables=tables) if tables else Wanted(reason=f"nothing here knows how to mend {table}")
+
+
+def _of_event(finding: Found) -> Wanted:
+    if finding.seq is None:
+        return Wanted(reason="the finding names no event")
+    if finding.kind == "SEQ_GAP":
+        return Wanted(gap=finding.seq)
+    more = numbers(finding.expected) + numbers(finding.actual) if finding.column == "seq" else ()
+    return Wanted(seqs=(finding.seq, *more))

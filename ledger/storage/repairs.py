@@ -1,0 +1,216 @@
+"""
+Change what nobody may change, as the owner of the tables, and keep what was there before.
+
+A table's own triggers are set aside for that and stand as before when the transaction ends, whatever happens; so do
+foreign keys, which are asked once all is in place. Every row that goes is kept in `history_changes` with the reason.
+
+Nothing here knows whether what it is given is true: `ledger.repairing` proves it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from ledger.errors import Corrupt, NotPermitted, StateMismatch
+from ledger.storage.database import Connection
+from ledger.storage.upgrade import OWNER
+
+
+def check_owner(connection: Connection) -> None:
+    """
+    Raise NotPermitted unless the login of *connection* is a member of the tables' owner.
+    """
+    found = connection.execute("SELECT session_user, pg_has_role(session_user, %s, 'MEMBER')", [OWNER]).fetchone()
+    connection.rollback()
+    if found is None or not found[1]:
+        raise NotPermitted(
+            f"login {found[0] if found else ''} is not a member of {OWNER}, and only the owner of the tables may mend "
+            "them: connect as one that is"
+        )
+
+
+def may_append(connection: Connection) -> bool:
+    """
+    Return whether the login of *connection* may add events.
+    """
+    return connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() == (True,)
+
+
+def act_as_owner(connection: Connection) -> None:
+    """
+    Have the owner's rights in this transaction.
+    """
+    connection.execute(f"SET LOCAL ROLE {OWNER}")
+
+
+def set_head(
+    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, signed: int, reason: str
+) -> bool:
+    """
+    Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return whether it
+    was another. *signed* is how many events a checkpoint covers.
+
+    Raises:
+        StateMismatch: the head counts other events, and no signature tells which is true.
+    """
+    there = connection.execute(
+        "SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s FOR UPDATE", [chain]
+    ).fetchone()
+    if there is not None and there[4] in ("primary", "replica"):
+        mode = there[4]
+    else:
+        follows = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
+        mode = "primary" if follows is None else "replica"
+    wanted = (seq, digest, recorded_at, epoch, mode)
+    if there == wanted:
+        return False
+    if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:
+        # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
+        raise StateMismatch(
+            f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is "
+            "true cannot be proven, so the head is not mended, and nothing was"
+        )
+    keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
+    if there is None:
+        connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s)", [chain, *wanted])
+    else:
+        connection.execute(
+            "UPDATE ledger.chain_heads SET (seq, hash, recorded_at, epoch, mode) = (%s, %s, %s, %s, %s)"
+            " WHERE chain = %s",
+            [*wanted, chain],
+        )
+    return True
+
+
+def keep(connection: Connection, table: str, reason: str, condition: str, given: Sequence[object]) -> int:
+    """
+    Keep the rows of *table* for which the SQL condition holds, before they are changed; return how many.
+    """
+    return connection.execute(
+        "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row)"
+        f" SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, row_to_json(t)::text"
+        f" FROM ledger.{table} t WHERE {condition}",
+        [reason, *given],
+    ).rowcount
+
+
+def guards(connection: Connection) -> list[tuple[object, ...]]:
+    """
+    Return every trigger and foreign key of the schema, and how it stands.
+    """
+    return connection.execute(
+        "SELECT tgrelid::regclass::text, tgname, tgenabled::text, tgdeferrable, tginitdeferred FROM pg_trigger"
+        " JOIN pg_class c ON c.oid = tgrelid WHERE c.relnamespace = 'ledger'::regnamespace"
+        " UNION ALL SELECT conrelid::regclass::text, conname, contype::text, condeferrable, condeferred"
+        " FROM pg_constraint WHERE connamespace = 'ledger'::regnamespace ORDER BY 1, 2, 3"
+    ).fetchall()
+
+
+@contextlib.contextmanager
+def aside(connection: Connection, table: str) -> Iterator[None]:
+    """
+    Set the triggers of *table* aside, and let its foreign keys wait until the block ends.
+
+    A block that raises has to be rolled back, which puts them back as well.
+    """
+    states = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE"}
+    triggers = connection.execute(
+        "SELECT quote_ident(tgname), tgenabled::text FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal",
+        [f"ledger.{table}"],
+    ).fetchall()
+    waiting = connection.execute(
+        "SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f'"
+        " AND NOT condeferrable",
+        [f"ledger.{table}"],
+    ).fetchall()
+    connection.execute(f"ALTER TABLE ledger.{table} DISABLE TRIGGER USER")
+    for (name,) in waiting:
+        connection.execute(f"ALTER TABLE ledger.{table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED")
+    yield
+    for (name,) in waiting:
+        # Asked now: a table whose keys still wait to be asked cannot be altered.
+        connection.execute(f"SET CONSTRAINTS ledger.{name} IMMEDIATE")
+        connection.execute(f"ALTER TABLE ledger.{table} ALTER CONSTRAINT {name} NOT DEFERRABLE")
+    for name, state in triggers:
+        connection.execute(f"ALTER TABLE ledger.{table} {states[state]} TRIGGER {name}")
+
+
+def check_guards(connection: Connection, before: list[tuple[object, ...]]) -> None:
+    """
+    Raise Corrupt unless the guards stand as they did *before*.
+    """
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    if changed := sorted(map(str, set(guards(connection)) ^ set(before))):
+        raise Corrupt(f"guards would stand otherwise than before: {'; '.join(changed[:4])}; nothing was changed")
+
+
+def genesis_of(connection: Connection, chain: int) -> bytes:
+    """
+    Return the genesis hash as the chain's row has it.
+    """
+    row = connection.execute("SELECT genesis FROM ledger.chains WHERE chain = %s", [chain]).fetchone()
+    return b"" if row is None or row[0] is None else bytes(row[0])
+
+
+def put_identity(
+    connection: Connection, chain: int, chain_id: bytes, origin: str, genesis: bytes, version: int, reason: str
+) -> None:
+    """
+    Let the chain's own row say who it is.
+    """
+    keep(connection, "chains", f"{reason} (chains)", "t.chain = %s", [chain])
+    with aside(connection, "chains"):
+        connection.execute(
+            "UPDATE ledger.chains SET (chain_id, origin, format_version, genesis) = (%s::uuid, %s, %s, %s)"
+            " WHERE chain = %s",
+            [chain_id.hex(), origin, version, genesis, chain],
+        )
+
+
+def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
+    """
+    Let the checkpoint of *size* events have this root and note; when it was sealed stays as it stands.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    with aside(connection, "checkpoints"):
+        connection.execute(
+            "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",
+            [root, note.decode(), chain, size],
+        )
+
+
+def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, bytes] | None:
+    """
+    Return root and note of the checkpoint of *size* events as they stand, None where there is no such row.
+    """
+    row = connection.execute(
+        "SELECT coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints"
+        " WHERE chain = %s AND size = %s",
+        [chain, size],
+    ).fetchone()
+    return None if row is None else (bytes(row[0]), bytes(row[1]))
+
+
+def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> int:
+    """
+    Throw the snapshots at *seq* away, and return how many there were.
+    """
+    gone = keep(connection, "snapshots", f"{reason} (snapshots)", "t.chain = %s AND t.seq::text = %s", [chain, seq])
+    connection.execute("DELETE FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq])
+    return gone
+
+
+def forget_watermarks(connection: Connection, chain: int) -> None:
+    """
+    Forget how far the histories are: they are made anew from the first event, whatever was said of them.
+    """
+    connection.execute("DELETE FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
+
+
+def head_seq(connection: Connection, chain: int) -> int:
+    """
+    Return the seq of the head as it stands; 0 where there is no head.
+    """
+    row = connection.execute("SELECT seq FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])

@@ -1,0 +1,95 @@
+"""
+Name what a test of repairs needs: a sealed chain, its good copies, and the steps from a broken row to a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ledger.cli.repair import _second
+from ledger.evidence import policy
+from ledger.evidence.policy import Policy
+from ledger.repairing import applying, planning, reports, sources
+from ledger.repairing.applying import Applying, Mended
+from ledger.repairing.plan import Plan
+from ledger.repairing.sources import Source
+from ledger.storage import database as db
+from tests.conftest import ORIGIN, Database
+from tests.verifier.intruder import report_on
+from verifier.forms.objects import objects
+
+
+def silent(what: str, count: int) -> None:
+    """Hear of progress, and say nothing."""
+
+
+class Firm(msgspec.Struct):
+    """A chain in a database, an archive of it, and the policy of whoever mends."""
+
+    database: Database
+    archive: Path
+    policy_text: str
+    size: int
+    sealed: tuple[int, ...]
+    """The sizes of its checkpoints."""
+
+    @property
+    def rules(self) -> Policy:
+        return policy.decode(self.policy_text.encode())
+
+
+def report_file(database: Database) -> bytes:
+    """Verify, and return the report as a file holds it."""
+    return objects(report_on(database), 0).encode()
+
+
+@contextlib.contextmanager
+def copies(replica: Database | None = None, archive: Path | None = None) -> Iterator[list[Source]]:
+    with contextlib.ExitStack() as stack:
+        made: list[Source] = []
+        if replica is not None:
+            made.append(stack.enter_context(sources.replica(replica.dsn("auditor"), ORIGIN)))
+        if archive is not None:
+            made.append(sources.archived(str(archive), ORIGIN))
+        yield made
+
+
+def planned(
+    broken: Database, rules: Policy, found: Sequence[Source], data: bytes | None = None, given: Sequence[bytes] = ()
+) -> Plan:
+    """Return the plan for *broken*, by a report made now unless one is given."""
+    data = data or report_file(broken)
+    with (
+        contextlib.closing(db.connect(broken.dsn("auditor"), "test")) as connection,
+        contextlib.closing(_second(broken.dsn("auditor"))) as reading,
+    ):
+        return planning.make(
+            connection, reading, rules, reports.decode(data), reports.digest(data), found, given
+        )  # fmt: skip
+
+
+def applied(
+    broken: Database, rules: Policy, plan: Plan, found: Sequence[Source], login: str = "owner", *, dry_run: bool = False
+) -> Mended:
+    """Apply a plan as the owner."""
+    with (
+        contextlib.closing(db.connect(broken.dsn(login), "test")) as connection,
+        contextlib.closing(_second(broken.dsn(login))) as reading,
+    ):
+        mended = Applying(connection, reading, rules, plan, found, "a test").run(silent, dry_run=dry_run)
+    if mended.histories and not dry_run:
+        applying.make_histories(broken.dsn(login), ORIGIN, silent)
+    return mended
+
+
+def mended(broken: Database, firm: Firm, found: Sequence[Source], data: bytes | None = None) -> Plan:
+    """Plan and apply, and return the plan, which left nothing out but guards that the test took down."""
+    plan = planned(broken, firm.rules, found, data)
+    left = [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"]
+    assert left == [], [(judged.finding, judged.reason) for judged in left]
+    applied(broken, firm.rules, plan, found)
+    return plan

@@ -1,0 +1,193 @@
+"""
+Break rows of events in every way, and see them mended from a copy that is proven, and from no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from blake3 import blake3
+
+from ledger.chain import entry as entries
+from ledger.repairing.plan import REMOVE, RESTORE
+from ledger.storage import chains, events
+from ledger.storage import database as db
+from tests.conftest import ORIGIN, Database
+from tests.repairing.mending import Firm, copies, mended, planned
+from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
+
+SEQ = 20
+COLUMNS = (
+    "chain", "seq", "epoch", "prev_hash", "hash", "event_id", "event_type", "schema_version", "stream",
+    "stream_version", "group_id", "group_index", "group_size", "idempotency_key", "request_hash", "occurred_at",
+    "recorded_at", "effective_on", "actor", "source", "correlation_id", "causation_id", "salt", "payload",
+)  # fmt: skip
+
+
+def rows(database: Database) -> str:
+    return database.sql("SELECT md5(string_agg(e::text, ',' ORDER BY seq, chain)) FROM ledger.events e")
+
+
+def said_of(seq: int) -> bytes:
+    found = {"kind": "BYTES_MODIFIED", "seq": seq}
+    return msgspec.json.encode({"verdict": "broken", "origin": ORIGIN, "region_mode": "primary", "findings": [found],
+                                "schema_version": 1})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def region(firm: Firm) -> Iterator[Database]:
+    """A copy that is broken and mended again and again."""
+    with copied(firm.database) as made:
+        yield made
+
+
+def test_every_column_is_tried(region: Database) -> None:
+    assert set(columns(region, "events")) == set(COLUMNS)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_an_event_that_was_changed_is_restored(firm: Firm, region: Database, replica: Database, column: str) -> None:
+    """The row is what it was, and what stood there is kept with the reason."""
+    before, kept = rows(firm.database), int(region.sql("SELECT count(*) FROM ledger.history_changes"))
+    with Intruder(region) as intruder:
+        if column == "seq":
+            intruder.edit("events", f"UPDATE ledger.events SET seq = 5000 WHERE seq = {SEQ}")
+        else:
+            assert changed(intruder, "events", column, columns(region, "events")[column], f"seq = {SEQ}")
+    assert rows(region) != before
+    # What a verification says of such a row, without one for each column; of those that move it, a real one.
+    data = None if column in ("chain", "seq", "payload") else said_of(SEQ)
+    with copies(replica) as found:
+        plan = mended(region, firm, found, data)
+    restored = [write for write in plan.writes if write.what == RESTORE]
+    assert [(write.seq, write.source) for write in restored] == [(SEQ, "replica")]
+    assert column in (*restored[0].columns, "chain", "seq")
+    assert rows(region) == before
+    assert int(region.sql("SELECT count(*) FROM ledger.history_changes")) > kept
+
+
+def test_nothing_is_wrong_after_every_column_was_mended(region: Database) -> None:
+    assert real(report_on(region)) == []
+
+
+@pytest.mark.parametrize("source", ["replica", "archive"])
+def test_events_that_were_deleted_are_restored(firm: Firm, broken: Database, replica: Database, source: str) -> None:
+    """One in the middle, and two in a row; all that follows from them is whole as well, and so are the guards."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq IN (9, 280, 281)")
+    with copies(*((replica, None) if source == "replica" else (None, firm.archive))) as found:
+        plan = mended(broken, firm, found)
+    assert {write.seq for write in plan.writes if write.what == RESTORE} == {9, 280, 281}
+    assert {write.source for write in plan.writes if write.what == RESTORE} == {source}
+    assert rows(broken) == rows(firm.database)
+    assert report_on(broken).findings == []
+
+
+def test_neighbours_that_were_changed_together_are_restored_together(firm: Firm, broken: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 30")
+        intruder.edit("events", "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 31")
+    with copies(archive=firm.archive) as found:
+        mended(broken, firm, found)
+    assert report_on(broken).findings == []
+
+
+def test_a_row_that_was_moved_is_put_back_and_taken_away(firm: Firm, broken: Database, replica: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET seq = 5000 WHERE seq = 40")
+    with copies(replica) as found:
+        plan = mended(broken, firm, found)
+    assert [write.key for write in plan.writes if write.what == REMOVE] == [("1", "5000")]
+    assert report_on(broken).findings == []
+
+
+def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
+    """The intruder moved the head back as well; of what came after the checkpoint nothing is left to be proven by."""
+    cut = firm.size - 12
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {cut}")
+        intruder.edit(
+            "chain_heads",
+            "UPDATE ledger.chain_heads h SET (seq, hash, recorded_at, epoch) = (SELECT seq, hash, recorded_at, epoch "
+            "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
+        )
+    with copies(archive=firm.archive) as found:
+        mended(broken, firm, found)
+    assert broken.sql("SELECT seq FROM ledger.chain_heads") == str(firm.size)
+    assert report_on(broken).findings == []
+
+
+def test_what_was_not_signed_is_not_mended(firm: Firm, broken: Database, replica: Database) -> None:
+    """An event after the last checkpoint: the replica's may be right, and nothing shows it."""
+    last = firm.size + 2
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET actor = 'mallory' WHERE seq IN (10, {last})")
+    with copies(replica) as found:
+        plan = planned(broken, firm.rules, found)
+    assert [write.seq for write in plan.writes] == [10]
+    (left,) = (judged for judged in plan.left() if judged.finding.seq == last)
+    assert "nothing that was signed covers it" in left.reason
+
+
+def test_a_lost_tail_beyond_the_checkpoint_is_not_forgotten(firm: Firm, broken: Database, replica: Database) -> None:
+    """The head goes on to say that there was more: a repair that moved it back would hide what is missing."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {firm.size - 2}")
+    with copies(replica) as found:
+        plan = planned(broken, firm.rules, found)
+    assert {write.table for write in plan.writes} == {"events"}
+    assert any(f"event {firm.size + 1} is after" in judged.reason for judged in plan.left())
+
+
+def test_a_source_that_lies_is_named(firm: Firm, broken: Database) -> None:
+    """With the same false edit; and with the edit hashed again behind it."""
+    edit = "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 25"
+    with copied(firm.database) as liar:
+        for database in (broken, liar):
+            with Intruder(database) as intruder:
+                intruder.edit("events", edit)
+        with copies(liar) as found:
+            plan = planned(broken, firm.rules, found)
+        assert plan.writes == ()
+        assert "not what its own hash is of" in plan.left()[0].reason
+        with db.connect(liar.dsn("reader"), "test") as connection:
+            chain = chains.find(connection, None)
+            event = events.read_seqs(connection, chain.chain, chain.chain_id, [25])[25]
+            rehashed = blake3(entries.encode(event)).digest()
+        with Intruder(liar) as intruder:
+            intruder.edit("events", "UPDATE ledger.events SET hash = %s WHERE seq = 25", rehashed)
+        with copies(liar) as found:
+            plan = planned(broken, firm.rules, found)
+        assert plan.writes == ()
+        assert "is not shown to be in the checkpoint" in plan.left()[0].reason
+        # Where one copy lies, the next one is asked.
+        with copies(liar, firm.archive) as found:
+            plan = mended(broken, firm, found)
+        assert {write.source for write in plan.writes if write.what == RESTORE} == {"archive"}
+    assert report_on(broken).findings == []
+
+
+def test_without_a_copy_nothing_is_mended(firm: Firm, broken: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 50")
+    plan = planned(broken, firm.rules, [])
+    assert plan.writes == ()
+    assert all(judged.reason for judged in plan.findings)
+    assert "no event 50" in plan.left()[0].reason
+
+
+def test_tiles_that_are_gone_are_not_needed_where_a_copy_is_whole(firm: Firm, broken: Database) -> None:
+    """All events of the replica have the signed root, so each of them is the one that was signed."""
+    with copied(firm.database) as other:
+        for database in (broken, other):
+            with Intruder(database) as intruder:
+                intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        with Intruder(broken) as intruder:
+            intruder.edit("events", "UPDATE ledger.events SET source = 'mallory' WHERE seq = 60")
+        with copies(other) as found:
+            plan = mended(broken, firm, found)
+    (write,) = (write for write in plan.writes if write.what == RESTORE)
+    assert "all events of the replica" in write.proven_by
+    assert report_on(broken).findings == []

@@ -1,0 +1,117 @@
+"""
+Break what follows from events, and see it made anew from those that were signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ledger.domain.rows import TABLES
+from ledger.errors import StateMismatch
+from tests.conftest import Database
+from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
+
+KEPT = "SELECT count(*) FROM ledger.history_changes"
+EDITS = {
+    "a balance": ("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached"),
+    "a balance that is no number": ("balances", "UPDATE ledger.balances SET settled = 'NaN' WHERE asset = 'BTC'"),
+    "a position that is gone": ("positions", "DELETE FROM ledger.positions"),
+    "an order under another key": ("orders", "UPDATE ledger.orders SET order_id = order_id || 'x'"),
+    "executions that name each other": ("executions", "UPDATE ledger.executions SET exec_id = exec_id || 'x'"),
+    "a stream too many": ("streams", "INSERT INTO ledger.streams VALUES (1, 'order/nobody', 1)"),
+    "rows of another chain number": ("accounts", "UPDATE ledger.accounts SET chain = 77"),
+    "a key that is gone": ("idempotency_keys", "DELETE FROM ledger.idempotency_keys WHERE first_seq = 5"),
+    "a key of another group": ("idempotency_keys", "UPDATE ledger.idempotency_keys SET first_seq = 6 "
+                               "WHERE first_seq = 5"),
+    "a commit": ("commits", "UPDATE ledger.commits SET state_digest = sha256('x') WHERE last_seq = 7"),
+    "commits that are gone": ("commits", "DELETE FROM ledger.commits WHERE last_seq IN (7, 8)"),
+    "the state digest": ("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)"),
+    "the head": ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"),
+    "the head's epoch": ("chain_heads", "UPDATE ledger.chain_heads SET epoch = 9"),
+    "a tile": ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
+               "WHERE level = 0 AND number = 0"),
+    "a tile that is gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0"),
+    "a tile too many": ("tiles", "INSERT INTO ledger.tiles VALUES (1, 5, 0, sha256('x'))"),
+    "a history": ("balance_history", "UPDATE ledger.balance_history SET settled = settled + 1"),
+    "a watermark": ("read_model_watermarks", "UPDATE ledger.read_model_watermarks SET seq = 3 "
+                    "WHERE name = 'balance_history'"),
+    "a snapshot": ("snapshots", "UPDATE ledger.snapshots SET rows = 'x'"),
+    "the note of a checkpoint": ("checkpoints", "UPDATE ledger.checkpoints SET note = 'nothing' WHERE size > 100"),
+    "the root of a checkpoint": ("checkpoints", "UPDATE ledger.checkpoints SET root = sha256('x')"),
+    "the chain's genesis": ("chains", "UPDATE ledger.chains SET genesis = sha256('x')"),
+    "the chain's id": ("chains", "UPDATE ledger.chains SET chain_id = '11111111-1111-1111-1111-111111111111'"),
+    "the chain's origin": ("chains", "UPDATE ledger.chains SET origin = 'example.com/other'"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def region(firm: Firm) -> Iterator[Database]:
+    """A copy that is broken and mended again and again."""
+    with copied(firm.database) as made:
+        yield made
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, what: str) -> None:
+    """Nothing is wrong afterwards, guards included; what stood there is kept."""
+    table, edit = EDITS[what]
+    kept = int(region.sql(KEPT))
+    with Intruder(region) as intruder:
+        if "NaN" in edit:
+            intruder.unguard(table)
+        intruder.edit(table, edit)
+    with copies(archive=firm.archive) as found:
+        plan = mended(region, firm, found)
+    assert plan.findings
+    assert table in {write.table for write in plan.writes} | {"balance_history", "read_model_watermarks"}
+    assert real(report_on(region)) == []
+    if table not in ("balance_history", "read_model_watermarks") and "gone" not in what and "too many" not in what:
+        assert int(region.sql(KEPT)) > kept
+
+
+def test_every_read_model_at_once(firm: Firm, broken: Database) -> None:
+    """One row of each was changed."""
+    with Intruder(broken) as intruder:
+        for table, spec in TABLES.items():
+            column = next(name for name in spec.columns if name not in spec.key)
+            key = " AND ".join(f'"{name}" = t."{name}"' for name in spec.key)
+            where = f"ctid = (SELECT ctid FROM ledger.{table} t WHERE {key} ORDER BY ctid LIMIT 1)"
+            assert changed(intruder, table, column, columns(broken, table)[column], where), table
+    plan = planned(broken, firm.rules, [])
+    assert [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"] == []
+    assert set(TABLES) <= {write.table for write in plan.writes}
+    applied(broken, firm.rules, plan, [])
+    assert real(report_on(broken)) == []
+
+
+def test_events_and_what_follows_from_them_at_once(firm: Firm, broken: Database) -> None:
+    """A row edited in every place it stands: the event, the balance and the digest."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET payload = regexp_replace(payload::text, '1', '2')::json "
+                      "WHERE seq = 15")  # fmt: skip
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
+        intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 1)")
+    with copies(archive=firm.archive) as found:
+        mended(broken, firm, found)
+    assert report_on(broken).findings == []
+
+
+def test_tables_are_not_made_of_an_event_that_is_not_mended(firm: Firm, broken: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 15")
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
+    plan = planned(broken, firm.rules, [])
+    assert plan.writes == ()
+    assert any("made anew only of events that are all as signed" in judged.reason for judged in plan.left())
+
+
+def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, broken: Database) -> None:
+    """Seq and hash are others: whether events were cut off behind it cannot be proven."""
+    with Intruder(broken) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq - 1, hash = sha256('x')")
+    plan = planned(broken, firm.rules, [])
+    with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
+        applied(broken, firm.rules, plan, [])
