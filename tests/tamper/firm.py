@@ -239,7 +239,9 @@ def working(
     receipts = folder / "receipts.jsonl"
     with contextlib.ExitStack() as stack:
         firm.witnesses = tuple(stack.enter_context(witness(folder / "witnesses", key)) for key in WITNESSES)
-        url = stack.enter_context(replica(folder, b))
+        # It is connected to region B, which can be copied only when nobody is.
+        copying = stack.enter_context(contextlib.ExitStack())
+        url = copying.enter_context(replica(folder, b))
         needed = members("r", [REPLICA_KEY], [url], 1)
         place = stack.enter_context(signer(folder, needed))
         firm.signer = place.address
@@ -269,9 +271,11 @@ def working(
         in_step(firm)
         (folder / "policy").write_text(firm.policy_text())
         (folder / "log.vkey").write_text(LOG_KEY.verifier.text() + "\n")
+        copying.close()
         for region in (a, b):
-            firm.still[region.name] = f"{region.name}_still"
-            stack.callback(region.server.sql, f"DROP DATABASE {region.name} WITH (FORCE)")
-            stack.callback(region.server.sql, f"DROP DATABASE {region.name}_still WITH (FORCE)")
+            firm.still[region.name] = still = f"{region.name}_still"
+            region.server.sql(f"CREATE DATABASE {still} TEMPLATE {region.name} OWNER ledger_owner")
+            for name in (region.name, still):
+                stack.callback(region.server.sql, f"DROP DATABASE {name} WITH (FORCE)")
         stack.callback(a.server.sql, f"DROP DATABASE {a.name}_then WITH (FORCE)")
         yield firm

@@ -59,7 +59,7 @@ def a_price_everywhere(scene: Scene) -> Expected:
 def a_deposit_everywhere(scene: Scene) -> Expected:
     seq = _everywhere(
         scene,
-        "UPDATE ledger.events SET payload = replace(payload::text, '\"25\"', '\"95\"')::json WHERE "
+        "UPDATE ledger.events SET payload = regexp_replace(payload::text, '(\"-?)25\"', '\\195\"', 'g')::json WHERE "
         "idempotency_key = 't5-moved' RETURNING seq",
         ("movements", "UPDATE ledger.movements SET postings = replace(postings, '25', '95'), "
          "content = replace(content, '25', '95') WHERE movement_id = 'm-t5'"),
@@ -119,7 +119,9 @@ def _twice(key: str) -> Callable[[History], History]:
         place = next(n for n, x in enumerate(history) if x.idempotency_key == key)
         first, after = history[place], history[place + 1]
         now = (first.recorded_at + after.recorded_at) // 2
-        second = moved(msgspec.structs.replace(first, idempotency_key=key + "-2"), now - first.recorded_at)
+        group = first.group_id[:-1] + bytes([first.group_id[-1] ^ 1])
+        second = msgspec.structs.replace(first, idempotency_key=key + "-2", group_id=group)
+        second = moved(second, now - first.recorded_at)
         return [*history[: place + 1], given(second, b'"m-', b'"n-'), *history[place + 1 :]]
 
     return made

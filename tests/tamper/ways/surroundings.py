@@ -64,6 +64,8 @@ def _edit(name: str, what: str, place: str, threats: tuple[int, ...], mode: str,
 
     def do(scene: Scene) -> Expected:
         scene.intruder().edit(table, sql)
+        if name == "second chain row":
+            scene.words["origin"] = ORIGIN
         if name == "head mode":
             return Expected(kind="POSITION_MISMATCH", table="replica_state")
         if name.startswith("commit deleted"):
