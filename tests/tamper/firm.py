@@ -97,6 +97,12 @@ class Firm(msgspec.Struct):
             lines.append(f"witness w{number} {key.verifier.text()} {url}")
         return "\n".join([*lines, f"group outside {QUORUM} w0 w1 w2", "quorum outside", ""])
 
+    def ends(self) -> set[int]:
+        """Return the last seq of every transaction of region A."""
+        with db.connect(self.a.dsn("auditor"), "tamper") as connection:
+            found = connection.execute("SELECT last_seq FROM ledger.commits").fetchall()
+        return {int(row[0]) for row in found}
+
     def events(self, region: Database | None = None) -> list[RecordedEvent]:
         """Return every event of region A, or of another."""
         with db.connect((region or self.a).dsn("auditor"), "tamper") as connection:

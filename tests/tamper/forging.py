@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -36,8 +36,6 @@ from tests.verifier.intruder import Intruder
 
 Change = Callable[[RecordedEvent], RecordedEvent]
 _EPOCH: Final = datetime.date(1970, 1, 1)
-_AT_ONCE: Final = 200
-"""About so many events are committed at a time, as an importer does."""
 
 
 def linked(history: Iterable[RecordedEvent], head: ChainHead) -> list[RecordedEvent]:
@@ -124,16 +122,24 @@ def _requested(history: Sequence[RecordedEvent]) -> list[RecordedEvent]:
     return made
 
 
-def installed(region: Database, history: Sequence[RecordedEvent]) -> Database:
-    """Build in an empty database all that a region has that recorded *history*, and return it."""
+def _ends(event: RecordedEvent) -> bool:
+    return event.group_index == event.group_size - 1
+
+
+def installed(region: Database, history: Sequence[RecordedEvent], ends: Collection[int]) -> Database:
+    """
+    Build in an empty database all that a region has that recorded *history*, and return it.
+
+    *ends* are the last seqs of the transactions, as far as groups end there.
+    """
     state, digest, before = State(certain=True), StateDigest(), 0
     chain_id = history[0].chain_id
     with contextlib.closing(db.connect(region.dsn("applier"), "tamper")) as connection:
         chain = chains.create(connection, chain_id, ORIGIN, genesis(chain_id, ORIGIN), "replica").chain
         connection.commit()
         while before < len(history):
-            mark, run = state.begin(), list(history[before : before + _AT_ONCE])
-            while run[-1].group_index < run[-1].group_size - 1:
+            mark, run = state.begin(), [history[before]]
+            while run[-1].seq < len(history) and not (_ends(run[-1]) and run[-1].seq in ends):
                 run.append(history[run[-1].seq])
             for event in run:
                 derived, asked = split_payload(event.payload)

@@ -85,5 +85,4 @@ def a_head_in_the_future(scene: Scene) -> Caught:
 @way("a checkpoint is cosigned no more: somebody keeps the world at yesterday", "checkpoints", (10, 17),
      "open --max-age", "operator: nothing is sealed any more")  # fmt: skip
 def nothing_sealed_any_more(scene: Scene) -> Expected:
-    time.sleep(2.2)
     return Expected(kind="STALE")

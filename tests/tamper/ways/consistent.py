@@ -150,7 +150,7 @@ FORGED: Final[dict[str, tuple[str, Callable[[History], History]]]] = {
 
 def forged(scene: Scene, change: Callable[[History], History]) -> None:
     """Have a whole other history verified, in a database in which no two rows disagree, with its tree."""
-    region = installed(scene.empty(), remade(change(scene.firm.events())))
+    region = installed(scene.empty(), remade(change(scene.firm.events())), scene.firm.ends())
     scene.look_at(grown(region))
 
 

@@ -78,7 +78,7 @@ def cut_to(scene: Scene, size: int) -> None:
     history = scene.firm.events()[:size]
     while history[-1].group_index != history[-1].group_size - 1:
         history.pop()
-    scene.look_at(grown(installed(scene.empty(), history)))
+    scene.look_at(grown(installed(scene.empty(), history, scene.firm.ends())))
 
 
 @way("the tail is cut off far behind the newest checkpoint; head, rows, digests and tiles agree", "every table", (12,),

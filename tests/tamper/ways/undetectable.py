@@ -37,7 +37,7 @@ def an_event_never_appended(scene: Scene) -> None:
 def a_tail_cut_everywhere(scene: Scene) -> None:
     history = scene.firm.events()[: scene.firm.sizes[-1]]
     for word, region in (("other", 1), ("dsn", 0)):
-        made = installed(scene.empty(region), history)
+        made = installed(scene.empty(region), history, scene.firm.ends())
         checkpoints_of(scene.firm.a, grown(made))
         scene.words[word] = made.dsn("auditor")
 
@@ -50,7 +50,7 @@ def a_tail_rewritten_everywhere(scene: Scene) -> None:
     last = next(x.idempotency_key for x in reversed(scene.firm.events()) if x.event_type == "FeeCharged")
     history = remade(changed(lambda x: x.idempotency_key == last, b'"0.5"', b'"0.1"')(scene.firm.events()))
     for word, region in (("other", 1), ("dsn", 0)):
-        made = installed(scene.empty(region), history)
+        made = installed(scene.empty(region), history, scene.firm.ends())
         checkpoints_of(scene.firm.a, grown(made))
         scene.words[word] = made.dsn("auditor")
 
