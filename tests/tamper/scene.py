@@ -84,12 +84,12 @@ class Scene:
         self.stack.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def copy(self, of: Database) -> Database:
-        """Return a copy of a database, to be broken."""
+    def copy(self, of: Database, how: str = "WAL_LOG") -> Database:
+        """Return a copy of a database, to be broken; copied as FILE_COPY nothing of it is in the server's memory yet."""
         name = f"scene_{next(_NUMBERS)}"
         # PostgreSQL copies only what nobody is connected to.
         source = self.firm.still.get(of.name, of.name)
-        of.server.sql(f"CREATE DATABASE {name} TEMPLATE {source} OWNER ledger_owner")
+        of.server.sql(f"CREATE DATABASE {name} TEMPLATE {source} OWNER ledger_owner STRATEGY {how}")
         self.stack.callback(of.server.sql, f"DROP DATABASE {name} WITH (FORCE)")
         return Database(of.server, name)
 

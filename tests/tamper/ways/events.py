@@ -13,6 +13,7 @@ from tests.verifier.intruder import NOWHERE, changed, columns
 
 EDITED: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name not in ("chain_id", "seq"))
 """Every column of events but the two that say where the row belongs, which have ways of their own below."""
+PAGE_BYTES: Final = 8192
 _HOW: Final = "superuser: triggers off, UPDATE, triggers on again"
 _COPY: Final = (
     "INSERT INTO ledger.events SELECT chain, {0}, " + ", ".join(EDITED) + " FROM ledger.events WHERE seq = {1}"
@@ -148,3 +149,25 @@ def a_new_event_changed(scene: Scene) -> Expected:
     seq = scene.firm.head - 1
     scene.intruder().edit("events", f"UPDATE ledger.events SET actor = 'nobody' WHERE seq = {seq}")
     return Expected(kind="BYTES_MODIFIED", seq=seq, column="actor")
+
+
+@way("a page of the events table is damaged on the disk", "events, the file", (3,), "scrub",
+     "disk: one bit of a file below PostgreSQL, which keeps a checksum of each page", also=("full", "chain"))  # fmt: skip
+def a_damaged_page(scene: Scene) -> Expected:
+    region = scene.look_at(scene.copy(scene.firm.a, "FILE_COPY"))
+    path = region.server.folder / "data" / region.sql("SELECT pg_relation_filepath('ledger.events')")
+    with path.open("r+b") as file:
+        file.seek(3 * PAGE_BYTES + 5000)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    return Expected(status=4, says="page")
+
+
+@way("a payload is blanked in the database, as if it had been redacted", "events.payload", (16,), "full", _HOW,
+     also=("scrub", "chain"))  # fmt: skip
+def a_payload_blanked(scene: Scene) -> Expected:
+    seq = trade(scene)
+    blank = '{"derived":{},"given":{}}'
+    scene.intruder().edit("events", f"UPDATE ledger.events SET payload = '{blank}' WHERE seq = {seq}")
+    return Expected(kind="BYTES_MODIFIED", seq=seq)
