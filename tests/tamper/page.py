@@ -27,9 +27,9 @@ THREATS: Final = {
 _HEAD: Final = """# Ways to tamper, and who notices
 
 This page is made by `make tamper`, which does everything that it lists: two real PostgreSQL regions, a Kafka broker, a
-signer, three witnesses, a replica that cosigns and an archive hold a history of more than a thousand events; a copy of it is broken in
-one way, and the check that is expected to notice is run. `build/tamper/report.json` has the same as data. It ends with
-status 1 where a check does not say what is promised here. Add a way in `tests/tamper/ways`.
+signer, three witnesses, a replica that cosigns and an archive hold a history of more than a thousand events; a copy of
+it is broken in one way, and the check that is expected to notice is run. `build/tamper/report.json` has the same as
+data. It ends with status 1 where a check does not say what is promised here. Add a way in `tests/tamper/ways`.
 
 {count} ways, {found} of them noticed, {cannot} that nothing here can notice; the threats are those of the design's
 table, and a way stands under the first of its own. Measured in {seconds:.0f} s of checks, on two cores.

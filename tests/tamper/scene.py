@@ -85,7 +85,7 @@ class Scene:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def copy(self, of: Database, how: str = "WAL_LOG") -> Database:
-        """Return a copy of a database, to be broken; copied as FILE_COPY nothing of it is in the server's memory yet."""
+        """Return a copy of a database, to be broken; after FILE_COPY nothing of it is in the server's memory."""
         name = f"scene_{next(_NUMBERS)}"
         # PostgreSQL copies only what nobody is connected to.
         source = self.firm.still.get(of.name, of.name)

@@ -152,7 +152,7 @@ def a_new_event_changed(scene: Scene) -> Expected:
 
 
 @way("a page of the events table is damaged on the disk", "events, the file", (3,), "scrub",
-     "disk: one bit of a file below PostgreSQL, which keeps a checksum of each page", also=("full", "chain"))  # fmt: skip
+     "disk: one bit of a file below PostgreSQL, which has a checksum of each page", also=("full", "chain"))  # fmt: skip
 def a_damaged_page(scene: Scene) -> Expected:
     region = scene.look_at(scene.copy(scene.firm.a, "FILE_COPY"))
     path = region.server.folder / "data" / region.sql("SELECT pg_relation_filepath('ledger.events')")
