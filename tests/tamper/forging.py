@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
@@ -157,7 +156,7 @@ def installed(region: Database, history: Sequence[RecordedEvent], ends: Collecti
             events.insert_keys(connection, chain, keys)
             read_models.write(connection, chain, changes)
             chains.write_lanes(connection, chain, last.seq, digest.lanes())
-            chains.insert_commit(connection, chain, before + 1, last.seq, digest.digest(), time.time_ns())
+            chains.insert_commit(connection, chain, before + 1, last.seq, digest.digest(), last.recorded_at)
             connection.commit()
             before = last.seq
     with Intruder(region) as intruder:

@@ -18,8 +18,9 @@ from typing import Any, Final, Self
 import msgspec
 
 from tests.conftest import Database
+from tests.tamper import forked
 from tests.tamper.firm import ROOT, Firm
-from tests.tamper.modes import MODES
+from tests.tamper.modes import MODES, VERIFIER
 from tests.tamper.way import Expected
 from tests.verifier.intruder import Intruder
 
@@ -149,12 +150,15 @@ class Scene:
         assert made is not None, f"{mode} refuses by itself"
         command = made(self)
         try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+            if tuple(command[: len(VERIFIER)]) == VERIFIER:
+                status, out, error = forked.run(command[len(VERIFIER) :], self.folder, TIMEOUT_S)
+            else:
+                done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT_S)
+                status, out, error = done.returncode, done.stdout, done.stderr
+        except (subprocess.TimeoutExpired, forked.TooLong):
             # Tessera's fsck can hang on what is broken: what did not say that all is well, did not.
-            return Answer(3, [], "it did not end in time", " ".join(command))
-        out, said = done.stdout, (done.stdout + done.stderr).decode(errors="replace")
-        status = done.returncode
+            return Answer(3 if mode == "fsck" else -1, [], "it did not end in time", " ".join(command))
+        said = (out + error).decode(errors="replace")
         if mode == "fsck":
             status = 0 if "Successfully fsck'd log" in said else 3
         findings: list[dict[str, Any]] = []

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.domain.rows import TABLES
+from tests.tamper.editing import change
 from tests.tamper.scene import Scene
 from tests.tamper.way import Expected, add, way
-from tests.verifier.intruder import changed, columns, keys_of, where
+from tests.verifier.intruder import columns, keys_of, where
 
 FIGURES: Final = {
     "assets": "scale", "instruments": "tick", "calendars": "holidays", "accounts": "owner",
@@ -34,7 +35,7 @@ def _figure(table: str, column: str, in_replica: bool) -> None:
         region = scene.look_at(scene.copy(scene.firm.b)) if in_replica else scene.region
         intruder = scene.intruder(region)
         key = keys_of(intruder, table, TABLES[table].key)[-1]
-        assert changed(intruder, table, column, columns(region, table)[column], where(TABLES[table].key, key))
+        change(intruder, table, column, where(TABLES[table].key, key))
         return Expected(table=table, key=key, column=column)
 
     place = "region B" if in_replica else "region A"
@@ -54,8 +55,7 @@ def _history(table: str, column: str) -> None:
     def do(scene: Scene) -> Expected:
         intruder, key = scene.intruder(), HISTORIES[table]
         row = keys_of(intruder, table, key)[-1]
-        kind = columns(scene.firm.a, table)[column]
-        assert changed(intruder, table, column, kind, where(key, row))
+        change(intruder, table, column, where(key, row))
         return Expected(table=table, column=column)
 
     add(f"kept history {table}", do, what="a figure of what is kept for reads of the past is changed",
