@@ -64,7 +64,7 @@ def a_note_garbled(scene: Scene) -> Expected:
 def put(scene: Scene, region: Database, size: int, root: bytes, *keys: SigningKey) -> None:
     """Store a checkpoint of that size and root, signed with these keys, in place of any of this size."""
     text = Checkpoint(ORIGIN, size, root).text()
-    signed = note.with_signatures(text, tuple(key.sign(text) for key in keys))
+    signed = note.with_signatures(text, tuple(key.sign(text) for key in keys)).encode().decode()
     intruder = scene.intruder(region)
     intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size = %s", size)
     intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, %s, %s, 1)", size, root, signed)

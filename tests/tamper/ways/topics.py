@@ -75,7 +75,7 @@ def _not_applied(regions: Regions, values: list[bytes]) -> Caught:
     for value in values:
         regions.rogue(transport.segments_topic(regions.chain_id), value)
     try:
-        until(lambda: applier.step(20), lambda: applier.status.rejected_records > 0)  # type: ignore[call-arg]
+        until(lambda: applier.step(20), lambda: applier.status.rejected_records > 0)
         said = applier.status.reasons[-1]  # type: ignore[union-attr]
         caught = Caught(kind="rejected_record", said=said)
     except LedgerError as error:
