@@ -36,10 +36,8 @@ COLUMNS: Final[dict[str, Callable[[Any], Any]]] = {
 
 def _seq(scene: Scene, column: str, history: list[RecordedEvent]) -> int:
     """Return an event that both checkpoints cover, where the column can be what it is changed to."""
-    index = 0 if column == "group_index" else 1
-    return next(
-        x.seq for x in history if x.seq > scene.firm.sizes[0] // 2 and x.group_size == 2 and x.group_index == index
-    )
+    size = 2 if column == "group_index" else 1
+    return next(x.seq for x in history if x.seq > scene.firm.sizes[0] // 2 and x.group_size == size)
 
 
 def _column(name: str, change: Callable[[Any], Any]) -> None:
@@ -101,6 +99,7 @@ def rehashed_unknown_type(scene: Scene) -> Expected:
      "events.actor", (7,), "incremental", _HOW, also=("receipts", "diff", "full"), blind=("open", "chain"))  # fmt: skip
 def rehashed_tail(scene: Scene) -> Expected:
     history = scene.firm.events()
-    relink(scene.intruder(), history, scene.firm.head - 1, lambda x: msgspec.structs.replace(x, actor="nobody"))
+    seq = next(x.seq for x in reversed(history) if x.group_size == 1)
+    relink(scene.intruder(), history, seq, lambda x: msgspec.structs.replace(x, actor="nobody"))
     # The other region has acknowledged these events, with its signature.
     return Expected(kind="ACK_MISMATCH")
