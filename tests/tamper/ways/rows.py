@@ -108,7 +108,7 @@ def a_balance_raised_in_both_regions(scene: Scene) -> Expected:
     scene.words["other"] = other.dsn("auditor")
     for region in (scene.region, other):
         scene.intruder(region).edit(
-            "balances", "UPDATE ledger.balances SET settled = settled + 1000000 WHERE account = 'B' AND asset = 'BTC'"
+            "balances", "UPDATE ledger.balances SET settled = settled + 0.25 WHERE account = 'B' AND asset = 'BTC'"
         )
     return Expected(table="balances", key=("B", "BTC"), column="settled")
 

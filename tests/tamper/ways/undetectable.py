@@ -29,11 +29,11 @@ def an_event_never_appended(scene: Scene) -> None:
         )  # fmt: skip
 
 
-@way("the events since the newest checkpoint are cut off in both regions, and in the topic; no receipt was kept",
+@way("the events since the newest checkpoint are cut off in both regions; no receipt was kept",
      "every table of both regions", (12,), None, "operator of everything, within a second",
      blind=_EVERYTHING,
      cannot="nobody outside had seen them: keep receipts, which show it (`an unsealed tail cut`); the window is what "
-     "came since the newest checkpoint, about a second")  # fmt: skip
+     "came since the newest checkpoint, about a second. A publisher stops where its topic still has them")  # fmt: skip
 def a_tail_cut_everywhere(scene: Scene) -> None:
     history = scene.firm.events()[: scene.firm.sizes[-1]]
     for word, region in (("other", 1), ("dsn", 0)):
@@ -42,7 +42,7 @@ def a_tail_cut_everywhere(scene: Scene) -> None:
         scene.words[word] = made.dsn("auditor")
 
 
-@way("the events since the newest checkpoint are rewritten in both regions, and in the topic; no receipt was kept",
+@way("the events since the newest checkpoint are rewritten in both regions; no receipt was kept",
      "every table of both regions", (7, 10), None, "operator of everything, within a second",
      blind=_EVERYTHING,
      cannot="as above: what nobody outside has seen can be another; receipts show it, see `rehashed tail`")  # fmt: skip
@@ -68,10 +68,10 @@ def everybody_colludes(scene: Scene) -> None:
     scene.words["policy"] = str(policy)
 
 
-@way("what only the region itself vouches for is changed: which login writes for which source, how far a replica has "
-     "read, what was repaired, when a checkpoint or snapshot was made; an acknowledgement, a snapshot or an older "
+@way("what only the region itself vouches for is changed: which login writes for which source, "
+     "what was repaired, when a checkpoint or snapshot was made; an acknowledgement, a snapshot or an older "
      "checkpoint is forgotten",
-     "source_logins, replica_state, history_changes, checkpoints, snapshots, acknowledgements",
+     "source_logins, history_changes, checkpoints, snapshots, acknowledgements",
      (6, 10), None, "superuser: triggers off, UPDATE and DELETE", blind=("open", "full --policy", "full --expect"),
      cannot="no signature and no event is about these rows: each report lists what they say, for the auditor to judge; "
      "none of them changes a balance")  # fmt: skip
