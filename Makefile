@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast crash check bench
+.PHONY: demo test test-fast crash check bench tamper
 # The whole ledger on a real trading session; leaves build/demo/report.json.
 demo: .venv/installed
 	@$(BIN)/python -m examples.demo
@@ -48,6 +48,11 @@ check: .venv/installed
 SIZE ?= small
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks --size $(SIZE) $(if $(filter yes,$(KEEP)),--keep)
+
+# Tamper with copies of a real ledger in every way of tests/tamper/ways, and write docs/TAMPER.md and
+# build/tamper/report.json anew; WAYS="word word" goes only those with such a word in their name, and writes no page.
+tamper: .venv/installed
+	@$(BIN)/python -m tests.tamper $(WAYS)
 
 .venv/installed: requirements.lock pyproject.toml
 	@test -w . || { echo "This folder cannot be written: $(CURDIR); copy it to one that can"; exit 1; }

@@ -1,0 +1,101 @@
+"""
+Take guards of the database away and leave them so: nothing is edited yet, and everything could be.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.tamper.scene import Scene
+from tests.tamper.way import Expected, add, way
+
+GUARDS: Final = {
+    "trigger off": (
+        "the trigger that refuses changes of events is off", "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change",
+    ),
+    "trigger not always": (
+        "a trigger fires no more where somebody says to be a replica",
+        "ALTER TABLE ledger.events ENABLE TRIGGER refuse_change",
+    ),
+    "trigger dropped": ("a trigger is dropped", "DROP TRIGGER check_grown ON ledger.tiles"),
+    "guard emptied": (
+        "a guard's function returns at once",
+        "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RETURN NULL; END'",
+    ),
+    "constraint dropped": (
+        "a constraint on balances is dropped", "ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative",
+    ),
+    "unique index dropped": ("a unique index is dropped", "DROP INDEX ledger.executions_ref"),
+    "writer may update": ("the writer may update events", "GRANT UPDATE ON ledger.events TO ledger_writer"),
+    "owner changed": ("the events table belongs to the writer", "ALTER TABLE ledger.events OWNER TO writer"),
+    "rows hidden": (
+        "a row level policy hides an event",
+        "ALTER TABLE ledger.events ENABLE ROW LEVEL SECURITY; CREATE POLICY hide ON ledger.events USING (seq <> 9)",
+    ),
+    "table unlogged": ("a table is no more written to the log of a crash", "ALTER TABLE ledger.commits SET UNLOGGED"),
+    "back door": (
+        "a function runs with the owner's rights for everybody",
+        "CREATE FUNCTION public.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS "
+        "'ALTER TABLE ledger.events DISABLE TRIGGER ALL'; ALTER FUNCTION public.off() OWNER TO ledger_owner",
+    ),
+    "writes swallowed": (
+        "a rule swallows what is written", "CREATE RULE quiet AS ON INSERT TO ledger.commits DO INSTEAD NOTHING",
+    ),
+}  # fmt: skip
+
+
+def _guard(name: str, what: str, sql: str) -> None:
+    def do(scene: Scene) -> Expected:
+        scene.intruder().connection.execute(sql.encode())
+        return Expected(kind="GUARD_CHANGED")
+
+    add(
+        f"guard {name}",
+        do,
+        what=what,
+        where="catalogue",
+        threats=(5,),
+        mode="full",
+        how=f"owner: {sql.split(';')[0][:60]}…",
+    )
+
+
+for _name, (_what, _sql) in GUARDS.items():
+    _guard(_name, _what, _sql)
+
+
+@way("commits need no more reach the disk", "settings", (5, 12), "open", "owner: ALTER DATABASE SET synchronous_commit",
+     also=("full",))  # fmt: skip
+def commits_not_on_disk(scene: Scene) -> Expected:
+    name = scene.region.name
+    scene.intruder().connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
+    return Expected(kind="GUARD_CHANGED")
+
+
+@way("every trigger is passed by, for every session", "settings", (5,), "open",
+     "superuser: ALTER DATABASE SET session_replication_role", also=("full",))  # fmt: skip
+def triggers_passed_by(scene: Scene) -> Expected:
+    name = scene.region.name
+    scene.intruder().connection.execute(f"ALTER DATABASE {name} SET session_replication_role = replica".encode())
+    return Expected(kind="GUARD_CHANGED")
+
+
+@way("a newer program writes an old payload anew: the same JSON in other bytes", "events.payload", (19,), "scrub",
+     "superuser: payload::jsonb::json of one event", also=("full", "chain"))  # fmt: skip
+def a_payload_written_anew(scene: Scene) -> Expected:
+    seq = scene.firm.sizes[0] // 2
+    scene.intruder().edit("events", f"UPDATE ledger.events SET payload = payload::jsonb::json WHERE seq = {seq}")
+    return Expected(kind="BYTES_MODIFIED", seq=seq)
+
+
+@way("a column of events is of another type", "events.schema_version", (19,), "full", "owner: ALTER TABLE")
+def a_column_of_another_type(scene: Scene) -> Expected:
+    scene.intruder().connection.execute("ALTER TABLE ledger.events ALTER COLUMN schema_version TYPE integer")
+    return Expected(kind="GUARD_CHANGED")
+
+
+@way("the schema says that it is of another release", "alembic_version", (19,), "full", "owner: UPDATE")
+def another_release(scene: Scene) -> Expected:
+    scene.intruder().edit("alembic_version", "UPDATE ledger.alembic_version SET version_num = '0999'")
+    return Expected(table="catalogue", key=("revision",))

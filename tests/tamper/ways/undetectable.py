@@ -1,0 +1,88 @@
+"""
+Do what nothing here can notice, and see that nothing does: five ways, each with what helps from outside.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger import Ledger
+from ledger.domain.events.orders import OrderPlaced
+from tests.tamper.forging import checkpoints_of, grown, installed, remade
+from tests.tamper.scene import Scene
+from tests.tamper.way import way
+from tests.tamper.ways.archives import archived, cosigned_by_all
+from tests.tamper.ways.consistent import changed
+
+_EVERYTHING: Final = ("open", "full --expect", "incremental", "diff")
+
+
+@way("an order that the engine sent is never appended, or is appended as another", "outside the ledger", (1, 22), None,
+     "engine: of two orders one is kept back", blind=(*_EVERYTHING, "receipts"),
+     cannot="a ledger knows what it is told: reconcile with the venue's drop copies and FIX sequence numbers "
+     "(`tradeledger reconcile`)")  # fmt: skip
+def an_event_never_appended(scene: Scene) -> None:
+    with Ledger.open(scene.region.dsn("writer")) as ledger:
+        ledger.append(
+            OrderPlaced(order_id="sent-1", cl_ord_id="c-sent-1", account="A", instrument="BTCUSDT", side="buy",
+                        qty="0.02", ord_type="limit", price="99"), key="sent-1",
+        )  # fmt: skip
+
+
+@way("the events since the newest checkpoint are cut off in both regions; no receipt was kept",
+     "every table of both regions", (12,), None, "operator of everything, within a second",
+     blind=_EVERYTHING,
+     cannot="nobody outside had seen them: keep receipts, which show it (`an unsealed tail cut`); the window is what "
+     "came since the newest checkpoint, about a second. A publisher stops where its topic still has them")  # fmt: skip
+def a_tail_cut_everywhere(scene: Scene) -> None:
+    history = scene.firm.events()[: scene.firm.sizes[-1]]
+    for word, region in (("other", 1), ("dsn", 0)):
+        made = installed(scene.empty(region), history, scene.firm.ends())
+        checkpoints_of(scene.firm.a, grown(made))
+        scene.words[word] = made.dsn("auditor")
+
+
+@way("the events since the newest checkpoint are rewritten in both regions; no receipt was kept",
+     "every table of both regions", (7, 10), None, "operator of everything, within a second",
+     blind=_EVERYTHING,
+     cannot="as above: what nobody outside has seen can be another; receipts show it, see `rehashed tail`")  # fmt: skip
+def a_tail_rewritten_everywhere(scene: Scene) -> None:
+    last = next(x.idempotency_key for x in reversed(scene.firm.events()) if x.event_type == "FeeCharged")
+    history = remade(changed(lambda x: x.idempotency_key == last, b'"0.5"', b'"0.1"')(scene.firm.events()))
+    for word, region in (("other", 1), ("dsn", 0)):
+        made = installed(scene.empty(region), history, scene.firm.ends())
+        checkpoints_of(scene.firm.a, grown(made))
+        scene.words[word] = made.dsn("auditor")
+
+
+@way("the log's key signs a whole other history and every witness of the policy cosigns it; who kept an earlier "
+     "checkpoint, an archive or a receipt keeps silent", "everything", (8, 14), None,
+     "operator and all witnesses together", blind=("open", "full --policy", "archive", "script"),
+     cannot="choose witnesses who do not know each other, so that a quorum of them cannot be had; keep one checkpoint: "
+     "`--expect` shows it at once")  # fmt: skip
+def everybody_colludes(scene: Scene) -> None:
+    urls = cosigned_by_all(scene)
+    archived(scene, scene.region)
+    policy = scene.folder / "colluding.policy"
+    policy.write_text(scene.firm.policy_text(urls))
+    scene.words["policy"] = str(policy)
+
+
+@way("what only the region itself vouches for is changed: which login writes for which source, "
+     "what was repaired, when a checkpoint or snapshot was made; an acknowledgement, a snapshot or an older "
+     "checkpoint is forgotten",
+     "source_logins, history_changes, checkpoints, snapshots, acknowledgements",
+     (6, 10), None, "superuser: triggers off, UPDATE and DELETE", blind=("open", "full --policy", "full --expect"),
+     cannot="no signature and no event is about these rows: each report lists what they say, for the auditor to judge; "
+     "none of them changes a balance")  # fmt: skip
+def what_only_the_region_vouches_for(scene: Scene) -> None:
+    intruder = scene.intruder()
+    for table, sql in (
+        ("source_logins", "UPDATE ledger.source_logins SET login = login || '-2'"),
+        ("history_changes", "INSERT INTO ledger.history_changes VALUES (900, 1, 'somebody', 'tidying', 'null')"),
+        ("checkpoints", "UPDATE ledger.checkpoints SET sealed_at = sealed_at - 1"),
+        ("checkpoints", f"DELETE FROM ledger.checkpoints WHERE size = {scene.firm.sizes[0]}"),
+        ("snapshots", "DELETE FROM ledger.snapshots"),
+        ("acknowledgements", "DELETE FROM ledger.acknowledgements"),
+    ):
+        intruder.edit(table, sql)
