@@ -4,7 +4,6 @@ Measure how fast an archive is verified from its files, by one process and by tw
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import subprocess
 import sys
@@ -16,10 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import workload
-from benchmarks.measures import Pair, database, timed
-from benchmarks.progress import stage
-from ledger import Ledger
+from benchmarks import measures
+from benchmarks.measures import Pair, database
 from ledger.archiving.layout import POLICY
 from ledger.archiving.stores import Folder
 from ledger.archiving.writer import Archive
@@ -31,22 +28,9 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import chains, events
 from ledger.storage.database import connect
 
-CHUNK_EVENTS = 20_000
-
 
 def _silent(what: str, count: int) -> None:
     """Hear of progress, and say nothing."""
-
-
-def _fill(server: Server, name: str, size: int) -> int:
-    """Append so many order events to the chain of a fresh database, and return the seq of its head."""
-    groups = workload.orders("archived")
-    with Ledger.open(server.dsn("writer", name)) as ledger, stage("appending what is archived", size) as told:
-        workload.prepare(ledger)
-        for done in range(0, size, CHUNK_EVENTS):
-            timed(ledger, list(itertools.islice(groups, min(CHUNK_EVENTS, size - done))))
-            told(min(done + CHUNK_EVENTS, size))
-        return ledger.head().seq
 
 
 @contextmanager
@@ -55,7 +39,7 @@ def archive(server: Server, size: int) -> Iterator[Path]:
     Yield an archive of a chain of that many order events and what came before them; its own policy accepts it.
     """
     with tempfile.TemporaryDirectory(prefix="tl-archive-") as folder, database(server) as name:
-        head = _fill(server, name, size)
+        head = measures.fill(server, name, size, "appending what is archived")
         with closing(connect(server.dsn("reader", name), "benchmark")) as connection:
             chain = chains.find(connection, None)
             edge = tree.Frontier()

@@ -215,9 +215,11 @@ def _warm(server: Server, name: str) -> None:
         )
 
 
-def measure(server: Server, growth: Growth, seed: int) -> Grown:
+def measure(server: Server, growth: Growth, seed: int, verify: Callable[[str, Callable[[int], float]], None]) -> Grown:
     """
     Grow a chain as *growth* says, and return what that showed; *seed* draws the past seqs and orders that are read.
+
+    Once it is grown, *verify* is given the name of its database, and what appends so many events more.
     """
     with database(server) as name:
         with _opened(server, name) as ledger:
@@ -225,6 +227,7 @@ def measure(server: Server, growth: Growth, seed: int) -> Grown:
             with stage("growing the chain", growth.events) as told:
                 points = _points(chain, growth, told)
             late = _late(server, chain, growth)
+            verify(name, chain.grow)
         _keep_histories(server, name, growth.events)
         # As a database is that was used for a while: autovacuum would come at a moment of its own.
         server.sql("VACUUM ANALYZE", name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import os
 import re
 import statistics
@@ -18,7 +19,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +27,7 @@ import msgspec
 import psycopg
 
 from benchmarks import workload
+from benchmarks.progress import stage
 from ledger import Group, Ledger, Receipt, WriterSettings, for_throughput
 from ledger.chain.digest import StateDigest
 from ledger.chain.signatures import KeyPair
@@ -41,13 +42,15 @@ from ledger.storage import events, upgrade
 ORIGIN = "example.com/bench"
 SESSION = Path(__file__).parents[1] / "examples" / "session"
 TRANSACTION_EVENTS = 2_000
+CHUNK_EVENTS = 20_000
+"""So many events are made before they are appended."""
 _FINISHED = {"events": "*", "idempotency_keys": "chain, source, idempotency_key, seq"}
 """The tables of finished rows, and their columns as the events have them: each event here is a group with its key."""
 
 Pair = tuple[float, float]
 """A value and its floor, of the same round."""
 
-_NUMBERS = count(1)
+_NUMBERS = itertools.count(1)
 
 
 @functools.cache
@@ -120,6 +123,19 @@ def timed(ledger: Ledger, groups: list[Group]) -> Spent:
     if refused:
         raise RuntimeError(f"{len(refused)} of {len(groups)} were refused; the first: {refused[0]}")
     return spent
+
+
+def fill(server: Server, name: str, size: int, what: str) -> int:
+    """
+    Append *size* order events to the fresh chain of *name* by chunks, and return the seq of its head.
+    """
+    groups = workload.orders("filled")
+    with Ledger.open(server.dsn("writer", name)) as ledger, stage(what, size) as told:
+        workload.prepare(ledger)
+        for done in range(0, size, CHUNK_EVENTS):
+            timed(ledger, list(itertools.islice(groups, min(CHUNK_EVENTS, size - done))))
+            told(min(done + CHUNK_EVENTS, size))
+        return ledger.head().seq
 
 
 def append_bulk(server: Server, size: int, transaction: int = TRANSACTION_EVENTS) -> Pair:

@@ -61,7 +61,13 @@ TARGETS = {
     "read.balance_as_of.p50_ms": Target(50, 10, lower=True),
     "history.order.p50_ms": Target(5, 2, lower=True),
     "import.session": Target(1.0, None),
+    "verify.chain": Target(0.30, 0.50),
+    "verify.chain.jobs2": Target(1.3, 1.5),
     "verify.archive.jobs2": Target(1.7, 1.95),
+    "verify.full": Target(0.10, 0.25),
+    "verify.memory": Target(1.3, 1.05, lower=True),
+    "verify.incremental": Target(2.0, 1.2, lower=True),
+    "verify.executor": Target(0.8, 1.0),
     "prove.p50_ms": Target(5, 2, lower=True),
 }
 """By the measure's name, without the length of the chain where that is part of it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -18,6 +17,7 @@ from typing import Final
 
 from benchmarks import measures
 from benchmarks.measures import Pair, database
+from benchmarks.progress import stage
 from ledger.sandbox.postgres import Server
 from verifier import full
 from verifier.reader import Reader, open_connection
@@ -25,16 +25,39 @@ from verifier.report import VERIFIED, Report
 from verifier.walk import incremental, joined, rows
 
 NEW: Final = 10_000
-"""Events that an incremental verification finds new."""
+"""Events that an incremental verification finds new, where the long chain grows by chunks as large."""
 JOBS: Final = 2
 EVERY: Final = "SELECT * FROM ledger.events WHERE chain = 1"
-_RESIDENT: Final = (
-    "import resource, sys; from verifier import full; from verifier.reader import Reader\n"
-    "with Reader(sys.argv[1], None) as reader: report = full.verify(reader)\n"
-    "assert report.verdict == 'verified', report.findings[:3]\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-)
-"""Verify everything in a process of its own, and say the most that it had in memory, in KiB."""
+_FIRST: Final = """
+import sys
+from pathlib import Path
+from verifier.reader import Reader
+from verifier.walk import incremental
+
+with Reader(sys.argv[1], None) as reader:
+    report = incremental.verify(reader, Path(sys.argv[2]), lambda what, count: print(count, flush=True))
+if report.verdict != "verified":
+    raise SystemExit(f"{report.verdict}: {report.findings[:3]}")
+with open("/proc/self/status") as file:
+    print(next(line.split()[1] for line in file if line.startswith("VmHWM:")))
+"""
+"""
+Verify everything in a process of its own; print how far it is, and last the most that it had in memory, in KiB.
+
+The resource module would count what the process that began it had in memory then.
+"""
+
+
+@contextlib.contextmanager
+def filled(server: Server, size: int) -> Iterator[str]:
+    """
+    Yield the auditor's address of a chain of that many order events and what came before them.
+    """
+    with database(server) as name:
+        measures.fill(server, name, size, "appending what is verified")
+        # As a database is that was used for a while: autovacuum would come at a moment of its own.
+        server.sql("VACUUM ANALYZE", name)
+        yield server.dsn("auditor", name)
 
 
 def _timed(verify: Callable[[], Report]) -> tuple[float, Report]:
@@ -57,8 +80,8 @@ def drained(dsn: str) -> float:
         return count / (time.perf_counter() - began)
 
 
-def _rate(dsn: str, jobs: int = 1, executor: Executor | None = None) -> float:
-    seconds, report = _timed(lambda: joined.verify_chain(dsn, jobs=jobs, executor=executor))
+def _rate(dsn: str, executor: Executor | None = None) -> float:
+    seconds, report = _timed(lambda: joined.verify_chain(dsn, executor=executor))
     return report.events / seconds
 
 
@@ -74,7 +97,7 @@ def two_workers(dsn: str) -> Pair:
     Return events a second of two workers, beside one: both at work already, and reading from the same two cores.
     """
     with _workers(JOBS) as two, _workers(1) as one:
-        return _rate(dsn, executor=two), _rate(dsn, executor=one)
+        return _rate(dsn, two), _rate(dsn, one)
 
 
 @contextlib.contextmanager
@@ -94,7 +117,7 @@ def on_dask(dsn: str) -> Pair:
     """
     Return events a second through a Dask cluster of two workers, beside a process pool of two.
     """
-    from dask.distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster
 
     with (
         _workers(JOBS) as pool,
@@ -102,14 +125,14 @@ def on_dask(dsn: str) -> Pair:
         Client(cluster) as client,
     ):
         client.gather(client.map(_loaded, range(JOBS * 4)))
-        return _rate(dsn, executor=client.get_executor()), _rate(dsn, executor=pool)
+        return _rate(dsn, client.get_executor(pure=False)), _rate(dsn, pool)
 
 
-def everything(dsn: str, jobs: int = JOBS) -> Pair:
+def everything(dsn: str) -> Pair:
     """
-    Return events a second of a full verification by so many processes, beside the drained COPY OUT.
+    Return events a second of a full verification by two processes, beside the drained COPY OUT.
     """
-    return _everything(dsn, jobs), drained(dsn)
+    return _everything(dsn, JOBS), drained(dsn)
 
 
 def _everything(dsn: str, jobs: int) -> float:
@@ -118,36 +141,54 @@ def _everything(dsn: str, jobs: int) -> float:
         return report.events / seconds
 
 
-def resident(dsn: str) -> float:
+def first(dsn: str, books: Path, size: int) -> float:
     """
-    Return the most bytes that a process which verifies everything had in memory.
+    Verify everything of a chain of *size* events, keep what it came to in *books*, and return the most bytes that the
+    process which did it had in memory.
     """
-    said = subprocess.run([sys.executable, "-c", _RESIDENT, dsn], capture_output=True, text=True, check=True).stdout
+    said = "0"
+    with (
+        stage("verifying all for the first time", size) as told,
+        subprocess.Popen(
+            [sys.executable, "-c", _FIRST, dsn, str(books)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        try:
+            for said in process.stdout or ():
+                told(min(size, int(said)))
+            _, wrong = process.communicate()
+        finally:
+            process.kill()
+    if process.returncode:
+        raise RuntimeError(f"the chain was not verified: {wrong[-500:]}")
     return float(said) * 1024
 
 
-def since(server: Server, dsn: str, append: Callable[[int], None], count: int = NEW) -> Pair:
+@contextlib.contextmanager
+def since(
+    server: Server, dsn: str, books: Path, append: Callable[[int], object], count: int
+) -> Iterator[Callable[[], Pair]]:
     """
-    Return the milliseconds of verifying *count* new events, which *append* appends, beside all of a chain of as many.
-
-    The state up to them is made first, and not timed.
+    Yield what measures a round: the milliseconds of verifying *count* new events, which *append* appends, beside all of
+    a chain of as many. *books* say what was verified before.
     """
-    with tempfile.TemporaryDirectory(prefix="tl-books-") as folder, database(server) as name:
-        books = Path(folder) / "books"
+    with database(server) as name:
+        measures.append(server, name, count)
+        alone = server.dsn("auditor", name)
 
-        def verify() -> Report:
+        def new() -> Report:
             with Reader(dsn, None) as reader:
                 return incremental.verify(reader, books, lambda what, done: None)
 
-        _timed(verify)
-        append(count)
-        seconds, report = _timed(verify)
-        if report.events != count:
-            raise RuntimeError(f"{report.events} events were new; expected {count}")
-        measures.append(server, name, count)
-        return seconds * 1000, _whole(server.dsn("auditor", name)) * 1000
+        def whole() -> Report:
+            with Reader(alone, None) as reader:
+                return full.verify(reader)
 
+        def once() -> Pair:
+            append(count)
+            seconds, report = _timed(new)
+            if report.events != count:
+                raise RuntimeError(f"{report.events} events were new; expected {count}")
+            return seconds * 1000, _timed(whole)[0] * 1000
 
-def _whole(dsn: str) -> float:
-    with Reader(dsn, None) as reader:
-        return _timed(lambda: full.verify(reader))[0]
+        yield once

@@ -4,6 +4,7 @@ The `tradeledger-verify` command: exit 0 only where everything was checked and n
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,6 +25,7 @@ from verifier.showing import Form, judged, progress
 from verifier.stored import ChainsLost, Unreadable
 from verifier.trust import read_policy
 from verifier.walk import commands as walks
+from verifier.walk.books import Books
 
 _MANNER: Final = command.Manner(
     "could not verify",
@@ -64,6 +66,12 @@ def full(
         list[Path] | None, typer.Option(help="A checkpoint that you kept; the history must hold what it covered.")
     ] = None,
     jobs: walks.Jobs = 1,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on from where this file says an earlier verification came to, and say how far this one does."
+        ),
+    ] = None,
     format: Format = Form.TABLE,
     report: ReportFile = None,
 ) -> None:
@@ -71,13 +79,16 @@ def full(
     Check every byte, link, rule, row and guard of one chain in one region.
 
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
-    to standard error where that is a terminal. With --format json there is one JSON object whatever happens.
+    to standard error where that is a terminal. With --format json there is one JSON object whatever happens. With
+    --state an interrupted verification goes on where it was, and what an earlier one checked is not read again.
     """
-    if status := judged(lambda: _verified(dsn, origin, jobs, trust, expect or []), format, report):
+    if status := judged(lambda: _verified(dsn, origin, jobs, trust, expect or [], state), format, report):
         raise typer.Exit(status)
 
 
-def _verified(dsn: str | None, origin: str | None, jobs: int, trust: Path | None, expect: list[Path]) -> Report:
+def _verified(
+    dsn: str | None, origin: str | None, jobs: int, trust: Path | None, expect: list[Path], state: Path | None
+) -> Report:
     found_policy = None if trust is None else read_policy(trust)
     try:
         with (
@@ -89,9 +100,9 @@ def _verified(dsn: str | None, origin: str | None, jobs: int, trust: Path | None
             if found_policy is not None and not found_policy.logs_of(chain):
                 known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
                 raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
-            return whole.verify(
-                reader, told, jobs, trust=found_policy, expected=[_expected(path, chain) for path in expect]
-            )
+            expected = [_expected(path, chain) for path in expect]
+            with Books(state) if state is not None else contextlib.nullcontext() as books:
+                return whole.verify(reader, told, jobs, books, trust=found_policy, expected=expected)
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 

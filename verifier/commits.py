@@ -38,6 +38,20 @@ class CommitCheck:
         self._gaps: dict[tuple[int, int], Finding] = {}
         self.findings: list[Finding] = []
 
+    @property
+    def boundary(self) -> int:
+        """
+        Return the last seq of the newest boundary that was met.
+        """
+        return self._boundary
+
+    @property
+    def is_clean(self) -> bool:
+        """
+        Return whether nothing was found so far.
+        """
+        return not self.findings and not self._gaps
+
     def _advance(self) -> None:
         self._row, self._next = self._next, next(self._rows, None)
 

@@ -25,11 +25,10 @@ from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import Judged
-from verifier.walk import good, saved
+from verifier.walk import before, leaves
 from verifier.walk.books import Books
-from verifier.walk.good import Whole
+from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
-from verifier.walk.saved import Saved
 
 Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
@@ -47,7 +46,8 @@ def verify(
     """
     Return the report on the reader's chain, which so many processes read.
 
-    Where nothing is found, *books*, which are empty, then have what the chain came to.
+    With *books* it goes on from where an earlier verification of the chain came to, all read models are compared, and
+    the books then have what the chain came to where nothing is found; what it came to meanwhile is kept in any case.
 
     With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
     the auditor has seen: the history must still hold what they covered.
@@ -61,30 +61,38 @@ def verify(
     findings.add(settled.findings)
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
+    said = None if books is None else books.said
+    if books is not None and said is not None:
+        findings.add(before.convict(reader, chain, said, books.path, renamed=bool(settled.findings)))
     rows: dict[str, int] = {}
     newest: Trusted | None = None
     keys: list[ChainKey] = []
     events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
     unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
-    whole = _good(reader, chain, progress, jobs, books) if settled.readable and not len(findings) else None
-    if whole is not None:
+    whole: Whole | None = None
+    if settled.readable and not len(findings) and (good := _good(reader, chain, progress, jobs, books, expected)):
+        whole, wrong = good
         events = last_good = whole.end.seq
         head, rows = {"seq": events, "hash": whole.end.hash.hex()}, whole.counts
         keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
-        findings.add(_tree(reader, expected, progress))
+        findings.add(wrong)
+        if said is not None:
+            events -= said.at.end.seq
+            unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as "
+                      f"{books and books.path} says", *kept_late(said, whole.kept_to)]  # fmt: skip
     elif settled.readable:
         with Spill() as spill:
-            check, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
-            events, last_good = check.seq, check.last_good
-            head = {"seq": check.seq, "hash": (check.hash or b"").hex()}
-            findings.add(region.head(chain, check))
-            lost = check.lost or (check.seq + 1 if region.is_truncated(chain, check) else None)
+            walked, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
+            events, last_good = walked.seq, walked.last_good
+            head = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
+            findings.add(region.head(chain, walked))
+            lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
             for table in TABLES:
                 progress(f"comparing {table}", 0)
                 rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
                 findings.add(wrong)
             findings.add(held.check(replay.state))
-            findings.add(region.digest(reader, replay.digest, check.seq))
+            findings.add(region.digest(reader, replay.digest, walked.seq))
             keys = list(replay.state.chain_keys.rows.values())
     if settled.readable:
         signed = Signed(chain.origin, keys, trust)
@@ -92,21 +100,19 @@ def verify(
             findings.add(signed.check(row))
         findings.add(signed.end())
         newest = signed.newest
-        findings.add(region.position(reader, events))
+        findings.add(region.position(reader, last_good if whole is not None else events))
         findings.add(
             Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
         )
-    if not events and not findings.all(None):
+    if whole is None and not events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
     found = findings.all(lost)
     judged = None if newest is None else Judged(newest.checkpoint, newest, [])
-    if books is not None and whole is not None and whole.frontier is not None and not found:
+    if books is not None and whole is not None and not found:
         head["root"] = whole.frontier.root().hex()
-        at = Saved(saved.FORMAT, chain.origin, chain.chain_id, whole.end, list(whole.frontier.hashes))
-        kept_to = min((seq for seq, _ in reader.watermarks().values()), default=0)
-        books.save(whole.replay.state, whole.replay.digest(), at, kept_to)
+        books.save(whole.replay.state, whole.said(chain))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
         COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
@@ -126,13 +132,25 @@ def _not_covered(trust: Policy | None) -> list[str]:
     return NOT_COVERED if trust is not None else [*NOT_COVERED, NO_POLICY]
 
 
-def _good(reader: Reader, chain: ChainRow, progress: Progress, jobs: int, books: Books | None) -> Whole | None:
-    """Return what a good chain is, checked at speed, or None: then what is wrong has to be looked for."""
+def _good(
+    reader: Reader,
+    chain: ChainRow,
+    progress: Progress,
+    jobs: int,
+    books: Books | None,
+    expected: Sequence[Checkpoint],
+) -> tuple[Whole, list[Finding]] | None:
+    """
+    Return what a good chain is, checked at speed, and what is wrong with its tree; None where something else is: then
+    it has to be looked for.
+    """
     try:
-        if books is not None:
-            return good.check(reader, chain, books, progress, jobs, leaves=True)
-        with Spill() as spill:
-            return good.check(reader, chain, spill, progress, jobs)
+        if books is None:
+            with Spill() as spill:
+                whole = check(reader, chain, spill, progress, jobs)
+        else:
+            whole = check(reader, chain, books, progress, jobs)
+        return whole, list(_tree(reader, chain, expected, progress))
     except Doubt:
         return None
 
@@ -141,15 +159,15 @@ def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
     return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
 
 
-def _tree(reader: Reader, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:
+def _tree(reader: Reader, chain: ChainRow, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:
     """Yield what is wrong about tiles and checkpoints of a good chain; one that is not sealed is not read again."""
     check = _sealed(reader, expected)
     if check.is_empty:
         return
-    for event in reader.events():
-        yield from check.reach(event)
-        if event.seq % 1000 == 0:
-            progress("checking the tree", event.seq)
+    for seq, recorded_at, leaf in leaves.read(reader, chain):
+        yield from check.take(seq, recorded_at, leaf)
+        if seq % 1000 == 0:
+            progress("checking the tree", seq)
     yield from check.end()
 
 

@@ -111,6 +111,13 @@ class KeptCheck:
         """
         return not (self._marks or self._snapshots or any(history.ahead for history in self._histories))
 
+    @property
+    def kept_to(self) -> int:
+        """
+        Return how far what is kept goes.
+        """
+        return min((seq for seq, _ in self._marks.values()), default=0)
+
     def reach(self, event: RecordedEvent, changes: Sequence[Change], digest: bytes | None) -> None:
         """
         Take in an event, what it changed, and the digest after it where `wants` asked for one.

@@ -121,36 +121,45 @@ class SealedCheck:
         """
         Take in the next event, and return what came out to be wrong; past one that is missing nothing can be told.
         """
-        if self._torn or event.seq != self._seq + 1:
-            self._torn = True
+        if self._torn:
             return []
         try:
-            self._leaves.append(tree.leaf_hash(entries.encode(event)))
+            leaf = tree.leaf_hash(entries.encode(event))
         except Rejected:
             self._torn = True
             return []
+        return self.take(event.seq, event.recorded_at, leaf)
+
+    def take(self, seq: int, recorded_at: int, leaf: bytes) -> list[Finding]:
+        """
+        Take in the next event, of which the *leaf* was made, as `reach` does.
+        """
+        if self._torn or seq != self._seq + 1:
+            self._torn = True
+            return []
+        self._leaves.append(leaf)
         found = []
-        while self._row is not None and self._row.size < event.seq:
+        while self._row is not None and self._row.size < seq:
             found.append(_of_row(self._row, "size", "1 or more, each once", str(self._row.size)))
             self._row = next(self._rows, None)
-        at_row = self._row is not None and self._row.size == event.seq
-        at_expected = bool(self._expected) and self._expected[0].size == event.seq
+        at_row = self._row is not None and self._row.size == seq
+        at_expected = bool(self._expected) and self._expected[0].size == seq
         if len(self._leaves) == WIDTH or at_row or at_expected:
             found += self._take_in()
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
                 found.append(_of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
-            earliest = max(event.recorded_at, self._sealed_at)
+            earliest = max(recorded_at, self._sealed_at)
             if not earliest <= self._row.sealed_at <= self._now + CLOCKS_NS:
                 expected = f"between {earliest} and {self._now}, which is now"
                 found.append(_of_row(self._row, "sealed_at", expected, str(self._row.sealed_at), "CLOCK"))
             self._sealed_at = min(self._row.sealed_at, self._now)
             self._row = next(self._rows, None)
-        while self._expected and self._expected[0].size == event.seq:
+        while self._expected and self._expected[0].size == seq:
             stated = self._expected.pop(0)
             if stated.root != self._edge.root():
                 found.append(Finding("INCONSISTENT", f"root {stated.root.hex()}", f"root {self._edge.root().hex()}",
-                                     seq=event.seq))  # fmt: skip
+                                     seq=seq))  # fmt: skip
         return found
 
     def _take_in(self) -> list[Finding]:

@@ -4,21 +4,29 @@ Keep the rows that are closed in a temporary file, so that memory follows what i
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Self
+from typing import Any, Final, Self
 
 import msgspec
 
+from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.state import RESIDENT, Change, Key, State, is_closed
+from verifier.sieve import Sieve
+
+_DECODER: Final = msgspec.json.Decoder(list[Any])
 
 
 class Spill:
     """
-    Rows by table and key, in a SQLite file that is gone when the process is.
+    Rows by table and key, in a SQLite file that is gone when the process is: as the bytes that a digest is taken over.
     """
+
+    _sieve: Sieve | None = None
+    """What may be in the file; None where nobody knows."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="verify-")
@@ -33,6 +41,7 @@ class Spill:
             " WITHOUT ROWID"
         )
         self._encoder = msgspec.msgpack.Encoder()
+        self._sieve = Sieve()
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +54,8 @@ class Spill:
         """
         Return the row kept under *key*, or None.
         """
+        if self._sieve is not None and not self._sieve.may_have((table, key)):
+            return None
         found = self._db.execute(
             "SELECT row FROM kept WHERE name = ? AND key = ?", [table, self._encoder.encode(key)]
         ).fetchone()
@@ -54,19 +65,25 @@ class Spill:
         """
         Keep every closed row changed since *mark*; the state may then forget them.
         """
-        self.keep(state.changes(mark))
+        self.keep((change, row_bytes(TABLES[change.table], change.new)) for change in state.changes(mark))
 
-    def keep(self, changes: Iterable[Change]) -> None:
+    def keep(self, changes: Iterable[tuple[Change, bytes]]) -> None:
         """
-        Keep the rows of *changes* that are closed.
+        Keep the rows of *changes* that are closed, each given with its bytes as `row_bytes` has them.
         """
+        closed = [
+            (change.table, change.key, data)
+            for change, data in changes
+            if change.table not in RESIDENT and is_closed(change.table, change.new)
+        ]
+        if self._sieve is not None:
+            for table, key, _ in closed:
+                self._sieve.add((table, key))
+        encode = self._encoder.encode
         self._db.executemany(
             "INSERT OR REPLACE INTO kept (name, key, row) VALUES (?, ?, ?)",
-            [
-                (x.table, self._encoder.encode(x.key), self._encoder.encode(values_of(x.table, x.new)))
-                for x in changes
-                if x.table not in RESIDENT and is_closed(x.table, x.new)
-            ],
+            # In the order of the file, whose pages are then written once.
+            sorted((table, encode(key), data) for table, key, data in closed),
         )
 
     def meet(self, table: str, key: Key) -> tuple[Row | None, bool]:
@@ -89,19 +106,22 @@ class Spill:
             yield row_from(table, row)
 
 
-def values_of(table: str, row: Row) -> list[object]:
-    """Return the columns, amounts as text: they pass the 64 bits that MessagePack carries."""
+@functools.cache
+def _shape(table: str) -> tuple[tuple[int, ...], type[Row]]:
     spec = TABLES[table]
-    return [
-        str(value) if name in spec.amounts and value is not None else value
-        for name, value in zip(spec.columns, msgspec.structs.astuple(row), strict=True)
-    ]
+    return tuple(place for place, name in enumerate(spec.columns) if name in spec.amounts), spec.row_type
 
 
 def row_from(table: str, stored: bytes) -> Row:
-    spec = TABLES[table]
-    values = [
-        int(value) if name in spec.amounts and value is not None else tuple(value) if isinstance(value, list) else value
-        for name, value in zip(spec.columns, msgspec.msgpack.decode(stored), strict=True)
-    ]
-    return spec.row_type(*values)
+    """
+    Return the row whose bytes `row_bytes` made.
+    """
+    places, kind = _shape(table)
+    values = _DECODER.decode(stored)
+    for place, value in enumerate(values):
+        if isinstance(value, list):
+            values[place] = tuple(value)
+    for place in places:
+        if values[place] is not None:
+            values[place] = int(values[place])
+    return kind(*values)

@@ -20,6 +20,14 @@ class Unreadable(Unavailable):
     exit_status = 4
 
 
+def unanswered(error: Exception) -> Unreadable:
+    """
+    Return the error that says that the database stopped answering.
+    """
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return Unreadable(f"the database stopped answering: {said}; nothing was verified")
+
+
 class ChainsLost(Corrupt):
     """
     There are rows of a chain, and no row that says which chain it is.

@@ -17,14 +17,15 @@ import msgspec
 import pytest
 import zstandard
 
-from benchmarks import measures, proofs, report, run, workload
+from benchmarks import measures, parts, proofs, report, run, verification, workload
 from benchmarks.long_chain import Growth
-from benchmarks.run import Size
+from benchmarks.parts import Size
 from ledger import Ledger, Receipt
 from ledger.sandbox.postgres import Server
 from tests.conftest import Database
+from tests.verifier.intruder import Intruder, changed
 
-TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3), 600)
+TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3), 600, 400)
 SESSION_LINES = 400
 ENDS_S = 60
 """Only to end a test that hangs."""
@@ -44,7 +45,7 @@ def short_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_measure_of_a_short_chain_runs(pg_server: Server, short_session: None) -> None:
     """Each has a value and a floor above zero; what the digest costs is a difference, which noise may turn around."""
-    found = {x.name: x for x in run.appends(pg_server, TINY, "")}
+    found = {x.name: x for x in parts.appends(pg_server, TINY, "")}
     assert list(found) == [
         "append.bulk.2000", "append.bulk.200", "append.callers64", "append.single.p50_ms", "append.with_evidence",
         "append.digest_share", "import.session",
@@ -58,13 +59,13 @@ def test_a_proof_is_measured_in_a_tree_of_any_size(pg_server: Server) -> None:
     for events in (401, 512, 66_000):
         growth = msgspec.structs.replace(TINY.growth, events=events)
         assert all(value > 0 and floor > 0 for value, floor in proofs.measure(pg_server, growth, 7))
-    assert report.target(run.PROVE)
+    assert report.target(parts.PROVE)
 
 
 def test_every_measure_of_a_long_chain_runs(pg_server: Server) -> None:
     """Names tell the length; there is a point for each chunk, with a floor where one was sampled and at the end."""
-    found, points = run.lengths(pg_server, TINY.growth, 7)
-    assert [x.name for x in found] == ["append.at_900", "writer.rss_at_900", *run.READ_NAMES]
+    found, points = parts.lengths(pg_server, TINY, 7)
+    assert [x.name for x in found] == ["append.at_900", "writer.rss_at_900", *parts.READ_NAMES, *parts.LONG_VERIFIED]
     assert all(x.value > 0 and x.floor > 0 and report.target(x.name) for x in found)
     assert [point.length for point in points] == [300, 600, 900]
     assert [bool(point.floor) for point in points] == [True, True, True]
@@ -72,17 +73,38 @@ def test_every_measure_of_a_long_chain_runs(pg_server: Server) -> None:
 
 def test_an_archive_is_verified_by_one_and_by_two(pg_server: Server) -> None:
     """The same whole archive; its folder is gone afterwards."""
-    (found,) = run.archives(pg_server, TINY, "verify.")
+    (found,) = parts.archives(pg_server, TINY, "verify.")
     assert found.name == "verify.archive.jobs2"
     assert min(found.value, found.floor) > 0
-    assert list(run.archives(pg_server, TINY, "append.")) == []
+    assert list(parts.archives(pg_server, TINY, "append.")) == []
+
+
+def test_a_chain_is_verified_in_every_way(pg_server: Server) -> None:
+    """Workers of a pool and of a Dask cluster are real ones."""
+    found = list(parts.verifications(pg_server, TINY, ""))
+    assert [x.name for x in found] == ["verify.chain", "verify.chain.jobs2", "verify.executor", "verify.full"]
+    assert all(x.value > 0 and x.floor > 0 and report.target(x.name) for x in found)
+    assert list(parts.verifications(pg_server, TINY, "append.")) == []
+
+
+def test_a_broken_chain_measures_nothing(chain: Database) -> None:
+    """Its speed would be that of another piece of code."""
+    measures.append(chain.server, chain.name, 30)
+    with Intruder(chain) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq = 20")
+    for measure in (verification.chain, verification.everything):
+        with pytest.raises(RuntimeError, match="broken"):
+            measure(chain.dsn("auditor"))
+    with pytest.raises(RuntimeError, match="broken"):
+        verification.first(chain.dsn("auditor"), Path(os.devnull), 30)
 
 
 def test_only_what_is_asked_for_is_measured(pg_server: Server) -> None:
     """A long chain is grown for its own measures alone."""
-    assert [x.name for x in run.appends(pg_server, TINY, "append.bulk.2000")] == ["append.bulk.2000"]
-    asked = ("", "append.", "append.at_10m", "writer.", "read.balance.", "history.order")
-    assert [run.wants_lengths(only) for only in (*asked, "append.bulk", "import")] == [True] * 6 + [False] * 2
+    assert [x.name for x in parts.appends(pg_server, TINY, "append.bulk.2000")] == ["append.bulk.2000"]
+    asked = ("", "append.", "append.at_10m", "writer.", "read.balance.", "history.order", "verify.", "verify.memory")
+    others = ("append.bulk", "import", "verify.full", "verify.chain")
+    assert [parts.wants_lengths(only) for only in (*asked, *others)] == [True] * len(asked) + [False] * len(others)
 
 
 def test_the_floor_is_of_the_same_finished_rows(chain: Database) -> None:

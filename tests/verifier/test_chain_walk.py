@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from distributed import LocalCluster
 
 from ledger import Group, Ledger
 from ledger.chain.entry import encode
@@ -22,10 +23,11 @@ from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
+from verifier import cli as verifier_cli
 from verifier.reader import Reader, open_connection
 from verifier.report import Finding, Report
 from verifier.stored import Unreadable
-from verifier.walk import layout, rows
+from verifier.walk import clusters, layout, rows
 from verifier.walk.joined import verify_chain
 
 SIZE = 16
@@ -92,6 +94,27 @@ def test_any_executor_gives_the_same_report(written: Database, make: Callable[[]
     for report in (alone, spread):
         report.seconds = 0
     assert spread == alone
+
+
+def test_a_dask_cluster_gives_the_same_report(
+    written: Database, copy: Database, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Two workers of its own check the ranges, and find what this process finds; without a scheduler nothing is."""
+    with Intruder(copy) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq = 40")
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as workers:
+        with clusters.cluster(workers.scheduler_address) as executor:
+            alone, spread = walked(written), walked(written, executor=executor)
+            for report in (alone, spread):
+                report.seconds = 0
+            assert spread == alone
+            assert of_events(walked(copy, executor=executor).findings) == [("BYTES_MODIFIED", 40, "actor")]
+        given = ["chain", "--dsn", written.dsn("auditor"), "--format", "json", "--scheduler", workers.scheduler_address]
+        assert verifier_cli.app(given, standalone_mode=False) in (0, None)
+        assert msgspec.json.decode(capsysbinary.readouterr().out)["verdict"] == "verified"
+        lost = workers.scheduler_address
+    with pytest.raises(Unreadable, match="no Dask scheduler"), clusters.cluster(lost):
+        pass
 
 
 def test_two_processes_find_what_one_finds(copy: Database) -> None:

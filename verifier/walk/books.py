@@ -1,9 +1,10 @@
 """
 Keep what a verification came to, so that the next one applies only the events since: every row of every read model.
 
-It is one SQLite file, and it only ever says what was checked in full. The first verification writes a file beside it,
-which takes its place when nothing was found; a later one changes it in one transaction, which is committed when nothing
-was found. Interrupted or convicted, it stays as it was.
+It is one SQLite file, and it only ever says what was checked. The first verification writes a file beside it, which
+takes its place once there is something to say: all was checked, or all about the events so far, which is said now and
+then so that an interruption does not cost everything. A later one changes the file in one transaction. Interrupted or
+convicted, it stays as it was.
 
 Whoever can write the file decides what is not looked at again: keep it where the ledger's owner cannot reach it.
 """
@@ -19,13 +20,14 @@ from typing import Final
 
 import msgspec
 
-from ledger.chain.digest import StateDigest
+from ledger.domain.row_bytes import row_bytes
+from ledger.domain.rows import TABLES
 from ledger.domain.state import State
-from verifier.spill import Spill, row_from, values_of
+from verifier.spill import Spill, row_from
 from verifier.stored import Unreadable
 from verifier.walk.saved import Saved
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PART: Final = ".part"
 
 
@@ -33,13 +35,18 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     What the rows of the file are: of which chain and event they are the state, and the lanes of its digest.
 
-    `kept_to` is how far what is kept for reads of the past was checked.
+    `counts` are the rows of each read model, `kept_to` how far what is kept for reads of the past was checked, and
+    `boundary` is the last transaction's end. What does not stand beside an event, such as the rows of read models, was
+    checked where all is `compared`.
     """
 
     format_version: int
     at: Saved
     lanes: bytes
+    counts: dict[str, int]
     kept_to: int
+    boundary: int
+    compared: bool
 
 
 class Books(Spill):
@@ -54,7 +61,7 @@ class Books(Spill):
         Raises:
             Unreadable: it is none, or another verification is at work with it.
         """
-        self._path = path
+        self.path = path
         self.said: Verified | None = None
         try:
             if path.exists():
@@ -72,10 +79,10 @@ class Books(Spill):
 
     @property
     def _part(self) -> Path:
-        return self._path.with_name(self._path.name + _PART)
+        return self.path.with_name(self.path.name + _PART)
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         self._encoder = msgspec.msgpack.Encoder()
         try:
             # FULL: what is committed is on disk, and what is not never was.
@@ -88,11 +95,11 @@ class Books(Spill):
         except sqlite3.OperationalError as error:
             self._db.close()
             if "locked" in str(error):
-                raise Unreadable(f"another verification is at work with {self._path}; let it end first") from error
-            raise Unreadable(_broken(self._path, str(error))) from error
+                raise Unreadable(f"another verification is at work with {self.path}; let it end first") from error
+            raise Unreadable(_broken(self.path, str(error))) from error
         except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
             self._db.close()
-            raise Unreadable(_broken(self._path, str(error))) from error
+            raise Unreadable(_broken(self.path, str(error))) from error
         self.said = said
 
     def __exit__(self, *_: object) -> None:
@@ -110,14 +117,13 @@ class Books(Spill):
             state.add(name, row_from(name, row))
         return state
 
-    def save(self, state: State, digest: StateDigest, at: Saved, kept_to: int) -> None:
+    def save(self, state: State, said: Verified) -> None:
         """
-        Say that all up to *at* was checked and nothing found: on disk, whole, when this returns.
+        Say that the rows are what *said* says: on disk, whole, when this returns. More may be kept and said then.
 
         Raises:
             Unreadable: it cannot be written; what was there is there.
         """
-        said = Verified(FORMAT, at, digest.lanes(), kept_to)
         try:
             self._db.execute("DELETE FROM open")
             self._db.executemany("INSERT INTO open VALUES (?, ?)", self._rows(state))
@@ -126,16 +132,17 @@ class Books(Spill):
             self._db.commit()
             if self.said is None:
                 self._db.close()
-                _take_the_place(self._part, self._path)
+                _take_the_place(self._part, self.path)
+                self._open()
+            else:
+                self._db.execute("BEGIN EXCLUSIVE")
         except (sqlite3.Error, OSError) as error:
-            raise Unreadable(
-                f"the state {self._path} cannot be written: {error}; make room, or name another"
-            ) from error
+            raise Unreadable(f"the state {self.path} cannot be written: {error}; make room, or name another") from error
         self.said = said
 
     def _rows(self, state: State) -> Iterator[tuple[str, bytes]]:
         for name, row in state.all_rows():
-            yield name, self._encoder.encode(values_of(name, row))
+            yield name, row_bytes(TABLES[name], row)
 
 
 def _take_the_place(part: Path, path: Path) -> None:

@@ -22,8 +22,8 @@ from verifier.showing import Form, judged, progress
 from verifier.tiled import scrub as rolling
 from verifier.tiled import scrubbed
 from verifier.tiled.databases import Region
+from verifier.walk import clusters, joined, metrics, replayed, watching
 from verifier.walk import incremental as since
-from verifier.walk import joined, metrics, replayed, watching
 
 JOBS_LIMIT: Final = 64
 DAY_S: Final = 86_400
@@ -51,6 +51,9 @@ def chain(
         Path | None,
         typer.Option(help="Go on from where this file says an earlier walk came to, and say how far this one does."),
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Have the workers of this Dask cluster check, as in tcp://HOST:8786.")
+    ] = None,
     format: Format = Form.TABLE,
     report: ReportFile = None,
 ) -> None:
@@ -62,8 +65,14 @@ def chain(
     """
 
     def made() -> Report:
-        with home.database("auditor", dsn=dsn) as address, progress(None) as told:
-            return joined.verify_chain(address, origin, first=first, last=last, jobs=jobs, state=state, tell=told)
+        with (
+            home.database("auditor", dsn=dsn) as address,
+            clusters.cluster(scheduler) as executor,
+            progress(None) as told,
+        ):
+            return joined.verify_chain(
+                address, origin, first=first, last=last, jobs=jobs, executor=executor, state=state, tell=told
+            )
 
     if status := judged(made, format, report):
         raise typer.Exit(status)

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Final, Protocol
 
 import msgspec
 import psycopg
 
 from ledger.chain.digest import StateDigest
-from ledger.chain.entry import RecordedEvent, request_hash, split_payload
-from ledger.chain.link import genesis
+from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, State
-from ledger.errors import LedgerError
 from ledger.evidence.tree import Frontier
 from verifier import held, region
 from verifier.acknowledgements import AcknowledgementCheck
@@ -36,11 +35,18 @@ from verifier.reader import Reader, open_connection
 from verifier.report import Findings
 from verifier.spill import Spill
 from verifier.stored import ChainRow
-from verifier.walk import layout, ranges, rows, tables
-from verifier.walk.layout import End, Parsed, fits
-from verifier.walk.ranges import Ranged
-from verifier.walk.replaying import Doubt, NetReplay
+from verifier.walk import keyed, layout, ranges, rows, saved, tables
+from verifier.walk.books import FORMAT, Books, Verified
+from verifier.walk.kept_since import KeptSince
+from verifier.walk.layout import End, Parsed
+from verifier.walk.others import Others, follows
+from verifier.walk.replaying import Doubt, NetReplay, same
+from verifier.walk.requests import Requests
+from verifier.walk.saved import Saved
 from verifier.walk.tables import Stored
+
+KEEP_S: Final = 60.0
+"""How often books are written while a verification goes on: what an interruption costs."""
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
@@ -49,54 +55,116 @@ Tell = Callable[[str, int], None]
 class Whole(msgspec.Struct):
     """
     A chain that was found good: its last event, the rows of its read models, and the state they are.
+
+    `frontier` is its tree where books are kept, and `kept_to` how far what is kept of the past goes.
     """
 
     end: End
     counts: dict[str, int]
     replay: NetReplay
-    frontier: Frontier | None
+    frontier: Frontier
+    kept_to: int
+
+    def said(self, chain: ChainRow) -> Verified:
+        """
+        Return what books say of it.
+        """
+        return _said(chain, self.end, self.replay, self.frontier, (self.kept_to, self.end.seq), compared=True)
 
 
-def check(reader: Reader, chain: ChainRow, spill: Spill, tell: Tell, jobs: int = 1, *, leaves: bool = False) -> Whole:
+def _said(
+    chain: ChainRow, end: End, replay: NetReplay, edge: Frontier, beside: tuple[int, int], *, compared: bool
+) -> Verified:
+    """Return what books say once all up to *end* is checked; *beside* is how far the past is kept, and commits go."""
+    at = Saved(saved.FORMAT, chain.origin, chain.chain_id, end, list(edge.hashes))
+    return Verified(FORMAT, at, replay.digest().lanes(), dict(replay.made), *beside, compared)
+
+
+def check(
+    reader: Reader, chain: ChainRow, spill: Spill, tell: Tell, jobs: int = 1, *, size: int = ranges.RANGE
+) -> Whole:
     """
-    Return what a good chain is, checked by so many processes, this one among them; with *leaves* its tree as well.
+    Return what a good chain is, checked by so many processes, this one among them; the others take ranges of *size*.
+
+    With `Books` it goes on from where they are, and they say how far it came, now and then: what an interruption costs.
 
     Raises:
         Doubt: something does not fit; nothing else is said of it.
-        Unreadable: the database cannot be read.
+        Unreadable: the database cannot be read, or the books not written.
     """
-    last, snapshot = min(reader.last_seq() or 0, chain.seq), reader.snapshot()
+    books = spill if isinstance(spill, Books) else None
+    before = None if books is None else books.said
+    last, snapshot, absent = min(reader.last_seq() or 0, chain.seq), reader.snapshot(), os.urandom(16)
     if last < 1:
         raise Doubt
-    absent = os.urandom(16)
-    others = _Others(reader.dsn, snapshot, chain, absent, last if jobs > 1 else 0, leaves=leaves)
+    start = None if before is None else before.at.end
+    first = 1 if start is None else start.seq + 1
+    cut = list(ranges.cut(first, last, size))
+    others = Others(
+        chain,
+        [ranges.Task(reader.dsn, snapshot, chain.chain, chain.chain_id, absent, *ends, books is not None, requests=True)
+         for ends in cut],
+        [tables.Task(reader.dsn, snapshot, chain.chain, table) for table in TABLES],
+        keyed.Task(reader.dsn, snapshot, chain.chain), before,
+    )  # fmt: skip
     with others.at_work(jobs - 1), open_connection(reader.dsn, snapshot) as connection:
-        replay, beside = NetReplay(spill, State(spill.load, certain=True), StateDigest()), from_the_start(reader, chain)
-        frontier = None if jobs > 1 or not leaves else Frontier()
-        found = runs(connection, chain, absent, None, frontier, hashed=jobs == 1)
-        end = follow(replay, found, chain.chain_id, beside, tell)
+        if books is None or before is None:
+            replay = NetReplay(spill, State(spill.load, certain=True), StateDigest())
+            beside = from_the_start(reader, chain)
+        else:
+            replay, beside = going_on(books, before), since(reader, chain, before)
+        frontier = others.frontier if books is not None and jobs == 1 else None
+        keep = _keeper(chain, books, others if jobs > 1 else None, replay, beside, others.frontier)
+        with contextlib.closing(
+            runs(connection, chain, absent, start, frontier, hashed=jobs == 1, cut=cut if jobs > 1 else ())
+        ) as found:
+            end = follow(replay, found, chain.chain_id, beside, tell, across=size if jobs > 1 else None, keep=keep)
+        end = end or start
         if end is None:
             raise Doubt
         conclude(replay, beside, end)
         same(region.head(chain, end), [])
+        same(others.keyed(), True)
         tell("comparing read models", 0)
         counts = _read_models(replay, others.stored())
         same(held.check(replay.state), [])
         same(region.digest(reader, replay.digest(), end.seq), [])
         if jobs > 1:
-            frontier = others.follow(end)
-    return Whole(end, counts, replay, frontier)
+            others.reach(end)
+            same(others.is_done, True)
+    return Whole(end, counts, replay, others.frontier, beside.kept.kept_to)
 
 
-def same(found: object, expected: object) -> None:
+def _keeper(
+    chain: ChainRow, books: Books | None, others: Others | None, replay: NetReplay, beside: Beside, edge: Frontier
+) -> Callable[[End], None]:
+    """Return what keeps in *books*, now and then, that all up to an event was found good."""
+    kept_at = time.monotonic()
+
+    def keep(end: End) -> None:
+        nonlocal kept_at
+        # A group that is open would have to be kept too; the next run may end with one that is not.
+        if books is None or not end.closes or time.monotonic() - kept_at < KEEP_S:
+            return
+        if others is not None and not others.has_border(end):
+            return
+        if others is not None:
+            others.reach(end)
+        same((len(beside.findings), beside.commits.is_clean), (0, True))
+        reached = (beside.kept.kept_to, beside.commits.boundary)
+        books.save(replay.state, _said(chain, end, replay, edge, reached, compared=False))
+        kept_at = time.monotonic()
+
+    return keep
+
+
+def going_on(books: Books, before: Verified) -> NetReplay:
     """
-    Let only what is expected pass.
-
-    Raises:
-        Doubt: it is something else.
+    Return the replay that goes on from what *books* are.
     """
-    if found != expected:
-        raise Doubt
+    replay = NetReplay(books, books.state(), StateDigest.from_lanes(before.lanes))
+    replay.made.update(before.counts)
+    return replay
 
 
 def _read_models(replay: NetReplay, stored: Iterable[Stored]) -> dict[str, int]:
@@ -112,77 +180,6 @@ def _read_models(replay: NetReplay, stored: Iterable[Stored]) -> dict[str, int]:
     return counts
 
 
-class _Others:
-    """
-    What other processes do while this one applies the rules: hash ranges of events, and read models.
-    """
-
-    def __init__(self, dsn: str, snapshot: str, chain: ChainRow, absent: bytes, last: int, *, leaves: bool) -> None:
-        self._chain = chain
-        self._ranges = [
-            ranges.Task(dsn, snapshot, chain.chain, chain.chain_id, absent, *ends, leaves)
-            for ends in ranges.cut(1, last)
-        ]
-        self._tables = [tables.Task(dsn, snapshot, chain.chain, table) for table in TABLES]
-        self._walked: list[Future[Ranged]] = []
-        self._stored: list[Future[Stored]] = []
-
-    @contextlib.contextmanager
-    def at_work(self, count: int) -> Iterator[None]:
-        """
-        Have so many processes at work in the block; none: this one does the read models itself.
-        """
-        if not count:
-            yield
-            return
-        with ProcessPoolExecutor(count) as pool:
-            try:
-                self._walked = [pool.submit(ranges.check, task) for task in self._ranges]
-                self._stored = [pool.submit(tables.digest, task) for task in self._tables]
-                yield
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def stored(self) -> Iterator[Stored]:
-        """
-        Yield what each read model is.
-        """
-        if not self._stored:
-            yield from map(tables.digest, self._tables)
-        for future in self._stored:
-            yield future.result()
-
-    def follow(self, end: End) -> Frontier:
-        """
-        Hold together the ranges that other processes hashed, and *end*, the last event that this one applied.
-
-        Return the tree of their leaves; empty where none was asked for.
-        """
-        before: End | None = None
-        frontier = Frontier()
-        for future in self._walked:
-            done = future.result()
-            if done.ends is None or not done.whole:
-                raise Doubt
-            first, last = done.ends
-            same((first.seq, last.seq), (done.first, done.last))
-            _follows(self._chain, before, first)
-            before = last
-            for node in done.nodes:
-                frontier.add_complete(*node)
-        same(before, end)
-        return frontier
-
-
-def _follows(chain: ChainRow, before: End | None, first: End) -> None:
-    """Let only a run pass that follows the one before it; without one, that begins the chain."""
-    if before is None:
-        start = genesis(chain.chain_id, chain.origin)
-        same((first.seq, first.prev_hash, first.group[1]), (1, start, 0))
-    elif not fits(before, first):
-        raise Doubt
-
-
 def runs(
     connection: psycopg.Connection[Any],
     chain: ChainRow,
@@ -191,31 +188,36 @@ def runs(
     frontier: Frontier | None,
     *,
     hashed: bool,
-) -> Iterator[tuple[Parsed, End]]:
+    cut: Sequence[tuple[int, int]] = (),
+) -> Generator[tuple[Parsed, End], None, None]:
     """
     Yield every event after *before* by runs that follow each other, each with its last end; *frontier* grows by them.
+
+    None goes beyond the end of a range of *cut*, which are all that is expected.
 
     Raises:
         Doubt: they do not fit.
     """
-    first = -(2**63) if before is None else before.seq + 1
-    with contextlib.closing(rows.read(connection, chain.chain, first, 2**63 - 1, absent)) as found:
-        for some in found:
-            parsed = layout.parse(some, chain.chain_id, absent)
-            if parsed is None:
-                raise Doubt
-            run = parsed.ends()
-            if hashed:
-                checked = layout.check(parsed, connection.pgconn.consume_input, leaves=frontier is not None)
-                if checked is None:
+    # Whatever stands before the first event or after the last belongs to nobody's range, and is met here.
+    borders = [-(2**63) if before is None else before.seq + 1, *(first for first, _ in cut[1:]), 2**63]
+    for first, beyond in pairwise(borders):
+        with contextlib.closing(rows.read(connection, chain.chain, first, beyond - 1, absent)) as found:
+            for some in found:
+                parsed = layout.parse(some, chain.chain_id, absent)
+                if parsed is None:
                     raise Doubt
-                run = checked
-            _follows(chain, before, run.first)
-            before = run.last
-            if frontier is not None:
-                for leaf in run.leaves:
-                    frontier.add(leaf)
-            yield parsed, before
+                run = parsed.ends()
+                if hashed:
+                    checked = layout.check(parsed, connection.pgconn.consume_input, leaves=frontier is not None)
+                    if checked is None:
+                        raise Doubt
+                    run = checked
+                follows(chain, before, run.first)
+                before = run.last
+                if frontier is not None:
+                    for leaf in run.leaves:
+                        frontier.add(leaf)
+                yield parsed, before
 
 
 class Kept(Protocol):
@@ -226,6 +228,10 @@ class Kept(Protocol):
     @property
     def idle(self) -> bool:
         """Return whether there is nothing to check."""
+
+    @property
+    def kept_to(self) -> int:
+        """Return how far what is kept goes."""
 
     def wants(self, seq: int) -> bool:
         """Return whether there is a snapshot at *seq*."""
@@ -242,7 +248,8 @@ class Beside(msgspec.Struct):
     What stands beside the events and is checked in step with them.
     """
 
-    keys: KeyCheck
+    keys: KeyCheck | None
+    """Keys in the order of their groups; None where they are checked by themselves."""
     commits: CommitCheck
     acknowledged: AcknowledgementCheck
     kept: Kept
@@ -251,24 +258,66 @@ class Beside(msgspec.Struct):
 
 def from_the_start(reader: Reader, chain: ChainRow) -> Beside:
     """
-    Return all that stands beside a chain's events.
+    Return what stands beside a chain's events, but for the keys.
     """
     findings = Findings()
     acknowledged = AcknowledgementCheck(chain.chain_id, reader.acknowledgements(), reader.now())
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
-    return Beside(KeyCheck(reader.keys()), commits, acknowledged, KeptCheck(reader, findings), findings)
+    return Beside(None, commits, acknowledged, KeptCheck(reader, findings), findings)
+
+
+def since(reader: Reader, chain: ChainRow, before: Verified) -> Beside:
+    """
+    Return what stands beside the events after those that *before* is of, but for the keys.
+    """
+    at = before.at.end.seq
+    commits = CommitCheck(reader.commits(before.boundary), reader.seq_recorded_at, before.boundary)
+    return Beside(None, commits, _acknowledged(reader, chain, at), KeptSince(reader, at), Findings())
+
+
+def kept_late(before: Verified, reached: int) -> list[str]:
+    """
+    Return what has to be said where what is kept of the past *reached* over events that were verified without it.
+    """
+    last = min(before.at.end.seq, reached)
+    if last <= before.kept_to:
+        return []
+    return [f"what is kept of the past at events {before.kept_to + 1} to {last}: it was written after they were "
+            "verified"]  # fmt: skip
+
+
+def _acknowledged(reader: Reader, chain: ChainRow, after: int) -> AcknowledgementCheck:
+    """Return the check of acknowledgements, those of events before told from what was verified of them."""
+    rows = reader.acknowledgements()
+    check = AcknowledgementCheck(chain.chain_id, rows, reader.now())
+    for seq in sorted({row.seq for row in rows if row.seq <= after}):
+        commit, found = reader.commit_at(seq), next(reader.events(seq, seq), None)
+        if commit is None or found is None:
+            raise Doubt
+        check.pass_by(found)
+        check.reach(found, commit.state_digest)
+    return check
 
 
 def follow(
-    replay: NetReplay, runs: Iterable[tuple[Parsed, End]], chain_id: bytes, beside: Beside, tell: Tell
+    replay: NetReplay,
+    runs: Iterable[tuple[Parsed, End]],
+    chain_id: bytes,
+    beside: Beside,
+    tell: Tell,
+    *,
+    across: int | None = None,
+    keep: Callable[[End], None] = lambda end: None,
 ) -> End | None:
     """
-    Apply every event, check what stands *beside* in step with them, and return the last one.
+    Apply every event, check what stands *beside* in step with them, and return the last one; *keep* hears of each run.
+
+    With *across* request hashes are checked only of groups that stand across a border of ranges of so many events.
 
     Raises:
         Doubt: something does not fit.
     """
-    requests, past = Requests(beside.keys), not beside.kept.idle
+    requests, past = Requests(beside.keys, across), not beside.kept.idle
     acknowledged = beside.acknowledged
 
     def digest() -> bytes:
@@ -288,6 +337,7 @@ def follow(
             if past:
                 beside.kept.reach(event, changes, digest() if beside.kept.wants(event.seq) else None)
         tell("checking events", end.seq)
+        keep(end)
     return end
 
 
@@ -301,39 +351,8 @@ def conclude(replay: NetReplay, beside: Beside, end: End) -> None:
     if not end.closes:
         raise Doubt
     beside.kept.end()
-    beside.findings.add(beside.keys.findings())
+    if beside.keys is not None:
+        beside.findings.add(beside.keys.findings())
     beside.findings.add(beside.commits.end(end.seq))
     beside.findings.add(beside.acknowledged.findings(replay.state))
     same(len(beside.findings), 0)
-
-
-class Requests:
-    """
-    Check that each group is what was asked for, by its request hash, and pass its first event on to its key, where keys
-    are read.
-    """
-
-    def __init__(self, keys: KeyCheck | None = None) -> None:
-        self._keys = keys
-        self._salt = b""
-        self._group: list[tuple[str, int, int, bytes]] = []
-
-    def take(self, event: RecordedEvent) -> tuple[bytes, bytes]:
-        """
-        Return what the ledger derived of the next event, and what was given.
-
-        Raises:
-            Doubt: the payload is not those two, or its group's request hash is another.
-        """
-        try:
-            derived, given = split_payload(event.payload)
-            if event.group_index == 0:
-                if self._keys is not None:
-                    self._keys.use(event)
-                self._salt, self._group = event.salt, []
-            self._group.append((event.event_type, event.schema_version, event.occurred_at, given))
-            if event.group_index + 1 == event.group_size:
-                same(request_hash(self._salt, self._group), event.request_hash)
-        except LedgerError as error:
-            raise Doubt from error
-        return derived, given

@@ -17,23 +17,16 @@ from typing import Final
 
 import msgspec
 
-from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Key
-from verifier import catalogue, conviction, full, held, identity, region
-from verifier.acknowledgements import AcknowledgementCheck
-from verifier.commits import CommitCheck
+from verifier import catalogue, full, held, identity, region
 from verifier.keys import KeyCheck
 from verifier.reader import Reader, open_connection
 from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
 from verifier.stored import ChainRow, Unreadable
-from verifier.walk import good, saved
+from verifier.walk import before, good
 from verifier.walk.books import Books, Verified
-from verifier.walk.joined import behind
-from verifier.walk.kept_since import KeptSince
-from verifier.walk.layout import End
-from verifier.walk.replaying import Doubt, NetReplay
-from verifier.walk.saved import Saved
+from verifier.walk.replaying import Doubt, NetReplay, same
 
 Tell = Callable[[str, int], None]
 _KEYS: Final = 1000
@@ -67,14 +60,11 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
     """
     started = time.monotonic()
     with Books(path) as books:
-        if books.said is None:
+        if books.said is None or not books.said.compared:
             return full.verify(reader, tell, jobs, books)
         found, settled = Findings(), identity.settle(reader)
         chain = settled.chain
-        at = books.said.at
-        if at.origin != chain.origin and not settled.findings:
-            raise Unreadable(f"{path} is the state of {at.origin}, and this chain is {chain.origin}: name another file")
-        found.add(behind(at, chain, _event_at(reader, chain, at.end.seq)))
+        found.add(before.convict(reader, chain, books.said, path, renamed=bool(settled.findings)))
         if not len(found) and not settled.findings and settled.readable:
             try:
                 return _since(reader, chain, books, books.said, tell, started)
@@ -90,50 +80,32 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
     return report
 
 
-def _event_at(reader: Reader, chain: ChainRow, seq: int) -> End | None:
-    found = next(reader.events(seq, seq), None)
-    if found is None:
-        return None
-    event = msgspec.structs.replace(found, chain_id=chain.chain_id)
-    if not conviction.hashes_to(event, event.hash):
-        return None
-    group = (event.group_id, event.group_index, event.group_size)
-    return End(event.seq, event.epoch, event.prev_hash, event.hash, event.recorded_at, group, b"")
-
-
 def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: Tell, started: float) -> Report:
     """Return the report on the events since *said*, and save the books; whatever does not fit is a Doubt."""
     start, absent = said.at.end, os.urandom(16)
-    good.same(region.chains(reader, chain), [])
-    good.same(region.strays(reader), [])
-    replay = NetReplay(books, books.state(), StateDigest.from_lanes(said.lanes))
+    same(region.chains(reader, chain), [])
+    same(region.strays(reader), [])
+    replay = good.going_on(books, said)
     replay.touched = set()
-    kept, frontier = KeptSince(reader, start.seq), said.at.frontier()
-    beside = good.Beside(
-        KeyCheck(reader.keys_of_groups(start.seq)),
-        CommitCheck(reader.commits(start.seq), reader.seq_recorded_at, start.seq),
-        _acknowledged(reader, chain, start.seq), kept, Findings(),
-    )  # fmt: skip
+    frontier, beside = said.at.frontier(), good.since(reader, chain, said)
+    beside.keys = KeyCheck(reader.keys_of_groups(start.seq))
     with open_connection(reader.dsn, reader.snapshot()) as connection:
         found = good.runs(connection, chain, absent, start, frontier, hashed=True)
         end = good.follow(replay, found, chain.chain_id, beside, tell) or start
     good.conclude(replay, beside, end)
-    good.same(region.head(chain, end), [])
-    good.same(region.digest(reader, replay.digest(), end.seq), [])
-    good.same(held.check(replay.state), [])
+    same(region.head(chain, end), [])
+    same(region.digest(reader, replay.digest(), end.seq), [])
+    same(held.check(replay.state), [])
     tell("comparing rows", 0)
     rows = _compare(reader, replay, books)
-    good.same(region.position(reader, end.seq), [])
+    same(region.position(reader, end.seq), [])
     tell("checking the guards", 0)
     wrong = Findings()
     wrong.add(catalogue.check(reader))
     if not len(wrong):
-        at = Saved(saved.FORMAT, chain.origin, chain.chain_id, end, list(frontier.hashes))
-        books.save(replay.state, replay.digest(), at, kept.kept_to)
+        books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain))
     notes = [line.format(start.seq) for line in SINCE]
-    if kept.kept_to > said.kept_to < start.seq:
-        notes.append(f"what is kept of the past at events {said.kept_to + 1} to {min(start.seq, kept.kept_to)}: it was "
-                     "written after they were verified")  # fmt: skip
+    notes += good.kept_late(said, beside.kept.kept_to)
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
         events=end.seq - start.seq,
@@ -141,19 +113,6 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED], vouched=reader.vouched(),
         last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
-
-
-def _acknowledged(reader: Reader, chain: ChainRow, after: int) -> AcknowledgementCheck:
-    """Return the check of acknowledgements, those of events before told from what was verified of them."""
-    rows = reader.acknowledgements()
-    check = AcknowledgementCheck(chain.chain_id, rows, reader.now())
-    for seq in sorted({row.seq for row in rows if row.seq <= after}):
-        commit, found = reader.commit_at(seq), next(reader.events(seq, seq), None)
-        if commit is None or found is None:
-            raise Doubt
-        check.pass_by(found)
-        check.reach(found, commit.state_digest)
-    return check
 
 
 def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:
@@ -172,5 +131,5 @@ def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:
                 raise Doubt
             for key in some:
                 made = replay.state.table(table).rows.get(key) or books.load(table, key)
-                good.same(stored.get(key), made)
+                same(stored.get(key), made)
     return counts

@@ -133,6 +133,19 @@ class Parsed(msgspec.Struct, frozen=True):
         """
         return Run(*_ends(self), [])
 
+    def requests(self) -> Iterator[tuple[int, int, bytes, bytes, str, int, int, bytes]]:
+        """
+        Yield of each row what its group's request hash is made of: index and size of the group, salt, the hash, type,
+        schema version, occurred at, payload.
+        """
+        data, fixed, places = self.data, self.fixed, self.places
+        for index, size, salt, request, version, occurred, a, b, k, m in zip(
+            fixed["group_index"].tolist(), fixed["group_size"].tolist(), _raw(fixed, "salt"),
+            _raw(fixed, "request_hash"), fixed["schema_version"].tolist(), fixed["occurred_at"].tolist(),
+            *places[:2], *places[-2:], strict=True,
+        ):  # fmt: skip
+            yield index, size, salt, request, data[a + 2 : b].decode(), version, occurred, data[k + 2 : m]
+
     def events(self, chain_id: bytes) -> Iterator[RecordedEvent]:
         """
         Yield the rows as events.

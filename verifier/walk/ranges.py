@@ -16,9 +16,10 @@ import psycopg
 
 from ledger.evidence.tiles import HEIGHT, WIDTH, subtree_hash
 from verifier.reader import open_connection
-from verifier.stored import Unreadable
+from verifier.stored import unanswered
 from verifier.walk import layout, rows
 from verifier.walk.layout import End
+from verifier.walk.requests import Within
 
 RANGE: Final = 256 * WIDTH
 """How many events a worker checks before it says what it found: a fifth of a second, and whole tiles."""
@@ -37,6 +38,8 @@ class Task(msgspec.Struct, frozen=True):
     first: int
     last: int
     leaves: bool
+    requests: bool = False
+    """Whether request hashes are checked as well, of the groups that lie within the range."""
 
 
 class Ranged(msgspec.Struct, frozen=True):
@@ -75,19 +78,22 @@ def check(task: Task) -> Ranged:
         with open_connection(task.dsn, task.snapshot) as connection:
             return _check(task, connection)
     except psycopg.Error as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Unreadable(f"the database stopped answering: {said}; nothing was verified") from error
+        raise unanswered(error) from error
 
 
 def _check(task: Task, connection: psycopg.Connection[Any]) -> Ranged:
     first: End | None = None
     before: End | None = None
     events, whole, leaves = 0, True, _Leaves(task.first - 1)
+    requests = Within() if task.requests else None
     with contextlib.closing(rows.read(connection, task.chain, task.first, task.last, task.absent)) as found:
         for some in found:
             parsed = layout.parse(some, task.chain_id, task.absent)
             run = None if parsed is None else layout.check(parsed, connection.pgconn.consume_input, leaves=task.leaves)
             if run is None or (before is not None and not layout.fits(before, run.first)):
+                whole = False
+                break
+            if parsed is not None and requests is not None and not requests.good(parsed):
                 whole = False
                 break
             first, before = first or run.first, run.last

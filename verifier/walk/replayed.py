@@ -25,7 +25,8 @@ from verifier.spill import Spill
 from verifier.walk import good
 from verifier.walk.good import Tell
 from verifier.walk.layout import End
-from verifier.walk.replaying import Doubt, NetReplay
+from verifier.walk.replaying import Doubt, NetReplay, same
+from verifier.walk.requests import Requests
 
 COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
@@ -73,7 +74,7 @@ def verify(reader: Reader, tell: Tell) -> Report:
 
 def _replay(reader: Reader, spill: Spill, tell: Tell, started: float) -> Replayed:
     chain, sealed = reader.chain, list[dict[str, Any]]()
-    replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), good.Requests()
+    replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), Requests()
     end: End | None = None
     with open_connection(reader.dsn, reader.snapshot()) as connection:
         for parsed, end in good.runs(connection, chain, os.urandom(16), None, None, hashed=True):
@@ -85,7 +86,7 @@ def _replay(reader: Reader, spill: Spill, tell: Tell, started: float) -> Replaye
     if end is None or not end.closes:
         raise Doubt
     digest = replay.digest()
-    good.same(region.head(chain, end), [])
+    same(region.head(chain, end), [])
     return Replayed(
         verdict=VERIFIED, origin=chain.origin, region_mode=chain.mode, events=end.seq,
         head={"seq": end.seq, "hash": end.hash.hex()}, findings=[], rows=dict(replay.made), covered=COVERED,

@@ -31,6 +31,17 @@ class Doubt(Exception):
     """
 
 
+def same(found: object, expected: object) -> None:
+    """
+    Let only what is expected pass.
+
+    Raises:
+        Doubt: it is something else.
+    """
+    if found != expected:
+        raise Doubt
+
+
 class NetReplay:
     """
     The state as events make it, and its digest at the moments that are asked for.
@@ -71,22 +82,22 @@ class NetReplay:
         Take what changed since the last time into the digest, let the state forget what is closed, and return it.
         """
         changes = self.state.changes(self._mark)
+        made = [row_bytes(TABLES[change.table], change.new) for change in changes]
         out: dict[str, list[bytes]] = defaultdict(list)
         into: dict[str, list[bytes]] = defaultdict(list)
-        for change in changes:
-            spec = TABLES[change.table]
+        for change, data in zip(changes, made, strict=True):
             if change.old is None:
                 self.made[change.table] += 1
             else:
-                out[change.table].append(row_bytes(spec, change.old))
-            into[change.table].append(row_bytes(spec, change.new))
+                out[change.table].append(row_bytes(TABLES[change.table], change.old))
+            into[change.table].append(data)
         for table, rows in out.items():
             self._digest.take_out_all(table, rows)
         for table, rows in into.items():
             self._digest.put_in_all(table, rows)
         if self.touched is not None:
             self.touched.update((change.table, change.key) for change in changes)
-        self._spill.keep(changes)
+        self._spill.keep(zip(changes, made, strict=True))
         self._mark, self._waiting = self.state.begin(), 0
         self.state.durable(self._mark)
         return changes

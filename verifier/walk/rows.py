@@ -7,6 +7,7 @@ first. libpq is asked for them directly, because one call of the driver's copy f
 
 from __future__ import annotations
 
+import contextlib
 import select
 from collections.abc import Generator, Iterator
 from typing import Any, Final
@@ -34,13 +35,30 @@ def read(
         psycopg.Error: the server stopped answering, or has no such table.
     """
     shown = COLUMNS % {"absent": f"'{absent.hex()}'::uuid"}
-    server = _copy(
-        connection,
-        f"SELECT {shown} FROM ledger.events"
-        f" WHERE chain = {chain:d} AND seq BETWEEN {first:d} AND {last:d} ORDER BY seq",
+    query = (
+        f"SELECT {shown} FROM ledger.events WHERE chain = {chain:d} AND seq BETWEEN {first:d} AND {last:d} ORDER BY seq"
     )
     rows: list[bytes | memoryview] = []
-    size, begins = 0, True
+    size = 0
+    with contextlib.closing(stream(connection, query)) as found:
+        for row in found:
+            rows.append(row)
+            size += len(row)
+            if len(rows) >= ROWS or size >= BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
+
+
+def stream(connection: psycopg.Connection[Any], query: str) -> Generator[memoryview, None, None]:
+    """
+    Yield the rows of *query* as binary COPY has them.
+
+    Raises:
+        psycopg.Error: the server stopped answering, or cannot run it.
+    """
+    server, begins = _copy(connection, query), True
     try:
         for row in _messages(server):
             if begins:
@@ -50,13 +68,7 @@ def read(
                 row = row[len(_HEADER) :]
             if len(row) == len(_TRAILER) and bytes(row) == _TRAILER:
                 continue
-            rows.append(row)
-            size += len(row)
-            if len(rows) >= ROWS or size >= BYTES:
-                yield rows
-                rows, size = [], 0
-        if rows:
-            yield rows
+            yield row
     finally:
         _finish(server)
 

@@ -18,7 +18,7 @@ import psycopg
 from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES, TableSpec
 from verifier.reader import open_connection
-from verifier.stored import Unreadable
+from verifier.stored import unanswered
 from verifier.stored_rows import amount_of, columns_of
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -63,8 +63,7 @@ def digest(task: Task) -> Stored:
             cursor.execute(f"SELECT {columns_of(spec)} FROM ledger.{spec.name} WHERE chain = %s", [task.chain])
             return of_rows(spec, cursor)
     except psycopg.Error as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Unreadable(f"the database stopped answering: {said}; nothing was verified") from error
+        raise unanswered(error) from error
 
 
 def of_rows(spec: TableSpec, rows: Iterable[tuple[Any, ...]]) -> Stored:
