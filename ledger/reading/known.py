@@ -148,23 +148,25 @@ def _undone(event: RecordedEvent, given: TradeCorrected | TradeBusted, lines: li
 
 def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
     """
-    Return *events* in the order (effective_on, seq) with what each posts in that order.
+    Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
     """
     ordered = sorted(events, key=lambda event: (event.effective_on, event.seq))
+    counts: set[int] = set()
     voided: dict[int, list[Line]] = {}
     found = []
     for event in ordered:
+        counts.add(event.seq)
         lines = posted(event)
         if event.event_type in ("TradeCorrected", "TradeBusted"):
             given = given_of(event)
             if not isinstance(given, TradeCorrected | TradeBusted):
                 raise AssertionError(f"event {event.seq} is no {event.event_type}")
-            if given.ref_trade_date is not None and given.ref_trade_date > given.trade_date:
-                # What it takes the place of counts for a later day, where it then posts nothing of its own.
-                old = find(given.venue, given.ref_trade_date, given.exec_ref)
-                if old is not None:
-                    undone = _undone(event, given, lines)
-                    lines, voided[old.event_seq] = lines + negated(undone), undone
+            old = find(given.venue, given.ref_trade_date or given.trade_date, given.exec_ref)
+            if old is not None and old.event_seq not in counts:
+                # What it takes the place of counts for a later day, where it then posts nothing of its own. The trade
+                # dates do not tell: what is of a closed day counts for another.
+                undone = _undone(event, given, lines)
+                lines, voided[old.event_seq] = lines + negated(undone), undone
         found.append(Counted(event, lines + voided.pop(event.seq, [])))
     return found
 

@@ -16,6 +16,7 @@ from ledger import Ledger
 from ledger.chain.entry import RecordedEvent
 from ledger.domain import fold
 from ledger.domain.events.cash import CashMoved, FeeCharged, JournalReversed
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced
@@ -38,6 +39,7 @@ KINDS = (
     "fee",
     "reverse",
     "odd",
+    "close",
 )
 STEPS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.sampled_from(DAYS), st.sampled_from(DAYS), st.integers(0, 5)),
@@ -85,6 +87,8 @@ class Teller:
                              kind="funding", value_date=day)  # fmt: skip
         if kind == "fee":
             return FeeCharged(fee_id=name, account="A", kind="k", asset="USDT", amount="0.25")
+        if kind == "close":
+            return PeriodClosed(through=day)
         if kind == "odd":
             return TradeExecuted(exec_id=name, order_id="nobody's", trade_date=day, **trade)
         if kind == "lone trade":
