@@ -130,9 +130,7 @@ class Follower:
         """
         connection = self._connection
         try:
-            # Whatever the watermarks say: where they differ, the lock would refuse what alone can mend them.
-            histories.move(connection, self.chain.chain, self._start)
-            histories.lock(connection, self.chain.chain, self._start)
+            histories.lock(connection, self.chain.chain, self._start, anew=True)
             histories.clear(connection, self.chain.chain)
             head, replay = chains.head(connection, self.chain.chain).seq, Replay(self.chain)
             while replay.head.seq < head:

@@ -41,6 +41,7 @@ _NOT_HERE: Final = {
     "GUARD_CHANGED": "guards are the schema's: tradeledger db check says what differs",
     "RECEIPT_MISMATCH": "a receipt is evidence and is not mended; verify the database that it was held against",
 }
+_NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
 _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
     "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
@@ -87,7 +88,9 @@ def wanted(finding: Found) -> Wanted:
         return Wanted(reason=_NOT_HERE[finding.kind])
     if finding.kind == "STRAY_ROWS":
         # The key is the strange chain number, and the row's own key.
-        return Wanted(seqs=_seqs(finding.key or ()), tables=_anew(table)) if table == EVENTS else _of_table(table)
+        if table == EVENTS:
+            return Wanted(seqs=_seqs(finding.key or ()), reason="" if _seqs(finding.key or ()) else _NOBODY)
+        return Wanted(tables=_anew(table), reason="" if _anew(table) else _NOBODY)
     if finding.kind in _TO_THE_END and table in (EVENTS, CHECKPOINTS) and finding.seq is not None:
         return Wanted(onward=finding.seq, tables=(*MADE_ANEW,))
     if table == EVENTS:

@@ -31,11 +31,11 @@ def watermarks(connection: Connection, chain: int) -> dict[str, ChainHead]:
     return {name: ChainHead(seq, digest) for name, seq, digest in found}
 
 
-def lock(connection: Connection, chain: int, start: ChainHead) -> ChainHead:
+def lock(connection: Connection, chain: int, start: ChainHead, *, anew: bool = False) -> ChainHead:
     """
     Return the watermark of the histories and keep other followers out until this transaction ends.
 
-    *start* is where a chain begins whose histories were never made.
+    *start* is where a chain begins whose histories were never made, or are to be made *anew* whatever they say.
     """
     if connection.execute("SELECT has_table_privilege('ledger.read_model_watermarks', 'INSERT')").fetchone() != (True,):
         raise NotPermitted(
@@ -47,6 +47,8 @@ def lock(connection: Connection, chain: int, start: ChainHead) -> ChainHead:
         " ON CONFLICT DO NOTHING",
         [(chain, name, start.seq, start.hash) for name in HISTORIES.values()],
     )
+    if anew:
+        move(connection, chain, start)
     found = connection.execute(
         "SELECT seq, hash FROM ledger.read_model_watermarks WHERE chain = %s ORDER BY name FOR UPDATE", [chain]
     ).fetchall()

@@ -64,7 +64,9 @@ FUNCTIONS = {
     "ledger.check_balanced()": "SELECT ledger.check_balanced()",
     "ledger.check_grown()": "SELECT ledger.check_grown()",
     "ledger.check_sealed()": "SELECT ledger.check_sealed()",
-    "ledger.restore_events(smallint,ledger.events[],tid[],text)": "SELECT ledger.restore_events(1::smallint, '{}'::ledger.events[], '{}'::tid[], 'a reason')",
+    "ledger.restore_events(smallint,ledger.events[],tid[],text)": (
+        "SELECT ledger.restore_events(1::smallint, '{}'::ledger.events[], '{}'::tid[], 'a reason')"
+    ),
 }
 APPENDING = {
     "ledger.put_rows(text[],integer[],integer[],text[])": "SELECT ledger.put_rows('{}', '{}', '{}', '{}')",

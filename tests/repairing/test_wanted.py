@@ -1,0 +1,59 @@
+"""
+Hold what a repair knows of findings against what the verifier can find: nothing of it is unknown here.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.domain.rows import TABLES
+from ledger.repairing.reports import Found
+from ledger.repairing.wanted import MADE_ANEW, Wanted, numbers, wanted
+from verifier import meaning, region
+from verifier.meaning import MEANINGS
+
+PLACES = ("events", "chains", "checkpoints", "catalogue", "settings", "archive", "topic", "receipts", "proof",
+          *region.BY_CHAIN, *region.KEPT)  # fmt: skip
+ABOUT_ROWS = ("PROJECTION_MISMATCH", "STATE_MISMATCH", "KEY_MISMATCH", "COMMIT_MISMATCH", "TREE_MISMATCH")
+
+
+def test_every_class_and_table_of_the_verifier_has_an_answer() -> None:
+    """What to look at, or a reason; and what the verifier says to be made of events is made of them here."""
+    for kind in MEANINGS:
+        for table in PLACES:
+            found = Found(kind, "5", "6", seq=5, table=table, key=("5", "5"))
+            assert wanted(found) != Wanted(), (kind, table)
+            assert "nothing here knows" not in wanted(found).reason, (kind, table)
+
+
+@pytest.mark.parametrize("table", [*TABLES, "state_digests", "commits", "idempotency_keys", "chain_heads", "tiles"])
+def test_what_follows_from_events_is_made_of_them(table: str) -> None:
+    for kind in ABOUT_ROWS:
+        assert wanted(Found(kind, table=table, key=("1",))).tables == (table,)
+    assert table in MADE_ANEW
+    if table != "commits":
+        # Of commits the verifier names copies: what they say follows from events, where they end does not.
+        assert meaning.REPLAY in meaning.sources(meaning.Finding("PROJECTION_MISMATCH", "", "", table=table))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Found("SEQ_GAP", "event 5 to 9", "no such row", seq=5, column="seq"), Wanted(gap=5)),
+        (Found("BYTES_MODIFIED", "5", "5000", seq=5000, column="seq"), Wanted(seqs=(5000, 5, 5000))),
+        (Found("SEQ_DUP", "no such row", "a copy of event 3", seq=8, column="seq"), Wanted(seqs=(8, 3))),
+        (Found("BYTES_MODIFIED", "7", "8", seq=5, column="epoch"), Wanted(seqs=(5,))),
+        (Found("TRUNCATED", "events 5 to 9", "no such rows", seq=5), Wanted(onward=5, tables=MADE_ANEW)),
+        (Found("TRUNCATED", "3 rows", "no rows", table="orders", key=()), Wanted(tables=("orders",))),
+        (Found("STRAY_ROWS", "", "77: a row", table="events", key=("77", "5")), Wanted(seqs=(5,))),
+        (Found("PROJECTION_MISMATCH", table="balance_history", key=("A", "B", "3")), Wanted(tables=("histories",))),
+        (Found("STATE_MISMATCH", table="snapshots", key=("8",)), Wanted(snapshot="8")),
+    ],
+)
+def test_a_finding_says_where_to_look(found: Found, expected: Wanted) -> None:
+    """At its own place, and at the one that it names besides."""
+    assert wanted(found) == expected
+
+
+def test_only_numbers_that_stand_by_themselves_count() -> None:
+    assert numbers("event 5 to 9, not x7, 1.5, -3, 99999999999999999999 or ab12") == (5, 9)
