@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast crash check bench tamper
+.PHONY: demo test test-fast crash fuzz mutation check bench tamper
 # The whole ledger on a real trading session; leaves build/demo/report.json.
 demo: .venv/installed
 	@$(BIN)/python -m examples.demo
@@ -31,6 +31,15 @@ test-fast: .venv/installed
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed
 	LEDGER_TEST_KILLS=50 $(BIN)/pytest -s tests/chaos
+
+# Feed the parsers changed inputs for LEDGER_FUZZ_SECONDS of the processor, on a seed that is printed (LEDGER_FUZZ_SEED).
+fuzz: .venv/installed
+	$(BIN)/python -m tests.fuzz
+
+# Mutate what was not mutated yet, MINUTES a group; GROUPS names some. Writes docs/MUTATION.md.
+MINUTES ?= 10
+mutation: .venv/installed
+	$(BIN)/python -m tests.mutation $(GROUPS) --minutes $(MINUTES)
 
 # Taste, types, import contracts, dependencies, and that the migrations make what the code describes.
 check: .venv/installed

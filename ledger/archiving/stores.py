@@ -136,9 +136,13 @@ class Folder:
         try:
             # Not waiting: a pipe in the place of a file would never be opened, and is no file of an archive.
             with os.fdopen(os.open(self._root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
                     return None
-                data = file.read(FILE_LIMIT_BYTES + 1)
+                # Room is made for all that is asked for, so no more is asked for than there is.
+                data = file.read(min(found.st_size, FILE_LIMIT_BYTES) + 1)
+                if len(data) > found.st_size:
+                    data += file.read(FILE_LIMIT_BYTES + 1 - len(data))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:

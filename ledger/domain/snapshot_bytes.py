@@ -69,7 +69,7 @@ def decode(kept: bytes) -> State:
             if spec is None:
                 raise ValueError(f"found a row of {name[:40]!r}, which is no read model")
             state.add(spec.name, _row(spec, row))
-    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     return state
 

@@ -170,6 +170,9 @@ class _Reading:
         self.revoked: list[Revoked] = []
         self.names: set[str] = set()
         self.members: set[str] = set()
+        self.log_keys: set[bytes] = set()
+        self.witness_keys: set[bytes] = set()
+        self.revoked_keys: set[bytes] = set()
 
     def log(self, words: list[str]) -> None:
         if not 1 <= len(words) <= 2:
@@ -177,8 +180,9 @@ class _Reading:
         key = note.read_key(words[0])
         if key.algorithm != ED25519:
             raise InvalidInput(f"the key of log {key.name} has signature type 0x{key.algorithm:02x}; a log's has 0x01")
-        if any(log.key.public_key == key.public_key for log in self.logs):
+        if key.public_key in self.log_keys:
             raise InvalidInput(f"the key of log {key.name} is listed twice")
+        self.log_keys.add(key.public_key)
         self.logs.append(Log(key, words[1] if len(words) == 2 else None))
 
     def witness(self, words: list[str]) -> None:
@@ -189,8 +193,9 @@ class _Reading:
             raise InvalidInput(
                 f"the key of witness {shown(words[0])} has signature type 0x{key.algorithm:02x}; a witness's has 0x04"
             )
-        if any(witness.key.public_key == key.public_key for witness in self.witnesses):
+        if key.public_key in self.witness_keys:
             raise InvalidInput(f"the key of witness {shown(words[0])} is listed twice")
+        self.witness_keys.add(key.public_key)
         self._define(words[0])
         self.witnesses.append(Witness(words[0], key, words[2] if len(words) == 3 else None))
 
@@ -218,8 +223,9 @@ class _Reading:
 
     def revoke(self, words: list[str]) -> None:
         found = revocation.decode(words)
-        if any(one.public_key == found.public_key for one in self.revoked):
+        if found.public_key in self.revoked_keys:
             raise InvalidInput(f"the key {shown(words[0])} is revoked twice")
+        self.revoked_keys.add(found.public_key)
         self.revoked.append(found)
 
     def _define(self, name: str) -> None:

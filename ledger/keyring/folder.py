@@ -59,7 +59,7 @@ def _is_meant(data: bytes) -> bool:
     """Whether a file is meant to be a key's, be it a broken one."""
     try:
         found = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return True
     return isinstance(found, dict) and bool({"seed", "key_id"} & found.keys())
 

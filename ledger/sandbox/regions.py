@@ -22,7 +22,8 @@ from typing import Final
 
 import msgspec
 
-from ledger.errors import LedgerError, SetupNeeded
+from ledger import foreign_json
+from ledger.errors import LedgerError, SetupNeeded, UnknownFormat
 from ledger.sandbox import guardian, home
 from ledger.sandbox.kafka import Broker, java
 from ledger.sandbox.postgres import embedded_binaries
@@ -79,8 +80,8 @@ def status(environment: Mapping[str, str] = os.environ) -> Running | None:
     """
     holder = _holder(environment)
     try:
-        found = msgspec.json.decode(_place(environment).read_bytes(), type=Running)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        found = foreign_json.decode(_place(environment).read_bytes(), Running)
+    except (FileNotFoundError, UnknownFormat):
         return None
     return found if found.pid == holder else None
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 
 import msgspec
 
+from ledger import foreign_json
 from ledger.chain import private_files
 from ledger.errors import InvalidInput, LedgerError, NotPermitted
 from ledger.evidence import checkpoint
@@ -52,7 +53,7 @@ def decode(data: bytes) -> dict[str, Kept]:
 
 def _decode(data: bytes) -> tuple[dict[str, Kept], bool]:
     try:
-        state = msgspec.json.decode(data, type=_State)
+        state = foreign_json.decode(data, _State)
         if state.schema_version != STATE_VERSION:
             raise InvalidInput(f"found a state of version {state.schema_version}; expected {STATE_VERSION}")
         kept = {}
@@ -61,7 +62,7 @@ def _decode(data: bytes) -> tuple[dict[str, Kept], bool]:
             if stated.origin != origin:
                 raise InvalidInput(f"found a checkpoint of {stated.origin!r} under {origin!r}")
             kept[origin] = Kept(stated.size, stated.root, signed.encode())
-    except (msgspec.MsgspecError, LedgerError) as error:
+    except LedgerError as error:
         raise InvalidInput(f"it holds no state of checkpoints: {error}") from error
     return kept, state.restored
 

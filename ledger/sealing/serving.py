@@ -71,7 +71,8 @@ def _handler(respond: Respond, complain: Complain) -> type[http.server.BaseHTTPR
 
         def _answer(self, method: str) -> None:
             length = self.headers.get("Content-Length", "0")
-            if not (length.isascii() and length.isdigit()) or int(length[:12]) > REQUEST_LIMIT_BYTES:
+            # Zeros before a number would make a huge one of many digits look small in its first ones.
+            if not (length.isascii() and length.isdigit()) or len(length) > 12 or int(length) > REQUEST_LIMIT_BYTES:
                 self.close_connection = True
                 self._send(Reply(413, f"a request has at most {REQUEST_LIMIT_BYTES} bytes\n".encode()))
                 return

@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import msgspec
-
+from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import Store, TooLong
 from ledger.chain import entry as entries
@@ -56,8 +55,8 @@ def judge(store: Store, trust: Policy, signed: bytes) -> Judged:
 
 def _origin(store: Store) -> str:
     """Return the origin that the file of the chain says; empty where it says none."""
-    with contextlib.suppress(TooLong, msgspec.MsgspecError):
-        return msgspec.json.decode(store.read(CHAIN) or b"", type=ChainFile).origin
+    with contextlib.suppress(TooLong, UnknownFormat):
+        return foreign_json.decode(store.read(CHAIN) or b"", ChainFile).origin
     return ""
 
 
@@ -71,12 +70,13 @@ def chain_id_of(store: Store, origin: str, findings: Findings) -> bytes:
         said = store.read(CHAIN)
         if said is None:
             raise UnknownFormat("no file")
-        file = msgspec.json.decode(said, type=ChainFile)
+        file = foreign_json.decode(said, ChainFile)
         chain_id = bytes.fromhex(file.chain_id)
-        if file.encode() != said or len(chain_id) != 16 or file.format_version != 1 or file.origin != origin:
+        known = (file.format_version, file.schema_version) == (1, 1)
+        if file.encode() != said or len(chain_id) != 16 or not known or file.origin != origin:
             raise UnknownFormat(said[:300].decode(errors="replace"))
         return chain_id
-    except (UnknownFormat, TooLong, msgspec.MsgspecError, ValueError) as error:
+    except (UnknownFormat, TooLong, ValueError) as error:
         findings.add([finding("BYTES_MODIFIED", f"the chain file of {origin}", str(error), CHAIN)])
     for width in (WIDTH, 1):
         try:

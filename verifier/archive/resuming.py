@@ -15,6 +15,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from ledger import foreign_json
+from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
@@ -63,14 +65,14 @@ class Kept:
 
     def _take_up(self, file: BinaryIO, task: Task) -> None:
         head = file.readline()
-        if msgspec.json.decode(head, type=Task) != task:
+        if foreign_json.decode(head, Task) != task:
             file.seek(0)
             file.truncate()
             file.write(msgspec.json.encode(task) + b"\n")
             return
         place = len(head)
         while (line := file.readline()).endswith(b"\n"):
-            done = msgspec.json.decode(line, type=Range)
+            done = foreign_json.decode(line, Range)
             self._places[done.first] = (place, len(line))
             self.events += done.events
             place += len(line)
@@ -92,7 +94,7 @@ class Kept:
         place, length = self._places[first]
         with _saying(self._path), self._path.open("rb") as file:
             file.seek(place)
-            return msgspec.json.decode(file.read(length), type=Range)
+            return foreign_json.decode(file.read(length), Range)
 
     def keep(self, done: Range) -> Range:
         """
@@ -120,7 +122,7 @@ def _saying(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unreadable(f"{path} cannot be used as state: {error.strerror}; name another --state") from error
-    except msgspec.MsgspecError as error:
+    except UnknownFormat as error:
         raise Unreadable(
             f"{path} is no state of a verification: {error}; remove it, or name another --state"
         ) from error

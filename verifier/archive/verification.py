@@ -33,8 +33,12 @@ from verifier.revocations import KeyHistory
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
 
+_BUNDLES: Final = "tile/entries/"
 AHEAD: Final = 3
 """How many ranges a worker may have done or in hand that wait for an earlier one: what they found is in memory."""
+
+SPARE_BUNDLES: Final = 1000
+"""How many more bundles are looked for than there are files of bundles; so many may be missing and are named."""
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
@@ -90,7 +94,8 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     for name, known in asked.expected:
         findings.add(checkpoints.compare(store, name, known, signed))
     chain_id = checkpoints.chain_id_of(store, stated.origin, findings)
-    numbers = _bundles(asked, stated.size)
+    numbers, wrong = _borne_out(store, stated, _bundles(asked, stated.size))
+    findings.add(wrong)
     kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
     joining, last_good = Joining(store, stated, chain_id, numbers.start), numbers.start * WIDTH
     keys = KeyHistory()
@@ -144,6 +149,21 @@ def _bundles(asked: Wanted, size: int) -> range:
     if not 1 <= first <= last <= size:
         raise InvalidInput(f"found events {first} to {last} to verify; the archive holds 1 to {size}")
     return range((first - 1) // WIDTH, (last - 1) // WIDTH + 1)
+
+
+def _borne_out(store: Store, stated: Checkpoint, numbers: range) -> tuple[range, list[Finding]]:
+    """
+    Return which bundles to look for, and what is wrong where the files bear out far fewer than the checkpoint says.
+
+    Any size can be signed, or written without a signature; only what is there costs whoever put it there something.
+    """
+    there = sum(name.startswith(_BUNDLES) for name in store.names())
+    if len(numbers) <= there + SPARE_BUNDLES:
+        return numbers, []
+    looked_for = numbers[: there + SPARE_BUNDLES]
+    expected = f"{len(numbers)} bundles of entries, for {stated.size} events"
+    actual = f"{there} files of bundles; none was looked for from bundle {looked_for.stop} on"
+    return looked_for, [finding("ARCHIVE_MISSING", expected, actual, CHECKPOINT, column="size")]
 
 
 def _head(stated: Checkpoint, joining: Joining) -> dict[str, object]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import msgspec
 from blake3 import blake3
 
+from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, ChainFile
 from ledger.archiving.stores import Store
 from ledger.chain import entry as entries
@@ -43,12 +43,12 @@ class Archive:
         self.signed = signed
         try:
             self._stated, _ = checkpoint.decode_note(signed)
-            self._chain = msgspec.json.decode(self._read(CHAIN) or b"", type=ChainFile)
+            self._chain = foreign_json.decode(self._read(CHAIN) or b"", ChainFile)
             self._chain_id = bytes.fromhex(self._chain.chain_id)
             if len(self._chain_id) != CHAIN_ID_BYTES or self._chain.origin != self._stated.origin:
                 raise UnknownFormat(f"found chain {self._chain.chain_id} of {self._chain.origin} in {CHAIN}; expected "
                                     f"an id of {CHAIN_ID_BYTES} bytes and origin {self._stated.origin}")  # fmt: skip
-        except (LedgerError, msgspec.MsgspecError, ValueError) as error:
+        except (LedgerError, ValueError) as error:
             raise Unreadable(f"{store.name} is no archive to be read in parts: {error}; verify it whole") from error
 
     @property

@@ -15,6 +15,8 @@ from typing import Final
 
 import msgspec
 
+from ledger import foreign_json
+from ledger.errors import UnknownFormat
 from verifier.stored import Unreadable
 
 FORMAT: Final = 1
@@ -58,8 +60,8 @@ def read(path: Path, origin: str, chain_id: bytes, now: int) -> Scrubbed:
     except OSError as error:
         raise Unreadable(f"the state {path} cannot be read: {error.strerror}; name another file") from error
     try:
-        found = msgspec.json.decode(data, type=Scrubbed)
-    except msgspec.MsgspecError as error:
+        found = foreign_json.decode(data, Scrubbed)
+    except UnknownFormat as error:
         raise Unreadable(f"{path} is no state of a scrub: {error}; delete it, and the round begins anew") from error
     if found.format_version != FORMAT or found.next < 0 or found.size < 0 or found.round < 1 or min(
         found.broken, default=0) < 0:  # fmt: skip

@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from ledger.errors import InvalidInput
+from ledger import foreign_json
+from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence.tree import Frontier
 from verifier.stored import Unreadable
 from verifier.walk.layout import End
@@ -58,11 +59,11 @@ def read(path: Path) -> Saved | None:
     except OSError as error:
         raise Unreadable(f"the state {path} cannot be read: {error.strerror}; name another file") from error
     try:
-        found = msgspec.json.decode(data, type=Saved)
+        found = foreign_json.decode(data, Saved)
         if found.format_version != FORMAT or found.end.seq < 1:
             raise InvalidInput(f"found format {found.format_version} at event {found.end.seq}, expected {FORMAT}")
         found.frontier()
-    except (msgspec.MsgspecError, InvalidInput) as error:
+    except (UnknownFormat, InvalidInput) as error:
         raise Unreadable(
             f"{path} is no state of a verification: {error}; delete it, and all is verified from the first event"
         ) from error

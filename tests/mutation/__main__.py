@@ -1,0 +1,112 @@
+"""
+Mutate groups of modules, and write what came of it: python -m tests.mutation [GROUP …] [--minutes N] [--page]
+
+`--changed BASE` takes the modules that differ from that commit and makes mutants of them alone. With `--least SHARE` it
+ends with 1 where the tests notice less than that share of them, those left out that live for a known reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from tests.mutation import folder, page
+from tests.mutation.folder import KILLED, ROOT, Mutant
+from tests.mutation.groups import GROUPS, Group, group_of
+
+SEED: Final = 20261129
+
+
+def main() -> int:
+    """
+    Run what is asked for, and return the exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("groups", nargs="*", choices=[[], *(group.name for group in GROUPS)], metavar="GROUP")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each group; a later run goes on")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn where not all mutants are run")
+    parser.add_argument("--page", action="store_true", help="write docs/MUTATION.md from what was run, and no more")
+    parser.add_argument("--changed", metavar="BASE", help="the modules that differ from this commit, and no others")
+    parser.add_argument(
+        "--least", type=float, default=0.0, metavar="SHARE", help="what has to be noticed, such as 0.95"
+    )
+    asked = parser.parse_args()
+    if asked.page:
+        page.write(asked.seed)
+        return 0
+    if asked.changed is not None:
+        return changed(asked.changed, asked.minutes, asked.least)
+    print(f"seed {asked.seed}", flush=True)
+    for group in GROUPS:
+        if not asked.groups or group.name in asked.groups:
+            mutate(group, asked.minutes * 60, asked.seed)
+    page.write(asked.seed)
+    return 0
+
+
+def mutate(group: Group, seconds: float, seed: int) -> None:
+    """
+    Run the mutants of a group that were not run yet, for so many seconds.
+    """
+    place, until = folder.folder_of(group), time.monotonic() + seconds
+    names: list[str] = []
+    if group.sample is not None:
+        if not list(folder.mutants(place)):
+            # Mutants are made before the first is run; a run that ends at once leaves them there.
+            folder.run(place, ["none of this name"], seconds)
+        chosen = folder.drawn(list(folder.mutants(place)), group.sample, seed)
+        names = [one.name for one in chosen if one.exit_code is None]
+        if not names:
+            return
+    folder.run(place, names, max(1.0, until - time.monotonic()))
+
+
+def changed(base: str, minutes: float, least: float) -> int:
+    """
+    Mutate the modules that differ from *base*; return 1 where too many mutants live.
+    """
+    said = subprocess.run(["git", "diff", "--name-only", base, "--", "*.py"], cwd=ROOT, capture_output=True, text=True)
+    if said.returncode:
+        print(f"nothing was mutated: git knows no {base}: {said.stderr.strip()}")
+        return 0
+    until, status = time.monotonic() + minutes * 60, 0
+    for group in GROUPS:
+        paths = [path for path in said.stdout.split() if group_of(path) == group and (ROOT / path).exists()]
+        if paths:
+            left = until - time.monotonic()
+            if left < 10:
+                print(f"no time was left for {', '.join(paths)}")
+                continue
+            status |= _changed_of(group, paths, left, least)
+    return status
+
+
+def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float) -> int:
+    place = folder.folder_of(group)
+    names = [path.removesuffix(".py").replace("/", ".").removesuffix(".__init__") + ".*" for path in paths]
+    folder.run(place, names, seconds)
+    made = [one for one in folder.mutants(place) if one.path in paths]
+    ran = [one for one in made if one.exit_code is not None]
+    living = [one for one in ran if one.exit_code not in KILLED]
+    known, changes = page.reasons(), folder.differences(place, living) if living else {}
+    unknown = [one for one in living if (one.function, changes[one.name]) not in known]
+    print(f"{group.name}: {', '.join(paths)}: {len(made)} mutants, {len(ran)} run, {len(living)} not noticed, "
+          f"{len(unknown)} of them for no reason that is known")  # fmt: skip
+    for one in unknown:
+        print(f"  {one.path} {one.function}: {changes[one.name]}")
+    return int(share(ran, unknown) < least)
+
+
+def share(ran: Sequence[Mutant], unknown: Sequence[Mutant]) -> float:
+    """
+    Return the share of mutants that were noticed, or that live for a known reason; 1 where none was run.
+    """
+    return 1 - len(unknown) / len(ran) if ran else 1.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

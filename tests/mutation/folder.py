@@ -1,0 +1,144 @@
+"""
+Give mutmut a folder in which to work: the sources by links, its own copy of them beside, and what it found so far.
+
+mutmut works where it stands and keeps what it knows in `mutants/` there. So each group has a folder of its own, with
+links to the code and a configuration that is written anew each time: nothing is mutated in the tree itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from tests.mutation.groups import LINES_NOT_MUTATED, Group
+
+ROOT: Final = Path(__file__).parents[2]
+HOME: Final = ROOT / "build" / "mutation"
+LINKED: Final = ("ledger", "verifier", "replicator", "tests", "examples", "docs", "migrations", "benchmarks")
+KILLED: Final = frozenset({1, 3, 24, -24, 36, 152, 255})
+"""Exit codes of pytest, and of running out of time, that say that a test noticed (mutmut's own numbers)."""
+NO_TEST: Final = frozenset({5, 33})
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """
+    One mutant: its name, the file it is of, and what the tests' exit code was; None: not run.
+    """
+
+    name: str
+    path: str
+    exit_code: int | None
+
+    @property
+    def function(self) -> str:
+        """
+        Return the function that is mutated, with its class.
+        """
+        name = self.name.rpartition(".")[2].rpartition("__mutmut_")[0]
+        return name.removeprefix("x_").replace("xǁ", "").replace("ǁ", ".")
+
+
+def folder_of(group: Group, home: Path = HOME) -> Path:
+    """
+    Return the folder of a group, with its links and its configuration as they are now.
+    """
+    folder = home / group.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in LINKED:
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(ROOT / name)
+    (folder / "pyproject.toml").write_text(_configuration(group))
+    return folder
+
+
+def _configuration(group: Group) -> str:
+    pytest = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    listed = {
+        "source_paths": ["ledger", "verifier", "replicator"],
+        "only_mutate": list(group.sources),
+        "do_not_mutate_patterns": list(LINES_NOT_MUTATED),
+        "also_copy": [name for name in LINKED if name not in ("ledger", "verifier", "replicator")],
+        "pytest_add_cli_args_test_selection": list(group.tests),
+        # Hypothesis keeps no examples from one mutant to the next: what one run found would be another's head start.
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
+        "use_git_change_detection": False,
+        "timeout_constant": 5.0,
+    }
+    lines = ["[tool.pytest.ini_options]", *(f"{name} = {json.dumps(value)}" for name, value in pytest.items())]
+    lines += ["[tool.mutmut]", *(f"{name} = {json.dumps(value)}" for name, value in listed.items())]
+    return "\n".join(lines) + "\n"
+
+
+def mutants(folder: Path) -> Iterator[Mutant]:
+    """
+    Yield every mutant that mutmut has made in *folder*.
+    """
+    for meta in sorted((folder / "mutants").rglob("*.py.meta")):
+        path = meta.relative_to(folder / "mutants").as_posix().removesuffix(".meta")
+        found: dict[str, Any] = json.loads(meta.read_text())
+        for name, code in found["exit_code_by_key"].items():
+            yield Mutant(name, path, code)
+
+
+def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """
+    Return *count* of the mutants, the same for the same seed.
+    """
+    ordered = sorted(made, key=lambda one: one.name)
+    return ordered if count >= len(ordered) else sorted(Random(seed).sample(ordered, count), key=lambda one: one.name)
+
+
+def run(folder: Path, names: Sequence[str], seconds: float) -> int:
+    """
+    Run mutmut in *folder*, on the mutants of these names or, without any, on all that were not run; return its status.
+
+    After so many seconds it is told to stop, which it does as soon as the mutants at hand are done.
+    """
+    environment = {**os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0"}
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *names]
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGINT)
+        try:
+            return process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return process.wait()
+
+
+_SHOW: Final = """
+import json, sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+print(json.dumps({name: get_diff_for_mutant(name, path=path) for name, path in json.load(sys.stdin)}))
+"""
+
+
+def differences(folder: Path, living: Sequence[Mutant]) -> dict[str, str]:
+    """
+    Return what each of these mutants changes, by name: the line before, an arrow, and the line after.
+    """
+    asked = json.dumps([(one.name, one.path) for one in living])
+    said = subprocess.run(
+        [sys.executable, "-c", _SHOW], cwd=folder, input=asked, capture_output=True, text=True, check=True
+    )
+    found: dict[str, str] = json.loads(said.stdout)
+    return {name: _arrow(difference) for name, difference in found.items()}
+
+
+def _arrow(difference: str) -> str:
+    lines = [line for line in difference.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    before, after = ([line[1:].strip() for line in lines if line.startswith(sign)] for sign in "-+")
+    return f"{' '.join(before)} → {' '.join(after)}"

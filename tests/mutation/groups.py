@@ -1,0 +1,66 @@
+"""
+Say what is mutated, and which tests have to notice.
+
+The tests of a group need no server, so that a mutant takes a second and not a minute; what only a database can show is
+in `LATER`, and the page says that nothing of it was run.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import Final
+
+import msgspec
+
+
+class Group(msgspec.Struct, frozen=True):
+    """
+    Source files (patterns), the tests that are to notice, and how many mutants are drawn where not all are taken.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+    sample: int | None = None
+
+
+_ARCHIVES: Final = tuple(
+    f"tests/archiving/test_{name}.py"
+    for name in ("archive", "bad_input", "expected", "groups", "ranges", "stated_size")
+)
+
+GROUPS: Final = (
+    Group(
+        "chain",
+        ("ledger/chain/*",),
+        ("tests/chain", "tests/keyring/test_private_files.py", "tests/replicator/test_segment_bytes.py"),
+    ),
+    Group("evidence", ("ledger/evidence/*",), ("tests/evidence", "tests/verifier/test_proof.py")),
+    Group("archives", ("verifier/archive/*",), (*_ARCHIVES, "tests/evidence/test_bugs_of_others.py")),
+    Group(
+        "proofs",
+        ("verifier/proof.py", "verifier/vouching.py"),
+        ("tests/verifier/test_proof.py", "tests/evidence/test_bugs_of_others.py"),
+    ),
+    Group("fold", ("ledger/domain/fold.py", "ledger/domain/rules/*"), ("tests/domain", "tests/model"), sample=200),
+)
+
+LATER: Final = (
+    "verifier/*.py and verifier/walk, verifier/tiled: their tests start PostgreSQL servers, a minute for each mutant",
+    "verifier/forms: what a report looks like, which tests/verifier/forms holds against whole examples",
+)
+"""What no group mutates, and why not yet."""
+
+NOT_MUTATED: Final = (
+    "decorated functions, such as properties, constants of modules, and defaults of fields: mutmut leaves them alone",
+    "the text of errors (`raise …` and what it is given): the class decides what a caller does, words are for people",
+)
+LINES_NOT_MUTATED: Final = (r"^\s*raise\b",)
+"""Lines on which no mutant is made, as patterns."""
+
+
+def group_of(path: str) -> Group | None:
+    """
+    Return the group that mutates the file *path*, if one does.
+    """
+    return next((one for one in GROUPS if any(fnmatch(path, pattern) for pattern in one.sources)), None)
