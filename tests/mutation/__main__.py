@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="SHARE", help="what has to be noticed, such as 0.95"
     )
+    parser.add_argument("--again", action="store_true", help="run what lives once more: tests may be better now")
     asked = parser.parse_args()
     if asked.page:
         page.write(asked.seed)
