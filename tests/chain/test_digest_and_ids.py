@@ -80,3 +80,32 @@ def test_digest_is_the_specified_sum() -> None:
             total[lane] = (total[lane] + int.from_bytes(wide[2 * lane : 2 * lane + 2], "little")) % 65536
     lanes = b"".join(value.to_bytes(2, "little") for value in total)
     assert digest_of(rows) == blake3(lanes).digest()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 129, 300])
+def test_many_rows_at_once_are_the_same_as_each_alone(count: int) -> None:
+    """Put in and taken out, of tables whose names differ, around every number of rows that is summed at once."""
+    rows = [b'["row",%d]' % number for number in range(count)]
+    at_once, alone = StateDigest(), StateDigest()
+    for table in ("balances", "ü"):
+        at_once.put_in_all(table, rows)
+        for row in rows:
+            alone.put_in(table, row)
+    assert at_once.lanes() == alone.lanes()
+    at_once.take_out_all("balances", rows[1:])
+    for row in rows[1:]:
+        alone.take_out("balances", row)
+    assert at_once.lanes() == alone.lanes()
+    assert (at_once.digest() == StateDigest().digest()) == (count == 0)
+
+
+def test_two_disjoint_sets_add_up() -> None:
+    """An accumulator over both is the sum of one over each, and what is added stays as it was."""
+    one, other, both = StateDigest(), StateDigest(), StateDigest()
+    for digest in (one, both):
+        digest.put_in("balances", b"1")
+    for digest in (other, both):
+        digest.put_in("balances", b"2")
+    before = other.lanes()
+    one.add(other)
+    assert (one.lanes(), other.lanes()) == (both.lanes(), before)

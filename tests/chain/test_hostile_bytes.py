@@ -97,6 +97,14 @@ def test_a_text_of_the_longest_length_does_not_wrap() -> None:
     assert encode(event(actor="e\u0301")) != encode(event(actor="\u00e9"))
 
 
+def test_an_entry_of_the_longest_length_is_read_back() -> None:
+    """All that a bundle can hold is an entry, and one byte more is none."""
+    room = 0xFFFF - len(encode(event(actor="")))
+    longest = event(actor="x" * room)
+    assert len(encode(longest)) == 0xFFFF
+    assert read_back(encode(longest), longest) == longest
+
+
 def test_every_byte_of_the_entry_is_of_one_field_and_changes_it() -> None:
     """Flip each bit: another event comes out, or the entry is refused; never the same event."""
     first = event(stream_version=5, group_index=1, group_size=3, correlation_id=b"\x05" * 16, causation_id=b"\x06" * 16)

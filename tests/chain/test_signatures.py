@@ -4,11 +4,14 @@ Check signatures and the files that keep keys.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ledger.chain import signatures
+from ledger.chain import acknowledgement, signatures
+from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.errors import InvalidInput, NotPermitted, SignatureInvalid
 
@@ -60,3 +63,47 @@ def test_key_files_are_their_owners_alone(tmp_path: Path) -> None:
         signatures.read(path)
     with pytest.raises(InvalidInput, match="cannot be read"):
         signatures.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("read", "width", "what"),
+    [
+        (signatures.key_id_bytes, 8, "key id"),
+        (signatures.public_key_bytes, 32, "public key"),
+        (signatures.signature_bytes, 64, "signature"),
+    ],
+)
+def test_what_is_written_in_digits_has_one_spelling(read: Callable[[str], bytes], width: int, what: str) -> None:
+    """So many lower-case digits; the error says what was looked for."""
+    raw = bytes(range(256))[-width:]
+    assert read(raw.hex()) == raw
+    for text in (
+        "",
+        raw.hex()[2:],
+        raw.hex() + "00",
+        raw.hex().upper(),
+        "X" * 2 * width,
+        " " + raw.hex()[1:],
+        "x" * 99,
+    ):
+        with pytest.raises(InvalidInput, match=f"found {what} '.*expected {2 * width} lower-case"):
+            read(text)
+
+
+def test_an_acknowledgement_is_checked_by_its_replicas_key() -> None:
+    """The signature over it is good, under the id of the key that signed; of another key, body or purpose it is not."""
+    replica, other = KeyPair("replica", "b", bytes(31) + b"\x03"), KeyPair("replica", "c", bytes(31) + b"\x04")
+    said = Acknowledgement(bytes(16), 1, 7, b"h" * 32, b"d" * 32, -9, other.key_id)
+    value = acknowledgement.encode(said, replica)
+    found = acknowledgement.decode(value, replica.public_key)
+    assert found == msgspec.structs.replace(said, key_id=replica.key_id)
+    acknowledgement.check(found, value[-64:], replica.public_key)
+    wrong = replica.sign(b"trade-ledger/another", value[:-64])
+    for changed, signature, key in (
+        (found, value[-64:], other.public_key),
+        (found, wrong, replica.public_key),
+        (found, bytes(64), replica.public_key),
+        (msgspec.structs.replace(found, seq=8), value[-64:], replica.public_key),
+    ):
+        with pytest.raises(SignatureInvalid):
+            acknowledgement.check(changed, signature, key)

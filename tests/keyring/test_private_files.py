@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,47 @@ def test_what_is_too_long_or_no_key_is_refused_without_repeating_it(tmp_path: Pa
     assert signatures.decode(whole) == PAIR
     assert seed not in repr(PAIR)
     assert repr(PAIR.seed) not in repr(PAIR)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_nobody_but_root_is_trusted_beside_the_owner(tmp_path: Path) -> None:
+    """The first user after root is a stranger: with a file of theirs, or a folder."""
+    path = tmp_path / "keys" / "key.json"
+    signatures.write(path, PAIR)
+    os.chown(path, 1, -1)
+    with pytest.raises(NotPermitted, match="belongs to user 1,"):
+        signatures.read(path)
+    os.chown(path, 0, -1)
+    os.chown(path.parent, 1, -1)
+    with pytest.raises(NotPermitted, match="belongs to user 1,"):
+        signatures.read(path)
+
+
+def test_a_private_file_is_read_up_to_its_limit_and_no_further(tmp_path: Path) -> None:
+    """One of just that size is read whole, a larger one refused before all of it is in memory."""
+    path = tmp_path / "key.json"
+    private_files.write_new(path, b"")
+    os.truncate(path, private_files.LIMIT_BYTES)
+    assert len(private_files.read(path)) == private_files.LIMIT_BYTES
+    os.truncate(path, 8 * private_files.LIMIT_BYTES)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput, match="more than"):
+            private_files.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 3 * private_files.LIMIT_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_folders_above_a_new_file_are_made(tmp_path: Path) -> None:
+    """All of them, for their owner alone as far as it is the file's own."""
+    path = tmp_path / "a" / "b" / "key.json"
+    private_files.write_new(path, b"x")
+    assert (private_files.read(path), stat.S_IMODE(path.parent.stat().st_mode)) == (b"x", 0o700)
+
+
+def test_a_file_that_cannot_be_made_is_said_by_the_system(tmp_path: Path) -> None:
+    """A name that is too long is an OSError, and nothing is left to be removed."""
+    with pytest.raises(OSError, match="too long"):
+        private_files.write_new(tmp_path / ("x" * 250), b"x")
+    assert list(tmp_path.iterdir()) == []

@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="SHARE", help="what has to be noticed, such as 0.95"
     )
+    parser.add_argument("--again", action="store_true", help="run what lives once more: tests may be better now")
     asked = parser.parse_args()
     if asked.page:
         page.write(asked.seed)
@@ -43,18 +44,22 @@ def main() -> int:
     print(f"seed {asked.seed}", flush=True)
     for group in GROUPS:
         if not asked.groups or group.name in asked.groups:
-            mutate(group, asked.minutes * 60, asked.seed)
+            mutate(group, asked.minutes * 60, asked.seed, again=asked.again)
     page.write(asked.seed)
     return 0
 
 
-def mutate(group: Group, seconds: float, seed: int) -> None:
+def mutate(group: Group, seconds: float, seed: int, *, again: bool = False) -> None:
     """
-    Run the mutants of a group that were not run yet, for so many seconds.
+    Run the mutants of a group that were not run yet, or those that live *again*, for so many seconds.
     """
     place, until = folder.folder_of(group), time.monotonic() + seconds
     names: list[str] = []
-    if group.sample is not None:
+    if again:
+        names = [one.name for one in folder.mutants(place) if one.exit_code not in (None, *KILLED)]
+        if not names:
+            return
+    elif group.sample is not None:
         if not list(folder.mutants(place)):
             # Mutants are made before the first is run; a run that ends at once leaves them there.
             folder.run(place, ["none of this name"], seconds)

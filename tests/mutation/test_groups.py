@@ -1,0 +1,71 @@
+"""
+Check what is mutated by which tests, that a seed draws the same, and that the page counts what it should.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.mutation import folder, page
+from tests.mutation.__main__ import share
+from tests.mutation.folder import ROOT, Mutant
+from tests.mutation.groups import GROUPS, group_of
+
+MADE = [Mutant(f"ledger.chain.entry.x_parse__mutmut_{number}", "ledger/chain/entry.py", None) for number in range(20)]
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_every_group_has_sources_and_tests_that_are_there(group: object) -> None:
+    """A pattern that fits no file would mutate nothing, and a test that is gone would notice nothing."""
+    for pattern in group.sources:  # type: ignore[attr-defined]
+        assert list(ROOT.glob(pattern)), pattern
+    for path in group.tests:  # type: ignore[attr-defined]
+        assert (ROOT / path).exists(), path
+
+
+def test_a_file_is_of_one_group_or_none() -> None:
+    """By its place."""
+    found = [
+        group_of(path) for path in ("ledger/chain/link.py", "verifier/archive/ranges.py", "ledger/journal/ledger.py")
+    ]
+    assert [group.name if group else None for group in found] == ["chain", "archives", None]
+
+
+def test_a_seed_draws_the_same_mutants() -> None:
+    """So many of them, others with another seed, and all where there are no more."""
+    assert folder.drawn(MADE, 5, 1) == folder.drawn(MADE[::-1], 5, 1)
+    assert folder.drawn(MADE, 5, 1) != folder.drawn(MADE, 5, 2)
+    assert len(folder.drawn(MADE, 50, 1)) == 20
+
+
+def test_a_folder_has_links_and_a_configuration_of_its_own(tmp_path: Path) -> None:
+    """The code is not copied there, and what pytest is told in the tree it is told there too."""
+    place = folder.folder_of(GROUPS[0], tmp_path)
+    assert folder.folder_of(GROUPS[0], tmp_path) == place
+    assert (place / "ledger").resolve() == ROOT / "ledger"
+    told = tomllib.loads((place / "pyproject.toml").read_text())["tool"]
+    assert told["mutmut"]["only_mutate"] == list(GROUPS[0].sources)
+    assert "error" in told["pytest"]["ini_options"]["filterwarnings"]
+
+
+def test_what_is_noticed_is_counted(tmp_path: Path) -> None:
+    """From the verdicts that a run leaves: killed, living, without a test, not run."""
+    meta = tmp_path / "mutants" / "ledger" / "chain" / "entry.py.meta"
+    meta.parent.mkdir(parents=True)
+    codes = {"e.x_parse__mutmut_1": 1, "e.xǁEntryǁread__mutmut_1": 0, "e.x_a__mutmut_1": 33, "e.x_b__mutmut_1": None}
+    meta.write_text(json.dumps({"exit_code_by_key": codes}))
+    made = list(folder.mutants(tmp_path))
+    assert [one.function for one in made] == ["parse", "Entry.read", "a", "b"]
+    assert page._row("m", made) == "| m | 4 | 3 | 1 | 1 | 1 | 33.3 % |"
+    assert (share(made[:3], made[1:2]), share([], [])) == (1 - 1 / 3, 1.0)
+
+
+def test_a_reason_is_of_one_change() -> None:
+    """None is given twice, and each says why."""
+    listed = json.loads(page.REASONS.read_text())
+    assert len(page.reasons()) == len(listed)
+    assert all(one["reason"] for one in listed)
