@@ -37,13 +37,13 @@ WORD: Final = "mend"
 SOURCE: Final = "operator"
 CORRUPT: Final = 3
 KEY_LETTERS: Final = 32
+LISTED: Final = 100
 
 Trust = Annotated[
     Path, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count; nothing else does.")
 ]
-Replica = Annotated[
-    str | None, typer.Option(help="Address of another region's database, or of a backup that was restored elsewhere.")
-]
+Replica = Annotated[str | None, typer.Option(help="Address of another region's database.")]
+Backup = Annotated[str | None, typer.Option(help="Address of a database that was restored elsewhere from a backup.")]
 TopicAt = Annotated[str | None, typer.Option("--topic", help="Kafka's bootstrap address, host:port, of the topic.")]
 Archive = Annotated[str | None, typer.Option(help="Place of an archive: a folder, s3://, gs:// or az://bucket/path.")]
 Owner = Annotated[
@@ -58,6 +58,7 @@ def make_plan(
     replica: Replica = None,
     topic: TopicAt = None,
     archive: Archive = None,
+    backup: Backup = None,
     signed: Annotated[
         Path | None, typer.Option("--checkpoint", help="File of the signed checkpoint; else the newest in any copy.")
     ] = None,
@@ -75,7 +76,7 @@ def make_plan(
     given = [] if signed is None else [_bytes(signed, "checkpoint")]
     with (
         connections.access(dsn) as found,
-        _opened(replica, topic, archive, origin, found) as copies,
+        _opened(replica, topic, archive, backup, origin, found) as copies,
         database.translating(),
         contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection,
         contextlib.closing(_second(found.dsn("reader"))) as reading,
@@ -98,6 +99,7 @@ def apply_plan(
     replica: Replica = None,
     topic: TopicAt = None,
     archive: Archive = None,
+    backup: Backup = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the record; else that the report found it.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all of it, take it back, and say so.")] = False,
@@ -120,7 +122,7 @@ def apply_plan(
     with connections.access(dsn) as found:
         recorder = _recorder(found, writer)
         with (
-            _opened(replica, topic, archive, found_plan.origin, found) as copies,
+            _opened(replica, topic, archive, backup, found_plan.origin, found) as copies,
             database.translating(),
             contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
             contextlib.closing(_second(found.dsn("owner"))) as reading,
@@ -170,20 +172,22 @@ def _second(dsn: str) -> Connection:
 
 @contextlib.contextmanager
 def _opened(
-    replica: str | None, topic: str | None, archive: str | None, origin: str, found: Access
+    replica: str | None, topic: str | None, archive: str | None, backup: str | None, origin: str, found: Access
 ) -> Iterator[list[Source]]:
     """Yield the copies that were named, in the order in which they are asked."""
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
+        if found.given is not None and found.given in (replica, backup):
+            raise InvalidInput("a copy was named that is the database to be mended; name another one")
         if replica is not None:
-            if replica == found.given:
-                raise InvalidInput("--replica is the database that is to be mended; name another copy")
-            made.append(stack.enter_context(sources.replica(replica, origin)))
+            made.append(stack.enter_context(sources.database_at(sources.REPLICA, replica, origin)))
         if archive is not None:
             made.append(sources.archived(archive, origin))
         if topic is not None:
             # After the archive, whose word for the chain's id is at hand; before it, as the nearer copy.
             made.insert(len(made) - (archive is not None), sources.Topic(topic, _chain_id(made, found, origin)))
+        if backup is not None:
+            made.append(stack.enter_context(sources.database_at(sources.BACKUP, backup, origin)))
         yield made
 
 
@@ -198,12 +202,18 @@ def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
 def _show(made: Plan) -> None:
     """Say what a plan is, for people."""
     print(f"by the checkpoint of {made.size} events of {made.origin}, root {made.root}:", file=sys.stderr)
-    for write in made.writes:
-        print(f"  {write.sentence()}", file=sys.stderr)
-    for judged in made.left():
-        print(f"  not mended: {judged.finding.kind}: {judged.finding.place()}: {judged.reason}", file=sys.stderr)
+    left = [f"not mended: {one.finding.kind}: {one.finding.place()}: {one.reason}" for one in made.left()]
+    for lines in ([write.sentence() for write in made.writes], left):
+        for line in _first(lines):
+            print(f"  {line}", file=sys.stderr)
     done = len(made.findings) - len(made.left())
     print(f"{done} of {len(made.findings)} findings would be mended by {len(made.writes)} writes", file=sys.stderr)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """Return as many lines as somebody reads; the plan has them all."""
+    more = [f"and {len(lines) - LISTED} more, which the plan lists"] if len(lines) > LISTED else []
+    return [*lines[:LISTED], *more]
 
 
 def _ask(made: Plan, yes: bool) -> None:
@@ -239,7 +249,7 @@ def _check_recorder(dsn: str, origin: str, source: str) -> None:
 
 
 def _tell(mended: Mended, dry_run: bool) -> None:
-    for sentence in mended.done or ["everything is as the plan wants it already"]:
+    for sentence in _first(mended.done) or ["everything is as the plan wants it already"]:
         print(f"{'would have ' if dry_run else ''}{sentence}")
     if dry_run:
         print("all of it was taken back")

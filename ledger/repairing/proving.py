@@ -186,5 +186,5 @@ def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tup
                     proven[seq] = made
                     break
                 reasons[seq].append(made)
-    none = "no source was given that has a copy: give --replica, --archive or --topic"
+    none = "no source was given that has a copy: give --replica, --topic, --archive or --backup"
     return proven, {seq: "; ".join(said) or none for seq, said in reasons.items() if seq not in proven}

@@ -32,6 +32,7 @@ from ledger.storage.database import Connection
 REPLICA: Final = "replica"
 ARCHIVE: Final = "archive"
 TOPIC: Final = "topic"
+BACKUP: Final = "backup"
 AT_ONCE: Final = 500
 CHAIN_ID_BYTES: Final = 16
 
@@ -128,9 +129,9 @@ class Database:
 
 
 @contextlib.contextmanager
-def replica(dsn: str, origin: str) -> Iterator[Database]:
+def database_at(kind: str, dsn: str, origin: str) -> Iterator[Database]:
     """
-    Yield the chain of *origin* in the database at *dsn*.
+    Yield the chain of *origin* in the database at *dsn*, which is a copy of this *kind*.
 
     Raises:
         LedgerError: it cannot be reached, or does not have this chain.
@@ -139,7 +140,7 @@ def replica(dsn: str, origin: str) -> Iterator[Database]:
         # What is asked of it is asked one by one, and a statement that fails spoils no other.
         connection.autocommit = True
         found = chains.find(connection, origin)
-        yield Database(REPLICA, connection, found.chain, found.chain_id)
+        yield Database(kind, connection, found.chain, found.chain_id)
 
 
 class Archived:

@@ -48,11 +48,13 @@ def report_file(database: Database) -> bytes:
 
 
 @contextlib.contextmanager
-def copies(replica: Database | None = None, archive: Path | None = None) -> Iterator[list[Source]]:
+def copies(
+    replica: Database | None = None, archive: Path | None = None, kind: str = sources.REPLICA
+) -> Iterator[list[Source]]:
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
         if replica is not None:
-            made.append(stack.enter_context(sources.replica(replica.dsn("auditor"), ORIGIN)))
+            made.append(stack.enter_context(sources.database_at(kind, replica.dsn("auditor"), ORIGIN)))
         if archive is not None:
             made.append(sources.archived(str(archive), ORIGIN))
         yield made

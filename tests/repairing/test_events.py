@@ -72,12 +72,12 @@ def test_nothing_is_wrong_after_every_column_was_mended(region: Database) -> Non
     assert real(report_on(region)) == []
 
 
-@pytest.mark.parametrize("source", ["replica", "archive"])
+@pytest.mark.parametrize("source", ["replica", "archive", "backup"])
 def test_events_that_were_deleted_are_restored(firm: Firm, broken: Database, replica: Database, source: str) -> None:
     """One in the middle, and two in a row; all that follows from them is whole as well, and so are the guards."""
     with Intruder(broken) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq IN (9, 280, 281)")
-    with copies(*((replica, None) if source == "replica" else (None, firm.archive))) as found:
+    with copies(*((None, firm.archive) if source == "archive" else (replica, None, source))) as found:
         plan = mended(broken, firm, found)
     assert {write.seq for write in plan.writes if write.what == RESTORE} == {9, 280, 281}
     assert {write.source for write in plan.writes if write.what == RESTORE} == {source}

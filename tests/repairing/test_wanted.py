@@ -11,6 +11,7 @@ from ledger.repairing.reports import Found
 from ledger.repairing.wanted import MADE_ANEW, Wanted, numbers, wanted
 from verifier import meaning, region
 from verifier.meaning import MEANINGS
+from verifier.report import Finding
 
 PLACES = ("events", "chains", "checkpoints", "catalogue", "settings", "archive", "topic", "receipts", "proof",
           *region.BY_CHAIN, *region.KEPT)  # fmt: skip
@@ -33,7 +34,7 @@ def test_what_follows_from_events_is_made_of_them(table: str) -> None:
     assert table in MADE_ANEW
     if table != "commits":
         # Of commits the verifier names copies: what they say follows from events, where they end does not.
-        assert meaning.REPLAY in meaning.sources(meaning.Finding("PROJECTION_MISMATCH", "", "", table=table))
+        assert meaning.REPLAY in meaning.sources(Finding("PROJECTION_MISMATCH", "", "", table=table))
 
 
 @pytest.mark.parametrize(
