@@ -105,7 +105,10 @@ def run(folder: Path, names: Sequence[str], seconds: float) -> int:
 
     After so many seconds it is told to stop, which it does as soon as the mutants at hand are done.
     """
-    environment = {**os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0"}
+    environment = {
+        **os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0",
+        "PYTEST_ADDOPTS": "-p tests.mutation.unhurried",
+    }  # fmt: skip
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *names]
     with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
         try:
