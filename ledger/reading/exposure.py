@@ -71,7 +71,12 @@ class NewestMarks:
     """
 
     def __init__(self, marks: Iterable[Mark], instruments: Iterable[Instrument]) -> None:
+        instruments = list(instruments)
         renamed = {row.instrument: row.renamed_to for row in instruments}
+        self._split_on: dict[str, str] = {}
+        for row in instruments:
+            if row.split_on is not None:
+                self._split_on[row.asset] = max(row.split_on, self._split_on.get(row.asset, ""))
         self._best: dict[str, Mark] = {}
         for mark in marks:
             subject = mark.subject
@@ -90,13 +95,29 @@ class NewestMarks:
     def rate(self, base: str, quote: str) -> tuple[Fraction | None, str | None]:
         """
         Return what one *base* is worth in *quote*, by the newer mark of the pair and its inverse, and its day.
+
+        None of before a split of either is looked at: it is the price of another share.
         """
         if base == quote:
             return Fraction(1), None
-        straight, inverse = self.of(subject_of(None, base, quote)), self.of(subject_of(None, quote, base))
+        straight, inverse = self._since(base, quote), self._since(quote, base)
         if straight is not None and (inverse is None or straight.day >= inverse.day):
             return Fraction(straight.price, amounts.UNIT), straight.day
         return (None, None) if inverse is None else (Fraction(amounts.UNIT, inverse.price), inverse.day)
+
+    def lacking(self, base: str, quote: str) -> str:
+        """
+        Return the name of the mark that there would have to be for a rate.
+        """
+        since = self._last_split(base, quote)
+        return f"mark of {base}/{quote}" + (f" since {since}" if since else "")
+
+    def _last_split(self, base: str, quote: str) -> str:
+        return max(self._split_on.get(base, ""), self._split_on.get(quote, ""))
+
+    def _since(self, base: str, quote: str) -> Mark | None:
+        mark = self.of(subject_of(None, base, quote))
+        return mark if mark is not None and mark.day >= self._last_split(base, quote) else None
 
 
 class _Books(msgspec.Struct):
@@ -116,7 +137,7 @@ def _line(
     base = books.accounts[account].base_asset
     rate, rate_day = books.marks.rate(asset, base)
     if rate is None:
-        missing = [*missing, f"mark of {asset}/{base}"]
+        missing = [*missing, books.marks.lacking(asset, base)]
 
     def worth(amount: int | None) -> int | None:
         return None if amount is None or rate is None else rounded(amount * rate, books.scales[base])

@@ -60,7 +60,7 @@ def fx_result(source: Source, worth_in: str) -> list[FxResultLine]:
     exact, missing = Fraction(0), list[str]()
     for asset, amount in sorted(cleared.items()):
         rate, day = marks.rate(asset, worth_in)
-        lacks = (f"mark of {asset}/{worth_in}",) if amount and rate is None else ()
+        lacks = (marks.lacking(asset, worth_in),) if amount and rate is None else ()
         exact += amount * (rate or 0)
         missing += lacks
         shown = None if rate is None else rounded(rate * amounts.UNIT, amounts.SCALE)

@@ -14,33 +14,27 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from ledger.domain import amounts
-from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.control import MarkRecorded
-from ledger.domain.events.corporate_actions import CashDividendAccrued
-from ledger.domain.postings import FEES, ISSUER, TAX, is_system
+from ledger.domain.events.corporate_actions import SplitApplied
+from ledger.domain.events.fields import Event
+from ledger.domain.postings import is_system
 from ledger.domain.profit_and_loss import Figure, between, closing_price, rate_on, rounded, valued
 from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
+from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
 from ledger.reading.known import Counted, KnownFold, day_by_day, given_of
 from ledger.reading.moment import day_text, days
 from ledger.reading.sources import check_told
 from ledger.reading.views import View
 
-Key = tuple[str, str | None, str]
-"""Account, instrument (None: cash) and asset."""
-FLOWS: Final = ("fees", "dividends", "tax", "funding", "interest", "converted")
-_CHARGED: Final = ("fees", "tax")
-_KINDS: Final = {FEES: "fees", ISSUER: "dividends", TAX: "tax", "~funding": "funding", "~interest": "interest"}
-_FLOWING: Final = frozenset({"FeeCharged", "CashMoved", "FxConverted", "CashDividendAccrued", "JournalReversed"})
 _NOTHING: Final = Fraction(0)
 
 
@@ -95,7 +89,7 @@ class _Line(msgspec.Struct):
 
     day: str | None = None
     figure: Figure | None = None
-    held: int = 0
+    held: Fraction = _NOTHING
     rate: Fraction = _NOTHING
     position: Position | None = None
     seen: int = 0
@@ -103,39 +97,26 @@ class _Line(msgspec.Struct):
     paid: int = 0
     rated: int = 0
     paid_worth: Fraction = _NOTHING
-    income: int = 0
+    income: Fraction = _NOTHING
     income_worth: Fraction = _NOTHING
-    converted: int = 0
+    converted: Fraction = _NOTHING
 
     def settle(self, rate: Fraction | None) -> None:
         """Value what flowed at *rate*, if there is one."""
         if rate is not None:
             self.paid_worth += self.paid * rate
             self.income_worth += self.income * rate
-            self.rated, self.paid, self.income = self.rated + self.paid, 0, 0
+            self.rated, self.paid, self.income = self.rated + self.paid, 0, _NOTHING
+
+    def split(self, ratio: Fraction) -> None:
+        """Tell the line's asset in the shares after a split: *ratio* times as many, each worth so much less."""
+        self.held, self.rate = self.held * ratio, self.rate / ratio
+        self.income, self.converted = self.income * ratio, self.converted * ratio
 
     def valued(self, day: str, rate: Fraction) -> None:
         """Begin anew: all that flowed was told on *day*."""
-        self.day, self.rate, self.converted, self.rated = day, rate, 0, 0
+        self.day, self.rate, self.converted, self.rated = day, rate, _NOTHING, 0
         self.paid_worth = self.income_worth = _NOTHING
-
-
-Flows = dict[Key, dict[str, int]]
-
-
-def _flows_of(each: Counted, state: State) -> Iterator[tuple[Key, str, int]]:
-    """Yield (line, kind, amount) of what an event other than a trade brought or cost, as it is posted: in pairs."""
-    if each.event.event_type not in _FLOWING:
-        return
-    given = given_of(each.event)
-    if isinstance(given, JournalReversed) and given.reverses_kind == "journal":
-        return
-    name = current_name(state, given.instrument) if isinstance(given, CashDividendAccrued) else None
-    for one, two in zip(each.lines[::2], each.lines[1::2], strict=True):
-        own, other = (two, one) if is_system(one.account) else (one, two)
-        kind = "converted" if other.account.startswith("~fx_clearing.") else _KINDS.get(other.account)
-        if kind is not None and not is_system(own.account):
-            yield (own.account, name, own.asset), kind, -own.amount if kind in _CHARGED else own.amount
 
 
 class _Reckoning:
@@ -149,6 +130,7 @@ class _Reckoning:
         self._lines: dict[Key, _Line] = defaultdict(_Line)
         self._owned: dict[tuple[str, str], int] = defaultdict(int)
         self._fees: dict[tuple[str, str, str], int] = {}
+        self._undoing: set[str] = set()
 
     def _concerns(self, account: str) -> bool:
         return account == self._account if self._account is not None else not is_system(account)
@@ -161,14 +143,25 @@ class _Reckoning:
         for each in of_day:
             for line in each.lines:
                 self._owned[line.account, line.asset] += line.amount
-            for key, kind, amount in _flows_of(each, self._whole):
+            for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key][kind] += amount
+            if each.event.event_type == SplitApplied.__name__:
+                self._split(given_of(each.event))
         for charged, fees in fold.fees.items():
             flows[charged]["fees"] += fees - self._fees.get(charged, 0)
         self._fees = dict(fold.fees)
         flows = {k: v for k, v in flows.items() if any(v.values()) and self._concerns(k[0])}
         found = self._positions(day, fold.state, flows, closing)
         return found + self._others(day, fold.state, flows, closing)
+
+    def _split(self, given: Event) -> None:
+        """Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares."""
+        if not isinstance(given, SplitApplied):
+            raise AssertionError(f"{type(given).__name__} is no split")
+        asset = self._whole.instruments.rows[current_name(self._whole, given.instrument),].asset
+        for key, line in self._lines.items():
+            if key[2] == asset and line.position is None:
+                line.split(Fraction(given.ratio_num, given.ratio_den))
 
     def _positions(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
         found = []
@@ -254,7 +247,7 @@ class _Reckoning:
                 scale = self._whole.assets.rows[(owner.base_asset,)].scale
                 change = line.held * (rate - line.rate) + line.converted * rate
                 parts = (0, rounded(change, scale))
-                line.held = held
+                line.held = Fraction(held)
             stands = {"qty": held if name is None else None}
             found.append(self._row(day, key, owner, stands, flowed, rate, parts, []))
         return found
@@ -262,7 +255,7 @@ class _Reckoning:
     @staticmethod
     def _earn(line: _Line, flowed: dict[str, int] | None) -> None:
         if flowed is not None:
-            line.income += sum(-flowed[x] if x in _CHARGED else flowed[x] for x in FLOWS if x != "converted")
+            line.income += sum(-flowed[x] if x in CHARGED else flowed[x] for x in FLOWS if x != "converted")
             line.converted += flowed["converted"]
 
     def _owner(self, account: str) -> Account:

@@ -11,7 +11,8 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain.amounts import render
 from ledger.reading.known import counted
 from ledger.reading.results import Result, results
-from tests.domain.books import NOON, Books
+from ledger.reading.views import View
+from tests.domain.books import Books
 
 
 def recorded(books: Books) -> list[RecordedEvent]:
@@ -21,11 +22,11 @@ def recorded(books: Books) -> list[RecordedEvent]:
         RecordedEvent(
             chain_id=none, seq=seq, epoch=1, prev_hash=none, hash=none, event_id=none, event_type=x.event_type,
             schema_version=x.schema_version, stream=x.stream, stream_version=x.stream_version, group_id=none,
-            group_index=0, group_size=1, idempotency_key="", request_hash=none, occurred_at=NOON, recorded_at=NOON,
-            effective_on=x.effective_on, actor="", source="", correlation_id=none, causation_id=none, salt=none,
-            payload=b'{"derived":' + x.derived + b',"given":' + x.given + b"}",
+            group_index=0, group_size=1, idempotency_key="", request_hash=none, occurred_at=context.occurred_at,
+            recorded_at=context.recorded_at, effective_on=x.effective_on, actor="", source="", correlation_id=none,
+            causation_id=none, salt=none, payload=b'{"derived":' + x.derived + b',"given":' + x.given + b"}",
         )
-        for seq, x in enumerate(books.stored, 1)
+        for seq, (x, context) in enumerate(zip(books.stored, books.contexts, strict=True), 1)
     ]  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def day_number(day: str) -> int:
     return (datetime.date.fromisoformat(day) - datetime.date(1970, 1, 1)).days
 
 
-def cells(row: Result, names: str) -> list[Any]:
+def cells(row: View, names: str) -> list[Any]:
     """Return some columns of *row*, amounts as text."""
     found = [(name, getattr(row, name)) for name in names.split()]
     return [render(x) if name in row.AMOUNTS and x is not None else x for name, x in found]

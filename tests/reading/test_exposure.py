@@ -9,14 +9,16 @@ from typing import Literal
 import pytest
 
 from ledger.domain.amounts import parse
-from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.reading.exposure import ExposureLine, exposure
+from ledger.reading.fx_result import fx_result
 from ledger.reading.sources import Folded
+from tests.domain import equities
 from tests.domain.books import Books
 from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, mark, rate, trade
 from tests.domain.test_marks_and_profit import market as shares
@@ -118,3 +120,29 @@ def test_a_mark_of_before_a_split_values_no_share_of_after_it() -> None:
     assert cells(found, "qty mark value net missing") == ["20", None, None, None, ("mark of SAP since 2024-08-06",)]
     books.give(mark("6", TUESDAY))
     assert cells(read(books)[0], "qty mark value net missing") == ["20", "6", "120", "150", ()]
+
+
+def test_a_rate_of_before_a_split_values_no_share_that_was_deposited() -> None:
+    """Straight or inverse, it is the price of another share: missing until there is a newer one; of conversions too."""
+    books = equities.market(shares="10")
+    books.set_day("2024-08-08")
+    sold = FxConverted(fx_id="X", account="A", sold=AssetAmount(asset="XYZ", amount="4"),
+                       bought=AssetAmount(asset="USD", amount="40"), rate="10", value_date="2024-08-08")  # fmt: skip
+    marks = {
+        day: MarkRecorded(base=base, quote=quote, price=price, kind="eod", day=day, as_of=1)
+        for day, base, quote, price in (("2024-08-07", "USD", "XYZ", "0.1"), ("2024-08-08", "XYZ", "USD", "10"),
+                                        ("2024-08-09", "USD", "XYZ", "0.2"))
+    }  # fmt: skip
+    for event in (sold, marks["2024-08-07"], marks["2024-08-08"]):
+        assert books.give(event).rule is None
+    names = "asset qty net missing"
+    assert cells(read(books, "B")[0], names) == ["XYZ", "10", "100", ()]
+    books.set_day("2024-08-09")
+    split = SplitApplied(ca_id="S", instrument="XYZ.N", ratio_num=2, ratio_den=1, ex_date="2024-08-09", rounding="down")
+    assert books.give(split).rule is None
+    lacks = ("mark of XYZ/USD since 2024-08-09",)
+    assert [cells(x, names) for x in read(books, "B")] == [["XYZ", "20", None, lacks], ["USD", None, None, lacks]]
+    conversions = fx_result(Folded(books.state, len(books.stored), []), "USD")
+    assert [x.missing for x in conversions if x.asset == "XYZ"] == [lacks]
+    assert books.give(marks["2024-08-09"]).rule is None
+    assert [cells(x, names) for x in read(books, "B")] == [["XYZ", "20", "100", ()], ["USD", None, "100", ()]]

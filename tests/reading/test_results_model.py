@@ -160,25 +160,24 @@ class Firm:
         elif kind == "cash":
             how = ("deposit", "funding", "interest", "tax")[pick % 4]
             sign = -1 if how == "tax" else 1
-            self.give(
+            if self.give(
                 CashMoved(movement_id=name, account=account, asset=asset, amount=text(sign * amount), kind=how,  # type: ignore[arg-type]
                           value_date=day)
-            )  # fmt: skip
-            self.cash.append((day, account, asset, sign * amount, how == "deposit"))
+            ):  # fmt: skip
+                self.cash.append((day, account, asset, sign * amount, how == "deposit"))
         elif kind == "dividend":
-            self.give(
+            if self.give(
                 CashDividendAccrued(
                     ca_id=name, instrument="XYZ", ex_date=day, record_date=day, pay_date=day, rate="1", tax_rate="1",
                     entitlements=(Entitled(account=account, qty=text(amount), gross=text(amount), tax="0.01",
                                            reason="told"),),
                 )
-            )  # fmt: skip
-            self.cash.append((day, account, "EUR", amount - Fraction(1, 100), False))
-        else:
-            self.give(
+            ):  # fmt: skip
+                self.cash.append((day, account, "EUR", amount - Fraction(1, 100), False))
+        elif self.give(
                 FxConverted(fx_id=name, account=account, sold=AssetAmount(asset="USD", amount=text(2 * amount)),
                             bought=AssetAmount(asset="EUR", amount=text(amount)), rate="0.5", value_date=day)
-            )  # fmt: skip
+        ):  # fmt: skip
             self.cash += [(day, account, "USD", -2 * amount, False), (day, account, "EUR", amount, False)]
 
     def holding(self, account: str, day: str) -> Holding:

@@ -46,7 +46,8 @@ def firm(seed: int) -> Books:
         for each in group.events:
             seq = len(books.stored) + 1
             time = group.occurred_at or NOON
-            books.stored.append(record(books.state, each, Context(seq, time, time)))
+            books.contexts.append(Context(seq, time, time))
+            books.stored.append(record(books.state, each, books.contexts[-1]))
     return books
 
 
