@@ -22,3 +22,9 @@ def test_a_version_that_nobody_knows_is_a_finding(copy: Path, changes: dict[str,
     assert (copy / CHAIN).read_bytes() == GOOD.encode()
     (copy / CHAIN).write_bytes(msgspec.structs.replace(GOOD, **changes).encode())
     assert kinds(verify(copy)) == {"BYTES_MODIFIED"}
+
+
+def test_an_id_has_one_spelling(copy: Path) -> None:
+    """The same bytes in capital letters are another file than was written."""
+    (copy / CHAIN).write_bytes(msgspec.structs.replace(GOOD, chain_id=GOOD.chain_id.upper()).encode())
+    assert kinds(verify(copy)) == {"BYTES_MODIFIED"}
