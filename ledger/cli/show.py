@@ -66,7 +66,7 @@ def open_orders(asked: Question, account: Account = None) -> None:
 @command(show, "blotter")
 def blotter(asked: Question, account: Account = None) -> None:
     """
-    Every execution report, with what corrected or busted it.
+    Every execution report, with what corrected, busted or allocated it.
     """
     with asked.books() as books:
         show_rows("blotter", views.BlotterLine, books.blotter(account, at=asked.at), asked.format)

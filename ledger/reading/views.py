@@ -30,7 +30,8 @@ class BlotterLine(View, frozen=True):
     One execution report, and its place among the versions of its trade.
 
     `standing` is `live` (the version that counts), `corrected` or `busted` (another took its place, at seq
-    `replaced_at`), or `bust`. `version` counts from 1, `root_…` is the first version, `ref_…` the one before.
+    `replaced_at`), `allocated` (the lines of `allocation_id` count in its place), `reversed` (a line of an allocation
+    that was reversed), or `bust`. `version` counts from 1, `root_…` is the first version, `ref_…` the one before.
     """
 
     AMOUNTS: ClassVar = frozenset({"qty", "price", "gross", "settled_qty"})
@@ -59,6 +60,18 @@ class BlotterLine(View, frozen=True):
     root_exec_id: str
     replaced_at: int | None
     replaced_by: str | None
+    allocation_id: str | None
+
+
+def _standing(row: Execution, after: Execution | None) -> str:
+    """Return the standing of *row*, in whose place *after* came."""
+    if after is not None:
+        return "busted" if after.kind == "bust" else "corrected"
+    if row.kind == "bust":
+        return "bust"
+    if row.live:
+        return "live"
+    return "reversed" if row.kind == "allocation" else "allocated"
 
 
 def blotter(executions: Iterable[Execution]) -> list[BlotterLine]:
@@ -80,15 +93,12 @@ def blotter(executions: Iterable[Execution]) -> list[BlotterLine]:
 
     def line(row: Execution) -> BlotterLine:
         after = followed.get((row.venue, row.trade_date, row.exec_id))
-        if after is not None:
-            standing = "busted" if after.kind == "bust" else "corrected"
-        else:
-            standing = "bust" if row.kind == "bust" else "live"
         return BlotterLine(
-            row.event_seq, row.venue, row.trade_date, row.exec_id, row.kind, standing, version(row), row.order_id,
-            row.account, row.instrument, row.side, row.qty, row.price, row.gross, row.gross_asset, row.fees,
-            row.settle_date, row.settled_qty, row.late, row.ref_trade_date, row.ref_exec_id, row.root_trade_date,
-            row.root_exec_id, None if after is None else after.event_seq, None if after is None else after.exec_id,
+            row.event_seq, row.venue, row.trade_date, row.exec_id, row.kind, _standing(row, after), version(row),
+            row.order_id, row.account, row.instrument, row.side, row.qty, row.price, row.gross, row.gross_asset,
+            row.fees, row.settle_date, row.settled_qty, row.late, row.ref_trade_date, row.ref_exec_id,
+            row.root_trade_date, row.root_exec_id, None if after is None else after.event_seq,
+            None if after is None else after.exec_id, row.allocation_id,
         )  # fmt: skip
 
     return [line(row) for row in sorted(rows, key=lambda x: x.event_seq)]
