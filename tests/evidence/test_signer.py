@@ -5,13 +5,15 @@ Check by bytes alone what a signer answers, what it says again at a start, and w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from ledger.errors import SignatureInvalid
-from ledger.evidence import checkpoint, note, policy, signer, tree, witness
+from ledger.evidence import checkpoint, note, policy, revocation, signer, tree, witness
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey
+from ledger.evidence.revocation import Revoked
 from ledger.evidence.witness import NOTHING, Answer, Evidence, Kept, Request
 
 LOG = SigningKey("ledger.example/trades", ED25519, bytes(range(32)))
@@ -74,7 +76,7 @@ def test_what_a_signer_refuses_it_says_and_keeps_nothing() -> None:
 
 def test_a_revoked_replica_is_named_and_does_not_count() -> None:
     """Both have cosigned, in this order, and one of them counts no more at this size."""
-    trust = BOTH.revoking([policy.Revoked(REPLICAS[1].verifier.public_key, 3)])
+    trust = BOTH.revoking([Revoked(REPLICAS[1].verifier.public_key, 3)])
     assert signer.answer(NOTHING, asked(signed(4, *REPLICAS)), LOG, trust) == Answer(
         403, "found cosignatures of 'replica/1, replica/2'; needed first: 'q'\n"
     )
@@ -161,3 +163,54 @@ def test_a_group_needs_as_many_as_it_says(threshold: str, needed: int) -> None:
     for wrong in ("0", "4", "-1", "x", "\u0663", "1" * 10, "1" * 5000, "+1", "01"):
         with pytest.raises(policy.InvalidInput, match="threshold"):
             policy.decode(f"{lines}group g {wrong} w0 w1 w2\nquorum g\n".encode())
+
+
+def test_what_a_witness_refuses_it_says_word_for_word() -> None:
+    """No request, an unknown log, a signature that is none of its keys', a revoked key, a size that is too large."""
+    logs = {LOG.name: [LOG.verifier, NEXT.verifier]}
+    kept = {LOG.name: Kept(4, root(4), signed(4, LOG))}
+
+    def said(body: bytes, revoked: Sequence[Revoked] = ()) -> Answer:
+        return witness.answer(kept, logs, body, REPLICAS[0], 9, revoked)
+
+    assert said(b"nonsense") == Answer(400, "found a request that begins with 'nonsense'; expected: old <size>\n")
+    foreign = note.with_signatures(text := stated(4, origin="another.example/log"), [THIEF.sign(text)]).encode()
+    assert said(asked(foreign)) == Answer(404, "unknown log 'another.example/log'\n")
+    assert said(asked(signed(5, THIEF))) == Answer(
+        403, "found signatures under 'ledger.example/trades' and none by a known key\n"
+    )
+    ended = [Revoked(key.verifier.public_key, 4) for key in (LOG, NEXT)]
+    named = f"{LOG.verifier.text()}, {NEXT.verifier.text()}"
+    assert said(asked(signed(5, LOG, NEXT)), ended) == Answer(
+        403, f"found a checkpoint of 5 signed by {named}, revoked before that size\n"
+    )
+    assert said(Request(6, (), signed(5, LOG)).encode()) == Answer(
+        400, "found old size 6 of a checkpoint of 5; expected at most that\n"
+    )
+    assert said(Request(3, (), signed(5, LOG)).encode()) == Answer(409, "4\n", witness.SIZE_TYPE)
+
+
+def test_a_fork_is_kept_as_evidence_where_there_is_something_to_hold_it_against() -> None:
+    """Of a log that was seen before; of one that was not, a false proof is nobody's contradiction."""
+    logs, fork = {LOG.name: [LOG.verifier]}, signed(4, LOG, fork=True)
+    kept = Kept(4, root(4), signed(4, LOG))
+    said = witness.answer({LOG.name: kept}, logs, Request(4, (), fork).encode(), REPLICAS[0], 9)
+    roots = f"found root {root(4).hex()} of 4 leaves; expected {root(4, fork=True).hex()}: a fork\n"
+    assert said == Answer(422, roots, evidence=Evidence(kept.signed, fork, ()))
+    first = witness.answer({}, logs, Request(0, (bytes(32),), fork).encode(), REPLICAS[0], 9)
+    assert (first.status, first.evidence, first.keep) == (422, None, None)
+
+
+def test_a_request_may_be_as_long_as_it_may_be() -> None:
+    """To the byte."""
+    body = Request(0, (), b"x").encode()
+    longest = body + b"x" * (witness.REQUEST_LIMIT_BYTES - len(body))
+    assert len(witness.decode_request(longest).signed) == len(longest) - len(body) + 1
+    with pytest.raises(witness.UnknownFormat, match="at most"):
+        witness.decode_request(longest + b"x")
+
+
+def test_a_revocation_says_what_is_wrong_with_it() -> None:
+    """The size that was looked for among it."""
+    with pytest.raises(policy.InvalidInput, match="found last size 'x'"):
+        revocation.decode([LOG.verifier.text(), "x"])
