@@ -54,14 +54,15 @@ def list_facts(
     """
     check_format(format)
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
-        facts = books.table("quarantine").value if every else books.quarantine().value
-    facts.sort(key=lambda row: row.seq)
+        known = books.table("quarantine") if every else books.quarantine()
+    facts = sorted(known.value, key=lambda row: row.seq)
     if format == "json":
-        _print_json(facts)
+        _print_json({"schema_version": 1, "seq": known.seq, "rows": facts})
         return
     show_rows("quarantine", tuple(_COLUMNS), [
         tuple(_shown(getattr(row, name)) for name in _COLUMNS.values()) for row in facts
     ])  # fmt: skip
+    print(f"true at seq {known.seq}")
 
 
 @app.command("show")

@@ -128,8 +128,8 @@ def list_breaks(
     if format not in ("table", "json", "jsonl", "csv"):
         raise typer.BadParameter(f"found --format {format!r}; expected table, json, jsonl or csv")
     with connections.access(dsn) as there, Books(there.dsn("reader"), origin) as books:
-        seq = books.head().seq
-        found = [life for life in run.all_lives(books, issuer) if every or life.closed_seq is None]
+        known = run.all_lives(books, issuer)
+    seq, found = known.seq, [life for life in known.value if every or life.closed_seq is None]
     if format == "json":
         print(
             msgspec.json.format(

@@ -136,16 +136,17 @@ def journal(books: Books, form: Form, at: Seq | RecordedAt | None = None) -> Ite
     """
     closing = books.balances(at=at)
     yield from _header(books, form, closing.seq, closing.value)
-    last = 0
+    last: int | None = None
     for event in books.recorded(closing.seq):
         lines = posted(event)
         if lines:
-            last = max(last, event.effective_on) if last else event.effective_on
+            last = event.effective_on if last is None else max(last, event.effective_on)
             yield ""
             yield from form.transaction(event, lines)
     if closing.value:
+        # Without a posting every balance is 0, on any day.
         yield ""
-        yield from form.closing(_after(last), _totals(closing.value))
+        yield from form.closing(_after(last or 0), _totals(closing.value))
 
 
 def _after(day: int) -> str:

@@ -8,6 +8,7 @@ same file again appends nothing, and one that was interrupted goes on.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from ledger.importing import lines
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
+from ledger.once import once
 
 BATCH_LINES: Final = 10_000
 """Requests that are on their way together."""
@@ -41,6 +43,8 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
 _ENCODER: Final = msgspec.json.Encoder()
+_KEYS: Final = json.JSONDecoder(object_pairs_hook=once, parse_int=str, parse_float=str)
+"""What sees a key that stands twice, of which the decoder above takes the last."""
 
 
 class Report(msgspec.Struct):
@@ -72,7 +76,7 @@ def decode(line: bytes) -> Group:
     Return the request that a line holds.
 
     Raises:
-        InvalidEvent: it is no request, or of an event that this program does not know.
+        InvalidEvent: it is no request, a key stands twice in it, or it is of an event that this program does not know.
         UnknownFormat: an event of a version that is newer than this program.
     """
     try:
@@ -80,6 +84,10 @@ def decode(line: bytes) -> Group:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"found {line[:60]!r}, which is no request ({shortened(str(error))})") from error
     events = tuple(registry.decode_given(one.type, one.version, bytes(one.given)) for one in found.events)
+    try:
+        _KEYS.decode(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(f"found {line[:60]!r}, which is no request ({shortened(str(error))})") from error
     return Group(events, found.key, found.actor, found.occurred_at)
 
 

@@ -19,7 +19,7 @@ from ledger.domain.events.control import BreakResolution, Difference, Reconcilia
 from ledger.domain.rows import Break
 from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
-from ledger.queries import Books, Known, Moment, RecordedAt
+from ledger.queries import At, Books, Known, Moment, RecordedAt
 from ledger.reconciliation import adjustment, comparison, lives
 from ledger.reconciliation.comparison import Ours, Outcome
 from ledger.reconciliation.lives import Followed, Life
@@ -161,16 +161,21 @@ def _report(statement: Statement, seq: int, outcome: Outcome, after: Followed, a
     )  # fmt: skip
 
 
-def all_lives(books: Books, issuer: str | None = None) -> list[Life]:
+def all_lives(books: Books, issuer: str | None = None) -> At[list[Life]]:
     """
-    Return the life of every break, open and closed, of *issuer* or of all, oldest first.
+    Return the life of every break, open and closed, of *issuer* or of all, oldest first, and the seq it is true at.
     """
-    issuers = {row.source for row in books.table("breaks").value}
+    breaks = books.table("breaks")
+    issuers = {row.source for row in breaks.value}
     if issuer is not None and issuer not in issuers:
         _no_issuer(issuer, issuers)
     chosen = issuers if issuer is None else {issuer}
-    found = [life for one in sorted(chosen) for life in lives.follow(books.stream(STREAM + one)).lives]
-    return sorted(found, key=lambda life: (life.opened_seq, life.key))
+    found: list[Life] = []
+    for one in sorted(chosen):
+        # A stream only grows: up to the seq of the rows it is what it was when they were read.
+        events = [event for event in books.stream(STREAM + one) if event.seq <= breaks.seq]
+        found += lives.follow(events).lives
+    return At(breaks.seq, sorted(found, key=lambda life: (life.opened_seq, life.key)), "replay")
 
 
 def _no_issuer(issuer: str, known: set[str]) -> None:

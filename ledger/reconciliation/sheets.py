@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from ledger.errors import InvalidInput, closest
+from ledger.once import once
 
 LIMIT_BYTES: Final = 64 << 20
 """Largest statement that is read: about half a million rows."""
@@ -150,18 +151,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f"found the key {twice[:60]!r} twice in one object; name it once")
-    return found
-
-
 def _json(name: str, text: str) -> Sheet:
     try:
         found = json.loads(
-            text, parse_float=_no_float, parse_constant=_no_float, parse_int=_integer, object_pairs_hook=_once
+            text, parse_float=_no_float, parse_constant=_no_float, parse_int=_integer, object_pairs_hook=once
         )
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{name}:{error.lineno}: {error.msg}; is the file cut off, or of another kind?") from None

@@ -32,8 +32,9 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
         return done.returncode, done.stdout, done.stderr
 
     code, shown, _ = quarantine("list", "--format", "json")
-    assert (code, [(x["seq"], x["rule"]) for x in json.loads(shown)]) == (
-        0, [(seq, "unknown_order"), (unreadable, "unreadable")],
+    told = json.loads(shown)
+    assert (code, told["seq"], [(x["seq"], x["rule"]) for x in told["rows"]]) == (
+        0, unreadable + 1, [(seq, "unknown_order"), (unreadable, "unreadable")],
     )  # fmt: skip
     code, shown, _ = quarantine("show", seq)
     fact = json.loads(shown)
@@ -56,7 +57,8 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
     code, shown, _ = quarantine("list")
     assert (code, str(seq) in shown, str(unreadable) in shown) == (0, False, True)
     code, shown, _ = quarantine("list", "--all", "--format", "json")
-    assert json.loads(shown)[0]["approved_by"] == "bob"
+    assert json.loads(shown)["rows"][0]["approved_by"] == "bob"
+    assert quarantine("list")[1].endswith(f"\ntrue at seq {json.loads(shown)['seq']}\n")
     assert check_whole(chain) > unreadable
 
 

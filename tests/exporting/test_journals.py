@@ -178,6 +178,22 @@ def test_a_link_and_a_pipe_stay_what_they_are(chain: Database, form: str, tmp_pa
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_the_closing_stands_after_the_last_day_also_when_that_is_the_first_of_1970(
+    chain: Database, form: str, tmp_path: Path
+) -> None:
+    """A deposit of 1970-01-01 and one of the day before it, which came later: the balances are those of the 2nd."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        ledger.append(AssetDefined(asset="USD", kind="currency", scale=2, name="USD"), key="asset")
+        ledger.append(AccountOpened(account="A", owner="o", kind="cash", base_asset="USD"), key="account")
+        for number, day in enumerate(("1970-01-01", "1969-12-31")):
+            moved = CashMoved(movement_id=day, account="A", asset="USD", amount="5", kind="deposit", value_date=day)
+            ledger.append(moved, key=f"cash-{number}")
+    text = written(chain, form, tmp_path / "old")
+    assert "1970-01-02 " in text
+    assert refused(form, tmp_path / "old") == [[]]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_chain_on_which_nothing_was_posted_is_a_journal_too(chain: Database, form: str, tmp_path: Path) -> None:
     """A new chain has nothing to add up, and the program says that nothing is wrong."""
     written(chain, form, tmp_path / form)

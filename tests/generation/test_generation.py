@@ -171,6 +171,9 @@ BAD_LINES = {
     '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","version":9,"given":{}}]}': "of schema version 9",
     '{"key":"k","actor":"a","events":[{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}},'
     '{"type":"KeyDestroyed","given":{"authority":"x","subject_key_id":"s"}}]}': "destroyed a second time",
+    '{"key":"k","actor":"a","key":"l","events":[]}': "found the key 'key' twice in one object",
+    '{"key":"k","actor":"a","events":[{"type":"AssetDefined","given":{"asset":"A","\\u0061sset":"B",'
+    '"kind":"crypto","name":"n","scale":1}}]}': "found the key 'asset' twice in one object",
 }
 
 

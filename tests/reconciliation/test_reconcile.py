@@ -22,6 +22,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.queries import Books
+from ledger.reconciliation import run
 from tests.conftest import Database
 from tests.domain.books import DAY
 from tests.journal.test_ledger import check_whole, deposit, fill
@@ -370,6 +371,25 @@ def test_breaks_are_listed_alike_in_every_format_and_names_are_no_pictures(desk:
     assert lines == [{"at_seq": desk.head(), **row} for row in rows]
     assert desk.run("list", "--format", "csv")[1].count("\n") == len(rows) + 1
     assert all(row["key"] in desk.run("list")[1] for row in rows)
+
+
+def test_breaks_are_those_of_the_seq_that_stands_beside_them(desk: Desk) -> None:
+    """Between two reads of a listing the break ends: what is told of the seq before does not know that."""
+    desk.reconcile("account,asset,total\nA,BTC,101\n")
+    before, opened = desk.head(), desk.lives()
+
+    class Busy(Books):
+        def table(self, name: str, **equal: str) -> Any:
+            found = super().table(name, **equal)
+            desk.reconcile("account,asset,total\nA,BTC,100\n")
+            return found
+
+    with Busy(desk.database.dsn("reader")) as books:
+        known = run.all_lives(books)
+    assert desk.head() > before
+    assert (known.seq, [msgspec.to_builtins(life) for life in known.value]) == (before, opened)
+    assert opened[0]["closed_seq"] is None
+    assert desk.lives()[0]["closed_seq"] == desk.head()
 
 
 def test_a_block_that_was_allocated_and_a_renamed_instrument_are_what_they_are_at_the_venue(desk: Desk) -> None:
