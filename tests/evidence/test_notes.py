@@ -254,6 +254,48 @@ def test_a_policy_that_is_wrong_anywhere_is_no_policy(change: bytes, says: str) 
         policy.decode(good + change)
 
 
+def test_a_policy_keeps_addresses_and_counts_words() -> None:
+    """One address or none after the key; a word more or less is no such line, and a tab parts words as a space does."""
+    log, keys = LOG.verifier.text(), [witness.verifier.text() for witness in WITNESSES]
+    lines = (f"log {log}\t\thttps://log.example ", f"witness w0 {keys[0]}", f" witness w1 {keys[1]} https://w1")
+    trust = policy.decode("\n".join((*lines, "quorum none", "")).encode())
+    assert [log.url for log in trust.logs] == ["https://log.example"]
+    assert [witness.url for witness in trust.witnesses] == [None, "https://w1"]
+    assert policy.decode(f"log {log}\nquorum none\n".encode()).logs[0].url is None
+    for line in ("log", f"log {log} a b", "witness w0", f"witness w0 {keys[0]} a b"):
+        with pytest.raises(InvalidInput, match=r"line 1 of the policy: expected: (log <key>|witness <name>)"):
+            policy.decode(f"{line}\nquorum none\n".encode())
+
+
+def test_a_policy_has_no_control_characters_and_parts_words_at_spaces_alone() -> None:
+    """A name may have what other alphabets hold, spaces that are no blank among it; DEL it may not."""
+    key = WITNESSES[0].verifier.text()
+    for name in ("a\u00a0b", "\u2028", "\u0400"):
+        trust = policy.decode(f"witness {name} {key}\nquorum {name}\n".encode())
+        assert [witness.name for witness in trust.witnesses] == [name]
+    for character in ("\x7f", "\x00", "\x1f", "\r"):
+        with pytest.raises(InvalidInput, match="line 1 of the policy has control characters"):
+            policy.decode(f"witness a{character}b {key}\nquorum none\n".encode())
+
+
+def test_a_policy_may_be_as_long_as_it_may_be() -> None:
+    """To the byte."""
+    good = b"quorum none\n"
+    longest = good + b"#" * (policy.POLICY_LIMIT_BYTES - len(good) - 1) + b"\n"
+    assert policy.decode(longest).quorum == "none"
+    with pytest.raises(InvalidInput, match="at most"):
+        policy.decode(longest[:-1] + b"#\n")
+
+
+def test_what_is_expected_of_a_verifier_key_is_said() -> None:
+    """The signature types that are read here, in the policy's words."""
+    with pytest.raises(InvalidInput, match=r"; expected 0x01 or 0x04$"):
+        note.read_key("name+00000000+/w==")
+    with pytest.raises(InvalidInput) as raised:
+        note.read_key("name+00000000+AA")
+    assert str(raised.value.__cause__).startswith("found verifier key 'AA'")
+
+
 def test_names_of_a_policy_are_bytes() -> None:
     """The Kelvin sign is another name than K, and bytes that are no UTF-8 name a witness as well as any."""
     keys = [witness.verifier.text().encode() for witness in WITNESSES]
