@@ -33,6 +33,8 @@ from tests.tamper.way import Caught, Expected, Way
 from tests.tamper.ways import WAYS
 
 AT_ONCE: Final = 2
+SAID_CHARACTERS: Final = 300
+"""How much of an answer the report keeps in its own words."""
 PAGE: Final = ROOT / "docs" / "TAMPER.md"
 
 
