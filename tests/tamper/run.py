@@ -33,6 +33,8 @@ from tests.tamper.way import Caught, Expected, Way
 from tests.tamper.ways import WAYS
 
 AT_ONCE: Final = 2
+SAID_CHARACTERS: Final = 300
+"""How much of an answer the report keeps in its own words."""
 PAGE: Final = ROOT / "docs" / "TAMPER.md"
 
 
@@ -108,10 +110,12 @@ def _noticed(answer: Answer, expected: Expected, made: Outcome) -> None:
         made.wrong += f"expected {expected}, and {answer.command} ended with {answer.status}: {_short(answer)}\n"
         return
     made.found = True
-    made.kind = finding.get("kind") or ("REFUSED" if answer.status == 4 else "BROKEN")
+    made.kind = finding.get("kind") or answer.code or "broken"
     made.seq, made.table, made.column = finding.get("seq"), finding.get("table"), finding.get("column")
     made.key = tuple(finding["key"]) if finding.get("key") else None
-    made.said = f"expected {finding['expected']}, found {finding['actual']}"[:300] if finding else answer.said[-300:]
+    made.said = (
+        f"expected {finding['expected']}, found {finding['actual']}"[:300] if finding else answer.said.strip()[-300:]
+    )
 
 
 def _short(answer: Answer) -> str:

@@ -37,6 +37,8 @@ class Answer(msgspec.Struct, frozen=True):
     findings: list[dict[str, Any]]
     said: str
     command: str
+    code: str = ""
+    """Why it could not verify, where it says so."""
 
     def match(self, expected: Expected) -> dict[str, Any] | None:
         """Return the finding that was expected, or None where there is none; without findings an empty one."""
@@ -161,7 +163,7 @@ class Scene:
         said = (out + error).decode(errors="replace")
         if mode == "fsck":
             status = 0 if "Successfully fsck'd log" in said else 3
-        findings: list[dict[str, Any]] = []
-        with contextlib.suppress(msgspec.MsgspecError, AttributeError):
-            findings = msgspec.json.decode(out).get("findings", [])
-        return Answer(status, findings, said, " ".join(command))
+        told: dict[str, Any] = {}
+        with contextlib.suppress(msgspec.MsgspecError):
+            told = msgspec.json.decode(out, type=dict)
+        return Answer(status, told.get("findings", []), said, " ".join(command), told.get("code", ""))

@@ -17,7 +17,7 @@ from ledger.storage import database as db
 from tests.journal.test_ledger import fee
 from tests.tamper.scene import Scene
 from tests.tamper.way import Caught, Unexpected, add, refused, way
-from tests.tamper.ways.events import EDITED
+from tests.tamper.ways.events import EDITED, by_the_door_of_repair
 
 _ENGINE: Final = "engine: an append"
 
@@ -80,6 +80,16 @@ _sql("writer moves the head", "the engine's login sets the head back", "writer",
      "UPDATE ledger.chain_heads SET seq = seq - 1", (2, 12))  # fmt: skip
 _sql("writer pays", "the engine's login raises a balance", "writer",
      "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", (6,))  # fmt: skip
+
+
+@way("the owner puts an event of another hash in place, by the door of repair", "events.hash", (5,), "database",
+     "owner: SELECT ledger.restore_events")  # fmt: skip
+def a_forged_link_by_the_door_of_repair(scene: Scene) -> Caught:
+    try:
+        by_the_door_of_repair(scene, scene.firm.head, "hash", "\\x" + "00" * 32)
+    except psycopg.Error as error:
+        return Caught(kind=error.sqlstate or "refused", said=str(error).splitlines()[0])
+    raise Unexpected("the door of repair took an event that does not link")
 
 
 @way("somebody else's checkpoint is put into the table by the sealer's login, behind one that is there", "checkpoints",

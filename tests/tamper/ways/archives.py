@@ -122,14 +122,14 @@ def an_older_archived_checkpoint(scene: Scene) -> Expected:
 def an_archive_cut_back(scene: Scene) -> Expected:
     an_older_archived_checkpoint(scene)
     (scene.folder / "archive" / "checkpoints" / str(scene.firm.sizes[1])).unlink()
-    return Expected(kind=None)
+    return Expected(kind="ROLLBACK")
 
 
 @way("the archive says that it is of another chain", "chain.json", (15,), "archive", _HOW)
 def another_archived_chain(scene: Scene) -> Expected:
     path = scene.archive() / "chain.json"
     path.write_text(path.read_text().replace(scene.firm.chain_id.hex(), "00" * 16))
-    return Expected()
+    return Expected(kind="BYTES_MODIFIED", seq=1, column="chain_id")
 
 
 @way("the archive of another ledger stands in its place", "archive", (15,), "archive", _HOW, also=("script",))
@@ -187,7 +187,7 @@ def a_forged_archive(scene: Scene) -> Expected:
 def a_forged_archive_with_every_witness(scene: Scene) -> Expected:
     cosigned_by_all(scene)
     archived(scene, scene.region)
-    return Expected(kind=None)
+    return Expected(kind="CHECKPOINT_INCONSISTENT")
 
 
 def cosigned_by_all(scene: Scene) -> tuple[str, ...]:

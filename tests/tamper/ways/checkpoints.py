@@ -51,7 +51,7 @@ def a_tile_deleted(scene: Scene) -> Expected:
 def a_root_changed(scene: Scene) -> Expected:
     scene.intruder().edit("checkpoints", "UPDATE ledger.checkpoints SET root = sha256('x') WHERE size = "
                           f"{scene.firm.sizes[-1]}")  # fmt: skip
-    return Expected(kind=None)
+    return Expected(kind="TREE_MISMATCH")
 
 
 @way("a checkpoint's note is no note any more", "checkpoints.note", (6, 9), "open", _ROW, also=("full",))
@@ -82,7 +82,7 @@ def a_checkpoint_signed_with_another_key(scene: Scene) -> Expected:
      "open", "superuser who has the signing key: one row", also=("full", "full --policy"))  # fmt: skip
 def a_checkpoint_of_another_root(scene: Scene) -> Expected:
     put(scene, scene.region, scene.firm.sizes[-1], bytes(32), LOG_KEY)
-    return Expected(kind=None)
+    return Expected(kind="TREE_MISMATCH")
 
 
 @way("a checkpoint of more events than there are is forged with the stolen key", "checkpoints", (9,), "open",
@@ -116,7 +116,7 @@ def sealed_with_the_stolen_key(scene: Scene, change: str = "forged deposit") -> 
      also=("full --policy", "full --expect"), blind=("full",))  # fmt: skip
 def a_stolen_key(scene: Scene) -> Expected:
     sealed_with_the_stolen_key(scene)
-    return Expected(kind=None)
+    return Expected(kind="INCONSISTENT")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import psycopg
+
 from ledger.chain.entry import RecordedEvent
 from tests.tamper.editing import change
 from tests.tamper.scene import Scene
@@ -87,6 +89,27 @@ def events_deleted_at_the_end(scene: Scene) -> Expected:
 def every_event_deleted(scene: Scene) -> Expected:
     scene.intruder().edit("events", "DELETE FROM ledger.events")
     return Expected(kind="TRUNCATED", seq=1)
+
+
+def by_the_door_of_repair(scene: Scene, seq: int, column: str, value: str) -> None:
+    """Have the owner replace an event by one with another column, as a repair would."""
+    with psycopg.connect(scene.region.dsn("owner"), autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT jsonb_populate_record(e, jsonb_build_object(%s::text, %s::text))::text FROM ledger.events e "
+            "WHERE seq = %s", [column, value, seq],
+        ).fetchone()  # fmt: skip
+        assert row is not None
+        connection.execute(
+            "SELECT ledger.restore_events(1::smallint, ARRAY[%s::ledger.events], '{}'::tid[], 'tidying')", [row[0]]
+        )
+
+
+@way("the owner changes an event by the door of repair, which keeps the old row and leaves no trigger off",
+     "events.actor", (4, 5), "scrub", "owner: SELECT ledger.restore_events", also=("full", "chain"))  # fmt: skip
+def an_event_changed_by_the_door_of_repair(scene: Scene) -> Expected:
+    seq = trade(scene)
+    by_the_door_of_repair(scene, seq, "actor", "nobody")
+    return Expected(kind="BYTES_MODIFIED", seq=seq, column="actor")
 
 
 @way("two events change places", "events.seq", (4, 5), "chain", _HOW)

@@ -38,7 +38,7 @@ def then(scene: Scene) -> Database:
      also=("incremental", "watch", "full --expect", "receipts"), blind=("full", "chain"))  # fmt: skip
 def an_old_backup(scene: Scene) -> Expected:
     then(scene)
-    return Expected(kind=None)
+    return Expected(kind="ROLLBACK")
 
 
 @way("an old backup is put back, and the engine goes on appending to it", "every table", (13, 14), "open",
@@ -46,7 +46,7 @@ def an_old_backup(scene: Scene) -> Expected:
 def an_old_backup_that_goes_on(scene: Scene) -> Expected:
     region = then(scene)
     append(region, scene.firm.head - scene.firm.sizes[0] + 5)
-    return Expected(kind=None)
+    return Expected(kind="INCONSISTENT")
 
 
 @way("an old backup is put back, appended to and sealed, with the signer's state of then", "every table", (8, 13),
@@ -86,7 +86,7 @@ def cut_to(scene: Scene, size: int) -> None:
      also=("incremental", "full --expect", "receipts"), blind=("full", "chain"))  # fmt: skip
 def a_tail_cut_consistently(scene: Scene) -> Expected:
     cut_to(scene, scene.firm.sizes[1] - 40)
-    return Expected(kind=None)
+    return Expected(kind="ROLLBACK")
 
 
 @way("the tail behind the newest checkpoint is cut off; head, rows, digests and tiles agree", "every table", (12,),
@@ -113,7 +113,7 @@ def another_ledger_of_this_name(scene: Scene) -> Expected:
         fill(ledger)
         for n in range(20):
             ledger.append(fee(f"n{n}"), key=f"n{n}")
-    return Expected(kind=None)
+    return Expected(kind="ROLLBACK")
 
 
 @way("the whole ledger is replaced by one of another name", "every table", (15,), "full --policy",

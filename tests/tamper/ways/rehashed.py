@@ -37,7 +37,8 @@ COLUMNS: Final[dict[str, Callable[[Any], Any]]] = {
 def _seq(scene: Scene, column: str, history: list[RecordedEvent]) -> int:
     """Return an event that both checkpoints cover, where the column can be what it is changed to."""
     size = 2 if column == "group_index" else 1
-    return next(x.seq for x in history if x.seq > scene.firm.sizes[0] // 2 and x.group_size == size)
+    after = scene.firm.sizes[0] // 2
+    return next(x.seq for x in history if x.seq > after and x.group_size == size and x.group_index == 0)
 
 
 def _column(name: str, change: Callable[[Any], Any]) -> None:
