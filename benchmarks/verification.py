@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -124,7 +125,10 @@ def on_dask(dsn: str) -> Pair:
 
     with (
         _workers(JOBS) as pool,
-        LocalCluster(n_workers=JOBS, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        tempfile.TemporaryDirectory(prefix="tl-dask-") as folder,
+        LocalCluster(
+            n_workers=JOBS, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder
+        ) as cluster,
         Client(cluster) as client,
     ):
         client.gather(client.map(_loaded, range(JOBS * 4)))

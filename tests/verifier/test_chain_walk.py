@@ -97,12 +97,14 @@ def test_any_executor_gives_the_same_report(written: Database, make: Callable[[]
 
 
 def test_a_dask_cluster_gives_the_same_report(
-    written: Database, copy: Database, capsysbinary: pytest.CaptureFixture[bytes]
+    written: Database, copy: Database, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """Two workers of its own check the ranges, and find what this process finds; without a scheduler nothing is."""
     with Intruder(copy) as intruder:
         assert changed(intruder, "events", "actor", "text", "seq = 40")
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as workers:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=tmp_path
+    ) as workers:
         with clusters.cluster(workers.scheduler_address) as executor:
             alone, spread = walked(written), walked(written, executor=executor)
             for report in (alone, spread):
