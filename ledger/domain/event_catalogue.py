@@ -15,6 +15,7 @@ import msgspec
 from ledger.domain import fold, registry
 from ledger.domain.events.cash import AssetAmount
 from ledger.domain.events.fields import Event, Fields
+from ledger.domain.postings import Posting
 from ledger.domain.schemas import hints, told
 
 _FAMILIES: Final = {
@@ -121,6 +122,12 @@ _PARTICULAR: Final[dict[str, dict[str, Any]]] = {
         "bought": AssetAmount(asset="EUR", amount="920"),
     },
     "FeeCharged": {"kind": "custody"},
+    "JournalPosted": {
+        "postings": (
+            Posting(account="client-7", asset="USD", bucket="settled", amount="-125.5"),
+            Posting(account="client-8", asset="USD", bucket="settled", amount="125.5"),
+        )
+    },
     "TradeExecuted": {"order_id": "O-17"},
     "TradeCorrected": {"order_id": "O-17"},
     "Fee": {"kind": "commission"},
@@ -142,7 +149,7 @@ def _value(name: str, hint: Any) -> Any:
     if origin is Literal:
         return arguments[0]
     if origin is tuple:
-        return (_value(name, arguments[0]),) * (2 if name == "postings" else 1)
+        return (_value(name, arguments[0]),)
     if isinstance(hint, type) and issubclass(hint, Fields):
         return _example(hint)
     return _MADE_UP[name]

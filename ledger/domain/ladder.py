@@ -2,7 +2,8 @@
 Draw the settlement ladder: what is due, what has settled and what failed, by day, account and asset.
 
 It is a pure query over executions, fails and settlements. An execution is due on the day it was to settle, or, once
-that failed, on the day it is tried again. Amounts are as the account sees them: positive where it receives.
+that failed, on the day it is tried again; a line of an allocation, which has not failed itself, when the last of the
+block's executions is. Amounts are as the account sees them: positive where it receives.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ledger.domain import postings
-from ledger.domain.rows import Execution, Movement, SettlementFail
+from ledger.domain.rows import Allocation, Execution, Movement, SettlementFail
 from ledger.domain.rules.trades import outstanding
 
 
@@ -34,6 +35,7 @@ def ladder(
     executions: Iterable[Execution],
     fails: Iterable[SettlementFail],
     movements: Iterable[Movement],
+    allocations: Iterable[Allocation],
     scales: Mapping[str, int],
 ) -> list[Rung]:
     """
@@ -43,6 +45,7 @@ def ladder(
     """
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     again: dict[tuple[str, str, str], tuple[int, str]] = {}
+    blocks = {row.allocation_id: row for row in allocations}
     for fail in fails:
         sums[fail.failed_on, fail.account, fail.asset][2] += fail.qty
         sums[fail.failed_on, fail.account, fail.amount_asset][2] += fail.amount
@@ -50,7 +53,8 @@ def ladder(
         again[key] = max(again.get(key, (0, "")), (fail.event_seq, fail.new_intended_date))
     for row in executions:
         if row.live and row.bucket == "unsettled" and row.settled_qty < row.qty:
-            _, day = again.get((row.venue, row.trade_date, row.exec_id), (0, row.settle_date))
+            keys = [(row.venue, row.trade_date, name) for name in _tried(row, again, blocks)]
+            day = max(again.get(key, (0, row.settle_date))[1] for key in keys)
             for asset, amount in outstanding(row, scales.__getitem__).items():
                 sums[day, row.account, asset][0] += amount
     for movement in movements:
@@ -59,3 +63,13 @@ def ladder(
                 if line.bucket == "settled" and not postings.is_system(line.account):
                     sums[movement.effective_on, line.account, line.asset][1] += line.amount
     return sorted(Rung(*place, *found) for place, found in sums.items() if any(found))
+
+
+def _tried(
+    row: Execution, again: Mapping[tuple[str, str, str], tuple[int, str]], blocks: Mapping[str, Allocation]
+) -> tuple[str, ...]:
+    """Return the ids of the executions whose fails say when *row* is tried again."""
+    own = (row.exec_id,)
+    if row.kind != "allocation" or row.allocation_id is None or (row.venue, row.trade_date, row.exec_id) in again:
+        return own
+    return blocks[row.allocation_id].exec_ids

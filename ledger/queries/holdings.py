@@ -77,6 +77,7 @@ class Holdings(Opened):
                 source.rows("executions", live=True, bucket="unsettled"),
                 source.rows("settlement_fails"),
                 source.rows("movements", kind="settlement"),
+                source.rows("allocations"),
                 {row.asset: row.scale for row in source.rows("assets")},
             )
             return [rung for rung in rungs if account in (None, rung.account)]

@@ -132,7 +132,7 @@ BEGIN
             venue = c.venue, venue_order_id = c.venue_order_id, status = c.status, accepted = c.accepted,
             triggered = c.triggered, terminal = c.terminal, done_for_day = c.done_for_day, pending_cancel = c.pending_cancel,
             pending_replace = c.pending_replace, cum_qty = c.cum_qty, cum_notional = c.cum_notional, hold_asset = c.hold_asset,
-            hold_amount = c.hold_amount, hold_given = c.hold_given, version = c.version
+            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, version = c.version
             FROM unnest(changed::ledger.orders[]) c
             WHERE t.chain = c.chain AND t.order_id = c.order_id;
         GET DIAGNOSTICS found = ROW_COUNT;

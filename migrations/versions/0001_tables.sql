@@ -377,6 +377,7 @@ CREATE TABLE ledger.orders (
 	hold_asset TEXT,
 	hold_amount NUMERIC NOT NULL,
 	hold_given NUMERIC,
+	split_on DATE,
 	version BIGINT NOT NULL,
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),

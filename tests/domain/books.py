@@ -39,10 +39,13 @@ class Books:
     def give(self, event: Event, occurred_at: int | None = None) -> Outcome:
         seq = len(self.stored) + 1
         context = Context(seq, self.clock + seq, self.clock if occurred_at is None else occurred_at)
-        outcome = fold.record(self.state, event, context)
+        outcome = self.record(event, context)
         self.stored.append(outcome)
         self.contexts.append(context)
         return outcome
+
+    def record(self, event: Event, context: Context) -> Outcome:
+        return fold.record(self.state, event, context)
 
     def set_day(self, day: str) -> None:
         """Let the clock stand at noon of *day*, UTC."""
@@ -172,10 +175,11 @@ def trade(
     side: str = "buy",
     qty: str = "0.01",
     price: str = "100",
+    account: str = "A",
     **more: object,
 ) -> Event:
     return TradeExecuted(
-        exec_id=exec_id, venue="V", order_id=order_id, account="A", instrument="BTCUSDT", side=side, qty=qty,
+        exec_id=exec_id, venue="V", order_id=order_id, account=account, instrument="BTCUSDT", side=side, qty=qty,
         price=price, trade_date=DAY, **more,
     )  # type: ignore[arg-type]  # fmt: skip
 

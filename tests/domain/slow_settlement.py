@@ -156,12 +156,17 @@ class Market:
             sum((x.fee for x in mine), Decimal(0)),
         )
 
+    def _tried(self, name: str) -> str | None:
+        """Return the day on which an execution is tried again, if it failed."""
+        again: list[str] = [x["again"] for x in self.of("fail") if x["execution"] == name]
+        return again[-1] if again else None
+
     def due(self) -> dict[tuple[str, str, str], Decimal]:
         """Return what is due, by day, account and asset: on the day last intended."""
         sums: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+        blocks = {f"{x['id']}.{n}": x["block"] for x in self.of("allocate") for n in range(1, len(x["lines"]) + 1)}
         for name, trade in self.trades().items():
-            again = [x["again"] for x in self.of("fail") if x["execution"] == name]
-            day = again[-1] if again else trade.day
+            day = self._tried(name) or max(self._tried(x) or trade.day for x in blocks.get(name, [name]))
             _, qty, cash, fee = trade.parts()[1]
             sums[day, trade.account, "XYZ"] += trade.sign * qty
             sums[day, trade.account, "USD"] -= trade.sign * cash + fee

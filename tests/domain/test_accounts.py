@@ -8,11 +8,11 @@ import pytest
 
 from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced
+from ledger.domain.events.orders import OrderCanceled, OrderPlaced, ReplaceRequested
 from ledger.domain.events.reference import AccountOpened, AccountStatusSet
 from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
-from tests.domain.books import DAY, Books, check_invariants, opened
+from tests.domain.books import DAY, Books, check_invariants, opened, trade
 
 
 def status(to: str) -> Event:
@@ -59,11 +59,12 @@ def test_an_order_that_may_still_fill_keeps_an_account_open(books: Books) -> Non
         FeeCharged(fee_id="f", account="B", kind="k", asset="USDT", amount="-1"),
         HoldPlaced(hold_id="h", legs=(Leg(account="B", asset="USDT", amount="1"),)),
         journal("J2", ("A", "settled", "-1"), ("B", "settled", "1")),
+        JournalReversed(journal_id="J2", reverses_kind="journal", reverses="out", reason="r"),
     ],
     ids=lambda event: type(event).__name__,
 )
 def test_a_closed_account_takes_no_command_until_it_is_opened_again(books: Books, event: Event) -> None:
-    """No fee, rebate, hold or journal; opened again, it takes what it took before."""
+    """No fee, rebate, hold, journal or reversal of one; opened again, it takes what it took before."""
     books.give(journal("J1", ("A", "settled", "-5"), ("B", "settled", "5")))
     books.give(journal("out", ("A", "settled", "5"), ("B", "settled", "-5")))
     books.give(status("closed"))
@@ -75,17 +76,36 @@ def test_a_closed_account_takes_no_command_until_it_is_opened_again(books: Books
     check_invariants(books.state)
 
 
-def test_facts_and_reversals_reach_a_closed_account(books: Books) -> None:
-    """What a bank did is recorded, and what was wrong is undone, whatever the account has become."""
+def test_facts_reach_a_closed_account(books: Books) -> None:
+    """What a bank did is recorded, whatever the account has become; to undo what was wrong it is opened again."""
     books.give(CashMoved(movement_id="m", account="B", asset="USDT", amount="5", kind="deposit", value_date=DAY))
     books.give(journal("J", ("A", "settled", "5"), ("B", "settled", "-5")))
     books.give(status("closed"))
     assert books.give(
         CashMoved(movement_id="n", account="B", asset="USDT", amount="1", kind="interest", value_date=DAY)
     ).rule is None  # fmt: skip
-    books.give(JournalReversed(journal_id="R", reverses_kind="journal", reverses="J", reason="r"))
+    undone = JournalReversed(journal_id="R", reverses_kind="cash", reverses="n", reason="r")
+    with pytest.raises(RuleBroken, match=r"account_status\): R4: account B is closed"):
+        books.give(undone)
+    books.give(status("open"))
+    books.give(undone)
+    books.give(status("closed"))
     check_invariants(books.state)
     books.replayed()
+
+
+def test_a_filled_order_of_a_closed_account_is_not_enlarged(books: Books) -> None:
+    """What the venue then replaced would hold, and fill, for an account that has ended."""
+    for way, name in (("buy", "O"), ("sell", "P")):
+        books.give(OrderPlaced(order_id=name, cl_ord_id=name, account="B", instrument="BTCUSDT", side=way, qty="0.1",  # type: ignore[arg-type]
+                               ord_type="market", historical=True))  # fmt: skip
+        books.give(trade(f"E{name}", name, way, "0.1", account="B"))
+    books.give(status("closed"))
+    asked = ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.2")
+    with pytest.raises(RuleBroken, match=r"account_status\): R4: account B is closed"):
+        books.give(asked)
+    books.give(status("open"))
+    books.give(asked)
 
 
 def test_nothing_is_held_of_the_ledgers_own_accounts(books: Books) -> None:

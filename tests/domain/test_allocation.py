@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.reference import AccountStatusSet
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
@@ -212,5 +213,27 @@ def test_no_residual_is_ever_dropped(data: st.DataObject, scale: int, share_scal
     check_invariants(books.state)
     books.give(AllocationReversed(allocation_id="AL", reason="r"))
     assert all_balances(books) == before
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("closed", ["BLOCK", "B"])
+def test_an_allocation_is_not_reversed_into_a_closed_account(closed: str) -> None:
+    """Neither the block nor a client who was paid out gets shares or cash back after the end; opened again, it does."""
+    books = block()
+    books.give(allocated(*BOTH))
+    books.give(settled("S", "AL.2", "40"))
+    for asset in ("USD", "XYZ"):
+        row = books.state.balances.get(closed, asset)
+        assert row is not None
+        out = CashMoved(movement_id=f"out-{asset}", account=closed, asset=asset, amount=render(-row.settled),
+                        kind="withdrawal", value_date=DAY)  # fmt: skip
+        books.give(out)
+    books.give(AccountStatusSet(account=closed, status="closed", reason="r"))
+    books.give(CashMoved(movement_id="late", account="B", asset="XYZ", amount="40", kind="deposit", value_date=DAY))
+    with pytest.raises(RuleBroken, match=rf"account_status\): R4: account {closed} is closed"):
+        books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    books.give(AccountStatusSet(account=closed, status="open", reason="r"))
+    books.give(AllocationReversed(allocation_id="AL", reason="r"))
     check_invariants(books.state)
     books.replayed()

@@ -19,17 +19,26 @@ from ledger.domain.events.corporate_actions import (
     SplitApplied,
 )
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
-from ledger.domain.events.orders import HoldGiven, OrderPlaced, OrderReplaced
+from ledger.domain.events.orders import (
+    HoldGiven,
+    OrderCanceled,
+    OrderDoneForDay,
+    OrderPlaced,
+    OrderReplaced,
+    OrderRestated,
+    ReplaceRequested,
+)
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, amount
+from tests.domain.forgetful import ForgetfulBooks
 
 MONDAY, TUESDAY, WEDNESDAY = "2024-08-05", "2024-08-06", "2024-08-07"
 
 
-def market(scale: int = 0, cost_method: str = "AVG") -> Books:
-    books = Books()
+def market(scale: int = 0, cost_method: str = "AVG", kind: type[Books] = Books) -> Books:
+    books = kind()
     for asset, places in (("USD", 2), ("XYZ", scale)):
         books.give(AssetDefined(asset=asset, kind="security", scale=places, name=asset))
     books.give(instrument("XYZ"))
@@ -53,8 +62,9 @@ def traded(name: str, side: str = "buy", qty: str = "100", price: str = "10", **
 
 
 def order(name: str, side: str, qty: str, price: str, **more: Any) -> OrderPlaced:
-    return OrderPlaced(order_id=name, cl_ord_id=name, account="A", instrument="XYZ", side=side, qty=qty,  # type: ignore[arg-type]
-                       ord_type="limit", price=price, tif="gtc", **more)  # fmt: skip
+    given = {"instrument": "XYZ", "tif": "gtc", **more}
+    return OrderPlaced(order_id=name, cl_ord_id=name, account="A", side=side, qty=qty, ord_type="limit", price=price,  # type: ignore[arg-type]
+                       **given)  # fmt: skip
 
 
 def split(num: int = 2, den: int = 1, **more: Any) -> SplitApplied:
@@ -167,6 +177,73 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
     assert {name: stream_version(books.state, f"order/{name}") for name in versions} == versions
     assert balance(books, "A", "XYZ") == (amount("507"), amount("401"), amount("295"))
     books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("again", [
+    OrderRestated(order_id="O", reason="new_day"),
+    OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"),
+    traded("E2", order_id="O", qty="10", trade_date=TUESDAY),
+], ids=lambda event: type(event).__name__)  # fmt: skip
+def test_an_order_that_had_closed_stays_in_the_shares_of_then(kind: type[Books], again: Any) -> None:
+    """A split leaves it alone, whether memory has it or not; what would have it live again cannot be."""
+    books = market(kind=kind)
+    books.give(order("O", "buy", "100", "10", tif="day"))
+    books.give(traded("E", order_id="O", qty="40"))
+    books.give(OrderDoneForDay(order_id="O"))
+    assert b"orders" not in books.give(split()).derived
+    made = books.give(again)
+    assert (made.rule, (made.detail or "")[:9]) == ("before_split", "I15: orde")
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.qty, row.cum_qty, row.price, row.status) == (
+        amount("100"), amount("40"), amount("10"), "DONE_FOR_DAY"
+    )  # fmt: skip
+    named = OrderAdjustment(order_id="O", qty="200")
+    assert books.give(split(3, ca_id="S2", ex_date=WEDNESDAY, order_adjustments=(named,))).rule == "order_adjustment"
+    books.give(OrderCanceled(order_id="O"))
+    with pytest.raises(RuleBroken, match="order_not_live"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="O3", orig_cl_ord_id="O", new_qty="300"))
+    books.replayed()
+
+
+def test_a_closed_order_of_another_instrument_does_not_stand_in_the_way_of_a_split() -> None:
+    """Memory may have forgotten it, so that nothing can depend on it."""
+    books = market()
+    books.give(instrument("XYZ.W"))
+    books.give(order("O", "buy", "100", "10", tif="day", instrument="XYZ.W"))
+    assert books.give(split()).rule == "shared_asset"
+    books.give(OrderDoneForDay(order_id="O"))
+    assert books.give(split()).rule is None
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_filled_order_that_is_being_enlarged_is_split(kind: type[Books], renamed: bool) -> None:
+    """It waits for an answer, which comes in new shares: of 300 it has 200, and holds for the hundred that are left."""
+    books = market(kind=kind)
+    books.give(order("O", "buy", "100", "10"))
+    books.give(traded("E", order_id="O"))
+    if renamed:
+        books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="150"))
+    assert b'"orders":[["O","200","200","5",null,"0"]]' in books.give(split()).derived
+    books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"))
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.qty, row.cum_qty, row.hold_amount) == (amount("300"), amount("200"), amount("500"))
+    assert books.give(traded("E2", order_id="O", qty="100", price="5", trade_date=TUESDAY)).rule is None
+    books.replayed()
+
+
+def test_a_filled_order_is_not_asked_for_more_after_a_split() -> None:
+    """It filled in old shares, and a request would be for new ones."""
+    books = market()
+    books.give(order("O", "buy", "100", "10"))
+    books.give(traded("E", order_id="O"))
+    books.give(split())
+    with pytest.raises(RuleBroken, match=r"before_split\): I15: order O is FILLED in shares of before the split"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="300"))
 
 
 @pytest.mark.parametrize(

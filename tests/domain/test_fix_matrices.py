@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.events.fields import Event
-from ledger.domain.fold import Outcome
-from ledger.domain.rows import Row
-from ledger.domain.state import Key, State
 from tests.domain.books import Books, opened
 from tests.domain.fix.matrices import Course, Difference, Player, courses, crossings
+from tests.domain.forgetful import ForgetfulBooks
 
 COURSES = list(courses())
 CROSSED = [course for course in COURSES if crossings(course.rows)]
@@ -50,30 +47,6 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {
 
 REFUSED = {"B.1.f": ["1"], "C.2.a": ["4"], "D31": ["3"], "F.1.a": ["4"], "F.1.b": ["3", "5"]}
 """Requests that the ledger refuses its own engine: of an unknown order, for nothing, with an id used before."""
-
-
-class ForgetfulBooks(Books):
-    """
-    Books whose memory forgets every closed row after every event, as the writer's does after every commit.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table_rows: dict[tuple[str, Key], Row] = {}
-        self.state = State(lambda table, key: self.table_rows.get((table, key)), certain=True)
-
-    def give(self, event: Event) -> Outcome:
-        mark = self.state.begin()
-        outcome = super().give(event)
-        self.table_rows.update({(change.table, change.key): change.new for change in self.state.changes(mark)})
-        self.state.durable(self.state.begin())
-        return outcome
-
-    def whole(self) -> State:
-        state = State()
-        for (table, _), row in self.table_rows.items():
-            state.add(table, row)
-        return state
 
 
 def of(course: Course, expected: dict[str, Any]) -> dict[str, Any]:

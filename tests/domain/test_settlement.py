@@ -11,7 +11,14 @@ from ledger.domain.amounts import render
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import CalendarPublished, Cycle, InstrumentAmended, InstrumentDefined
-from ledger.domain.events.settlement import ExecutionRef, SettlementFailed, TradeSettled
+from ledger.domain.events.settlement import (
+    AllocationLine,
+    AllocationReversed,
+    ExecutionRef,
+    SettlementFailed,
+    TradeAllocated,
+    TradeSettled,
+)
 from ledger.domain.fold import DuplicateFact
 from ledger.domain.ladder import Rung, ladder
 from ledger.errors import RuleBroken
@@ -30,7 +37,10 @@ def failed(name: str = "S", **more: object) -> SettlementFailed:
 def rungs(books: Books) -> list[Rung]:
     state = books.state
     scales = {row.asset: row.scale for row in state.assets.rows.values()}
-    tables = [list(table.rows.values()) for table in (state.executions, state.settlement_fails, state.movements)]
+    tables = [
+        list(table.rows.values())
+        for table in (state.executions, state.settlement_fails, state.movements, state.allocations)
+    ]
     found = ladder(*tables, scales)  # type: ignore[arg-type]
     # A database returns rows in no order of their own.
     assert found == ladder(*(rows[::-1] for rows in tables), scales)  # type: ignore[arg-type]
@@ -287,6 +297,27 @@ def test_the_ladder_says_what_is_due_what_settled_and_what_failed() -> None:
         (DUE, "A", "USD", "-271.6", "-400.4"), (DUE, "A", "XYZ", "30", "40"),
         ("2024-08-12", "B", "USD", "-1001", "0"), ("2024-08-12", "B", "XYZ", "100", "0"),
     ]  # fmt: skip
+
+
+def test_what_failed_is_tried_again_on_its_day_by_whoever_it_was_given_to() -> None:
+    """Of a block whose parts failed the lines are due when the last is tried; a line that fails has its own day."""
+    books = market()
+    for name in ("E1", "E2"):
+        books.give(trade(name, account="BLOCK", fee="0"))
+    books.give(failed("S1", exec_id="E1", new_intended_date="2024-08-20"))
+    books.give(failed("S2", exec_id="E2", new_intended_date="2024-08-19"))
+    lines = tuple(AllocationLine(account=x, qty="100", price="10") for x in ("A", "B"))
+    made = TradeAllocated(allocation_id="AL", venue="N", trade_date=DAY, exec_ids=("E1", "E2"), lines=lines)
+    books.give(made)
+
+    def due() -> list[tuple[str, str]]:
+        return [(x.date, x.account) for x in rungs(books) if x.due and x.asset == "XYZ"]
+
+    assert due() == [("2024-08-20", "A"), ("2024-08-20", "B")]
+    books.give(failed("S3", exec_id="AL.2", date="2024-08-16", new_intended_date="2024-08-17"))
+    assert due() == [("2024-08-17", "B"), ("2024-08-20", "A")]
+    books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    assert due() == [("2024-08-19", "BLOCK"), ("2024-08-20", "BLOCK")]
 
 
 def test_a_venue_may_round_the_gross_its_own_way() -> None:

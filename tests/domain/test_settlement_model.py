@@ -294,7 +294,7 @@ class Comparison(RuleBasedStateMachine):
                         balance = state.balances.get(account, asset)
                         assert balance is not None
                         assert balance.breached == (model.available(account, asset) < 0)
-            tables = (state.executions, state.settlement_fails, state.movements)
+            tables = (state.executions, state.settlement_fails, state.movements, state.allocations)
             rungs = ladder(*(x.rows.values() for x in tables), {"USD": 2, "XYZ": 0})  # type: ignore[arg-type]
             due = {(x.date, x.account, x.asset): Decimal(render(x.due)) for x in rungs if x.due}
             assert due == model.due()

@@ -5,6 +5,7 @@ Make histories: a few bytes for each step say what is asked for, and the books s
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -57,9 +58,11 @@ NIGHTS = 0.06
 """How often a day ends before a step."""
 
 
-def steps(most: int = STEPS) -> st.SearchStrategy[list[tuple[type[Event], bytes]]]:
+def steps(
+    most: int = STEPS, kinds: Sequence[type[Event]] = tuple(KINDS)
+) -> st.SearchStrategy[list[tuple[type[Event], bytes]]]:
     """Return what each step of a history is to be, and what decides all else about it."""
-    step = st.tuples(st.sampled_from(KINDS), st.binary(min_size=8, max_size=8))
+    step = st.tuples(st.sampled_from(kinds), st.binary(min_size=8, max_size=8))
     # Long ones mostly; one that fails is cut down from there.
     long = st.sampled_from([1, 2, 4, 8, 16, 32, *[most] * 24])
     return long.flatmap(lambda size: st.lists(step, min_size=size, max_size=size))

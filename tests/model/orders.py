@@ -41,6 +41,8 @@ class Standing:
     price: Fraction | None
     stop: Fraction | None
     current: str
+    shares: str
+    """The day of the newest split that its terms are after."""
     accepted: bool = False
     triggered: bool = False
     how: str | None = None
@@ -164,11 +166,11 @@ def _after_a_fill(history: History, order: Standing, left: Fraction) -> Fraction
 
 
 def of_instrument(history: History, name: str) -> list[str]:
-    """Return the orders that may still fill, of an instrument by its present name."""
+    """Return the orders of which something is expected, by the present name of their instrument."""
     return [
         order
         for order, x in orders(history).items()
-        if reference.called_now(history, x.placed.instrument) == name and x.how is None and x.filled < x.qty
+        if reference.called_now(history, x.placed.instrument) == name and (x.left or x.cancels or x.replaces)
     ]
 
 
@@ -193,6 +195,8 @@ def after_split(
     named = next((x for x in event.order_adjustments if x.order_id == order_id), None)
     up = order.placed.side != "buy"
     prices = [_to_a_tick(x, its.tick, ratio, up=up) for x in (order.price, order.stop)]
+    if named is None and order.filled == order.qty:
+        return cum, cum, prices[0], prices[1]
     if named is None:
         return (order.qty * ratio / its.lot).__floor__() * its.lot, cum, prices[0], prices[1]
     price = order.price if named.price is None else number(named.price)
@@ -207,7 +211,14 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         order, sold = now[name], sum((gross for _, gross in now[name].fills.values()), Fraction(0))
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
-        order.held = _reckoned(then, order, day)
+        order.held, order.shares = _reckoned(then, order, day), event.ex_date
+
+
+def is_of_old_shares(history: History, order: Standing) -> bool:
+    """Whether its instrument split when nothing was expected of the order any more."""
+    its = reference.terms(history, order.placed.instrument)
+    assert its is not None
+    return order.shares != its.split_on
 
 
 @asked
@@ -218,7 +229,9 @@ def orders(history: History) -> dict[str, Standing]:
         then, day = history.until(seq), history.entries[seq - 1].day
         if isinstance(event, OrderPlaced):
             terms = (None if x is None else number(x) for x in (event.price, event.stop_price))
-            order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id)
+            its = reference.terms(then, event.instrument)
+            assert its is not None
+            order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id, its.split_on)
             order.held = _reckoned(then, order, day)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)

@@ -107,7 +107,10 @@ def reverses(history: History, event: AllocationReversed, now: Moment) -> bool:
     made = _allocations(history).get(event.allocation_id)
     if made is None or event.allocation_id not in trades.standing(history).lines:
         return False
-    instrument = trades.standing(history).given[event.allocation_id][0].instrument
+    block = trades.standing(history).given[event.allocation_id][0]
+    if any(reference.status_of(history, x) == "closed" for x in (block.account, *(x.account for x in made.lines))):
+        return False
+    instrument = block.instrument
     its = reference.terms(history, instrument)
     assert its is not None
     old = made.trade_date < its.split_on

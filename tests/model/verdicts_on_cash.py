@@ -111,6 +111,8 @@ def reverses(history: History, event: JournalReversed, now: Moment) -> bool:
     name = event.reverses_kind, event.reverses
     used = any(x.journal_id == event.journal_id for x in history.of(JournalPosted, JournalReversed))
     known = name in money.movements(history) and name not in money.reversed_already(history)
+    if known and not all(_takes_commands(history, x[0]) for x in money.moved(money.movements(history)[name])):
+        return False
     return known and not used and approved(history, event, "reversal") and money.affordable(history, event, now)
 
 

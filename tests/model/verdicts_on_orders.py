@@ -120,7 +120,9 @@ def asks_cancel(history: History, event: CancelRequested, _: Moment) -> bool:
 
 def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool:
     standing = _may_ask(history, event)
-    if standing is None:
+    if standing is None or orders.is_of_old_shares(history, standing):
+        return False
+    if reference.status_of(history, standing.placed.account) == "closed":
         return False
     its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
@@ -153,7 +155,7 @@ def _fits_asset(history: History, standing: Standing, qty: Any) -> bool:
 
 def replaces(history: History, event: OrderReplaced, _: Moment) -> bool:
     standing = live(history, event.order_id)
-    if standing is None or not _fits_asset(history, standing, event.qty):
+    if standing is None or orders.is_of_old_shares(history, standing) or not _fits_asset(history, standing, event.qty):
         return False
     unused = orders.asked_by(history, event.order_id, event.cl_ord_id) is None or event.cl_ord_id == standing.current
     return event.cl_ord_id in standing.replaces or (unused and event.orig_cl_ord_id == standing.current)
@@ -178,7 +180,7 @@ def ends(history: History, event: OrderCanceled | OrderExpired, _: Moment) -> bo
 
 def restates(history: History, event: OrderRestated, _: Moment) -> bool:
     standing = live(history, event.order_id)
-    if standing is None or not _fits_asset(history, standing, event.qty):
+    if standing is None or orders.is_of_old_shares(history, standing) or not _fits_asset(history, standing, event.qty):
         return False
     return event.qty is None or number(event.qty) >= standing.filled
 

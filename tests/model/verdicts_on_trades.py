@@ -45,7 +45,7 @@ def _fits_its_order(history: History, event: TradeExecuted, less: Fraction) -> b
     if event.order_id is None:
         return True
     order = orders.order(history, event.order_id)
-    if order is None or order.how == "rejected":
+    if order is None or order.how == "rejected" or orders.is_of_old_shares(history, order):
         return False
     placed = order.placed
     same = (placed.account, placed.side) == (event.account, event.side)

@@ -43,7 +43,9 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("calendars", Calendar, "calendar"),
         _spec("accounts", Account, "account"),
         _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
-        _spec("orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount hold_given"),
+        _spec(
+            "orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount hold_given", "split_on"
+        ),
         _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
         _spec(
             "executions", Execution, "venue trade_date exec_id",

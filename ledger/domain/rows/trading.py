@@ -12,7 +12,8 @@ class Order(Row, frozen=True, gc=False):
     The facts about one order, and the status they add up to. Stream `order/…`.
 
     `hold_amount` is what is still held for it, in `hold_asset`; `hold_given` is what the caller set for the whole of
-    `qty`, in place of the ledger's own reckoning.
+    `qty`, in place of the ledger's own reckoning. `split_on` is the newest split that its terms are after, None where
+    there is none: an order that was closed when its instrument split stays in older shares.
     """
 
     order_id: str
@@ -42,6 +43,7 @@ class Order(Row, frozen=True, gc=False):
     hold_asset: str | None
     hold_amount: int
     hold_given: int | None
+    split_on: str | None
     version: int
 
 

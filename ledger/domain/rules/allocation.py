@@ -24,6 +24,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_not_closed,
     check_scale,
     known,
     next_version,
@@ -163,7 +164,8 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
 
 def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects:
     """
-    An allocation is undone once, exactly, with what has settled of its lines; the executions wait to settle anew.
+    An allocation is undone once, exactly, with what has settled of its lines; the executions wait to settle anew. No
+    account of it is closed.
     """
     check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     old = known(state.allocations, event.allocation_id, "allocation")
@@ -176,6 +178,8 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         trades.live(state, old.venue, old.trade_date, f"{old.allocation_id}.{number}")
         for number in range(1, old.lines + 1)
     ]
+    for account in (old.account, *(row.account for row in lines)):
+        check_not_closed(state, account)
     block = []
     for exec_id in old.exec_ids:
         row = state.executions.get(old.venue, old.trade_date, exec_id)

@@ -186,7 +186,7 @@ def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects
 
 def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Effects:
     """
-    Something that moved value is undone once, exactly, on the day it counted for.
+    Something that moved value is undone once, exactly, on the day it counted for, between accounts that are not closed.
     """
     check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)
@@ -201,6 +201,8 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
             "reversed_before", f"{event.reverses!r} was reversed at seq {old.reversed_by}; expected one that was not"
         )
     lines = negated(postings.from_text(old.postings))
+    for line in lines:
+        check_account(state, line.account)
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
     _record(state, "journal", event.journal_id, lines, open_day(state, event, old.effective_on, now), now)

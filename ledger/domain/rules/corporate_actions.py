@@ -186,7 +186,8 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
 
 def split(state: State, event: events.SplitApplied, now: Now) -> Effects:
     """
-    As `splits.apply_split`, with an unused id.
+    A split with an unused id, of an instrument that was not traded since its ex-date; open orders go over to the new
+    shares, closed ones keep the old.
     """
     content = _claim(state, event.ca_id, now, event.ex_date, "a split with the ex-date")
     instrument = current_name(state, event.instrument)

@@ -28,7 +28,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.orders import changed, ended, gross_of, hold_lines, rehold, with_terms
+from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, hold_lines, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.trades import booked, lines_of, live, unsplit
@@ -70,6 +70,7 @@ def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order
         raise Broken(
             "order_mismatch", f"found {' '.join(found)}; expected {' '.join(meant)}, as order {event.order_id} is"
         )
+    check_shares(state, order)
     if order.terminal == REJECTED:
         raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill; expected another order")
     cum = order.cum_qty - freed + units(event.qty)
@@ -172,7 +173,7 @@ def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[
 
 def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     """
-    A trade with an unused execution id, within its order's quantity; late after the order's end, never refused.
+    A trade with an unused execution id, within its order's quantity, in its shares; late after its end, never refused.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     order = _check_order(state, event, 0)

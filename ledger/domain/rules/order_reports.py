@@ -15,7 +15,7 @@ from ledger.domain.events import orders as events
 from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED
 from ledger.domain.rows import Order
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, units
-from ledger.domain.rules.orders import changed, claim, done, ended, live_order, reheld, with_terms
+from ledger.domain.rules.orders import changed, check_shares, claim, done, ended, live_order, reheld, with_terms
 from ledger.domain.state import State
 
 
@@ -59,9 +59,11 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
 
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
-    The answer to a pending request, or unasked for the current one; a filled order may live again by it.
+    The answer to a pending request, or unasked for the current one; a filled order may live again by it, if its
+    instrument was not split since.
     """
     order = live_order(state, event.order_id)
+    check_shares(state, order)
     if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
@@ -100,14 +102,14 @@ def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected,
 
 def refuse_replace(state: State, event: events.ReplaceRejected, now: Now) -> Effects:
     """
-    The answer to a pending request, or to one that the order's end overtook.
+    The answer to a pending request for other terms, or to one that the order's end overtook.
     """
     return _refuse(state, event, "pending_replace")
 
 
 def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effects:
     """
-    As `refuse_replace`.
+    The answer to a pending request to cancel, or to one that the order's end overtook.
     """
     return _refuse(state, event, "pending_cancel")
 
@@ -128,7 +130,7 @@ def cancel(state: State, event: events.OrderCanceled, now: Now) -> Effects:
 
 def expire(state: State, event: events.OrderExpired, now: Now) -> Effects:
     """
-    As `cancel`, because time ran out.
+    The order ends because time ran out and what is held is released; said twice, it changes nothing more.
     """
     return _end_once(state, event.order_id, EXPIRED, now)
 
@@ -142,9 +144,11 @@ def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects
 
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     """
-    A live order goes on, on the terms the venue states; never for less than has filled.
+    A live order goes on, on the terms the venue states; never for less than has filled, and not in the shares of before
+    a split.
     """
     order = live_order(state, event.order_id)
+    check_shares(state, order)
     qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
     if qty < order.cum_qty:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "

@@ -20,6 +20,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    check_not_closed,
     known,
     known_instrument,
     post,
@@ -28,6 +29,7 @@ from ledger.domain.rules.ground import (
 )
 from ledger.domain.rules.orders import (
     changed,
+    check_shares,
     check_terms,
     claim,
     done,
@@ -80,7 +82,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
     order = Order(
         event.order_id, event.cl_ord_id, event.account, instrument.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
-        event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None, 1,
+        event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None,
+        instrument.split_on, 1,
     )  # fmt: skip
     if event.hold is not None:
         held_asset = known(state.assets, event.hold.asset, "asset")
@@ -116,7 +119,9 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     Other terms may be asked for while something can fill, or to enlarge a filled order, if the hold is available.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
-    instrument = terms_on(known(state.instruments, order.instrument, "instrument"), now.day)
+    check_shares(state, order)
+    check_not_closed(state, order.account)
+    instrument = terms_on(known_instrument(state, order.instrument), now.day)
     qty = order.qty if event.new_qty is None else units(event.new_qty)
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
@@ -132,7 +137,9 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
         post(state, lines, may_refuse=True)
         state.rollback(mark)
     claim(state, order.account, event.cl_ord_id, event.order_id)
-    return done(changed(state, order, pending_replace=(*order.pending_replace, event.cl_ord_id)))
+    # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
+    pending = (*order.pending_replace, event.cl_ord_id)
+    return done(changed(state, order, pending_replace=pending, instrument=instrument.instrument))
 
 
 def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Effects:

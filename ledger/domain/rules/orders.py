@@ -16,7 +16,18 @@ from ledger.domain.order_status import derive, leaves
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
-from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, check_scale, current_name, known, post, units
+from ledger.domain.rules.ground import (
+    Broken,
+    Effects,
+    Now,
+    as_derived,
+    check_scale,
+    current_name,
+    known,
+    known_instrument,
+    post,
+    units,
+)
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
 
@@ -110,6 +121,19 @@ def live_order(state: State, order_id: str) -> Order:
     if order.terminal is not None:
         raise Broken("order_not_live", f"found order {order_id} {order.status}; expected a live order")
     return order
+
+
+def check_shares(state: State, order: Order) -> None:
+    """
+    Raise Broken where *order* had closed when its instrument was split, so that its terms are in shares of before.
+    """
+    split_on = known_instrument(state, order.instrument).split_on
+    if order.split_on != split_on:
+        raise Broken(
+            "before_split",
+            f"order {order.order_id} is {order.status} in shares of before the split of {split_on}; expected nothing "
+            "more of it: record a trade without its order, and place a new order in shares of today",
+        )
 
 
 def done(order: Order, lines: list[Line] | None = None) -> Effects:

@@ -14,7 +14,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
-from ledger.domain.order_status import derive
+from ledger.domain.order_status import derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
@@ -41,14 +41,9 @@ def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
 
 
 def _open_orders(state: State, instrument: str) -> list[Order]:
-    return sorted(
-        (
-            order
-            for order in state.orders.rows.values()
-            if order.instrument == instrument and order.terminal is None and order.cum_qty != order.qty
-        ),
-        key=lambda order: order.order_id,
-    )
+    """Return the orders that are not closed: closed ones may be forgotten, so nothing may depend on them."""
+    found = (row for row in state.orders.rows.values() if row.instrument == instrument and not is_closed(row))
+    return sorted(found, key=lambda order: order.order_id)
 
 
 def _check_alone(state: State, instrument: Instrument) -> None:
@@ -145,7 +140,8 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     cum = multiplied(order.cum_qty, ratio, asset.scale, "down")
     if given is None:
         lots_of = order.qty * ratio[0] // (ratio[1] * instrument.lot)
-        qty = lots_of * instrument.lot
+        # One that has filled is open by a request that waits; it stays filled, in whatever that comes to.
+        qty = cum if order.cum_qty == order.qty else lots_of * instrument.lot
         down = order.side == "buy"
         price = _to_tick(order.price, ratio, instrument.tick, down)
         stop = _to_tick(order.stop_price, ratio, instrument.tick, down)
@@ -160,7 +156,9 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
         hold = share(hold, ratio[0], ratio[1], asset.scale)
-    return msgspec.structs.replace(order, qty=qty, cum_qty=cum, price=price, stop_price=stop, hold_given=hold)
+    return msgspec.structs.replace(
+        order, qty=qty, cum_qty=cum, price=price, stop_price=stop, hold_given=hold, split_on=event.ex_date
+    )
 
 
 def _adjust_orders(state: State, instrument: Instrument, event: events.SplitApplied) -> tuple[list[Line], list[Any]]:
