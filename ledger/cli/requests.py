@@ -17,6 +17,7 @@ import typer
 from ledger.chain import signatures
 from ledger.cli import access, tables
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.errors import InvalidInput
 from ledger.generation.requests import NEW_CHAIN
 from ledger.generation.requests import generate as generated
 from ledger.importing import requests
@@ -38,7 +39,7 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
 
 def generate(
     events: Annotated[int, typer.Option(help="How many events, in all.")],
-    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes; 0 or more.")],
     output: Annotated[Path | None, typer.Option(help="File to write, there once it is whole; else stdout.")] = None,
     after: Annotated[int, typer.Option(help="The head of the chain that they are for; a new one's is 1.")] = NEW_CHAIN,
     checkpoint_key: Annotated[
@@ -48,6 +49,9 @@ def generate(
     """
     Make up a trading firm, and write its requests as JSON lines for `tradeledger import requests`.
     """
+    if seed < 0:
+        # The generator of random numbers takes -1 for 1.
+        raise InvalidInput(f"found seed {seed}; expected 0 or more: another seed makes another firm")
     key = None if checkpoint_key is None else signatures.read(checkpoint_key)
     made = generated(events, Random(seed), f"generated-{seed}", after=after, key=key)
     with _output(output) as file, tables.progress() as bar:

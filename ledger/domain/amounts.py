@@ -121,7 +121,8 @@ def multiply(left: int, right: int, scale: int) -> tuple[int, int]:
     Return the product rounded half-even to *scale* decimals, and the exact residual.
 
     The first is in units of 10^-18, the second in units of 10^-36: `first * UNIT + residual` is the exact
-    product. A residual other than zero has to be posted, never dropped.
+    product. Who posts the first on both sides, or only compares with it, loses nothing by leaving the residual; who
+    makes parts of a whole has to post it.
     """
     exact = left * right
     step = 10 ** (2 * SCALE - scale)

@@ -8,6 +8,7 @@ from ledger.domain import rows
 from ledger.queries.opened import Opened, check_names, unknown
 from ledger.reading import views
 from ledger.reading.moment import At, Moment
+from ledger.storage import moments
 
 
 class Orders(Opened):
@@ -32,7 +33,9 @@ class Orders(Opened):
         with self._source(at) as source:
             found = source.rows("orders", order_id=order_id)
             if not found:
-                raise unknown("order", order_id, source.seq, [])
+                near = moments.streams_near(self._connection, self.chain.chain, f"order/{order_id}", source.seq)
+                known = [name.removeprefix("order/") for name in near if name.startswith("order/")]
+                raise unknown("order", order_id, source.seq, known)
             return At(source.seq, found[0], source.by)
 
     def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:

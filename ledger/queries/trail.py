@@ -10,7 +10,7 @@ from typing import Any
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.rows import TABLES
-from ledger.errors import NotFound, SequenceGap, shown
+from ledger.errors import NotFound, SequenceGap, closest, shown
 from ledger.queries.opened import Opened, check_names
 from ledger.reading import past, views
 from ledger.reading.moment import At, Known, Moment, check_integers, days
@@ -59,9 +59,11 @@ class Trail(Opened):
                 found = [event for event in found if event.seq <= seq]
             else:
                 seq = chains.head(connection, chain.chain).seq if head is None else head
+            near = [] if found else moments.streams_near(connection, chain.chain, name, seq)
         if not found:
             raise NotFound(
-                f"found stream {shown(name)}, in which nothing had happened at seq {seq}; such as order/O-17"
+                f"found stream {shown(name)}{closest(name, near)}, in which nothing had happened at seq {seq}; one "
+                "is such as order/O-17"
             )
         past.check_alone(found)
         versions = [event.stream_version for event in found]

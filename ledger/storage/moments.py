@@ -4,8 +4,13 @@ Find the seq that a moment means, by steps down the primary key of events.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ledger.errors import SequenceGap
 from ledger.storage.database import Connection
+
+_NEAR: Final = 4
+"""Steps each way."""
 
 
 def recorded_at(connection: Connection, chain: int, seq: int) -> int:
@@ -69,3 +74,27 @@ def first_of_stream(connection: Connection, chain: int, stream: str) -> int | No
         [chain, stream],
     ).fetchone()
     return None if row is None else int(row[0])
+
+
+def streams_near(connection: Connection, chain: int, stream: str, upto: int) -> list[str]:
+    """
+    Return streams of events up to seq *upto* whose names stand next to *stream* in order, in capitals or in small.
+
+    It takes a few steps along the index however many streams there are; a name that begins otherwise is not found.
+    """
+    kind, _, name = stream.partition("/")
+    found: dict[str, None] = {}
+    for start in dict.fromkeys(f"{kind.lower()}/{spelled}" for spelled in (name, name.upper(), name.lower())):
+        for first, then, order in ((">=", ">", "ASC"), ("<", "<", "DESC")):
+            place, compare = start, first
+            for _ in range(_NEAR):
+                row = connection.execute(
+                    f"SELECT stream FROM ledger.events WHERE chain + 0 = %s AND stream {compare} %s "
+                    f"ORDER BY stream {order} LIMIT 1",
+                    [chain, place],
+                ).fetchone()
+                if row is None:
+                    break
+                place, compare = str(row[0]), then
+                found[place] = None
+    return [x for x in found if (first_of_stream(connection, chain, x) or upto + 1) <= upto]

@@ -89,6 +89,13 @@ def test_a_count_below_one_is_refused() -> None:
         list(made(0, 1))
 
 
+def test_a_seed_below_zero_is_refused() -> None:
+    """It would make the firm of the seed above zero, under other keys."""
+    done = tradeledger("generate", "--events", 1, "--seed", -1)
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "found seed -1; expected 0 or more" in done.stderr
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_line_is_read_as_the_request_that_was_written(seed: int) -> None:
     """Every event type survives the way through a file."""

@@ -176,6 +176,22 @@ def test_a_name_that_was_not_known_is_no_empty_answer(told: Database) -> None:
                     books.open_orders(name, at=at)  # type: ignore[arg-type]
 
 
+def test_an_order_and_a_stream_that_were_not_known_are_told_the_nearest(told: Database) -> None:
+    """In capitals, a character off, or cut short; of a moment before it there is none to name."""
+    with Books(told.dsn("reader")) as books:
+        for name in ("X1", "x11", "x1-"):
+            with pytest.raises(NotFound, match=rf"order '{name}' \(did you mean 'x1'\?\), which this chain"):
+                books.order(name)
+            with pytest.raises(NotFound, match=rf"stream 'order/{name}' \(did you mean 'order/x1'\?\), in which"):
+                books.history(f"order/{name}")
+        with pytest.raises(NotFound, match=r"stream 'account/a' \(did you mean 'account/A'\?\)"):
+            books.history("account/a", at=Seq(books.head().seq))
+        for ask in (books.order, lambda name, at: books.history(f"order/{name}", at=at)):
+            with pytest.raises(NotFound) as raised:
+                ask("X1", at=Seq(5))
+            assert "did you mean" not in str(raised.value)
+
+
 def test_orders_of_days_that_lack_their_ground_cannot_be_told(told: Database) -> None:
     """An acceptance dated before its order leaves no answer about orders of that day, and all others one."""
     with Books(told.dsn("reader")) as books:
