@@ -11,6 +11,8 @@ from ledger.storage.database import Connection
 
 _NEAR: Final = 4
 """Steps each way."""
+_LONGEST: Final = 1000
+"""No stream has as long a name, and it would be sent with each step."""
 
 
 def recorded_at(connection: Connection, chain: int, seq: int) -> int:
@@ -82,6 +84,8 @@ def streams_near(connection: Connection, chain: int, stream: str, upto: int) -> 
 
     It takes a few steps along the index however many streams there are; a name that begins otherwise is not found.
     """
+    if len(stream) > _LONGEST:
+        return []
     kind, _, name = stream.partition("/")
     found: dict[str, None] = {}
     for start in dict.fromkeys(f"{kind.lower()}/{spelled}" for spelled in (name, name.upper(), name.lower())):
