@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from ledger.errors import SignatureInvalid
-from ledger.evidence import checkpoint, note, policy, revocation, signer, tree, witness
+from ledger.evidence import checkpoint, note, policy, revocation, signer, tiles, tree, witness
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey
 from ledger.evidence.revocation import Revoked
@@ -214,3 +214,30 @@ def test_a_revocation_says_what_is_wrong_with_it() -> None:
     """The size that was looked for among it."""
     with pytest.raises(policy.InvalidInput, match="found last size 'x'"):
         revocation.decode([LOG.verifier.text(), "x"])
+
+
+def test_what_is_no_request_is_said_by_its_part() -> None:
+    """No blank line, a size or a hash that is none; as many hashes as a proof can have are read, and no more."""
+    line = note.encode_base64(bytes(32)) + "\n"
+    most = f"old 3\n{line * tree.PROOF_LIMIT}\n".encode() + b"x"
+    assert witness.decode_request(most) == Request(3, (bytes(32),) * tree.PROOF_LIMIT, b"x")
+    for body, says in (
+        (b"old 3", "begins with 'old 3'"),
+        (b"new 3\n\nx", "begins with 'new 3'"),
+        (b"old x\n\nx", "found old size 'x'"),
+        (b"old 3\nAA==\n\nx", "found hash of 1 bytes"),
+        (b"old 3\n\xff\n\nx", "no ASCII"),
+        (f"old 3\n{line * (tree.PROOF_LIMIT + 1)}\n".encode(), "at most 63"),
+    ):
+        with pytest.raises(witness.UnknownFormat, match=says):
+            witness.decode_request(body)
+
+
+def test_a_tree_has_its_limits() -> None:
+    """No subtree of a level or an index below none, and no tree as large as its sizes cannot be."""
+    for node in ((-1, 0), (0, -1), (0, 4), (2, 1)):
+        with pytest.raises(tiles.InvalidInput, match="does not hold all of it"):
+            tiles.tile_with(node, 4)
+    assert tree.consistency_ranges(1, tree.SIZE_LIMIT - 1)
+    with pytest.raises(tree.InvalidInput, match="older to be smaller"):
+        tree.consistency_ranges(1, tree.SIZE_LIMIT)

@@ -19,7 +19,8 @@ from ledger.evidence.proof_file import ProofFile
 from ledger.evidence.tree import Node
 from tests.archiving.chains import CHAIN_ID, KEY, POLICY, POLICY_TEXT, WITNESS, chain, signed
 from verifier import cli, proof
-from verifier.report import Report
+from verifier.forms.cleaning import moment
+from verifier.report import Finding, Report
 from verifier.stored import Unreadable
 
 SIZE, SEQ = 300, 200
@@ -186,3 +187,35 @@ def test_the_command_needs_no_database(
     for file, trust in (("nothing", "policy"), ("e.tlog-proof", "nothing"), ("e.tlog-proof", "e.json")):
         assert run(file, trust) == 4
     assert run("e.tlog-proof", "policy", "--payload", str(tmp_path / "nothing")) == 4
+
+
+def test_a_finding_of_a_proof_has_its_place_and_both_sides() -> None:
+    """The file, the column, what was expected and what is there."""
+    event = EVENTS[SEQ - 1]
+    other = entry.payload_hash(event.salt, b"{}")
+    (found,) = verify(PROOF, msgspec.structs.replace(CONTENT, payload=b"{}")).findings
+    assert found == Finding("PAYLOAD_MISMATCH", entry.parse(ENTRY).payload_hash.hex(), other.hex(), table="proof",
+                            key=("a.tlog-proof",), column="payload")  # fmt: skip
+    (found,) = verify(msgspec.structs.replace(PROOF, hashes=PROOF.hashes[:-1])).findings
+    root = verify(PROOF).head["root"]
+    assert found == Finding("TREE_MISMATCH", f"a proof that leads to root {root} of {SIZE} entries",
+                            f"found an inclusion proof of {len(PROOF.hashes) - 1} hashes; {SIZE} leaves need more",
+                            table="proof", key=("a.tlog-proof",))  # fmt: skip
+    _, found = verify(msgspec.structs.replace(PROOF, index=SEQ)).findings
+    assert found == Finding("BYTES_MODIFIED", str(SEQ + 1), str(SEQ), table="proof", key=("a.tlog-proof",),
+                            column="seq")  # fmt: skip
+    (found,) = verify(msgspec.structs.replace(PROOF, extra=OTHER)).findings
+    assert found == Finding("BYTES_MODIFIED", "the entry that the payload file has", "another", table="proof",
+                            key=("a.tlog-proof",), column="extra")  # fmt: skip
+
+
+def test_what_is_proven_is_said_in_whole_sentences() -> None:
+    """When by the ledger's clock, who had seen it and when, and what its content is."""
+    event = EVENTS[SEQ - 1]
+    assert verify(PROOF).proven == [
+        f"event {SEQ} of {KEY.name} was recorded as CashMoved of {event.stream}, by engine-1 through gateway, at "
+        f"{moment(1_700_000_000)} by the ledger's clock",
+        f"it is one of the {SIZE} events that the log's key signed as one history",
+        f"w1 had seen that history by {moment(1_700_000_001)}, so the event was recorded by then",
+        f"its content is the {len(event.payload)} bytes of the payload file, to the last one",
+    ]
