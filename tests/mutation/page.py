@@ -56,7 +56,13 @@ def write(seed: int) -> None:
             continue
         lines += _rows(group, made)
         living += _living(place, made)
-    lines += ["", "A mutant that runs into the time limit, twenty times what its tests take, counts as noticed.", ""]
+    lines += [
+        "",
+        "A mutant that runs into the time limit, twenty times what its tests take, counts as noticed. Those with the "
+        "quickest tests are run first, so where not all were run the score is of these and no sample of all. A verdict "
+        "stays until the function changes or the living are run `--again`.",
+        "",
+    ]
     lines += ["Not mutated, or not run:", "", *(f"- {said}" for said in (*NOT_MUTATED, *LATER, *notes)), ""]
     if living:
         lines += ["## What lives, and why", "", "| function | change | reason |", "|---|---|---|", *living, ""]
