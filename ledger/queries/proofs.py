@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from ledger.chain import entry as entries
-from ledger.errors import InvalidInput, NotFound, ProofInvalid, Unavailable, UnknownFormat
+from ledger.errors import InvalidInput, NotFound, ProofInvalid, Unavailable, UnknownFormat, shown
 from ledger.evidence import checkpoint, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.payload_file import PayloadFile
@@ -110,8 +110,15 @@ class Proofs(Opened):
         Return the hashes that prove the *leaf* at *index* to be under the root of *sealed*, once they do.
 
         Raises:
+            InvalidInput: it is no leaf of that checkpoint's tree.
             ProofInvalid: the region's tiles do not lead to that root.
         """
+        if not isinstance(sealed, Sealed) or not isinstance(leaf, bytes):
+            raise InvalidInput(f"found {shown(sealed)} and {shown(leaf)}; expected a checkpoint of this region and the "
+                               "leaf's hash")  # fmt: skip
+        check_integers(0, index=index)
+        if index >= sealed.size:
+            raise InvalidInput(f"found index {index} in a tree of {sealed.size} leaves; expected a smaller one")
         if self._tiles is None:
             self._tiles = TileNodes(self._tile)
         nodes = self._tiles
