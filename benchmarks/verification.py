@@ -21,7 +21,8 @@ from benchmarks.measures import Pair, database
 from benchmarks.progress import stage
 from ledger.sandbox.postgres import Server
 from verifier import full
-from verifier.reader import Reader, open_connection
+from verifier.connection import open_connection
+from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
 from verifier.walk import incremental, joined, rows
 

@@ -21,6 +21,7 @@ from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import Key
 from ledger.errors import LedgerError
+from verifier.connection import first_line, open_connection
 from verifier.stored import AcknowledgementRow, ChainRow, ChainsLost, CheckpointRow, CommitRow, KeyRow, Unreadable
 from verifier.stored_rows import columns_of, row_of
 
@@ -49,34 +50,6 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
 """Every table that has rows by chain, with the rest of its key."""
-_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-_SESSION: Final = """
-SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
-SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
-"""
-"""Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
-
-
-def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:
-    """
-    Return a connection that reads one moment and writes nothing; *snapshot* names a moment that another one exported.
-
-    Raises:
-        Unreadable: the server cannot be reached.
-    """
-    try:
-        connection: psycopg.Connection[Any] = psycopg.connect(
-            dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
-        )
-    except psycopg.Error as error:
-        raise Unreadable(_unreached(error)) from error
-    try:
-        moment = "" if snapshot is None else f"SET TRANSACTION SNAPSHOT '{snapshot}';"
-        connection.execute(f"{_SNAPSHOT}{moment}{_SESSION}".encode())
-    except psycopg.Error as error:
-        connection.close()
-        raise Unreadable(f"the server did not begin to read: {_first(error)}; look at its log") from error
-    return connection
 
 
 class Reader:
@@ -94,7 +67,7 @@ class Reader:
             self.chain = self._find(origin)
         except psycopg.Error as error:
             self._connection.close()
-            raise Unreadable(f"the database holds no ledger this login may read: {_first(error)}") from error
+            raise Unreadable(f"the database holds no ledger this login may read: {first_line(error)}") from error
         except LedgerError:
             self._connection.close()
             raise
@@ -105,7 +78,7 @@ class Reader:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._connection.close()
         if isinstance(error, psycopg.Error):
-            raise Unreadable(f"the database stopped answering: {_first(error)}; nothing was verified") from error
+            raise Unreadable(f"the database stopped answering: {first_line(error)}; nothing was verified") from error
 
     def _find(self, origin: str | None) -> ChainRow:
         self.chains = [
@@ -484,17 +457,3 @@ def _at(spec: TableSpec) -> str:
 
 def _columns(keys: Sequence[Key]) -> list[list[Any]]:
     return [list(column) for column in zip(*keys, strict=True)]
-
-
-def _unreached(error: psycopg.Error) -> str:
-    """Return what was wrong with the way to the database: the address, what the server answered, or that none did."""
-    if isinstance(error, psycopg.ProgrammingError):
-        return f"the database address cannot be read: {_first(error)}; give postgresql://auditor@host/name"
-    # A connection that is refused has no SQLSTATE for the client to read; only a server says FATAL.
-    if "FATAL:" in str(error):
-        return f"the server refused the auditor: {_first(error)}; mend that, or name another database"
-    return f"the server cannot be reached: {_first(error)}; start it, or name another"
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,7 +24,8 @@ from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
 from verifier import cli as verifier_cli
-from verifier.reader import Reader, open_connection
+from verifier.connection import open_connection
+from verifier.reader import Reader
 from verifier.report import Finding, Report
 from verifier.stored import Unreadable
 from verifier.walk import clusters, layout, rows

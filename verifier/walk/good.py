@@ -29,9 +29,10 @@ from ledger.evidence.tree import Frontier
 from verifier import held, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.commits import CommitCheck
+from verifier.connection import open_connection
 from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
-from verifier.reader import Reader, open_connection
+from verifier.reader import Reader
 from verifier.report import Findings
 from verifier.spill import Spill
 from verifier.stored import ChainRow

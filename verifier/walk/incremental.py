@@ -20,8 +20,9 @@ import msgspec
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Key
 from verifier import catalogue, full, held, identity, region
+from verifier.connection import open_connection
 from verifier.keys import KeyCheck
-from verifier.reader import Reader, open_connection
+from verifier.reader import Reader
 from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
 from verifier.stored import ChainRow, Unreadable
 from verifier.walk import before, good

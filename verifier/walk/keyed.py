@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import psycopg
 
-from verifier.reader import open_connection
+from verifier.connection import open_connection
 from verifier.stored import unanswered
 from verifier.walk import rows
 

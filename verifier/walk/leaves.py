@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import psycopg
 
-from verifier.reader import Reader, open_connection
+from verifier.connection import open_connection
+from verifier.reader import Reader
 from verifier.stored import ChainRow, unanswered
 from verifier.walk import layout, rows
 from verifier.walk.replaying import Doubt

@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 
 from ledger.evidence.tiles import HEIGHT, WIDTH, subtree_hash
-from verifier.reader import open_connection
+from verifier.connection import open_connection
 from verifier.stored import unanswered
 from verifier.walk import layout, rows
 from verifier.walk.layout import End

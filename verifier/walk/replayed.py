@@ -19,7 +19,8 @@ from ledger.domain import amounts
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
 from verifier import full, identity, region
-from verifier.reader import Reader, open_connection
+from verifier.connection import open_connection
+from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
 from verifier.spill import Spill
 from verifier.walk import good

@@ -17,7 +17,7 @@ import psycopg
 
 from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES, TableSpec
-from verifier.reader import open_connection
+from verifier.connection import open_connection
 from verifier.stored import unanswered
 from verifier.stored_rows import amount_of, columns_of
 

@@ -1,0 +1,59 @@
+"""
+Connect to a ledger's database to read one moment of it, and say what was wrong with the way there.
+
+The session is read-only and sets everything that could change what is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from verifier.stored import Unreadable
+
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+_SESSION: Final = """
+SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
+SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
+"""
+"""Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
+
+
+def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:
+    """
+    Return a connection that reads one moment and writes nothing; *snapshot* names a moment that another one exported.
+
+    Raises:
+        Unreadable: the server cannot be reached.
+    """
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            dsn, application_name="tradeledger-verify", connect_timeout=10, client_encoding="utf8"
+        )
+    except psycopg.Error as error:
+        raise Unreadable(_unreached(error)) from error
+    try:
+        moment = "" if snapshot is None else f"SET TRANSACTION SNAPSHOT '{snapshot}';"
+        connection.execute(f"{_SNAPSHOT}{moment}{_SESSION}".encode())
+    except psycopg.Error as error:
+        connection.close()
+        raise Unreadable(f"the server did not begin to read: {first_line(error)}; look at its log") from error
+    return connection
+
+
+def _unreached(error: psycopg.Error) -> str:
+    """Return what was wrong with the way to the database: the address, what the server answered, or that none did."""
+    if isinstance(error, psycopg.ProgrammingError):
+        return f"the database address cannot be read: {first_line(error)}; give postgresql://auditor@host/name"
+    # A connection that is refused has no SQLSTATE for the client to read; only a server says FATAL.
+    if "FATAL:" in str(error):
+        return f"the server refused the auditor: {first_line(error)}; mend that, or name another database"
+    return f"the server cannot be reached: {first_line(error)}; start it, or name another"
+
+
+def first_line(error: Exception) -> str:
+    """
+    Return the first line of what an error says, for a sentence.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
