@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.policy import Policy, Trusted
+from ledger.evidence.policy import Policy
 from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -61,64 +61,97 @@ def verify(
     findings.add(settled.findings)
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
-    said = None if books is None else books.said
-    if books is not None and said is not None:
-        findings.add(before.convict(reader, chain, said, books.path, renamed=bool(settled.findings)))
-    rows: dict[str, int] = {}
-    newest: Trusted | None = None
-    keys: list[ChainKey] = []
-    events, head, last_good, lost = 0, {"seq": chain.seq, "hash": chain.hash.hex()}, 0, None
-    unread = [] if settled.readable else ["events, keys, commits and read models: whose rows they are is not known"]
-    whole: Whole | None = None
-    if settled.readable and not len(findings) and (good := _good(reader, chain, progress, jobs, books, expected)):
-        whole, wrong = good
-        events = last_good = whole.end.seq
-        head, rows = {"seq": events, "hash": whole.end.hash.hex()}, whole.counts
-        keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
-        findings.add(wrong)
-        if said is not None:
-            events -= said.at.end.seq
-            unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as "
-                      f"{books and books.path} says", *kept_late(said, whole.kept_to)]  # fmt: skip
-    elif settled.readable:
-        with Spill() as spill:
-            walked, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
-            events, last_good = walked.seq, walked.last_good
-            head = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
-            findings.add(region.head(chain, walked))
-            lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
-            for table in TABLES:
-                progress(f"comparing {table}", 0)
-                rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
-                findings.add(wrong)
-            findings.add(held.check(replay.state))
-            findings.add(region.digest(reader, replay.digest, walked.seq))
-            keys = list(replay.state.chain_keys.rows.values())
-    if settled.readable:
-        signed = Signed(chain.origin, keys, trust)
-        for row in reader.checkpoints("signed"):
-            findings.add(signed.check(row))
-        findings.add(signed.end())
-        newest = signed.newest
-        findings.add(region.position(reader, last_good if whole is not None else events))
-        findings.add(
-            Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids
-        )
-    if whole is None and not events and not findings.all(None):
+    if books is not None and books.said is not None:
+        findings.add(before.convict(reader, chain, books.said, books.path, renamed=bool(settled.findings)))
+    if not settled.readable:
+        came = _Came(0, 0, {"seq": chain.seq, "hash": chain.hash.hex()},
+                    unread=["events, keys, commits and read models: whose rows they are is not known"])  # fmt: skip
+    elif not len(findings) and (good := _good(reader, chain, progress, jobs, books, expected)):
+        came = _of_good(reader, *good, books, findings)
+    else:
+        came = _one_by_one(reader, chain, findings, progress, expected)
+    judged = _signed(reader, chain, came, trust, findings) if settled.readable else None
+    if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
-    found = findings.all(lost)
-    judged = None if newest is None else Judged(newest.checkpoint, newest, [])
-    if books is not None and whole is not None and not found:
-        head["root"] = whole.frontier.root().hex()
-        books.save(whole.replay.state, whole.said(chain))
+    found = findings.all(came.lost)
+    if books is not None and came.whole is not None and not found:
+        came.head["root"] = came.whole.frontier.root().hex()
+        books.save(came.whole.replay.state, came.whole.said(chain))
     return Report(
-        BROKEN if found else VERIFIED, chain.origin, chain.mode, events, head, found, rows,
-        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + unread, reader.vouched(),
-        last_good, round(time.monotonic() - started, 3), checkpoints=[] if judged is None else [_met(judged, found)],
+        BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
+        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread, reader.vouched(),
+        came.last_good, round(time.monotonic() - started, 3),
+        checkpoints=[] if judged is None else [_met(judged, found)],
         trusted=[] if judged is None or trust is None else judged.sentences(trust),
     )  # fmt: skip
+
+
+class _Came(msgspec.Struct):
+    """
+    What reading the events came to: how many were checked, the last up to which nothing is wrong, the head, how many
+    rows each table has, and the chain's keys.
+
+    From `lost` on findings may follow from a missing event; `unread` says what was not looked at. `whole` is there
+    where the chain was shown to be good at once, without a finding of any event or row.
+    """
+
+    events: int
+    last_good: int
+    head: dict[str, object]
+    rows: dict[str, int] = msgspec.field(default_factory=dict)
+    keys: list[ChainKey] = msgspec.field(default_factory=list)
+    lost: int | None = None
+    unread: list[str] = msgspec.field(default_factory=list)
+    whole: Whole | None = None
+
+
+def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], books: Books | None, findings: Findings) -> _Came:
+    """Return what a good chain came to; what is *wrong* is with its tree."""
+    findings.add(wrong)
+    end = whole.end
+    keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
+    came = _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole)
+    if books is not None and (said := books.said) is not None:
+        came.events -= said.at.end.seq
+        came.unread = [
+            f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as {books.path} says",
+            *kept_late(said, whole.kept_to),
+        ]
+    return came
+
+
+def _one_by_one(
+    reader: Reader, chain: ChainRow, findings: Findings, progress: Progress, expected: Sequence[Checkpoint]
+) -> _Came:
+    """Look for whatever is wrong, event by event and row by row."""
+    rows: dict[str, int] = {}
+    with Spill() as spill:
+        walked, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
+        findings.add(region.head(chain, walked))
+        lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
+        for table in TABLES:
+            progress(f"comparing {table}", 0)
+            rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
+            findings.add(wrong)
+        findings.add(held.check(replay.state))
+        findings.add(region.digest(reader, replay.digest, walked.seq))
+        keys = list(replay.state.chain_keys.rows.values())
+    head: dict[str, object] = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
+    return _Came(walked.seq, walked.last_good, head, rows, keys, lost)
+
+
+def _signed(reader: Reader, chain: ChainRow, came: _Came, trust: Policy | None, findings: Findings) -> Judged | None:
+    """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
+    signed = Signed(chain.origin, came.keys, trust)
+    for row in reader.checkpoints("signed"):
+        findings.add(signed.check(row))
+    findings.add(signed.end())
+    findings.add(region.position(reader, came.last_good if came.whole is not None else came.events))
+    findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)
+    newest = signed.newest
+    return None if newest is None else Judged(newest.checkpoint, newest, [])
 
 
 def _met(judged: Judged, found: Sequence[Finding]) -> SeenCheckpoint:
