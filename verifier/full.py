@@ -61,13 +61,19 @@ def verify(
     findings.add(settled.findings)
     findings.add(region.chains(reader, chain))
     findings.add(region.strays(reader))
-    if books is not None and books.said is not None:
-        findings.add(before.convict(reader, chain, books.said, books.path, renamed=bool(settled.findings)))
+    # What the books say changes while they are brought up to the head.
+    said = None if books is None else books.said
+    if books is not None and said is not None:
+        findings.add(before.convict(reader, chain, said, books.path, renamed=bool(settled.findings)))
     if not settled.readable:
         came = _Came(0, 0, {"seq": chain.seq, "hash": chain.hash.hex()},
                     unread=["events, keys, commits and read models: whose rows they are is not known"])  # fmt: skip
     elif not len(findings) and (good := _good(reader, chain, progress, jobs, books, expected)):
-        came = _of_good(reader, *good, books, findings)
+        came = _of_good(reader, *good, findings)
+        if books is not None and said is not None:
+            came.events -= said.at.end.seq
+            came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as "
+                           f"{books.path} says", *kept_late(said, good[0].kept_to)]  # fmt: skip
     else:
         came = _one_by_one(reader, chain, findings, progress, expected)
     judged = _signed(reader, chain, came, trust, findings) if settled.readable else None
@@ -107,19 +113,12 @@ class _Came(msgspec.Struct):
     whole: Whole | None = None
 
 
-def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], books: Books | None, findings: Findings) -> _Came:
+def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], findings: Findings) -> _Came:
     """Return what a good chain came to; what is *wrong* is with its tree."""
     findings.add(wrong)
     end = whole.end
     keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
-    came = _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole)
-    if books is not None and (said := books.said) is not None:
-        came.events -= said.at.end.seq
-        came.unread = [
-            f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as {books.path} says",
-            *kept_late(said, whole.kept_to),
-        ]
-    return came
+    return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole)
 
 
 def _one_by_one(
