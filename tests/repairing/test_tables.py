@@ -27,7 +27,7 @@ EDITS = {
     "a key of another group": ("idempotency_keys", "UPDATE ledger.idempotency_keys SET first_seq = 6 "
                                "WHERE first_seq = 5"),
     "a commit": ("commits", "UPDATE ledger.commits SET state_digest = sha256('x') WHERE last_seq = 7"),
-    "commits that are gone": ("commits", "DELETE FROM ledger.commits WHERE last_seq IN (7, 8)"),
+    "commits that are gone": ("commits", "DELETE FROM ledger.commits WHERE last_seq IN (9, 10)"),
     "the state digest": ("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)"),
     "the head": ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"),
     "the head's epoch": ("chain_heads", "UPDATE ledger.chain_heads SET epoch = 9"),
@@ -49,7 +49,7 @@ EDITS = {
 
 @pytest.fixture(scope="module")
 def region(firm: Firm) -> Iterator[Database]:
-    """A copy that is broken and mended again and again."""
+    """A copy that is broken and mended again and again, in any order: what is lost for good, no other edit needs."""
     with copied(firm.database) as made:
         yield made
 
