@@ -35,7 +35,7 @@ LONG_VERIFIED: Final = ("verify.memory", "verify.incremental")
 class Size(msgspec.Struct, frozen=True):
     """
     How much is measured: rounds, events of a short chain, seconds of callers, calls of one, the long chain, events of
-    an archive, and events of a chain that is verified.
+    an archive, events of a chain that is verified, and rounds of verifying either, which take a minute each.
     """
 
     rounds: int
@@ -45,6 +45,7 @@ class Size(msgspec.Struct, frozen=True):
     growth: Growth
     archived: int
     verified: int
+    verified_rounds: int
 
 
 SIZES: Final = {
@@ -56,6 +57,7 @@ SIZES: Final = {
         Growth(300_000, early=100_000, chunk=20_000, samples=15, rounds=3, reads=200),
         300_000,
         100_000,
+        3,
     ),
     "full": Size(
         5,
@@ -65,6 +67,7 @@ SIZES: Final = {
         Growth(10_000_000, early=100_000, chunk=20_000, samples=50, rounds=5, reads=400),
         1_000_000,
         1_000_000,
+        3,
     ),
 }
 
@@ -133,7 +136,7 @@ def archives(server: Server, size: Size, only: str) -> Iterator[Measure]:
     if not ARCHIVE.startswith(only):
         return
     with archived.archive(server, size.archived) as place:
-        pairs = _rounds(ARCHIVE, size.rounds, lambda: archived.two_by_one(place))
+        pairs = _rounds(ARCHIVE, size.verified_rounds, lambda: archived.two_by_one(place))
     yield _told(ARCHIVE, size.archived, RATE, "one process", pairs)
 
 
@@ -156,7 +159,7 @@ def verifications(server: Server, size: Size, only: str) -> Iterator[Measure]:
         return
     with verification.filled(server, size.verified) as dsn:
         for name, floor, once in kinds:
-            yield _told(name, size.verified, RATE, floor, _rounds(name, size.rounds, partial(once, dsn)))
+            yield _told(name, size.verified, RATE, floor, _rounds(name, size.verified_rounds, partial(once, dsn)))
 
 
 def proof(server: Server, size: Size, only: str, seed: int) -> Iterator[Measure]:

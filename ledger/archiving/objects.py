@@ -19,7 +19,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import MemoryStore, ObjectStore, from_url
 
-from ledger.archiving.stores import FILE_LIMIT_BYTES, differs, moved, too_long
+from ledger.archiving import stores
+from ledger.archiving.stores import differs, moved, too_long
 from ledger.errors import InvalidInput, Unavailable, shortened
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Objects:
                 answer = obstore.get(self._store, path)
             except FileNotFoundError:
                 return None
-            if answer.meta["size"] > FILE_LIMIT_BYTES:
+            if answer.meta["size"] > stores.FILE_LIMIT_BYTES:
                 raise too_long(self.name, path)
             # Google's store goes by a version, the others by the tag.
             version: UpdateVersion = {}

@@ -5,6 +5,7 @@ Find the database that a command works on, and make a chain in an empty private 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import sys
@@ -110,6 +111,22 @@ def keys_folder(origin: str) -> Path:
     return home.folder() / "keys" / origin.replace("/", "_")
 
 
+def set_aside(folder: Path) -> None:
+    """
+    Move *folder* beside itself if it is there: keys of a chain that was not made to its end, or whose database is gone.
+
+    They are not removed, since an archive or a checkpoint elsewhere may still name them.
+    """
+    for number in itertools.count(1):
+        aside = folder.with_name(f"{folder.name}.{number}")
+        if aside.exists():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(aside)
+            print(f"keys that no chain here names were in {folder}; they are now in {aside}", file=sys.stderr)
+        return
+
+
 def init(found: Access, origin: str, folder: Path, writer_login: str) -> int:
     """
     Make the chain of *origin*, its keys in *folder*, and let *writer_login* append; return the seq of its head.
@@ -149,5 +166,6 @@ def _prepare(found: Access) -> None:
         there = chains.all_chains(connection)
     if not there:
         folder = keys_folder(SANDBOX_ORIGIN)
+        set_aside(folder)
         print(f"making the chain {SANDBOX_ORIGIN} with throwaway keys in {folder}", file=sys.stderr)
         init(found, SANDBOX_ORIGIN, folder, "writer")

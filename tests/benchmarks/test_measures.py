@@ -25,7 +25,7 @@ from ledger.sandbox.postgres import Server
 from tests.conftest import Database
 from tests.verifier.intruder import Intruder, changed
 
-TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3), 600, 400)
+TINY = Size(1, 400, 1.0, 20, Growth(900, early=400, chunk=300, samples=2, rounds=1, reads=3), 600, 400, 1)
 SESSION_LINES = 400
 ENDS_S = 60
 """Only to end a test that hangs."""

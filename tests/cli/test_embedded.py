@@ -140,6 +140,20 @@ def test_a_killed_guardian_is_replaced(home: Path) -> None:
         assert not sockets.exists()
 
 
+def test_keys_that_a_making_left_behind_are_moved_aside(home: Path, tmp_path: Path) -> None:
+    """It was killed between its keys and its chain: the next command says where they are now, and makes both anew."""
+    left = home / "keys" / "sandbox.example_trades"
+    for place in (left, left.with_name(f"{left.name}.1")):
+        place.mkdir(parents=True)
+        (place / "checkpoint.json").write_text(place.name)
+    done = tradeledger(*session_files(tmp_path), LEDGER_HOME=str(home), LEDGER_DSN="")
+    assert done.returncode == 0, done.stderr
+    aside = left.with_name(f"{left.name}.2")
+    assert f"they are now in {aside}" in done.stderr
+    assert (aside / "checkpoint.json").read_text() == left.name
+    assert len(list(left.iterdir())) > 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_import_that_is_interrupted_anywhere_leaves_nothing_running_and_goes_on(
     home: Path, tmp_path: Path, number: signal.Signals
