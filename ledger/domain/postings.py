@@ -55,7 +55,14 @@ ROUNDING: Final = "~rounding"
 """What did not fit an asset's decimals where parts had to add up to a whole."""
 
 
+SUSPENSE: Final = "~suspense"
+"""Where journals put what nobody can explain yet; no rule books here."""
 _OUTSIDE: Final = {"interest": "~interest", "funding": "~funding", "tax": "~tax"}
+
+
+NAMED: Final = {FEES, EXTERNAL, ISSUER, TAX, ROUNDING, SUSPENSE, *_OUTSIDE.values()}
+"""The ledger's own accounts that are not one of many."""
+_KINDS: Final = {"~clearing", "~fx_clearing"}
 
 
 def outside(kind: str) -> str:
@@ -70,6 +77,14 @@ def is_system(account: str) -> bool:
     Return whether *account* is one of the ledger's own, which have no floor and are not opened.
     """
     return account.startswith("~")
+
+
+def is_meant(account: str) -> bool:
+    """
+    Return whether one of the ledger's own accounts is one that it books to, or `SUSPENSE`; any venue may have its own.
+    """
+    kind, _, of = account.partition(".")
+    return account in NAMED or (kind in _KINDS and bool(of))
 
 
 def clearing(venue: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from ledger.chain import entry as entries
+from ledger.domain.times import time_text
 from ledger.errors import InvalidInput, NotFound, ProofInvalid, Unavailable, UnknownFormat, shown
 from ledger.evidence import checkpoint, tree
 from ledger.evidence.checkpoint import Checkpoint
@@ -20,7 +21,7 @@ from ledger.evidence.proof_file import ProofFile
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tiles import Tile
 from ledger.queries.opened import Opened
-from ledger.reading.moment import check_integers, time_text
+from ledger.reading.moment import check_integers
 from ledger.storage import chains, database, events, evidence
 from ledger.storage.evidence import Sealed
 

@@ -13,10 +13,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from ledger.domain.times import EPOCH
 from ledger.errors import InvalidInput, shown
 
 T = TypeVar("T")
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _FINE: Final = re.compile(r"\.[0-9]{7,}")
 
 
@@ -89,20 +89,8 @@ def parse_time(text: str) -> int:
         raise InvalidInput(
             f"found the time {text[:60]!r}: {error}; expected nanoseconds since 1970, or such as 2024-08-08T12:00:00Z"
         ) from None
-    passed = found - _EPOCH
+    passed = found - EPOCH
     return (passed.days * 86_400 + passed.seconds) * 10**9 + passed.microseconds * 1000
-
-
-def time_text(nanoseconds: int) -> str:
-    """
-    Return the ISO text of a time, with all that is known of it; where no calendar reaches, its digits.
-    """
-    seconds, rest = divmod(nanoseconds, 10**9)
-    try:
-        whole = _EPOCH + datetime.timedelta(seconds=seconds)
-    except OverflowError:
-        return f"{nanoseconds} (ns since 1970)"
-    return f"{whole:%Y-%m-%dT%H:%M:%S}{f'.{rest:09}' if rest else ''}Z"
 
 
 def parse_day(text: str) -> datetime.date:
@@ -124,14 +112,14 @@ def days(date: datetime.date) -> int:
     """
     Return *date* in days since 1970-01-01, as `effective_on` is kept.
     """
-    return (date - _EPOCH.date()).days
+    return (date - EPOCH.date()).days
 
 
 def day_text(number: int) -> str:
     """
     Return the ISO text of a day that `days` counted.
     """
-    return (_EPOCH.date() + datetime.timedelta(days=number)).isoformat()
+    return (EPOCH.date() + datetime.timedelta(days=number)).isoformat()
 
 
 def check_integers(least: int = -(2**63), /, **named: Any) -> None:

@@ -15,8 +15,9 @@ from ledger.chain.link import ChainHead, genesis
 from ledger.domain import fold
 from ledger.domain.fold import Context
 from ledger.domain.state import State
+from ledger.domain.times import time_text
 from ledger.errors import NoSuchMoment, SequenceGap, StateMismatch
-from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check, time_text
+from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check
 from ledger.storage import chains, events, moments
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection

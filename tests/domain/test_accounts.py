@@ -108,6 +108,16 @@ def test_a_filled_order_of_a_closed_account_is_not_enlarged(books: Books) -> Non
     books.give(asked)
 
 
+def test_a_restricted_account_asks_for_less_and_not_for_more(books: Books) -> None:
+    """A quantity that grows is as good as another order; one that shrinks is not."""
+    books.give(OrderPlaced(order_id="O", cl_ord_id="O", account="B", instrument="BTCUSDT", side="sell", qty="0.1",
+                           ord_type="market", historical=True))  # fmt: skip
+    books.give(status("restricted"))
+    with pytest.raises(RuleBroken, match=r"account_status\): R4: account B is restricted; expected open"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.2"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.05"))
+
+
 def test_nothing_is_held_of_the_ledgers_own_accounts(books: Books) -> None:
     """They stand for the world outside, which sets nothing aside."""
     with pytest.raises(RuleBroken, match="unknown_account"):

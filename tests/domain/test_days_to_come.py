@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted
+from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -60,6 +61,7 @@ ANNOUNCED: list[tuple[Event, str, str]] = [
      "value_date_to_come", "I9"),
     (FxConverted(fx_id="X", account="A", sold=AssetAmount(asset="USD", amount="10"), rate="0.9",
                  bought=AssetAmount(asset="EUR", amount="9"), value_date=DAY_OF), "value_date_to_come", "I9"),
+    (MarkRecorded(instrument="XYZ.N", price="10", kind="eod", day=DAY_OF, as_of=1), "mark_to_come", "R3"),
 ]  # fmt: skip
 
 

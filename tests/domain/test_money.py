@@ -204,6 +204,20 @@ JOURNAL = tuple(
 )
 
 
+def test_a_journal_opens_no_account_by_a_typing_mistake() -> None:
+    """The ledger's own accounts are those it books to, and suspense; any venue may have its own."""
+    books = market()
+    for name, account in enumerate(("~suspence", "~clearing", "~clearing.", "~Fees", "~")):
+        legs = tuple(msgspec.structs.replace(x, account="A" if x.account == "A" else account) for x in JOURNAL)
+        with pytest.raises(
+            RuleBroken, match=rf"unknown_account\): R2: found account '{account}'; expected .*~suspense"
+        ):
+            books.give(JournalPosted(journal_id=f"J{name}", postings=legs, memo="m"))
+    legs = tuple(msgspec.structs.replace(x, account="A" if x.account == "A" else "~clearing.NEW") for x in JOURNAL)
+    books.give(JournalPosted(journal_id="J", postings=legs, memo="m"))
+    books.replayed()
+
+
 def controlled(*actions: str, by: str | None = None) -> ControlsSet:
     return ControlsSet(second_person=actions, reason="policy 7", proposed_by="ann", approved_by=by)  # type: ignore[arg-type]
 

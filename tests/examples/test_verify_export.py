@@ -50,7 +50,9 @@ def export(pg_server: Server, migrated: str) -> Iterator[Lines]:
         fees = [FeeCharged(fee_id=f"x{n}", account="A", kind="k", asset="USDT", amount="0.00000001") for n in range(3)]
         ids = {"correlation_id": b"\xc0" * 16, "causation_id": b"\xca" * 16}
         ledger.append(fees, key="group", actor="desk 9", **ids)
-        legs = tuple(Posting(account=a, asset="USDT", bucket="settled", amount=v) for a, v in (("A", 1), ("~x", -1)))
+        legs = tuple(
+            Posting(account=a, asset="USDT", bucket="settled", amount=v) for a, v in (("A", 1), ("~suspense", -1))
+        )
         ledger.append(JournalPosted(journal_id="memo", memo=MEMO, postings=legs), key="memo")
     yield exported(database)
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")

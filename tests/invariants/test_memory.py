@@ -71,7 +71,7 @@ def _settled(qty: str) -> TradeSettled:
 
 REFUSED: dict[str, tuple[list[Event], Event]] = {
     "I6": ([trade("E")], trade("E", price="101")),
-    "I7": ([], journal(("A", "USDT", "-1"), ("~x", "USDT", "2"))),
+    "I7": ([], journal(("A", "USDT", "-1"), ("~suspense", "USDT", "2"))),
     "I9": ([], FeeCharged(fee_id="F", account="A", kind="k", asset="USDT", amount="1000.00000001")),
     "I10": ([order("O")], trade("E", order_id="O", qty="0.02")),
     "I11": ([order("O"), OrderCanceled(order_id="O")],
@@ -223,7 +223,11 @@ def test_I8_every_rule_that_posts_passes_the_same_gate() -> None:
     books = opened()
     rows = _rows(books)
     with pytest.raises(Unbalanced, match="I7"):
-        post(books.state, [Line("A", "USDT", "settled", UNIT), Line("~x", "BTC", "settled", -UNIT)], may_refuse=False)
+        post(
+            books.state,
+            [Line("A", "USDT", "settled", UNIT), Line("~suspense", "BTC", "settled", -UNIT)],
+            may_refuse=False,
+        )
     assert _rows(books) == rows
 
 
@@ -260,5 +264,5 @@ def test_the_orders_and_assets_used_above_are_good_ones() -> None:
                   AssetDefined(asset="X", kind="currency", scale=18, name="x"),
                   OrderPlaced(order_id="P", cl_ord_id="P", account="A", instrument="BTCUSDT", side="buy", qty="0.01",
                               ord_type="limit", price="1"),
-                  journal(("A", "USDT", "-1"), ("~x", "USDT", "1"))):  # fmt: skip
+                  journal(("A", "USDT", "-1"), ("~suspense", "USDT", "1"))):  # fmt: skip
         assert books.give(event).rule is None

@@ -91,7 +91,7 @@ def released(history: History, _: Moment, dice: Dice) -> Event:
 
 def posted(_: History, now: Moment, dice: Dice) -> Event:
     asset, much = dice.of("USD", "EUR"), dice.choice(AMOUNTS)
-    source, target = dice.sample([*ACCOUNTS, "~suspense"], 2)
+    source, target = dice.sample([*ACCOUNTS, "~suspense", "~suspence"], 2)
     bucket: Any = dice.of("settled", "settled", "settled", "unsettled", "held" if dice.often(0.2) else "settled")
     lines = [(source, "settled", f"-{much}"), (target, bucket, much)]
     if dice.often(0.04):

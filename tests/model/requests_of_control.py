@@ -45,7 +45,7 @@ def resolved(history: History, _: Moment, dice: Dice) -> Event:
 
 def marked(history: History, now: Moment, dice: Dice) -> Event:
     kind: Any = dice.of("eod", "settlement", "intraday")
-    given: dict[str, Any] = {"kind": kind, "day": days_before(now.day, dice.of(0, 0, 1)),
+    given: dict[str, Any] = {"kind": kind, "day": days_before(now.day, dice.of(0, 0, 0, 1, 1, -1)),
                              "as_of": now.at - dice.of(0, 0, 86_400 * 10**9)}  # fmt: skip
     if dice.often(0.4):
         base, quote = dice.aimed([("EUR", "USD"), ("USD", "EUR")], [("EUR", "EUR"), ("EUR", "GBP"), (None, "USD")])

@@ -91,10 +91,15 @@ def releases(history: History, event: HoldReleased, now: Moment) -> bool:
     return _are_legs(history, event.amounts) and all(x <= left.get(place, Fraction(0)) for place, x in sums.items())
 
 
+def _is_ledgers(account: str) -> bool:
+    own = ("fees", "external", "issuer", "tax", "interest", "funding", "rounding", "suspense")
+    return account in [f"~{x}" for x in own] or account.startswith(("~clearing.", "~fx_clearing."))
+
+
 def posts(history: History, event: JournalPosted, now: Moment) -> bool:
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for x in event.postings:
-        own = x.account.startswith("~") and x.asset in reference.scales(history)
+        own = _is_ledgers(x.account) and x.asset in reference.scales(history)
         own = own and number(x.amount) != 0 and fits(number(x.amount), reference.scales(history)[x.asset])
         if x.bucket == "held" or not (own or _is_amount(history, x.account, x.asset, x.amount)):
             return False

@@ -42,7 +42,9 @@ def resolves(history: History, event: QuarantineResolved, _: Moment) -> bool:
     return event.accepted_seq == control.answer(history, event.ref)
 
 
-def marks(history: History, event: MarkRecorded, _: Moment) -> bool:
+def marks(history: History, event: MarkRecorded, now: Moment) -> bool:
+    if event.day > now.day:
+        return False
     if event.instrument is not None:
         return event.base is None and event.quote is None and event.instrument in reference.instruments(history)
     if event.base is None or event.quote is None or event.base == event.quote:

@@ -122,11 +122,12 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
     standing = _may_ask(history, event)
     if standing is None or orders.is_of_old_shares(history, standing):
         return False
-    if reference.status_of(history, standing.placed.account) == "closed":
-        return False
+    status = reference.status_of(history, standing.placed.account)
     its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
     new = standing.qty if event.new_qty is None else number(event.new_qty)
+    if status == "closed" or (status == "restricted" and new > standing.qty):
+        return False
     if new <= 0 or not (standing.left or new > standing.qty):
         return False
     if not _on_grid(its, event.new_qty, event.new_price, event.new_stop):

@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, note, settings
 
 from ledger import Ledger
 from ledger.domain.amounts import UNIT, render
+from ledger.domain.times import time_text
 from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound, SequenceGap
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books, Known, RecordedAt, Seq
-from ledger.reading.moment import parse_day, parse_time, time_text
+from ledger.reading.moment import parse_day, parse_time
 from tests.conftest import Database
 from tests.reading.histories import DAYS, NOONS, STEPS, Teller, counting, slow_live, slow_totals
 

@@ -61,7 +61,7 @@ def two_of_each(ledger: Ledger) -> None:
                       trade_date="2024-08-09"),
         HoldPlaced(hold_id="I", legs=(Leg(account="A", asset="BTC", amount="0.25"),), ref="r"),
         JournalPosted(journal_id="K", memo="m", postings=tuple(
-            Posting(account=a, asset="BTC", bucket="settled", amount=v) for a, v in (("A", "-2"), ("~x", "2")))),
+            Posting(account=a, asset="BTC", bucket="settled", amount=v) for a, v in (("A", "-2"), ("~suspense", "2")))),
         ReconciliationRecorded(origin="bank", statement_hash="00", as_of=2, matched=0,
                                breaks=(Difference(key="j", ledger="3", external="4"),)),
         OrderPlaced(order_id="P1", cl_ord_id="cP1", account="A", instrument="BTCUSDT", side="sell", qty="0.5",

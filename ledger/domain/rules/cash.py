@@ -31,6 +31,7 @@ from ledger.domain.rules.ground import (
 )
 from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
+from ledger.domain.times import time_text
 
 
 def _record(state: State, kind: str, movement_id: str, lines: list[Line], day: str, now: Now) -> None:
@@ -114,7 +115,7 @@ def place_hold(state: State, event: events.HoldPlaced, now: Now) -> Effects:
     if not legs:
         raise Broken("legs", "found a hold without legs; expected one or more")
     if event.expires_at is not None and event.expires_at <= now.occurred_at:
-        raise Broken("expires_at", f"found {event.expires_at} ns, which has passed; expected a time to come")
+        raise Broken("expires_at", f"found {time_text(event.expires_at)}, which has passed; expected a time to come")
     lines: list[Line] = []
     for (account, asset), amount in legs.items():
         check_not_closed(state, account)
@@ -136,9 +137,10 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
     if event.reason == "captured" and event.ref is None:
         raise Broken("capture_ref", f"found a capture of {event.hold_id} without ref; expected what took the amount")
     if event.reason == "expired" and (hold.expires_at is None or now.reached < hold.expires_at):
-        when = "never" if hold.expires_at is None else f"at {hold.expires_at} ns"
+        when = "never" if hold.expires_at is None else f"at {time_text(hold.expires_at)}"
         raise Broken(
-            "not_expired", f"hold {event.hold_id} expires {when}; expected that or later, found {now.reached} ns"
+            "not_expired",
+            f"hold {event.hold_id} expires {when}; expected that or later, found {time_text(now.reached)}",
         )
     left = _legs_of(hold.remaining)
     released = dict(left) if event.amounts is None else _legs(event.amounts)

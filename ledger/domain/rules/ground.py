@@ -184,10 +184,16 @@ def check_not_closed(state: State, account: str) -> None:
 
 def check_account(state: State, account: str) -> None:
     """
-    Raise Broken unless *account* was opened and is not closed, or is the ledger's own.
+    Raise Broken unless *account* was opened and is not closed, or is one of the ledger's own that are meant.
     """
     if not postings.is_system(account):
         check_not_closed(state, account)
+    elif not postings.is_meant(account):
+        raise Broken(
+            "unknown_account",
+            f"found account {account!r}; expected one that was opened, ~clearing.VENUE, ~fx_clearing.ASSET, or one of "
+            f"{' '.join(sorted(postings.NAMED))}",
+        )
 
 
 def _new_balance(state: State, account: str, asset: str) -> Balance:

@@ -31,7 +31,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "I17": "a group is whole",
     "I18": "every row of a read model is what the events make",
     "I19": "of what was held no more is released than is left",
-    "I20": "amounts fit their asset's decimals, and residuals are posted",
+    "I20": "amounts fit their asset's decimals; what rounding leaves between parts and their whole is posted",
 }
 
 PRINCIPLES: Final[dict[str, str]] = {
@@ -66,8 +66,8 @@ _RULES: Final[dict[str, str]] = {
     "unknown_incident unknown_instrument unknown_key unknown_movement unknown_tail instrument_renamed not_in_tail "
     "order_of_days",
     "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
-    "incident_time legs lines net_mismatch new_intended_date not_expired price quantity rate settles_what subject "
-    "terms",
+    "incident_time legs lines mark_to_come net_mismatch new_intended_date not_expired price quantity rate "
+    "settles_what subject terms",
     "R4": "account_not_empty account_status line_account max_position second_person system_account",
     "R5": "backup_seq format_version key_bytes key_destroyed key_id key_mismatch key_revoked no_recovery_key "
     "original_version schema_hash schema_version signature size tail_count",

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from ledger.domain.events import control as events
 from ledger.domain.rows import Mark
-from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now, known, known_instrument, next_version, units
+from ledger.domain.rules.ground import (
+    Broken,
+    DuplicateFact,
+    Effects,
+    Now,
+    check_come,
+    known,
+    known_instrument,
+    next_version,
+    units,
+)
 from ledger.domain.state import State
 
 
@@ -22,7 +32,7 @@ def subject_of(instrument: str | None, base: str | None = None, quote: str | Non
 
 def record(state: State, event: events.MarkRecorded, now: Now) -> Effects:
     """
-    A price of an instrument or of a pair of assets that exist, recorded again only if it differs.
+    A price, on a day that has come, of an instrument or pair of assets that exist, recorded again only if it differs.
     """
     if (event.instrument is None) == (event.base is None) or (event.base is None) != (event.quote is None):
         raise Broken("subject", "found neither an instrument alone nor a pair alone; expected one of them")
@@ -38,6 +48,7 @@ def record(state: State, event: events.MarkRecorded, now: Now) -> Effects:
     price = units(event.price)
     if old is not None and (old.as_of, old.price) == (event.as_of, price):
         raise DuplicateFact(old.event_seq)
+    check_come(event.day, now, "mark_to_come", "a mark")
     if old is None or event.as_of >= old.as_of:
         state.marks.put(Mark(subject, event.day, event.kind, price, event.as_of, now.seq))
     stream = f"mark/{subject}"

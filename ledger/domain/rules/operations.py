@@ -15,6 +15,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.rows import Incident
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
 from ledger.domain.state import State
+from ledger.domain.times import time_text
 
 OPERATIONS_STREAM = "operations/steps"
 
@@ -40,7 +41,9 @@ def _step(state: State, incident_id: str, at: int, allowed: tuple[str, ...], **c
         raise Broken("incident_status", f"incident {incident_id} is {row.status}; expected {' or '.join(allowed)}")
     latest = max(x for x in (row.opened_at, row.acknowledged_at, row.mitigated_at) if x is not None)
     if at < latest:
-        raise Broken("incident_time", f"found time {at} ns; expected none before {latest} ns, when it was {row.status}")
+        raise Broken(
+            "incident_time", f"found {time_text(at)}; expected {time_text(latest)} or later, when it was {row.status}"
+        )
     row = msgspec.structs.replace(row, version=row.version + 1, **changes)
     state.incidents.put(row)
     return _effects(row)

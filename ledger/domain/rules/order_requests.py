@@ -41,6 +41,7 @@ from ledger.domain.rules.orders import (
 )
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
+from ledger.domain.times import time_text
 
 _NEEDS: Final = {"limit": ("price",), "stop": ("stop_price",), "stop_limit": ("price", "stop_price")}
 """The prices without which an order of a kind says nothing."""
@@ -53,7 +54,7 @@ def _check_form(event: events.OrderPlaced, now: Now) -> None:
     if event.tif == "gtd" and event.expire_at is None:
         raise Broken("expire_at", "found a gtd order without expire_at; give the time until which it is good")
     if event.expire_at is not None and event.expire_at <= now.occurred_at:
-        raise Broken("expire_at", f"found {event.expire_at} ns, which has passed; expected a time to come")
+        raise Broken("expire_at", f"found {time_text(event.expire_at)}, which has passed; expected a time to come")
 
 
 def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
@@ -116,13 +117,19 @@ def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
 
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
     """
-    Other terms may be asked for while something can fill, or to enlarge a filled order, if the hold is available.
+    Other terms may be asked for while something can fill, or to enlarge a filled order, if the hold is available; more
+    than before only of an open account.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     check_shares(state, order)
     check_not_closed(state, order.account)
     instrument = terms_on(known_instrument(state, order.instrument), now.day)
     qty = order.qty if event.new_qty is None else units(event.new_qty)
+    status = known(state.accounts, order.account, "account").status
+    if status != "open" and qty > order.qty:
+        raise Broken(
+            "account_status", f"account {order.account} is {status}; expected open, to ask for more than before"
+        )
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
     # A quantity that stays may be of a lot that was: only what is asked for has to fit.
