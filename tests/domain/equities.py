@@ -30,10 +30,15 @@ ACCOUNTS = ("A", "B", "BLOCK")
 
 
 def market(
-    usd: str = "100000", scale: int = 2, share_scale: int = 0, shares: str = "0", cost_method: str = "AVG"
+    usd: str = "100000",
+    scale: int = 2,
+    share_scale: int = 0,
+    shares: str = "0",
+    cost_method: str = "AVG",
+    kind: type[Books] = Books,
 ) -> Books:
     """Return books in which XYZ trades in USD, and each account has *usd* and *shares*."""
-    books = Books()
+    books = kind()
     books.set_day("2024-10-01")
     books.give(AssetDefined(asset="USD", kind="currency", scale=scale, name="US dollar"))
     books.give(AssetDefined(asset="EUR", kind="currency", scale=2, name="Euro"))

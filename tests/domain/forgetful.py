@@ -15,20 +15,27 @@ class Memory:
     """
     A state, and the rows that a store would keep of it, by table and key.
 
-    It is certain of every key, as the writer's is once the store's own constraints have caught one that is there.
+    Like the writer it looks no key up that should be new, until the store's own constraints catch one that is there.
     """
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Key], Row] = {}
-        self.state = State(lambda table, key: self.kept.get((table, key)), certain=True)
+        self.state = State(lambda table, key: self.kept.get((table, key)))
 
     def record(self, event: Event, context: Context) -> Outcome:
+        mark = self.state.begin()
         try:
-            mark = self.state.begin()
             outcome = record(self.state, event, context)
-            self.kept.update({(change.table, change.key): change.new for change in self.state.changes(mark)})
+            changes = list(self.state.changes(mark))
+            if any(change.old is None and (change.table, change.key) in self.kept for change in changes):
+                self.state.rollback(mark)
+                self.state.certain = True
+                outcome = record(self.state, event, context)
+                changes = list(self.state.changes(mark))
+            self.kept.update({(change.table, change.key): change.new for change in changes})
             return outcome
         finally:
+            self.state.certain = False
             self.state.durable(self.state.begin())
 
     def whole(self) -> State:

@@ -24,6 +24,7 @@ from ledger.domain.ladder import Rung, ladder
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, check_invariants
 from tests.domain.equities import CYCLES, DAY, DUE, all_balances, buckets, market, settled, trade
+from tests.domain.forgetful import ForgetfulBooks
 
 BUST = TradeBusted(exec_id="X", exec_ref="E", venue="N", trade_date=DAY, reason="r")
 
@@ -282,6 +283,17 @@ def test_a_failed_settlement_moves_nothing_and_is_tried_again() -> None:
     books.give(settled(date="2024-08-13"))
     last = [r for r in rungs(books) if r.date == "2024-08-13"]
     assert [(r.asset, render(r.due), render(r.settled)) for r in last] == [("USD", "0", "-1001"), ("XYZ", "0", "100")]
+    books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+def test_the_rest_of_what_settled_in_part_fails_under_an_id_of_its_own(kind: type[Books]) -> None:
+    """Whether memory has kept the part or not: the id is that of a settlement that was done."""
+    books = market(kind=kind)
+    books.give(trade())
+    books.give(settled("S", qty="40", partial=True))
+    assert books.give(failed("S")).rule == "settled_before"
+    assert books.give(failed("S2")).rule is None
     books.replayed()
 
 
