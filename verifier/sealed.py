@@ -103,7 +103,9 @@ class SealedCheck:
         self._leaves: list[bytes] = []
         self._rows = rows
         self._row = next(rows, None)
-        self._expected = sorted(expected, key=lambda stated: stated.size)
+        # Of no events every log is the same: that is what a witness shows of one at first.
+        self._expected = sorted((x for x in expected if x.size), key=lambda stated: stated.size)
+        self._of_nothing = [x for x in expected if not x.size and x.root != tree.EMPTY_ROOT]
         self._torn = False
 
     @property
@@ -111,7 +113,8 @@ class SealedCheck:
         """
         Whether there is neither a tile nor a checkpoint to hold against the events.
         """
-        return self._row is None and not self._expected and all(level.is_empty for level in self._levels)
+        brought = self._expected or self._of_nothing
+        return self._row is None and not brought and all(level.is_empty for level in self._levels)
 
     @property
     def _seq(self) -> int:
@@ -175,9 +178,11 @@ class SealedCheck:
         """
         Return what is stored of more events than there are.
         """
+        found = [Finding("INCONSISTENT", f"root {x.root.hex()}", f"root {tree.EMPTY_ROOT.hex()}", seq=0)
+                 for x in self._of_nothing]  # fmt: skip
         if self._torn:
-            return []
-        found = self._take_in()
+            return found
+        found += self._take_in()
         for level in self._levels:
             found += level.end(min(self._size, self._edge.size) >> HEIGHT * level.level)
         while self._row is not None:

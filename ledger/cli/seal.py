@@ -21,8 +21,8 @@ from ledger.errors import InvalidInput, Unavailable
 from ledger.evidence import note
 from ledger.evidence.note import COSIGNATURE, SigningKey
 from ledger.sealing import replica, serving
-from ledger.sealing.asking import Place
 from ledger.sealing.growth import Tell
+from ledger.sealing.places import Place
 from ledger.sealing.promises import Promises
 from ledger.sealing.sealer import Outcome, Sealer
 from ledger.storage import chains, database

@@ -32,7 +32,7 @@ ALGORITHMS: Final = (ED25519, COSIGNATURE)
 """The signature types read here, as the specification numbers them; both have a public key of 32 bytes."""
 
 NOTE_LIMIT_BYTES: Final = 1_000_000
-SIGNATURES_LIMIT: Final = 64
+SIGNATURES_LIMIT: Final = 256
 """A reader has to accept 16; post-quantum ones, which are passed over here, take nearly 5 kB each."""
 
 _PREFIX: Final = "\N{EM DASH} "

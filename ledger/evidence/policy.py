@@ -22,6 +22,8 @@ from ledger.evidence.note import COSIGNATURE, ED25519, Note, Verified, VerifierK
 from ledger.evidence.revocation import KeyIsRevoked, Revoked
 
 POLICY_LIMIT_BYTES: Final = 1_000_000
+WITNESSES_LIMIT: Final = note.SIGNATURES_LIMIT - 16
+"""As many as a checkpoint has room for beside the log's own keys."""
 NONE: Final = "none"
 
 
@@ -276,6 +278,10 @@ def decode(data: bytes) -> Policy:
             kinds[words[0]](words[1:])
         except InvalidInput as error:
             raise InvalidInput(f"line {number} of the policy: {error}") from error
+    if len(reading.witnesses) > WITNESSES_LIMIT:
+        raise InvalidInput(
+            f"found a policy of {len(reading.witnesses)} witnesses; at most {WITNESSES_LIMIT} can sign one checkpoint"
+        )
     if reading.quorum is None:
         raise InvalidInput("the policy has no quorum line; expected one, such as: quorum none")
     return Policy(

@@ -95,16 +95,29 @@ class Answer(msgspec.Struct, frozen=True):
     evidence: Evidence | None = None
 
 
+INCONSISTENT: Final = "inconsistent checkpoints"
+UNJOINED: Final = "checkpoints that the proof does not join"
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """
     Two checkpoints that one log signed and that do not agree, with the proof that was to join them.
 
-    Anybody who knows the log's key can check it: `convicts` needs nothing else.
+    Of one size, anybody who knows the log's key can check it: `convicts` needs nothing else. Of two sizes it says no
+    more than that this proof fails, and a false proof is anybody's.
     """
 
     older: bytes
     newer: bytes
     proof: tuple[bytes, ...]
+
+    @property
+    def of_one_size(self) -> bool:
+        """
+        Return whether the two contradict each other whatever the proof is.
+        """
+        older, newer = (checkpoint.decode_note(data)[0] for data in (self.older, self.newer))
+        return older.size == newer.size
 
     def encode(self) -> bytes:
         """
@@ -112,7 +125,7 @@ class Evidence(msgspec.Struct, frozen=True):
         """
         shape = {
             "schema_version": 1,
-            "kind": "inconsistent checkpoints",
+            "kind": INCONSISTENT if self.of_one_size else UNJOINED,
             "older": self.older.decode(),
             "newer": self.newer.decode(),
             "proof": [note.encode_base64(part) for part in self.proof],

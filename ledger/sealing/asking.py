@@ -1,102 +1,36 @@
 """
 Ask a signer or a witness, and take no for an answer but not silence.
 
-Every question has a deadline. What an answer means is told by its HTTP status, as C2SP tlog-witness numbers them; an
-answer that is none of these, and none at all, mean that the other side is down.
+What an answer means is told by its HTTP status, as C2SP tlog-witness numbers them; an answer that is none of these, and
+none at all, mean that the other side is down.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-from urllib.parse import urlsplit
 
-import msgspec
-
-from ledger.errors import Corrupt, InvalidInput, LedgerError, Unavailable, UnknownFormat, shortened, shown
+from ledger.errors import Corrupt, LedgerError, Unavailable, UnknownFormat, shortened, shown
 from ledger.evidence import note, policy, signer, witness
 from ledger.evidence.checkpoint import decode_note, decode_size
 from ledger.evidence.note import NoteSignature, SigningKey, VerifierKey
 from ledger.evidence.witness import Kept, Request
+from ledger.sealing.places import NotAnswering, Place
 
-DEADLINE_SECONDS: Final = 5.0
-ANSWER_LIMIT_BYTES: Final = note.NOTE_LIMIT_BYTES
+ASKED_AT_ONCE: Final = 16
 TRIES: Final = 3
 """How often a place that says it is elsewhere is asked again: another may be asking it at the same time."""
 
 
-class NotAnswering(Unavailable):
-    """
-    A signer or a witness is down, or what answers in its place is none.
-    """
-
-    code = "not_answering"
-    exit_status = 5
-
-
 class Refused(LedgerError):
     """
-    A signer or a witness will not sign this checkpoint: it contradicts what was signed, or something is missing.
+    A signer or a witness will not sign this checkpoint: it contradicts what was signed, or the signer lacks something.
     """
 
     code = "checkpoint_refused"
     exit_status = 3
-
-
-class _FileConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=DEADLINE_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE_SECONDS)
-        self.sock.connect(self._path)
-
-
-class Place(msgspec.Struct, frozen=True):
-    """
-    Where somebody answers: an http or https URL, or the path of a socket in the file system.
-    """
-
-    address: str
-
-    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str, bytes]:
-        """
-        Return the status, the content type and the body of the answer.
-
-        Raises:
-            InvalidInput: the address is neither URL nor path.
-            NotAnswering: there was no answer in time, or too long a one.
-        """
-        connection, prefix = self._connection()
-        try:
-            connection.request(method, prefix + path, body or None, {"Connection": "close"})
-            answer = connection.getresponse()
-            found = answer.read(ANSWER_LIMIT_BYTES + 1)
-        except (OSError, http.client.HTTPException) as error:
-            raise NotAnswering(f"{self.address} does not answer: {error or type(error).__name__}") from error
-        finally:
-            connection.close()
-        if len(found) > ANSWER_LIMIT_BYTES:
-            raise NotAnswering(f"{self.address} answers with more than {ANSWER_LIMIT_BYTES} bytes")
-        return answer.status, answer.getheader("Content-Type", ""), found
-
-    def _connection(self) -> tuple[http.client.HTTPConnection, str]:
-        if self.address.startswith("/"):
-            return _FileConnection(self.address), ""
-        try:
-            parts = urlsplit(self.address)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise InvalidInput(f"found address {shown(self.address)}; expected a URL or a path: {error}") from error
-        if parts.scheme not in ("http", "https") or not host:
-            raise InvalidInput(f"found address {shown(self.address)}; expected an http or https URL, or a path")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(host, port, timeout=DEADLINE_SECONDS), parts.path.rstrip("/")
 
 
 Prove = Callable[[int], list[bytes]]
@@ -104,12 +38,19 @@ Prove = Callable[[int], list[bytes]]
 
 
 def submit(
-    place: Place, path: str, signed: bytes, size: int, prove: Prove, known: int = 0
+    place: Place,
+    path: str,
+    signed: bytes,
+    size: int,
+    prove: Prove,
+    known: int = 0,
+    contradicting: Sequence[int] = (400, 403, 404, 422),
 ) -> tuple[NoteSignature, ...]:
     """
     Return the signatures that a signer or a witness puts under a checkpoint of *size*, unchecked.
 
     *known* is the size that it is believed to keep; where it keeps another, it says so and is asked again from there.
+    An answer of another status than those *contradicting* is as good as none.
 
     Raises:
         Refused: it will not sign; the message says why, in its own words.
@@ -126,7 +67,7 @@ def submit(
                 raise NotAnswering(f"{place.address} answers with what is no signature: {error}") from error
         if status != 409:
             said = repr(shortened(answer.decode(errors="replace").strip()))
-            if status in (400, 403, 404, 422):
+            if status in contradicting:
                 raise Refused(f"{place.address} refuses the checkpoint of {size} with {status}: {said}")
             raise NotAnswering(f"{place.address} answers with status {status}: {said}")
         try:
@@ -142,15 +83,20 @@ def submit(
     raise NotAnswering(f"{place.address} keeps another size each time it is asked; ask again later")
 
 
+_OTHER_HISTORY: Final = (422,)
+"""What a witness says of a checkpoint that contradicts its own; it may also not know a log, or its new key, yet."""
+
+
 def cosign(place: Place, key: VerifierKey, signed: bytes, size: int, prove: Prove, known: int = 0) -> NoteSignature:
     """
     Return a witness's cosignature of a checkpoint, checked by its *key*.
 
     Raises:
-        Refused, NotAnswering: as `submit`; an answer without its signature counts as none.
+        Refused: it knows another history.
+        NotAnswering: it is down, does not know the log or its key, or answers without its signature.
     """
     text = note.decode(signed, least=0).text
-    for signature in submit(place, witness.ADD_CHECKPOINT, signed, size, prove, known):
+    for signature in submit(place, witness.ADD_CHECKPOINT, signed, size, prove, known, _OTHER_HISTORY):
         if signature.claims(key):
             try:
                 note.check_signature(text, signature, key)
@@ -190,8 +136,8 @@ def kept_by(place: Place, signed: bytes, size: int) -> int:
     It is asked to cosign that once more from itself, which leaves it as it is, and every witness can answer.
 
     Raises:
-        Refused: it keeps another root of this size, or does not know the log.
-        NotAnswering: it is down.
+        Refused: it keeps another root of this size.
+        NotAnswering: it is down, or does not know the log or its key.
     """
     status, kind, answer = place.ask("POST", witness.ADD_CHECKPOINT, Request(size, (), signed).encode())
     if status == 200:
@@ -200,14 +146,14 @@ def kept_by(place: Place, signed: bytes, size: int) -> int:
         with contextlib.suppress(UnknownFormat, UnicodeDecodeError):
             return decode_size(answer.decode().removesuffix("\n"), "size")
     said = repr(shortened(answer.decode(errors="replace").strip()))
-    if status in (403, 404, 422):
+    if status in _OTHER_HISTORY:
         raise Refused(f"{place.address} refuses the checkpoint of {size} that is kept here with {status}: {said}")
     raise NotAnswering(f"{place.address} answers with status {status}: {said}")
 
 
 def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept, also: Sequence[SigningKey] = ()) -> list[bytes]:
     """
-    Return what the policy's witnesses show of the key's log beyond what is *kept*, once its quorum has answered.
+    Return what the policy's witnesses show of the key's log beyond what is *kept*, where its quorum has answered.
 
     *also* are other keys of the log; a witness may know any of them.
 
@@ -218,20 +164,20 @@ def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept, also: Sequ
     """
     signed = signer.again(kept, key, also)
     answered, found, silent = set(), [], []
-    for member in trust.witnesses:
+
+    def ask(member: policy.Witness) -> bytes | Unavailable | None:
         try:
-            if member.url is None:
-                raise NotAnswering(f"the policy says no address for witness {member.name}")
-            size = kept_by(Place(member.url), signed, kept.size)
-            shown_size, shown_note = _shown(Place(member.url), key.name) if size > kept.size else (size, None)
+            return _beyond(member, key.name, signed, kept.size)
         except Unavailable as error:
-            silent.append(str(error))
+            return error
+
+    # All at once: nobody who is slow keeps the others' word back.
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        said = list(pool.map(ask, trust.witnesses))
+    for member, shown_note in zip(trust.witnesses, said, strict=True):
+        if isinstance(shown_note, Unavailable):
+            silent.append(str(shown_note))
             continue
-        if shown_size < size:
-            raise StateIsOld(
-                f"witness {member.name} keeps a checkpoint of {size} by key {key.name}, and {kept.size} is the newest "
-                "here: this state was put back to an older one; bring one at least as new as the witness's"
-            )
         answered.add(member.key.public_key)
         if shown_note is not None:
             found.append(shown_note)
@@ -241,6 +187,22 @@ def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept, also: Sequ
             + "; ".join(silent)
         )
     return found
+
+
+def _beyond(member: policy.Witness, origin: str, signed: bytes, kept: int) -> bytes | None:
+    """Return the checkpoint that a witness shows beyond *signed*, which is of *kept* events, or None."""
+    if member.url is None:
+        raise NotAnswering(f"the policy says no address for witness {member.name}")
+    size = kept_by(Place(member.url), signed, kept)
+    if size <= kept:
+        return None
+    shown_size, shown_note = _shown(Place(member.url), origin)
+    if shown_size < size:
+        raise StateIsOld(
+            f"witness {member.name} keeps a checkpoint of {size} by key {origin}, and {kept} is the newest here: this "
+            "state was put back to an older one; bring one at least as new as the witness's"
+        )
+    return shown_note
 
 
 def _shown(place: Place, origin: str) -> tuple[int, bytes | None]:

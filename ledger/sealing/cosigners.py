@@ -16,7 +16,8 @@ from ledger.errors import Unavailable
 from ledger.evidence.note import NoteSignature
 from ledger.evidence.policy import Policy, Witness
 from ledger.sealing import asking
-from ledger.sealing.asking import Place, Prove
+from ledger.sealing.asking import Prove, Refused
+from ledger.sealing.places import Place
 
 GRACE_SECONDS: Final = 0.25
 """How long those are waited for who are not needed: most answer in a few milliseconds."""
@@ -26,11 +27,20 @@ ASKED_AT_ONCE: Final = 16
 
 class Said(msgspec.Struct, frozen=True):
     """
-    What came of asking: who cosigned how many events with what, and the words of those who did not.
+    What came of asking: who cosigned how many events with what, the words of those who did not, and the first of those
+    who say that this history is not the one they know.
     """
 
     cosigned: tuple[tuple[Witness, int, NoteSignature], ...]
     silent: tuple[str, ...]
+    refused: Refused | None = None
+
+    def check(self) -> None:
+        """
+        Raise `refused`, after what the others gave was kept.
+        """
+        if self.refused is not None:
+            raise self.refused
 
 
 class Cosigners:
@@ -43,17 +53,16 @@ class Cosigners:
         self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, "cosigner")
         self._running: dict[str, tuple[Witness, int, Future[NoteSignature]]] = {}
         self._kept: dict[str, int] = {}
+        self._refused: Refused | None = None
 
     def ask(self, signed: bytes, size: int, prove: Prove, done: Collection[str] = (), patient: bool = True) -> Said:
         """
         Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's.
 
         With the quorum met nobody is waited for longer than `GRACE_SECONDS`; short of it, everybody is if *patient*.
-
-        Raises:
-            Refused: one says that this history is not the one it knows.
         """
         silent: list[str] = []
+        self._refused = None
         if patient:
             wait([future for _, _, future in self._running.values()])
         cosigned = self._ended(silent)
@@ -72,7 +81,7 @@ class Cosigners:
             ended |= more
         cosigned += self._ended(silent)
         silent += [f"{name}: no answer yet" for name in self._running]
-        return Said(tuple(cosigned), tuple(sorted(silent)))
+        return Said(tuple(cosigned), tuple(sorted(silent)), self._refused)
 
     def _ended(self, silent: list[str]) -> list[tuple[Witness, int, NoteSignature]]:
         """Take out whoever has answered; the words of those who did not cosign go to *silent*."""
@@ -84,6 +93,8 @@ class Cosigners:
                     cosigned.append((member, of, future.result()))
                 except Unavailable as error:
                     silent.append(f"{name}: {error}")
+                except Refused as error:
+                    self._refused = self._refused or error
         return cosigned
 
     def is_met(self, names: Collection[str]) -> bool:

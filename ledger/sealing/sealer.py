@@ -23,9 +23,10 @@ from ledger.evidence.note import ED25519, NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.signer import SIGN_CHECKPOINT
 from ledger.sealing import asking, cosigners
-from ledger.sealing.asking import Place, Prove
+from ledger.sealing.asking import Prove
 from ledger.sealing.cosigners import Cosigners
 from ledger.sealing.growth import Growth, Tell, TilesBroken
+from ledger.sealing.places import Place
 from ledger.storage import chains, evidence, read_models
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -128,6 +129,7 @@ class Sealer:
         text = Checkpoint(self._chain.origin, size, root).text()
         prove = self._prove(size)
         said = self._replicas.ask(note.with_signatures(text, ()).encode(), size, prove)
+        said.check()
         if not self._replicas.is_met(cosigners.names(said.cosigned, size)):
             raise TooFew(
                 f"too few replicas have cosigned {size} events, so they are not signed: {'; '.join(said.silent)}"
@@ -175,6 +177,7 @@ class Sealer:
                 kept = msgspec.structs.replace(kept, note=whole)
                 evidence.put(self._connection, self._chain.chain, kept)
                 sealed = kept if size == sealed.size else sealed
+        said.check()
         names = {signature.name for signature in note.decode(sealed.note).signatures} - {self._chain.origin}
         met = self._witnesses.is_met(done | cosigners.names(said.cosigned, sealed.size))
         return Outcome(sealed, is_new, tuple(sorted(names)), said.silent, met)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from ledger.errors import LedgerError, NotPermitted, Unavailable
 from ledger.evidence import checkpoint, signer, witness
@@ -17,6 +18,10 @@ from ledger.evidence.witness import NOTHING, Answer, Evidence
 from ledger.sealing import asking
 from ledger.sealing.promises import Promises
 from ledger.sealing.serving import Reply, Respond
+
+UNJOINED_PREFIX: Final = "unjoined-"
+UNJOINED_LIMIT: Final = 1_000
+"""So many files about proofs that failed are left: enough to see who is asking, too few to fill a disk."""
 
 Clock = Callable[[], int]
 """What returns the time in seconds since 1970."""
@@ -76,12 +81,19 @@ def witness_of(
 
 
 def _leave(folder: Path, evidence: Evidence) -> None:
-    """Leave evidence under the hash of what it says, so that saying it again leaves one file."""
-    data = evidence.encode()
+    """
+    Leave evidence under the hash of both checkpoints, so that saying it again, with another proof, leaves one file.
+
+    False proofs are anybody's, so of those no more than `UNJOINED_LIMIT` are left.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{sha256(data).hexdigest()[:32]}.json"
-    if not path.exists():
-        path.write_bytes(data)
+    name = sha256(b"\0".join((evidence.older, evidence.newer))).hexdigest()[:32]
+    path = folder / f"{'' if evidence.of_one_size else UNJOINED_PREFIX}{name}.json"
+    if path.exists():
+        return
+    if not evidence.of_one_size and len(list(folder.glob(f"{UNJOINED_PREFIX}*"))) >= UNJOINED_LIMIT:
+        return
+    path.write_bytes(evidence.encode())
 
 
 def signer_of(

@@ -19,7 +19,8 @@ from ledger.cli import key_backup
 from ledger.errors import InvalidInput, NotPermitted, StorageFull
 from ledger.evidence import policy
 from ledger.sealing import asking, services
-from ledger.sealing.asking import NotAnswering, Place, Refused
+from ledger.sealing.asking import Refused
+from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
 from tests.importing.test_import import ROOT, tradeledger
 from tests.keyring.terminal import Terminal

@@ -20,7 +20,7 @@ from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
 from ledger.evidence.policy import Policy
 from ledger.journal.chain_creation import create_chain
 from ledger.sealing import services
-from ledger.sealing.asking import Place
+from ledger.sealing.places import Place
 from ledger.sealing.promises import Promises
 from ledger.sealing.replica import Region, replica_of
 from ledger.sealing.sealer import Sealer

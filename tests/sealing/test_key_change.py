@@ -16,7 +16,8 @@ from ledger.evidence import signer as signing
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.revocation import Revoked
 from ledger.sealing import asking, services
-from ledger.sealing.asking import Place, Refused
+from ledger.sealing.asking import Refused
+from ledger.sealing.places import Place
 from ledger.sealing.promises import Promises
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log, served

@@ -20,7 +20,8 @@ from ledger.evidence import note, policy, tree
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.witness import NOTHING, Kept
 from ledger.sealing import asking
-from ledger.sealing.asking import Place, Refused, StateIsOld
+from ledger.sealing.asking import Refused, StateIsOld
+from ledger.sealing.places import Place
 from tests import programs
 from tests.sealing.logs import KEY, Log, root_of
 

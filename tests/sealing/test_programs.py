@@ -19,7 +19,8 @@ from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
 from ledger.evidence import note, signer
 from ledger.sealing import asking
-from ledger.sealing.asking import Place, Refused
+from ledger.sealing.asking import Refused
+from ledger.sealing.places import Place
 from tests.sealing.logs import KEY, Log
 
 LOG, FORK = Log(), Log(fork=10)

@@ -16,8 +16,9 @@ from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.note import SigningKey
 from ledger.evidence.tree import Frontier
 from ledger.sealing import serving
-from ledger.sealing.asking import NotAnswering, Place, Refused
+from ledger.sealing.asking import Refused
 from ledger.sealing.growth import TilesBroken
+from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.sealer import TooFew
 from ledger.storage import chains, events, evidence
 from ledger.storage import database as db
@@ -183,6 +184,37 @@ def test_silent_witnesses_hold_nothing_up_and_late_ones_are_taken_in(
     assert third.is_witnessed
     cosigned = [WITNESSES[0].name in {s.name for s in note.decode(signed).signatures} for signed in kept(region)]
     assert cosigned == [True, True]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_witness_that_does_not_know_the_log_has_not_answered(
+    region: Database, place: Place, tmp_path: Path, status: int
+) -> None:
+    """It was not told of the log, or of its new key, yet: the others are enough, and their word is kept."""
+    with (
+        witness(tmp_path, WITNESSES[0]) as real,
+        served(lambda method, path, body: serving.Reply(status, b"unknown\n")) as url,
+        sealing(region, place, witnesses=members("w", WITNESSES[:2], [real, url], 1)) as sealer,
+    ):
+        sealed = sealer.seal()
+    assert sealed is not None
+    assert sealed.is_witnessed
+    assert [said for said in sealed.missing if f"with {status}" in said or f"status {status}" in said]
+
+
+def test_what_the_others_said_is_kept_where_one_knows_another_history(
+    region: Database, place: Place, tmp_path: Path
+) -> None:
+    """The sealer ends with what that one says, and the checkpoint is not poorer for it."""
+    with (
+        witness(tmp_path, WITNESSES[0]) as real,
+        served(lambda method, path, body: serving.Reply(422, b"another history\n")) as url,
+        sealing(region, place, witnesses=members("w", WITNESSES[:2], [url, real], 1)) as sealer,
+        pytest.raises(Refused, match="another history"),
+    ):
+        sealer.seal()
+    (signed,) = kept(region)
+    assert WITNESSES[0].name in {signature.name for signature in note.decode(signed).signatures}
 
 
 def test_a_sealer_that_ended_before_it_kept_what_was_signed_has_it_signed_again(

@@ -10,6 +10,7 @@ import json
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from ledger.evidence import checkpoint, note, policy, signer, witness
 from ledger.evidence.note import SigningKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.witness import NOTHING, Evidence
-from ledger.sealing import asking, services, serving
-from ledger.sealing.asking import NotAnswering, Place, Refused
+from ledger.sealing import asking, places, services, serving
+from ledger.sealing.asking import Refused
+from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
 from ledger.sealing.serving import Reply
 from tests.sealing.logs import KEY, WITNESSES, Log, served
@@ -163,7 +165,7 @@ def test_a_witness_cosigns_and_leaves_evidence_of_a_fork(tmp_path: Path) -> None
     """Roll-back, fork and split view are refused; the two notes and the failed proof are left in a file."""
     with witnessing(tmp_path, WITNESSES[0]) as url:
         place, key = Place(url), WITNESSES[0].verifier
-        with pytest.raises(Refused, match="404"):
+        with pytest.raises(NotAnswering, match="404"):
             asking.cosign(place, key, FORK.signed(20).replace(b"ledger.example", b"legder.example"), 20, LOG.prove(20))
         assert asking.seen(place, KEY.name) is None
         assert asking.cosign(place, key, LOG.signed(20), 20, LOG.prove(20)).claims(key)
@@ -181,6 +183,78 @@ def test_a_witness_cosigns_and_leaves_evidence_of_a_fork(tmp_path: Path) -> None
         told = json.loads(left.read_bytes())
         evidence = Evidence(told["older"].encode(), told["newer"].encode(), tuple(told["proof"]))
         assert witness.convicts(evidence, [KEY.verifier])
+
+
+def test_false_proofs_against_an_honest_log_fill_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send what the log did sign with a proof that is none: one file a pair, told from a fork, and few."""
+    monkeypatch.setattr(services, "UNJOINED_LIMIT", 3)
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        asking.cosign(Place(url), WITNESSES[0].verifier, LOG.signed(20), 20, LOG.prove(20))
+        for size in (30, 31, 32, 33, 34):
+            for number in range(2):
+                with pytest.raises(Refused, match="422"):
+                    asking.submit(Place(url), witness.ADD_CHECKPOINT, LOG.signed(size), size,
+                                  lambda old, number=number: [bytes([number]) * 32], 20)  # fmt: skip
+        with pytest.raises(Refused, match="fork"):
+            asking.cosign(Place(url), WITNESSES[0].verifier, FORK.signed(20), 20, FORK.prove(20), 20)
+    left = sorted((tmp_path / "w0" / "evidence").iterdir())
+    kinds = [json.loads(file.read_bytes())["kind"] for file in left]
+    assert sorted(kinds) == [witness.UNJOINED] * 3 + [witness.INCONSISTENT]
+    assert sum(file.name.startswith("unjoined-") for file in left) == 3
+
+
+@contextlib.contextmanager
+def sending(*parts: bytes, every: float = 0.0) -> Iterator[str]:
+    """Serve one connection, to which the parts are sent one by one, and return the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(100_000)
+                    for part in parts:
+                        connection.sendall(part)
+                        time.sleep(every)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    thread.join()
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_who_answers_byte_by_byte_is_not_waited_for(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is of the whole answer, however it comes."""
+    monkeypatch.setattr(places, "DEADLINE_SECONDS", 0.5)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    parts = [bytes([byte]) for byte in head * 3] if part == "head" else [head, *[b"x"] * 100]
+    began = time.monotonic()
+    with sending(*parts, every=0.03) as url, pytest.raises(NotAnswering, match="timed out"):
+        Place(url).ask("GET", "/")
+    assert time.monotonic() - began < 5
+
+
+def test_an_answer_that_is_cut_short_is_none() -> None:
+    """It ends before what it says is its length."""
+    with (
+        sending(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x" * 14) as url,
+        pytest.raises(NotAnswering, match="986 bytes less"),
+    ):
+        Place(url).ask("GET", "/")
+
+
+def test_a_signer_does_not_wait_for_the_witnesses_one_by_one(tmp_path: Path) -> None:
+    """Who is silent, does not know the log, or comes late costs the others nothing but their own time."""
+
+    def unknown(method: str, path: str, body: bytes) -> Reply:
+        return Reply(404, b"unknown log\n")
+
+    with (
+        witnessing(tmp_path, WITNESSES[0]) as good, served(unknown) as other,
+        signing(tmp_path, NOBODY, trust(WITNESSES[:3], 1, [other, "http://127.0.0.1:1", good])) as place,
+    ):  # fmt: skip
+        assert note.verify(note.decode(sign(place, LOG, 20)), [KEY.verifier])
 
 
 def test_many_who_ask_at_once_never_take_a_witness_back(tmp_path: Path) -> None:

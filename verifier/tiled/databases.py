@@ -16,8 +16,8 @@ from verifier.tiled.copies import cut
 
 NEAR_STREAMS: Final = 5
 """How many streams on either side of a name are looked at for the one that was meant."""
-NEWEST_LIMIT: Final = 1000
-"""How far back the newest checkpoint that a policy accepts is looked for."""
+AT_ONCE: Final = 1000
+"""So many checkpoints are asked for at a time, while the newest that a policy accepts is looked for."""
 _CHECKPOINT: Final = "size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 
@@ -109,13 +109,19 @@ class Region(Reader):
         for row in self._ask(sql, self.chain.chain, first, last):
             yield KeyRow(*row)
 
-    def newest_checkpoints(self, count: int = NEWEST_LIMIT) -> Iterator[CheckpointRow]:
+    def newest_checkpoints(self) -> Iterator[CheckpointRow]:
         """
-        Yield the checkpoints that the region keeps, the largest first, at most so many.
+        Yield the checkpoints that the region keeps, the largest first; whoever stops early asks for few of them.
         """
-        sql = f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s ORDER BY size DESC LIMIT {count:d}"
-        for size, root, note, sealed_at in self._ask(sql, self.chain.chain):
-            yield CheckpointRow(size, bytes(root), bytes(note), sealed_at)
+        sql = (
+            f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size < %s"
+            f" ORDER BY size DESC LIMIT {AT_ONCE:d}"
+        )
+        below = 2**63 - 1
+        while found := self._ask(sql, self.chain.chain, below):
+            for size, root, note, sealed_at in found:
+                yield CheckpointRow(size, bytes(root), bytes(note), sealed_at)
+            below = found[-1][0]
 
     def checkpoint_of(self, size: int) -> CheckpointRow | None:
         """

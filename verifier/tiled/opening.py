@@ -9,23 +9,22 @@ head, the tiles and the checkpoints here. It takes milliseconds and reads no mor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from ledger.chain import entry as entries
-from ledger.errors import LedgerError, Rejected, UnknownFormat
-from ledger.evidence import checkpoint, note, policy, tree
-from ledger.evidence.note import NoteSignature
+from ledger.errors import Rejected, UnknownFormat
+from ledger.evidence import tree
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tree import Frontier
 from ledger.evidence.witness import Evidence
 from verifier import identity
 from verifier.conviction import hashes_to
 from verifier.report import BROKEN, VERIFIED, Finding, Report
-from verifier.stored import CheckpointRow, Unreadable
-from verifier.tiled import newest
+from verifier.stored import Unreadable
+from verifier.tiled import gathered, newest
 from verifier.tiled.copies import TileNodes
 from verifier.tiled.databases import Region
 from verifier.tiled.outside import Answers, Shown
@@ -72,7 +71,7 @@ class _Opening:
     def __init__(self, region: Region) -> None:
         self._region = region
         self.size, self._leaves = region.size(), region.tree_size()
-        self.rows = list(region.newest_checkpoints())
+        self.row = next(region.newest_checkpoints(), None)
         self.findings: list[Finding] = []
         self.evidence: list[Evidence] = []
         self._roots: dict[int, bytes] = {}
@@ -153,9 +152,9 @@ class _Opening:
 
     def kept(self) -> None:
         """Hold the largest checkpoint that the region keeps against the events and the tiles."""
-        if not self.rows:
+        row = self.row
+        if row is None:
             return
-        row = self.rows[0]
         if row.size > self.size:
             self.found("TRUNCATED", f"{row.size} events, which a checkpoint covers", f"{self.size} events",
                        seq=self.size + 1, table="checkpoints", key=(str(row.size),), column="size")  # fmt: skip
@@ -185,38 +184,12 @@ class _Opening:
             self.found("TREE_MISMATCH", f"root {root.hex()}, as {who} says", f"root {made.hex()}, by the tiles",
                        seq=size, table="tiles", key=())  # fmt: skip
             return
-        here = mine if mine is not None else self.rows[0] if self.rows else None
+        here = mine if mine is not None else self.row
         said = "" if here is None else f", in: {here.note.decode(errors='replace')}"
         self.found("INCONSISTENT", f"root {root.hex()} of {size} events, as {who} has seen signed: {signed.decode()}",
                    f"root {made.hex()}{said}", seq=size)  # fmt: skip
         if here is not None:
             self.evidence.append(Evidence(signed, here.note, ()))
-
-    def accepted(self, trust: Policy, shown: Sequence[Shown]) -> Trusted | None:
-        """Return the newest checkpoint that the policy accepts, signatures kept here and shown outside together."""
-        notes: dict[tuple[int, str], list[NoteSignature]] = {}
-        for row in self.rows:
-            self._gather(notes, row)
-        for said in shown:
-            signed = note.decode(said.signed)
-            notes.setdefault((said.stated.size, signed.text), []).extend(signed.signatures)
-        for (_, text), signatures in sorted(notes.items(), key=lambda item: -item[0][0]):
-            try:
-                return policy.check(trust, note.with_signatures(text, signatures[: note.SIGNATURES_LIMIT]).encode())
-            except LedgerError:
-                continue
-        return None
-
-    def _gather(self, notes: dict[tuple[int, str], list[NoteSignature]], row: CheckpointRow) -> None:
-        try:
-            stated, signed = checkpoint.decode_note(row.note)
-            if (stated.origin, stated.size, stated.root) != (self._region.origin, row.size, row.root):
-                raise UnknownFormat(f"a checkpoint of {stated.size} events of {stated.origin}")
-        except UnknownFormat as error:
-            self.found("CHECKPOINT_SIG", f"a checkpoint of {row.size} events", str(error), table="checkpoints",
-                       key=(str(row.size),), column="note", seq=row.size)  # fmt: skip
-            return
-        notes.setdefault((row.size, signed.text), []).extend(signed.signatures)
 
 
 def verify(
@@ -241,9 +214,10 @@ def verify(
     answers = ask()
     for said in answers.shown:
         opening.shown(said)
-    trusted = opening.accepted(trust, answers.shown)
+    trusted, wrong = gathered.newest(trust, region.newest_checkpoints(), region.origin, answers.shown)
+    opening.findings += wrong
     known = trust.is_met(answers.answered) and bool(answers.answered or answers.has_signer)
-    if trusted is None and known and (opening.rows or answers.shown):
+    if trusted is None and known and (opening.row or answers.shown):
         opening.findings.append(newest.unmet(trust, "none of those that are kept here or shown outside"))
     if trusted is not None and max_age is not None:
         _age(opening, trusted, max_age, now_ns() // 10**9)
@@ -251,9 +225,10 @@ def verify(
         _must_be_known(opening, trusted, answers, known, trust)
     found = opening.findings
     seqs = [finding.seq for finding in found if finding.seq is not None]
+    counted = {"checkpoints": int(opening.row is not None)}
     report = Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, opening.size,
-        {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"checkpoints": len(opening.rows[:1])},
+        {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, counted,
         _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age),
         [f"the region is {region.chain.mode}"],
         min(seqs) - 1 if seqs else opening.size, round(time.monotonic() - started, 3),

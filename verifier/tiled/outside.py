@@ -13,7 +13,7 @@ from ledger.evidence import checkpoint, note, policy
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.sealing import asking
-from ledger.sealing.asking import Place
+from ledger.sealing.places import Place
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from ledger.evidence import checkpoint, note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
 from ledger.evidence.witness import Evidence
-from ledger.sealing.asking import Place
+from ledger.sealing.places import Place
 from tests.conftest import ORIGIN, Database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, NOBODY, sealing, signer

@@ -12,7 +12,7 @@ import msgspec
 from ledger import Ledger
 from ledger.journal.chain_creation import create_chain
 from ledger.sealing import services
-from ledger.sealing.asking import Place
+from ledger.sealing.places import Place
 from ledger.sealing.promises import Promises
 from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import fee, fill

@@ -1,0 +1,68 @@
+"""
+Check that signatures kept here and shown outside make one checkpoint, and that false ones take nothing from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from ledger.evidence import checkpoint, note, policy
+from ledger.evidence.policy import Policy
+from tests.sealing.logs import KEY, WITNESSES, Log
+from verifier.stored import CheckpointRow
+from verifier.tiled import gathered
+from verifier.tiled.outside import Shown
+
+LOG = Log()
+
+
+def trust(needed: int, count: int) -> Policy:
+    lines = [f"log {KEY.verifier.text()}", *(f"witness w{n} {WITNESSES[n].verifier.text()}" for n in range(count))]
+    names = " ".join(f"w{n}" for n in range(count))
+    return policy.decode("\n".join([*lines, f"group q {needed} {names}", "quorum q", ""]).encode())
+
+
+def cosigned(size: int, *places: int, false: int | None = None) -> bytes:
+    """Return a signed checkpoint with cosignatures, of which one may be of another text."""
+    signed = note.decode(LOG.signed(size))
+    lines = [*signed.signatures, *(WITNESSES[n].sign(signed.text, 1) for n in places)]
+    if false is not None:
+        lines.append(WITNESSES[false].sign("another text\n", 1))
+    return note.with_signatures(signed.text, lines).encode()
+
+
+def row(data: bytes) -> CheckpointRow:
+    stated = checkpoint.decode_note(data)[0]
+    return CheckpointRow(stated.size, stated.root, data, 1)
+
+
+def shown(data: bytes) -> Shown:
+    return Shown("witness", data, checkpoint.decode_note(data)[0])
+
+
+def test_signatures_of_one_checkpoint_add_up() -> None:
+    found, wrong = gathered.newest(trust(2, 2), [row(cosigned(20, 0))], KEY.name, [shown(cosigned(20, 1))])
+    assert found is not None
+    assert (found.checkpoint.size, len(found.witnesses), wrong) == (20, 2, [])
+
+
+def test_a_false_line_that_somebody_shows_takes_nothing_away() -> None:
+    """One of three shows the same checkpoint with a line that claims to be another's and is not."""
+    hostile = shown(cosigned(20, 2, false=0))
+    found, _ = gathered.newest(trust(2, 3), [row(cosigned(20, 0, 1))], KEY.name, [hostile])
+    assert found is not None
+    assert len(found.witnesses) == 3
+
+
+def test_the_newest_that_is_accepted_is_found_wherever_it_stands() -> None:
+    """Shown outside it may be larger than any kept, or between them; and thousands that nobody saw may come first."""
+    rules = trust(1, 1)
+    kept = [row(cosigned(size)) for size in range(60, 20, -1)]
+    found, _ = gathered.newest(rules, itertools.chain(kept, [row(cosigned(20, 0))]), KEY.name, [])
+    assert found is not None
+    assert found.checkpoint.size == 20
+    for size in (61, 40):
+        found, _ = gathered.newest(rules, kept, KEY.name, [shown(cosigned(size, 0)), shown(cosigned(5, 0))])
+        assert found is not None
+        assert found.checkpoint.size == size
+    assert gathered.newest(rules, kept, KEY.name, [shown(cosigned(61))])[0] is None

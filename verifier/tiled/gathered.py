@@ -1,0 +1,81 @@
+"""
+Gather the signatures under each checkpoint, those kept in a region and those shown outside, until the policy is met.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ledger.errors import LedgerError, UnknownFormat
+from ledger.evidence import checkpoint, note, policy
+from ledger.evidence.note import Note, NoteSignature
+from ledger.evidence.policy import Policy, Trusted
+from verifier.report import Finding
+from verifier.stored import CheckpointRow
+from verifier.tiled.outside import Shown
+
+_Notes = dict[tuple[int, str], list[NoteSignature]]
+"""Signatures by the size and the text that they are under."""
+
+
+def newest(
+    trust: Policy, rows: Iterable[CheckpointRow], origin: str, shown: Sequence[Shown]
+) -> tuple[Trusted | None, list[Finding]]:
+    """
+    Return the newest checkpoint that *trust* accepts, if any, and what is wrong with the kept ones that are newer.
+
+    *rows* are those that the region of *origin* keeps, the largest first, and *shown* what others show.
+    """
+    outside: _Notes = {}
+    findings: list[Finding] = []
+    for said in shown:
+        signed = note.decode(said.signed)
+        outside.setdefault((said.stated.size, signed.text), []).extend(_true(trust, signed))
+    for row in rows:
+        found = _first(trust, {key: outside.pop(key) for key in list(outside) if key[0] > row.size})
+        if found is None:
+            kept = _kept(row, origin)
+            if isinstance(kept, Finding):
+                findings.append(kept)
+                continue
+            signatures = [*kept.signatures, *outside.pop((row.size, kept.text), ())]
+            found = _first(trust, {(row.size, kept.text): signatures})
+        if found is not None:
+            return found, findings
+    return _first(trust, outside), findings
+
+
+def _first(trust: Policy, notes: _Notes) -> Trusted | None:
+    """Return the largest of *notes* that the policy accepts."""
+    for (_, text), signatures in sorted(notes.items(), key=lambda item: -item[0][0]):
+        lines = list(dict.fromkeys(signatures))[: note.SIGNATURES_LIMIT]
+        with contextlib.suppress(LedgerError):
+            return policy.check(trust, note.with_signatures(text, lines).encode())
+    return None
+
+
+def _kept(row: CheckpointRow, origin: str) -> Note | Finding:
+    """Return the note of a checkpoint that is kept, or what is wrong where it is not of what its row says."""
+    try:
+        stated, signed = checkpoint.decode_note(row.note)
+        if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):
+            raise UnknownFormat(f"a checkpoint of {stated.size} events of {stated.origin}")
+    except UnknownFormat as error:
+        return Finding("CHECKPOINT_SIG", f"a checkpoint of {row.size} events", str(error), seq=row.size,
+                       table="checkpoints", key=(str(row.size),), column="note")  # fmt: skip
+    return signed
+
+
+def _true(trust: Policy, signed: Note) -> list[NoteSignature]:
+    """Return the signatures that are true: a false line beside them is anybody's, and takes nothing away."""
+    keys: list[Any] = [listed.key for listed in (*trust.logs, *trust.witnesses)]
+    found = []
+    for line in signed.signatures:
+        for key in keys:
+            if line.claims(key):
+                with contextlib.suppress(LedgerError):
+                    note.check_signature(signed.text, line, key)
+                    found.append(line)
+    return found
