@@ -20,6 +20,7 @@ from ledger.domain.state import State
 from ledger.errors import LedgerError
 from verifier.conviction import near_integers
 from verifier.report import Finding
+from verifier.sealed import BEHIND_NS
 from verifier.stored import AcknowledgementRow
 
 PURPOSE = "replica"
@@ -87,8 +88,8 @@ class AcknowledgementCheck:
             for column, expected, actual in (("hash", event.hash, row.hash), ("state_digest", digest, row.state_digest))
             if expected != actual
         ]
-        if row.received_at < event.recorded_at:
-            wrong.append(found(f"not before {event.recorded_at}", str(row.received_at), "received_at"))
+        if row.received_at < event.recorded_at - BEHIND_NS:
+            wrong.append(found(f"not before {event.recorded_at - BEHIND_NS}", str(row.received_at), "received_at"))
         if row.received_at > self._now + CLOCKS_NS:
             wrong.append(found(f"not after {self._now}, which is now", str(row.received_at), "received_at"))
         return wrong

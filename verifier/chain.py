@@ -107,6 +107,7 @@ class ChainCheck:
         if self.hash is not None and event.prev_hash != self.hash:
             self._found("CHAIN_BREAK", self.hash.hex(), event.prev_hash.hex(), seq=event.seq, column="prev_hash")
         self._times(event)
+        self._epoch(event)
         self._groups(event)
         self._remember(event)
         self.seq, self.hash = event.seq, event.hash
@@ -226,10 +227,17 @@ class ChainCheck:
             self._found("CLOCK", f"an id of time {event.recorded_at}", event.event_id.hex(), seq=event.seq,
                         column="event_id")  # fmt: skip
 
+    def _epoch(self, event: RecordedEvent) -> None:
+        if event.epoch < self.epoch:
+            self._found("STATE_MISMATCH", f"at least {self.epoch}", str(event.epoch), seq=event.seq, column="epoch")
+
     def _groups(self, event: RecordedEvent) -> None:
         if event.group_index == 0:
             self._end_group()
             self._group = [event]
+            if self._before is not None and event.group_id == self._before.group_id:
+                self._found("GROUP_PARTIAL", "a group of its own", "that of the event before", seq=event.seq,
+                            column="group_id")  # fmt: skip
         else:
             self._group.append(event)
             first = self._group[0]

@@ -26,6 +26,7 @@ from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import Judged
 from verifier.walk import before, leaves
+from verifier.walk.again import two_readings
 from verifier.walk.books import Books
 from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
@@ -75,7 +76,10 @@ def verify(
             came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as "
                            f"{books.path} says", *kept_late(said, good[0].kept_to)]  # fmt: skip
     else:
+        doubted = not len(findings)
         came = _one_by_one(reader, chain, findings, progress, expected)
+        if doubted and came.events and not len(findings):
+            findings.add([two_readings(1, came.events)])
     judged = _signed(reader, chain, came, trust, findings) if settled.readable else None
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")

@@ -26,6 +26,11 @@ from verifier.revocations import revoked
 from verifier.stored import CheckpointRow
 
 PURPOSE = "checkpoint"
+BEHIND_NS = 10 * 10**9
+"""
+How far a clock may be behind the one before it. A writer's may be a second off the database's, and its head five
+seconds ahead after its clock was set back; who seals has a clock of its own.
+"""
 CLOCKS_NS = 60 * 10**9
 """How far the sealer's clock may be ahead of the database's before a time is called a lie."""
 
@@ -152,7 +157,7 @@ class SealedCheck:
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
                 found.append(_of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
-            earliest = max(recorded_at, self._sealed_at)
+            earliest = max(recorded_at, self._sealed_at) - BEHIND_NS
             if not earliest <= self._row.sealed_at <= self._now + CLOCKS_NS:
                 expected = f"between {earliest} and {self._now}, which is now"
                 found.append(_of_row(self._row, "sealed_at", expected, str(self._row.sealed_at), "CLOCK"))

@@ -96,7 +96,10 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     # In a folder of its own, for one that mutates some files only would forget the others.
     of_these = msgspec.structs.replace(group, name=f"{group.name} changed", sources=tuple(paths))
     place = folder.folder_of(of_these)
-    folder.run(place, [], seconds)
+    status = folder.run(place, [], seconds)
+    if status:
+        print(f"{group.name}: mutmut ended with {status}, so nothing is known of {', '.join(paths)}")
+        return 1
     made = [one for one in folder.mutants(place) if one.path in paths]
     ran = [one for one in made if one.exit_code is not None]
     living = [one for one in ran if one.exit_code not in KILLED]

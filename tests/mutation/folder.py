@@ -99,11 +99,11 @@ def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return ordered if count >= len(ordered) else sorted(Random(seed).sample(ordered, count), key=lambda one: one.name)
 
 
-def run(folder: Path, names: Sequence[str], seconds: float) -> int:
+def run(folder: Path, names: Sequence[str], seconds: float) -> int | None:
     """
     Run mutmut in *folder*, on the mutants of these names or, without any, on all that were not run; return its status.
 
-    After so many seconds it is told to stop, which it does as soon as the mutants at hand are done.
+    After so many seconds it is told to stop, which it does as soon as the mutants at hand are done; then there is none.
     """
     environment = {
         **os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0",
@@ -116,10 +116,11 @@ def run(folder: Path, names: Sequence[str], seconds: float) -> int:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGINT)
         try:
-            return process.wait(30)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            return process.wait()
+            process.wait()
+    return None
 
 
 _SHOW: Final = """

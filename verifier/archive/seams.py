@@ -22,6 +22,7 @@ class Seam(msgspec.Struct, frozen=True):
     event_id: bytes
     group: tuple[bytes, int, int]
     request_hash: bytes
+    epoch: int
 
 
 def seam_of(fields: Entry, digest: bytes) -> Seam:
@@ -29,7 +30,8 @@ def seam_of(fields: Entry, digest: bytes) -> Seam:
     Return what of an entry has to fit; *digest* is the entry's hash.
     """
     group = (fields.group_id, fields.group_index, fields.group_size)
-    return Seam(fields.seq, fields.prev_hash, digest, fields.recorded_at, fields.event_id, group, fields.request_hash)
+    return Seam(fields.seq, fields.prev_hash, digest, fields.recorded_at, fields.event_id, group, fields.request_hash,
+                fields.epoch)  # fmt: skip
 
 
 def finding(kind: str, expected: str, actual: str, path: str, seq: int | None = None, column: str = "") -> Finding:
@@ -49,6 +51,8 @@ def misfits(before: Seam, after: Seam, path: str) -> list[Finding]:
     if after.recorded_at <= before.recorded_at or after.event_id <= before.event_id:
         expected, actual = f"later than {before.recorded_at}", str(after.recorded_at)
         found.append(finding("CLOCK", expected, actual, path, after.seq, "recorded_at"))
+    if after.epoch < before.epoch:
+        found.append(finding("STATE_MISMATCH", f"at least {before.epoch}", str(after.epoch), path, after.seq, "epoch"))
     (group, index, size), (found_group, found_index, found_size) = before.group, after.group
     actual = f"event {found_index} of {found_size} of group {found_group.hex()}"
     goes_on = index + 1 < size

@@ -8,7 +8,6 @@ would make of an event is not known here, and a column that only they can tell f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.chain.entry import RecordedEvent
@@ -42,14 +41,22 @@ def walk(reader: Reader, first: int, last: int, following: End | None, findings:
     if before is not None:
         check.start_after(before.seq, before.hash, before.recorded_at, before.epoch)
     count = len(findings)
-    for _ in check.walk(_watched(reader.events(begin, end), findings)):
+    for _ in check.walk(reader.events(begin, end)):
         pass
     findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)
     if len(findings) == count:
-        # Two readings that differ are no verification, whichever of them is wrong.
-        findings.add([Finding("CHAIN_BREAK", "events that two ways to read them agree on", f"up to event {last}: one "
-                              "found nothing wrong, the other that they do not fit", seq=first)])  # fmt: skip
+        findings.add([two_readings(first, last)])
     return check
+
+
+def two_readings(first: int, last: int) -> Finding:
+    """
+    Return that two ways to read events *first* to *last* differ: that is no verification, whichever is wrong.
+    """
+    return Finding(
+        "CHAIN_BREAK", "events that two ways to read them agree on",
+        f"up to event {last}: one found nothing wrong, the other that they do not fit", seq=first,
+    )  # fmt: skip
 
 
 def _group_start(reader: Reader, seq: int) -> int:
@@ -58,21 +65,6 @@ def _group_start(reader: Reader, seq: int) -> int:
         return -END
     start = seq - found.group_index
     return start if start > 1 else -END
-
-
-def _watched(events: Iterable[RecordedEvent], findings: Findings) -> Iterator[RecordedEvent]:
-    """Yield the events, and find what a hash cannot tell from one event to the next, and no rule is asked here."""
-    before: RecordedEvent | None = None
-    for event in events:
-        if before is not None and event.seq == before.seq + 1:
-            if event.epoch < before.epoch:
-                findings.add([Finding("STATE_MISMATCH", f"at least {before.epoch}", str(event.epoch), seq=event.seq,
-                                      column="epoch")])  # fmt: skip
-            if event.group_index == 0 and event.group_id == before.group_id:
-                findings.add([Finding("GROUP_PARTIAL", "a group of its own", "that of the event before", seq=event.seq,
-                                      column="group_id")])  # fmt: skip
-        before = event
-        yield event
 
 
 def _nothing(event: RecordedEvent) -> dict[str, list[Any]]:
