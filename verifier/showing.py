@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from ledger.errors import LedgerError
 from ledger.whole_file import whole
@@ -22,13 +32,24 @@ from verifier.report import BROKEN, NOT_VERIFIED, VERIFIED, Ended, Outcome, Repo
 __all__ = ["Form", "judged", "progress"]
 
 
+class _Rate(ProgressColumn):
+    """How many a second are checked lately."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
 @contextlib.contextmanager
 def progress(total: int | None) -> Iterator[Callable[[str, int], None]]:
     """
-    Yield what hears of progress; it is shown on standard error where that is a terminal.
+    Yield what hears of progress; it is shown on standard error where that is a terminal: with its rate, and with the
+    time left where a *total* is known.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), _Rate(), TimeElapsedColumn(),
+        *([TimeRemainingColumn()] if total else []),
+    )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("checking events", total=total)
 

@@ -5,7 +5,7 @@ Write a report as lines for a terminal.
 from __future__ import annotations
 
 from verifier.forms.cleaning import moment, plain
-from verifier.forms.sentences import amount
+from verifier.forms.sentences import amount, pace
 from verifier.report import Ended, Outcome, Report
 
 
@@ -19,7 +19,7 @@ def lines(outcome: Outcome) -> str:
 
 
 def _lines(report: Report) -> list[str]:
-    found = [f"{report.verdict.upper()}: chain {report.origin}, {amount(report)}, {report.seconds} s"]
+    found = [f"{report.verdict.upper()}: chain {report.origin}, {amount(report)}, {pace(report)}"]
     if "hash" in report.head:
         found.append(f"head {report.head['seq']} {report.head['hash']} ({report.region_mode})")
     following = [finding for finding in report.findings if finding.after is not None]

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from verifier import meaning
 from verifier.forms.cleaning import moment, plain
-from verifier.forms.sentences import amount, subject, verdict
+from verifier.forms.sentences import amount, pace, subject, verdict
 from verifier.report import Ended, Finding, Outcome, Report, short
 
 _TICKS = re.compile("`+")
@@ -42,7 +42,7 @@ def code(text: str) -> str:
 def _head(report: Report, checked_at: int) -> list[str]:
     made = [
         f"# {report.verdict.upper()}: {code(report.origin)}", "", verdict(report), "",
-        f"- checked: {code(subject(report))}, {amount(report)}, in {report.seconds} s",
+        f"- checked: {code(subject(report))}, {amount(report)}, in {pace(report)}",
         f"- at: {moment(checked_at)}",
     ]  # fmt: skip
     made += [f"- {name}: {code(str(value))}" for name, value in report.head.items()]

@@ -21,6 +21,14 @@ def amount(report: Report) -> str:
     return counted(report.events, "receipt" if report.region_mode == "receipts" else "event")
 
 
+def pace(report: Report) -> str:
+    """
+    Return how long it took, and how many were verified a second where that says anything.
+    """
+    quick = report.seconds < 1 or not report.events
+    return f"{report.seconds} s" if quick else f"{report.seconds} s, {report.events / report.seconds:,.0f} a second"
+
+
 def subject(report: Report) -> str:
     """
     Return what was verified.
