@@ -24,7 +24,7 @@ from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
-from verifier.vouching import Judged
+from verifier.vouching import NOBODYS, Judged
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
 from verifier.walk.books import Books
@@ -94,7 +94,7 @@ def verify(
         COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread, reader.vouched(),
         came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found)],
-        trusted=[] if judged is None or trust is None else judged.sentences(trust),
+        trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
         Return where it is as words: the event, or the table and the row's key, and the column.
         """
         place = f"event {self.seq}" if self.table is None else f"{self.table} {'/'.join(self.key or ())}".rstrip()
+        if self.table is not None and self.seq is not None:
+            place = f"{place}, event {self.seq}"
         return f"{place}, column {self.column}" if self.column else place
 
     def sentence(self) -> str:

@@ -4,6 +4,8 @@ Judge one signed checkpoint by the auditor's policy, and say on whose word it re
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from ledger.errors import SignatureInvalid
@@ -13,6 +15,8 @@ from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.forms.cleaning import moment
 from verifier.report import Cosigned, Finding, SeenCheckpoint
 from verifier.stored import Unreadable
+
+NOBODYS: Final = "nobody's: the policy accepts none of the checkpoints that were found"
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -37,7 +41,7 @@ class Judged(msgspec.Struct, frozen=True):
         Return on whose word the checkpoint rests.
         """
         if self.trusted is None:
-            return []
+            return [NOBODYS]
         said = [f"the log {self.stated.origin}, whose key {self.trusted.log.key.id.hex()} signed the checkpoint"]
         said += [
             f"witness {witness.name}, whose key {witness.key.id.hex()} cosigned it at {moment(seconds)}"

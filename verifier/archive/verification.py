@@ -97,14 +97,14 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     numbers, wrong = _borne_out(store, stated, _bundles(asked, stated.size))
     findings.add(wrong)
     kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
-    joining, last_good = Joining(store, stated, chain_id, numbers.start), numbers.start * WIDTH
+    joining, last_good = Joining(store, stated, chain_id, numbers.start), 0
     keys = KeyHistory()
     for done in _checked(where, stated.size, chain_id, numbers, asked.jobs, kept):
         findings.add(joining.add(done))
         for event in done.keys:
             keys.take(event.seq, event.event_type, event.schema_version, event.given)
-        if not findings.all(None):
-            last_good = numbers.start * WIDTH + joining.events
+        if not findings.all(None) and not numbers.start:
+            last_good = joining.events
         tell("checking events", joining.events)
     findings.add(joining.end())
     whole = joining.events == stated.size

@@ -122,7 +122,7 @@ def _statements(title: str, said: Sequence[str]) -> str:
 
 
 def _trust(report: Report) -> str:
-    said = report.trusted or ["the database itself: no policy was given, so no signature of anybody was asked for"]
+    said = report.trusted or ["what was read itself: no policy was given, so no signature of anybody was asked for"]
     return _statements("On whose word this rests", said)
 
 

@@ -56,6 +56,8 @@ def verdict(outcome: Outcome) -> str:
         return f"Everything that was checked is as it was recorded: {counted(outcome.events, 'event')}."
     wrong = counted(len(outcome.findings), "thing is", "things are")
     kinds = counted(len(outcome.by_kind()), "kind")
+    if outcome.last_good_seq and outcome.region_mode == "two copies":
+        return f"{wrong} wrong, of {kinds}. Both have the same {counted(outcome.last_good_seq, 'event')} before that."
     if outcome.last_good_seq:
         whole = f"The first {counted(outcome.last_good_seq, 'event')} are as they were recorded."
         whole = whole.replace("The first 1 event are as they were", "The first event is as it was")

@@ -78,7 +78,7 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
             f"of {min(sizes)} events, in {left.requests} requests to {left.name} and {right.requests} to {right.name}",
             *COVERED,
         ],
-        left_out, [], agreed, round(time.monotonic() - started, 3),
+        left_out, [], agreed, round(time.monotonic() - started, 3), spans=[],
     )  # fmt: skip
 
 

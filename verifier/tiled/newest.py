@@ -13,6 +13,7 @@ from ledger.evidence import policy
 from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.report import Finding
 from verifier.stored import CheckpointRow, Unreadable
+from verifier.vouching import NOBODYS
 
 
 class Newest(msgspec.Struct):
@@ -22,6 +23,12 @@ class Newest(msgspec.Struct):
 
     trusted: Trusted | None
     findings: list[Finding]
+
+    def words(self) -> list[str]:
+        """
+        Return on whose word what is checked rests.
+        """
+        return [self.sentence() if self.trusted is not None else NOBODYS]
 
     def sentence(self) -> str:
         """

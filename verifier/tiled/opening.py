@@ -224,14 +224,13 @@ def verify(
     if not opening.findings:
         _must_be_known(opening, trusted, answers, known, trust)
     found = opening.findings
-    seqs = [finding.seq for finding in found if finding.seq is not None]
     counted = {"checkpoints": int(opening.row is not None)}
     report = Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, opening.size,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, counted,
         _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age),
         [f"the region is {region.chain.mode}"],
-        min(seqs) - 1 if seqs else opening.size, round(time.monotonic() - started, 3),
+        0, round(time.monotonic() - started, 3), trusted=newest.Newest(trusted, []).words(), spans=[],
     )  # fmt: skip
     return Opened(report, opening.evidence)
 

@@ -20,7 +20,7 @@ from ledger.errors import ProofInvalid, UnknownFormat
 from ledger.evidence import tree
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tiles import WIDTH
-from verifier import identity
+from verifier import identity, spans
 from verifier.archive.ranges import check_range
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import CheckpointRow
@@ -152,7 +152,7 @@ def _report(
     found: Newest, wanted: Draw, drawn: list[int], findings: Findings, covered: list[str], size: int, started: float
 ) -> Report:
     listed = findings.all(None)
-    seqs = [finding.seq for finding in listed if finding.seq is not None]
+    read = spans.of_tiles(drawn, 0 if found.trusted is None else found.trusted.checkpoint.size)
     said: list[str] = []
     left: list[str] = []
     events = 0
@@ -167,7 +167,8 @@ def _report(
             left.append(f"events {stated.size + 1} to {size}, which no checkpoint that the policy accepts covers yet")
     return Report(
         BROKEN if listed else VERIFIED, "", "", events, {}, listed, {"tiles": len(drawn)}, said,
-        [*left, *NOT_COVERED], [], min(seqs) - 1 if seqs else size, round(time.monotonic() - started, 3),
+        [*left, *NOT_COVERED], [], spans.whole_up_to(read, listed), round(time.monotonic() - started, 3),
+        trusted=found.words(), spans=read,
     )  # fmt: skip
 
 

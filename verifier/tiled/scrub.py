@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.evidence.tiles import WIDTH
-from verifier import identity
+from verifier import identity, spans
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, scrubbed
@@ -114,7 +114,7 @@ class Scrub:
 
     def _check(self, numbers: Iterable[int]) -> None:
         """Check those of these tiles that this run has not checked yet."""
-        for run in runs(number for number in numbers if number not in self.checked):
+        for run in spans.runs(number for number in numbers if number not in self.checked):
             done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self.size))
             broken = {(finding.seq - 1) // WIDTH for finding in done.findings if finding.seq is not None}
             if done.findings and not broken:
@@ -139,20 +139,6 @@ class Scrub:
             yield from check.above(self._nodes, self.leaves, number, mine)
 
 
-def runs(numbers: Iterable[int]) -> Iterator[range]:
-    """
-    Yield ascending *numbers* as ranges without gaps.
-    """
-    first = last = None
-    for number in numbers:
-        if last is not None and first is not None and number != last + 1:
-            yield range(first, last + 1)
-            first = None
-        first, last = number if first is None else first, number
-    if first is not None and last is not None:
-        yield range(first, last + 1)
-
-
 def verify(region: Region, path: Path, share: Fraction | None, seconds: int | None, tell: Tell, now: Clock) -> Report:
     """
     Return the report on the next *share* of the region's chain, or on as much as can be read in so many *seconds*.
@@ -175,19 +161,19 @@ def verify(region: Region, path: Path, share: Fraction | None, seconds: int | No
         scrub.run(wanted, is_late, tell, now)
     spent = time.monotonic() - started
     found = scrub.findings.all(None)
-    broken_seqs = [finding.seq for finding in found if finding.seq is not None]
+    read = spans.of_tiles(scrub.checked, scrub.size)
     stretches = [f"events {seqs}" for seqs in _seqs(scrub.checked, scrub.size)]
     return Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, _events(scrub),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"tiles": len(scrub.checked)},
         [*stretches, *COVERED] if scrub.checked else [], [*_left(scrub, wanted if seconds is None else None, spent),
-        *NOT_COVERED], [], min(broken_seqs) - 1 if broken_seqs else scrub.size, round(spent, 3),
+        *NOT_COVERED], [], spans.whole_up_to(read, found), round(spent, 3), spans=read,
     )  # fmt: skip
 
 
 def _seqs(numbers: set[int], size: int) -> list[str]:
     """Return the seqs of the events in tiles, stretch by stretch."""
-    return [f"{run[0] * WIDTH + 1} to {min(run[-1] * WIDTH + WIDTH, size)}" for run in runs(sorted(numbers))]
+    return [f"{first} to {last}" for first, last in spans.of_tiles(numbers, size)]
 
 
 def _events(scrub: Scrub) -> int:

@@ -22,7 +22,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from ledger.evidence.tree import Frontier
-from verifier import identity
+from verifier import identity, spans
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, newest
@@ -118,7 +118,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     if stated is not None and is_complete:
         findings.add(complete(region, stream, stated, walk.places, tell))
     listed = findings.all(None)
-    seqs = [finding.seq for finding in listed if finding.seq is not None]
+    read = spans.of_seqs(walk.places)
     return Report(
         BROKEN if listed else VERIFIED, region.origin, region.chain.mode, len(walk.places),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, listed, {"events": len(walk.places)},
@@ -130,8 +130,8 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
             *([f"that events 1 to {stated.size} have no other event of this stream: all of them make the cosigned root"]
               if stated is not None and is_complete else []),
         ],
-        _left(walk, stated, is_complete) + NOT_COVERED, [], min(seqs) - 1 if seqs else walk.seq,
-        round(time.monotonic() - started, 3),
+        _left(walk, stated, is_complete) + NOT_COVERED, [], spans.whole_up_to(read, listed),
+        round(time.monotonic() - started, 3), trusted=found.words(), spans=read,
     )  # fmt: skip
 
 

@@ -1,0 +1,51 @@
+"""
+Say which events were read where not all were: as runs of seqs, from which follows how much of the beginning is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ledger.evidence.tiles import WIDTH
+from verifier.report import Finding
+
+Span = tuple[int, int]
+"""The first and the last seq of a run of events."""
+
+
+def runs(numbers: Iterable[int]) -> Iterator[range]:
+    """
+    Yield ascending *numbers* as ranges without gaps.
+    """
+    first = last = None
+    for number in numbers:
+        if last is not None and first is not None and number != last + 1:
+            yield range(first, last + 1)
+            first = None
+        first, last = number if first is None else first, number
+    if first is not None and last is not None:
+        yield range(first, last + 1)
+
+
+def of_seqs(seqs: Iterable[int]) -> list[Span]:
+    """
+    Return the spans that events of these seqs make.
+    """
+    return [(run[0], run[-1]) for run in runs(sorted(seqs))]
+
+
+def of_tiles(numbers: Iterable[int], size: int) -> list[Span]:
+    """
+    Return the spans that the tiles of these numbers cover in a chain of *size* events.
+    """
+    return [(run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, size)) for run in runs(sorted(numbers))]
+
+
+def whole_up_to(spans: Sequence[Span], found: Iterable[Finding]) -> int:
+    """
+    Return how many events from the first were read without a gap and have nothing wrong among them or before.
+    """
+    if not spans or spans[0][0] != 1:
+        return 0
+    seqs = [finding.seq - 1 for finding in found if finding.seq is not None]
+    return max(0, min(spans[0][1], *seqs) if seqs else spans[0][1])
