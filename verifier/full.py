@@ -24,7 +24,7 @@ from verifier.sealed import SealedCheck, Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
-from verifier.vouching import NOBODYS, Judged
+from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
 from verifier.walk.books import Books
@@ -154,6 +154,9 @@ def _signed(reader: Reader, chain: ChainRow, came: _Came, trust: Policy | None, 
     findings.add(region.position(reader, came.last_good if came.whole is not None else came.events))
     findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)
     newest = signed.newest
+    last = None if newest is None else next(reader.events_at([newest.checkpoint.size]), None)
+    if trust is not None and last is not None:
+        findings.add(before_its_events(trust, newest, last.seq, last.recorded_at))
     return None if newest is None else Judged(newest.checkpoint, newest, [])
 
 

@@ -108,7 +108,9 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "A group of events is not whole", "Events that were recorded together are no longer all there.", _COPY
     ),
     "CLOCK": Meaning(
-        "A recorded time cannot be true", "Recorded times only go forward; here one does not, or was changed.", _COPY
+        "A recorded time cannot be true",
+        "Recorded times only go forward, and nobody sees an event before it is recorded; here a time does not fit, or "
+        "was changed.", _COPY
     ),
     "REQUEST_MISMATCH": Meaning(
         "A request is not what was asked", "What is recorded is not what the caller had asked for.", _COPY

@@ -22,7 +22,7 @@ from ledger.evidence.proof_file import ProofFile
 from verifier.forms.cleaning import moment
 from verifier.report import BROKEN, VERIFIED, Finding, Report
 from verifier.stored import Unreadable
-from verifier.vouching import Judged, judge
+from verifier.vouching import Judged, before_its_events, judge
 
 TABLE = "proof"
 COVERED = [
@@ -61,6 +61,8 @@ def verify(name: str, data: bytes, trust: Policy, payload: bytes | None) -> Repo
     fields = _parsed(name, entry, proof.index, findings)
     if content is not None and fields is not None:
         findings += _content(name, fields, content)
+    if fields is not None:
+        findings += before_its_events(trust, judged.trusted, fields.seq, fields.recorded_at, table=TABLE, key=(name,))
     stated = judged.stated
     head = {"seq": proof.index + 1, "hash": blake3(entry).hexdigest(), "size": stated.size, "root": stated.root.hex()}
     proven = [] if findings or fields is None else _sentences(fields, judged, content)

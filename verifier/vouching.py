@@ -4,7 +4,7 @@ Judge one signed checkpoint by the auditor's policy, and say on whose word it re
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,10 @@ from verifier.report import Cosigned, Finding, SeenCheckpoint
 from verifier.stored import Unreadable
 
 NOBODYS: Final = "nobody's: the policy accepts none of the checkpoints that were found"
+
+
+CLOCKS_NS: Final = 60 * 10**9
+"""How far a witness's clock may be behind the ledger's."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -49,6 +53,27 @@ class Judged(msgspec.Struct, frozen=True):
         ]
         none = "no quorum: the policy asks for none, so the log's own word is all there is"
         return [*said, none if trust.quorum == NONE else f"the quorum {trust.quorum} of the policy is met"]
+
+
+def before_its_events(
+    trust: Policy, trusted: Trusted | None, seq: int, recorded_at: int, **place: Any
+) -> list[Finding]:
+    """
+    Return what is wrong where witnesses cosigned a checkpoint before the time that its event *seq* says, *recorded_at*.
+
+    What was seen was recorded by then, so a clock that was set forward shows. A witness's clock may be wrong too: only
+    where the quorum is not met by those whose times fit, the event's is doubted. *place* is where the event stands.
+    """
+    if trusted is None or not trusted.witnesses:
+        return []
+    latest = recorded_at - CLOCKS_NS
+    fits = {witness.key.public_key for witness, seconds in trusted.witnesses if seconds * 10**9 >= latest}
+    if trust.is_met(fits):
+        return []
+    seen = ", ".join(f"{witness.name} had seen it at {moment(seconds)}" for witness, seconds in trusted.witnesses)
+    earliest = max(seconds for _, seconds in trusted.witnesses) * 10**9 + CLOCKS_NS
+    return [Finding("CLOCK", f"at most {earliest}: {seen}", str(recorded_at), seq=seq,
+                    column="recorded_at", **place)]  # fmt: skip
 
 
 def judge(trust: Policy, signed: bytes, table: str, name: str) -> Judged:

@@ -24,6 +24,7 @@ from ledger.evidence.revocation import Revoked
 from ledger.keyring import changes
 from tests.archiving.chains import CHAIN_ID, ORIGIN, POLICY, POLICY_TEXT, chain, reader, signed, silent
 from tests.archiving.written import kinds, verify
+from verifier.vouching import NOBODYS
 
 OLD, NEW = (KeyPair("checkpoint", "signer", secret) for secret in (bytes(range(32)), bytes(32)))
 RECOVERY = KeyPair("recovery", "safe", bytes([7]) * 32)
@@ -78,7 +79,7 @@ def test_what_a_key_signed_after_its_end_does_not_count(tmp_path: Path, jobs: in
     ]
     assert "counts no more at that size" in report.findings[0].actual
     assert not report.checkpoints[0].accepted
-    assert report.trusted == []
+    assert report.trusted == [NOBODYS]
 
 
 def test_what_it_signed_before_does_and_so_does_its_successor(tmp_path: Path) -> None:

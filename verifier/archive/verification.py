@@ -31,7 +31,7 @@ from verifier.archive.seams import finding
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
 from verifier.stored import Unreadable
-from verifier.vouching import Judged
+from verifier.vouching import Judged, before_its_events
 
 _BUNDLES: Final = "tile/entries/"
 AHEAD: Final = 3
@@ -113,6 +113,10 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         findings.add(_of_keys(keys, stated.size))
         judged = checkpoints.judge(store, trust, signed)
         findings.add(one for one in judged.findings if one not in before.findings)
+        if joining.last is not None:
+            place = segments.path(tile_of((stated.size - 1) // WIDTH, stated.size))
+            findings.add(before_its_events(trust, judged.trusted, stated.size, joining.last.recorded_at,
+                                           table="archive", key=(place,)))  # fmt: skip
     else:
         findings.add(_root_of_tiles(store, stated))
     tell("checking checkpoints", 0)

@@ -117,7 +117,7 @@ def check(
         frontier = others.frontier if books is not None and jobs == 1 else None
         keep = _keeper(chain, books, others if jobs > 1 else None, replay, beside, others.frontier)
         with contextlib.closing(
-            runs(connection, chain, absent, start, frontier, hashed=jobs == 1, cut=cut if jobs > 1 else ())
+            runs(connection, chain, absent, start, frontier, last=last, size=size, hashed=jobs == 1)
         ) as found:
             end = follow(replay, found, chain.chain_id, beside, tell, across=size if jobs > 1 else None, keep=keep)
         end = end or start
@@ -188,19 +188,23 @@ def runs(
     before: End | None,
     frontier: Frontier | None,
     *,
+    last: int,
     hashed: bool,
-    cut: Sequence[tuple[int, int]] = (),
+    size: int = ranges.RANGE,
 ) -> Generator[tuple[Parsed, End], None, None]:
     """
     Yield every event after *before* by runs that follow each other, each with its last end; *frontier* grows by them.
 
-    None goes beyond the end of a range of *cut*, which are all that is expected.
+    None goes beyond the end of a range of *size* events, of which *last* is expected to be the last. Ranges are asked
+    for one after the other: what of one has arrived and is not taken yet is all that memory may have to hold.
 
     Raises:
         Doubt: they do not fit.
     """
+    begin = 1 if before is None else before.seq + 1
+    cut = list(ranges.cut(begin, last, size))
     # Whatever stands before the first event or after the last belongs to nobody's range, and is met here.
-    borders = [-(2**63) if before is None else before.seq + 1, *(first for first, _ in cut[1:]), 2**63]
+    borders = [-(2**63) if before is None else begin, *(first for first, _ in cut[1:]), 2**63]
     for first, beyond in pairwise(borders):
         with contextlib.closing(rows.read(connection, chain.chain, first, beyond - 1, absent)) as found:
             for some in found:

@@ -91,7 +91,8 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     frontier, beside = said.at.frontier(), good.since(reader, chain, said)
     beside.keys = KeyCheck(reader.keys_of_groups(start.seq))
     with open_connection(reader.dsn, reader.snapshot()) as connection:
-        found = good.runs(connection, chain, absent, start, frontier, hashed=True)
+        last = reader.last_seq() or 0
+        found = good.runs(connection, chain, absent, start, frontier, last=last, hashed=True)
         end = good.follow(replay, found, chain.chain_id, beside, tell) or start
     good.conclude(replay, beside, end)
     same(region.head(chain, end), [])

@@ -78,7 +78,9 @@ def _replay(reader: Reader, spill: Spill, tell: Tell, started: float) -> Replaye
     replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), Requests()
     end: End | None = None
     with open_connection(reader.dsn, reader.snapshot()) as connection:
-        for parsed, end in good.runs(connection, chain, os.urandom(16), None, None, hashed=True):
+        for parsed, end in good.runs(
+            connection, chain, os.urandom(16), None, None, last=reader.last_seq() or 0, hashed=True
+        ):
             for event in parsed.events(chain.chain_id):
                 replay.apply(event, *requests.take(event))
                 if event.event_type == _SEALED:
