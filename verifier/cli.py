@@ -100,9 +100,11 @@ def _verified(
             if found_policy is not None and not found_policy.logs_of(chain):
                 known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
                 raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
-            expected = [_expected(path, chain) for path in expect]
+            notes = [_read(path) for path in expect]
+            expected = [_expected(path, data, chain) for path, data in zip(expect, notes, strict=True)]
             with Books(state) if state is not None else contextlib.nullcontext() as books:
-                return whole.verify(reader, told, jobs, books, trust=found_policy, expected=expected)
+                return whole.verify(reader, told, jobs, books, trust=found_policy, expected=expected,
+                                    notes=notes)  # fmt: skip
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 
@@ -112,12 +114,17 @@ app.command("proof")(commands.proof)
 app.command("receipts")(commands.receipts)
 
 
-def _expected(path: Path, origin: str) -> Checkpoint:
-    """Return a checkpoint that the auditor kept, whose word for it counts, whatever signatures it has."""
+def _read(path: Path) -> bytes:
     try:
-        stated, _ = checkpoint.decode_note(path.read_bytes(), least=0)
+        return path.read_bytes()
     except OSError as error:
         raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+
+
+def _expected(path: Path, data: bytes, origin: str) -> Checkpoint:
+    """Return a checkpoint that the auditor kept, whose word for it counts, whatever signatures it has."""
+    try:
+        stated, _ = checkpoint.decode_note(data, least=0)
     except LedgerError as error:
         raise Unreadable(f"{path} is no checkpoint: {error}") from error
     if stated.origin != origin:

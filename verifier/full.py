@@ -43,6 +43,7 @@ def verify(
     *,
     trust: Policy | None = None,
     expected: Sequence[Checkpoint] = (),
+    notes: Sequence[bytes] = (),
 ) -> Report:
     """
     Return the report on the reader's chain, which so many processes read.
@@ -51,7 +52,8 @@ def verify(
     the books then have what the chain came to where nothing is found; what it came to meanwhile is kept in any case.
 
     With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
-    the auditor has seen: the history must still hold what they covered.
+    the auditor has seen: the history must still hold what they covered. Of those the *notes* count as well as what is
+    kept here, where the policy accepts them: a replica's region may keep none of its own.
 
     Raises:
         Unreadable: there is nothing to check.
@@ -80,7 +82,7 @@ def verify(
         came = _one_by_one(reader, chain, findings, progress, expected)
         if doubted and came.events and not len(findings):
             findings.add([two_readings(1, came.events)])
-    judged = _signed(reader, chain, came, trust, findings) if settled.readable else None
+    judged = _signed(reader, chain, came, trust, findings, notes) if settled.readable else None
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
@@ -145,11 +147,15 @@ def _one_by_one(
     return _Came(walked.seq, walked.last_good, head, rows, keys, lost)
 
 
-def _signed(reader: Reader, chain: ChainRow, came: _Came, trust: Policy | None, findings: Findings) -> Judged | None:
+def _signed(
+    reader: Reader, chain: ChainRow, came: _Came, trust: Policy | None, findings: Findings, notes: Sequence[bytes]
+) -> Judged | None:
     """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
     signed = Signed(chain.origin, came.keys, trust)
     for row in reader.checkpoints("signed"):
         findings.add(signed.check(row))
+    for data in notes:
+        signed.bring(data)
     findings.add(signed.end())
     findings.add(region.position(reader, came.last_good if came.whole is not None else came.events))
     findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)

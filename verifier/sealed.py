@@ -8,6 +8,7 @@ others have cosigned is not.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from ledger.chain import entry as entries
@@ -250,6 +251,16 @@ class Signed:
             except LedgerError as error:
                 found.append(_of_row(row, "note", "what the policy accepts", str(error), "CHECKPOINT_SIG"))
         return found
+
+    def bring(self, data: bytes) -> None:
+        """
+        Take in the note of a checkpoint that the auditor brought: it counts where the policy accepts it.
+        """
+        if self._trust is not None:
+            with contextlib.suppress(LedgerError):
+                found = policy.check(self._trust, data)
+                if self.newest is None or found.checkpoint.size > self.newest.checkpoint.size:
+                    self.newest = found
 
     def end(self) -> list[Finding]:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -149,7 +150,7 @@ def apply_plan(
             return
         seq = _record(recorder, found_plan, why, source, actor)
         print(f"recorded at seq {seq}; verifying everything", flush=True)
-        raise typer.Exit(_verify(auditor or found.dsn("auditor"), found_plan.origin, trust, jobs))
+        raise typer.Exit(_verify(auditor or found.dsn("auditor"), found_plan, trust, jobs))
 
 
 def _bytes(path: Path, what: str) -> bytes:
@@ -274,9 +275,17 @@ def _record(dsn: str, made: Plan, reason: str, source: str, actor: str) -> int:
         raise
 
 
-def _verify(dsn: str, origin: str, trust: Path, jobs: int) -> int:
-    """Verify everything, by the program that nothing here is part of, and return its exit status."""
-    words: Sequence[str] = (
-        "full", "--dsn", dsn, "--origin", origin, "--policy", str(trust), "--jobs", str(jobs)
-    )  # fmt: skip
-    return subprocess.run([sys.executable, "-m", "verifier", *words], check=False).returncode
+def _verify(dsn: str, made: Plan, trust: Path, jobs: int) -> int:
+    """
+    Verify everything, by the program that nothing here is part of, and return its exit status.
+
+    The plan's checkpoint is brought along: a replica's region may keep none.
+    """
+    with tempfile.TemporaryDirectory(prefix="repair-") as folder:
+        signed = Path(folder) / "checkpoint"
+        signed.write_text(made.checkpoint)
+        words: Sequence[str] = (
+            "full", "--dsn", dsn, "--origin", made.origin, "--policy", str(trust), "--expect", str(signed), "--jobs",
+            str(jobs),
+        )  # fmt: skip
+        return subprocess.run([sys.executable, "-m", "verifier", *words], check=False).returncode

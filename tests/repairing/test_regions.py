@@ -77,7 +77,7 @@ def test_a_replica_is_mended_from_its_primary_and_goes_on(regions: Regions, tmp_
     with Intruder(replica) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 7")
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 9")
-        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1")
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
     trust, report, plan = tmp_path / "policy", tmp_path / "report.json", tmp_path / "plan.json"
     trust.write_text(POLICY)
     run("verifier", "full", "--dsn", replica.dsn("auditor"), "--report", str(report), expected=3)
@@ -86,7 +86,7 @@ def test_a_replica_is_mended_from_its_primary_and_goes_on(regions: Regions, tmp_
     assert "restore event 7 (actor) from replica" in said
     apply = ["repair", "apply", str(plan), *copies, "--dsn", replica.dsn("owner"), "--auditor", replica.dsn("auditor"),
              "--source", "engine", "--yes"]  # fmt: skip
-    assert "name where the chain is primary" in run("ledger", *apply, "--writer", replica.dsn("writer"), expected=7)
+    assert "may not append as" in run("ledger", *apply, "--writer", replica.dsn("writer"), expected=8)
     said = run("ledger", *apply, "--writer", primary.dsn("writer"))
     assert "restored event 9" in said
     assert "VERIFIED" in said

@@ -72,7 +72,7 @@ def signer(folder: Path, needed: Policy = NOBODY, key: SigningKey = LOG_KEY) -> 
 def witness(folder: Path, key: SigningKey) -> Iterator[str]:
     name = key.name.rpartition("/")[2]
     with Promises(folder / f"{name}.json") as state:
-        respond = services.witness_of(state, {ORIGIN: [LOG_KEY.verifier]}, key, lambda: 1_700_000_000, folder / name)
+        respond = services.witness_of(state, {ORIGIN: [LOG_KEY.verifier]}, key, lambda: int(time.time()), folder / name)
         with served(respond) as address:
             yield address
 
@@ -83,7 +83,7 @@ def replica(folder: Path, database: Database, told: list[str] | None = None) -> 
     heard: list[str] = [] if told is None else told
     region = Region(lambda: opened(database.dsn("sealer"), None))
     with contextlib.closing(region), Promises(folder / "replica.json") as state:
-        respond = replica_of(state, REPLICA_KEY, ORIGIN, region.root_at, lambda: 1_700_000_001, heard.append)
+        respond = replica_of(state, REPLICA_KEY, ORIGIN, region.root_at, lambda: int(time.time()), heard.append)
         with served(respond) as address:
             yield address
 

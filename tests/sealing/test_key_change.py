@@ -17,7 +17,7 @@ from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.revocation import Revoked
 from ledger.sealing import asking, services
 from ledger.sealing.asking import Refused
-from ledger.sealing.places import Place
+from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log, served
@@ -77,7 +77,7 @@ def test_a_key_takes_over_while_nobody_waits(tmp_path: Path) -> None:
             sign(place, 40, FORK)
         cosign(outside, sign(place, 40), 40)
         text = LOG.text(50)
-        with pytest.raises(Refused, match="revoked before that size"):
+        with pytest.raises(NotAnswering, match="revoked before that size"):
             cosign(outside, note.with_signatures(text, [OLD.sign(text)]).encode(), 50)
         cosign(outside, sign(place, 50), 50)
 

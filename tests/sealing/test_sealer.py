@@ -209,7 +209,7 @@ def test_what_the_others_said_is_kept_where_one_knows_another_history(
     with (
         witness(tmp_path, WITNESSES[0]) as real,
         served(lambda method, path, body: serving.Reply(422, b"another history\n")) as url,
-        sealing(region, place, witnesses=members("w", WITNESSES[:2], [url, real], 1)) as sealer,
+        sealing(region, place, witnesses=members("w", [WITNESSES[1], WITNESSES[0]], [url, real], 1)) as sealer,
         pytest.raises(Refused, match="another history"),
     ):
         sealer.seal()

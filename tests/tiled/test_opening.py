@@ -143,11 +143,11 @@ def test_settings_that_could_lose_a_commit_are_named(copy: Sealed) -> None:
 
 
 def test_an_old_cosignature_is_stale_and_a_clock_that_is_off_is_named(made: Sealed) -> None:
-    """The witness cosigned at 1,700,000,000; nobody asked for less than a century, then for a day."""
+    """The witness cosigned a moment ago; nobody asks for less than a century, then for what was before it."""
     assert found(made, max_age=10**10) == []
-    (finding,) = opened(made, max_age=86_400).report.findings
+    (finding,) = opened(made, max_age=-1).report.findings
     assert (finding.kind, finding.key) == ("STALE", ("1300",))
-    assert "the newest is of 1700000000" in finding.actual
+    assert "the newest is of " in finding.actual
     assert found(made, now=1_700_000_000) == ["CLOCK"]
 
 

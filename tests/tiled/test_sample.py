@@ -33,7 +33,7 @@ def test_a_sample_says_what_it_drew_and_what_it_would_have_shown(made: Sealed) -
     root = made.database.sql("SELECT encode(root, 'hex') FROM ledger.checkpoints WHERE size = 1300")
     assert (report.verdict, report.findings, report.rows) == ("verified", [], {"tiles": 2})
     said = " ".join(report.covered)
-    assert f"the checkpoint of 1300 events, root {root}, cosigned by w at 1700000000" in said
+    assert f"the checkpoint of 1300 events, root {root}, cosigned by w at " in said
     assert "2 of 6 tiles of 256 events, drawn from that root with nonce 6e" in said
     assert "at least 1 - (1 - 0.001)^2 = 0.1999 %" in said
     assert "had one tile alone been changed, with 33.3333 %" in said

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Final
 
 from ledger.errors import LedgerError, UnknownFormat
 from ledger.evidence import checkpoint, note, policy
@@ -16,6 +16,8 @@ from verifier.report import Finding
 from verifier.stored import CheckpointRow
 from verifier.tiled.outside import Shown
 
+LOOKED_AT: Final = 1_000
+"""So many of the newest are read although one is accepted: a few minutes' where one is sealed each second."""
 _Notes = dict[tuple[int, str], list[NoteSignature]]
 """Signatures by the size and the text that they are under."""
 
@@ -24,7 +26,7 @@ def newest(
     trust: Policy, rows: Iterable[CheckpointRow], origin: str, shown: Sequence[Shown]
 ) -> tuple[Trusted | None, list[Finding]]:
     """
-    Return the newest checkpoint that *trust* accepts, if any, and what is wrong with the kept ones that are newer.
+    Return the newest checkpoint that *trust* accepts, if any, and which of the newest kept ones are no notes of theirs.
 
     *rows* are those that the region of *origin* keeps, the largest first, and *shown* what others show.
     """
@@ -33,18 +35,18 @@ def newest(
     for said in shown:
         signed = note.decode(said.signed)
         outside.setdefault((said.stated.size, signed.text), []).extend(_true(trust, signed))
-    for row in rows:
-        found = _first(trust, {key: outside.pop(key) for key in list(outside) if key[0] > row.size})
-        if found is None:
-            kept = _kept(row, origin)
-            if isinstance(kept, Finding):
-                findings.append(kept)
-                continue
+    found: Trusted | None = None
+    for number, row in enumerate(rows):
+        if found is not None and number >= LOOKED_AT:
+            break
+        found = found or _first(trust, {key: outside.pop(key) for key in list(outside) if key[0] > row.size})
+        kept = _kept(row, origin)
+        if isinstance(kept, Finding):
+            findings.append(kept)
+        elif found is None:
             signatures = [*kept.signatures, *outside.pop((row.size, kept.text), ())]
             found = _first(trust, {(row.size, kept.text): signatures})
-        if found is not None:
-            return found, findings
-    return _first(trust, outside), findings
+    return found or _first(trust, outside), findings
 
 
 def _first(trust: Policy, notes: _Notes) -> Trusted | None:
@@ -70,7 +72,7 @@ def _kept(row: CheckpointRow, origin: str) -> Note | Finding:
 
 def _true(trust: Policy, signed: Note) -> list[NoteSignature]:
     """Return the signatures that are true: a false line beside them is anybody's, and takes nothing away."""
-    keys: list[Any] = [listed.key for listed in (*trust.logs, *trust.witnesses)]
+    keys = [*(log.key for log in trust.logs), *(witness.key for witness in trust.witnesses)]
     found = []
     for line in signed.signatures:
         for key in keys:
