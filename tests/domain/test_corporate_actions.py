@@ -282,6 +282,58 @@ def test_a_split_of_a_shared_asset_waits_for_one_instrument() -> None:
     assert books.give(split()).rule == "shared_asset"
 
 
+def other_instrument_split(kind: type[Books] = Books) -> Books:
+    """Hold 100 shares through XYZ and none any more through XYZ.W, when XYZ splits."""
+    books = market(kind=kind)
+    books.give(instrument("XYZ.W"))
+    books.give(traded("E0"))
+    books.give(order("O", "buy", "10", "10", instrument="XYZ.W"))
+    books.give(traded("W1", qty="10", instrument="XYZ.W", order_id="O"))
+    books.give(traded("W2", "sell", "10", instrument="XYZ.W"))
+    assert books.give(split()).rule is None
+    return books
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("late", [
+    traded("L", instrument="XYZ.W", trade_date=MONDAY),
+    TradeBusted(exec_id="L", exec_ref="W2", venue="V", trade_date=WEDNESDAY, ref_trade_date=MONDAY, reason="r"),
+    TradeCorrected(exec_id="L", exec_ref="W2", ref_trade_date=MONDAY, venue="V", account="A", instrument="XYZ.W",
+                   side="sell", qty="9", price="10", trade_date=WEDNESDAY),
+    OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="30"),
+    traded("L", order_id="O", instrument="XYZ.W", trade_date=WEDNESDAY),
+], ids=lambda event: type(event).__name__)  # fmt: skip
+def test_a_split_is_of_every_instrument_of_the_asset(kind: type[Books], late: Any) -> None:
+    """What traded as another one before it was old shares too, of which nobody owns any now."""
+    books = other_instrument_split(kind)
+    made = books.give(late)
+    assert (made.rule, made.detail is not None and TUESDAY in made.detail) == ("before_split", True)
+    assert sum(balance(books, "A", "XYZ")) == amount("200")
+    assert books.give(traded("N", instrument="XYZ.W", qty="5", trade_date=TUESDAY)).rule is None
+    books.replayed()
+
+
+def test_an_instrument_that_is_defined_after_a_split_is_of_the_new_shares() -> None:
+    """Whatever it is called: a trade of before the split would have been of old ones."""
+    books = other_instrument_split()
+    books.give(instrument("XYZ.L"))
+    assert books.give(traded("L", instrument="XYZ.L", trade_date=MONDAY)).rule == "before_split"
+    assert books.give(split(3, ca_id="S2", instrument="XYZ.L", ex_date=MONDAY)).rule == "before_split"
+    assert books.give(traded("N", instrument="XYZ.L", trade_date=TUESDAY)).rule is None
+    books.replayed()
+
+
+def test_a_split_comes_before_the_trades_of_its_day_in_every_instrument() -> None:
+    """A flat position of another one had trades of new shares, or of old ones: nobody can tell."""
+    books = market()
+    books.give(instrument("XYZ.W"))
+    books.give(traded("E0"))
+    books.give(traded("W1", instrument="XYZ.W", trade_date=TUESDAY))
+    books.give(traded("W2", "sell", instrument="XYZ.W", trade_date=TUESDAY))
+    made = books.give(split())
+    assert (made.rule, "account A traded XYZ.W on" in (made.detail or "")) == ("traded_since", True)
+
+
 def test_trades_of_other_shares_are_not_mixed_after_a_split() -> None:
     """What is of a day before the split is quarantined, and so is the bust of a trade of then."""
     books = market()

@@ -68,8 +68,9 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
         return False
     if min(event.ratio_num, event.ratio_den) <= 0 or event.ex_date <= its.split_on or _is_shared(history, its):
         return False
+    traded_as = [name for name, x in reference.instruments(history).items() if x.asset == its.asset]
     for account in reference.accounts(history):
-        if any(day >= event.ex_date for day in corporate.days(history, account, its.name)):
+        if any(day >= event.ex_date for name in traded_as for day in corporate.days(history, account, name)):
             return False
     if not _pays_for_fractions(history, event, its):
         return False

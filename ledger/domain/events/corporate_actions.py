@@ -86,8 +86,9 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     """
     Each `ratio_den` shares became `ratio_num`, for those who held them before the ex-date.
 
-    `rounding` says what becomes of a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open
-    orders without an adjustment follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
+    Every instrument of the asset is of the new shares from then on, whichever is named. `rounding` says what becomes of
+    a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
+    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
     """
 
     KIND: ClassVar = "fact"

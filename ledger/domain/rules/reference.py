@@ -64,17 +64,18 @@ def _check_terms(state: State, terms: Instrument) -> None:
 
 def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
     """
-    An instrument names assets that exist, and terms above zero.
+    An instrument names assets that exist, and terms above zero; where its asset has split, it is of the new shares.
     """
     _new(state.instruments, event.instrument, "instrument")
     for asset in (event.asset, event.quote_asset, event.settle_asset):
         known(state.assets, asset, "asset")
     if event.settle_asset != event.quote_asset:
         raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected {event.quote_asset!r}, as quoted")
+    splits = (row.split_on for row in state.instruments.rows.values() if row.asset == event.asset)
     terms = Instrument(
         event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
         units(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
-        event.symbol, event.isin, 1,
+        event.symbol, event.isin, 1, max(filter(None, splits), default=None),
     )  # fmt: skip
     _check_terms(state, terms)
     state.instruments.put(terms)

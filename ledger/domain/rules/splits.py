@@ -8,6 +8,7 @@ every figure is rounded once.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 import msgspec
@@ -46,20 +47,25 @@ def _open_orders(state: State, instrument: str) -> list[Order]:
     return sorted(found, key=lambda order: order.order_id)
 
 
-def _check_alone(state: State, instrument: Instrument) -> None:
-    for other in sorted(state.instruments.rows):
-        name, row = other[0], state.instruments.rows[other]
-        if row.asset != instrument.asset or row.renamed_to is not None or name == instrument.instrument:
+def _of_asset(state: State, asset: str) -> dict[str, Instrument]:
+    """Return the instruments that the shares are traded as, by the names that they go by now."""
+    found = {name: row for (name,), row in state.instruments.rows.items() if row.asset == asset}
+    return {name: found[name] for name in sorted(found) if found[name].renamed_to is None}
+
+
+def _check_alone(state: State, instrument: Instrument, same: Iterable[str]) -> None:
+    for name in same:
+        if name == instrument.instrument:
             continue
         if any(x.qty for (_, at), x in state.positions.rows.items() if at == name) or _open_orders(state, name):
-            raise Broken("shared_asset", f"{name} is of the asset {row.asset} too, and has positions or open orders; "
-                                         "expected all of it in one instrument: move it first")  # fmt: skip
+            raise Broken("shared_asset", f"{name} is of the asset {instrument.asset} too, and has positions or open "
+                                         "orders; expected all of it in one instrument: move it first")  # fmt: skip
 
 
-def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> None:
+def _check_not_traded(state: State, same: Container[str], ex_date: str) -> None:
     """Raise Broken where old and new shares are mixed: nobody could tell which trades, or fills, are of which."""
     for (account, name), position in sorted(state.positions.rows.items()):
-        if name == instrument.instrument and position.day is not None and position.day >= ex_date:
+        if name in same and position.day is not None and position.day >= ex_date:
             raise Broken(
                 "traded_since",
                 f"account {account} traded {name} on {ex_date} or later; expected the split before the trades "
@@ -182,9 +188,10 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
 
 def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     """
-    Apply a split of an instrument that was not traded since its ex-date, and return what is stored as derived.
+    Apply a split of shares that were not traded since its ex-date, and return what is stored as derived.
 
-    `orders` lists [order, qty, filled, price, stop price, held].
+    Every instrument of the asset is of new shares from then on, in use or not: what is recorded of an earlier day later
+    would be of old ones. `orders` lists [order, qty, filled, price, stop price, held].
     """
     instrument = known_instrument(state, event.instrument)
     if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
@@ -194,8 +201,9 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
             "before_split",
             f"found ex-date {event.ex_date}; expected a day after the last split, which was on {instrument.split_on}",
         )
-    _check_alone(state, instrument)
-    _check_not_traded(state, instrument, event.ex_date)
+    same = _of_asset(state, instrument.asset)
+    _check_alone(state, instrument, same)
+    _check_not_traded(state, same, event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
         raise Broken(
@@ -220,7 +228,8 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     held, orders = _adjust_orders(state, instrument, event)
     lines += held
     post(state, lines, may_refuse=False)
-    state.instruments.put(msgspec.structs.replace(instrument, split_on=event.ex_date))
+    for row in same.values():
+        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if orders:
         derived["orders"] = orders
