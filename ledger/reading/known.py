@@ -34,7 +34,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Balance, Execution, Order, Position, Row
-from ledger.domain.rules import control, evidence, operations, periods, quarantine, reference
+from ledger.domain.rules import control, evidence, new_shares, operations, periods, quarantine, reference
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
@@ -197,7 +197,7 @@ class KnownFold:
         self.state.controls.rows.clear()
         for instrument in whole.instruments.rows.values():
             # Its splits are among the events, and trades before them are of the shares of their day.
-            self.state.add("instruments", msgspec.structs.replace(instrument, split_on=None))
+            self.state.add("instruments", msgspec.structs.replace(instrument, split_on=None, splits=new_shares.NONE))
         for account in whole.accounts.rows.values():
             self.state.add("accounts", msgspec.structs.replace(account, status="open"))
         for balance in whole.balances.rows.values():
@@ -245,13 +245,13 @@ class KnownFold:
         self._waiting = Waiting()
         self._balance(events)
         # Terms are those that were known; whether it has split is of the days.
-        split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
+        split = [(key, row.split_on, row.splits) for key, row in self.state.instruments.rows.items()]
         for name in _GROUND:
             for row in self._whole.table(name).rows.values():
                 self.state.add(name, row)
-        for instrument, split_on in split:
+        for instrument, split_on, splits in split:
             row = self.state.instruments.rows[instrument]
-            self.state.add("instruments", msgspec.structs.replace(row, split_on=split_on))
+            self.state.add("instruments", msgspec.structs.replace(row, split_on=split_on, splits=splits))
         return self
 
     def _settle(self) -> None:

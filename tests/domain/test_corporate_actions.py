@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -18,7 +19,7 @@ from ledger.domain.events.corporate_actions import (
     OrderAdjustment,
     SplitApplied,
 )
-from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.orders import (
     HoldGiven,
     OrderCanceled,
@@ -29,6 +30,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
+from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, amount
@@ -175,7 +177,7 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
         "named": (amount("25"), 0, amount("7"), amount("25")),
     }
     assert {name: stream_version(books.state, f"order/{name}") for name in versions} == versions
-    assert balance(books, "A", "XYZ") == (amount("507"), amount("401"), amount("295"))
+    assert balance(books, "A", "XYZ") == (-amount("295"), amount("1203"), amount("295"))
     books.replayed()
 
 
@@ -347,6 +349,54 @@ def test_trades_of_other_shares_are_not_mixed_after_a_split() -> None:
     with pytest.raises(DuplicateFact):
         books.give(split())
     assert books.give(split(5)).rule == "ca_id_reused"
+
+
+def settled(name: str, exec_id: str, qty: str, **more: Any) -> TradeSettled:
+    given = {"trade_date": MONDAY, "date": WEDNESDAY, **more}
+    return TradeSettled(settlement_id=name, venue="V", exec_id=exec_id, qty=qty, **given)
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize(("num", "den", "after", "delivered"), [(1, 10, "10", "4"), (2, 1, "200", "80")])
+def test_what_is_unsettled_stays_so_in_a_split(
+    kind: type[Books], num: int, den: int, after: str, delivered: str
+) -> None:
+    """A reverse split puts nobody in debt, and no share is there to be spent before it is delivered, part by part."""
+    books = market(kind=kind)
+    books.give(AccountOpened(account="C", owner="o", kind="cash", base_asset="USD"))
+    books.give(CashMoved(movement_id="M", account="C", asset="USD", amount="5000", kind="deposit", value_date=MONDAY))
+    books.give(traded("E", account="C"))
+    assert books.give(split(num, den)).rule is None
+    assert balance(books, "C", "XYZ") == (0, amount(after), 0)
+    row = books.state.balances.get("C", "XYZ")
+    assert row is not None
+    assert (row.available, row.breached) == (0, False)
+    books.set_day(WEDNESDAY)
+    assert books.give(settled("T1", "E", "40", partial=True)).rule is None
+    assert balance(books, "C", "XYZ") == (amount(delivered), amount(after) - amount(delivered), 0)
+    assert books.give(settled("T2", "E", "60")).rule is None
+    assert balance(books, "C", "XYZ") == (amount(after), 0, 0)
+    books.replayed()
+
+
+@pytest.mark.parametrize("rounding", ["down", "up", "nearest"])
+def test_what_settles_after_splits_adds_up_to_what_waited(rounding: str) -> None:
+    """Trades of before one split, or of before both, each alone not whole in new shares; with a fee in shares."""
+    books = market()
+    books.give(traded("E1", qty="5"))
+    books.give(traded("E2", qty="4", fees=(Fee(kind="stamp", asset="XYZ", amount="1"),)))
+    books.give(traded("E3", "sell", "3"))
+    assert books.give(split(1, 2, rounding=rounding)).rule is None
+    books.give(traded("E4", qty="4", trade_date=TUESDAY))
+    books.set_day(WEDNESDAY)
+    assert books.give(settled("T1", "E1", "2", partial=True)).rule is None
+    assert books.give(split(1, 3, ca_id="S2", ex_date=WEDNESDAY, rounding=rounding)).rule is None
+    waits = balance(books, "A", "XYZ")
+    for name, qty, day in (("E3", "3", MONDAY), ("E1", "3", MONDAY), ("E4", "4", TUESDAY), ("E2", "4", MONDAY)):
+        assert waits[1]
+        assert books.give(settled(f"T{name}", name, qty, trade_date=day)).rule is None
+    assert balance(books, "A", "XYZ") == (sum(waits), 0, 0)
+    books.replayed()
 
 
 @pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])

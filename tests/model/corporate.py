@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, SplitApplied
-from tests.model import holdings, money, reference
+from tests.model import holdings, money, reference, trades
 from tests.model.history import History, asked, number, rounded
 
 if TYPE_CHECKING:
@@ -43,16 +43,73 @@ def owned(history: History, asset: str) -> dict[str, Fraction]:
 
 
 def split_postings(before: History, event: SplitApplied) -> list[Posting]:
-    """Return what a split of the books as they were *before* gives and takes, into the settled buckets."""
+    """Return what a split of the books as they were *before* gives and takes: what is unsettled stays so."""
     its = reference.terms(before, event.instrument)
     assert its is not None
     found: list[Posting] = []
+    scale = reference.scales(before)[its.asset]
     for account, has in owned(before, its.asset).items():
-        more = whole(has * ratio(event), reference.scales(before)[its.asset], event.rounding) - has
-        found += [(account, its.asset, "settled", more), ("~issuer", its.asset, "settled", -more)]
+        waits = money.buckets(before).get((account, its.asset, "unsettled"), Fraction(0))
+        more = whole(has * ratio(event), scale, event.rounding) - has
+        later = whole(waits * ratio(event), scale, event.rounding) - waits
+        found += [(account, its.asset, "settled", more - later), (account, its.asset, "unsettled", later)]
+        found.append(("~issuer", its.asset, "settled", -more))
     for x in event.cash_in_lieu:
         amount = number(x.amount)
         found += [(x.account, its.quote, "settled", amount), ("~issuer", its.quote, "settled", -amount)]
+    return found
+
+
+def _splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
+    """Return the splits of an asset with the seq of each."""
+    found = []
+    for seq, event in history.steps():
+        if isinstance(event, SplitApplied):
+            its = reference.terms(history, event.instrument)
+            assert its is not None
+            if its.asset == asset:
+                found.append((seq, event))
+    return found
+
+
+def _settled(history: History, account: str, asset: str, since: str, until: str) -> Fraction:
+    """Return what has settled of an account's trades from one day until before another, as they were traded."""
+    total = Fraction(0)
+    for trade in trades.live(history).values():
+        its = reference.terms(history, trade.instrument)
+        assert its is not None
+        if trade.account == account and since <= trade.day < until and not trade.at_once:
+            done = trade.settled / trade.qty
+            total += trade.sign * trade.settled if its.asset == asset else 0
+            fees = (rounded(x * done, reference.scales(history)[name]) for name, x in trade.fees if name == asset)
+            total -= sum(fees, Fraction(0)) if its.asset == asset else 0
+    return total
+
+
+def _into_and_out_of(history: History, account: str, asset: str, place: int) -> tuple[Fraction, Fraction]:
+    """Return how many shares of before a split have settled since, and what they were by then, rounded as a whole."""
+    splits = _splits(history, asset)
+    seq, event = splits[place]
+    since = splits[place - 1][1].ex_date if place else ""
+    then = history.until(seq)
+    came = _settled(history, account, asset, since, event.ex_date)
+    came -= _settled(then, account, asset, since, event.ex_date)
+    if place:
+        came += _into_and_out_of(history, account, asset, place - 1)[1]
+        came -= _into_and_out_of(then, account, asset, place - 1)[1]
+    if account not in owned(then, asset):
+        return came, came
+    return came, whole(came * ratio(event), reference.scales(history)[asset], event.rounding)
+
+
+def settled_since(history: History) -> list[Posting]:
+    """Return by how much the settlements of trades of before a split have moved other shares than were traded."""
+    found: list[Posting] = []
+    for asset in {x.asset for x in reference.instruments(history).values()}:
+        for place in range(len(_splits(history, asset))):
+            for account in reference.accounts(history):
+                came, became = _into_and_out_of(history, account, asset, place)
+                found += [(account, asset, "settled", became - came), (account, asset, "unsettled", came - became)]
     return found
 
 

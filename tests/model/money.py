@@ -139,6 +139,7 @@ def buckets(history: History) -> Buckets:
     for seq, event in history.steps():
         if isinstance(event, SplitApplied):
             post(*corporate.split_postings(history.until(seq), event))
+    post(*corporate.settled_since(history))
     post(*corporate.dividend_postings(history))
     void = reversed_already(history)
     for name, event in movements(history).items():

@@ -59,7 +59,7 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("corporate_actions", CorporateAction, "ca_id", dates="ex_date"),
         _spec(
             "entitlements", Entitlement, "ca_id account",
-            "qty new_qty gross tax paid_gross paid_tax cost_change realised_change",
+            "qty new_qty gross tax paid_gross paid_tax cost_change realised_change settled_qty",
         ),
         _spec("marks", Mark, "subject day kind", "price", "day"),
         _spec("closed_periods", ClosedPeriod, "number", dates="through"),

@@ -83,7 +83,8 @@ class Entitlement(Row, frozen=True, gc=False):
     """
     What a corporate action gives one account: cash that is due and paid, or a quantity in the place of another.
 
-    `cost_change` and `realised_change` are what a fraction paid in cash did to the position.
+    `cost_change` and `realised_change` are what a fraction paid in cash did to the position. `settled_qty` is how many
+    of the shares of before a split have settled since it, net: bought less sold.
     """
 
     ca_id: str
@@ -97,6 +98,7 @@ class Entitlement(Row, frozen=True, gc=False):
     paid_tax: int
     cost_change: int
     realised_change: int
+    settled_qty: int = 0
 
 
 class Mark(Row, frozen=True, gc=False):

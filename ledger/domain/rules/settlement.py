@@ -16,7 +16,7 @@ from ledger.domain.events import settlement as events
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import Execution, Movement, SettlementFail
-from ledger.domain.rules import trades
+from ledger.domain.rules import new_shares, trades
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -141,7 +141,8 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         qty, amount = _one(state, event, rows[0], quote.scale)
         parts = [(rows[0], qty, amount)]
     for row, qty, gross in parts:
-        lines += trades.settling(state, row, qty, gross)
+        settling = trades.settling(state, row, qty, gross)
+        lines += settling + new_shares.difference(state, row, settling)
         state.executions.put(
             msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
         )

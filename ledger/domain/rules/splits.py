@@ -1,9 +1,9 @@
 """
 Apply a split: what accounts own, what their positions cost, and the terms of open orders.
 
-A split multiplies what each account owns of the asset; the shares come from the issuer's account. A position keeps its
-exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are applied to whole totals, so that
-every figure is rounded once.
+A split multiplies what each account owns of the asset, and of that what is unsettled; the shares come from the issuer's
+account. A position keeps its exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are
+applied to whole totals, so that every figure is rounded once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,10 @@ from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
+from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
-
-Ratio = tuple[int, int]
-
-
-def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
-    """
-    Return *amount* times *ratio* to *scale* decimals; `cash` and `down` round towards zero, `up` away from it.
-    """
-    step: int = 10 ** (amounts.SCALE - scale)
-    whole, rest = divmod(abs(amount) * ratio[0], ratio[1] * step)
-    if rounding == "nearest":
-        return share(amount, ratio[0], ratio[1], scale)
-    if rounding == "up" and rest:
-        whole += 1
-    return whole * step if amount >= 0 else -whole * step
 
 
 def _open_orders(state: State, instrument: str) -> list[Order]:
@@ -127,7 +113,11 @@ def _split_holder(
     state.entitlements.put(
         Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)
     )
-    lines = moved(instrument.asset, new - held, (ISSUER, "settled"), (account, "settled"))
+    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt.
+    unsettled = balance.unsettled if balance else 0
+    owed = multiplied(unsettled, ratio, scale, event.rounding) - unsettled
+    lines = moved(instrument.asset, owed, (ISSUER, "settled"), (account, "unsettled"))
+    lines += moved(instrument.asset, new - held - owed, (ISSUER, "settled"), (account, "settled"))
     return lines + moved(instrument.quote_asset, paid, (ISSUER, "settled"), (account, "settled"))
 
 
@@ -229,7 +219,7 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     lines += held
     post(state, lines, may_refuse=False)
     for row in same.values():
-        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
+        state.instruments.put(after_split(row, event))
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if orders:
         derived["orders"] = orders
