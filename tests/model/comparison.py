@@ -44,6 +44,7 @@ def standing_orders(state: State, history: History) -> tuple[Any, Any]:
             x.status, x.cl_ord_id, x.accepted, x.triggered, x.done_for_day, list(x.pending_cancel),
             list(x.pending_replace), exact(x.price), exact(x.stop_price), exact(x.qty), exact(x.cum_qty),
             exact(leaves(x)), exact(x.cum_notional), exact(x.hold_amount),
+            exact(x.asked_hold),
         )
         for x in state.orders.rows.values()
     }  # fmt: skip
@@ -51,7 +52,7 @@ def standing_orders(state: State, history: History) -> tuple[Any, Any]:
         name: (
             x.status, x.current, x.accepted, x.triggered, x.done, x.cancels, x.replaces, x.price, x.stop, x.qty,
             x.filled, x.left, sum((gross for _, gross in x.fills.values()), Fraction(0)),
-            x.held,
+            x.held, x.reserve,
         )
         for name, x in orders.orders(history).items()
     }  # fmt: skip

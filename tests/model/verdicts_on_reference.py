@@ -87,7 +87,7 @@ def sets_status(history: History, event: AccountStatusSet, _: Moment) -> bool:
     if not reference.is_account(history, event.account):
         return False
     owns = any(place[0] == event.account for place in money.buckets(history))
-    waits = any(x.placed.account == event.account and x.left for x in orders.orders(history).values())
+    waits = any(x.placed.account == event.account and x.reach for x in orders.orders(history).values())
     return event.status != "closed" or not (owns or waits)
 
 

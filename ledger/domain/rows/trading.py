@@ -13,7 +13,9 @@ class Order(Row, frozen=True, gc=False):
 
     `hold_amount` is what is still held for it, in `hold_asset`; `hold_given` is what the caller set for the whole of
     `qty`, in place of the ledger's own reckoning. `split_on` is the newest split that its terms are after, None where
-    there is none: an order that was closed when its instrument split stays in older shares.
+    there is none: an order that was closed when its instrument split stays in older shares. `asked` has quantity
+    and price that each of `pending_replace` asks for; what the most costly of them needs beyond `hold_amount`, which is
+    held as well, is `asked_hold`.
     """
 
     order_id: str
@@ -45,6 +47,8 @@ class Order(Row, frozen=True, gc=False):
     hold_given: int | None
     split_on: str | None
     version: int
+    asked: tuple[str, ...] = ()
+    asked_hold: int = 0
 
 
 class ClientOrderId(Row, frozen=True, gc=False):

@@ -28,7 +28,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, hold_lines, rehold, with_terms
+from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.trades import booked, lines_of, live, unsplit
@@ -197,8 +197,10 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     if order is not None:
         hold_scale = known(state.assets, order.hold_asset, "asset").scale if order.hold_asset else 0
         hold, facts = _fill(order, row.qty, row.gross, hold_scale)
-        lines = hold_lines(order, hold) + lines
-        order = changed(state, order, hold_amount=hold, **facts)
+        filled = msgspec.structs.replace(order, **facts) if order.asked else order
+        changes, held = held_for(state, filled, hold, now.day)
+        lines = held + lines
+        order = changed(state, order, **facts, **changes)
     post(state, lines, may_refuse=False)
     state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
-from ledger.domain.order_status import leaves
+from ledger.domain.order_status import may_fill
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
 from ledger.domain.state import State
@@ -197,7 +197,7 @@ def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effect
                 "account_not_empty",
                 f"account {event.account} still has {', '.join(sorted(left))}; expected nothing: move it out",
             )
-        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and leaves(row)]
+        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and may_fill(row)]
         if orders:
             raise Broken(
                 "account_not_empty",

@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
-from ledger.domain.order_status import derive, is_closed
+from ledger.domain.order_status import asked_terms, asked_text, derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
@@ -149,11 +149,24 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     if qty <= 0 or qty < cum:
         would = f"order {order.order_id} would be for {amounts.render(qty)} with {amounts.render(cum)} filled"
         raise Broken("order_adjustment", f"{would}; expected other terms, or its end first")
+    asked = tuple(
+        asked_text(
+            multiplied(more, ratio, asset.scale, "up"), _to_tick(at, ratio, instrument.tick, order.side == "buy")
+        )
+        for more, at in asked_terms(order)
+    )
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
         hold = share(hold, ratio[0], ratio[1], asset.scale)
     return msgspec.structs.replace(
-        order, qty=qty, cum_qty=cum, price=price, stop_price=stop, hold_given=hold, split_on=event.ex_date
+        order,
+        qty=qty,
+        cum_qty=cum,
+        price=price,
+        stop_price=stop,
+        hold_given=hold,
+        split_on=event.ex_date,
+        asked=asked,
     )
 
 
