@@ -37,7 +37,8 @@ BEGIN
             asset = c.asset, quote_asset = c.quote_asset, settle_asset = c.settle_asset, tick = c.tick,
             lot = c.lot, multiplier = c.multiplier, settlement_cycle = c.settlement_cycle, calendar = c.calendar,
             product = c.product, venue = c.venue, symbol = c.symbol, isin = c.isin,
-            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to, amendments = c.amendments
+            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to, amendments = c.amendments,
+            splits = c.splits
             FROM unnest(changed::ledger.instruments[]) c
             WHERE t.chain = c.chain AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -132,7 +133,8 @@ BEGIN
             venue = c.venue, venue_order_id = c.venue_order_id, status = c.status, accepted = c.accepted,
             triggered = c.triggered, terminal = c.terminal, done_for_day = c.done_for_day, pending_cancel = c.pending_cancel,
             pending_replace = c.pending_replace, cum_qty = c.cum_qty, cum_notional = c.cum_notional, hold_asset = c.hold_asset,
-            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, version = c.version
+            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, version = c.version,
+            asked = c.asked, asked_hold = c.asked_hold
             FROM unnest(changed::ledger.orders[]) c
             WHERE t.chain = c.chain AND t.order_id = c.order_id;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -320,7 +322,7 @@ BEGIN
         UPDATE ledger.entitlements t SET
             instrument = c.instrument, qty = c.qty, new_qty = c.new_qty, gross = c.gross,
             tax = c.tax, paid_gross = c.paid_gross, paid_tax = c.paid_tax, cost_change = c.cost_change,
-            realised_change = c.realised_change
+            realised_change = c.realised_change, settled_qty = c.settled_qty
             FROM unnest(changed::ledger.entitlements[]) c
             WHERE t.chain = c.chain AND t.ca_id = c.ca_id AND t.account = c.account;
         GET DIAGNOSTICS found = ROW_COUNT;

@@ -330,6 +330,7 @@ CREATE TABLE ledger.instruments (
 	split_on DATE,
 	renamed_to TEXT,
 	amendments TEXT NOT NULL,
+	splits TEXT NOT NULL,
 	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument),
 	CONSTRAINT instruments_amounts_finite CHECK (abs(tick + lot + multiplier) < 'Infinity')
 )
@@ -379,11 +380,14 @@ CREATE TABLE ledger.orders (
 	hold_given NUMERIC,
 	split_on DATE,
 	version BIGINT NOT NULL,
+	asked TEXT[] NOT NULL,
+	asked_hold NUMERIC NOT NULL,
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),
 	CONSTRAINT orders_hold_amount_not_negative CHECK (hold_amount >= 0),
+	CONSTRAINT orders_asked_hold_not_negative CHECK (asked_hold >= 0),
 	CONSTRAINT orders_qty_positive CHECK (qty > 0),
-	CONSTRAINT orders_amounts_finite CHECK (abs(qty + coalesce(price, 0) + coalesce(stop_price, 0) + cum_qty + cum_notional + hold_amount + coalesce(hold_given, 0)) < 'Infinity')
+	CONSTRAINT orders_amounts_finite CHECK (abs(qty + coalesce(price, 0) + coalesce(stop_price, 0) + cum_qty + cum_notional + hold_amount + coalesce(hold_given, 0) + asked_hold) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -588,9 +592,10 @@ CREATE TABLE ledger.entitlements (
 	paid_tax NUMERIC NOT NULL,
 	cost_change NUMERIC NOT NULL,
 	realised_change NUMERIC NOT NULL,
+	settled_qty NUMERIC NOT NULL,
 	CONSTRAINT entitlements_pkey PRIMARY KEY (chain, ca_id, account),
 	CONSTRAINT entitlements_paid_within_due CHECK (abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax)),
-	CONSTRAINT entitlements_amounts_finite CHECK (abs(qty + new_qty + gross + tax + paid_gross + paid_tax + cost_change + realised_change) < 'Infinity')
+	CONSTRAINT entitlements_amounts_finite CHECK (abs(qty + new_qty + gross + tax + paid_gross + paid_tax + cost_change + realised_change + settled_qty) < 'Infinity')
 )
  WITH (fillfactor = 80);
 

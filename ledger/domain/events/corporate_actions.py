@@ -86,7 +86,8 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     """
     Each `ratio_den` shares became `ratio_num`, for those who held them before the ex-date.
 
-    Every instrument of the asset is of the new shares from then on, whichever is named. `rounding` says what becomes of
+    Every instrument of the asset is of the new shares from then on, whichever is named, and what is unsettled stays so:
+    trades of before settle as they were traded, and reach the account in new shares. `rounding` says what becomes of
     a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
     follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
     """
