@@ -104,6 +104,7 @@ class Comparison(RuleBasedStateMachine):
     @rule()
     def sleep(self) -> None:
         self.today += 1
+        self.books.set_day(self.day(0))
 
     def last_split(self) -> str:
         return max((x["ex"] for x in self.model.of("split")), default="")
