@@ -12,7 +12,8 @@ BEGIN
     END IF;
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.assets t SET
-            kind = c.kind, scale = c.scale, name = c.name, version = c.version
+            kind = c.kind, scale = c.scale, name = c.name, version = c.version,
+            splits = c.splits
             FROM unnest(changed::ledger.assets[]) c
             WHERE t.chain = c.chain AND t.asset = c.asset;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -37,8 +38,7 @@ BEGIN
             asset = c.asset, quote_asset = c.quote_asset, settle_asset = c.settle_asset, tick = c.tick,
             lot = c.lot, multiplier = c.multiplier, settlement_cycle = c.settlement_cycle, calendar = c.calendar,
             product = c.product, venue = c.venue, symbol = c.symbol, isin = c.isin,
-            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to, amendments = c.amendments,
-            splits = c.splits
+            version = c.version, split_on = c.split_on, renamed_to = c.renamed_to, amendments = c.amendments
             FROM unnest(changed::ledger.instruments[]) c
             WHERE t.chain = c.chain AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -133,8 +133,8 @@ BEGIN
             venue = c.venue, venue_order_id = c.venue_order_id, status = c.status, accepted = c.accepted,
             triggered = c.triggered, terminal = c.terminal, done_for_day = c.done_for_day, pending_cancel = c.pending_cancel,
             pending_replace = c.pending_replace, cum_qty = c.cum_qty, cum_notional = c.cum_notional, hold_asset = c.hold_asset,
-            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, version = c.version,
-            asked = c.asked, asked_hold = c.asked_hold
+            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, terms_day = c.terms_day,
+            version = c.version, asked = c.asked, asked_hold = c.asked_hold
             FROM unnest(changed::ledger.orders[]) c
             WHERE t.chain = c.chain AND t.order_id = c.order_id;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -230,7 +230,7 @@ BEGIN
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.positions t SET
             qty = c.qty, cost = c.cost, realised = c.realised, fees = c.fees,
-            day = c.day, opening = c.opening, newest = c.newest
+            day = c.day, opening = c.opening, newest = c.newest, day_trades = c.day_trades
             FROM unnest(changed::ledger.positions[]) c
             WHERE t.chain = c.chain AND t.account = c.account AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;

@@ -92,6 +92,7 @@ CREATE TABLE ledger.assets (
 	scale BIGINT NOT NULL,
 	name TEXT NOT NULL,
 	version BIGINT NOT NULL,
+	splits TEXT NOT NULL,
 	CONSTRAINT assets_pkey PRIMARY KEY (chain, asset),
 	CONSTRAINT assets_scale_in_range CHECK (scale BETWEEN 0 AND 18)
 )
@@ -330,7 +331,6 @@ CREATE TABLE ledger.instruments (
 	split_on DATE,
 	renamed_to TEXT,
 	amendments TEXT NOT NULL,
-	splits TEXT NOT NULL,
 	CONSTRAINT instruments_pkey PRIMARY KEY (chain, instrument),
 	CONSTRAINT instruments_amounts_finite CHECK (abs(tick + lot + multiplier) < 'Infinity')
 )
@@ -379,6 +379,7 @@ CREATE TABLE ledger.orders (
 	hold_amount NUMERIC NOT NULL,
 	hold_given NUMERIC,
 	split_on DATE,
+	terms_day DATE NOT NULL,
 	version BIGINT NOT NULL,
 	asked TEXT[] NOT NULL,
 	asked_hold NUMERIC NOT NULL,
@@ -402,6 +403,7 @@ CREATE TABLE ledger.positions (
 	day DATE,
 	opening NUMERIC NOT NULL,
 	newest TEXT[] NOT NULL,
+	day_trades BIGINT NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
 	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0),
 	CONSTRAINT positions_amounts_finite CHECK (abs(qty + cost + realised + fees + opening) < 'Infinity')
@@ -529,6 +531,7 @@ CREATE TABLE ledger.position_history (
 	day DATE,
 	opening NUMERIC NOT NULL,
 	newest TEXT[] NOT NULL,
+	day_trades BIGINT NOT NULL,
 	CONSTRAINT position_history_pkey PRIMARY KEY (chain, account, instrument, seq)
 );
 

@@ -54,6 +54,23 @@ def test_a_journal_cannot_touch_what_is_held(held: str) -> None:
     assert balance(books, "USDT") == (amount("999.5"), 0)
 
 
+def test_a_release_releases_something() -> None:
+    """A request that moves nothing is a slip of the pen, as a hold of nothing is."""
+    books = opened()
+    books.give(HoldPlaced(hold_id="H", legs=(Leg(account="A", asset="USDT", amount="5"),)))
+    with pytest.raises(RuleBroken, match="a release of nothing of H"):
+        books.give(HoldReleased(hold_id="H", amounts=(), reason="void"))
+
+
+def test_limits_have_the_decimals_of_their_asset() -> None:
+    """I20: what lies between two amounts that there can be is no limit."""
+    books = opened()
+    books.give(AccountOpened(account="M", owner="o", kind="margin", base_asset="USDT"))
+    for floor, most in (("-0.000000001", None), ("0", "0.000000001")):
+        with pytest.raises(RuleBroken, match="excess_scale"):
+            books.give(AccountLimitsSet(account="M", asset="BTC", floor=floor, max_position=most))
+
+
 def test_a_negative_price_holds_nothing() -> None:
     """Spreads and oil trade below zero: who buys there is paid, so nothing has to be held, however the price came."""
     books = opened()
@@ -250,7 +267,10 @@ def test_what_is_asked_for_a_sale_is_held_in_its_coins_and_splits_with_them() ->
     books.give(order(side="sell", qty="2", price="100"))
     books.give(asks("r", "5"))
     assert balance(books, "BTC") == (amount("5"), amount("5"))
-    split = SplitApplied(ca_id="S", instrument="BTCUSDT", ratio_num=3, ratio_den=1, ex_date=DAY, rounding="down")
+    books.set_day("2024-08-09")
+    split = SplitApplied(
+        ca_id="S", instrument="BTCUSDT", ratio_num=3, ratio_den=1, ex_date="2024-08-09", rounding="down"
+    )
     assert books.give(split).rule is None
     assert balance(books, "BTC") == (amount("15"), amount("15"))
     books.give(ReplaceRejected(order_id="O", cl_ord_id="r", reason="r"))

@@ -181,7 +181,13 @@ def _check_working(state: State) -> None:
 def test_the_running_sum_is_what_all_open_orders_may_still_fill(steps: list[tuple[str, int, str]]) -> None:
     """After every change, and after every change that is taken back, it is what a walk over all orders comes to."""
     books, name = limited("1000"), "BTCUSDT"
+    before = books.clock
     books.set_day("2024-08-20")
+
+    def at(event: Event) -> int | None:
+        """Splits are of later days than the orders that they change."""
+        return None if isinstance(event, SplitApplied) else before
+
     books.state.orders.working("A", "BTC", buys=True)
     for n, (what, number, side) in enumerate(steps):
         order_id, mark = f"O{number}", books.state.begin()
@@ -206,16 +212,16 @@ def test_the_running_sum_is_what_all_open_orders_may_still_fill(steps: list[tupl
         elif what == "renamed":
             made = InstrumentRenamed(ca_id=f"R{n}", old=name, new=f"{name}x", effective=DAY)
         try:
-            outcome = books.give(made)
+            outcome = books.give(made, at(made))
         except RuleBroken:
             continue
         _check_working(books.state)
         now = f"{name}x" if what == "renamed" else name
-        books.give(msgspec.structs.replace(order(f"U{n}", qty="0.003"), instrument=now))  # type: ignore[type-var]
+        books.give(msgspec.structs.replace(order(f"U{n}", qty="0.003"), instrument=now), before)  # type: ignore[type-var]
         _check_working(books.state)
         books.state.rollback(mark)
         del books.stored[-2:], books.contexts[-2:]
         _check_working(books.state)
-        assert books.give(made).rule == outcome.rule
+        assert books.give(made, at(made)).rule == outcome.rule
         _check_working(books.state)
         name = now

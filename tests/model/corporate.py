@@ -4,6 +4,7 @@ Say from a history what issuers gave their holders: dividends that are due, and 
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ def split_postings(before: History, event: SplitApplied) -> list[Posting]:
     return found
 
 
-def _splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
+def splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
     """Return the splits of an asset with the seq of each."""
     found = []
     for seq, event in history.steps():
@@ -88,9 +89,9 @@ def _settled(history: History, account: str, asset: str, since: str, until: str)
 
 def _into_and_out_of(history: History, account: str, asset: str, place: int) -> tuple[Fraction, Fraction]:
     """Return how many shares of before a split have settled since, and what they were by then, rounded as a whole."""
-    splits = _splits(history, asset)
-    seq, event = splits[place]
-    since = splits[place - 1][1].ex_date if place else ""
+    found = splits(history, asset)
+    seq, event = found[place]
+    since = found[place - 1][1].ex_date if place else ""
     then = history.until(seq)
     came = _settled(history, account, asset, since, event.ex_date)
     came -= _settled(then, account, asset, since, event.ex_date)
@@ -106,7 +107,7 @@ def settled_since(history: History) -> list[Posting]:
     """Return by how much the settlements of trades of before a split have moved other shares than were traded."""
     found: list[Posting] = []
     for asset in {x.asset for x in reference.instruments(history).values()}:
-        for place in range(len(_splits(history, asset))):
+        for place in range(len(splits(history, asset))):
             for account in reference.accounts(history):
                 came, became = _into_and_out_of(history, account, asset, place)
                 found += [(account, asset, "settled", became - came), (account, asset, "unsettled", came - became)]
@@ -156,19 +157,31 @@ def dividend_postings(history: History) -> list[Posting]:
     return found
 
 
-def days(history: History, account: str, instrument: str) -> list[str]:
-    """Return the days that trades of a position were ever said to be of, and those of splits of it."""
+def newest_day(history: History, account: str, instrument: str) -> tuple[str, bool]:
+    """
+    Return the newest day on which a position changed by what stands, or may have, and whether that is known.
+
+    Whoever hears that all trades of the newest day are void knows no more of the days before.
+    """
     name = reference.called_now(history, instrument)
-    found = []
-    for _, __, trade in holdings.moves(history):
+    steps: list[tuple[int, str, int]] = []
+    for seq, came, trade in holdings.moves(history):
         if trade.account == account and reference.called_now(history, trade.instrument) == name:
-            found.append(trade.day)
+            steps.append((seq, trade.day, 1 if came else -1))
     for seq, event in history.steps():
         if isinstance(event, SplitApplied) and reference.called_now(history, event.instrument) == name:
             place = (account, reference.called_now(history.until(seq), event.instrument))
             if holdings.quantity(history.until(seq), place):
-                found.append(event.ex_date)
-    return found
+                steps.append((seq, event.ex_date, 1))
+    newest, stands = "", 0
+    for _, day, change in sorted(steps, key=lambda step: step[0]):
+        if day > newest:
+            newest, stands = day, 1
+        elif day == newest and stands:
+            stands += change
+            if not stands:
+                newest = (datetime.date.fromisoformat(day) - datetime.timedelta(days=1)).isoformat()
+    return newest, bool(stands)
 
 
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
@@ -186,7 +199,8 @@ def before(history: History, account: str, instrument: str, day: str) -> Fractio
 
 
 def _before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
-    if any(found > day for found in days(history, account, instrument)):
+    newest, known = newest_day(history, account, instrument)
+    if newest > day or (newest == day and not known):
         return None
     name, qty = reference.called_now(history, instrument), Fraction(0)
     steps = [(seq, came, trade) for seq, came, trade in holdings.moves(history)

@@ -43,6 +43,8 @@ class Standing:
     current: str
     shares: str
     """The day of the newest split that its terms are after."""
+    since: str
+    """The day on which its terms were last said."""
     accepted: bool = False
     triggered: bool = False
     how: str | None = None
@@ -235,6 +237,7 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
         order.held, order.shares = _reckoned(then, order, day), event.ex_date
+        order.since = event.ex_date
         ratio, its = Fraction(event.ratio_num, event.ratio_den), reference.terms(then, event.instrument, event.ex_date)
         assert its is not None
         up, scale = order.placed.side != "buy", reference.scales(then)[its.asset]
@@ -262,7 +265,9 @@ def orders(history: History) -> dict[str, Standing]:
             terms = (None if x is None else number(x) for x in (event.price, event.stop_price))
             its = reference.terms(then, event.instrument)
             assert its is not None
-            order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id, its.split_on)
+            order = found[event.order_id] = Standing(
+                event, number(event.qty), *terms, event.cl_ord_id, its.split_on, day
+            )
             order.held = _reckoned(then, order, day)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
@@ -290,6 +295,8 @@ def orders(history: History) -> dict[str, Standing]:
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
+            if isinstance(event, OrderReplaced | OrderRestated):
+                order.since = day
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
                 order.held = _reckoned(then, order, day)
             if order.how or not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | CancelRejected):

@@ -49,7 +49,8 @@ def _terms(history: History, now: Moment, dice: Dice, order: str | None) -> dict
         qty = text(left)
     traded_at = price(history, dice, instrument)
     given: dict[str, Any] = {
-        "venue": its.venue, "order_id": order, "instrument": instrument, "qty": qty, "price": traded_at,
+        "venue": its.venue if not dice.often(WILD) else "W", "order_id": order,
+        "instrument": instrument, "qty": qty, "price": traded_at,
         "account": standing.placed.account if standing else dice.choice(ACCOUNTS),
         "side": standing.placed.side if standing else dice.of("buy", "sell"), "fees": _fees(dice, its),
         "trade_date": now.day if dice.often(0.8) else days_before(now.day, dice.of(1, 2, 1, 2, 1, 2, -1, -7, -8)),

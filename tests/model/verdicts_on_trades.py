@@ -22,7 +22,7 @@ from tests.model.moment import Moment
 def _is_a_trade(history: History, event: TradeExecuted) -> bool:
     """Whether the report makes sense by itself: known names, decimals, a price and a gross that go together."""
     its, scales = reference.terms(history, event.instrument, event.trade_date), reference.scales(history)
-    if its is None or not reference.is_account(history, event.account) or event.venue != its.venue:
+    if its is None or not reference.is_account(history, event.account):
         return False
     qty, price = number(event.qty), number(event.price)
     if qty <= 0 or not fits(qty, scales[its.asset]) or event.trade_date < its.split_on:
@@ -49,7 +49,7 @@ def _fits_its_order(history: History, event: TradeExecuted, less: Fraction) -> b
     if order is None or order.how == "rejected" or orders.is_of_old_shares(history, order):
         return False
     placed = order.placed
-    same = (placed.account, placed.side) == (event.account, event.side)
+    same = (placed.account, placed.side == "buy") == (event.account, event.side == "buy")
     named = reference.called_now(history, placed.instrument) == reference.called_now(history, event.instrument)
     return same and named and order.filled - less + number(event.qty) <= order.qty
 

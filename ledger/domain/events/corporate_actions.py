@@ -52,7 +52,8 @@ class DividendLine(Fields, frozen=True, kw_only=True):
 
 class CashDividendPaid(Event, frozen=True, kw_only=True):
     """
-    Some or all of an accrued dividend was paid. Several payments may follow one accrual, each with an id of its own.
+    Some or all of an accrued dividend was paid. Several payments may follow one accrual, each with an id that is
+    its own in the whole chain.
     """
 
     KIND: ClassVar = "fact"

@@ -45,7 +45,7 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
         _spec(
             "orders", Order, "order_id",
-            "qty price stop_price cum_qty cum_notional hold_amount hold_given asked_hold", "split_on",
+            "qty price stop_price cum_qty cum_notional hold_amount hold_given asked_hold", "split_on terms_day",
         ),
         _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
         _spec(

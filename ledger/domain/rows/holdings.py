@@ -13,8 +13,10 @@ class Position(Row, frozen=True, gc=False):
 
     `cost` is the total, exact cost of `qty` (negative for a short); cost - realised is the net cash paid.
     `fees` sums the fees that were charged in the instrument's settle asset. `day` is the newest trade date in it and
-    `opening` the quantity before the trades of that day: who held what when an instrument went ex. Where cost is
-    reckoned by the average, `newest` names the last trade since the last split: venue, trade date and execution id.
+    `opening` the quantity before the trades of that day: who held what when an instrument went ex. `day_trades` counts
+    those of that day that stand, and a split. Once all of them are undone, `day` is the day before, on which it may
+    have traded, and `opening` says nothing. Where cost is reckoned by the average, `newest` names the last trade since
+    the last split: venue, trade date and execution id.
     """
 
     account: str
@@ -26,6 +28,7 @@ class Position(Row, frozen=True, gc=False):
     day: str | None = None
     opening: int = 0
     newest: tuple[str, ...] = ()
+    day_trades: int = 0
 
 
 class Lot(Row, frozen=True, gc=False):

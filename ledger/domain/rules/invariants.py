@@ -66,7 +66,7 @@ _RULES: Final[dict[str, str]] = {
     "unknown_incident unknown_instrument unknown_key unknown_movement unknown_tail instrument_renamed not_in_tail "
     "order_of_days",
     "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
-    "incident_time legs lines mark_to_come net_mismatch new_intended_date not_expired price quantity rate "
+    "incident_time legs lines mark_to_come matched net_mismatch new_intended_date not_expired price quantity rate "
     "settles_what subject terms",
     "R4": "account_not_empty account_status line_account max_position second_person system_account",
     "R5": "backup_seq format_version key_bytes key_destroyed key_id key_mismatch key_revoked no_recovery_key "

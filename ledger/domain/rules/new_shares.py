@@ -17,20 +17,21 @@ from ledger.domain import amounts
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, moved
-from ledger.domain.rows import Execution, Instrument
-from ledger.domain.rules.ground import known, known_instrument
+from ledger.domain.rows import Asset, Execution
+from ledger.domain.rules.ground import Broken, known
 from ledger.domain.state import State
 
 NONE: Final = "[]"
-"""What an instrument has as `splits` before the first."""
+"""What an asset has as `splits` before the first."""
 Ratio = tuple[int, int]
 
 
 class Applied(msgspec.Struct, frozen=True, array_like=True):
     """
-    A split as its instruments keep it.
+    A split as its asset keeps it; `seq` is when it was recorded.
     """
 
+    seq: int
     ex_date: str
     ca_id: str
     ratio_num: int
@@ -54,13 +55,46 @@ def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
     return whole * step if amount >= 0 else -whole * step
 
 
-def after_split(row: Instrument, event: SplitApplied) -> Instrument:
+def after_split(asset: Asset, event: SplitApplied, seq: int) -> Asset:
     """
-    Return *row* once its asset has split: trades of before the ex-date are of other shares.
+    Return *asset* once it has split, by an event at *seq*.
     """
-    split = Applied(event.ex_date, event.ca_id, event.ratio_num, event.ratio_den, event.rounding)
-    splits = msgspec.json.encode((*_APPLIED.decode(row.splits), split)).decode()
-    return msgspec.structs.replace(row, split_on=event.ex_date, splits=splits)
+    split = Applied(seq, event.ex_date, event.ca_id, event.ratio_num, event.ratio_den, event.rounding)
+    splits = msgspec.json.encode((*_APPLIED.decode(asset.splits), split)).decode()
+    return msgspec.structs.replace(asset, splits=splits)
+
+
+def newest(asset: Asset) -> Applied | None:
+    """
+    Return the newest split of *asset*, if it has split.
+    """
+    return None if asset.splits == NONE else _APPLIED.decode(asset.splits)[-1]
+
+
+def check_day(asset: Asset, day: str, what: str) -> None:
+    """
+    Raise Broken where *what*, told now, moved shares of before the newest split of *asset* on *day*.
+    """
+    split = newest(asset)
+    if split is not None and day < split.ex_date:
+        raise Broken(
+            "before_split",
+            f"found {what} of {asset.asset} of {day}; expected {split.ex_date}, when that was split, or later: journal "
+            "it, in shares of today",
+        )
+
+
+def check_undone(asset: Asset, seq: int, what: str) -> None:
+    """
+    Raise Broken where *what*, to be undone exactly, was recorded at *seq*, before the newest split of *asset*.
+    """
+    split = newest(asset)
+    if split is not None and seq < split.seq:
+        raise Broken(
+            "before_split",
+            f"found a reversal of {what}, which moved {asset.asset} of before the split of {split.ex_date}; expected "
+            "one of shares of today: journal them",
+        )
 
 
 def difference(state: State, row: Execution, settling: Iterable[Line]) -> list[Line]:
@@ -70,13 +104,13 @@ def difference(state: State, row: Execution, settling: Iterable[Line]) -> list[L
 
     The venue's side stays as it was traded: it was in old shares on both sides.
     """
-    splits = known_instrument(state, row.instrument).splits
-    if splits == NONE:
+    asset = known(state.assets, row.asset, "asset")
+    if asset.splits == NONE:
         return []
     own = (row.account, row.asset, "settled")
     old = sum(line.amount for line in settling if (line.account, line.asset, line.bucket) == own)
-    new, scale = old, known(state.assets, row.asset, "asset").scale
-    for split in _APPLIED.decode(splits):
+    new, scale = old, asset.scale
+    for split in _APPLIED.decode(asset.splits):
         # An account that owned nothing in all kept its buckets as they were.
         due = state.entitlements.get(split.ca_id, row.account) if row.trade_date < split.ex_date else None
         if due is not None:

@@ -88,7 +88,7 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     stop = order.stop_price if event.stop_price is None else units(event.stop_price)
     price = order.price if event.price is None else units(event.price)
     terms = with_terms(
-        state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True,
+        state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
         **answered(order, event.cl_ord_id),
     )  # fmt: skip
     effects = reheld(state, terms, now)
@@ -170,7 +170,7 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
     price = order.price if event.price is None else units(event.price)
-    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False), now)
+    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 
 
 RULES = {

@@ -83,7 +83,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         event.order_id, event.cl_ord_id, event.account, instrument.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
         event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None,
-        instrument.split_on, 1,
+        instrument.split_on, now.day, 1,
     )  # fmt: skip
     if event.hold is not None:
         held_asset = known(state.assets, event.hold.asset, "asset")

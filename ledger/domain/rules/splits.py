@@ -76,9 +76,10 @@ def _split_position(
     realised = (cash or 0) - released if sold or not qty else 0
     state.positions.put(
         Position(
-            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date, qty
+            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date,
+            qty, day_trades=1,
         )
-    )
+    )  # fmt: skip
     if fifo:
         lots.rebase(state, old.account, old.instrument, old.realised + realised)
     return -released, realised
@@ -166,6 +167,7 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         stop_price=stop,
         hold_given=hold,
         split_on=event.ex_date,
+        terms_day=event.ex_date,
         asked=asked,
     )
 
@@ -176,9 +178,17 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
         raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
                                          f"expected open orders of {instrument.instrument}, each once")  # fmt: skip
+    named = {x.order_id for x in event.order_adjustments}
     lines: list[Line] = []
     shown = []
     for order in orders:
+        if order.terms_day >= event.ex_date and order.order_id not in named:
+            # The venue may have told its new terms by then, as a restatement.
+            raise Broken(
+                "order_adjustment",
+                f"the terms of order {order.order_id} are of {order.terms_day}, when the shares may have been new ones "
+                "already; expected the order among the adjustments, or the split before the orders of its day",
+            )
         new, held = rehold(state, _adjusted(state, order, of_day, event), event.ex_date)
         # The order's stream does not move: this event is of another one.
         new = msgspec.structs.replace(new, status=derive(new))
@@ -189,7 +199,7 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     return lines, shown
 
 
-def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
+def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str, Any]:
     """
     Apply a split of shares that were not traded since its ex-date, and return what is stored as derived.
 
@@ -229,10 +239,12 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))
     held, orders = _adjust_orders(state, instrument, event)
-    lines += held
+    # One line for the issuer, not one a holder: the postings of a split have to fit an event.
+    lines = postings.merged(lines + held)
     post(state, lines, may_refuse=False)
     for row in same.values():
-        state.instruments.put(after_split(row, event))
+        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
+    state.assets.put(after_split(known(state.assets, instrument.asset, "asset"), event, seq))
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if orders:
         derived["orders"] = orders
