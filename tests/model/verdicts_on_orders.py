@@ -60,7 +60,9 @@ def _has_its_terms(event: OrderPlaced, now: Moment) -> bool:
         return False
     if event.ord_type in ("stop", "stop_limit") and event.stop_price is None:
         return False
-    return event.tif != "gtd" or (event.expire_at is not None and event.expire_at > now.at)
+    if event.tif == "gtd" and event.expire_at is None:
+        return False
+    return event.expire_at is None or event.expire_at > now.at
 
 
 def _on_grid(its: reference.Terms, qty: Any, *prices: Any) -> bool:
