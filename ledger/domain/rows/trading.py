@@ -113,8 +113,8 @@ class SettlementFail(Row, frozen=True, gc=False):
     One execution that did not settle as intended on a day, and when it is tried again.
 
     `qty` and `amount` are what was left to settle, as the account sees it: positive where it should have received; the
-    amount with the fees on it.
-    `number` counts the executions that one settlement was of.
+    amount with the fees on it. A fee in another asset has a row of its own, with its amount and no quantity. `number`
+    counts the rows of one settlement.
     """
 
     settlement_id: str

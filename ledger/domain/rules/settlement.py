@@ -181,13 +181,17 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
-    for number, row in enumerate(rows):
+    parts: list[tuple[Execution, int, str, int]] = []
+    for row in rows:
         owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
+        parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
+        # Fees in other assets wait with the trade, and have rows of their own.
+        parts += [(row, 0, asset, amount) for asset, amount in sorted(owed.items()) if amount]
+    for number, (row, qty, asset, amount) in enumerate(parts):
         state.settlement_fails.put(
             SettlementFail(
                 event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
-                row.asset, owed[row.asset], row.gross_asset, owed[row.gross_asset], event.leg, event.reason,
-                event.new_intended_date, now.content(),
+                row.asset, qty, asset, amount, event.leg, event.reason, event.new_intended_date, now.content(),
             )
         )  # fmt: skip
     account = rows[0].account
