@@ -7,6 +7,8 @@ gives no reason, it is quarantined: see docs/decisions/0012.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ledger.domain import amounts, positions
@@ -123,7 +125,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )
-    derived = {"postings": as_derived(lines)}
+    derived: dict[str, Any] = {"postings": as_derived(lines)}
     unnamed = _unnamed(state, share.asset, event.ex_date, named)
     if unnamed:
         derived["unnamed"] = unnamed
