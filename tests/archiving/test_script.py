@@ -1,0 +1,338 @@
+"""
+Check that the script for auditors says what the verifier says, of all that it claims to look at.
+
+It runs as an auditor runs it, in a process of its own that has nothing of the project.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ledger.archiving.stores import Folder
+from ledger.archiving.writer import Archive
+from ledger.chain import entry
+from ledger.errors import InvalidInput
+from ledger.evidence import note, policy, tiles
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.tree import EMPTY_ROOT
+from tests.archiving.chains import (
+    CHAIN_ID,
+    KEY,
+    ORIGIN,
+    POLICY_TEXT,
+    WITNESS,
+    chain,
+    edited,
+    reader,
+    root,
+    signed,
+    silent,
+)  # fmt: skip
+from tests.archiving.written import EVENTS, SIZE, verify, write
+from verifier.stored import Unreadable
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "verify_archive.py"
+BUNDLE, SEGMENT = "tile/entries/001", "segment/001"
+SECOND = SigningKey("witness.example/w2", COSIGNATURE, bytes([2]) * 32)
+
+
+def run(folder: Path, trust: bytes | None = POLICY_TEXT) -> tuple[int, str]:
+    """Return how the script ended and what it said; it never says anything but on its output."""
+    path = folder.parent / "trust"
+    path.unlink(missing_ok=True)
+    if trust is not None:
+        path.write_bytes(trust)
+    # Isolated: it must need nothing of the project.
+    command = [sys.executable, "-I", str(SCRIPT), str(folder), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def verifier_says(folder: Path) -> int:
+    try:
+        return 0 if verify(folder).verdict == "verified" else 3
+    except Unreadable:
+        return 4
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    """Under 150 lines, of the standard library and blake3."""
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) < 150
+    imported = [line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))]
+    assert set(imported) - sys.stdlib_module_names == {"blake3"}
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, SIZE])
+def test_a_whole_archive_is_verified_with_the_same_head_and_root(tmp_path: Path, size: int) -> None:
+    """Of any size; and what was not looked at is said."""
+    write(tmp_path / "a", size)
+    status, said = run(tmp_path / "a")
+    report = verify(tmp_path / "a")
+    assert status == 0
+    expected = f"VERIFIED: {size} events of {ORIGIN}, head {report.head['hash']}, root {report.head['root']}\n"
+    assert said.startswith(
+        f"{expected}Not checked: tiles, older checkpoints, chain.json and policy in the archive; which"
+    )
+
+
+def test_a_script_without_its_arguments_says_what_to_give(tmp_path: Path) -> None:
+    """Usage is 2; a folder or policy that is not there is 4."""
+    done = subprocess.run([sys.executable, "-I", str(SCRIPT)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "give FOLDER and POLICY\n")
+    (tmp_path / "a").mkdir()
+    assert run(tmp_path / "a")[0] == 4
+    assert run(tmp_path / "nowhere", None)[0] == 4
+
+
+def replace(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def broken(copy: Path) -> None:
+        (copy / name).write_bytes(change((copy / name).read_bytes()))
+
+    return broken
+
+
+def _last_length(data: bytes) -> bytes:
+    """Make the length before the last entry larger, by more than there is."""
+    here = last = 0
+    while here < len(data):
+        last, here = here, here + 2 + int(struct.unpack_from(">H", data, here)[0])
+    return data[:last] + bytes([data[last] ^ 0x80]) + data[last + 1 :]
+
+
+def repacked(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    return lambda data: gzip.compress(change(gzip.decompress(data)))
+
+
+def _pipe(copy: Path) -> None:
+    (copy / BUNDLE).unlink()
+    os.mkfifo(copy / BUNDLE)
+
+
+def _huge(copy: Path) -> None:
+    os.truncate(copy / BUNDLE, 3 << 30)
+
+
+def _no_events(copy: Path) -> None:
+    text = Checkpoint(ORIGIN, 0, EMPTY_ROOT).text()
+    signatures = (KEY.sign(text), WITNESS.sign(text, 1))
+    (copy / "checkpoint").write_bytes(note.with_signatures(text, signatures).encode())
+
+
+BAD: dict[str, Callable[[Path], None]] = {
+    "a bit of an entry": replace(BUNDLE, lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]),
+    "the length of the last entry": replace(BUNDLE, _last_length),
+    "a bundle that goes on": replace(BUNDLE, lambda data: data + b"\0\0"),
+    "a cut bundle": replace(BUNDLE, lambda data: data[:-1]),
+    "an empty bundle": replace(BUNDLE, lambda data: b""),
+    "a bundle of zeros": replace(BUNDLE, lambda data: bytes(len(data))),
+    "no bundle": lambda copy: (copy / BUNDLE).unlink(),
+    "a pipe": _pipe,
+    "a huge bundle": _huge,
+    "a payload": replace(SEGMENT, repacked(lambda data: data.replace(b'"note"', b'"none"', 1))),
+    **{
+        f"byte {place} of a segment's head": replace(
+            SEGMENT,
+            repacked(lambda data, at=place: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]),  # type: ignore[misc]
+        )
+        for place in (0, 16, 39, 41, 42, 74)
+    },
+    "no head": replace(SEGMENT, repacked(lambda data: bytes(106) + data[106:])),
+    "a segment that goes on": replace(SEGMENT, repacked(lambda data: data + b"\0")),
+    "a second member": replace(SEGMENT, lambda data: data + gzip.compress(b"")),
+    "bytes after the member": replace(SEGMENT, lambda data: data + bytes(8)),
+    "a cut segment": replace(SEGMENT, lambda data: data[:-9]),
+    "a bomb": replace(SEGMENT, lambda data: gzip.compress(bytes(1 << 28))),
+    "no gzip": replace(SEGMENT, lambda data: b"\x1f\x8b" + bytes(500)),
+    "a thief's signature": replace(
+        "checkpoint", lambda data: signed(EVENTS, SIZE, SigningKey(ORIGIN, ED25519, bytes(32)))
+    ),
+    "no cosignature": replace("checkpoint", lambda data: signed(EVENTS, SIZE, cosigned=False)),
+    "another root": replace("checkpoint", lambda data: signed(chain(SIZE, seed=2), SIZE)),
+    "another log": replace(
+        "checkpoint", lambda data: signed(EVENTS, SIZE, SigningKey("another.example/log", ED25519, bytes(32)))
+    ),
+    "a checkpoint of no events": _no_events,
+    "no checkpoint": lambda copy: (copy / "checkpoint").unlink(),
+    "a checkpoint with other line ends": replace("checkpoint", lambda data: data.replace(b"\n", b"\r\n")),
+    "a checkpoint with another dash": replace("checkpoint", lambda data: data.replace("\u2014".encode(), b"-")),
+    "a checkpoint with junk in base64": replace("checkpoint", lambda data: data[:-20] + b"!!" + data[-20:]),
+    "a checkpoint without its end": replace("checkpoint", lambda data: data[:-1]),
+    "a checkpoint that ends in a form feed": replace("checkpoint", lambda data: data[:-1] + b"\f"),
+    "hello": replace("checkpoint", lambda data: b"hello\n"),
+    "a size with a sign": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n+{SIZE}\n{_root_text()}\n")),
+    "a size with zeros": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n00{SIZE}\n{_root_text()}\n")),
+    "a negative size": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n-5\n{_root_text()}\n")),
+}
+
+
+def _root_text() -> str:
+    return note.encode_base64(root(EVENTS))
+
+
+def _signed_text(text: str) -> bytes:
+    return note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1))).encode()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_broken_for_the_verifier_is_broken_for_the_script(copy: Path, case: str) -> None:
+    """And what is nothing to verify for one is so for the other; each in words, and no traceback."""
+    BAD[case](copy)
+    status, said = run(copy)
+    expected = verifier_says(copy)
+    # An archive of a log of the policy under another log's checkpoint is told by its chain.json, which is not read.
+    assert status == expected or (case, status) == ("another log", 4)
+    assert status in (3, 4)
+    assert said.startswith("BROKEN: " if status == 3 else "could not verify: ")
+
+
+def test_an_entry_of_another_chain_is_found(copy: Path) -> None:
+    """The last one, with links, leaves, head and signature made anew over it."""
+    events = edited(EVENTS, SIZE, chain_id=bytes(16))
+    bundle, segment = copy / "tile/entries/002.p/188", copy / "segment/002.p/188"
+    bundle.write_bytes(tiles.encode_bundle(entry.encode(event) for event in events[512:]))
+    unpacked = gzip.decompress(segment.read_bytes())
+    segment.write_bytes(gzip.compress(unpacked[:74] + events[-1].hash + unpacked[106:]))
+    (copy / "checkpoint").write_bytes(signed(events, SIZE))
+    status, said = run(copy)
+    assert (status, "entry 700 was changed" in said) == (3, True)
+
+
+def test_what_the_archive_says_does_not_write_on_the_terminal(tmp_path: Path) -> None:
+    """Whatever stands in it is shown with its control characters escaped."""
+    write(tmp_path / "\x1b[2K\x1b[1GVERIFIED\x9b8m", SIZE)
+    folder = tmp_path / "\x1b[2K\x1b[1GVERIFIED\x9b8m"
+    (folder / BUNDLE).unlink()
+    status, said = run(folder)
+    assert status == 3
+    assert "\x1b" not in said
+    assert said.rstrip("\n").isprintable()
+
+
+def test_two_keys_that_signed_count_as_two(tmp_path: Path) -> None:
+    """A quorum of two witnesses is met by two cosignatures, in any order, and not by one."""
+    text = Checkpoint(ORIGIN, 300, root(EVENTS[:300])).text()
+    two = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nwitness w2 {SECOND.verifier.text()}\n"
+    trust = f"{two}group g 2 w1 w2\nquorum g\n".encode()
+    for signatures, status in (
+        ((KEY.sign(text), SECOND.sign(text, 1), WITNESS.sign(text, 2)), 0),
+        ((KEY.sign(text), WITNESS.sign(text, 2)), 3),
+        ((SECOND.sign(text, 1), WITNESS.sign(text, 2)), 3),
+    ):
+        shutil.rmtree(tmp_path / "a", ignore_errors=True)
+        archive = Archive(Folder(tmp_path / "a"), CHAIN_ID, ORIGIN)
+        archive.extend(note.with_signatures(text, signatures).encode(), reader(EVENTS), trust, silent)
+        assert run(tmp_path / "a", trust)[0] == status
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """The script as a module, for what is asked of it many times."""
+    spec = importlib.util.spec_from_file_location("verify_archive", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+LOG, W1, W2 = (
+    f"log {KEY.verifier.text()}",
+    f"witness w1 {WITNESS.verifier.text()}",
+    f"witness w2 {SECOND.verifier.text()}",
+)
+POLICIES = {
+    "whole": f"{LOG} https://log\n\n # comment\n\t{W1}   https://w1\n{W2}\ngroup g any w1 w2\nquorum g\n",
+    "groups of groups": f"{LOG}\n{W1}\n{W2}\ngroup a all w1\ngroup b 2 a w2\nquorum b\n",
+    "none": f"{LOG}\nquorum none\n",
+    "only a quorum": "quorum none\n",
+    "empty": "",
+    "cut": f"{LOG}\nquorum none",
+    "two quorum lines": f"{LOG}\n{W1}\nquorum w1\nquorum none\n",
+    "no quorum line": f"{LOG}\n{W1}\n",
+    "a quorum of nobody": f"{LOG}\n{W1}\nquorum\n",
+    "a quorum of two": f"{LOG}\n{W1}\n{W2}\nquorum w1 w2\n",
+    "an unknown quorum": f"{LOG}\n{W1}\nquorum w9\n",
+    "a quorum before its name": f"{LOG}\nquorum w1\n{W1}\n",
+    "a quorum of the log": f"{LOG}\n{W1}\nquorum {KEY.verifier.text()}\n",
+    "a log's key twice": f"{LOG}\n{LOG}\nquorum none\n",
+    "a witness's key twice": f"{LOG}\n{W1}\n{W1.replace('w1 ', 'w2 ', 1)}\nquorum w1\n",
+    "a name twice": f"{LOG}\n{W1}\n{W2.replace('w2 ', 'w1 ', 1)}\nquorum w1\n",
+    "a witness named none": f"{LOG}\n{W1.replace('w1 ', 'none ', 1)}\nquorum none\n",
+    "a group named as a witness": f"{LOG}\n{W1}\ngroup w1 any w1\nquorum w1\n",
+    "a member twice": f"{LOG}\n{W1}\ngroup g 2 w1 w1\nquorum g\n",
+    "a member of two groups": f"{LOG}\n{W1}\n{W2}\ngroup g any w1\ngroup h all w1 w2\nquorum h\n",
+    "an unknown member": f"{LOG}\n{W1}\ngroup g any w1 w7\nquorum g\n",
+    "none as a member": f"{LOG}\n{W1}\ngroup g any w1 none\nquorum g\n",
+    "the log as a member": f"{LOG}\n{W1}\ngroup g any {KEY.verifier.text()}\nquorum g\n",
+    "no members": f"{LOG}\n{W1}\ngroup g any\nquorum g\n",
+    "all of none": f"{LOG}\n{W1}\ngroup g all\nquorum g\n",
+    **{
+        f"threshold {n}": f"{LOG}\n{W1}\ngroup g {n} w1\nquorum g\n"
+        for n in ("0", "-1", "2", "01", "+1", "x", "1.0", "\u0661")
+    },
+    "a log without a key": f"log\n{W1}\nquorum w1\n",
+    "a log with too much": f"{LOG} a b\nquorum none\n",
+    "a witness without a key": f"{LOG}\nwitness w1\nquorum none\n",
+    "a witness's key for a log": f"log {WITNESS.verifier.text()}\nquorum none\n",
+    "a log's key for a witness": f"{LOG}\nwitness w1 {KEY.verifier.text()}\nquorum w1\n",
+    "a key of another name": f"{LOG.replace('ledger', 'lodger')}\nquorum none\n",
+    "a key that is none": "log zzz\nquorum none\n",
+    "a short key": "log other.example+00000000+AQ==\nquorum none\n",
+    "another line end": f"{LOG}\r\nquorum none\r\n",
+    "an unknown line": f"{LOG}\nlogs x\nquorum none\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_what_is_no_policy_for_the_verifier_is_none_for_the_script(script: ModuleType, case: str) -> None:
+    """A policy that is half understood is not the one that was meant, whoever reads it."""
+    data = POLICIES[case].encode()
+    try:
+        known = policy.decode(data)
+    except InvalidInput:
+        known = None
+    try:
+        keys, groups, quorum = script.read_policy(data)
+    except (ValueError, LookupError):
+        keys = None
+    assert (keys is None) == (known is None)
+    if keys is None or known is None:
+        return
+    assert quorum == known.quorum
+    assert [key[3][1:] for key in keys if key[3][0] == ED25519] == [log.key.public_key for log in known.logs]
+    assert [(key[0], key[3][1:]) for key in keys if key[3][0] == COSIGNATURE] == [
+        (witness.name, witness.key.public_key) for witness in known.witnesses
+    ]
+    assert [(name, needed, tuple(members)) for needed, (name, _, *members) in groups] == [
+        (group.name, group.needed, group.members) for group in known.groups
+    ]
+
+
+@pytest.mark.parametrize(
+    "case", ["a witness's key twice", "a member twice", "threshold 0", "cut", "a quorum of nobody"]
+)
+def test_without_a_policy_the_script_verifies_nothing(copy: Path, case: str) -> None:
+    """The archive is good, and nobody is called a forger."""
+    status, said = run(copy, POLICIES[case].encode())
+    assert (status, said.startswith("could not verify: ")) == (4, True)
+
+
+def test_a_policy_for_another_log_verifies_nothing(copy: Path) -> None:
+    other = SigningKey("another.example/log", ED25519, bytes(32)).verifier.text()
+    assert run(copy, f"log {other}\nquorum none\n".encode())[0] == 4
+    stranger = SigningKey(ORIGIN, ED25519, bytes(32)).verifier.text()
+    assert run(copy, f"log {stranger}\nquorum none\n".encode())[0] == 3
