@@ -23,7 +23,7 @@ from ledger.evidence.tiles import WIDTH
 from verifier import identity, spans
 from verifier.archive.ranges import check_range
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
-from verifier.stored import CheckpointRow
+from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled import check, draw, newest
 from verifier.tiled.archives import Archive
 from verifier.tiled.copies import TileNodes, count_of, tile_of
@@ -77,6 +77,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     if found.trusted is not None and settled.readable:
         covered = found.trusted.checkpoint.size
         nodes = TileNodes(region, covered)
+        _need_events(covered)
         if size < covered:
             findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
                                   seq=size + 1, column="seq")])  # fmt: skip
@@ -107,13 +108,18 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
     started = time.monotonic()
     archive = Archive(store)
     stated = archive.stated
+    _need_events(stated.size)
     found = newest.find([CheckpointRow(stated.size, stated.root, archive.signed, 0)], trust, archive.origin)
     findings = Findings()
     findings.add(found.findings)
 
     def checked(number: int) -> tuple[list[Finding], bytes | None]:
-        done = check_range(store.name, stated.size, archive.chain_id, [number])
-        return done.findings, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+        done = check_range(store.name, stated, archive.chain_id, [number])
+        wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
+        if any(one.column == "leaf" for one in wrong):
+            # Entries that are not their tile's lead to another root, which is no second history.
+            return wrong, None
+        return wrong, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
 
     drawn: list[int] = []
     if found.trusted is not None:
@@ -122,6 +128,11 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
     report.origin, report.region_mode = archive.origin, "archive"
     report.head = {"seq": stated.size, "root": stated.root.hex()}
     return report
+
+
+def _need_events(size: int) -> None:
+    if not size:
+        raise Unreadable("the newest checkpoint covers no events, so there is nothing to draw from")
 
 
 def _checked(
