@@ -118,7 +118,9 @@ class _RangeCheck:
                 found.rest = leaves or []
                 continue
             found.roots.append(None if leaves is None else tiles.subtree_hash(leaves))
-            found.above.append([tiles.subtree_hash(one) for one in signed])
+            # Where the two agree, as they nearly always do, the hash is not made twice.
+            root = found.roots[-1]
+            found.above.append([root if one is leaves and root else tiles.subtree_hash(one) for one in signed])
         found.ends, found.groups, found.leads = (first, self._before), self._groups.ends(), self._leads
         return found
 
