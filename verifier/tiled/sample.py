@@ -91,7 +91,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
             made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
             return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
 
-        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell)
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT")
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode = region.origin, region.chain.mode
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
@@ -123,7 +123,9 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
 
     drawn: list[int] = []
     if found.trusted is not None:
-        drawn = _checked(found.trusted, TileNodes(archive, stated.size), wanted, checked, findings, tell)
+        # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
+        nodes = TileNodes(archive, stated.size)
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "TREE_MISMATCH")
     report = _report(found, wanted, drawn, findings, IN_ARCHIVE, stated.size, started)
     report.origin, report.region_mode = archive.origin, "archive"
     report.head = {"seq": stated.size, "root": stated.root.hex()}
@@ -136,9 +138,9 @@ def _need_events(size: int) -> None:
 
 
 def _checked(
-    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell
+    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str
 ) -> list[int]:
-    """Check the tiles that are drawn, and that each leads to the cosigned root; return their numbers."""
+    """Check the tiles that are drawn, and that each leads to the cosigned root (else of *kind*); return which."""
     stated = trusted.checkpoint
     drawn = sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count))
     for done, number in enumerate(drawn, 1):
@@ -152,7 +154,7 @@ def _checked(
                 findings.add([Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root",
                                       str(error), table="tiles", key=("0", str(number)))])  # fmt: skip
             except ProofInvalid:
-                findings.add([Finding("INCONSISTENT", f"a tile in root {stated.root.hex()} of {stated.size} events",
+                findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
                                       f"a tile of hash {made.hex()}, from which the tiles lead to another root",
                                       seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
         tell("checking events", done * WIDTH)
