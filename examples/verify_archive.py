@@ -88,13 +88,13 @@ def check_checkpoint(data, keys, groups, quorum):
     need(signed and (again, str(int(size))) == (below, size) and int(size) > 0, "no signed checkpoint of any events")
     need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
     seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
-    for signer, blob in signed:
+    for signer, blob in dict.fromkeys(signed):
         for name, *known, key in keys:
-            if known == [signer, blob[:4].hex()] and (key[0] == 4 or signer == origin):
+            if known == [signer, blob[:4].hex()] and (key[0] == 4 or signer == origin) and not wrong:
                 # A witness puts a time before its signature, and before what it signs.
                 time = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n" if key[0] == 4 else ""
                 good = is_signed(key[1:], f"{time}{text}\n".encode(), blob[12 if time else 4 :])
-                wrong = wrong if good else f"the signature of {signer} under the checkpoint is false"
+                wrong = "" if good else f"the signature of {signer} under the checkpoint is false"
                 seen.add(name if time else "the log")
     for needed, (name, _, *members) in groups:
         seen |= {name} if sum(member in seen for member in members) >= needed else set()

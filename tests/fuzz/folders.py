@@ -82,13 +82,13 @@ class Broken:
             place.write_bytes(data)
             try:
                 verdict = self._verify()
-                # Read only in part, so that it may be content; it raises what it has to say, and nothing else.
-                self._in_parts()
                 if path != CHECKPOINT and (content == unpacked(data)) != verdict:
                     raise Wrong(f"verified is {verdict}, and the content is {'' if verdict else 'not '}another")
                 # The script leaves alone what else an archive has.
                 if path.startswith(("tile/entries", "segment")) and self.by_the_script() != verdict:
                     raise Wrong(f"the verifier's verified is {verdict}, and the script says the contrary")
+                # Read only in part, so that it may be content; it raises what it has to say, and nothing else.
+                self._in_parts()
             finally:
                 place.write_bytes(before)
             if not verdict:
