@@ -15,7 +15,7 @@ from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
 from ledger.reading import past
 from ledger.reading import statement as statements
-from ledger.reading.known import Counted, counted
+from ledger.reading.counting import Counted, counted
 from ledger.reading.moment import At, Moment, days
 from ledger.reading.statement import Statement
 from ledger.storage import events, moments, read_models

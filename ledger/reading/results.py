@@ -29,8 +29,9 @@ from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
+from ledger.reading.counting import Counted, given_of
 from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
-from ledger.reading.known import Counted, KnownFold, day_by_day, given_of
+from ledger.reading.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
 from ledger.reading.sources import check_told
 from ledger.reading.views import View
