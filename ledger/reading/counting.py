@@ -111,10 +111,11 @@ def settled_by(given: TradeSettled | SettlementFailed) -> list[Name]:
     return [(given.venue, given.trade_date or "", given.exec_id or "")]
 
 
-def _lines_for(given: TradeAllocated) -> list[Name]:
-    return [
-        (given.venue, given.trade_date, f"{given.allocation_id}.{number}") for number in range(1, len(given.lines) + 1)
-    ]
+def lines_for(venue: str, trade_date: str, allocation_id: str, count: int) -> list[Name]:
+    """
+    Return the names of the executions that an allocation of *count* lines makes.
+    """
+    return [(venue, trade_date, f"{allocation_id}.{number}") for number in range(1, count + 1)]
 
 
 class _Settled(msgspec.Struct, frozen=True):
@@ -185,7 +186,7 @@ class _InOrder:
                     self._settled[name].append(_Settled(seq, place, both))
             elif isinstance(given, TradeAllocated):
                 self._allocations[given.allocation_id] = (place, given)
-                for name in _lines_for(given):
+                for name in self._allotted(given):
                     self._booked[name].append(place)
             elif isinstance(given, AllocationReversed) and given.allocation_id in self._allocations:
                 self._reversals[place] = given.allocation_id
@@ -228,12 +229,16 @@ class _InOrder:
             if one.both is not None:
                 yield one.both, self._moved(name, one)
 
+    @staticmethod
+    def _allotted(given: TradeAllocated) -> list[Name]:
+        return lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines))
+
     def _reverse(self) -> None:
         for place, allocation_id in self._reversals.items():
             allocated, given = self._allocations[allocation_id]
             # The one undoes the other, and what had settled of the lines besides.
             self._move(place, negated(merged(self._lines[place] + self._lines[allocated])))
-            for name in _lines_for(given):
+            for name in self._allotted(given):
                 for one in self._settled.get(name, ()):
                     if one.both is not None:
                         self._move(max(one.both, place), negated(self._moved(name, one)))
@@ -278,4 +283,6 @@ def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
     return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find).counted()
 
 
-__all__ = ["Counted", "Find", "Name", "counted", "given_of", "name_of", "posted", "replaced_by", "settled_by"]
+__all__ = [
+    "Counted", "Find", "Name", "counted", "given_of", "lines_for", "name_of", "posted", "replaced_by", "settled_by",
+]  # fmt: skip

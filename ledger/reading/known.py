@@ -17,7 +17,7 @@ import contextlib
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -28,14 +28,14 @@ from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApp
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
-from ledger.domain.events.settlement import SettlementFailed, TradeSettled
+from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
 from ledger.domain.rows import Balance, Execution, Movement, Order, Position, Row
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
-from ledger.reading.counting import Counted, Name, given_of, name_of, replaced_by, settled_by
+from ledger.reading.counting import Counted, Name, given_of, lines_for, name_of, replaced_by, settled_by
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
 from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
@@ -144,12 +144,12 @@ class KnownFold:
     def _settle(self) -> None:
         left = [(event, given_of(event)) for event in self._waiting.events()]
         while left:
-            # What undoes an execution that waits as well comes after it: it finds it, or voids it.
-            names = {name_of(given) for _, given in left}
+            # What is about an execution that waits as well comes after it: it finds it, or voids it.
+            names = {name for _, given in left for name in self._made(given)}
             ready: list[tuple[RecordedEvent, Event]] = []
             later: list[tuple[RecordedEvent, Event]] = []
             for each in left:
-                (later if any(name in names for name in self._versions_before(each[1])) else ready).append(each)
+                (later if any(name in names for name in self._needed(each[1])) else ready).append(each)
             if not ready:
                 ready, later = later, []
             left = later
@@ -287,6 +287,25 @@ class KnownFold:
                 lacking |= HOLDINGS
         if lacking:
             self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
+
+    @staticmethod
+    def _made(given: Event) -> list[Name]:
+        """Return the names of the executions that *given* makes."""
+        if isinstance(given, TradeAllocated):
+            return lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines))
+        name = name_of(given)
+        return [] if name is None else [name]
+
+    def _needed(self, given: Event) -> Iterable[Name]:
+        """Return the names of the executions that *given* is about."""
+        if isinstance(given, TradeSettled | SettlementFailed):
+            return settled_by(given)
+        if isinstance(given, TradeAllocated):
+            return [(given.venue, given.trade_date, exec_id) for exec_id in given.exec_ids]
+        if isinstance(given, AllocationReversed):
+            row = self._whole.allocations.get(given.allocation_id)
+            return [] if row is None else lines_for(row.venue, row.trade_date, row.allocation_id, row.lines)
+        return self._versions_before(given)
 
     def _versions_before(self, given: Event) -> Iterator[Name]:
         """Yield the names of the versions that *given* comes after, the newest first, whether they count or not."""
