@@ -8,6 +8,7 @@ import pytest
 
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.rules.ground import current_name
+from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, statement
 from ledger.reconciliation.comparison import Ours
 from tests.domain import equities
@@ -16,12 +17,12 @@ from tests.domain.books import Books
 
 def ours(books: Books) -> Ours:
     """Return the ledger's side as it is in *books*, by what it is called now."""
-    state = books.state
+    state, source = books.state, Folded(books.state, len(books.stored), [])
     return Ours(
         frozenset(row.account for row in state.accounts.rows.values()),
         {row.asset: row.kind for row in state.assets.rows.values()},
         {name: current_name(state, name) for (name,) in state.instruments.rows},
-        list(state.balances.rows.values()), list(state.positions.rows.values()), list(state.executions.rows.values()),
+        source.rows("balances"), source.rows("positions"), source.rows("executions"),
     )  # fmt: skip
 
 
