@@ -18,6 +18,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from typing import Final
 
 import msgspec
@@ -143,20 +144,23 @@ class KnownFold:
 
     def _settle(self) -> None:
         left = [(event, given_of(event)) for event in self._waiting.events()]
-        while left:
-            # What is about an execution that waits as well comes after it: it finds it, or voids it.
-            names = {name for _, given in left for name in self._made(given)}
-            ready: list[tuple[RecordedEvent, Event]] = []
-            later: list[tuple[RecordedEvent, Event]] = []
-            for each in left:
-                (later if any(name in names for name in self._needed(each[1])) else ready).append(each)
-            if not ready:
-                ready, later = later, []
-            left = later
-            for event, _ in ready:
+        told: dict[Name, list[int]] = defaultdict(list)
+        for place, (_, given) in enumerate(left):
+            for name in self._told(given):
+                told[name].append(place)
+        # What is about an execution comes after what was recorded of it before, where that waits as well.
+        order: TopologicalSorter[int] = TopologicalSorter()
+        for place, (event, given) in enumerate(left):
+            before = [other for name in self._needed(given) for other in told.get(name, ())]
+            order.add(place, *(other for other in before if left[other][0].seq < event.seq))
+        order.prepare()
+        while order.is_active():
+            for place in sorted(order.get_ready()):
+                event = left[place][0]
                 broken = self._try(event)
                 if broken is not None:
                     self._without_ground(event, broken)
+                order.done(place)
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         self._changed = set()
@@ -288,11 +292,15 @@ class KnownFold:
         if lacking:
             self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
 
-    @staticmethod
-    def _made(given: Event) -> list[Name]:
-        """Return the names of the executions that *given* makes."""
+    def _told(self, given: Event) -> list[Name]:
+        """Return the names of the executions that *given* makes, has count again, or settles."""
         if isinstance(given, TradeAllocated):
             return lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines))
+        if isinstance(given, AllocationReversed):
+            row = self._whole.allocations.get(given.allocation_id)
+            return [] if row is None else [(row.venue, row.trade_date, exec_id) for exec_id in row.exec_ids]
+        if isinstance(given, TradeSettled):
+            return settled_by(given)
         name = name_of(given)
         return [] if name is None else [name]
 

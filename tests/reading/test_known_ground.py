@@ -172,12 +172,16 @@ def test_a_correction_of_an_orders_later_fill_fills_it() -> None:
 
 
 def test_an_allocation_of_what_was_corrected_twice_is_told() -> None:
-    """First to the day before, and there once more: the allocation of that day waits until its trade is there."""
+    """First to the day before, and there once more: allocations of that day wait until their trade is there."""
     books = block()
     first = msgspec.structs.replace(corrected("C1", "E1", DAY, BEFORE, "60"), account="BLOCK")
     second = msgspec.structs.replace(corrected("C2", "C1", BEFORE, BEFORE, "50"), account="BLOCK")
-    given = allocated(line("B", "50", "10"), exec_ids=("C2",))
-    told((MONDAY, first), (MONDAY, second), (MONDAY, msgspec.structs.replace(given, trade_date=BEFORE)), books=books)
+    wrong, right = (
+        msgspec.structs.replace(allocated(line(of, "50", "10"), exec_ids=("C2",), name=name), trade_date=BEFORE)
+        for of, name in (("A", "X"), ("B", "AL"))
+    )
+    undone = AllocationReversed(allocation_id="X", reason="r")
+    told(*((MONDAY, event) for event in (first, second, wrong, undone, right)), books=books)
     part = settled("S", "AL.1", "20", partial=True, trade_date=BEFORE, date=BEFORE)
     told((MONDAY, part), books=books)
     wednesday = known(books, BEFORE)
