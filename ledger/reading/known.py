@@ -13,6 +13,7 @@ the execution it takes the place of takes that of the newest version that counts
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import heapq
 import itertools
@@ -58,6 +59,17 @@ _MOVING: Final = frozenset(
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
 
+def splits_of(whole: State) -> dict[str, list[int]]:
+    """
+    Return the seqs of the splits of each asset that was split, in their order.
+    """
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in whole.corporate_actions.rows.values():
+        if row.kind == "split":
+            found[whole.instruments.rows[row.instrument,].asset].append(row.event_seq)
+    return {asset: sorted(seqs) for asset, seqs in found.items()}
+
+
 class KnownFold:
     """
     The state as known at one time of the days up to one.
@@ -70,8 +82,10 @@ class KnownFold:
         self.state = WatchedState()
         self.tries = 0
         self.misfits: list[Misfit] = []
-        self.fees: dict[tuple[str, str, str], int] = {}
-        """What the executions that count were charged, by account, instrument and asset."""
+        self.fees: dict[tuple[str, str, str, int], int] = {}
+        """What the executions that count were charged, by account, instrument, asset, and how many splits of the asset
+        had been recorded before the event that charged it, or took it back."""
+        self._splits = splits_of(whole)
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
@@ -199,8 +213,8 @@ class KnownFold:
             if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
-                self._charge(old, -1)
-                self._charge(new, 1)
+                self._charge(old, -1, event.seq)
+                self._charge(new, 1, event.seq)
         if not self._is_settling:
             self.state.log.clear()
         return None
@@ -248,10 +262,11 @@ class KnownFold:
     def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
 
-    def _charge(self, row: Row | None, sign: int) -> None:
+    def _charge(self, row: Row | None, sign: int, seq: int) -> None:
         if isinstance(row, Execution) and row.live and row.fees != "[]":
             for asset, amount in fees_of(row.fees):
-                key = (row.account, row.instrument, asset)
+                recorded = bisect.bisect_left(self._splits.get(asset, ()), seq)
+                key = (row.account, row.instrument, asset, recorded)
                 self.fees[key] = self.fees.get(key, 0) + sign * amount
 
     def _again(self) -> None:
