@@ -175,6 +175,7 @@ class KnownFold:
                 if broken is not None:
                     self._without_ground(event, broken)
                 order.done(place)
+        self._annul()
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         self._changed = set()
@@ -306,6 +307,16 @@ class KnownFold:
                 lacking |= HOLDINGS
         if lacking:
             self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
+
+    def _annul(self) -> None:
+        """Have an allocation and its reversal, where neither found its ground, be missed by no position."""
+        without = {misfit.seq for misfit in self.misfits if misfit.event_type == AllocationReversed.__name__}
+        rows = [row for row in self._whole.allocations.rows.values() if row.reversed_by in without] if without else []
+        both = {seq for row in rows for seq in (row.event_seq, row.reversed_by)}
+        self.misfits = [
+            msgspec.structs.replace(x, lacking=x.lacking - {"positions", "lots"}) if x.seq in both else x
+            for x in self.misfits
+        ]
 
     def _told(self, given: Event) -> list[Name]:
         """Return the names of the executions that *given* makes, has count again, or settles."""

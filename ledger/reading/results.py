@@ -98,7 +98,7 @@ class _Line(msgspec.Struct):
     worth: Fraction = _NOTHING
     rate: Fraction = _NOTHING
     position: Position | None = None
-    seen: int = 0
+    seen: Parts = {}
     stale: bool = False
     paid: int = 0
     rated: int = 0
@@ -163,9 +163,11 @@ class _Reckoning:
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
                 self._split(given_of(each.event), seq, ratios)
-        for charged, fees in fold.fees.items():
+        # What waits is settled for a day alone: a charge of the day before may be gone.
+        for charged in dict.fromkeys([*self._fees, *fold.fees]):
             account, name, asset, recorded = charged
-            flows[(account, name, asset), recorded]["fees"] += fees - self._fees.get(charged, 0)
+            change = fold.fees.get(charged, 0) - self._fees.get(charged, 0)
+            flows[(account, name, asset), recorded]["fees"] += change
         self._fees = dict(fold.fees)
         found = self._flowed(flows, ratios)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
@@ -273,8 +275,9 @@ class _Reckoning:
             line, flowed, owner = self._lines[key], flows.get(key), self._owner(account)
             held = owned.get((account, asset), 0) if name is None else 0
             rate = self._rate(state, asset, owner, day)
-            moved, line.seen = held != line.seen, held
-            is_open = bool(held or any(line.held.values()) or line.stale)
+            holds = self._held(key, held)
+            moved, line.seen = holds != line.seen, holds
+            is_open = bool(holds or line.held or line.stale)
             abroad = asset != owner.base_asset and (moved or (is_open and (closing or rate is not None)))
             if not flowed and not abroad:
                 continue
@@ -285,7 +288,7 @@ class _Reckoning:
                 scale = self._whole.assets.rows[(owner.base_asset,)].scale
                 change = sum([*line.held.values(), *line.converted.values()], _NOTHING) * rate - line.worth
                 parts = (0, rounded(change, scale))
-                line.held, line.worth = self._held(key, held), held * rate
+                line.held, line.worth = dict(holds), held * rate
             stands = {"qty": held if name is None else None}
             found.append(self._row(day, key, owner, stands, flowed, rate, parts, []))
         return found
@@ -294,7 +297,8 @@ class _Reckoning:
         """Return *held* by what of it splits to come multiply: all but what was recorded after them."""
         late = self._late.get((key[0], key[2]), {}) if key[1] is None else {}
         parts = {recorded: Fraction(amount) for recorded, amount in late.items() if recorded}
-        return {**parts, 0: held - sum(parts.values(), _NOTHING)}
+        parts[0] = held - sum(parts.values(), _NOTHING)
+        return {recorded: amount for recorded, amount in parts.items() if amount}
 
     def _earn(self, line: _Line, key: Key) -> None:
         for recorded, earned, converted in self._earned.get(key, ()):

@@ -191,15 +191,16 @@ def test_an_allocation_of_what_was_corrected_twice_is_told() -> None:
     assert rungs(wednesday) == [x for x in rungs(now(books)) if x[1] == "B"]
 
 
-def test_an_allocation_of_what_was_corrected_to_an_earlier_day_leaves_no_positions() -> None:
-    """It was reversed before the correction; in the order of days it finds its trades gone, and cannot be told."""
+def test_an_allocation_that_was_reversed_before_its_trade_was_corrected_to_an_earlier_day() -> None:
+    """In the order of days it finds its trade gone: its lines cannot be told, and positions can, as it was undone."""
     books = told((DUE, allocated(*BOTH)), (DUE, AllocationReversed(allocation_id="AL", reason="r")), books=block())
     correction = corrected("C", "E1", DAY, BEFORE, "60")
     told((MONDAY, msgspec.structs.replace(correction, account="BLOCK")), books=books)
-    assert has(known(books, LAST), "BLOCK") == has(now(books), "BLOCK")
-    for table in ("positions", "executions", "allocations"):
+    for table in ("executions", "allocations"):
         with pytest.raises(NotFound, match=rf"{table} cannot be told for these days: event .*TradeAllocated"):
             known(books, DAY).rows(table)
-    with pytest.raises(NotFound, match="positions cannot be told"):
-        pnl(books)
-    assert known(books, DAY).rows("orders") == []
+    for day in (DAY, LAST):
+        assert has(known(books, day), "BLOCK") == has(now(books), "BLOCK")
+        assert [(x.account, x.qty) for x in known(books, day).rows("positions") if x.qty] == [("BLOCK", 100 * UNIT)]
+        assert known(books, day).rows("orders") == []
+        assert [x.qty for x in pnl(books, last=day, account="BLOCK") if x.instrument][-1] == 100 * UNIT
