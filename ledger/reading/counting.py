@@ -24,16 +24,15 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import amounts, registry
-from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
+from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
 from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
+from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by
 
-Name = tuple[str, str, str]
-"""Venue, trade date and id of an execution."""
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
 
@@ -84,38 +83,6 @@ def given_of(event: RecordedEvent) -> Event:
     Return what the caller gave.
     """
     return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
-
-
-def name_of(given: Event) -> Name | None:
-    """
-    Return the name of the execution that *given* is, None where it is none.
-    """
-    return (given.venue, given.trade_date, given.exec_id) if isinstance(given, TradeExecuted | TradeBusted) else None
-
-
-def replaced_by(given: Event) -> Name | None:
-    """
-    Return the name of the execution that *given* takes the place of, None where it takes none.
-    """
-    if isinstance(given, TradeCorrected | TradeBusted):
-        return given.venue, given.ref_trade_date or given.trade_date, given.exec_ref
-    return None
-
-
-def settled_by(given: TradeSettled | SettlementFailed) -> list[Name]:
-    """
-    Return the names of the executions that a settlement, or its failure, is of.
-    """
-    if given.net:
-        return [(given.venue, one.trade_date, one.exec_id) for one in given.net]
-    return [(given.venue, given.trade_date or "", given.exec_id or "")]
-
-
-def lines_for(venue: str, trade_date: str, allocation_id: str, count: int) -> list[Name]:
-    """
-    Return the names of the executions that an allocation of *count* lines makes.
-    """
-    return [(venue, trade_date, f"{allocation_id}.{number}") for number in range(1, count + 1)]
 
 
 class _Settled(msgspec.Struct, frozen=True):
@@ -281,8 +248,3 @@ def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
         NotFound: what one of them posts in that order cannot be told.
     """
     return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find).counted()
-
-
-__all__ = [
-    "Counted", "Find", "Name", "counted", "given_of", "lines_for", "name_of", "posted", "replaced_by", "settled_by",
-]  # fmt: skip

@@ -18,7 +18,7 @@ import contextlib
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from typing import Final
 
@@ -30,14 +30,15 @@ from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApp
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
-from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
+from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
 from ledger.domain.rows import Balance, Execution, Movement, Order, Position, Row
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
-from ledger.reading.counting import Counted, Name, given_of, lines_for, name_of, replaced_by, settled_by
+from ledger.reading.counting import Counted, given_of
+from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
 from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
@@ -160,12 +161,12 @@ class KnownFold:
         left = [(event, given_of(event)) for event in self._waiting.events()]
         told: dict[Name, list[int]] = defaultdict(list)
         for place, (_, given) in enumerate(left):
-            for name in self._told(given):
+            for name in told_by(given, self._whole):
                 told[name].append(place)
         # What is about an execution comes after what was recorded of it before, where that waits as well.
         order: TopologicalSorter[int] = TopologicalSorter()
         for place, (event, given) in enumerate(left):
-            before = [other for name in self._needed(given) for other in told.get(name, ())]
+            before = [other for name in needed_by(given, self._whole) for other in told.get(name, ())]
             order.add(place, *(other for other in before if left[other][0].seq < event.seq))
         order.prepare()
         while order.is_active():
@@ -318,41 +319,9 @@ class KnownFold:
             for x in self.misfits
         ]
 
-    def _told(self, given: Event) -> list[Name]:
-        """Return the names of the executions that *given* makes, has count again, or settles."""
-        if isinstance(given, TradeAllocated):
-            return lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines))
-        if isinstance(given, AllocationReversed):
-            row = self._whole.allocations.get(given.allocation_id)
-            return [] if row is None else [(row.venue, row.trade_date, exec_id) for exec_id in row.exec_ids]
-        if isinstance(given, TradeSettled):
-            return settled_by(given)
-        name = name_of(given)
-        return [] if name is None else [name]
-
-    def _needed(self, given: Event) -> Iterable[Name]:
-        """Return the names of the executions that *given* is about."""
-        if isinstance(given, TradeSettled | SettlementFailed):
-            return settled_by(given)
-        if isinstance(given, TradeAllocated):
-            return [(given.venue, given.trade_date, exec_id) for exec_id in given.exec_ids]
-        if isinstance(given, AllocationReversed):
-            row = self._whole.allocations.get(given.allocation_id)
-            return [] if row is None else lines_for(row.venue, row.trade_date, row.allocation_id, row.lines)
-        return self._versions_before(given)
-
-    def _versions_before(self, given: Event) -> Iterator[Name]:
-        """Yield the names of the versions that *given* comes after, the newest first, whether they count or not."""
-        name = replaced_by(given)
-        while name is not None:
-            yield name
-            row = self._whole.executions.get(*name)
-            is_first = row is None or row.ref_trade_date is None or row.ref_exec_id is None
-            name = None if is_first else (row.venue, row.ref_trade_date, row.ref_exec_id)
-
     def _of_newest(self, given: TradeCorrected | TradeBusted) -> TradeExecuted | TradeBusted:
         """Return *given* as of the newest version that counts; where none does, a correction as a trade of its own."""
-        for venue, day, exec_id in self._versions_before(given):
+        for venue, day, exec_id in versions_before(given, self._whole):
             if self.state.executions.get(venue, day, exec_id) is not None:
                 return msgspec.structs.replace(given, exec_ref=exec_id, ref_trade_date=day)
         if isinstance(given, TradeBusted):
@@ -361,7 +330,7 @@ class KnownFold:
 
     def _void(self, given: TradeBusted) -> frozenset[str]:
         """Note a bust of what does not count yet, and return the tables without it."""
-        if any(self.state.executions.get(*name) is not None for name in self._versions_before(given)):
+        if any(self.state.executions.get(*name) is not None for name in versions_before(given, self._whole)):
             return LACKING[TradeBusted] | HOLDINGS
         row = self._whole.executions.get(given.venue, given.trade_date, given.exec_id)
         if row is None:
