@@ -100,9 +100,10 @@ class _InOrder:
     Events in the order of days, by their places in it, with what is moved between them.
     """
 
-    def __init__(self, events: list[RecordedEvent], find: Find) -> None:
+    def __init__(self, events: list[RecordedEvent], find: Find, account: str | None) -> None:
         self._events = events
         self._find = find
+        self._account = account
         self._lines = [posted(event) for event in events]
         self._booked: dict[Name, list[int]] = defaultdict(list)
         """The place of each event that books a version: its own first, then reversals of allocations of it."""
@@ -131,8 +132,9 @@ class _InOrder:
             for at, lines in self._standing(name):
                 self._move(max(at, place), negated(lines))
         self._reverse()
-        return [Counted(event, self._lines[place] + merged(self._moves.get(place, ())))
-                for place, event in enumerate(self._events)]  # fmt: skip
+        for place, lines in self._moves.items():
+            self._lines[place] = self._lines[place] + merged(lines)
+        return [Counted(event, lines) for event, lines in zip(self._events, self._lines, strict=True)]
 
     def _read(self) -> None:
         of_seq = sorted(
@@ -217,7 +219,8 @@ class _InOrder:
             return self._lines[settled.place]
         # Of several it settles all that is left, and what is stored is their sum.
         left = {each: self._left(each, settled.seq) for each in names}
-        if merged([x for lines in left.values() for x in lines] + negated(self._lines[settled.place])):
+        wrong = merged([x for lines in left.values() for x in lines] + negated(self._lines[settled.place]))
+        if any(self._account in (None, line.account) for line in wrong):
             event = self._events[settled.place]
             raise NotFound(
                 f"balances cannot be told for these days: event {event.seq} settles several trades at once, of which "
@@ -240,11 +243,34 @@ class _InOrder:
             self._moves[place] += lines
 
 
-def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
+def counted(events: Iterable[RecordedEvent], find: Find, account: str | None = None) -> list[Counted]:
     """
     Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
+
+    Where only postings to one *account* are asked for, *events* may be those that post to it, and those that made what
+    they settle and reverse (`made_elsewhere`).
 
     Raises:
         NotFound: what one of them posts in that order cannot be told.
     """
-    return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find).counted()
+    return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find, account).counted()
+
+
+def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]]:
+    """
+    Return the names of the executions that *events* settle, and the ids of the allocations that they reverse, where
+    none of them made it.
+    """
+    names, made, reversed_ids, allocated = set[Name](), set[Name](), set[str](), set[str]()
+    for event in events:
+        given = given_of(event) if event.event_type in _TELLING else None
+        if isinstance(given, TradeExecuted | TradeBusted):
+            made.add((given.venue, given.trade_date, given.exec_id))
+        elif isinstance(given, TradeSettled):
+            names.update(settled_by(given))
+        elif isinstance(given, TradeAllocated):
+            allocated.add(given.allocation_id)
+            made.update(lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)))
+        elif isinstance(given, AllocationReversed):
+            reversed_ids.add(given.allocation_id)
+    return names - made, reversed_ids - allocated

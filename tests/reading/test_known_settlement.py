@@ -25,7 +25,7 @@ from ledger.domain.ladder import ladder
 from ledger.domain.rows import Execution
 from ledger.errors import LedgerError, NotFound
 from ledger.reading import views
-from ledger.reading.counting import counted
+from ledger.reading.counting import counted, made_elsewhere
 from ledger.reading.known import whole_of
 from ledger.reading.sources import Folded
 from ledger.reading.statement import make
@@ -74,6 +74,33 @@ def has(source: Folded, account: str = "A", asset: str = "XYZ") -> tuple[str, st
 
 def blotter(source: Folded) -> list[tuple[str, str, str]]:
     return [(x.exec_id, x.standing, render(x.settled_qty)) for x in views.blotter(source.rows("executions"))]
+
+
+def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
+    """Return what a statement of *account* closes at on *day*, of the events that have its name and no more of them."""
+    events = [event for event in recorded(books) if event.effective_on <= day_number(day)]
+    found = [event for event in events if f'"{account}"'.encode() in event.payload]
+    names, ids = made_elsewhere(found)
+    state = books.state
+    rows = [state.executions.rows[name] for name in names], [state.allocations.rows[(name,)] for name in ids]
+    seqs = {row.event_seq for row in [*rows[0], *rows[1]]}
+    found += [event for event in events if event.seq in seqs]
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for each in counted(found, state.executions.get, account):
+        for line in each.lines:
+            if line.account == account:
+                sums[line.asset, line.bucket] += line.amount
+    return {place: amount for place, amount in sums.items() if amount}
+
+
+def check_stated(books: Books, source: Folded, day: str) -> None:
+    """Assert that a statement of each account closes at its balances in *source*, which is known of *day*."""
+    for account in sorted({row.account for row in books.state.balances.rows.values()}):
+        rows = source.rows("balances", account=account)
+        assert stated(books, account, day) == {
+            (row.asset, bucket): getattr(row, bucket)
+            for row in rows for bucket in ("settled", "unsettled", "held") if getattr(row, bucket)
+        }, (account, day)  # fmt: skip
 
 
 def told(*steps: tuple[str, Event], books: Books | None = None) -> Books:
@@ -171,6 +198,7 @@ def test_lines_of_an_allocation_that_settled_before_it_was_reversed() -> None:
     for day in (DAY, DUE, LAST):
         assert has(known(books, day)) == ("1000", "0")
         assert has(known(books, day), "BLOCK") == has(now(books), "BLOCK")
+        check_stated(books, known(books, day), day)
         for account in ("A", "B", "BLOCK", "~clearing.N", "~rounding"):
             assert has(known(books, day), account, "USD") == has(now(books), account, "USD")
     for day in (DUE, LAST):
@@ -295,6 +323,7 @@ def test_each_day_has_settled_what_settled_by_then_of_what_counts(steps: list[tu
             source = known(books, day)
         except NotFound:
             continue
+        check_stated(books, source, day)
         for asset in ("XYZ", "USD"):
             assert has(source, asset=asset) == tuple(map(render, slow[asset])), (day, asset)
     assert rungs(known(books, LAST)) == rungs(now(books))
