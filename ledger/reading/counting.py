@@ -31,7 +31,7 @@ from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
-from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by
+from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -174,9 +174,7 @@ class _InOrder:
         if booked is not None:
             return self._replaces.get(booked[0])
         row = self._find(*name)
-        if row is None or row.ref_trade_date is None or row.ref_exec_id is None:
-            return None
-        return row.venue, row.ref_trade_date, row.ref_exec_id
+        return None if row is None else version_before(row)
 
     def _parts(self, place: int) -> tuple[list[Line], list[Line]]:
         """Return those of a report's stored lines that undo the version before, and its own; the hold's come first."""

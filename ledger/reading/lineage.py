@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
+from ledger.domain.rows import Execution
 from ledger.domain.state import State
 
 Name = tuple[str, str, str]
@@ -50,6 +51,15 @@ def lines_for(venue: str, trade_date: str, allocation_id: str, count: int) -> li
     return [(venue, trade_date, f"{allocation_id}.{number}") for number in range(1, count + 1)]
 
 
+def version_before(row: Execution) -> Name | None:
+    """
+    Return the name of the version whose place *row* took, None where it is the first.
+    """
+    if row.ref_trade_date is None or row.ref_exec_id is None:
+        return None
+    return row.venue, row.ref_trade_date, row.ref_exec_id
+
+
 def versions_before(given: Event, whole: State) -> Iterator[Name]:
     """
     Yield the names of the versions that *given* comes after, the newest first, as *whole* knows them.
@@ -58,8 +68,7 @@ def versions_before(given: Event, whole: State) -> Iterator[Name]:
     while name is not None:
         yield name
         row = whole.executions.get(*name)
-        is_first = row is None or row.ref_trade_date is None or row.ref_exec_id is None
-        name = None if is_first else (row.venue, row.ref_trade_date, row.ref_exec_id)
+        name = None if row is None else version_before(row)
 
 
 def told_by(given: Event, whole: State) -> list[Name]:

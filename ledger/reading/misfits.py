@@ -8,7 +8,7 @@ answered without the event.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -72,6 +72,7 @@ SKIPPED: Final = frozenset(
 HOLDINGS: Final = frozenset({"executions", "positions", "lots"})
 """The tables of a trade itself; its order lacks it besides."""
 
+_ORDER_LIFE: Final[tuple[Any, ...]] = (*order_requests.RULES, *order_reports.RULES)
 _ORDERS: Final = frozenset({"orders", "client_order_ids"})
 _QUARANTINE: Final = frozenset({"quarantine"})
 _MOVEMENTS: Final = frozenset({"movements"})
@@ -79,7 +80,7 @@ _HOLDS: Final = frozenset({"holds"})
 _ALLOCATIONS: Final = HOLDINGS | {"allocations"}
 _OF_TRADE: Final = frozenset({"orders"})
 LACKING: Final[dict[type[Event], frozenset[str]]] = {
-    **dict.fromkeys((*order_requests.RULES, *order_reports.RULES), _ORDERS),
+    **dict.fromkeys(_ORDER_LIFE, _ORDERS),
     TradeExecuted: _OF_TRADE,
     TradeCorrected: _OF_TRADE,
     TradeBusted: _OF_TRADE,
