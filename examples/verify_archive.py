@@ -1,19 +1,16 @@
 """
 Verify an archive of a trade ledger, with nothing but Python and blake3: python verify_archive.py FOLDER POLICY
 
-Written to be read, by who trusts no program of the ledger's authors. POLICY is the auditor's own file and says whose
-signatures count (C2SP tlog-policy). docs/FORMAT.md states the bytes. An archive is whole if
-1. its checkpoint is signed by the log and by as many witnesses as the policy's quorum says;
-2. the entries, hashed as RFC 6962 hashes a tree, have the root that was signed;
-3. each entry holds the BLAKE3 hash of the entry before it, and the first one that of the chain's name;
-4. each payload hashes to what its entry says.
-Exit status: 0 verified, 2 usage, 3 something is wrong, 4 nothing to verify, or unreadable.
+POLICY is the auditor's own file (C2SP tlog-policy); docs/FORMAT.md states the bytes. An archive is whole if its
+checkpoint is signed by the log and the policy's quorum of witnesses; its entries, hashed as RFC 6962 hashes a tree,
+have the root that was signed; each has the BLAKE3 hash of the one before, the first that of the chain's name; payloads
+hash to what their entries say. Exit status: 0 verified, 2 usage, 3 something is wrong, 4 nothing to verify.
+Not checked: tiles, older checkpoints, chain.json and policy in the archive; which keys its events revoke; the form of
+entries; times, groups, requests; rules, balances, positions; and whether a larger checkpoint was signed since.
 """
 
 import base64
-import gzip
 import hashlib
-import struct
 import sys
 import zlib
 from pathlib import Path
@@ -21,128 +18,132 @@ from pathlib import Path
 from blake3 import blake3
 
 P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D, BASE = -121665 * pow(121666, -1, P) % P, b"\x58" + b"\x66" * 31
 KINDS = {"log": (1, 1), "witness": (2, 4)}  # of a policy's line: which word is the key, and its signature type
-D = -121665 * pow(121666, -1, P) % P
+
+
+def need(condition, otherwise):
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def read(path, limit):
+    need(path.is_file() and path.stat().st_size <= limit, f"{path} is no file, or larger than any of its kind")
+    return path.read_bytes()
 
 
 # Ed25519 (RFC 8032, section 5.1), only checked: points of its curve are added, multiplied, and read from 32 bytes.
 def add(a, b):
-    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
-    c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
-    return ((f - e) * (d - c) % P, (d + c) * (f + e) % P, (d - c) * (d + c) % P, (f - e) * (f + e) % P)
+    t, x, y = D * a[0] * a[1] * b[0] * b[1], a[0] * b[1] + a[1] * b[0], a[1] * b[1] + a[0] * b[0]
+    return x * pow(1 + t, -1, P) % P, y * pow(1 - t, -1, P) % P
 
 
 def multiply(number, point):
-    result = (0, 1, 1, 0)
-    for bit in bin(number)[2:]:
-        result = add(result, result)
-        result = add(result, point) if bit == "1" else result
-    return result
+    return add(multiply(number // 2, add(point, point)), point if number % 2 else (0, 1)) if number else (0, 1)
 
 
 def point_of(data):
-    y, sign = int.from_bytes(data, "little") & (1 << 255) - 1, data[31] >> 7
+    y = int.from_bytes(data, "little") % 2**255
     x2 = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(x2, (P + 3) // 8, P)
     x = x if x * x % P == x2 else x * pow(2, (P - 1) // 4, P) % P
-    if y >= P or x * x % P != x2 or (x == 0 and sign):
-        raise ValueError("a key or signature is no point of the curve")
-    x = P - x if x & 1 != sign else x
-    return (x, y, 1, x * y % P)
+    return x if x % 2 == data[31] >> 7 else P - x, y
 
 
 def is_signed(key, message, signature):
-    if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= ORDER:
-        return False
-    challenge = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
-    left = multiply(int.from_bytes(signature[32:], "little"), point_of(b"\x58" + b"\x66" * 31))
-    right = add(point_of(signature[:32]), multiply(challenge, point_of(key)))
-    return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
+    hashed = hashlib.sha512(signature[:32] + key + message).digest()
+    number, challenge = (int.from_bytes(part, "little") for part in (signature[32:64], hashed))
+    x, y = add(multiply(number, point_of(BASE)), multiply(ORDER - challenge % ORDER, point_of(key)))
+    return (y | x % 2 << 255).to_bytes(32, "little") + signature[32:64] == signature and number < ORDER
 
 
-def read_policy(text):
-    rules = [line.split() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    if sum(rule[0] == "quorum" for rule in rules) != 1 or {rule[0] for rule in rules} - {*KINDS, "group", "quorum"}:
-        raise ValueError("the policy needs log, witness and group lines, and exactly one quorum line")
-    return rules
+def read_policy(data):
+    """Return the policy's keys, as (name here, name and id in signatures, type and key), its groups, and its quorum."""
+    keys, groups, quorums, once = [], [], [], ["none"]  # once: the names, members and keys, of which none comes twice
+    need(data.endswith(b"\n"), "the policy is cut short")
+    for line in data.decode().split("\n"):
+        kind, *rest = [word for word in line.replace("\t", " ").split(" ") if word] or ["#"]
+        needs = {"any": 1, "all": len(rest) - 2, **{str(count): count for count in range(1, len(rest) - 1)}}
+        if kind in KINDS and KINDS[kind][0] <= len(rest) < KINDS[kind][0] + 2:
+            signer, identity, text = rest[KINDS[kind][0] - 1].split("+", 2)
+            key = base64.b64decode(text)
+            made = hashlib.sha256(f"{signer}\n".encode() + key).hexdigest()[:8], base64.b64encode(key).decode()
+            need(made == (identity, text) and (len(key), key[0]) == (33, KINDS[kind][1]), f"no key of a {kind}: {line}")
+            once, keys = [*once, key, *rest[: KINDS[kind][0] - 1]], [*keys, (rest[0], signer, identity, key)]
+        elif kind == "group" and rest[2:] and {*rest[2:]} <= {*once[1:]} and rest[1] in needs:
+            once, groups = [*once, rest[0], *((one,) for one in rest[2:])], [*groups, (needs[rest[1]], rest)]
+        elif not kind.startswith("#"):
+            need(kind == "quorum" and rest in [[name] for name in once], f"found no line of a policy: {line}")
+            quorums += rest
+    need(len(quorums) == 1 and len({*once}) == len(once), "expected one quorum line, and each key and name once")
+    return keys, groups, quorums[0]
 
 
-def check_checkpoint(note, rules):
-    """Return origin, size and root of the checkpoint, once the policy's rules accept its signatures."""
-    text, _, lines = note.rpartition("\n\n")
-    signed, (origin, size, root) = (text + "\n").encode(), text.split("\n")[:3]
-    keys = [(rule, rule[KINDS[rule[0]][0]]) for rule in rules if rule[0] in KINDS]
-    seen, by_log = {"none"}, False  # which names of the policy have signed
-    for line in lines.splitlines():
-        _, name, blob = line.split(" ")
-        identity, signature = base64.b64decode(blob)[:4].hex(), base64.b64decode(blob)[4:]
-        for rule, key in keys:
-            if key.split("+")[:2] != [name, identity]:
-                continue
-            material, message = base64.b64decode(key.split("+", 2)[2]), signed
-            if rule[0] == "witness":  # a time stands before its signature, and before what it signed
-                time, signature = int.from_bytes(signature[:8], "big"), signature[8:]
-                message = f"cosignature/v1\ntime {time}\n".encode() + signed
-            if material[0] != KINDS[rule[0]][1] or not is_signed(material[1:], message, signature):
-                raise ValueError(f"the signature of {name} under the checkpoint is false")
-            by_log = by_log or (rule[0] == "log" and name == origin)
-            seen |= {rule[1]} if rule[0] == "witness" else set()
-    for rule in rules:
-        if rule[0] == "group":
-            needed = {"any": 1, "all": len(rule) - 3}.get(rule[2]) or int(rule[2])
-            seen |= {rule[1]} if sum(member in seen for member in rule[3:]) >= needed else set()
-    if not by_log or next(rule[1] for rule in rules if rule[0] == "quorum") not in seen:
-        raise ValueError(f"the checkpoint of {origin} lacks its log's signature or the quorum of witnesses")
-    return origin, int(size), base64.b64decode(root)
+def check_checkpoint(data, keys, groups, quorum):
+    """Return origin, size and root of the checkpoint, and what is wrong with its signatures by the policy's rules."""
+    text, _, below = data.decode().rpartition("\n\n")
+    origin, size, root, *_ = text.split("\n")
+    signed = [(line.split(" ")[1], base64.b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
+    again = "".join(f"— {name} {base64.b64encode(blob).decode()}\n" for name, blob in signed)
+    need(signed and (again, str(int(size))) == (below, size) and int(size) > 0, "no signed checkpoint of any events")
+    need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
+    seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
+    for signer, blob in dict.fromkeys(signed):
+        for name, *known, key in keys:
+            if known == [signer, blob[:4].hex()] and (key[0] == 4 or signer == origin) and not wrong:
+                # A witness puts a time before its signature, and before what it signs.
+                time = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n" if key[0] == 4 else ""
+                good = is_signed(key[1:], f"{time}{text}\n".encode(), blob[12 if time else 4 :])
+                wrong = "" if good else f"the signature of {signer} under the checkpoint is false"
+                seen.add(name if time else "the log")
+    for needed, (name, _, *members) in groups:
+        seen |= {name} if sum(member in seen for member in members) >= needed else set()
+    unmet = "" if {"the log", quorum} <= seen else f"the checkpoint lacks its log's signature or the quorum {quorum}"
+    return origin, int(size), base64.b64decode(root), wrong or unmet
 
 
 def check_entries(folder, origin, size, root):
     """Check every entry and payload and the root over them; return the hash of the last entry."""
-    edge, before = [], None  # edge: the whole subtrees so far, as (leaves, root), the largest first
+    edge, before, chain = [], b"", b""  # edge: the roots of the whole subtrees so far, the largest first
     for start in range(0, size, 256):
         width = min(256, size - start)
         name = "/".join(f"x{digits:0>3}" for digits in f"{start // 256:,}".split(","))
         name = "".join(name.rpartition("x")[::2]) + ("" if width == 256 else f".p/{width}")
-        bundle = (folder / "tile/entries" / name).read_bytes()
-        with gzip.open(folder / "segment" / name) as file:
-            segment = file.read(70_000_000)  # more than 256 payloads of 256 KiB have
-        here, there = 0, 106  # where the next entry and the next payload begin
+        bundle = read(folder / "tile/entries" / name, 17_000_000)  # 256 entries of 64 KiB
+        unpack, most = zlib.decompressobj(wbits=31), 70_000_000  # 256 payloads of 256 KiB
+        segment = unpack.decompress(read(folder / "segment" / name, most), most)
+        chain, here, there = chain or bundle[18:34], 0, 106  # here begins the next entry, there the next payload
+        before = before or blake3(b"trade-ledger/gen1" + chain + origin.encode()).digest()
+        head = b"trade-ledger/as1" + chain + (start + 1).to_bytes(8, "big") + width.to_bytes(2, "big") + before
         for seq in range(start + 1, start + width + 1):
-            entry = bundle[here + 2 : here + 2 + struct.unpack_from(">H", bundle, here)[0]]
-            before = before or blake3(b"trade-ledger/gen1" + entry[16:32] + origin.encode()).digest()
-            if struct.unpack_from(">Q", entry, 32)[0] != seq or entry[44:76] != before:
-                raise ValueError(f"entry {seq} was changed, or does not follow the one before")
-            salt, length = struct.unpack_from(">16sI", segment, there)
-            payload = segment[there + 20 : there + 20 + length]
-            if blake3(b"trade-ledger/pl1" + salt + payload).digest() != entry[-32:]:
-                raise ValueError(f"the payload of event {seq} is not the one that was recorded")
-            here, there, before = here + 2 + len(entry), there + 20 + length, blake3(entry).digest()
-            leaves, node = 1, hashlib.sha256(b"\0" + entry).digest()
-            while edge and edge[-1][0] == leaves:
-                leaves, node = leaves * 2, hashlib.sha256(b"\1" + edge.pop()[1] + node).digest()
-            edge.append((leaves, node))
-        if (here, there) != (len(bundle), len(segment)):
-            raise ValueError(f"bytes follow event {start + width} where none belong")
-    made = edge.pop()[1] if edge else hashlib.sha256(b"").digest()
-    while edge:
-        made = hashlib.sha256(b"\1" + edge.pop()[1] + made).digest()
-    if made != root:
-        raise ValueError(f"the entries have root {made.hex()}; {root.hex()} was signed")
-    return before.hex() if before else "none"
+            length = int.from_bytes(segment[there + 16 : there + 20], "big")
+            salted = segment[there : there + 16] + segment[there + 20 : (there := there + 20 + length)]
+            entry = bundle[here + 2 : (here := here + 2 + int.from_bytes(bundle[here : here + 2], "big"))]
+            fits = entry[16:40] == chain + seq.to_bytes(8, "big") and entry[44:76] == before
+            need(fits, f"entry {seq} was changed, or does not follow the one before")
+            need(blake3(b"trade-ledger/pl1" + salted).digest() == entry[-32:], f"the payload of event {seq} is another")
+            before, edge = blake3(entry).digest(), [*edge, hashlib.sha256(b"\0" + entry).digest()]
+            for _ in range((seq & -seq).bit_length() - 1):  # as often as two subtrees of one size stand side by side
+                edge[-2:] = [hashlib.sha256(b"\1" + edge[-2] + edge[-1]).digest()]
+        whole = (here, there) == (len(bundle), len(segment)) and unpack.eof and not unpack.unused_data
+        need(whole and segment[:106] == head + before, f"files {name} are cut or go on, or a head was changed")
+    while len(edge) > 1:
+        edge[-2:] = [hashlib.sha256(b"\1" + edge[-2] + edge[-1]).digest()]
+    need(edge == [root], f"the entries have root {edge[0].hex()}; {root.hex()} was signed")
+    return before.hex()
 
 
 if __name__ == "__main__":
     status = 2
     try:
-        folder, policy = map(Path, sys.argv[1:])
-        status = 4
-        note, rules = (folder / "checkpoint").read_text(), read_policy(policy.read_text())
-        status = 3
-        origin, size, root = check_checkpoint(note, rules)
-        print(
-            f"VERIFIED: {size} events of {origin}, head {check_entries(folder, origin, size, root)}, root {root.hex()}"
-        )
-        print("not checked: rules, balances and positions; whether a larger checkpoint was signed since")
-    except (OSError, LookupError, ValueError, EOFError, struct.error, zlib.error) as error:
-        print({2: "give FOLDER and POLICY", 3: f"BROKEN: {error}", 4: f"could not verify: {error}"}[status])
+        (folder, policy), status = map(Path, sys.argv[1:]), 4
+        policy = read_policy(read(policy, 1_000_000))
+        (origin, size, root, wrong), status = check_checkpoint(read(folder / "checkpoint", 1_000_000), *policy), 3
+        need(not wrong, wrong)
+        head = check_entries(folder, origin, size, root)
+        print(f"VERIFIED: {size} events of {origin}, head {head}, root {root.hex()}")
+        print(__doc__[__doc__.index("Not checked") : -1])
+    except (OSError, LookupError, ValueError, zlib.error) as error:
+        said = ascii(f"{error}")[1:-1]  # escaped: who wrote the archive must not write on this terminal
+        print({2: "give FOLDER and POLICY", 3: f"BROKEN: {said}", 4: f"could not verify: {said}"}[status])
         sys.exit(status)

@@ -160,7 +160,10 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "Verify with the newest release before anything is concluded.",
     ),
     "TREE_MISMATCH": Meaning(
-        "The sealed summary does not fit the events", "The events are not those that were sealed and signed.", _COPY
+        "The sealed summary does not fit the events",
+        "An event, or a number made of events, is not the one that was sealed and signed; the place says which.",
+        f"{_KEEP}, fetch what is named from a good copy, and let the security officer ask who had access. Numbers "
+        "alone can be made anew from the events.",
     ),
     "PAYLOAD_MISMATCH": Meaning(
         "An event's content was changed", "The content that is kept is not the one that was sealed.", _COPY

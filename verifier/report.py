@@ -95,6 +95,14 @@ class Findings:
             if self._counts[place] <= LISTED:
                 self._listed.append(finding)
 
+    def take(self, others: Findings) -> None:
+        """
+        Take in all that *others* have, counted as there.
+        """
+        self.add(others._listed)
+        for place, count in others._counts.items():
+            self._counts[place] += max(0, count - LISTED)
+
     def all(self, lost: int | None) -> list[Finding]:
         """
         Return them, first those that stand by themselves; *lost* is the first event whose content is not known.

@@ -3,8 +3,9 @@ Write what a checkpoint covers and the archive does not hold yet.
 
 The events are read twice. First every hash is made anew and the root compared with the checkpoint's: what was signed
 is what is archived, and nothing is written of a history that is another. Then they are written, each subtree compared
-with what the first reading made of it. The checkpoint is moved last, so an archive whose writing was stopped stands at
-the one before, and going on writes the same files again.
+with what the first reading made of it. The checkpoint is moved when all that is there: where writing was stopped, the
+archive stands at the one before, and going on writes the same files again. Only then is it recorded beside the older
+ones: a larger one there than the newest would say that the archive was cut back.
 """
 
 from __future__ import annotations
@@ -158,12 +159,16 @@ class Archive:
             made = self._made(before, stated, read, tell)
             if not dry_run:
                 self._write_all(before, stated, made, read, tell)
-                self._record(stated, signed)
         if not dry_run:
+            if standing is not None:
+                # A run that was stopped may have moved it and not recorded it.
+                self._record(before, standing)
             if policy != policy_before:
                 self._store.move(POLICY, policy, policy_before)
-            if stated != before:
+            if signed != standing:
+                # Also where it is the same tree and others have cosigned since, or the policy wants others.
                 self._store.move(CHECKPOINT, signed, standing)
+                self._record(stated, signed)
         return stated.size - before.size
 
     def _write_all(self, before: Checkpoint, stated: Checkpoint, made: list[bytes], read: Read, tell: Tell) -> None:

@@ -20,7 +20,7 @@ from ledger.domain.rows import Balance
 from ledger.errors import InvalidInput
 from ledger.exporting import names
 from ledger.queries import Books
-from ledger.reading.known import posted
+from ledger.reading.counting import posted
 from ledger.reading.moment import RecordedAt, Seq, day_text
 
 _BUCKETS: Final = ("settled", "unsettled", "held")

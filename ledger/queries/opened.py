@@ -16,7 +16,8 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, closest, shown
 from ledger.reading import past, snapshots
-from ledger.reading.known import Counted, counted, whole_of
+from ledger.reading.counting import Counted, counted
+from ledger.reading.known import whole_of
 from ledger.reading.moment import At, Known, Moment, check, day_text, days
 from ledger.reading.past import Replay
 from ledger.reading.sources import Folded, Source, Stored

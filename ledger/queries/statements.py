@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain import postings
 from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
 from ledger.reading import past
 from ledger.reading import statement as statements
-from ledger.reading.known import Counted, counted
+from ledger.reading.counting import Counted, counted, made_elsewhere
 from ledger.reading.moment import At, Moment, days
 from ledger.reading.statement import Statement
 from ledger.storage import events, moments, read_models
@@ -49,11 +50,26 @@ class Statements(Opened):
             def find(*key: str) -> Any:
                 return read_models.load(connection, chain, "executions", key)
 
-            counts = counted(found, find)
+            found += self._made_elsewhere(connection, found, last)
+            counts = counted(found, find, account)
             self._check_stated(connection, account, seq, last, counts)
             link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
             made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)
             return At(seq, made, "replay")
+
+    def _made_elsewhere(
+        self, connection: Connection, found: list[RecordedEvent], last: datetime.date
+    ) -> list[RecordedEvent]:
+        """Return the events that made what *found* settle and reverse, where they post nothing to the account."""
+        chain = self.chain.chain
+        names, ids = made_elsewhere(found)
+        rows: list[Any] = [read_models.load(connection, chain, "executions", name) for name in sorted(names)]
+        rows += [read_models.load(connection, chain, "allocations", (name,)) for name in sorted(ids)]
+        seqs = sorted({row.event_seq for row in rows if row is not None})
+        made = events.read_seqs(connection, chain, self.chain.chain_id, seqs).values() if seqs else ()
+        kept = [event for event in made if event.effective_on <= days(last)]
+        past.check_alone(kept)
+        return kept
 
     def _check_stated(
         self, connection: Connection, account: str, seq: int, last: datetime.date, counts: list[Counted]

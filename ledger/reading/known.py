@@ -2,60 +2,51 @@
 Fold what was known at one time about the days up to another: in the order (effective_on, seq).
 
 Every event was checked by the rules when it was recorded, in the order of seq. In the order of days, a command could
-be refused for want of what came later, so floors, position limits, second persons and the status of accounts are set
-aside here, and an event whose ground is of a later day waits for it. What then still finds no ground is told apart: an
-execution moves the position without its order; whatever else lacks an event cannot be read (`Misfit`).
+be refused for want of what came later, so floors, position limits, second persons, entitlements and the status of
+accounts are set aside here, and an event whose ground is of a later day waits for it. A settlement, or its failure, of
+a version that another took the place of later is of the version as it was. What then still finds no ground is told
+apart: an execution moves the position without its order; whatever else lacks an event cannot be read (`Misfit`).
 
-Balances are sums of postings as they are stored, whatever the rules make of them now. A correction or bust that counts
-for an earlier day than the execution it takes the place of does not undo what has not counted yet: it voids it.
+Balances are sums of postings as they are stored (`counting`). A correction or bust that counts for an earlier day than
+the execution it takes the place of takes that of the newest version that counts by then, and voids those between.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from typing import Final
 
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain import amounts, fold, registry
-from ledger.domain.events.control import ReconciliationRecorded
-from ledger.domain.events.corporate_actions import (
-    CashDividendAccrued,
-    CashDividendPaid,
-    InstrumentRenamed,
-    SplitApplied,
-)
-from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain import fold
+from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApplied
+from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
-from ledger.domain.postings import Line, negated
-from ledger.domain.rows import Balance, Execution, Order, Position, Row
-from ledger.domain.rules import control, evidence, new_shares, operations, periods, quarantine, reference
+from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
+from ledger.domain.rows import Balance, Execution, Movement, Order, Position, Row
+from ledger.domain.rules import new_shares
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
+from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
+from ledger.reading.counting import Counted, given_of
+from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
+from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
+from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
-
-Find = Callable[[str, str, str], Execution | None]
-"""What returns the row of an execution by venue, trade date and id."""
 
 _GROUND: Final = (
     "assets", "instruments", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams",
 )  # fmt: skip
-_SKIPPED: Final = frozenset(
-    {*reference.RULES, *control.RULES, *evidence.RULES, *operations.RULES, *periods.RULES, InstrumentRenamed}
-) - {ReconciliationRecorded}
-_LACKING: Final[dict[type[Event], frozenset[str]]] = {
-    CashDividendAccrued: frozenset({"entitlements"}),
-    CashDividendPaid: frozenset({"entitlements"}),
-    SplitApplied: frozenset({"orders", "positions", "lots"}),
-}
-"""Which tables lack an event that found no ground; of others, the orders."""
 _ANYTHING: Final[Ground] = ("", ())
 """The ground of what may depend on anything."""
 _UNMOVED: Final = frozenset(
@@ -64,111 +55,21 @@ _UNMOVED: Final = frozenset(
 """No rule is refused here for want of these: they are known from the start, or set aside."""
 _BY_BALANCE: Final = frozenset({"held_below_zero", "beyond_limit"})
 """The rules that a balance breaks, whatever its floor."""
-_MOVING: Final = frozenset({"TradeExecuted", "TradeCorrected", "SplitApplied"})
+_MOVING: Final = frozenset(
+    {"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed", "SplitApplied"}
+)
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
 
-class Misfit(msgspec.Struct, frozen=True):
+def splits_of(whole: State) -> dict[str, list[int]]:
     """
-    An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it.
+    Return the seqs of the splits of each asset that was split, in their order.
     """
-
-    seq: int
-    event_type: str
-    rule: str
-    detail: str
-    lacking: frozenset[str]
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """
-    An event with what it posts when the days are gone through in order.
-    """
-
-    event: RecordedEvent
-    lines: list[Line]
-
-
-class _Postings(msgspec.Struct):
-    postings: list[Any] = []
-
-
-class _Gross(msgspec.Struct):
-    gross: str = "0"
-
-
-_GROSS: Final = msgspec.json.Decoder(_Gross)
-_POSTINGS: Final = msgspec.json.Decoder(_Postings)
-
-
-def posted(event: RecordedEvent) -> list[Line]:
-    """
-    Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
-    """
-    if b'"postings":' not in event.payload:
-        return []
-    derived, given = split_payload(event.payload)
-    found = _POSTINGS.decode(derived).postings
-    if found:
-        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
-    return [
-        Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
-        for x in _POSTINGS.decode(given).postings
-    ]
-
-
-def given_of(event: RecordedEvent) -> Event:
-    """
-    Return what the caller gave.
-    """
-    return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
-
-
-def _name(given: Event) -> tuple[str, str, str] | None:
-    """Return venue, trade date and id of an execution."""
-    return (given.venue, given.trade_date, given.exec_id) if isinstance(given, TradeExecuted | TradeBusted) else None
-
-
-def _ref(given: Event) -> tuple[str, str, str] | str:
-    """Return venue, trade date and id of the execution that *given* takes the place of; empty where it takes none."""
-    if isinstance(given, TradeCorrected | TradeBusted):
-        return given.venue, given.ref_trade_date or given.trade_date, given.exec_ref
-    return ""
-
-
-def _undone(event: RecordedEvent, given: TradeCorrected | TradeBusted, lines: list[Line]) -> list[Line]:
-    """Return those of the stored *lines* that undo the version before: after the hold's, before the new version's."""
-    first = 2 if len(lines) > 1 and lines[1].bucket == "held" else 0
-    new = 0
-    if isinstance(given, TradeCorrected):
-        gross = given.gross if given.gross is not None else _GROSS.decode(split_payload(event.payload)[0]).gross
-        new = 2 * (1 + (gross != "0") + sum(fee.amount != "0" for fee in given.fees))
-    return lines[first : len(lines) - new]
-
-
-def counted(events: Iterable[RecordedEvent], find: Find) -> list[Counted]:
-    """
-    Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
-    """
-    ordered = sorted(events, key=lambda event: (event.effective_on, event.seq))
-    counts: set[int] = set()
-    voided: dict[int, list[Line]] = {}
-    found = []
-    for event in ordered:
-        counts.add(event.seq)
-        lines = posted(event)
-        if event.event_type in ("TradeCorrected", "TradeBusted"):
-            given = given_of(event)
-            if not isinstance(given, TradeCorrected | TradeBusted):
-                raise AssertionError(f"event {event.seq} is no {event.event_type}")
-            old = find(given.venue, given.ref_trade_date or given.trade_date, given.exec_ref)
-            if old is not None and old.event_seq not in counts:
-                # What it takes the place of counts for a later day, where it then posts nothing of its own. The trade
-                # dates do not tell: what is of a closed day counts for another.
-                undone = _undone(event, given, lines)
-                lines, voided[old.event_seq] = lines + negated(undone), undone
-        found.append(Counted(event, lines + voided.pop(event.seq, [])))
-    return found
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in whole.corporate_actions.rows.values():
+        if row.kind == "split":
+            found[whole.instruments.rows[row.instrument,].asset].append(row.event_seq)
+    return {asset: sorted(seqs) for asset, seqs in found.items()}
 
 
 class KnownFold:
@@ -183,8 +84,10 @@ class KnownFold:
         self.state = WatchedState()
         self.tries = 0
         self.misfits: list[Misfit] = []
-        self.fees: dict[tuple[str, str, str], int] = {}
-        """What the executions that count were charged, by account, instrument and asset."""
+        self.fees: dict[tuple[str, str, str, int], int] = {}
+        """What the executions that count were charged, by account, instrument, asset, and how many splits of the asset
+        had been recorded before the event that charged it, or took it back."""
+        self._splits = splits_of(whole)
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
@@ -246,6 +149,7 @@ class KnownFold:
         self._settle()
         self._waiting = Waiting()
         self._balance(events)
+        self._answer(events)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
@@ -261,20 +165,24 @@ class KnownFold:
 
     def _settle(self) -> None:
         left = [(event, given_of(event)) for event in self._waiting.events()]
-        while left:
-            # What undoes an execution that waits as well comes after it: it finds it, or voids it.
-            names = {_name(given) for _, given in left}
-            ready: list[tuple[RecordedEvent, Event]] = []
-            later: list[tuple[RecordedEvent, Event]] = []
-            for each in left:
-                (later if _ref(each[1]) in names else ready).append(each)
-            if not ready:
-                ready, later = later, []
-            left = later
-            for event, _ in ready:
+        told: dict[Name, list[int]] = defaultdict(list)
+        for place, (_, given) in enumerate(left):
+            for name in told_by(given, self._whole):
+                told[name].append(place)
+        # What is about an execution comes after what was recorded of it before, where that waits as well.
+        order: TopologicalSorter[int] = TopologicalSorter()
+        for place, (event, given) in enumerate(left):
+            before = [other for name in needed_by(given, self._whole) for other in told.get(name, ())]
+            order.add(place, *(other for other in before if left[other][0].seq < event.seq))
+        order.prepare()
+        while order.is_active():
+            for place in sorted(order.get_ready()):
+                event = left[place][0]
                 broken = self._try(event)
                 if broken is not None:
                     self._without_ground(event, broken)
+                order.done(place)
+        self._annul()
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         self._changed = set()
@@ -282,7 +190,11 @@ class KnownFold:
         if isinstance(given, OrderPlaced):
             # Instruments go by the names that they were known by, from the first day on.
             given = msgspec.structs.replace(given, instrument=current_name(self.state, given.instrument))
-        return None if type(given) in _SKIPPED else self._apply(event, given)
+        elif isinstance(given, CashDividendAccrued):
+            # What was held before the ex-date was asked when it was recorded; trades of those days came later.
+            lines = tuple(msgspec.structs.replace(line, reason="as recorded") for line in given.entitlements)
+            given = msgspec.structs.replace(given, entitlements=lines)
+        return None if type(given) in SKIPPED else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
         self.tries += 1
@@ -290,9 +202,14 @@ class KnownFold:
         mark = self.state.begin()
         now = Now(event.seq, event.occurred_at, event.recorded_at, split_payload(event.payload)[1])
         try:
+            if isinstance(given, QuarantineResolved):
+                self._accept(given)
+            as_they_were = self._revive(event, given)
             fold.RULES[type(given)](self.state, given, now)
-            if self.state.quarantine.rows and given.KIND == "fact":
-                quarantine.answer(self.state, given, event.seq)
+            for row in as_they_were:
+                settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
+                self.state.executions.put(msgspec.structs.replace(settled, live=False))
+            self._date(event, mark)
         except Broken as broken:
             self.state.rollback(mark)
             return broken
@@ -304,11 +221,40 @@ class KnownFold:
             if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
-                self._charge(old, -1)
-                self._charge(new, 1)
+                self._charge(old, -1, event.seq)
+                self._charge(new, 1, event.seq)
         if not self._is_settling:
             self.state.log.clear()
         return None
+
+    def _accept(self, given: QuarantineResolved) -> None:
+        """Let a waiting fact be answered by what it was accepted as, which may count for an earlier day than it."""
+        row = self.state.quarantine.get(given.ref)
+        if row is not None:
+            self.state.quarantine.put(msgspec.structs.replace(row, answered_seq=given.accepted_seq))
+
+    def _revive(self, event: RecordedEvent, given: Event) -> list[Execution]:
+        """Have the executions that a settlement is of count again, where it came before what ended them."""
+        found = []
+        for name in settled_by(given) if isinstance(given, TradeSettled | SettlementFailed) else ():
+            row = self.state.executions.get(*name)
+            if row is None or row.live or row.kind == "bust":
+                continue
+            if row.kind != "allocation" and row.allocation_id is not None:
+                allocation = self.state.allocations.get(row.allocation_id)
+                if allocation is None or allocation.event_seq < event.seq:
+                    # The allocation was reversed before: its reversal is of a later day, and is waited for.
+                    continue
+            self.state.executions.put(msgspec.structs.replace(row, live=True))
+            found.append(row)
+        return found
+
+    def _date(self, event: RecordedEvent, mark: int) -> None:
+        """Date the movement that *event* made as the event is: closings, which may have moved it, are not kept here."""
+        for table, _, _, new in self.state.log[mark:]:
+            if table is self.state.movements and isinstance(new, Movement) and new.event_seq == event.seq:
+                day = day_text(event.effective_on)
+                self.state.movements.put(msgspec.structs.replace(new, effective_on=day))
 
     def _grounds(self, event: RecordedEvent, broken: Broken) -> frozenset[Ground]:
         """Return the rows of which one must change before *event*, just refused, can be more than refused again."""
@@ -324,10 +270,11 @@ class KnownFold:
     def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
 
-    def _charge(self, row: Row | None, sign: int) -> None:
+    def _charge(self, row: Row | None, sign: int, seq: int) -> None:
         if isinstance(row, Execution) and row.live and row.fees != "[]":
             for asset, amount in fees_of(row.fees):
-                key = (row.account, row.instrument, asset)
+                recorded = bisect.bisect_left(self._splits.get(asset, ()), seq)
+                key = (row.account, row.instrument, asset, recorded)
                 self.fees[key] = self.fees.get(key, 0) + sign * amount
 
     def _again(self) -> None:
@@ -354,20 +301,61 @@ class KnownFold:
 
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
         given = given_of(event)
-        lacking = _LACKING.get(type(given), frozenset({"orders"}))
-        if isinstance(given, TradeExecuted) and self._apply(event, self._alone(given)) is not None:
-            lacking |= {"positions", "lots", "executions"}
-        self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
+        lacking = LACKING[type(given)]
+        if isinstance(given, TradeCorrected | TradeBusted):
+            given = self._of_newest(given)
+            if self._apply(event, given) is None:
+                return
+        if isinstance(given, TradeBusted):
+            lacking = self._void(given)
+        elif isinstance(given, TradeExecuted):
+            alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
+            if self._apply(event, alone) is not None:
+                lacking |= HOLDINGS
+        if lacking:
+            self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
 
-    def _alone(self, given: TradeExecuted) -> TradeExecuted:
-        """Return *given* without its order; a correction of what does not count yet as a trade of its own."""
-        if isinstance(given, TradeCorrected):
-            day = given.ref_trade_date or given.trade_date
-            if self.state.executions.get(given.venue, day, given.exec_ref) is not None:
-                return msgspec.structs.replace(given, order_id=None, reconciliation=True)
-        names = TradeExecuted.__struct_fields__
-        alone = {name: getattr(given, name) for name in names if name not in ("order_id", "reconciliation")}
-        return TradeExecuted(**alone, reconciliation=True)
+    def _annul(self) -> None:
+        """Have an allocation and its reversal, where neither found its ground, be missed by no position."""
+        without = {misfit.seq for misfit in self.misfits if misfit.event_type == AllocationReversed.__name__}
+        rows = [row for row in self._whole.allocations.rows.values() if row.reversed_by in without] if without else []
+        both = {seq for row in rows for seq in (row.event_seq, row.reversed_by)}
+        self.misfits = [
+            msgspec.structs.replace(x, lacking=x.lacking - {"positions", "lots"}) if x.seq in both else x
+            for x in self.misfits
+        ]
+
+    def _of_newest(self, given: TradeCorrected | TradeBusted) -> TradeExecuted | TradeBusted:
+        """Return *given* as of the newest version that counts; where none does, a correction as a trade of its own."""
+        for venue, day, exec_id in versions_before(given, self._whole):
+            if self.state.executions.get(venue, day, exec_id) is not None:
+                return msgspec.structs.replace(given, exec_ref=exec_id, ref_trade_date=day)
+        if isinstance(given, TradeBusted):
+            return given
+        return TradeExecuted(**{name: getattr(given, name) for name in TradeExecuted.__struct_fields__})
+
+    def _void(self, given: TradeBusted) -> frozenset[str]:
+        """Note a bust of what does not count yet, and return the tables without it."""
+        if any(self.state.executions.get(*name) is not None for name in versions_before(given, self._whole)):
+            return LACKING[TradeBusted] | HOLDINGS
+        row = self._whole.executions.get(given.venue, given.trade_date, given.exec_id)
+        if row is None:
+            raise AssertionError(f"the bust {given.exec_id!r} made no row")
+        self.state.executions.put(row)
+        return frozenset() if row.order_id is None else LACKING[TradeBusted]
+
+    def _answer(self, events: list[Counted]) -> None:
+        """Note on what waits, or waited, the newest of *events* that answered it, whatever day either is of."""
+        kinds = {row.original_type for row in self._whole.quarantine.rows.values()}
+        answers: dict[str, list[int]] = defaultdict(list)
+        for each in events:
+            if each.event.event_type in kinds:
+                answers[subject_of(given_of(each.event))].append(each.event.seq)
+        for row in list(self.state.quarantine.rows.values()):
+            known = self._whole.quarantine.get(row.seq)
+            last = None if known is None else known.answered_seq
+            found = [seq for seq in answers.get(row.subject or "", ()) if last is not None and row.seq < seq <= last]
+            self.state.quarantine.put(msgspec.structs.replace(row, answered_seq=max(found, default=None)))
 
     def _balance(self, events: list[Counted]) -> None:
         sums: dict[tuple[str, str], dict[str, int]] = {}

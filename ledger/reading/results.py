@@ -12,7 +12,9 @@ tell is absent and `missing` names it (of settlement or eod); the next line that
 
 from __future__ import annotations
 
+import bisect
 import datetime
+import math
 from collections import defaultdict
 from fractions import Fraction
 from typing import Any, ClassVar, Final
@@ -29,13 +31,16 @@ from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
+from ledger.reading.counting import Counted, given_of
 from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
-from ledger.reading.known import Counted, KnownFold, day_by_day, given_of
+from ledger.reading.known import KnownFold, day_by_day, splits_of
 from ledger.reading.moment import day_text, days
 from ledger.reading.sources import check_told
 from ledger.reading.views import View
 
 _NOTHING: Final = Fraction(0)
+Parts = dict[int, Fraction]
+"""Amounts of one asset, by how many of its splits had been recorded before what moved them: those after multiply it."""
 
 
 class Result(View, frozen=True):
@@ -89,33 +94,36 @@ class _Line(msgspec.Struct):
 
     day: str | None = None
     figure: Figure | None = None
-    held: Fraction = _NOTHING
+    held: Parts = {}
+    worth: Fraction = _NOTHING
     rate: Fraction = _NOTHING
     position: Position | None = None
-    seen: int = 0
+    seen: Parts = {}
     stale: bool = False
     paid: int = 0
     rated: int = 0
     paid_worth: Fraction = _NOTHING
-    income: Fraction = _NOTHING
+    income: Parts = {}
     income_worth: Fraction = _NOTHING
-    converted: Fraction = _NOTHING
+    converted: Parts = {}
 
     def settle(self, rate: Fraction | None) -> None:
         """Value what flowed at *rate*, if there is one."""
         if rate is not None:
             self.paid_worth += self.paid * rate
-            self.income_worth += self.income * rate
-            self.rated, self.paid, self.income = self.rated + self.paid, 0, _NOTHING
+            self.income_worth += sum(self.income.values(), _NOTHING) * rate
+            self.rated, self.paid, self.income = self.rated + self.paid, 0, {}
 
-    def split(self, ratio: Fraction) -> None:
-        """Tell the line's asset in the shares after a split: *ratio* times as many, each worth so much less."""
-        self.held, self.rate = self.held * ratio, self.rate / ratio
-        self.income, self.converted = self.income * ratio, self.converted * ratio
+    def split(self, number: int, ratio: Fraction) -> None:
+        """Tell what the split of this number multiplied in the shares after it: *ratio* times as many."""
+        for parts in (self.held, self.income, self.converted):
+            for recorded, amount in parts.items():
+                if recorded <= number:
+                    parts[recorded] = amount * ratio
 
     def valued(self, day: str, rate: Fraction) -> None:
         """Begin anew: all that flowed was told on *day*."""
-        self.day, self.rate, self.converted, self.rated = day, rate, _NOTHING, 0
+        self.day, self.rate, self.converted, self.rated = day, rate, {}, 0
         self.paid_worth = self.income_worth = _NOTHING
 
 
@@ -129,8 +137,12 @@ class _Reckoning:
         self._account = account
         self._lines: dict[Key, _Line] = defaultdict(_Line)
         self._owned: dict[tuple[str, str], int] = defaultdict(int)
-        self._fees: dict[tuple[str, str, str], int] = {}
+        self._late: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        """What of it was moved by events that were recorded after a split of the asset, by how many there were."""
+        self._fees: dict[tuple[str, str, str, int], int] = {}
         self._undoing: set[str] = set()
+        self._splits = splits_of(whole)
+        self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
 
     def _concerns(self, account: str) -> bool:
         return account == self._account if self._account is not None else not is_system(account)
@@ -139,29 +151,57 @@ class _Reckoning:
         """
         Return the lines of *day* that have something to say, and on the *closing* day those that should have.
         """
-        flows: Flows = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
+        flows: dict[tuple[Key, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
+        ratios: dict[str, list[tuple[int, Fraction]]] = defaultdict(list)
         for each in of_day:
+            seq = each.event.seq
             for line in each.lines:
                 self._owned[line.account, line.asset] += line.amount
+                if line.asset in self._splits:
+                    self._late[line.account, line.asset][self._recorded(line.asset, seq)] += line.amount
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
-                flows[key][kind] += amount
+                flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
-                self._split(given_of(each.event))
-        for charged, fees in fold.fees.items():
-            flows[charged]["fees"] += fees - self._fees.get(charged, 0)
+                self._split(given_of(each.event), seq, ratios)
+        # What waits is settled for a day alone: a charge of the day before may be gone.
+        for charged in dict.fromkeys([*self._fees, *fold.fees]):
+            account, name, asset, recorded = charged
+            change = fold.fees.get(charged, 0) - self._fees.get(charged, 0)
+            flows[(account, name, asset), recorded]["fees"] += change
         self._fees = dict(fold.fees)
-        flows = {k: v for k, v in flows.items() if any(v.values()) and self._concerns(k[0])}
-        found = self._positions(day, fold.state, flows, closing)
-        return found + self._others(day, fold.state, flows, closing)
+        found = self._flowed(flows, ratios)
+        return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
 
-    def _split(self, given: Event) -> None:
+    def _recorded(self, asset: str, seq: int) -> int:
+        """Return how many splits of *asset* had been recorded before the event at *seq*."""
+        return bisect.bisect_left(self._splits.get(asset, ()), seq)
+
+    def _flowed(
+        self, flows: dict[tuple[Key, int], dict[str, int]], ratios: dict[str, list[tuple[int, Fraction]]]
+    ) -> Flows:
+        """Return what flowed on the day by line, and note what was earned and converted in the shares of its end."""
+        found: Flows = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
+        self._earned = defaultdict(list)
+        for (key, recorded), parts in flows.items():
+            if not any(parts.values()) or not self._concerns(key[0]):
+                continue
+            for kind, amount in parts.items():
+                found[key][kind] += amount
+            ratio = math.prod(ratio for number, ratio in ratios.get(key[2], ()) if recorded <= number)
+            earned = sum(-parts[x] if x in CHARGED else parts[x] for x in FLOWS if x != "converted")
+            self._earned[key].append((recorded, earned * Fraction(ratio), parts["converted"] * Fraction(ratio)))
+        return found
+
+    def _split(self, given: Event, seq: int, ratios: dict[str, list[tuple[int, Fraction]]]) -> None:
         """Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares."""
         if not isinstance(given, SplitApplied):
             raise AssertionError(f"{type(given).__name__} is no split")
         asset = self._whole.instruments.rows[current_name(self._whole, given.instrument),].asset
+        number, ratio = self._recorded(asset, seq), Fraction(given.ratio_num, given.ratio_den)
+        ratios[asset].append((number, ratio))
         for key, line in self._lines.items():
             if key[2] == asset and line.position is None:
-                line.split(Fraction(given.ratio_num, given.ratio_den))
+                line.split(number, ratio)
 
     def _positions(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
         found = []
@@ -204,7 +244,7 @@ class _Reckoning:
         before = line.position or Position(account, position.instrument, 0, 0, 0, 0)
         line.position = position
         line.paid += (position.cost - position.realised) - (before.cost - before.realised)
-        self._earn(line, flowed)
+        self._earn(line, key)
         line.settle(rate)
         stands = {
             "qty": position.qty, "cost": position.cost, "mark": price if position.qty else None,
@@ -235,28 +275,35 @@ class _Reckoning:
             line, flowed, owner = self._lines[key], flows.get(key), self._owner(account)
             held = owned.get((account, asset), 0) if name is None else 0
             rate = self._rate(state, asset, owner, day)
-            moved, line.seen = held != line.seen, held
-            is_open = bool(held or line.held or line.stale)
+            holds = self._held(key, held)
+            moved, line.seen = holds != line.seen, holds
+            is_open = bool(holds or line.held or line.stale)
             abroad = asset != owner.base_asset and (moved or (is_open and (closing or rate is not None)))
             if not flowed and not abroad:
                 continue
             parts = None
-            self._earn(line, flowed)
+            self._earn(line, key)
             line.settle(rate)
             if rate is not None:
                 scale = self._whole.assets.rows[(owner.base_asset,)].scale
-                change = line.held * (rate - line.rate) + line.converted * rate
+                change = sum([*line.held.values(), *line.converted.values()], _NOTHING) * rate - line.worth
                 parts = (0, rounded(change, scale))
-                line.held = Fraction(held)
+                line.held, line.worth = dict(holds), held * rate
             stands = {"qty": held if name is None else None}
             found.append(self._row(day, key, owner, stands, flowed, rate, parts, []))
         return found
 
-    @staticmethod
-    def _earn(line: _Line, flowed: dict[str, int] | None) -> None:
-        if flowed is not None:
-            line.income += sum(-flowed[x] if x in CHARGED else flowed[x] for x in FLOWS if x != "converted")
-            line.converted += flowed["converted"]
+    def _held(self, key: Key, held: int) -> Parts:
+        """Return *held* by what of it splits to come multiply: all but what was recorded after them."""
+        late = self._late.get((key[0], key[2]), {}) if key[1] is None else {}
+        parts = {recorded: Fraction(amount) for recorded, amount in late.items() if recorded}
+        parts[0] = held - sum(parts.values(), _NOTHING)
+        return {recorded: amount for recorded, amount in parts.items() if amount}
+
+    def _earn(self, line: _Line, key: Key) -> None:
+        for recorded, earned, converted in self._earned.get(key, ()):
+            line.income[recorded] = line.income.get(recorded, _NOTHING) + earned
+            line.converted[recorded] = line.converted.get(recorded, _NOTHING) + converted
 
     def _owner(self, account: str) -> Account:
         return self._whole.accounts.rows[(account,)]

@@ -177,7 +177,12 @@ def _balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> _Co
 def _positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> _Compared:
     if statement.positions is None:
         return {}
-    books = {(row.account, ours.instruments[row.instrument]): row for row in ours.positions}
+    books: dict[tuple[str, str], Position] = {}
+    for row in ours.positions:
+        # What was renamed has a row by each of its names, of which one holds it all.
+        name = (row.account, ours.instruments[row.instrument])
+        other = books.get(name) or Position(*name, 0, 0, 0, 0)
+        books[name] = msgspec.structs.replace(row, qty=row.qty + other.qty, cost=row.cost + other.cost)
     rows: dict[tuple[str, str], Stated] = {}
     for stated in statement.positions:
         name = (stated.key[0], ours.instruments[stated.key[1]])
@@ -192,8 +197,9 @@ def _positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> _C
         names |= {(account, ours.instruments[instrument]) for instrument in broken}
     found: _Compared = {}
     for name in sorted(names):
-        row = books.get(name) or Position(*name, 0, 0, 0, 0)
-        found |= _figures("position", name, rows.get(name), {x: read(row) for x, read in _POSITION.items()}, before)
+        position = books.get(name) or Position(*name, 0, 0, 0, 0)
+        figures = {x: read(position) for x, read in _POSITION.items()}
+        found |= _figures("position", name, rows.get(name), figures, before)
     return found
 
 

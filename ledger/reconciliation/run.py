@@ -200,8 +200,9 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
     assert last is not None, "an open break was opened by an event"
     if resolution.how == "adjusted" and resolution.ref is not None:
         _check_adjusted(ledger, books, before, rows[resolution.key], resolution.ref)
+    # As of the statements that had it, whatever else was compared since: differences of later days are not decided.
     recorded = ReconciliationRecorded(
-        origin=issuer, statement_hash=last.statement_hash, as_of=max(last.as_of, rows[resolution.key].as_of), matched=0,
+        origin=issuer, statement_hash=last.statement_hash, as_of=rows[resolution.key].as_of, matched=0,
         breaks=tuple(
             Difference(key=key, ledger=row.ledger_value, external=row.external_value)
             for key, row in sorted(rows.items()) if key != resolution.key

@@ -90,10 +90,11 @@ def test_an_archive_whose_writing_was_stopped_goes_on(tmp_path: Path, archived: 
             Archive(store, CHAIN_ID, ORIGIN).extend(signed(EVENTS, SIZE), reader(EVENTS), POLICY_TEXT, silent)
         except Stopped:
             report = verify(folder)
-            assert [finding.kind for finding in report.findings] in ([], ["ROLLBACK"]), writes
-            assert report.events == 300
+            assert report.findings == [], writes
+            assert report.events in (300, SIZE)
             write(folder, SIZE)
         assert verify(folder).verdict == "verified"
+        assert {f"checkpoints/{size}" for size in (300, SIZE)} <= files(folder).keys()
         if left > 0:
             break
         shutil.rmtree(folder)
@@ -292,52 +293,6 @@ def test_a_full_disk_and_a_closed_folder_are_named(tmp_path: Path) -> None:
     full = Folder(Path("/dev/full"))
     with pytest.raises((Unavailable, StorageFull)):
         full.create("x", b"y")
-
-
-SCRIPT = Path(__file__).parents[2] / "examples" / "verify_archive.py"
-
-
-def run_script(folder: Path, trust: Path) -> subprocess.CompletedProcess[str]:
-    # Isolated: it must need nothing of the project.
-    command = [sys.executable, "-I", str(SCRIPT), str(folder), str(trust)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-
-def test_the_standalone_script_says_what_the_verifier_says(tmp_path: Path, archived: Path) -> None:
-    """Whole: both say so, and the same head. One change each in what both read: both exit with 3."""
-    trust = tmp_path / "policy"
-    trust.write_bytes(POLICY_TEXT)
-    said = run_script(archived, trust)
-    assert said.returncode == 0, said
-    report = verify(archived)
-    assert f"{SIZE} events of {ORIGIN}, head {report.head['hash']}, root {report.head['root']}" in said.stdout
-    for name in ("tile/entries/001", "segment/001", "segment/002.p/188", "checkpoint"):
-        folder = tmp_path / "copy"
-        shutil.copytree(archived, folder)
-        data = bytearray((folder / name).read_bytes())
-        data[len(data) // 2] ^= 1
-        (folder / name).write_bytes(data)
-        assert run_script(folder, trust).returncode == 3, name
-        shutil.rmtree(folder)
-    trust.write_bytes(POLICY_TEXT.replace(b"quorum w1", b"quorum none"))
-    assert run_script(archived, trust).returncode == 0
-    trust.write_bytes(POLICY_TEXT + b"quorum none\n")
-    assert run_script(archived, trust).returncode == 4
-    stranger = SigningKey(ORIGIN, ED25519, bytes(32)).verifier.text()
-    trust.write_bytes(f"log {stranger}\nquorum none\n".encode())
-    assert run_script(archived, trust).returncode == 3
-    assert run_script(tmp_path, trust).returncode == 4
-    assert run_script(tmp_path / "nowhere", tmp_path / "nowhere").returncode == 4
-
-
-def test_the_standalone_script_needs_the_quorum(tmp_path: Path) -> None:
-    """A checkpoint that no witness cosigned is not enough where the policy wants one."""
-    trust = tmp_path / "policy"
-    trust.write_bytes(POLICY_TEXT)
-    archive = Archive(Folder(tmp_path / "a"), CHAIN_ID, ORIGIN)
-    archive.extend(signed(EVENTS, 300, cosigned=False), reader(EVENTS), POLICY_TEXT, silent)
-    assert run_script(tmp_path / "a", trust).returncode == 3
-    assert len(SCRIPT.read_text().splitlines()) < 150
 
 
 def test_the_command_ends_as_a_program_should(tmp_path: Path, archived: Path) -> None:

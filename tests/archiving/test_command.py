@@ -25,6 +25,8 @@ from tests.journal.test_ledger import fill
 from verifier.archive import verification
 
 KEY = SigningKey(ORIGIN, ED25519, bytes(range(32)))
+LATER = 4_000_000_000
+"""A second after every event of these tests was recorded."""
 POLICY = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nquorum w1\n"
 
 
@@ -52,11 +54,7 @@ def signed(database: Database, size: int, key: SigningKey = KEY, cosigned: bool 
             if event.seq <= size:
                 edge.add(tree.leaf_hash(encode(event)))
     text = Checkpoint(key.name, size, edge.root()).text()
-    return (
-        note.with_signatures(text, (key.sign(text), *([WITNESS.sign(text, 1_700_000_001)] * cosigned)))
-        .encode()
-        .decode()
-    )
+    return note.with_signatures(text, (key.sign(text), *([WITNESS.sign(text, LATER)] * cosigned))).encode().decode()
 
 
 def run(

@@ -40,9 +40,10 @@ def test_an_archive_of_another_history_than_was_known_is_a_fork(archived: Path, 
     assert (found.expected, found.actual) == (known.decode(), (archived / "checkpoint").read_text())
 
 
-def test_where_tiles_are_missing_it_is_not_said_to_follow(copy: Path) -> None:
+def test_where_tiles_and_entries_are_missing_it_is_not_said_to_follow(copy: Path) -> None:
     """The root of the smaller size cannot be made, which is told."""
     (copy / "tile/1/000.p/2").unlink()
+    (copy / "tile/entries/001").unlink()
     found = verify(copy, expected=(("mine", signed(EVENTS, 512)),)).findings
     assert any("root of 512 entries" in one.expected for one in found)
 

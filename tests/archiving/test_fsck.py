@@ -13,9 +13,11 @@ import pytest
 
 from ledger.archiving.stores import Folder
 from ledger.archiving.writer import Archive
+from ledger.evidence import note
 from tests import programs
-from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY_TEXT, chain, reader, signed, silent
+from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY_TEXT, chain, reader, root, signed, silent
 
+EVENTS = chain(700)
 FSCK = programs.path_of("fsck")
 SIZES = [256, 700] if FSCK else []
 """Without the program nothing is claimed of it; `make test` says that it was left out."""
@@ -28,18 +30,17 @@ def accepts(folder: Path, size: int, key_file: Path) -> bool:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stderr
     except subprocess.TimeoutExpired:
         return False
-    found = re.search(r"Successfully fsck'd log with size (\d+) and root (\S+)", said)
-    return found is not None and int(found[1]) == size
+    found = re.search(r"Successfully fsck'd log with size (\d+) and root (\S+) ", said)
+    return found is not None and int(found[1]) == size and note.decode_base64(found[2], "root") == root(EVENTS[:size])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_fsck_accepts_an_archive_and_refuses_a_touched_one(tmp_path: Path, size: int) -> None:
     """The same root from the same files; one bit of an entry, a leaf or the checkpoint, and it does not."""
-    events = chain(700)
     key_file = tmp_path / "log.vkey"
     key_file.write_text(KEY.verifier.text() + "\n")
     folder = tmp_path / "a"
-    Archive(Folder(folder), CHAIN_ID, ORIGIN).extend(signed(events, size), reader(events), POLICY_TEXT, silent)
+    Archive(Folder(folder), CHAIN_ID, ORIGIN).extend(signed(EVENTS, size), reader(EVENTS), POLICY_TEXT, silent)
     assert accepts(folder, size, key_file)
     assert not accepts(folder, size + 1, key_file)
     for name in ("tile/entries/000", "tile/0/000", "checkpoint"):

@@ -14,6 +14,8 @@ import pytest
 
 from ledger.archiving.stores import Folder
 from ledger.errors import InvalidInput
+from ledger.evidence import checkpoint
+from ledger.evidence.checkpoint import Checkpoint
 from tests.archiving.chains import CHAIN_ID, POLICY, chain
 from tests.archiving.written import SIZE, kinds, verify, write
 from verifier.archive import ahead, verification
@@ -60,21 +62,22 @@ def test_a_run_of_another_history_is_found_by_the_tiles_above(tmp_path: Path) ->
         shutil.copy(tmp_path / "fork" / name, copy / name)
     assert kinds(verify(copy, first=1, last=256)) == set()
     (found,) = verify(copy, first=257, last=257).findings
-    assert (found.kind, found.key, found.column) == ("TREE_MISMATCH", ("tile/1/000.p/2",), "hash 1")
+    # The tile above leads to the signed root, so what lies below it was exchanged.
+    assert (found.kind, found.key, found.column) == ("TREE_MISMATCH", ("tile/entries/001",), "root")
+    assert found.expected == (copy / "tile/1/000.p/2").read_bytes()[32:].hex()
     shutil.copy(tmp_path / "fork/tile/1/000.p/2", copy / "tile/1/000.p/2")
     report = verify(copy, first=257, last=257)
     assert ("TREE_MISMATCH", ("checkpoint",), "root") in {(one.kind, one.key, one.column) for one in report.findings}
 
 
 def test_a_tile_of_another_tree_is_named(copy: Path, tmp_path: Path) -> None:
-    """Each of its leaves is another than the entry's, and the tile above says so too."""
+    """Each of its hashes is another than the entry's; the entries and the tile above are the signed tree's."""
     write(tmp_path / "fork", SIZE, events=FORK)
     shutil.copy(tmp_path / "fork/tile/0/001", copy / "tile/0/001")
     found = verify(copy).findings
-    assert {(one.kind, one.seq) for one in found if one.column == "leaf"} == {
-        ("TREE_MISMATCH", seq) for seq in range(257, 513)
-    }
-    assert ("tile/1/000.p/2",) in {one.key for one in found}
+    assert [(one.kind, one.key, one.column) for one in found] == [
+        ("TREE_MISMATCH", ("tile/0/001",), f"hash {place}") for place in range(256)
+    ]
 
 
 class Stopped(Exception):
@@ -95,9 +98,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     checked: list[int] = []
     check = verification.check_range
 
-    def noting(where: str, size: int, chain_id: bytes, numbers: range) -> Any:
+    def noting(where: str, stated: Checkpoint, chain_id: bytes, numbers: range) -> Any:
         checked.extend(numbers)
-        return check(where, size, chain_id, numbers)
+        return check(where, stated, chain_id, numbers)
 
     monkeypatch.setattr(verification, "RANGE_BUNDLES", 1)
     monkeypatch.setattr(verification, "check_range", noting)
@@ -187,7 +190,8 @@ def test_ranges_with_very_many_findings_are_not_kept(copy: Path, tmp_path: Path,
     for name in ("tile/0/000", "tile/0/001"):
         (copy / name).write_bytes(bytes(8192))
     task = Task("x", 0, 3)
-    (done,) = [verification.check_range(str(copy), SIZE, CHAIN_ID, range(1))]
+    stated, _ = checkpoint.decode_note((copy / "checkpoint").read_bytes())
+    (done,) = [verification.check_range(str(copy), stated, CHAIN_ID, range(1))]
     kept = Kept(tmp_path / "state", task)
     kept.keep(done)
     done.findings *= 5
@@ -217,7 +221,8 @@ def test_no_more_ranges_are_in_hand_than_workers_need(
     write(tmp_path / "long", len(events), events=events)
     Counting.given = 0
     kept = Kept(None, Task("x", 0, 9))
-    walk = verification._checked(str(tmp_path / "long"), len(events), CHAIN_ID, range(9), 2, kept)
+    stated, _ = checkpoint.decode_note((tmp_path / "long/checkpoint").read_bytes())
+    walk = verification._checked(str(tmp_path / "long"), stated, CHAIN_ID, range(9), 2, kept)
     for number in range(9):
         assert next(walk).first == number
         assert Counting.given <= number + 2

@@ -26,7 +26,17 @@ class Group(msgspec.Struct, frozen=True):
 
 _ARCHIVES: Final = tuple(
     f"tests/archiving/test_{name}.py"
-    for name in ("archive", "bad_input", "expected", "groups", "ranges", "stated_size")
+    for name in (
+        "archive",
+        "bad_input",
+        "contradictions",
+        "expected",
+        "groups",
+        "growing",
+        "parts",
+        "ranges",
+        "stated_size",
+    )
 )
 
 GROUPS: Final = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.amounts import render
-from ledger.reading.known import counted
+from ledger.reading.counting import counted
 from ledger.reading.results import Result, results
 from ledger.reading.views import View
 from tests.domain.books import Books

@@ -129,7 +129,7 @@ def counting(events: list[RecordedEvent], recorded_at: int, day: str) -> list[Re
 def slow_totals(events: list[RecordedEvent], everything: list[RecordedEvent]) -> dict[tuple[str, str], Decimal]:
     """Return what each account owns of each asset: trades by their newest version, all else by its postings."""
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    newest = slow_live(events)
+    newest = slow_live(events, everything)
     for event in events:
         payload = json.loads(event.payload)
         given = payload["given"]
@@ -147,9 +147,17 @@ def slow_totals(events: list[RecordedEvent], everything: list[RecordedEvent]) ->
     return {key: total for key, total in sums.items() if total}
 
 
-def slow_live(events: list[RecordedEvent]) -> dict[int, dict[str, str]]:
-    """Return what was given of every execution that no other of *events* took the place of, by seq."""
-    given = {event.seq: json.loads(event.payload)["given"] for event in events
+def slow_live(events: list[RecordedEvent], everything: list[RecordedEvent]) -> dict[int, dict[str, str]]:
+    """Return what was given of every execution that none of *events* comes after, by seq, in its lineage of all."""
+    given = {event.seq: json.loads(event.payload)["given"] for event in everything
              if event.event_type in ("TradeExecuted", "TradeCorrected", "TradeBusted")}  # fmt: skip
-    gone = {(x.get("exec_ref"), x.get("ref_trade_date", x["trade_date"])) for x in given.values() if "exec_ref" in x}
-    return {seq: x for seq, x in given.items() if "qty" in x and (x["exec_id"], x["trade_date"]) not in gone}
+    before = {(x["exec_id"], x["trade_date"]): (x.get("exec_ref"), x.get("ref_trade_date", x["trade_date"]))
+              for x in given.values()}  # fmt: skip
+    counting = {event.seq: given[event.seq] for event in events if event.seq in given}
+    gone = set()
+    for x in counting.values():
+        name = before[x["exec_id"], x["trade_date"]]
+        while name in before:
+            gone.add(name)
+            name = before[name]
+    return {seq: x for seq, x in counting.items() if "qty" in x and (x["exec_id"], x["trade_date"]) not in gone}

@@ -19,7 +19,8 @@ from ledger.domain.amounts import render
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.errors import LedgerError
-from ledger.reading.known import KnownFold, counted, whole_of
+from ledger.reading.counting import counted
+from ledger.reading.known import KnownFold, whole_of
 from ledger.reading.statement import make
 from tests.domain import equities
 from tests.domain.books import Books
@@ -131,10 +132,15 @@ def tell(books: Books, newest: list[tuple[str, str]], step: tuple[str, int, int,
 
 
 def slowly(books: Books, day: str) -> dict[str, int]:
-    """Return what A has: of the executions that count by *day*, those that none of them takes the place of."""
-    rows = [x for x in books.state.executions.rows.values()
-            if books.stored[x.event_seq - 1].effective_on <= day_number(day)]  # fmt: skip
-    gone = {(x.ref_trade_date, x.ref_exec_id) for x in rows}
+    """Return what A has: of the executions that count by *day*, those that none of them comes after."""
+    every = {(x.trade_date, x.exec_id): x for x in books.state.executions.rows.values()}
+    rows = [x for x in every.values() if books.stored[x.event_seq - 1].effective_on <= day_number(day)]
+    gone = set()
+    for row in rows:
+        before = every.get((str(row.ref_trade_date), str(row.ref_exec_id)))
+        while before is not None:
+            gone.add((before.trade_date, before.exec_id))
+            before = every.get((str(before.ref_trade_date), str(before.ref_exec_id)))
     sums: dict[str, int] = defaultdict(int)
     for row in rows:
         if row.kind != "bust" and (row.trade_date, row.exec_id) not in gone:

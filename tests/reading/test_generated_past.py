@@ -17,7 +17,7 @@ LAST = datetime.date(2030, 1, 1)
 
 
 def test_with_all_days_known_the_books_are_those_of_now(chain: Database) -> None:
-    """Balances, positions and every order's facts; instruments go by the names that they are known by."""
+    """Every read; instruments go by the names that they are known by."""
     with Ledger.open(chain.dsn("writer")) as ledger:
         ledger.append_many(generate(1_100, Random(3), "g"))
         events = {event.event_type for event in ledger.events()}
@@ -28,6 +28,10 @@ def test_with_all_days_known_the_books_are_those_of_now(chain: Database) -> None
         assert [x for x in books.positions(at=whole).value if x.qty] == [x for x in books.positions().value if x.qty]
         facts = [(x.order_id, x.status, x.qty, x.cum_qty, x.hold_amount) for x in books.orders(at=whole).value]
         assert facts == [(x.order_id, x.status, x.qty, x.cum_qty, x.hold_amount) for x in books.orders().value]
+        for read in (books.settlement_ladder, books.quarantine, books.breaks):
+            assert read(at=whole).value == read().value
+        reports = [(x.exec_id, x.standing, x.settled_qty, x.replaced_by) for x in books.blotter(at=whole).value]
+        assert reports == [(x.exec_id, x.standing, x.settled_qty, x.replaced_by) for x in books.blotter().value]
 
 
 def test_a_day_before_a_split_has_the_positions_of_then(chain: Database) -> None:

@@ -91,7 +91,7 @@ def test_known_days_are_what_the_slow_model_makes_of_them(database: Database, st
                 assert found.seq == event.seq
                 totals = {(x.account, x.asset): Decimal(render(x.total)) for x in found.value if x.total}
                 assert totals == slow_totals(counts, everything)
-                live = slow_live(counts)
+                live = slow_live(counts, everything)
                 position = sum(
                     (Decimal(x["qty"]) * (1 if x["side"] == "buy" else -1) for x in live.values()), Decimal()
                 )

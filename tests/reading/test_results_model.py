@@ -96,7 +96,10 @@ class Firm:
         elif kind in ("mark", "rate"):
             subject = {"instrument": "XYZ"} if kind == "mark" else {"base": "EUR", "quote": "USD"}
             of = MarkRecorded(**subject, price=text(Fraction(price, 4)), kind="eod", day=day, as_of=self.used)
+            clock = self.books.clock
+            self.books.set_day(day)  # no mark is of a day to come
             self.give(of)
+            self.books.clock = clock
             self.marks[kind, day] = Fraction(price, 4)
         else:
             self._flow(kind, pick, (name, account, day), Fraction(qty * price, 100))

@@ -54,12 +54,14 @@ def test_the_past_of_settled_trades_reads_as_it_did_then(chain: Database) -> Non
             is_corrected = any(x.exec_id == "C" for x in expected["blotter"])
             for day in (BEFORE, DAY, DUE) if is_corrected else (DAY, DUE):
                 at = Known(recorded_at, parse_day(day))
-                mine = books.balances("A", at=at).value
-                closing = books.statement("A", parse_day(BEFORE), parse_day(day), at=at).value.closing
-                assert {(x.asset, x.bucket): x.amount for x in closing} == {
-                    (x.asset, bucket): getattr(x, bucket)
-                    for x in mine for bucket in ("settled", "unsettled", "held") if getattr(x, bucket)
-                }  # fmt: skip
+                every = books.balances(at=at).value
+                for account in sorted({row.account for row in every}):
+                    mine = [row for row in every if row.account == account]
+                    closing = books.statement(account, parse_day(BEFORE), parse_day(day), at=at).value.closing
+                    assert {(x.asset, x.bucket): x.amount for x in closing} == {
+                        (x.asset, bucket): getattr(x, bucket)
+                        for x in mine for bucket in ("settled", "unsettled", "held") if getattr(x, bucket)
+                    }, (seq, day, account)  # fmt: skip
         # The correction counts for the day before the trade: alone there, and as the whole afterwards.
         seq = max(seq for seq in then if any(x.exec_id == "C" for x in then[seq][0]["blotter"]))
         early = Known(then[seq][1], parse_day(BEFORE))

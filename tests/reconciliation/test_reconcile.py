@@ -268,6 +268,21 @@ def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_noth
     check_whole(desk.database)
 
 
+def test_a_decision_is_as_of_the_break_and_not_of_what_else_was_stated_since(desk: Desk) -> None:
+    """Positions of a later day agree, and the break of before is explained: what differs in between is new."""
+    key, differs = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,101\n"
+    desk.reconcile(differs, as_of="2024-08-08")
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,0\n", as_of="2024-08-20", name="p.csv")
+    code, words = desk.run("resolve", key, "--issuer", "bank", "--as", "explained", "--reason", "in transit",
+                           "--proposed-by", "ann", "--source", "engine")  # fmt: skip
+    assert code == 0, words
+    later = desk.reconcile(differs.replace("101", "102"), as_of="2024-08-12")
+    assert (later["newer"], values(later)) == ([], {key: ("100", "102")})
+    assert desk.reconcile(differs.replace("101", "100"), as_of="2024-08-14")["breaks"] == []
+    back = desk.reconcile(differs, as_of="2024-08-19")
+    assert (back["resolved_before"], values(back)) == ([], {key: ("100", "101")})
+
+
 def test_a_break_is_adjusted_only_by_an_event_that_can_have_mended_it(desk: Desk) -> None:
     """It is there, of the account and figure or of the trade, and new since the break was found; once for one break."""
     bitcoin = CashMoved(movement_id="btc", account="A", asset="BTC", amount="1", kind="deposit", value_date=DAY)

@@ -1,29 +1,29 @@
 """
 Judge what was signed: the archive's newest checkpoint, the older ones beside it, and one that the auditor had before.
 
-Two signed roots that no tree has both of are a fork, and convict the log's key to anybody: a finding has both notes,
-whole.
+Two signed roots that no tree has both of are a fork, and convict the log's key to anybody. So a fork is said only where
+it is shown (`signed_tree.hold`): where a tile rotted, that is what is told.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import Store, TooLong
 from ledger.chain import entry as entries
-from ledger.errors import Corrupt, SignatureInvalid, UnknownFormat
-from ledger.evidence import checkpoint, note, tiles, tree
+from ledger.chain.entry import Entry
+from ledger.chain.link import genesis
+from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, UnknownFormat
+from ledger.evidence import checkpoint, note, policy, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from ledger.evidence.tiles import WIDTH, Tile
 from verifier import vouching
 from verifier.archive.seams import finding
+from verifier.archive.signed_tree import Held, hold, tile_of
 from verifier.report import Finding, Findings
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
@@ -60,12 +60,15 @@ def _origin(store: Store) -> str:
     return ""
 
 
-def chain_id_of(store: Store, origin: str, findings: Findings) -> bytes:
+def chain_id_of(store: Store, stated: Checkpoint, findings: Findings) -> bytes:
     """
     Return the chain's id as the file of the chain says it, or else as the first entry does.
 
-    The genesis binds it to the origin, so that another id is no way to pass another chain off for this one.
+    The genesis binds it to the origin, so that another id is no way to pass another chain off for this one. It also
+    says which is right where the two differ: the one that the first entry's link was made from.
     """
+    origin, first = stated.origin, _first_entry(store, stated.size)
+    shown = first is not None and first.prev_hash == genesis(first.chain_id, origin)
     try:
         said = store.read(CHAIN)
         if said is None:
@@ -74,40 +77,75 @@ def chain_id_of(store: Store, origin: str, findings: Findings) -> bytes:
         # One spelling of one version of one chain: what is not to the letter what is written is read as nothing.
         if len(chain_id) != 16 or ChainFile(chain_id.hex(), origin, format_version=1).encode() != said:
             raise UnknownFormat(said[:300].decode(errors="replace"))
-        return chain_id
+        if first is None or not shown or first.chain_id == chain_id:
+            return chain_id
+        expected, actual = first.chain_id.hex(), chain_id.hex()
+        findings.add([finding("BYTES_MODIFIED", expected, actual, CHAIN, column="chain_id")])
     except (UnknownFormat, TooLong, ValueError) as error:
         findings.add([finding("BYTES_MODIFIED", f"the chain file of {origin}", str(error), CHAIN)])
-    for width in (WIDTH, 1):
-        try:
-            first = store.read(Tile(0, 0, width).bundle_path())
-            return entries.parse(tiles.decode_bundle(Tile(0, 0, width), first or b"")[0]).chain_id
-        except (UnknownFormat, TooLong):
-            continue
-    return bytes(16)
+    return bytes(16) if first is None else first.chain_id
 
 
-def older(store: Store, trust: Policy, stated: Checkpoint) -> tuple[list[Finding], list[str]]:
+def _first_entry(store: Store, size: int) -> Entry | None:
+    tile = tile_of(0, size)
+    with contextlib.suppress(UnknownFormat, TooLong):
+        return entries.parse(tiles.decode_bundle(tile, store.read(tile.bundle_path()) or b"")[0])
+    return None
+
+
+def is_signed(judged: Judged) -> bool:
+    """
+    Whether the log of the policy signed the newest checkpoint, so that it can convict the log's key.
+    """
+    return not any(one.kind == "CHECKPOINT_SIG" for one in judged.findings)
+
+
+def older(store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None) -> tuple[list[Finding], list[str]]:
     """
     Return what is wrong with the archive's other checkpoints, and what is in it and was not checked.
+
+    What belongs to *newer*, to which the archive grew meanwhile, is there by right and left to the next verification.
     """
     found: list[Finding] = []
     unknown: list[str] = []
+    earlier: list[tuple[int, bytes]] = []
     strangers = 0
-    read = tile_reader(store)
+    size = judged.stated.size if newer is None else newer.size
     for name in store.names():
         match = _OLDER.fullmatch(name)
+        if match and int(match[1]) > judged.stated.size and int(match[1]) <= size:
+            continue
         if match:
-            found += _one(store, trust, stated, int(match[1]), read)
-        elif name not in (CHECKPOINT, CHAIN, POLICY) and not _belongs(name, stated.size):
+            stated, wrong = _read(store, trust, judged.stated, int(match[1]))
+            found += wrong
+            earlier += [] if stated is None else [(stated.size, stated.root)]
+        elif name not in (CHECKPOINT, CHAIN, POLICY) and not _belongs(name, size):
             strangers += 1
             # So many of the first by name, however many there are.
             unknown = sorted([*unknown, name])[:NAMED]
+    for (of, root), held in zip(earlier, hold(store, judged.stated, earlier), strict=True):
+        if not held.follows:
+            found.append(_contradiction(held, f"checkpoints/{of}", of, root, fork=is_signed(judged)))
     more = f" and {strangers - NAMED} more" if strangers > NAMED else ""
     said = [f"files that belong to no archive: {', '.join(unknown)}{more}"] if unknown else []
     return sorted(found, key=lambda one: one.key or ()), said
 
 
-def _one(store: Store, trust: Policy, stated: Checkpoint, size: int, read: tree.ReadNodes) -> Iterator[Finding]:
+def _contradiction(held: Held, path: str, size: int, root: bytes, *, fork: bool) -> Finding:
+    """Return what an older checkpoint is that the newest tree does not begin with; two that are signed are a fork."""
+    if held.follows is None:
+        return _untold(held, path, size)
+    if fork:
+        return finding("CHECKPOINT_INCONSISTENT", held.root.hex(), root.hex(), path, column="root")
+    return finding("TREE_MISMATCH", root.hex(), held.root.hex(), path, column="root")
+
+
+def _untold(held: Held, path: str, size: int) -> Finding:
+    return finding("TREE_MISMATCH", f"tiles or entries that make the root of {size} entries", held.reason, path)
+
+
+def _read(store: Store, trust: Policy, stated: Checkpoint, size: int) -> tuple[Checkpoint | None, list[Finding]]:
+    """Return an older checkpoint, once it is seen to be signed and no larger than the newest, and what is wrong."""
     path = f"checkpoints/{size}"
     try:
         data = store.read(path) or b""
@@ -116,19 +154,11 @@ def _one(store: Store, trust: Policy, stated: Checkpoint, size: int, read: tree.
         if signed.origin != stated.origin or signed.size != size:
             raise UnknownFormat(f"a checkpoint of {signed.size} entries of {signed.origin}")
     except (Corrupt, TooLong) as error:
-        yield finding("CHECKPOINT_SIG", f"a signed checkpoint of {size} entries", str(error), path)
-        return
+        return None, [finding("CHECKPOINT_SIG", f"a signed checkpoint of {size} entries", str(error), path)]
     if size > stated.size:
         expected = f"at most {stated.size} entries, as the newest checkpoint says"
-        yield finding("ROLLBACK", expected, f"a signed checkpoint of {size}", path)
-        return
-    try:
-        root = stated.root if size == stated.size else tree.root_of(read, size)
-    except (UnknownFormat, TooLong) as error:
-        yield finding("ARCHIVE_MISSING", f"tiles that make the root of {size} entries", str(error), path)
-        return
-    if root != signed.root:
-        yield finding("CHECKPOINT_INCONSISTENT", root.hex(), signed.root.hex(), path, column="root")
+        return None, [finding("ROLLBACK", expected, f"a signed checkpoint of {size}", path)]
+    return signed, []
 
 
 def _signers(trust: Policy, data: bytes) -> None:
@@ -143,7 +173,7 @@ def _signers(trust: Policy, data: bytes) -> None:
         raise SignatureInvalid(f"signed by {', '.join(key.text() for key in by)} alone, which counts no more there")
 
 
-def compare(store: Store, name: str, known: bytes, signed: bytes) -> list[Finding]:
+def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged) -> list[Finding]:
     """
     Return what is wrong where an archive's newest checkpoint *signed* does not follow one that the auditor kept.
 
@@ -152,7 +182,7 @@ def compare(store: Store, name: str, known: bytes, signed: bytes) -> list[Findin
     Raises:
         Unreadable: it is no checkpoint, or one of another log.
     """
-    (now, _) = checkpoint.decode_note(signed)
+    now = judged.stated
     try:
         before, _ = checkpoint.decode_note(known, least=0)
     except UnknownFormat as error:
@@ -162,37 +192,63 @@ def compare(store: Store, name: str, known: bytes, signed: bytes) -> list[Findin
     both = known.decode(), signed.decode()
     if before.size > now.size:
         return [finding("ROLLBACK", *both, CHECKPOINT, column="size")]
+    (held,) = hold(store, now, [(before.size, before.root)])
+    if held.follows:
+        return []
+    if held.follows is None:
+        return [_untold(held, CHECKPOINT, before.size)]
+    kind = "CHECKPOINT_INCONSISTENT" if is_signed(judged) else "TREE_MISMATCH"
+    return [finding(kind, *both, CHECKPOINT, column="root")]
+
+
+def grown(store: Store, trust: Policy, signed: bytes, stated: Checkpoint) -> tuple[Checkpoint | None, list[Finding]]:
+    """
+    Return the checkpoint that the archive was extended to since *signed* was read, and what is wrong between the two.
+
+    One that the policy does not accept, or that is no larger, is none.
+    """
     try:
-        root = now.root if before.size == now.size else tree.root_of(tile_reader(store), before.size)
-    except (UnknownFormat, TooLong) as error:
-        expected = f"tiles that make the root of {before.size} entries"
-        return [finding("ARCHIVE_MISSING", expected, str(error), CHECKPOINT)]
-    return [finding("CHECKPOINT_INCONSISTENT", *both, CHECKPOINT, column="root")] if root != before.root else []
+        data = store.read(CHECKPOINT) or b""
+        now = policy.check(trust, data).checkpoint
+    except (Corrupt, TooLong):
+        return None, []
+    if now.origin != stated.origin or now.size <= stated.size:
+        return None, []
+    (held,) = hold(store, now, [(stated.size, stated.root)])
+    if held.follows is False:
+        both = signed.decode(), data.decode()
+        return now, [finding("CHECKPOINT_INCONSISTENT", *both, CHECKPOINT, column="root")]
+    return now, []
 
 
-def tile_reader(store: Store) -> tree.ReadNodes:
+def other_policy(store: Store, trust: Policy) -> list[str]:
     """
-    Return what reads complete subtrees from the archive's tiles.
+    Return that the file `policy` of the archive trusts others than the auditor does, if so.
 
-    It raises UnknownFormat where no tile has one.
+    Nothing here rests on it, but who has no policy may take it for one.
     """
+    try:
+        data = store.read(POLICY)
+        if data is None or _trusted(policy.decode(data)) == _trusted(trust):
+            return []
+    except (InvalidInput, TooLong):
+        pass
+    return [f"the file {POLICY} in the archive, which trusts others than the policy given here: whoever takes it for "
+            "theirs trusts whom its writer chose"]  # fmt: skip
 
-    def read(nodes: Sequence[tree.Node]) -> list[bytes]:
-        return [_node(store, *node) for node in nodes]
 
-    return read
+def _trusted(found: Policy) -> tuple[object, ...]:
+    """Return whom a policy trusts, whatever it calls them and wherever they answer."""
+    names = {witness.name: witness.key for witness in found.witnesses}
+    groups = {group.name: (group.needed, group.members) for group in found.groups}
 
+    def meant(name: str) -> object:
+        if name in groups:
+            needed, members = groups[name]
+            return needed, frozenset(meant(member) for member in members)
+        return names.get(name)
 
-def _node(store: Store, level: int, index: int) -> bytes:
-    # The tile may have grown since: the widest that is there serves all the smaller trees.
-    row, number = level // tiles.HEIGHT, index >> tiles.HEIGHT - level % tiles.HEIGHT
-    needed = ((index + 1) << level % tiles.HEIGHT) - number * WIDTH
-    for width in itertools.chain([WIDTH], range(WIDTH - 1, needed - 1, -1)):
-        tile = Tile(row, number, width)
-        data = store.read(tile.path())
-        if data is not None:
-            return tiles.hash_in(tile, tiles.decode_tile(tile, data), (level, index))
-    raise UnknownFormat(f"no tile has subtree {index} of level {level}")
+    return frozenset(log.key for log in found.logs), frozenset(names.values()), meant(found.quorum)
 
 
 def _belongs(name: str, size: int) -> bool:

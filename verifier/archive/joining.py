@@ -18,7 +18,7 @@ from verifier.archive.groups import Asked
 from verifier.archive.ranges import Range
 from verifier.archive.seams import Seam, finding, misfits
 from verifier.archive.tiers import Tiers
-from verifier.report import Finding
+from verifier.report import Finding, Findings
 
 
 class Joining:
@@ -28,11 +28,17 @@ class Joining:
 
     def __init__(self, store: Store, stated: Checkpoint, chain_id: bytes, first: int) -> None:
         self._stated, self._chain_id, self._first = stated, chain_id, first
-        self._tiers = Tiers(store, stated.size, first)
+        self._tiers = Tiers(store, stated, first)
         self._edge = Frontier()
         self._whole_tree = first == 0
         """Whether every leaf so far is known, so that the tree's root can be made from them."""
         self._asked: Asked | None = None
+        self._of_tiles, self._of_entries = Findings(), Findings()
+        """What is wrong with those that contradict each other, if the entries have the signed root, and if not."""
+        self.leads = False
+        """Whether some bundle or tile was shown to lead to the signed root."""
+        self.is_signed = False
+        """Whether all entries together have the signed root, once the end was reached."""
         self.last: Seam | None = None
         """The last event, None where it could not be read."""
         self.events = 0
@@ -46,14 +52,18 @@ class Joining:
         self._asked, unlike = groups.joined(self._asked, done.groups, path)
         found += unlike
         self.last = done.ends[1]
-        for root, stated in zip(done.roots, done.tile_roots, strict=True):
-            found += self._tiers.add(stated)
+        for doubt in done.doubts:
+            self._of_tiles.add(doubt.of_tile)
+            self._of_entries.add(doubt.of_entries)
+        for root, known in zip(done.roots, done.above, strict=True):
+            found += self._tiers.add(known)
             self._whole_tree &= root is not None
             if root is not None and self._whole_tree:
                 self._edge.add_complete(8, root)
         for leaf in done.rest if self._whole_tree else ():
             self._edge.add(leaf)
         self.events += done.events
+        self.leads |= done.leads
         return found
 
     def _link(self, first: Seam | None, path: str) -> list[Finding]:
@@ -85,4 +95,14 @@ class Joining:
         elif self._edge.root() != self._stated.root:
             expected, actual = self._stated.root.hex(), self._edge.root().hex()
             found.append(finding("TREE_MISMATCH", expected, actual, CHECKPOINT, column="root"))
+        else:
+            self.is_signed = True
         return found
+
+    def settled(self) -> Findings:
+        """
+        Return what is wrong where a bundle and its tile contradict each other and neither was shown to be signed.
+
+        Asked after the end: entries that have the signed root are good, every one, so that the tiles are at fault.
+        """
+        return self._of_tiles if self.is_signed else self._of_entries

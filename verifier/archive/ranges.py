@@ -2,7 +2,8 @@
 Check a run of consecutive bundles by themselves: entries, leaves, payloads, links, times and groups.
 
 Each entry hashes to its leaf and to the next entry's link, each payload to its entry, and the 256 leaves are the
-tile's. One bundle is in memory at a time, so a range needs no more of it than its largest bundle does.
+tile's. Where they are not, the signed root decides whether tile or entry is another than it was. One bundle is in
+memory at a time, so a range needs no more of it than its largest bundle does.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from ledger.chain import event_id
 from ledger.chain.entry import Entry
 from ledger.errors import Rejected, UnknownFormat
 from ledger.evidence import segments, tiles, tree
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import WIDTH, Tile
 from verifier.archive.ahead import Read, reading
 from verifier.archive.groups import Ends, GroupCheck
 from verifier.archive.seams import Seam, finding, misfits, seam_of
+from verifier.archive.signed_tree import leads, nodes_of, tile_of
 from verifier.report import Finding
 from verifier.revocations import KINDS
 
@@ -48,39 +51,49 @@ class KeyEvent(msgspec.Struct, frozen=True):
     given: bytes
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """
+    A bundle and its tile that contradict each other, where neither is shown to be what was signed.
+
+    What is wrong is `of_tile` if all entries together turn out to have the signed root, and `of_entries` if not.
+    """
+
+    of_tile: list[Finding]
+    of_entries: list[Finding]
+
+
 class Range(msgspec.Struct):
     """
     What came out of one range of bundles, from number *first* on.
 
     `ends` are its first and its last event, None where one could not be read. `roots` has the hash of each full bundle
-    as its entries make it, `tile_roots` as its tile states it; `rest` has the leaves of one that is not full. `keys`
-    has the events about keys.
+    as its entries make it, `above` the hashes of which the tile above has to have one: its entries' or its tile's, both
+    in doubt, none where nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events
+    about keys. `leads` says that one of two that contradict each other was shown to lead to the signed root.
     """
 
     first: int
     findings: list[Finding]
     ends: tuple[Seam | None, Seam | None]
     roots: list[bytes | None]
-    tile_roots: list[bytes | None]
+    above: list[list[bytes]]
     rest: list[bytes]
     groups: Ends
     events: int
     keys: list[KeyEvent] = msgspec.field(default_factory=list)
-
-
-def tile_of(number: int, size: int) -> Tile:
-    """
-    Return the tile of the leaves of bundle *number* in an archive of *size* events.
-    """
-    return Tile(0, number, min(WIDTH, size - number * WIDTH))
+    doubts: list[Doubt] = msgspec.field(default_factory=list)
+    leads: bool = False
 
 
 class _RangeCheck:
     """One walk through a range of bundles."""
 
-    def __init__(self, read: Read, size: int, chain_id: bytes) -> None:
-        self._read_file, self._size, self._chain_id = read, size, chain_id
+    def __init__(self, read: Read, store: Store, stated: Checkpoint, chain_id: bytes) -> None:
+        self._read_file, self._stated, self._chain_id = read, stated, chain_id
+        self._nodes = nodes_of(store, stated.size)
         self._findings: list[Finding] = []
+        self._doubts: list[Doubt] = []
+        self._leads = False
         self._groups = GroupCheck()
         self._keys: list[KeyEvent] = []
         self._before: Seam | None = None
@@ -89,24 +102,26 @@ class _RangeCheck:
 
     def run(self, numbers: Sequence[int]) -> Range:
         found = Range(
-            numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys
+            numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys, self._doubts
         )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
-            tile = tile_of(number, self._size)
+            tile = tile_of(number, self._stated.size)
             found.events += tile.width
             stated = self._leaves(tile)
             read = self._entries(tile)
-            leaves = stated if read is None else self._check(tile, stated, read)
+            leaves = stated if read is None else self._check(tile, read)
+            signed = self._compare(tile, stated, leaves)
             if place == 0:
                 first = self._first
             if tile.width < WIDTH:
                 found.rest = leaves or []
                 continue
             found.roots.append(None if leaves is None else tiles.subtree_hash(leaves))
-            as_stated = stated is None or stated == leaves
-            found.tile_roots.append(found.roots[-1] if as_stated else tiles.subtree_hash(stated or []))
-        found.ends, found.groups = (first, self._before), self._groups.ends()
+            # Where the two agree, as they nearly always do, the hash is not made twice.
+            root = found.roots[-1]
+            found.above.append([root if one is leaves and root else tiles.subtree_hash(one) for one in signed])
+        found.ends, found.groups, found.leads = (first, self._before), self._groups.ends(), self._leads
         return found
 
     def _found(self, kind: str, expected: str, actual: str, path: str, **place: Any) -> None:
@@ -141,14 +156,30 @@ class _RangeCheck:
         self._groups.lose()
         return None
 
-    def _check(self, tile: Tile, stated: list[bytes] | None, found: list[bytes]) -> list[bytes]:
+    def _compare(self, tile: Tile, stated: list[bytes] | None, made: list[bytes] | None) -> list[list[bytes]]:
+        """Hold a tile's leaves against those that its entries make; return what may have been signed, in doubt both."""
+        if stated is None or made is None or stated == made:
+            return [one for one in (made or stated,) if one is not None]
+        differing = [(place, *pair) for place, pair in enumerate(zip(stated, made, strict=True)) if pair[0] != pair[1]]
+        of_tile = [
+            finding("TREE_MISMATCH", entry.hex(), leaf.hex(), tile.path(), column=f"hash {place}")
+            for place, leaf, entry in differing
+        ]
+        of_entries = [
+            finding("TREE_MISMATCH", leaf.hex(), entry.hex(), tile.bundle_path(), tile.start + 1 + place, "leaf")
+            for place, leaf, entry in differing
+        ]
+        for leaves, wrong in ((made, of_tile), (stated, of_entries)):
+            if leads(self._nodes, self._stated, tile, leaves):
+                self._leads = True
+                self._findings += wrong
+                return [leaves]
+        self._doubts.append(Doubt(of_tile, of_entries))
+        return [made, stated]
+
+    def _check(self, tile: Tile, found: list[bytes]) -> list[bytes]:
         """Check one bundle of entries; return the leaves that they make."""
         path = tile.bundle_path()
-        leaves = [tree.leaf_hash(entry) for entry in found]
-        if stated is not None and stated != leaves:
-            for place, (expected, actual) in enumerate(zip(stated, leaves, strict=True), tile.start + 1):
-                if expected != actual:
-                    self._found("TREE_MISMATCH", expected.hex(), actual.hex(), path, seq=place, column="leaf")
         parsed = [self._parsed(path, seq, entry) for seq, entry in enumerate(found, tile.start + 1)]
         digests = [blake3(entry).digest() for entry in found]
         for place, (fields, digest, content) in enumerate(
@@ -162,7 +193,7 @@ class _RangeCheck:
             else:
                 self._findings += self._groups.take(fields, *content, path)
                 self._note(fields, content[1])
-        return leaves
+        return [tree.leaf_hash(entry) for entry in found]
 
     def _parsed(self, path: str, seq: int, entry: bytes) -> Entry | None:
         try:
@@ -245,14 +276,14 @@ def be_a_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_range(where: str, size: int, chain_id: bytes, numbers: Sequence[int]) -> Range:
+def check_range(where: str, stated: Checkpoint, chain_id: bytes, numbers: Sequence[int]) -> Range:
     """
-    Return what came out of the bundles of these consecutive *numbers* in the archive at *where*.
+    Return what came out of the bundles of these consecutive *numbers* in the archive at *where*, which *stated* is of.
 
     Raises:
         Unavailable: the store cannot be read.
     """
-    store, bundles = _store(where), (tile_of(number, size) for number in numbers)
+    store, bundles = _store(where), (tile_of(number, stated.size) for number in numbers)
     paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
     with reading(store, paths) as read:
-        return _RangeCheck(read, size, chain_id).run(numbers)
+        return _RangeCheck(read, store, stated, chain_id).run(numbers)

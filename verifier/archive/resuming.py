@@ -20,7 +20,7 @@ from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KEPT_FINDINGS: Final = 1_000
 """A range with more is not kept but checked again, so that the file does not grow with what is wrong."""
 
@@ -103,7 +103,8 @@ class Kept:
         Raises:
             Unreadable: the file cannot be written.
         """
-        if self._path is not None and len(done.findings) <= KEPT_FINDINGS:
+        found = len(done.findings) + sum(len(doubt.of_entries) for doubt in done.doubts)
+        if self._path is not None and found <= KEPT_FINDINGS:
             with _saying(self._path), self._path.open("ab") as file:
                 file.write(msgspec.json.encode(done) + b"\n")
         return done

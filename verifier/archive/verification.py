@@ -25,9 +25,10 @@ from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
-from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range, tile_of
+from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
+from verifier.archive.signed_tree import nodes_of, tile_of
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
 from verifier.stored import Unreadable
@@ -92,21 +93,22 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     stated = judged.stated
     findings.add(judged.findings)
     for name, known in asked.expected:
-        findings.add(checkpoints.compare(store, name, known, signed))
-    chain_id = checkpoints.chain_id_of(store, stated.origin, findings)
+        findings.add(checkpoints.compare(store, name, known, signed, judged))
+    chain_id = checkpoints.chain_id_of(store, stated, findings)
     numbers, wrong = _borne_out(store, stated, _bundles(asked, stated.size))
     findings.add(wrong)
     kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
-    joining, last_good = Joining(store, stated, chain_id, numbers.start), 0
+    joining, good = Joining(store, stated, chain_id, numbers.start), _Good(not len(findings))
     keys = KeyHistory()
-    for done in _checked(where, stated.size, chain_id, numbers, asked.jobs, kept):
-        findings.add(joining.add(done))
+    for done in _checked(where, stated, chain_id, numbers, asked.jobs, kept):
+        wrong = joining.add(done)
+        findings.add(wrong)
+        good.take(done, wrong, joining.events)
         for event in done.keys:
             keys.take(event.seq, event.event_type, event.schema_version, event.given)
-        if not findings.all(None) and not numbers.start:
-            last_good = joining.events
         tell("checking events", joining.events)
     findings.add(joining.end())
+    findings.take(joining.settled())
     whole = joining.events == stated.size
     if whole:
         trust, before = trust.revoking(keys.revoked()), judged
@@ -117,21 +119,55 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
             place = segments.path(tile_of((stated.size - 1) // WIDTH, stated.size))
             findings.add(before_its_events(trust, judged.trusted, stated.size, joining.last.recorded_at,
                                            table="archive", key=(place,)))  # fmt: skip
-    else:
+    elif not joining.leads:
         findings.add(_root_of_tiles(store, stated))
     tell("checking checkpoints", 0)
-    wrong, unknown = checkpoints.older(store, trust, stated)
-    findings.add(wrong)
+    beside = _others(store, trust, signed, judged, findings)
     found = findings.all(None)
     kept.forget()
     first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
-        [*NOT_COVERED, *unknown, *_left_out(stated, first, last, kept.events)], [], last_good,
-        round(time.monotonic() - started, 3),
+        [*NOT_COVERED, *beside, *_left_out(stated, first, last, kept.events)], [],
+        good.events(joining.is_signed) if first == 1 else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
+
+
+def _others(store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings) -> list[str]:
+    """Judge what lies beside the newest checkpoint and its events; return what of it was not checked."""
+    size = judged.stated.size
+    newer, wrong = checkpoints.grown(store, trust, signed, judged.stated)
+    findings.add(wrong)
+    wrong, unknown = checkpoints.older(store, trust, judged, newer)
+    findings.add(wrong)
+    since = [] if newer is None else [f"events {size + 1} to {newer.size}, which were archived meanwhile"]
+    return [*checkpoints.other_policy(store, trust), *unknown, *since]
+
+
+class _Good:
+    """How many events from the first are whole, as ranges come in; what is wrong with a tile is wrong with no event."""
+
+    def __init__(self, begins: bool) -> None:
+        self._goes_on = self._sure = begins
+        self._events = self._sure_of = 0
+
+    def take(self, done: Range, found: list[Finding], reached: int) -> None:
+        """Take what is wrong in a range and before it, after which so many events were checked."""
+        self._goes_on &= all(_of_a_tile(one) for one in found)
+        self._sure &= self._goes_on and not done.doubts
+        self._events = reached if self._goes_on else self._events
+        self._sure_of = reached if self._sure else self._sure_of
+
+    def events(self, is_signed: bool) -> int:
+        """Return how many; where entries and tiles are in doubt, by whether the entries have the signed root."""
+        return self._events if is_signed else self._sure_of
+
+
+def _of_a_tile(one: Finding) -> bool:
+    path = (one.key or ("",))[0]
+    return path.startswith("tile/") and not path.startswith(_BUNDLES)
 
 
 def _of_keys(keys: KeyHistory, size: int) -> Iterator[Finding]:
@@ -179,8 +215,8 @@ def _head(stated: Checkpoint, joining: Joining) -> dict[str, object]:
 def _root_of_tiles(store: Store, stated: Checkpoint) -> Iterator[Finding]:
     """Yield what is wrong where the tiles that the checked ones hang on have another root than was signed."""
     try:
-        made = tree.root_of(checkpoints.tile_reader(store), stated.size)
-    except (UnknownFormat, TooLong) as error:
+        made = tree.root_of(nodes_of(store, stated.size), stated.size)
+    except UnknownFormat as error:
         yield finding("ARCHIVE_MISSING", f"tiles that make the root of {stated.size} entries", str(error), CHECKPOINT)
         return
     if made != stated.root:
@@ -212,13 +248,13 @@ def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[s
     return said
 
 
-def _checked(where: str, size: int, chain_id: bytes, numbers: range, jobs: int, kept: Kept) -> Iterator[Range]:
+def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jobs: int, kept: Kept) -> Iterator[Range]:
     """Yield what came out of each range, in order; those that were not kept are checked by so many processes."""
     ranges = [numbers[place : place + RANGE_BUNDLES] for place in range(0, len(numbers), RANGE_BUNDLES)]
     left = (one for one in ranges if one.start not in kept.firsts)
     if jobs == 1 or len(ranges) - len(kept.firsts) <= 1:
         for one in ranges:
-            yield kept.take(one.start) or kept.keep(check_range(where, size, chain_id, one))
+            yield kept.take(one.start) or kept.keep(check_range(where, stated, chain_id, one))
         return
     # Not forked: the threads of this process, those of an object store's client among them, would be missing there.
     with ProcessPoolExecutor(jobs, get_context("spawn"), be_a_worker) as pool:
@@ -226,7 +262,7 @@ def _checked(where: str, size: int, chain_id: bytes, numbers: range, jobs: int, 
         try:
             for one in ranges:
                 while len(waiting) < jobs * AHEAD and (further := next(left, None)) is not None:
-                    waiting[further.start] = pool.submit(check_range, where, size, chain_id, further)
+                    waiting[further.start] = pool.submit(check_range, where, stated, chain_id, further)
                 yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
         except BrokenProcessPool as error:
             raise Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs") from error

@@ -23,7 +23,7 @@ from ledger.evidence.tiles import WIDTH
 from verifier import identity, spans
 from verifier.archive.ranges import check_range
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
-from verifier.stored import CheckpointRow
+from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled import check, draw, newest
 from verifier.tiled.archives import Archive
 from verifier.tiled.copies import TileNodes, count_of, tile_of
@@ -77,6 +77,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     if found.trusted is not None and settled.readable:
         covered = found.trusted.checkpoint.size
         nodes = TileNodes(region, covered)
+        _need_events(covered)
         if size < covered:
             findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
                                   seq=size + 1, column="seq")])  # fmt: skip
@@ -90,7 +91,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
             made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
             return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
 
-        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell)
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT")
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode = region.origin, region.chain.mode
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
@@ -107,27 +108,39 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
     started = time.monotonic()
     archive = Archive(store)
     stated = archive.stated
+    _need_events(stated.size)
     found = newest.find([CheckpointRow(stated.size, stated.root, archive.signed, 0)], trust, archive.origin)
     findings = Findings()
     findings.add(found.findings)
 
     def checked(number: int) -> tuple[list[Finding], bytes | None]:
-        done = check_range(store.name, stated.size, archive.chain_id, [number])
-        return done.findings, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+        done = check_range(store.name, stated, archive.chain_id, [number])
+        wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
+        if any(one.column == "leaf" for one in wrong):
+            # Entries that are not their tile's lead to another root, which is no second history.
+            return wrong, None
+        return wrong, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
 
     drawn: list[int] = []
     if found.trusted is not None:
-        drawn = _checked(found.trusted, TileNodes(archive, stated.size), wanted, checked, findings, tell)
+        # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
+        nodes = TileNodes(archive, stated.size)
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "TREE_MISMATCH")
     report = _report(found, wanted, drawn, findings, IN_ARCHIVE, stated.size, started)
     report.origin, report.region_mode = archive.origin, "archive"
     report.head = {"seq": stated.size, "root": stated.root.hex()}
     return report
 
 
+def _need_events(size: int) -> None:
+    if not size:
+        raise Unreadable("the newest checkpoint covers no events, so there is nothing to draw from")
+
+
 def _checked(
-    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell
+    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str
 ) -> list[int]:
-    """Check the tiles that are drawn, and that each leads to the cosigned root; return their numbers."""
+    """Check the tiles that are drawn, and that each leads to the cosigned root (else of *kind*); return which."""
     stated = trusted.checkpoint
     drawn = sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count))
     for done, number in enumerate(drawn, 1):
@@ -141,7 +154,7 @@ def _checked(
                 findings.add([Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root",
                                       str(error), table="tiles", key=("0", str(number)))])  # fmt: skip
             except ProofInvalid:
-                findings.add([Finding("INCONSISTENT", f"a tile in root {stated.root.hex()} of {stated.size} events",
+                findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
                                       f"a tile of hash {made.hex()}, from which the tiles lead to another root",
                                       seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
         tell("checking events", done * WIDTH)

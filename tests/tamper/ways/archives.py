@@ -97,7 +97,7 @@ def an_archived_file_cut(scene: Scene) -> Expected:
 @way("a hash of a tile is another", "tile/0/001", (3, 10), "archive", _HOW, also=("fsck",))
 def an_archived_tile(scene: Scene) -> Expected:
     flip(scene.archive() / "tile/0/001", 40)
-    return Expected(kind="TREE_MISMATCH")
+    return Expected(kind="TREE_MISMATCH", table="archive", key=("tile/0/001",), column="hash 1")
 
 
 @way("the root in the checkpoint is another", "checkpoint", (9, 10), "archive", _HOW, also=("script", "fsck"))
@@ -129,7 +129,7 @@ def an_archive_cut_back(scene: Scene) -> Expected:
 def another_archived_chain(scene: Scene) -> Expected:
     path = scene.archive() / "chain.json"
     path.write_text(path.read_text().replace(scene.firm.chain_id.hex(), "00" * 16))
-    return Expected(kind="BYTES_MODIFIED", seq=1, column="chain_id")
+    return Expected(kind="BYTES_MODIFIED", key=("chain.json",), column="chain_id")
 
 
 @way("the archive of another ledger stands in its place", "archive", (15,), "archive", _HOW, also=("script",))

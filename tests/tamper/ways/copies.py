@@ -89,7 +89,7 @@ def the_checkpoint_of_a_proof(scene: Scene) -> Expected:
 
 
 @way("the auditor's policy has a second quorum line", "policy", (9,), "full --policy", "somebody who edits the policy",
-     also=("archive", "open"))  # fmt: skip
+     also=("archive", "script", "open"))  # fmt: skip
 def a_policy_with_two_quorums(scene: Scene) -> Expected:
     with scene.file("policy").open("a") as file:
         file.write("quorum none\n")
@@ -97,7 +97,7 @@ def a_policy_with_two_quorums(scene: Scene) -> Expected:
 
 
 @way("a witness is listed twice in the auditor's policy, so that it would count twice", "policy", (9, 14),
-     "full --policy", "somebody who edits the policy", also=("archive", "open"))  # fmt: skip
+     "full --policy", "somebody who edits the policy", also=("archive", "script", "open"))  # fmt: skip
 def a_policy_with_a_witness_twice(scene: Scene) -> Expected:
     path = scene.file("policy")
     lines = path.read_text().splitlines()
@@ -107,7 +107,7 @@ def a_policy_with_a_witness_twice(scene: Scene) -> Expected:
 
 
 @way("the auditor's policy is gone", "policy", (9,), "full --policy", "somebody who deletes the policy",
-     also=("archive", "open"))  # fmt: skip
+     also=("archive", "script", "open"))  # fmt: skip
 def a_policy_that_is_gone(scene: Scene) -> Expected:
     scene.file("policy").unlink()
     return Expected(status=4, says="policy")

@@ -1,0 +1,274 @@
+"""
+Tell what each event posts when the days are gone through in order.
+
+Balances are sums of postings as they are stored, whatever the rules make of them now. They were stored in the order of
+seq: with what a correction undid, or an allocation's reversal, stands what had settled of it by then. In the order of
+days that may be yet to come, as it settled on a later day than the correction counts for; and what is undone may not
+have counted yet. So three things are moved between events, and the sum over all of them stays what it was:
+
+- what a version of a trade booked is undone by the first of the versions after it that counts, whichever took its
+  place, or as it comes, where that one counts before it;
+- what settled of it is undone with it, and as it comes, where it settled later;
+- a settlement of a trade that does not count yet is posted once it does.
+
+This module knows no rule; `known` folds the events whose postings are told here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain import amounts, registry
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
+from ledger.domain.postings import Line, merged, negated
+from ledger.domain.rows import Execution
+from ledger.domain.rules.trades import lines_of
+from ledger.errors import NotFound
+from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
+
+Find = Callable[[str, str, str], Execution | None]
+"""What returns the row of an execution by its name."""
+
+_TELLING: Final = frozenset(
+    {"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeSettled", "TradeAllocated", "AllocationReversed"}
+)
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """
+    An event with what it posts when the days are gone through in order.
+    """
+
+    event: RecordedEvent
+    lines: list[Line]
+
+
+class _Postings(msgspec.Struct):
+    postings: list[Any] = []
+
+
+class _Gross(msgspec.Struct):
+    gross: str = "0"
+
+
+_GROSS: Final = msgspec.json.Decoder(_Gross)
+_POSTINGS: Final = msgspec.json.Decoder(_Postings)
+
+
+def posted(event: RecordedEvent) -> list[Line]:
+    """
+    Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
+    """
+    if b'"postings":' not in event.payload:
+        return []
+    derived, given = split_payload(event.payload)
+    found = _POSTINGS.decode(derived).postings
+    if found:
+        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+    return [
+        Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
+        for x in _POSTINGS.decode(given).postings
+    ]
+
+
+def given_of(event: RecordedEvent) -> Event:
+    """
+    Return what the caller gave.
+    """
+    return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
+
+
+class _Settled(msgspec.Struct, frozen=True):
+    """
+    A settlement of one execution: its seq, its place among the events, and the place where both count.
+    """
+
+    seq: int
+    place: int
+    both: int | None
+
+
+class _InOrder:
+    """
+    Events in the order of days, by their places in it, with what is moved between them.
+    """
+
+    def __init__(self, events: list[RecordedEvent], find: Find, account: str | None) -> None:
+        self._events = events
+        self._find = find
+        self._account = account
+        self._lines = [posted(event) for event in events]
+        self._booked: dict[Name, list[int]] = defaultdict(list)
+        """The place of each event that books a version: its own first, then reversals of allocations of it."""
+        self._replaces: dict[int, Name] = {}
+        self._undone: dict[Name, int] = {}
+        """Where the first version that counts after this one does."""
+        self._settled: dict[Name, list[_Settled]] = defaultdict(list)
+        self._settlements: dict[int, TradeSettled] = {}
+        self._allocations: dict[str, tuple[int, TradeAllocated]] = {}
+        self._reversals: dict[int, str] = {}
+        self._moves: dict[int, list[Line]] = defaultdict(list)
+
+    def counted(self) -> list[Counted]:
+        self._read()
+        for place, name in self._replaces.items():
+            self._note_undone(place, name)
+        for name, settled in self._settled.items():
+            for one in settled:
+                if one.both != one.place:
+                    lines = self._moved(name, one)
+                    self._move(one.place, negated(lines))
+                    self._move(one.both, lines)
+        for place in self._replaces:
+            self._move(place, negated(self._parts(place)[0]))
+        for name, place in self._undone.items():
+            for at, lines in self._standing(name):
+                self._move(max(at, place), negated(lines))
+        self._reverse()
+        for place, lines in self._moves.items():
+            self._lines[place] = self._lines[place] + merged(lines)
+        return [Counted(event, lines) for event, lines in zip(self._events, self._lines, strict=True)]
+
+    def _read(self) -> None:
+        of_seq = sorted(
+            (event.seq, place) for place, event in enumerate(self._events) if event.event_type in _TELLING
+        )  # fmt: skip
+        for seq, place in of_seq:
+            given = given_of(self._events[place])
+            if isinstance(given, TradeExecuted | TradeBusted):
+                self._booked[given.venue, given.trade_date, given.exec_id].append(place)
+                replaced = replaced_by(given)
+                if replaced is not None:
+                    self._replaces[place] = replaced
+            elif isinstance(given, TradeSettled):
+                self._settlements[place] = given
+                for name in settled_by(given):
+                    booked = self._booked.get(name)
+                    both = None if booked is None else max(place, *booked)
+                    self._settled[name].append(_Settled(seq, place, both))
+            elif isinstance(given, TradeAllocated):
+                self._allocations[given.allocation_id] = (place, given)
+                for name in self._allotted(given):
+                    self._booked[name].append(place)
+            elif isinstance(given, AllocationReversed) and given.allocation_id in self._allocations:
+                self._reversals[place] = given.allocation_id
+                _, block = self._allocations[given.allocation_id]
+                for exec_id in block.exec_ids:
+                    self._booked[block.venue, block.trade_date, exec_id].append(place)
+
+    def _note_undone(self, place: int, name: Name | None) -> None:
+        """Note of *name*, and of every version before it, that at *place* one after it counts."""
+        while name is not None and self._undone.get(name, place + 1) > place:
+            self._undone[name] = place
+            name = self._before(name)
+
+    def _before(self, name: Name) -> Name | None:
+        booked = self._booked.get(name)
+        if booked is not None:
+            return self._replaces.get(booked[0])
+        row = self._find(*name)
+        return None if row is None else version_before(row)
+
+    def _parts(self, place: int) -> tuple[list[Line], list[Line]]:
+        """Return those of a report's stored lines that undo the version before, and its own; the hold's come first."""
+        given, lines = given_of(self._events[place]), self._lines[place]
+        own = 0
+        if isinstance(given, TradeExecuted):
+            derived = split_payload(self._events[place].payload)[0]
+            gross = given.gross if given.gross is not None else _GROSS.decode(derived).gross
+            own = 2 * (1 + (gross != "0") + sum(fee.amount != "0" for fee in given.fees))
+        first = 2 if len(lines) > 1 and lines[1].bucket == "held" else 0
+        return lines[first : len(lines) - own], lines[len(lines) - own :]
+
+    def _standing(self, name: Name) -> Iterator[tuple[int, list[Line]]]:
+        """Yield what a version that counts has in the books, each with the place from which it has it."""
+        if name in self._booked:
+            place = self._booked[name][0]
+            yield place, self._parts(place)[1]
+        for one in self._settled.get(name, ()):
+            if one.both is not None:
+                yield one.both, self._moved(name, one)
+
+    @staticmethod
+    def _allotted(given: TradeAllocated) -> list[Name]:
+        return lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines))
+
+    def _reverse(self) -> None:
+        for place, allocation_id in self._reversals.items():
+            allocated, given = self._allocations[allocation_id]
+            # The one undoes the other, and what had settled of the lines besides.
+            self._move(place, negated(merged(self._lines[place] + self._lines[allocated])))
+            for name in self._allotted(given):
+                for one in self._settled.get(name, ()):
+                    if one.both is not None:
+                        self._move(max(one.both, place), negated(self._moved(name, one)))
+
+    def _moved(self, name: Name, settled: _Settled) -> list[Line]:
+        """Return those lines of a settlement that are of the execution of this name."""
+        names = settled_by(self._settlements[settled.place])
+        if len(names) < 2:
+            return self._lines[settled.place]
+        # Of several it settles all that is left, and what is stored is their sum.
+        left = {each: self._left(each, settled.seq) for each in names}
+        wrong = merged([x for lines in left.values() for x in lines] + negated(self._lines[settled.place]))
+        if any(self._account in (None, line.account) for line in wrong):
+            event = self._events[settled.place]
+            raise NotFound(
+                f"balances cannot be told for these days: event {event.seq} settles several trades at once, of which "
+                "earlier parts count for later days: ask by seq"
+            )
+        return left[name]
+
+    def _left(self, name: Name, seq: int) -> list[Line]:
+        row = self._find(*name)
+        if row is None:
+            raise AssertionError(f"a settlement of {name}, which is no execution")
+        own = lines_of(row)
+        whole = negated(own) + [Line(x.account, x.asset, "settled", x.amount) for x in own]
+        before = [x for one in self._settled[name] if one.seq < seq for x in self._moved(name, one)]
+        return merged(whole + negated(before))
+
+    def _move(self, place: int | None, lines: list[Line]) -> None:
+        """Post *lines* with the event at *place*; None is none of these days."""
+        if place is not None:
+            self._moves[place] += lines
+
+
+def counted(events: Iterable[RecordedEvent], find: Find, account: str | None = None) -> list[Counted]:
+    """
+    Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
+
+    Where only postings to one *account* are asked for, *events* may be those that post to it, and those that made what
+    they settle and reverse (`made_elsewhere`).
+
+    Raises:
+        NotFound: what one of them posts in that order cannot be told.
+    """
+    return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find, account).counted()
+
+
+def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]]:
+    """
+    Return the names of the executions that *events* settle, and the ids of the allocations that they reverse, where
+    none of them made it.
+    """
+    names, made, reversed_ids, allocated = set[Name](), set[Name](), set[str](), set[str]()
+    for event in events:
+        given = given_of(event) if event.event_type in _TELLING else None
+        if isinstance(given, TradeExecuted | TradeBusted):
+            made.add((given.venue, given.trade_date, given.exec_id))
+        elif isinstance(given, TradeSettled):
+            names.update(settled_by(given))
+        elif isinstance(given, TradeAllocated):
+            allocated.add(given.allocation_id)
+            made.update(lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)))
+        elif isinstance(given, AllocationReversed):
+            reversed_ids.add(given.allocation_id)
+    return names - made, reversed_ids - allocated

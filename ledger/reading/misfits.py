@@ -1,0 +1,106 @@
+"""
+Name what known days lack, where an event counts for them and what it is about does not.
+
+Every event type is either skipped by the fold of known days, because what it says is known from the start, or it is
+here with the tables that lack it when it finds no ground. None is left to a guess: a table that is not named would be
+answered without the event.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ledger.domain.events.cash import (
+    CashMoved,
+    FeeCharged,
+    FxConverted,
+    HoldPlaced,
+    HoldReleased,
+    JournalPosted,
+    JournalReversed,
+)
+from ledger.domain.events.control import MarkRecorded, ReconciliationRecorded
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    InstrumentRenamed,
+    SplitApplied,
+)
+from ledger.domain.events.executions import (
+    FactQuarantined,
+    QuarantineResolved,
+    TradeBusted,
+    TradeCorrected,
+    TradeExecuted,
+)
+from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
+from ledger.domain.rules import (
+    approval,
+    control,
+    evidence,
+    operations,
+    order_reports,
+    order_requests,
+    periods,
+    reference,
+)
+
+
+class Misfit(msgspec.Struct, frozen=True):
+    """
+    An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it.
+    """
+
+    seq: int
+    event_type: str
+    rule: str
+    detail: str
+    lacking: frozenset[str]
+
+
+SKIPPED: Final = frozenset(
+    {
+        *reference.RULES, *control.RULES, *evidence.RULES, *operations.RULES, *periods.RULES, *approval.RULES,
+        InstrumentRenamed,
+    }
+) - {ReconciliationRecorded}  # fmt: skip
+"""What the fold of known days leaves out: it is known from the start, or refuses nothing there."""
+
+HOLDINGS: Final = frozenset({"executions", "positions", "lots"})
+"""The tables of a trade itself; its order lacks it besides."""
+
+_ORDER_LIFE: Final[tuple[Any, ...]] = (*order_requests.RULES, *order_reports.RULES)
+_ORDERS: Final = frozenset({"orders", "client_order_ids"})
+_QUARANTINE: Final = frozenset({"quarantine"})
+_MOVEMENTS: Final = frozenset({"movements"})
+_HOLDS: Final = frozenset({"holds"})
+_ALLOCATIONS: Final = HOLDINGS | {"allocations"}
+_OF_TRADE: Final = frozenset({"orders"})
+LACKING: Final[dict[type[Event], frozenset[str]]] = {
+    **dict.fromkeys(_ORDER_LIFE, _ORDERS),
+    TradeExecuted: _OF_TRADE,
+    TradeCorrected: _OF_TRADE,
+    TradeBusted: _OF_TRADE,
+    FactQuarantined: _QUARANTINE,
+    QuarantineResolved: _QUARANTINE,
+    FeeCharged: _MOVEMENTS,
+    CashMoved: _MOVEMENTS,
+    JournalPosted: _MOVEMENTS,
+    JournalReversed: _MOVEMENTS,
+    FxConverted: _MOVEMENTS,
+    HoldPlaced: _HOLDS,
+    HoldReleased: _HOLDS,
+    ReconciliationRecorded: frozenset({"breaks"}),
+    TradeSettled: _MOVEMENTS | {"executions"},
+    SettlementFailed: frozenset({"settlement_fails"}),
+    TradeAllocated: _ALLOCATIONS,
+    AllocationReversed: _ALLOCATIONS,
+    CashDividendAccrued: frozenset({"corporate_actions", "entitlements"}),
+    CashDividendPaid: _MOVEMENTS | {"entitlements"},
+    SplitApplied: frozenset({"corporate_actions", "entitlements", "orders", "positions", "lots"}),
+    MarkRecorded: frozenset({"marks"}),
+}
+"""Which tables lack an event that found no ground. Balances lack none: they are sums of what was posted."""

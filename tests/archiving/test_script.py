@@ -1,0 +1,245 @@
+"""
+Check that the script for auditors says what the verifier says, of all that it claims to look at.
+
+It runs as an auditor runs it, in a process of its own that has nothing of the project.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.archiving.stores import Folder
+from ledger.archiving.writer import Archive
+from ledger.chain import entry
+from ledger.evidence import note, tiles
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.tree import EMPTY_ROOT
+from tests.archiving.chains import (
+    CHAIN_ID,
+    KEY,
+    ORIGIN,
+    POLICY_TEXT,
+    WITNESS,
+    chain,
+    edited,
+    reader,
+    root,
+    signed,
+    silent,
+)  # fmt: skip
+from tests.archiving.written import EVENTS, SIZE, verify, write
+from verifier.stored import Unreadable
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "verify_archive.py"
+BUNDLE, SEGMENT = "tile/entries/001", "segment/001"
+SECOND = SigningKey("witness.example/w2", COSIGNATURE, bytes([2]) * 32)
+
+
+def run(folder: Path, trust: bytes | None = POLICY_TEXT) -> tuple[int, str]:
+    """Return how the script ended and what it said; it never says anything but on its output."""
+    path = folder.parent / "trust"
+    path.unlink(missing_ok=True)
+    if trust is not None:
+        path.write_bytes(trust)
+    # Isolated: it must need nothing of the project.
+    command = [sys.executable, "-I", str(SCRIPT), str(folder), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def verifier_says(folder: Path) -> int:
+    try:
+        return 0 if verify(folder).verdict == "verified" else 3
+    except Unreadable:
+        return 4
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    """Under 150 lines, of the standard library and blake3."""
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) < 150
+    imported = [line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))]
+    assert set(imported) - sys.stdlib_module_names == {"blake3"}
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, SIZE])
+def test_a_whole_archive_is_verified_with_the_same_head_and_root(tmp_path: Path, size: int) -> None:
+    """Of any size; and what was not looked at is said."""
+    write(tmp_path / "a", size)
+    status, said = run(tmp_path / "a")
+    report = verify(tmp_path / "a")
+    assert status == 0
+    expected = f"VERIFIED: {size} events of {ORIGIN}, head {report.head['hash']}, root {report.head['root']}\n"
+    assert said.startswith(
+        f"{expected}Not checked: tiles, older checkpoints, chain.json and policy in the archive; which"
+    )
+
+
+def test_a_script_without_its_arguments_says_what_to_give(tmp_path: Path) -> None:
+    """Usage is 2; a folder or policy that is not there is 4."""
+    done = subprocess.run([sys.executable, "-I", str(SCRIPT)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "give FOLDER and POLICY\n")
+    (tmp_path / "a").mkdir()
+    assert run(tmp_path / "a")[0] == 4
+    assert run(tmp_path / "nowhere", None)[0] == 4
+
+
+def replace(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def broken(copy: Path) -> None:
+        (copy / name).write_bytes(change((copy / name).read_bytes()))
+
+    return broken
+
+
+def _last_length(data: bytes) -> bytes:
+    """Make the length before the last entry larger, by more than there is."""
+    here = last = 0
+    while here < len(data):
+        last, here = here, here + 2 + int(struct.unpack_from(">H", data, here)[0])
+    return data[:last] + bytes([data[last] ^ 0x80]) + data[last + 1 :]
+
+
+def repacked(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    return lambda data: gzip.compress(change(gzip.decompress(data)))
+
+
+def _pipe(copy: Path) -> None:
+    (copy / BUNDLE).unlink()
+    os.mkfifo(copy / BUNDLE)
+
+
+def _huge(copy: Path) -> None:
+    os.truncate(copy / BUNDLE, 3 << 30)
+
+
+def _no_events(copy: Path) -> None:
+    text = Checkpoint(ORIGIN, 0, EMPTY_ROOT).text()
+    signatures = (KEY.sign(text), WITNESS.sign(text, 1))
+    (copy / "checkpoint").write_bytes(note.with_signatures(text, signatures).encode())
+
+
+BAD: dict[str, Callable[[Path], None]] = {
+    "a bit of an entry": replace(BUNDLE, lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]),
+    "the length of the last entry": replace(BUNDLE, _last_length),
+    "a bundle that goes on": replace(BUNDLE, lambda data: data + b"\0\0"),
+    "a cut bundle": replace(BUNDLE, lambda data: data[:-1]),
+    "an empty bundle": replace(BUNDLE, lambda data: b""),
+    "a bundle of zeros": replace(BUNDLE, lambda data: bytes(len(data))),
+    "no bundle": lambda copy: (copy / BUNDLE).unlink(),
+    "a pipe": _pipe,
+    "a huge bundle": _huge,
+    "a payload": replace(SEGMENT, repacked(lambda data: data.replace(b'"note"', b'"none"', 1))),
+    **{
+        f"byte {place} of a segment's head": replace(
+            SEGMENT,
+            repacked(lambda data, at=place: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]),  # type: ignore[misc]
+        )
+        for place in (0, 16, 39, 41, 42, 74)
+    },
+    "no head": replace(SEGMENT, repacked(lambda data: bytes(106) + data[106:])),
+    "a segment that goes on": replace(SEGMENT, repacked(lambda data: data + b"\0")),
+    "a second member": replace(SEGMENT, lambda data: data + gzip.compress(b"")),
+    "bytes after the member": replace(SEGMENT, lambda data: data + bytes(8)),
+    "a cut segment": replace(SEGMENT, lambda data: data[:-9]),
+    "a bomb": replace(SEGMENT, lambda data: gzip.compress(bytes(1 << 28))),
+    "no gzip": replace(SEGMENT, lambda data: b"\x1f\x8b" + bytes(500)),
+    "a thief's signature": replace(
+        "checkpoint", lambda data: signed(EVENTS, SIZE, SigningKey(ORIGIN, ED25519, bytes(32)))
+    ),
+    "no cosignature": replace("checkpoint", lambda data: signed(EVENTS, SIZE, cosigned=False)),
+    "another root": replace("checkpoint", lambda data: signed(chain(SIZE, seed=2), SIZE)),
+    "another log": replace(
+        "checkpoint", lambda data: signed(EVENTS, SIZE, SigningKey("another.example/log", ED25519, bytes(32)))
+    ),
+    "a checkpoint of no events": _no_events,
+    "no checkpoint": lambda copy: (copy / "checkpoint").unlink(),
+    "a checkpoint with other line ends": replace("checkpoint", lambda data: data.replace(b"\n", b"\r\n")),
+    "a checkpoint with another dash": replace("checkpoint", lambda data: data.replace("\u2014".encode(), b"-")),
+    "a checkpoint with junk in base64": replace("checkpoint", lambda data: data[:-20] + b"!!" + data[-20:]),
+    "a checkpoint without its end": replace("checkpoint", lambda data: data[:-1]),
+    "a checkpoint that ends in a form feed": replace("checkpoint", lambda data: data[:-1] + b"\f"),
+    "hello": replace("checkpoint", lambda data: b"hello\n"),
+    "a size with a sign": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n+{SIZE}\n{_root_text()}\n")),
+    "a size with zeros": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n00{SIZE}\n{_root_text()}\n")),
+    "a negative size": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n-5\n{_root_text()}\n")),
+}
+
+
+def _root_text() -> str:
+    return note.encode_base64(root(EVENTS))
+
+
+def _signed_text(text: str) -> bytes:
+    return note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1))).encode()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_broken_for_the_verifier_is_broken_for_the_script(copy: Path, case: str) -> None:
+    """And what is nothing to verify for one is so for the other; each in words, and no traceback."""
+    BAD[case](copy)
+    status, said = run(copy)
+    expected = verifier_says(copy)
+    # An archive of a log of the policy under another log's checkpoint is told by its chain.json, which is not read.
+    assert status == expected or (case, status) == ("another log", 4)
+    assert status in (3, 4)
+    assert said.startswith("BROKEN: " if status == 3 else "could not verify: ")
+
+
+def test_an_entry_of_another_chain_is_found(copy: Path) -> None:
+    """The last one, with links, leaves, head and signature made anew over it."""
+    events = edited(EVENTS, SIZE, chain_id=bytes(16))
+    bundle, segment = copy / "tile/entries/002.p/188", copy / "segment/002.p/188"
+    bundle.write_bytes(tiles.encode_bundle(entry.encode(event) for event in events[512:]))
+    unpacked = gzip.decompress(segment.read_bytes())
+    segment.write_bytes(gzip.compress(unpacked[:74] + events[-1].hash + unpacked[106:]))
+    (copy / "checkpoint").write_bytes(signed(events, SIZE))
+    status, said = run(copy)
+    assert (status, "entry 700 was changed" in said) == (3, True)
+
+
+def test_what_the_archive_says_does_not_write_on_the_terminal(tmp_path: Path) -> None:
+    """Whatever stands in it is shown with its control characters escaped."""
+    write(tmp_path / "\x1b[2K\x1b[1GVERIFIED\x9b8m", SIZE)
+    folder = tmp_path / "\x1b[2K\x1b[1GVERIFIED\x9b8m"
+    (folder / BUNDLE).unlink()
+    status, said = run(folder)
+    assert status == 3
+    assert "\x1b" not in said
+    assert said.rstrip("\n").isprintable()
+
+
+def test_a_signature_that_stands_there_often_is_checked_once(copy: Path) -> None:
+    """A checkpoint may have many lines, and each check takes this script a while."""
+    lines = (copy / "checkpoint").read_text().splitlines(keepends=True)
+    (copy / "checkpoint").write_text("".join([*lines, *lines[-1:] * 150]))
+    began = time.monotonic()
+    assert (run(copy)[0], verifier_says(copy)) == (0, 0)
+    assert time.monotonic() - began < 10
+
+
+def test_two_keys_that_signed_count_as_two(tmp_path: Path) -> None:
+    """A quorum of two witnesses is met by two cosignatures, in any order, and not by one."""
+    text = Checkpoint(ORIGIN, 300, root(EVENTS[:300])).text()
+    two = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nwitness w2 {SECOND.verifier.text()}\n"
+    trust = f"{two}group g 2 w1 w2\nquorum g\n".encode()
+    for signatures, status in (
+        ((KEY.sign(text), SECOND.sign(text, 1), WITNESS.sign(text, 2)), 0),
+        ((KEY.sign(text), WITNESS.sign(text, 2)), 3),
+        ((SECOND.sign(text, 1), WITNESS.sign(text, 2)), 3),
+    ):
+        shutil.rmtree(tmp_path / "a", ignore_errors=True)
+        archive = Archive(Folder(tmp_path / "a"), CHAIN_ID, ORIGIN)
+        archive.extend(note.with_signatures(text, signatures).encode(), reader(EVENTS), trust, silent)
+        assert run(tmp_path / "a", trust)[0] == status

@@ -1,0 +1,128 @@
+"""
+Check profit and loss of what accounts have of an asset that splits: what was earned or charged in it before and after.
+
+A split multiplies what was there when it was recorded. What came before it on its day is multiplied, and what was
+recorded after it is not, although it may count for a day before.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.domain.amounts import UNIT
+from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.corporate_actions import SplitApplied
+from ledger.domain.events.executions import Fee, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from tests.domain.books import Books
+from tests.reading.days import pnl
+
+LAST = "2024-08-20"
+
+
+def day(number: int) -> str:
+    return f"2024-08-{number:02d}"
+
+
+def market() -> Books:
+    """An account in USD trades XYZ, and is charged and earns BTC, which splits."""
+    books = Books()
+    books.set_day(day(1))
+    for asset, scale in (("USD", 8), ("XYZ", 0), ("BTC", 8)):
+        books.give(AssetDefined(asset=asset, kind="security", scale=scale, name=asset))
+    for name, asset in (("X", "XYZ"), ("B", "BTC")):
+        books.give(InstrumentDefined(instrument=name, asset=asset, quote_asset="USD", settle_asset="USD", tick="0.01",
+                                     lot="1", settlement_cycle=0, venue="V"))  # fmt: skip
+    books.give(AccountOpened(account="A", owner="o", kind="house", base_asset="USD"))
+    return books
+
+
+def interest(name: str, of: int, amount: str = "2") -> CashMoved:
+    return CashMoved(movement_id=name, account="A", asset="BTC", amount=amount, kind="interest", value_date=day(of))
+
+
+def trade(name: str, of: int, fee: str = "0.5") -> TradeExecuted:
+    fees = (Fee(kind="c", asset="BTC", amount=fee),)
+    return TradeExecuted(exec_id=name, venue="V", account="A", instrument="X", side="buy", qty="1", price="3",
+                         trade_date=day(of), fees=fees)  # fmt: skip
+
+
+def split(name: str, of: int) -> SplitApplied:
+    return SplitApplied(ca_id=name, instrument="B", ratio_num=2, ratio_den=1, ex_date=day(of), rounding="down")
+
+
+def rate(price: str, of: int, as_of: int = 1) -> MarkRecorded:
+    return MarkRecorded(base="BTC", quote="USD", price=price, kind="eod", day=day(of), as_of=as_of)
+
+
+def check(books: Books, end: str = "2") -> Fraction:
+    """Return what all days made of it, in USD, after seeing that it is what the account has at *end* USD a BTC."""
+    books.set_day(LAST)
+    books.give(rate(end, 20, 10**6))
+    books.give(MarkRecorded(instrument="X", price="3", kind="eod", day=LAST, as_of=10**6))
+    rows = pnl(books, last=LAST)
+    total = Fraction(sum(row.total or 0 for row in rows), UNIT)
+    assert not any(row.missing for row in rows if row.day == LAST)
+    has = {row.asset: Fraction(row.total, UNIT) for row in books.state.balances.rows.values() if row.account == "A"}
+    worth = has.get("BTC", Fraction(0)) * Fraction(end) + has.get("XYZ", Fraction(0)) * 3 + has.get("USD", Fraction(0))
+    assert abs(total - worth) <= Fraction(len(rows) + 1, 10**8), (total, worth)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("told", "total"),
+    [
+        ([(2, interest("I", 2)), (2, split("S", 2))], 8),
+        ([(2, split("S", 2)), (2, interest("I", 2))], 4),
+        ([(1, interest("I", 1)), (1, rate("4", 1)), (2, split("S", 2))], 8),
+        ([(2, trade("E", 2)), (2, split("S", 2))], -2),
+        ([(2, split("S", 2)), (3, trade("E", 1))], -1),
+        ([(2, interest("I", 2)), (2, split("S", 2)), (3, trade("E", 1)), (4, split("T", 4))], 14),
+    ],
+    ids=["before it", "after it", "marked, before", "a fee before it", "a fee told after", "two splits"],
+)  # fmt: skip
+def test_what_is_earned_in_an_asset_is_in_the_shares_that_its_splits_multiplied(
+    told: list[tuple[int, Event]], total: int
+) -> None:
+    """Worth 2 USD each in the end, and nothing was brought in."""
+    books = market()
+    for on, event in told:
+        books.set_day(day(on))
+        assert books.give(event).rule is None
+    assert check(books) == total
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("interest", "trade", "trade", "rate", "split", "sleep", "sleep")),
+        st.integers(0, 3), st.integers(0, 5),
+    ),
+    min_size=5, max_size=25,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=100, print_blob=True)
+@given(steps=STEPS)
+def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]]) -> None:
+    """Interest and fees in the asset, on any day, with rates and without."""
+    books, today = market(), 1
+    for number, (kind, ago, pick) in enumerate(steps):
+        name, of = f"n{number}", max(1, today - ago)
+        if kind == "sleep":
+            today = min(today + 1, 19)
+            books.set_day(day(today))
+        elif kind == "interest":
+            books.give(interest(name, of, str(pick + 1)))
+        elif kind == "trade":
+            books.give(trade(name, of))
+        elif kind == "rate":
+            books.give(rate(("0.5", "1", "2", "4")[pick % 4], of, number))
+        elif kind == "split":
+            books.give(split(name, today))
+    check(books, "0.5")

@@ -1,0 +1,42 @@
+"""
+Check what a statement is held against, from rows alone.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.rules.ground import current_name
+from ledger.reading.sources import Folded
+from ledger.reconciliation import comparison, statement
+from ledger.reconciliation.comparison import Ours
+from tests.domain import equities
+from tests.domain.books import Books
+
+
+def ours(books: Books) -> Ours:
+    """Return the ledger's side as it is in *books*, by what it is called now."""
+    state, source = books.state, Folded(books.state, len(books.stored), [])
+    return Ours(
+        frozenset(row.account for row in state.accounts.rows.values()),
+        {row.asset: row.kind for row in state.assets.rows.values()},
+        {name: current_name(state, name) for (name,) in state.instruments.rows},
+        source.rows("balances"), source.rows("positions"), source.rows("executions"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("ABC.N",), ("ZZZ.N",), ("ABC.N", "ZZZ.N"), ("ZZZ.N", "ABC.N")])
+def test_a_position_is_found_under_its_newest_name_however_names_sort(names: tuple[str, ...]) -> None:
+    """As of a time, the books have a row by each of its names; the statement's 100 agrees, and 0 does not."""
+    books, old = equities.market(), "XYZ.N"
+    books.give(equities.trade("E", fee="0"))
+    for new in names:
+        books.give(InstrumentRenamed(ca_id=new, old=old, new=new, effective=equities.DAY))
+        old = new
+    for qty, matched in (("100", 1), ("0", 0)):
+        text = f"account,instrument,qty,cost\nA,{old},{qty},1000\n"
+        told = statement.read("p.csv", text.encode(), statement.Told("bank", "2024-08-12T20:00:00Z"))
+        found = comparison.compare(told, ours(books), [], {})
+        assert found.matched == matched + 1
+        assert [(x.ledger, x.external) for x in found.standing] == [("100", qty)] * (1 - matched)

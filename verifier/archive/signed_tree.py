@@ -1,0 +1,138 @@
+"""
+Tell which of two answers is the signed tree's: the one from which the tiles around it lead to the signed root.
+
+Files contradict each other when any of them rotted, and the one that was looked at first is no better than the other.
+The signed root decides, for no two trees have it: what leads there is what was signed, whatever lies beside it.
+
+What does not lead there is not thereby false, since a tile on the way may be the rotten one. So there is an answer
+only where something is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ledger.archiving.stores import Store, TooLong
+from ledger.errors import ProofInvalid, UnknownFormat
+from ledger.evidence import tiles, tree
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.tile_nodes import TileNodes
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
+from ledger.evidence.tree import Frontier, Node, ReadNodes
+
+
+def tile_of(number: int, size: int) -> Tile:
+    """
+    Return the tile of the leaves of bundle *number* in an archive of *size* events.
+    """
+    return Tile(0, number, min(WIDTH, size - number * WIDTH))
+
+
+def nodes_of(store: Store, size: int) -> ReadNodes:
+    """
+    Return what reads complete subtrees of the tree of *size* leaves from the archive's tiles.
+
+    Only the tiles that an archive of this size has are read, those that are checked: a wider one beside them, which
+    nothing holds against the entries, could have been put there to lead elsewhere. It raises UnknownFormat where a tile
+    is missing or of another length.
+    """
+
+    def read(tile: Tile) -> bytes | None:
+        try:
+            data = store.read(tile.path())
+            return None if data is None else tiles.encode_tile(tiles.decode_tile(tile, data))
+        except TooLong:
+            return None
+
+    return TileNodes(read).of(size)
+
+
+def leads(read: ReadNodes, stated: Checkpoint, tile: Tile, hashes: Sequence[bytes]) -> bool:
+    """
+    Whether the signed tree has *hashes* at the place of *tile*: with them the tiles around it have the signed root.
+    """
+
+    def one(node: Node) -> bytes:
+        level, index = node
+        start, end = index << level, index + 1 << level
+        within = level - HEIGHT * tile.level
+        if tile.start <= start and end <= tile.end and within >= 0:
+            place = start - tile.start >> HEIGHT * tile.level
+            return tiles.subtree_hash(hashes[place : place + (1 << within)])
+        if start <= tile.start < end and within > 0:
+            return tree.node_hash(one((level - 1, 2 * index)), one((level - 1, 2 * index + 1)))
+        return read([node])[0]
+
+    try:
+        return tree.root_of(lambda nodes: [one(node) for node in nodes], stated.size) == stated.root
+    except UnknownFormat:
+        return False
+
+
+class Held(msgspec.Struct, frozen=True):
+    """
+    Whether the signed tree begins with an earlier root, and which root it has there instead.
+
+    `follows` is None where neither tiles nor entries tell; `reason` then says why.
+    """
+
+    follows: bool | None
+    root: bytes = b""
+    reason: str = ""
+
+
+def hold(store: Store, stated: Checkpoint, earlier: Sequence[tuple[int, bytes]]) -> list[Held]:
+    """
+    Hold sizes and roots from before against the tree that was signed last, and return what comes of each.
+
+    Tiles are asked first. Only where they lead nowhere all entries are hashed once more, to know whether a root from
+    before is another history's or a tile rotted.
+    """
+    read = nodes_of(store, stated.size)
+    found = [_by_tiles(read, stated, size, root) for size, root in earlier]
+    open_sizes = {size for (size, _), held in zip(earlier, found, strict=True) if held.follows is None}
+    made = _by_entries(store, stated, open_sizes)
+    return [
+        held if held.follows is not None else _settled(held, root, made.get(size))
+        for (size, root), held in zip(earlier, found, strict=True)
+    ]
+
+
+def _by_tiles(read: ReadNodes, stated: Checkpoint, size: int, root: bytes) -> Held:
+    if size == stated.size:
+        return Held(root == stated.root, stated.root)
+    try:
+        proof, made = tree.prove_consistency(read, size, stated.size), tree.root_of(read, size)
+    except UnknownFormat as error:
+        return Held(None, reason=str(error))
+    for candidate in (root, made):
+        try:
+            tree.check_consistency(size, candidate, stated.size, stated.root, proof)
+        except ProofInvalid:
+            continue
+        return Held(candidate == root, candidate)
+    return Held(None, made, f"tiles that have root {made.hex()} there, and lead to another than the newest root")
+
+
+def _by_entries(store: Store, stated: Checkpoint, sizes: set[int]) -> dict[int, bytes]:
+    """Return the roots of these sizes as the entries make them; none unless they make the signed root as well."""
+    edge, roots = Frontier(), dict[int, bytes]()
+    try:
+        while sizes and edge.size < stated.size:
+            tile = tile_of(edge.size // WIDTH, stated.size)
+            for entry in tiles.decode_bundle(tile, store.read(tile.bundle_path()) or b""):
+                edge.add(tree.leaf_hash(entry))
+                if edge.size in sizes:
+                    roots[edge.size] = edge.root()
+    except (UnknownFormat, TooLong):
+        return {}
+    return roots if edge.root() == stated.root else {}
+
+
+def _settled(held: Held, root: bytes, made: bytes | None) -> Held:
+    if made is not None:
+        return Held(made == root, made)
+    # Nothing contradicts it: that the newest root does not come out is a finding of its own.
+    return Held(True, root) if held.root == root else held
