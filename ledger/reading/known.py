@@ -90,9 +90,9 @@ class KnownFold:
         self._followed: dict[Name, int] = {}
         """The seq of what took the place of each execution, where that matters: where an asset was split."""
         for row in whole.executions.rows.values() if self._splits else ():
-            name = version_before(row)
-            if name is not None:
-                self._followed[name] = row.event_seq
+            before = version_before(row)
+            if before is not None:
+                self._followed[before] = row.event_seq
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
