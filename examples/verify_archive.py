@@ -53,7 +53,7 @@ def point_of(data):
 def is_signed(key, message, signature):
     hashed = hashlib.sha512(signature[:32] + key + message).digest()
     number, challenge = (int.from_bytes(part, "little") for part in (signature[32:64], hashed))
-    x, y = add(multiply(number, point_of(BASE)), multiply(ORDER - challenge % ORDER, point_of(key)))
+    x, y = add(multiply(number, point_of(BASE)), multiply(-(challenge % ORDER) % (8 * ORDER), point_of(key)))
     return (y | x % 2 << 255).to_bytes(32, "little") + signature[32:64] == signature and number < ORDER
 
 
@@ -85,7 +85,8 @@ def check_checkpoint(data, keys, groups, quorum):
     origin, size, root, *_ = text.split("\n")
     signed = [(line.split(" ")[1], base64.b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
     again = "".join(f"— {name} {base64.b64encode(blob).decode()}\n" for name, blob in signed)
-    need(signed and (again, str(int(size))) == (below, size) and int(size) > 0, "no signed checkpoint of any events")
+    plain = all(name and name.isprintable() and "+" not in name and len(blob) > 4 for name, blob in signed)
+    need(plain and again == below and 0 < len(signed) <= 256 and str(int(size)) == size > "0", "no signed checkpoint")
     need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
     seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
     for signer, blob in dict.fromkeys(signed):
@@ -138,10 +139,9 @@ if __name__ == "__main__":
     try:
         (folder, policy), status = map(Path, sys.argv[1:]), 4
         policy = read_policy(read(policy, 1_000_000))
-        (origin, size, root, wrong), status = check_checkpoint(read(folder / "checkpoint", 1_000_000), *policy), 3
+        (*said, wrong), status = check_checkpoint(read(folder / "checkpoint", 1_000_000), *policy), 3
         need(not wrong, wrong)
-        head = check_entries(folder, origin, size, root)
-        print(f"VERIFIED: {size} events of {origin}, head {head}, root {root.hex()}")
+        print(f"VERIFIED: {said[1]} events of {said[0]}, head {check_entries(folder, *said)}, root {said[2].hex()}")
         print(__doc__[__doc__.index("Not checked") : -1])
     except (OSError, LookupError, ValueError, zlib.error) as error:
         said = ascii(f"{error}")[1:-1]  # escaped: who wrote the archive must not write on this terminal

@@ -20,7 +20,8 @@ from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
-from verifier.sealed import SealedCheck, Signed
+from verifier.sealed import SealedCheck
+from verifier.signed import Signed
 from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
@@ -157,6 +158,7 @@ def _signed(
     for data in notes:
         signed.bring(data)
     findings.add(signed.end())
+    came.unread += signed.nobodys()
     findings.add(region.position(reader, came.last_good if came.whole is not None else came.events))
     findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)
     newest = signed.newest

@@ -63,7 +63,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         Return the finding as one line of text.
         """
-        return f"{self.kind}: {self.place()}: expected {short(self.expected)}, found {short(self.actual)}"
+        actual = short(self.actual).removeprefix("found ")
+        return f"{self.kind}: {self.place()}: expected {short(self.expected)}, found {actual}"
 
 
 def short(text: str) -> str:

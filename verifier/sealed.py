@@ -8,25 +8,19 @@ others have cosigned is not.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.domain.rows import ChainKey
-from ledger.errors import LedgerError, Rejected, SignatureInvalid, UnknownFormat
-from ledger.evidence import checkpoint, note, policy, tree
+from ledger.errors import Rejected
+from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import ED25519, VerifierKey
-from ledger.evidence.policy import Policy, QuorumUnmet, Trusted
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH
 from ledger.evidence.tree import HASH_BYTES
 from verifier.report import Finding
-from verifier.revocations import revoked
 from verifier.stored import CheckpointRow
 
-PURPOSE = "checkpoint"
 BEHIND_NS = 10 * 10**9
 """
 How far a clock may be behind the one before it. A writer's may be a second off the database's, and its head five
@@ -149,7 +143,7 @@ class SealedCheck:
         self._leaves.append(leaf)
         found = []
         while self._row is not None and self._row.size < seq:
-            found.append(_of_row(self._row, "size", "1 or more, each once", str(self._row.size)))
+            found.append(of_row(self._row, "size", "1 or more, each once", str(self._row.size)))
             self._row = next(self._rows, None)
         at_row = self._row is not None and self._row.size == seq
         at_expected = bool(self._expected) and self._expected[0].size == seq
@@ -157,11 +151,11 @@ class SealedCheck:
             found += self._take_in()
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
-                found.append(_of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
+                found.append(of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
             earliest = max(recorded_at, self._sealed_at) - BEHIND_NS
             if not earliest <= self._row.sealed_at <= self._now + CLOCKS_NS:
                 expected = f"between {earliest} and {self._now}, which is now"
-                found.append(_of_row(self._row, "sealed_at", expected, str(self._row.sealed_at), "CLOCK"))
+                found.append(of_row(self._row, "sealed_at", expected, str(self._row.sealed_at), "CLOCK"))
             self._sealed_at = min(self._row.sealed_at, self._now)
             self._row = next(self._rows, None)
         while self._expected and self._expected[0].size == seq:
@@ -203,79 +197,8 @@ class SealedCheck:
                        table=table, key=key, column=column)  # fmt: skip
 
 
-def _of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: str = "TREE_MISMATCH") -> Finding:
+def of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: str = "TREE_MISMATCH") -> Finding:
+    """
+    Return a finding of this *kind* in a column of a checkpoint's row.
+    """
     return Finding(kind, expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),), column=column)
-
-
-class Signed:
-    """
-    Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
-
-    `newest` is the largest checkpoint that the policy accepts.
-    """
-
-    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
-        self._origin = origin
-        self._trust = None if trust is None else trust.revoking(revoked(keys))
-        self._keys = [row for row in keys if row.purpose == PURPOSE]
-        self.newest: Trusted | None = None
-        self._last: CheckpointRow | None = None
-
-    def check(self, row: CheckpointRow) -> list[Finding]:
-        """
-        Return what is wrong with the note of a row.
-        """
-        self._last = row
-        try:
-            stated, signed = checkpoint.decode_note(row.note)
-        except UnknownFormat as error:
-            return [_of_row(row, "note", "a signed checkpoint", str(error), "CHECKPOINT_SIG")]
-        found = [
-            _of_row(row, "note", f"{name} {expected}", actual, "CHECKPOINT_SIG")
-            for name, expected, actual in (
-                ("origin", self._origin, stated.origin), ("size", str(row.size), str(stated.size)),
-                ("root", row.root.hex(), stated.root.hex()),
-            ) if expected != actual
-        ]  # fmt: skip
-        keys = self._named(row.size)
-        try:
-            note.verify(signed, keys)
-        except SignatureInvalid as error:
-            named = ", ".join(key.text() for key in keys) or "a key, and the chain names none for checkpoints"
-            found.append(_of_row(row, "note", f"signed by {named}", str(error), "CHECKPOINT_SIG"))
-        if self._trust is not None and not found:
-            try:
-                self.newest = policy.check(self._trust, row.note)
-            except QuorumUnmet:
-                pass  # as it is while witnesses are slow; the newest that they have seen is what counts
-            except LedgerError as error:
-                found.append(_of_row(row, "note", "what the policy accepts", str(error), "CHECKPOINT_SIG"))
-        return found
-
-    def bring(self, data: bytes) -> None:
-        """
-        Take in the note of a checkpoint that the auditor brought: it counts where the policy accepts it.
-        """
-        if self._trust is not None:
-            with contextlib.suppress(LedgerError):
-                found = policy.check(self._trust, data)
-                if self.newest is None or found.checkpoint.size > self.newest.checkpoint.size:
-                    self.newest = found
-
-    def end(self) -> list[Finding]:
-        """
-        Return whether the policy's quorum has seen none of them.
-        """
-        if self._trust is None or self.newest is not None:
-            return []
-        actual = "no checkpoint at all" if self._last is None else f"none of those up to {self._last.size} events"
-        return [Finding("QUORUM_UNMET", f"a checkpoint that {self._trust.quorum} has cosigned", actual,
-                        table="checkpoints", key=())]  # fmt: skip
-
-    def _named(self, size: int) -> list[VerifierKey]:
-        """Return the keys that the chain names for checkpoints of this size."""
-        return [
-            VerifierKey(self._origin, ED25519, bytes.fromhex(row.public_key))
-            for row in self._keys
-            if row.valid_from_seq <= size and (row.valid_to_seq is None or size <= row.valid_to_seq)
-        ]

@@ -24,7 +24,7 @@ from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import genesis
 from ledger.errors import Corrupt, Divergence, HashMismatch, InvalidInput, Rejected, SequenceGap
-from ledger.evidence import checkpoint, segments, tiles, tree
+from ledger.evidence import checkpoint, note, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Frontier
@@ -165,8 +165,9 @@ class Archive:
                 self._record(before, standing)
             if policy != policy_before:
                 self._store.move(POLICY, policy, policy_before)
+            if standing is not None and stated == before:
+                signed = _together(standing, signed)
             if signed != standing:
-                # Also where it is the same tree and others have cosigned since, or the policy wants others.
                 self._store.move(CHECKPOINT, signed, standing)
                 self._record(stated, signed)
         return stated.size - before.size
@@ -256,6 +257,15 @@ class Archive:
                 below = (Tile(tile.level - 1, tile.number * WIDTH + place) for place in range(tile.width))
                 row = [tiles.subtree_hash(tiles.decode_tile(child, self._need(child.path()))) for child in below]
                 self._store.create(tile.path(), tiles.encode_tile(row))
+
+
+def _together(standing: bytes, signed: bytes) -> bytes:
+    """Return one checkpoint under the signatures of both notes, since others may have cosigned since."""
+    before, after = note.decode(standing), note.decode(signed)
+    if set(after.signatures) <= set(before.signatures):
+        return standing
+    whole = note.with_signatures(after.text, (*before.signatures, *after.signatures))
+    return whole.encode() if len(whole.signatures) <= note.SIGNATURES_LIMIT else signed
 
 
 def _joined(leaves: tuple[bytes, ...]) -> bytes:

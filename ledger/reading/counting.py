@@ -43,11 +43,13 @@ _TELLING: Final = frozenset(
 
 class Counted(msgspec.Struct, frozen=True):
     """
-    An event with what it posts when the days are gone through in order.
+    An event with what it posts when the days are gone through in order; `moved` are those of the lines that were stored
+    with another event, or taken from this one, by the seq of the event that recorded them.
     """
 
     event: RecordedEvent
     lines: list[Line]
+    moved: dict[int, list[Line]] = {}
 
 
 class _Postings(msgspec.Struct):
@@ -114,7 +116,8 @@ class _InOrder:
         self._settlements: dict[int, TradeSettled] = {}
         self._allocations: dict[str, tuple[int, TradeAllocated]] = {}
         self._reversals: dict[int, str] = {}
-        self._moves: dict[int, list[Line]] = defaultdict(list)
+        self._moves: dict[int, dict[int, list[Line]]] = defaultdict(lambda: defaultdict(list))
+        """What is moved, by the place to which it is, and by the seq of the event that recorded it."""
 
     def counted(self) -> list[Counted]:
         self._read()
@@ -124,17 +127,23 @@ class _InOrder:
             for one in settled:
                 if one.both != one.place:
                     lines = self._moved(name, one)
-                    self._move(one.place, negated(lines))
-                    self._move(one.both, lines)
+                    self._move(one.place, negated(lines), one.seq)
+                    self._move(one.both, lines, one.seq)
+        undoing = {name: self._events[place].seq for place, name in self._replaces.items()}
         for place in self._replaces:
-            self._move(place, negated(self._parts(place)[0]))
+            self._move(place, negated(self._parts(place)[0]), self._events[place].seq)
         for name, place in self._undone.items():
             for at, lines in self._standing(name):
-                self._move(max(at, place), negated(lines))
+                self._move(max(at, place), negated(lines), undoing.get(name, self._events[place].seq))
         self._reverse()
-        for place, lines in self._moves.items():
-            self._lines[place] = self._lines[place] + merged(lines)
-        return [Counted(event, lines) for event, lines in zip(self._events, self._lines, strict=True)]
+        return [self._counted(place) for place in range(len(self._events))]
+
+    def _counted(self, place: int) -> Counted:
+        event, lines = self._events[place], self._lines[place]
+        if place not in self._moves:
+            return Counted(event, lines)
+        moved = {seq: found for seq, of_seq in self._moves[place].items() if (found := merged(of_seq))}
+        return Counted(event, lines + merged(line for found in moved.values() for line in found), moved)
 
     def _read(self) -> None:
         of_seq = sorted(
@@ -204,11 +213,12 @@ class _InOrder:
         for place, allocation_id in self._reversals.items():
             allocated, given = self._allocations[allocation_id]
             # The one undoes the other, and what had settled of the lines besides.
-            self._move(place, negated(merged(self._lines[place] + self._lines[allocated])))
+            seq = self._events[place].seq
+            self._move(place, negated(merged(self._lines[place] + self._lines[allocated])), seq)
             for name in self._allotted(given):
                 for one in self._settled.get(name, ()):
                     if one.both is not None:
-                        self._move(max(one.both, place), negated(self._moved(name, one)))
+                        self._move(max(one.both, place), negated(self._moved(name, one)), seq)
 
     def _moved(self, name: Name, settled: _Settled) -> list[Line]:
         """Return those lines of a settlement that are of the execution of this name."""
@@ -235,10 +245,10 @@ class _InOrder:
         before = [x for one in self._settled[name] if one.seq < seq for x in self._moved(name, one)]
         return merged(whole + negated(before))
 
-    def _move(self, place: int | None, lines: list[Line]) -> None:
-        """Post *lines* with the event at *place*; None is none of these days."""
+    def _move(self, place: int | None, lines: list[Line], seq: int) -> None:
+        """Post *lines*, which the event at *seq* recorded, with the event at *place*; None is none of these days."""
         if place is not None:
-            self._moves[place] += lines
+            self._moves[place][seq] += lines
 
 
 def counted(events: Iterable[RecordedEvent], find: Find, account: str | None = None) -> list[Counted]:

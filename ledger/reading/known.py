@@ -39,7 +39,7 @@ from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
 from ledger.reading.counting import Counted, given_of
-from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
+from ledger.reading.lineage import Name, needed_by, settled_by, told_by, version_before, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
 from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
@@ -88,6 +88,12 @@ class KnownFold:
         """What the executions that count were charged, by account, instrument, asset, and how many splits of the asset
         had been recorded before the event that charged it, or took it back."""
         self._splits = splits_of(whole)
+        self._followed: dict[Name, int] = {}
+        """The seq of what took the place of each execution, where that matters: where an asset was split."""
+        for row in whole.executions.rows.values() if self._splits else ():
+            before = version_before(row)
+            if before is not None:
+                self._followed[before] = row.event_seq
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
@@ -221,7 +227,7 @@ class KnownFold:
             if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
-                self._charge(old, -1, event.seq)
+                self._charge(old, -1, self._taken_back(old, new, event))
                 self._charge(new, 1, event.seq)
         if not self._is_settling:
             self.state.log.clear()
@@ -269,6 +275,13 @@ class KnownFold:
 
     def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
+
+    def _taken_back(self, row: Row | None, new: Row | None, event: RecordedEvent) -> int:
+        """Return the seq of the event that took the charges of *row* back, which *event* does in the order of days."""
+        if not isinstance(row, Execution) or (isinstance(new, Execution) and new.live):
+            return event.seq
+        by_trade = event.event_type in ("TradeCorrected", "TradeBusted")
+        return self._followed.get((row.venue, row.trade_date, row.exec_id), event.seq) if by_trade else event.seq
 
     def _charge(self, row: Row | None, sign: int, seq: int) -> None:
         if isinstance(row, Execution) and row.live and row.fees != "[]":

@@ -25,7 +25,7 @@ from ledger.domain import amounts
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import is_system
+from ledger.domain.postings import Line, is_system
 from ledger.domain.profit_and_loss import Figure, between, closing_price, rate_on, rounded, valued
 from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
@@ -157,8 +157,11 @@ class _Reckoning:
             seq = each.event.seq
             for line in each.lines:
                 self._owned[line.account, line.asset] += line.amount
-                if line.asset in self._splits:
-                    self._late[line.account, line.asset][self._recorded(line.asset, seq)] += line.amount
+                self._note_late(line, seq)
+            for of_seq, moved in each.moved.items():
+                for line in moved:
+                    self._note_late(line, seq, -1)
+                    self._note_late(line, of_seq)
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
@@ -171,6 +174,10 @@ class _Reckoning:
         self._fees = dict(fold.fees)
         found = self._flowed(flows, ratios)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
+
+    def _note_late(self, line: Line, seq: int, sign: int = 1) -> None:
+        if line.asset in self._splits:
+            self._late[line.account, line.asset][self._recorded(line.asset, seq)] += sign * line.amount
 
     def _recorded(self, asset: str, seq: int) -> int:
         """Return how many splits of *asset* had been recorded before the event at *seq*."""

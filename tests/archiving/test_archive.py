@@ -227,6 +227,10 @@ def test_a_whole_archive_rewritten_with_good_hashes_is_told(tmp_path: Path) -> N
     archive = Archive(Folder(tmp_path), CHAIN_ID, ORIGIN)
     archive.extend(signed(fork, SIZE, thief), reader(fork), POLICY_TEXT, silent)
     assert kinds(verify(tmp_path)) == {"CHECKPOINT_SIG"}
+    (tmp_path / "checkpoint").write_bytes(signed(EVENTS, SIZE))
+    report = verify(tmp_path)
+    assert ("TREE_MISMATCH", ("checkpoint",)) in {(one.kind, one.key) for one in report.findings}
+    assert report.last_good_seq == 0
 
 
 def test_where_there_is_no_archive_nothing_is_verified(tmp_path: Path, archived: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ledger.archiving.stores import Folder
 from ledger.archiving.writer import Archive
+from ledger.evidence import note
 from ledger.evidence.note import ED25519, SigningKey
-from tests.archiving.chains import CHAIN_ID, ORIGIN, POLICY, POLICY_TEXT, chain, reader, signed, silent
+from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY, POLICY_TEXT, WITNESS, chain, reader, signed, silent
 from tests.archiving.written import EVENTS, SIZE, kinds, verify, write
 from verifier.archive import verification
 from verifier.report import Report
@@ -77,3 +78,11 @@ def test_what_others_have_cosigned_since_is_taken_in(tmp_path: Path) -> None:
     assert archive.extend(signed(EVENTS, 300), reader(EVENTS), POLICY_TEXT, silent) == 0
     assert verify(tmp_path).verdict == "verified"
     assert (tmp_path / "checkpoint").read_bytes() == signed(EVENTS, 300)
+    # Fewer signatures take nothing away, and others of the same tree are added.
+    archive.extend(signed(EVENTS, 300, cosigned=False), reader(EVENTS), anybody, silent)
+    assert (tmp_path / "checkpoint").read_bytes() == signed(EVENTS, 300)
+    text = note.decode(signed(EVENTS, 300)).text
+    later = note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1_800_000_000))).encode()
+    archive.extend(later, reader(EVENTS), POLICY_TEXT, silent)
+    assert len(note.decode((tmp_path / "checkpoint").read_bytes()).signatures) == 3
+    assert verify(tmp_path).verdict == "verified"

@@ -95,18 +95,41 @@ TRUE = [tree.leaf_hash(entry.encode(event)) for event in EVENTS]
 
 def test_a_wider_tile_does_not_vouch_for_a_forged_run(copy: Path) -> None:
     """The true leaves lie in a tile that no archive of this size has; the root is not made of them."""
-    forged, tile = edited(EVENTS, 600, actor="mallory")[512:], Tile(0, 2, 188)
+    forge(copy, Tile(0, 2, 188))
+    (copy / "tile/0/002").write_bytes(tiles.encode_tile([*TRUE[512:], *[bytes(32)] * 68]))
+    for first in (513, 1):
+        report = verify(copy, first=first)
+        assert ("TREE_MISMATCH", ("checkpoint",)) in {(one.kind, one.key) for one in report.findings}
+        assert not report.checkpoints[0].accepted
+
+
+def forge(copy: Path, tile: Tile) -> None:
+    """Change event 600 and what hangs on it in its bundle, down to the tile, as who has no key can."""
+    forged = edited(EVENTS, 600, actor="mallory")[512:]
     entries = [entry.encode(event) for event in forged]
     payloads = tuple((event.salt, event.payload) for event in forged)
     segment = Segment(CHAIN_ID, 513, forged[0].prev_hash, forged[-1].hash, payloads)
     (copy / tile.bundle_path()).write_bytes(tiles.encode_bundle(entries))
     (copy / segments.path(tile)).write_bytes(segments.encode(segment))
     (copy / tile.path()).write_bytes(tiles.encode_tile(map(tree.leaf_hash, entries)))
-    (copy / "tile/0/002").write_bytes(tiles.encode_tile([*TRUE[512:], *[bytes(32)] * 68]))
-    for first in (513, 1):
-        report = verify(copy, first=first)
-        assert ("TREE_MISMATCH", ("checkpoint",)) in {(one.kind, one.key) for one in report.findings}
-        assert not report.checkpoints[0].accepted
+
+
+def test_a_tile_that_is_another_when_it_is_read_again_vouches_for_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store shows the forged tile to the entries and the true one to the root: the leaves in hand count."""
+    tile = Tile(0, 2, 188)
+    true = (copy / tile.path()).read_bytes()
+    forge(copy, tile)
+    read, seen = Folder.read, list[str]()
+
+    def two_faced(store: Folder, path: str) -> bytes | None:
+        seen.append(path)
+        return true if seen.count(path) > 1 and path == tile.path() else read(store, path)
+
+    monkeypatch.setattr(Folder, "read", two_faced)
+    (found,) = verify(copy, first=513).findings
+    assert (found.kind, found.key) == ("TREE_MISMATCH", (tile.bundle_path(),))
 
 
 def test_wider_tiles_do_not_hide_a_rewritten_history(tmp_path: Path) -> None:

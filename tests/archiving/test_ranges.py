@@ -98,9 +98,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     checked: list[int] = []
     check = verification.check_range
 
-    def noting(where: str, stated: Checkpoint, chain_id: bytes, numbers: range) -> Any:
+    def noting(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, is_part: bool = False) -> Any:
         checked.extend(numbers)
-        return check(where, stated, chain_id, numbers)
+        return check(where, stated, chain_id, numbers, is_part)
 
     monkeypatch.setattr(verification, "RANGE_BUNDLES", 1)
     monkeypatch.setattr(verification, "check_range", noting)

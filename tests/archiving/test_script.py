@@ -170,6 +170,17 @@ BAD: dict[str, Callable[[Path], None]] = {
     "a checkpoint with junk in base64": replace("checkpoint", lambda data: data[:-20] + b"!!" + data[-20:]),
     "a checkpoint without its end": replace("checkpoint", lambda data: data[:-1]),
     "a checkpoint that ends in a form feed": replace("checkpoint", lambda data: data[:-1] + b"\f"),
+    **{
+        f"a line of {name}": replace("checkpoint", lambda data, line=line: data + line.encode())  # type: ignore[misc]
+        for name, line in {
+            "a plus sign": "\u2014 a+b AAAAAAAA\n",
+            "an id alone": "\u2014 x AAAAAA==\n",
+            "no name": "\u2014  AAAAAAAA\n",
+            "an escape": "\u2014 a\x1bb AAAAAAAA\n",
+            "a no-break space": "\u2014 a\u00a0b AAAAAAAA\n",
+            "300 strangers": "\u2014 x AAAAAAAA\n" * 300,
+        }.items()
+    },
     "hello": replace("checkpoint", lambda data: b"hello\n"),
     "a size with a sign": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n+{SIZE}\n{_root_text()}\n")),
     "a size with zeros": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n00{SIZE}\n{_root_text()}\n")),

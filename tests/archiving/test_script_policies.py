@@ -5,14 +5,15 @@ Check that the script for auditors takes a policy for what the verifier takes it
 from __future__ import annotations
 
 import importlib.util
+from hashlib import sha512
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from ledger.errors import InvalidInput
-from ledger.evidence import policy
-from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.errors import InvalidInput, SignatureInvalid
+from ledger.evidence import note, policy
+from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey, VerifierKey
 from tests.archiving.chains import KEY, ORIGIN, WITNESS
 from tests.archiving.test_script import SCRIPT, SECOND, run
 
@@ -115,3 +116,27 @@ def test_a_policy_for_another_log_verifies_nothing(copy: Path) -> None:
     assert run(copy, f"log {other}\nquorum none\n".encode())[0] == 4
     stranger = SigningKey(ORIGIN, ED25519, bytes(32)).verifier.text()
     assert run(copy, f"log {stranger}\nquorum none\n".encode())[0] == 3
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_a_key_with_a_part_of_small_order_signs_for_both_or_for_neither(script: ModuleType, parity: int) -> None:
+    """Such a key signs half of all texts, by the rule that RFC 8032 gives and other programs keep."""
+
+    def encoded(point: tuple[int, int]) -> bytes:
+        return (point[1] | point[0] % 2 << 255).to_bytes(32, "little")
+
+    base, secret, text = script.point_of(script.BASE), 12345678901234567890, "text\n"
+    public = encoded(script.add(script.multiply(secret, base), (0, script.P - 1)))
+    for number in range(2, 50):
+        begin = encoded(script.multiply(number, base))
+        challenge = int.from_bytes(sha512(begin + public + text.encode()).digest(), "little") % script.ORDER
+        if challenge % 2 == parity:
+            break
+    signature = begin + ((number + challenge * secret) % script.ORDER).to_bytes(32, "little")
+    key = VerifierKey("x", ED25519, public)
+    try:
+        note.check_signature(text, NoteSignature("x", key.id, signature), key)
+        good = True
+    except SignatureInvalid:
+        good = False
+    assert script.is_signed(public, text.encode(), signature) == good == (parity == 0)

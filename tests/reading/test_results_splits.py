@@ -17,7 +17,7 @@ from ledger.domain.amounts import UNIT
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import SplitApplied
-from ledger.domain.events.executions import Fee, TradeExecuted
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from tests.domain.books import Books
@@ -100,7 +100,7 @@ def test_what_is_earned_in_an_asset_is_in_the_shares_that_its_splits_multiplied(
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("interest", "trade", "trade", "rate", "split", "sleep", "sleep")),
+        st.sampled_from(("interest", "trade", "trade", "correct", "bust", "rate", "split", "sleep", "sleep")),
         st.integers(0, 3), st.integers(0, 5),
     ),
     min_size=5, max_size=25,
@@ -110,10 +110,11 @@ STEPS = st.lists(
 @settings(deadline=None, max_examples=100, print_blob=True)
 @given(steps=STEPS)
 def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]]) -> None:
-    """Interest and fees in the asset, on any day, with rates and without."""
+    """Interest and fees in the asset, on any day and undone on any other, with rates and without."""
     books, today = market(), 1
     for number, (kind, ago, pick) in enumerate(steps):
         name, of = f"n{number}", max(1, today - ago)
+        live = [row for row in books.state.executions.rows.values() if row.live]
         if kind == "sleep":
             today = min(today + 1, 19)
             books.set_day(day(today))
@@ -125,4 +126,12 @@ def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, i
             books.give(rate(("0.5", "1", "2", "4")[pick % 4], of, number))
         elif kind == "split":
             books.give(split(name, today))
+        elif live:
+            old = live[pick % len(live)]
+            place = {"exec_ref": old.exec_id, "ref_trade_date": old.trade_date}
+            if kind == "bust":
+                books.give(TradeBusted(exec_id=name, venue="V", trade_date=day(of), reason="r", **place))
+            else:
+                fields = {x: getattr(trade(name, of, "0.25"), x) for x in TradeExecuted.__struct_fields__}
+                books.give(TradeCorrected(**fields, **place))
     check(books, "0.5")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 
-from ledger.evidence import checkpoint, note, policy
+from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.policy import Policy
 from tests.sealing.logs import KEY, WITNESSES, Log
 from verifier.stored import CheckpointRow
@@ -66,3 +66,11 @@ def test_the_newest_that_is_accepted_is_found_wherever_it_stands() -> None:
         assert found is not None
         assert found.checkpoint.size == size
     assert gathered.newest(rules, kept, KEY.name, [shown(cosigned(61))])[0] is None
+
+
+def test_a_checkpoint_of_no_events_is_not_the_newest() -> None:
+    """Every witness shows one at first; where nothing was sealed, nothing is accepted."""
+    text = checkpoint.Checkpoint(KEY.name, 0, tree.EMPTY_ROOT).text()
+    nothing = note.with_signatures(text, (KEY.sign(text), WITNESSES[0].sign(text, 1))).encode()
+    assert gathered.newest(trust(1, 1), [], KEY.name, [shown(nothing)]) == (None, [])
+    assert gathered.newest(trust(1, 1), [row(cosigned(20))], KEY.name, [shown(nothing)]) == (None, [])

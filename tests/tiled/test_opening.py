@@ -10,9 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger.evidence import checkpoint, note, policy, witness
+from ledger.evidence import checkpoint, note, policy, tree, witness
 from ledger.evidence.policy import Policy
 from ledger.sandbox.postgres import Server
+from ledger.sealing import asking
+from ledger.sealing.places import Place
 from tests.conftest import Database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer
@@ -188,6 +190,13 @@ def test_a_chain_that_was_never_sealed_is_not_verified(copy: Sealed, tmp_path: P
             pytest.raises(Unreadable, match="nobody who answered has seen one"),
         ):
             opened(copy, copy.policy(url))
+        # Of no events, as the signer has it cosigned before it signs anything: that is no word for what is here.
+        text = checkpoint.Checkpoint(LOG_KEY.name, 0, tree.EMPTY_ROOT).text()
+        signed = note.with_signatures(text, (LOG_KEY.sign(text),)).encode()
+        with serving(tmp_path, WITNESSES[0]) as url:
+            asking.cosign(Place(url), WITNESSES[0].verifier, signed, 0, lambda old: [])
+            with pytest.raises(Unreadable, match="nobody who answered has seen one"):
+                opened(copy, copy.policy(url))
         # Where a witness has seen one, its word is enough.
         report = opened(copy).report
         assert (report.verdict, report.rows) == ("verified", {"checkpoints": 0})

@@ -23,7 +23,7 @@ from tests.verifier.intruder import Intruder, changed, columns, copied, real
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.report import Finding, Report
-from verifier.sealed import Signed
+from verifier.signed import Signed
 from verifier.stored import CheckpointRow
 
 MOVED = {"level": "level + 5", "number": "number + 70", "size": "size + 1", "sealed_at": "1"}

@@ -35,8 +35,8 @@ class Joining:
         self._asked: Asked | None = None
         self._of_tiles, self._of_entries = Findings(), Findings()
         """What is wrong with those that contradict each other, if the entries have the signed root, and if not."""
-        self.leads = False
-        """Whether some bundle or tile was shown to lead to the signed root."""
+        self.astray: int | None = None
+        """The number of the first bundle that does not lead to the signed root, nor does its tile."""
         self.is_signed = False
         """Whether all entries together have the signed root, once the end was reached."""
         self.last: Seam | None = None
@@ -63,7 +63,8 @@ class Joining:
         for leaf in done.rest if self._whole_tree else ():
             self._edge.add(leaf)
         self.events += done.events
-        self.leads |= done.leads
+        if self.astray is None and done.astray:
+            self.astray = done.astray[0]
         return found
 
     def _link(self, first: Seam | None, path: str) -> list[Finding]:
@@ -98,6 +99,13 @@ class Joining:
         else:
             self.is_signed = True
         return found
+
+    @property
+    def is_rooted(self) -> bool:
+        """
+        Whether what was checked has the signed root: all entries together, or each part by the tiles above it.
+        """
+        return self.is_signed if self.events == self._stated.size else self.astray is None
 
     def settled(self) -> Findings:
         """

@@ -69,7 +69,8 @@ class Range(msgspec.Struct):
     `ends` are its first and its last event, None where one could not be read. `roots` has the hash of each full bundle
     as its entries make it, `above` the hashes of which the tile above has to have one: its entries' or its tile's, both
     in doubt, none where nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events
-    about keys. `leads` says that one of two that contradict each other was shown to lead to the signed root.
+    about keys. `astray` has the numbers of bundles that do not lead to the signed root by the tiles above them, and
+    neither do their tiles; in a part of an archive each is asked.
     """
 
     first: int
@@ -82,18 +83,18 @@ class Range(msgspec.Struct):
     events: int
     keys: list[KeyEvent] = msgspec.field(default_factory=list)
     doubts: list[Doubt] = msgspec.field(default_factory=list)
-    leads: bool = False
+    astray: list[int] = msgspec.field(default_factory=list)
 
 
 class _RangeCheck:
     """One walk through a range of bundles."""
 
-    def __init__(self, read: Read, store: Store, stated: Checkpoint, chain_id: bytes) -> None:
-        self._read_file, self._stated, self._chain_id = read, stated, chain_id
+    def __init__(self, read: Read, store: Store, stated: Checkpoint, chain_id: bytes, is_part: bool) -> None:
+        self._read_file, self._stated, self._chain_id, self._is_part = read, stated, chain_id, is_part
         self._nodes = nodes_of(store, stated.size)
         self._findings: list[Finding] = []
         self._doubts: list[Doubt] = []
-        self._leads = False
+        self._astray: list[int] = []
         self._groups = GroupCheck()
         self._keys: list[KeyEvent] = []
         self._before: Seam | None = None
@@ -102,7 +103,8 @@ class _RangeCheck:
 
     def run(self, numbers: Sequence[int]) -> Range:
         found = Range(
-            numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys, self._doubts
+            numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys, self._doubts,
+            self._astray,
         )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
@@ -121,7 +123,7 @@ class _RangeCheck:
             # Where the two agree, as they nearly always do, the hash is not made twice.
             root = found.roots[-1]
             found.above.append([root if one is leaves and root else tiles.subtree_hash(one) for one in signed])
-        found.ends, found.groups, found.leads = (first, self._before), self._groups.ends(), self._leads
+        found.ends, found.groups = (first, self._before), self._groups.ends()
         return found
 
     def _found(self, kind: str, expected: str, actual: str, path: str, **place: Any) -> None:
@@ -159,7 +161,11 @@ class _RangeCheck:
     def _compare(self, tile: Tile, stated: list[bytes] | None, made: list[bytes] | None) -> list[list[bytes]]:
         """Hold a tile's leaves against those that its entries make; return what may have been signed, in doubt both."""
         if stated is None or made is None or stated == made:
-            return [one for one in (made or stated,) if one is not None]
+            leaves = made or stated
+            # The leaves in hand are what is shown, not a tile that is read once more and may be another by then.
+            if self._is_part and leaves is not None and not leads(self._nodes, self._stated, tile, leaves):
+                self._astray.append(tile.number)
+            return [] if leaves is None else [leaves]
         differing = [(place, *pair) for place, pair in enumerate(zip(stated, made, strict=True)) if pair[0] != pair[1]]
         of_tile = [
             finding("TREE_MISMATCH", entry.hex(), leaf.hex(), tile.path(), column=f"hash {place}")
@@ -171,10 +177,10 @@ class _RangeCheck:
         ]
         for leaves, wrong in ((made, of_tile), (stated, of_entries)):
             if leads(self._nodes, self._stated, tile, leaves):
-                self._leads = True
                 self._findings += wrong
                 return [leaves]
         self._doubts.append(Doubt(of_tile, of_entries))
+        self._astray.append(tile.number)
         return [made, stated]
 
     def _check(self, tile: Tile, found: list[bytes]) -> list[bytes]:
@@ -276,9 +282,14 @@ def be_a_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_range(where: str, stated: Checkpoint, chain_id: bytes, numbers: Sequence[int]) -> Range:
+def check_range(
+    where: str, stated: Checkpoint, chain_id: bytes, numbers: Sequence[int], is_part: bool = False
+) -> Range:
     """
     Return what came out of the bundles of these consecutive *numbers* in the archive at *where*, which *stated* is of.
+
+    Where they are a part of what is verified, each is held against the signed root by the tiles above it; all bundles
+    together make that root by themselves.
 
     Raises:
         Unavailable: the store cannot be read.
@@ -286,4 +297,4 @@ def check_range(where: str, stated: Checkpoint, chain_id: bytes, numbers: Sequen
     store, bundles = _store(where), (tile_of(number, stated.size) for number in numbers)
     paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
     with reading(store, paths) as read:
-        return _RangeCheck(read, store, stated, chain_id).run(numbers)
+        return _RangeCheck(read, store, stated, chain_id, is_part).run(numbers)

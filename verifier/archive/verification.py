@@ -119,8 +119,10 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
             place = segments.path(tile_of((stated.size - 1) // WIDTH, stated.size))
             findings.add(before_its_events(trust, judged.trusted, stated.size, joining.last.recorded_at,
                                            table="archive", key=(place,)))  # fmt: skip
-    elif not joining.leads:
-        findings.add(_root_of_tiles(store, stated))
+    elif joining.astray is not None:
+        told = {(one.kind, one.key, one.column) for one in findings.all(None)}
+        wrong = list(_gone_astray(store, stated, joining.astray))
+        findings.add(one for one in wrong if (one.kind, one.key, one.column) not in told)
     tell("checking checkpoints", 0)
     beside = _others(store, trust, signed, judged, findings)
     found = findings.all(None)
@@ -130,7 +132,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
         [*NOT_COVERED, *beside, *_left_out(stated, first, last, kept.events)], [],
-        good.events(joining.is_signed) if first == 1 else 0, round(time.monotonic() - started, 3),
+        good.events(joining) if first == 1 else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
 
@@ -160,9 +162,10 @@ class _Good:
         self._events = reached if self._goes_on else self._events
         self._sure_of = reached if self._sure else self._sure_of
 
-    def events(self, is_signed: bool) -> int:
-        """Return how many; where entries and tiles are in doubt, by whether the entries have the signed root."""
-        return self._events if is_signed else self._sure_of
+    def events(self, joining: Joining) -> int:
+        """Return how many, once all is joined: none where nothing is wrong but that they lead to another root."""
+        count = self._events if joining.is_signed else self._sure_of
+        return count if joining.is_rooted or count < joining.events else 0
 
 
 def _of_a_tile(one: Finding) -> bool:
@@ -212,8 +215,8 @@ def _head(stated: Checkpoint, joining: Joining) -> dict[str, object]:
     return {"seq": stated.size, "hash": last.hash.hex() if last and at_end else "", "root": stated.root.hex()}
 
 
-def _root_of_tiles(store: Store, stated: Checkpoint) -> Iterator[Finding]:
-    """Yield what is wrong where the tiles that the checked ones hang on have another root than was signed."""
+def _gone_astray(store: Store, stated: Checkpoint, number: int) -> Iterator[Finding]:
+    """Yield what is wrong where bundle *number* does not lead to the signed root: the tiles above, or else it."""
     try:
         made = tree.root_of(nodes_of(store, stated.size), stated.size)
     except UnknownFormat as error:
@@ -221,6 +224,12 @@ def _root_of_tiles(store: Store, stated: Checkpoint) -> Iterator[Finding]:
         return
     if made != stated.root:
         yield finding("TREE_MISMATCH", stated.root.hex(), made.hex(), CHECKPOINT, column="root")
+    else:
+        path, expected = (
+            tile_of(number, stated.size).bundle_path(),
+            f"entries of the tree with root {stated.root.hex()}",
+        )
+        yield finding("TREE_MISMATCH", expected, "others", path, column="root")
 
 
 def _covered(first: int, last: int) -> list[str]:
@@ -250,11 +259,12 @@ def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[s
 
 def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jobs: int, kept: Kept) -> Iterator[Range]:
     """Yield what came out of each range, in order; those that were not kept are checked by so many processes."""
+    is_part = numbers.stop * WIDTH < stated.size or numbers.start > 0
     ranges = [numbers[place : place + RANGE_BUNDLES] for place in range(0, len(numbers), RANGE_BUNDLES)]
     left = (one for one in ranges if one.start not in kept.firsts)
     if jobs == 1 or len(ranges) - len(kept.firsts) <= 1:
         for one in ranges:
-            yield kept.take(one.start) or kept.keep(check_range(where, stated, chain_id, one))
+            yield kept.take(one.start) or kept.keep(check_range(where, stated, chain_id, one, is_part))
         return
     # Not forked: the threads of this process, those of an object store's client among them, would be missing there.
     with ProcessPoolExecutor(jobs, get_context("spawn"), be_a_worker) as pool:
@@ -262,7 +272,7 @@ def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jo
         try:
             for one in ranges:
                 while len(waiting) < jobs * AHEAD and (further := next(left, None)) is not None:
-                    waiting[further.start] = pool.submit(check_range, where, stated, chain_id, further)
+                    waiting[further.start] = pool.submit(check_range, where, stated, chain_id, further, is_part)
                 yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
         except BrokenProcessPool as error:
             raise Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs") from error

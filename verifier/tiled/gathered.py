@@ -32,7 +32,8 @@ def newest(
     """
     outside: _Notes = {}
     findings: list[Finding] = []
-    for said in shown:
+    # One of no events is what a witness shows of every log at first; it says nothing of any.
+    for said in (one for one in shown if one.stated.size):
         signed = note.decode(said.signed)
         outside.setdefault((said.stated.size, signed.text), []).extend(_true(trust, signed))
     found: Trusted | None = None

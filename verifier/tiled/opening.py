@@ -217,7 +217,7 @@ def verify(
     trusted, wrong = gathered.newest(trust, region.newest_checkpoints(), region.origin, answers.shown)
     opening.findings += wrong
     known = trust.is_met(answers.answered) and bool(answers.answered or answers.has_signer)
-    if trusted is None and known and (opening.row or answers.shown):
+    if trusted is None and known and (opening.row or any(said.stated.size for said in answers.shown)):
         opening.findings.append(newest.unmet(trust, "none of those that are kept here or shown outside"))
     if trusted is not None and max_age is not None:
         _age(opening, trusted, max_age, now_ns() // 10**9)

@@ -1,0 +1,166 @@
+"""
+Say who signed the checkpoints that a region keeps, and which of them count.
+
+A checkpoint counts by the keys that the chain names and, with one, by the auditor's policy. One that a revoked key
+alone signed beyond its end counts for nothing; nor can it be taken away, since checkpoints are written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from ledger.domain.rows import ChainKey
+from ledger.errors import LedgerError, SignatureInvalid, UnknownFormat
+from ledger.evidence import checkpoint, note, policy
+from ledger.evidence.note import ED25519, VerifierKey
+from ledger.evidence.policy import Policy, QuorumUnmet, Trusted
+from ledger.evidence.revocation import KeyIsRevoked
+from verifier.report import Finding
+from verifier.revocations import revoked
+from verifier.sealed import of_row
+from verifier.stored import CheckpointRow
+
+PURPOSE = "checkpoint"
+
+
+class Signed:
+    """
+    Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
+
+    `newest` is the largest checkpoint that the policy accepts. What revoked keys alone signed beyond their end counts
+    for nothing. Where it is below a checkpoint that does count, nothing rests on it, and it is not said to be wrong.
+    """
+
+    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
+        self._origin = origin
+        self._trust = None if trust is None else trust.revoking(revoked(keys))
+        self._keys = [row for row in keys if row.purpose == PURPOSE]
+        self.newest: Trusted | None = None
+        self._last: CheckpointRow | None = None
+        self._ended: list[Finding] = []
+        self._passed: list[int] = []
+        """How many of those were below one that counts, the smallest size and the largest."""
+
+    def check(self, row: CheckpointRow) -> list[Finding]:
+        """
+        Return what is wrong with the note of a row; rows come in order of size.
+        """
+        self._last = row
+        try:
+            stated, signed = checkpoint.decode_note(row.note)
+        except UnknownFormat as error:
+            return [of_row(row, "note", "a signed checkpoint", str(error), "CHECKPOINT_SIG")]
+        found = [
+            of_row(row, "note", f"{name} {expected}", actual, "CHECKPOINT_SIG")
+            for name, expected, actual in (
+                ("origin", self._origin, stated.origin), ("size", str(row.size), str(stated.size)),
+                ("root", row.root.hex(), stated.root.hex()),
+            ) if expected != actual
+        ]  # fmt: skip
+        expected, ended = "what the policy accepts", None
+        try:
+            self._by_chain(signed, row.size)
+        except KeyIsRevoked as error:
+            ended = of_row(row, "note", f"signed by {self._said(row.size)}", str(error), "CHECKPOINT_SIG")
+        except SignatureInvalid as error:
+            found.append(of_row(row, "note", f"signed by {self._said(row.size)}", str(error), "CHECKPOINT_SIG"))
+        if self._trust is None and not found and ended is None:
+            self._count(row.size)
+        if self._trust is not None and not found:
+            try:
+                accepted = policy.check(self._trust, row.note)
+                if ended is None:
+                    self._accept(accepted)
+            except QuorumUnmet:
+                pass  # as it is while witnesses are slow; the newest that they have seen is what counts
+            except KeyIsRevoked as error:
+                ended = ended or of_row(row, "note", expected, str(error), "CHECKPOINT_SIG")
+            except LedgerError as error:
+                found.append(of_row(row, "note", expected, str(error), "CHECKPOINT_SIG"))
+        if ended is None or found:
+            return found if ended is None else [*found, ended]
+        self._ended.append(ended)
+        return []
+
+    def bring(self, data: bytes) -> None:
+        """
+        Take in the note of a checkpoint that the auditor brought: it counts where the policy accepts it.
+        """
+        if self._trust is not None:
+            with contextlib.suppress(LedgerError):
+                self._accept(policy.check(self._trust, data))
+
+    def end(self) -> list[Finding]:
+        """
+        Return what revoked keys alone signed of more than anybody else did, and whether the quorum has seen nothing.
+        """
+        found = self._ended
+        if self._trust is not None and self.newest is None:
+            actual = "no checkpoint at all" if self._last is None else f"none of those up to {self._last.size} events"
+            found = [*found, Finding("QUORUM_UNMET", f"a checkpoint that {self._trust.quorum} has cosigned", actual,
+                                     table="checkpoints", key=())]  # fmt: skip
+        return found
+
+    def nobodys(self) -> list[str]:
+        """
+        Return, as sentences, which checkpoints are kept that nobody's word stands for any more.
+        """
+        if not self._passed:
+            return []
+        count, first, last = self._passed
+        which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
+        return [
+            f"who signed {which} events: a key alone that was revoked for such sizes, so it is nobody's word; a larger "
+            "one that counts covers the same events"
+        ]
+
+    def _accept(self, accepted: Trusted) -> None:
+        # One of no events is what a witness shows of every log at first; it says nothing of any.
+        largest = 0 if self.newest is None else self.newest.checkpoint.size
+        if accepted.checkpoint.size > largest:
+            self.newest = accepted
+            self._count(accepted.checkpoint.size)
+
+    def _count(self, size: int) -> None:
+        """Pass over what revoked keys signed of less than *size*, of which a checkpoint counts."""
+        sizes = [one.seq or 0 for one in self._ended if (one.seq or 0) < size]
+        self._ended = [one for one in self._ended if (one.seq or 0) >= size]
+        if sizes:
+            count, first, last = self._passed or (0, sizes[0], sizes[-1])
+            self._passed = [count + len(sizes), min(first, *sizes), max(last, *sizes)]
+
+    def _by_chain(self, signed: note.Note, size: int) -> None:
+        """
+        Raise SignatureInvalid unless a key that the chain names for checkpoints of *size* signed; KeyIsRevoked where
+        one did that counts up to a smaller size only.
+        """
+        keys = self._named(size)
+        try:
+            note.verify(signed, keys)
+        except SignatureInvalid as error:
+            ends = {
+                self._key(row): row.valid_to_seq for row in self._keys if row.revoked and row.valid_from_seq <= size
+            }
+            if any(signature.claims(key) for signature in signed.signatures for key in keys):
+                raise
+            try:
+                by = [f"{found.key.text()}, revoked after {ends[found.key]}" for found in note.verify(signed, ends)]
+            except SignatureInvalid:
+                raise error from None
+            raise KeyIsRevoked(f"a signature by {', '.join(by)}, and by no other key of the chain") from error
+
+    def _said(self, size: int) -> str:
+        named = ", ".join(key.text() for key in self._named(size))
+        return named or "a key, and the chain names none for checkpoints"
+
+    def _key(self, row: ChainKey) -> VerifierKey:
+        return VerifierKey(self._origin, ED25519, bytes.fromhex(row.public_key))
+
+    def _named(self, size: int) -> list[VerifierKey]:
+        """Return the keys that the chain names for checkpoints of this size."""
+        return [
+            self._key(row)
+            for row in self._keys
+            if row.valid_from_seq <= size and (row.valid_to_seq is None or size <= row.valid_to_seq)
+        ]
