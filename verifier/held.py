@@ -26,7 +26,7 @@ def check(state: State) -> list[Finding]:
     expected: dict[tuple[str, str], int] = defaultdict(int)
     for order in state.orders.rows.values():
         if order.hold_asset is not None:
-            expected[order.account, order.hold_asset] += order.hold_amount
+            expected[order.account, order.hold_asset] += order.hold_amount + order.asked_hold
     for hold in state.holds.rows.values():
         if hold.status == "open":
             for account, asset, remaining in _LEGS.decode(hold.remaining):

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from ledger.domain import postings
 from ledger.domain.rows import Allocation, Execution, Movement, SettlementFail
 from ledger.domain.rules.trades import outstanding
+
+_NEVER: Final = ("", 0, "")
+"""Before any fail: the day of one, its seq, and when it is tried again."""
 
 
 class Rung(msgspec.Struct, frozen=True, order=True):
@@ -44,17 +48,18 @@ def ladder(
     *scales* are the decimals of each asset.
     """
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    again: dict[tuple[str, str, str], tuple[int, str]] = {}
+    again: dict[tuple[str, str, str], tuple[str, int, str]] = {}
     blocks = {row.allocation_id: row for row in allocations}
     for fail in fails:
         sums[fail.failed_on, fail.account, fail.asset][2] += fail.qty
         sums[fail.failed_on, fail.account, fail.amount_asset][2] += fail.amount
         key = (fail.venue, fail.trade_date, fail.exec_id)
-        again[key] = max(again.get(key, (0, "")), (fail.event_seq, fail.new_intended_date))
+        # The newest fail says when it is tried again, which need not be the one that was told last.
+        again[key] = max(again.get(key, _NEVER), (fail.failed_on, fail.event_seq, fail.new_intended_date))
     for row in executions:
         if row.live and row.bucket == "unsettled" and row.settled_qty < row.qty:
             keys = [(row.venue, row.trade_date, name) for name in _tried(row, again, blocks)]
-            day = max(again.get(key, (0, row.settle_date))[1] for key in keys)
+            day = max(again[key][2] if key in again else row.settle_date for key in keys)
             for asset, amount in outstanding(row, scales.__getitem__).items():
                 sums[day, row.account, asset][0] += amount
     for movement in movements:
@@ -66,7 +71,7 @@ def ladder(
 
 
 def _tried(
-    row: Execution, again: Mapping[tuple[str, str, str], tuple[int, str]], blocks: Mapping[str, Allocation]
+    row: Execution, again: Mapping[tuple[str, str, str], tuple[str, int, str]], blocks: Mapping[str, Allocation]
 ) -> tuple[str, ...]:
     """Return the ids of the executions whose fails say when *row* is tried again."""
     own = (row.exec_id,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger.domain import amounts
 from ledger.domain.rows import Order
 
 CANCELED: Final = "canceled"
@@ -29,9 +30,40 @@ def leaves(order: Order) -> int:
 
     A day order that is done for the day is not worked any more; a good-till order only rests.
     """
-    if order.terminal or (order.done_for_day and not outlives_day(order)):
-        return 0
-    return order.qty - order.cum_qty
+    return order.qty - order.cum_qty if _is_worked(order) else 0
+
+
+def _is_worked(order: Order) -> bool:
+    return not order.terminal and (not order.done_for_day or outlives_day(order))
+
+
+def asked_text(qty: int, price: int | None) -> str:
+    """
+    Return the terms that a request asks for, as `asked` keeps them: the quantity, and the price where it has one.
+    """
+    return amounts.render(qty) if price is None else f"{amounts.render(qty)} {amounts.render(price)}"
+
+
+def asked_terms(order: Order) -> list[tuple[int, int | None]]:
+    """
+    Return the quantity and the price that each pending request for other terms asks for, in units of 10^-18.
+    """
+    split = (terms.partition(" ") for terms in order.asked)
+    return [(amounts.parse(qty), amounts.parse(price) if price else None) for qty, _, price in split]
+
+
+def asked_qty(order: Order) -> int:
+    """
+    Return the most that the order may come to be for: its quantity, or one that is asked for, in units of 10^-18.
+    """
+    return max([order.qty, *(qty for qty, _ in asked_terms(order))]) if order.asked else order.qty
+
+
+def may_fill(order: Order) -> int:
+    """
+    Return the most that may still fill, should the venue grant what is asked of it, in units of 10^-18.
+    """
+    return leaves(order) if not order.asked or not _is_worked(order) else asked_qty(order) - order.cum_qty
 
 
 def is_closed(order: Order) -> bool:

@@ -8,6 +8,8 @@ side and opens the other. Always, cost - realised is the net cash paid.
 
 from __future__ import annotations
 
+import datetime
+
 from ledger.domain import amounts
 from ledger.domain.rows import Position
 
@@ -39,19 +41,38 @@ def after_trade(qty: int, cost: int, traded: int, value: int, scale: int) -> tup
     return value - paid - released, -paid - released
 
 
-def on_day(position: Position, day: str, traded: int) -> tuple[str, int]:
+def on_day(position: Position, day: str, traded: int) -> tuple[str, int, int]:
     """
-    Return the newest trade date of *position*, and its quantity before that day, once *traded* more was on *day*.
+    Return the newest trade date of *position*, its quantity before that day, and how many trades of that day stand.
+
+    That is once *traded* more was on *day*.
     """
     if position.day is None or day > position.day:
-        return day, position.qty
-    return position.day, position.opening + traded if day < position.day else position.opening
+        return day, position.qty, 1
+    if day < position.day:
+        return position.day, position.opening + traded, position.day_trades
+    # Of a day on which it may have traded, as all of later ones is undone, one more trade does not tell the others.
+    return day, position.opening, position.day_trades + 1 if position.day_trades else 0
+
+
+def without(position: Position, day: str, traded: int) -> tuple[str | None, int, int]:
+    """
+    Return the same once a trade of *traded* on *day* is undone.
+    """
+    if position.day is None or day < position.day:
+        return position.day, position.opening - traded, position.day_trades
+    if day > position.day or position.day_trades == 0:
+        return position.day, position.opening, position.day_trades
+    if position.day_trades > 1:
+        return position.day, position.opening, position.day_trades - 1
+    first = datetime.date.fromisoformat(day)
+    return (first - datetime.timedelta(days=first > datetime.date.min)).isoformat(), 0, 0
 
 
 def before(position: Position, day: str) -> int | None:
     """
-    Return the quantity of *position* before the trades of *day*; None where trades went on after it.
+    Return the quantity of *position* before the trades of *day*; None where trades went on after it, or may have.
     """
     if position.day is None or position.day < day:
         return position.qty
-    return position.opening if position.day == day else None
+    return position.opening if position.day == day and position.day_trades else None

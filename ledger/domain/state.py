@@ -147,7 +147,7 @@ class Table(Generic[R]):
 
 class Orders(Table[rows.Order]):
     """
-    The orders in memory, with the sum of what may still fill by (account, asset, whether it buys).
+    The orders in memory, with the sum of the most that may still fill by (account, asset, whether it buys).
 
     The sums are made when they are first asked for, since most chains have no position limit, and follow every change
     from then on, those that are taken back too. Closed orders, which memory forgets, count for nothing in them.
@@ -161,7 +161,7 @@ class Orders(Table[rows.Order]):
 
     def working(self, account: str, asset: str, *, buys: bool) -> int:
         """
-        Return what all orders of *account* on one side may still fill of *asset*, in units of 10^-18.
+        Return the most that all orders of *account* on one side may still fill of *asset*, in units of 10^-18.
         """
         if self._working is None:
             self._working = {}
@@ -196,7 +196,7 @@ class Orders(Table[rows.Order]):
         if working is None:
             return
         for row, sign in ((old, -1), (new, 1)):
-            open_qty = 0 if row is None else order_status.leaves(row)
+            open_qty = 0 if row is None else order_status.may_fill(row)
             if row is not None and open_qty:
                 asset = self._state.instruments.rows[(row.instrument,)].asset
                 key = (row.account, asset, row.side == "buy")

@@ -32,6 +32,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
 from ledger.domain.rows import Balance, Execution, Movement, Order, Position, Row
+from ledger.domain.rules import new_shares
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.rules.trades import fees_of
@@ -106,6 +107,8 @@ class KnownFold:
         for instrument in whole.instruments.rows.values():
             # Its splits are among the events, and trades before them are of the shares of their day.
             self.state.add("instruments", msgspec.structs.replace(instrument, split_on=None))
+        for asset in whole.assets.rows.values():
+            self.state.add("assets", msgspec.structs.replace(asset, splits=new_shares.NONE))
         for account in whole.accounts.rows.values():
             self.state.add("accounts", msgspec.structs.replace(account, status="open"))
         for balance in whole.balances.rows.values():
@@ -155,12 +158,15 @@ class KnownFold:
         self._answer(events)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
+        splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
         for name in _GROUND:
             for row in self._whole.table(name).rows.values():
                 self.state.add(name, row)
         for instrument, split_on in split:
             row = self.state.instruments.rows[instrument]
             self.state.add("instruments", msgspec.structs.replace(row, split_on=split_on))
+        for asset, of_days in splits:
+            self.state.add("assets", msgspec.structs.replace(self.state.assets.rows[asset], splits=of_days))
         return self
 
     def _settle(self) -> None:

@@ -242,6 +242,8 @@ _BACKSTOPS: Final[dict[str, tuple[Any, ...]]] = {
     "orders": (
         CheckConstraint("cum_qty >= 0 AND cum_qty <= qty", name="cum_qty_in_range"),
         CheckConstraint("hold_amount >= 0", name="hold_amount_not_negative"),
+        # What a request needs beyond that cannot be less than nothing, or it would be spent.
+        CheckConstraint("asked_hold >= 0", name="asked_hold_not_negative"),
         CheckConstraint("qty > 0", name="qty_positive"),
     ),
     "executions": (

@@ -12,7 +12,8 @@ BEGIN
     END IF;
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.assets t SET
-            kind = c.kind, scale = c.scale, name = c.name, version = c.version
+            kind = c.kind, scale = c.scale, name = c.name, version = c.version,
+            splits = c.splits
             FROM unnest(changed::ledger.assets[]) c
             WHERE t.chain = c.chain AND t.asset = c.asset;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -132,7 +133,8 @@ BEGIN
             venue = c.venue, venue_order_id = c.venue_order_id, status = c.status, accepted = c.accepted,
             triggered = c.triggered, terminal = c.terminal, done_for_day = c.done_for_day, pending_cancel = c.pending_cancel,
             pending_replace = c.pending_replace, cum_qty = c.cum_qty, cum_notional = c.cum_notional, hold_asset = c.hold_asset,
-            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, version = c.version
+            hold_amount = c.hold_amount, hold_given = c.hold_given, split_on = c.split_on, terms_day = c.terms_day,
+            version = c.version, asked = c.asked, asked_hold = c.asked_hold
             FROM unnest(changed::ledger.orders[]) c
             WHERE t.chain = c.chain AND t.order_id = c.order_id;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -228,7 +230,7 @@ BEGIN
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.positions t SET
             qty = c.qty, cost = c.cost, realised = c.realised, fees = c.fees,
-            day = c.day, opening = c.opening, newest = c.newest
+            day = c.day, opening = c.opening, newest = c.newest, day_trades = c.day_trades
             FROM unnest(changed::ledger.positions[]) c
             WHERE t.chain = c.chain AND t.account = c.account AND t.instrument = c.instrument;
         GET DIAGNOSTICS found = ROW_COUNT;
@@ -320,7 +322,7 @@ BEGIN
         UPDATE ledger.entitlements t SET
             instrument = c.instrument, qty = c.qty, new_qty = c.new_qty, gross = c.gross,
             tax = c.tax, paid_gross = c.paid_gross, paid_tax = c.paid_tax, cost_change = c.cost_change,
-            realised_change = c.realised_change
+            realised_change = c.realised_change, settled_qty = c.settled_qty
             FROM unnest(changed::ledger.entitlements[]) c
             WHERE t.chain = c.chain AND t.ca_id = c.ca_id AND t.account = c.account;
         GET DIAGNOSTICS found = ROW_COUNT;

@@ -92,6 +92,7 @@ CREATE TABLE ledger.assets (
 	scale BIGINT NOT NULL,
 	name TEXT NOT NULL,
 	version BIGINT NOT NULL,
+	splits TEXT NOT NULL,
 	CONSTRAINT assets_pkey PRIMARY KEY (chain, asset),
 	CONSTRAINT assets_scale_in_range CHECK (scale BETWEEN 0 AND 18)
 )
@@ -378,12 +379,16 @@ CREATE TABLE ledger.orders (
 	hold_amount NUMERIC NOT NULL,
 	hold_given NUMERIC,
 	split_on DATE,
+	terms_day DATE NOT NULL,
 	version BIGINT NOT NULL,
+	asked TEXT[] NOT NULL,
+	asked_hold NUMERIC NOT NULL,
 	CONSTRAINT orders_pkey PRIMARY KEY (chain, order_id),
 	CONSTRAINT orders_cum_qty_in_range CHECK (cum_qty >= 0 AND cum_qty <= qty),
 	CONSTRAINT orders_hold_amount_not_negative CHECK (hold_amount >= 0),
+	CONSTRAINT orders_asked_hold_not_negative CHECK (asked_hold >= 0),
 	CONSTRAINT orders_qty_positive CHECK (qty > 0),
-	CONSTRAINT orders_amounts_finite CHECK (abs(qty + coalesce(price, 0) + coalesce(stop_price, 0) + cum_qty + cum_notional + hold_amount + coalesce(hold_given, 0)) < 'Infinity')
+	CONSTRAINT orders_amounts_finite CHECK (abs(qty + coalesce(price, 0) + coalesce(stop_price, 0) + cum_qty + cum_notional + hold_amount + coalesce(hold_given, 0) + asked_hold) < 'Infinity')
 )
  WITH (fillfactor = 80);
 
@@ -398,6 +403,7 @@ CREATE TABLE ledger.positions (
 	day DATE,
 	opening NUMERIC NOT NULL,
 	newest TEXT[] NOT NULL,
+	day_trades BIGINT NOT NULL,
 	CONSTRAINT positions_pkey PRIMARY KEY (chain, account, instrument),
 	CONSTRAINT positions_flat_costs_nothing CHECK (qty <> 0 OR cost = 0),
 	CONSTRAINT positions_amounts_finite CHECK (abs(qty + cost + realised + fees + opening) < 'Infinity')
@@ -525,6 +531,7 @@ CREATE TABLE ledger.position_history (
 	day DATE,
 	opening NUMERIC NOT NULL,
 	newest TEXT[] NOT NULL,
+	day_trades BIGINT NOT NULL,
 	CONSTRAINT position_history_pkey PRIMARY KEY (chain, account, instrument, seq)
 );
 
@@ -588,9 +595,10 @@ CREATE TABLE ledger.entitlements (
 	paid_tax NUMERIC NOT NULL,
 	cost_change NUMERIC NOT NULL,
 	realised_change NUMERIC NOT NULL,
+	settled_qty NUMERIC NOT NULL,
 	CONSTRAINT entitlements_pkey PRIMARY KEY (chain, ca_id, account),
 	CONSTRAINT entitlements_paid_within_due CHECK (abs(paid_gross) <= abs(gross) AND abs(paid_tax) <= abs(tax)),
-	CONSTRAINT entitlements_amounts_finite CHECK (abs(qty + new_qty + gross + tax + paid_gross + paid_tax + cost_change + realised_change) < 'Infinity')
+	CONSTRAINT entitlements_amounts_finite CHECK (abs(qty + new_qty + gross + tax + paid_gross + paid_tax + cost_change + realised_change + settled_qty) < 'Infinity')
 )
  WITH (fillfactor = 80);
 

@@ -105,9 +105,12 @@ def check_invariants(state: State) -> None:
         assert 0 <= order.cum_qty <= order.qty
         assert order.status == derive(order)
         assert leaves(order) >= 0
-        assert order.hold_amount == 0 or not order.terminal
+        assert order.hold_amount == order.asked_hold == 0 or not order.terminal
+        assert len(order.asked) == len(order.pending_replace)
+        assert order.asked_hold >= 0
+        assert order.asked_hold == 0 or order.asked
         if order.hold_asset:
-            held[order.account, order.hold_asset] += order.hold_amount
+            held[order.account, order.hold_asset] += order.hold_amount + order.asked_hold
     for hold in state.holds.rows.values():
         for account, asset, remaining in json.loads(hold.remaining):
             held[account, asset] += amount(remaining)

@@ -6,6 +6,7 @@ Fractions, lists, and everything anew from the beginning each time: slow, obviou
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -160,15 +161,31 @@ class Model:
                 newest[first[facts["ref"]]] = None
         return newest
 
-    def days(self, account: str) -> list[str]:
-        """Return the days that trades of the account were ever said to be of, and those of splits of what it held."""
-        found = [facts["day"] for kind, facts in self.steps if kind in ("trade", "correct") and
-                 facts["account"] == account]  # fmt: skip
-        return found + [facts["ex"] for facts in self.of("split") if account in facts["held"]]
+    def newest(self, account: str) -> tuple[str, int]:
+        """
+        Return the newest day of what stands, trades and splits of what it held, and how many they are; where all of
+        that day are undone, the day before it, and 0: nobody counted those of earlier days.
+        """
+        day, stand, known = "", 0, {}
+        for kind, facts in self.steps:
+            if facts.get("account", account) != account:
+                continue
+            if kind in ("bust", "correct") and known[facts["ref"]] == day and stand:
+                stand -= 1
+                day = day if stand else (datetime.date.fromisoformat(day) - datetime.timedelta(days=1)).isoformat()
+            new = facts["ex"] if kind == "split" and account in facts["held"] else ""
+            if kind in ("trade", "correct"):
+                new = known[facts["id"]] = facts["day"]
+            if new > day:
+                day, stand = new, 1
+            elif new == day and stand:
+                stand += 1
+        return day, stand
 
     def before(self, account: str, day: str) -> Fraction | None:
         """Return what the account held before *day*; None where something later is recorded."""
-        if any(found > day for found in self.days(account)):
+        newest, stand = self.newest(account)
+        if newest > day or (newest == day and not stand):
             return None
         qty = Fraction(0)
         known: dict[str, dict[str, Any]] = {}

@@ -30,6 +30,8 @@ class Standing:
     cancels: list[str] = field(default_factory=list)
     replaces: list[str] = field(default_factory=list)
     fills: dict[str, Decimal] = field(default_factory=dict)
+    wishes: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    """Quantity and price that each pending request asks for."""
 
     @property
     def filled(self) -> Decimal:
@@ -42,6 +44,15 @@ class Standing:
     @property
     def hold(self) -> Decimal:
         return self.left * self.price if self.side == "buy" else self.left
+
+    @property
+    def reserved(self) -> Decimal:
+        """What is held in all, so that any request may be granted."""
+        rests = self.lasts or not self.done
+        wanted = [
+            (qty - self.filled) * (price if self.side == "buy" else 1) for qty, price in self.wishes.values() if rests
+        ]
+        return max([self.hold, *wanted])
 
     @property
     def status(self) -> str:
@@ -62,7 +73,7 @@ class Standing:
         return "NEW" if self.accepted else "PENDING_NEW"
 
     def end(self, how: str) -> None:
-        self.how, self.done, self.cancels, self.replaces = how, False, [], []
+        self.how, self.done, self.cancels, self.replaces, self.wishes = how, False, [], [], {}
 
     def take(self, kind: str, facts: Facts) -> None:
         """Let one more thing happen."""
@@ -81,13 +92,17 @@ class Standing:
             self.end(facts["how"])
         elif kind in ("cancel?", "replace?"):
             (self.cancels if kind == "cancel?" else self.replaces).append(facts["request"])
+            if kind == "replace?":
+                self.wishes[facts["request"]] = Decimal(facts["qty"]), Decimal(facts["price"])
         elif kind == "refuse":
             pending = self.cancels if facts["what"] == "cancel" else self.replaces
             if facts["request"] in pending:
                 pending.remove(facts["request"])
+                self.wishes.pop(facts["request"], None)
         elif kind == "replaced":
             self.qty, self.price = max(Decimal(facts["qty"]), self.filled), Decimal(facts["price"])
             self.replaces = [x for x in self.replaces if x != facts["request"]]
+            self.wishes.pop(facts["request"], None)
             self.current, self.accepted = facts["request"], True
         elif kind == "done":
             self.done = True
@@ -145,7 +160,7 @@ class Model:
 
     def held(self, asset: str) -> Decimal:
         orders = [self.order(x["order"]) for x in self.of("place")]
-        holds = [x.hold for x in orders if x is not None and (x.side == "buy") == (asset == "USDT")]
+        holds = [x.reserved for x in orders if x is not None and (x.side == "buy") == (asset == "USDT")]
         released = {x["hold"] for x in self.of("release")}
         holds += [Decimal(x["amount"]) for x in self.of("hold") if x["asset"] == asset and x["hold"] not in released]
         return sum(holds, Decimal(0))

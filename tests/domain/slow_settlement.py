@@ -158,7 +158,10 @@ class Market:
 
     def _tried(self, name: str) -> str | None:
         """Return the day on which an execution is tried again, if it failed."""
-        again: list[str] = [x["again"] for x in self.of("fail") if x["execution"] == name]
+        fails = [x for x in self.of("fail") if x["execution"] == name]
+        newest = max((x["day"] for x in fails), default=None)
+        # Of one day told twice, under two ids, the later word counts.
+        again: list[str] = [x["again"] for x in fails if x["day"] == newest]
         return again[-1] if again else None
 
     def due(self) -> dict[tuple[str, str, str], Decimal]:

@@ -112,6 +112,39 @@ def test_an_allocation_that_does_not_add_up_is_refused(event: TradeAllocated, wo
     books.replayed()
 
 
+@pytest.mark.parametrize(("qty", "price", "lines", "asked"), [(200, "10", 200, "10.01"), (3, "0.01", 3, "0.02")])
+def test_many_small_lines_hide_no_price(qty: int, price: str, lines: int, asked: str) -> None:
+    """I13: what the lines come to exactly is held against the executions, not what each may be rounded by."""
+    books = block()
+    books.give(trade("E9", qty=str(qty), price=price, account="BLOCK", fee="0"))
+    each = [line("AB"[n % 2], "1", asked, "0") for n in range(lines)]
+    with pytest.raises(RuleBroken, match="add up"):
+        books.give(allocated(*each, exec_ids=("E9",)))
+    books.give(allocated(*(line("AB"[n % 2], "1", price, "0") for n in range(lines)), exec_ids=("E9",)))
+    check_invariants(books.state)
+
+
+def test_lines_of_what_a_venue_rounded_come_to_its_cash_or_to_its_price() -> None:
+    """A venue rounds a gross its own way; its block may be given on at either figure, and no further from both."""
+    books = market(share_scale=2, shares="1000")
+    for name in ("E1", "E2"):
+        books.give(trade(name, qty="3", price="0.335", account="BLOCK", fee="0", gross="1"))
+    with pytest.raises(RuleBroken, match="add up"):
+        books.give(allocated(line("A", "3", "0.34", "0"), line("B", "3", "0.3385", "0")))
+    books.give(allocated(line("A", "3", "0.333333333333333333", "0"), exec_ids=("E1",), name="CASH"))
+    books.give(allocated(line("A", "3", "0.335", "0"), exec_ids=("E2",), name="PRICE"))
+    check_invariants(books.state)
+
+
+def test_a_line_has_a_name_that_can_be_settled() -> None:
+    """An execution id has at most 128 characters, and a line's is that of the allocation with its number."""
+    books = block()
+    with pytest.raises(RuleBroken, match="found an allocation id of 127 characters"):
+        books.give(allocated(*BOTH, name="A" * 127))
+    books.give(allocated(*BOTH, name="A" * 126))
+    assert books.give(settled("S", "A" * 126 + ".2", "40")).rule is None
+
+
 def test_an_account_that_cannot_pay_refuses_the_allocation() -> None:
     """An allocation is a command: it may not take a cash account below its floor."""
     books = market(usd="1000", share_scale=2)

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalReversed
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -18,7 +20,7 @@ from ledger.domain.events.corporate_actions import (
     OrderAdjustment,
     SplitApplied,
 )
-from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.orders import (
     HoldGiven,
     OrderCanceled,
@@ -29,12 +31,17 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
+from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, amount
 from tests.domain.forgetful import ForgetfulBooks
 
 MONDAY, TUESDAY, WEDNESDAY = "2024-08-05", "2024-08-06", "2024-08-07"
+
+
+ON_MONDAY = 1_722_859_200 * 10**9
+"""Noon, UTC: when orders were placed."""
 
 
 def market(scale: int = 0, cost_method: str = "AVG", kind: type[Books] = Books) -> Books:
@@ -128,6 +135,7 @@ def test_a_dividend_is_owed_when_it_goes_ex_and_cash_when_it_is_paid() -> None:
         ([entitled(), entitled()], {}, "entitlements"),
         ([], {}, "entitlements"),
         ([entitled(tax="0.001")], {}, "excess_scale"),
+        ([entitled(qty="100.5", reason="lent")], {}, "excess_scale"),
         ([Entitled(account="Z", qty="0", gross="0")], {}, "unknown_account"),
         ([entitled()], {"tax_rate": "1.1"}, "rate"),
         ([entitled()], {"rate": "0"}, "rate"),
@@ -140,6 +148,30 @@ def test_a_dividend_that_does_not_add_up_is_quarantined(lines: list[Entitled], m
     books.give(traded("E"))
     assert books.give(accrued(*lines, **more)).rule == rule
     books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("rate", "gross", "tax", "rule"),
+    [
+        ("0.335", "33.5", "5.02", None), ("0.335", "33.5", "5.03", None), ("0.335", "33.5", "5.04", "tax"),
+        ("0.33333", "33.33", "5", None), ("0.33333", "33.34", "5", None), ("0.33333", "33.32", "5", "gross"),
+        ("0.33333", "33.35", "5", "gross"),
+    ],
+)  # fmt: skip
+def test_a_custodian_rounds_its_own_way(rate: str, gross: str, tax: str, rule: str | None) -> None:
+    """Up, down or half: within one unit of what it is exactly."""
+    books = market()
+    books.give(traded("E"))
+    assert books.give(accrued(entitled(gross=gross, tax=tax), rate=rate)).rule == rule
+
+
+def test_who_is_left_out_is_told_also_where_nobody_knows_what_they_held() -> None:
+    """B bought more after the ex-date: what it held before is hidden by that, and not nothing."""
+    books = market()
+    books.give(traded("E"))
+    books.give(traded("E2", account="B"))
+    books.give(traded("E3", account="B", qty="1", trade_date=WEDNESDAY))
+    assert b'"unnamed":[["B",null]]' in books.give(accrued(entitled())).derived
 
 
 def test_a_different_quantity_needs_a_reason_and_holders_left_out_are_named() -> None:
@@ -159,10 +191,10 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
     """Quantity, filled part, price and hold follow; a price falls for buys and rises for sales; named terms win."""
     books = market()
     books.give(traded("E", qty="400"))
-    books.give(order("buy", "buy", "7", "10"))
-    books.give(order("sell", "sell", "90", "10"))
-    books.give(order("given", "buy", "3", "10", hold=HoldGiven(asset="USD", amount="31", reason="r")))
-    books.give(order("named", "sell", "10", "20"))
+    books.give(order("buy", "buy", "7", "10"), ON_MONDAY)
+    books.give(order("sell", "sell", "90", "10"), ON_MONDAY)
+    books.give(order("given", "buy", "3", "10", hold=HoldGiven(asset="USD", amount="31", reason="r")), ON_MONDAY)
+    books.give(order("named", "sell", "10", "20"), ON_MONDAY)
     books.give(traded("E2", order_id="buy", qty="1"))
     versions = {name: stream_version(books.state, f"order/{name}") for name in ("buy", "sell")}
     books.give(split(3, 1, order_adjustments=(OrderAdjustment(order_id="named", qty="25", price="7"),)))
@@ -175,7 +207,7 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
         "named": (amount("25"), 0, amount("7"), amount("25")),
     }
     assert {name: stream_version(books.state, f"order/{name}") for name in versions} == versions
-    assert balance(books, "A", "XYZ") == (amount("507"), amount("401"), amount("295"))
+    assert balance(books, "A", "XYZ") == (-amount("295"), amount("1203"), amount("295"))
     books.replayed()
 
 
@@ -188,7 +220,7 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
 def test_an_order_that_had_closed_stays_in_the_shares_of_then(kind: type[Books], again: Any) -> None:
     """A split leaves it alone, whether memory has it or not; what would have it live again cannot be."""
     books = market(kind=kind)
-    books.give(order("O", "buy", "100", "10", tif="day"))
+    books.give(order("O", "buy", "100", "10", tif="day"), ON_MONDAY)
     books.give(traded("E", order_id="O", qty="40"))
     books.give(OrderDoneForDay(order_id="O"))
     assert b"orders" not in books.give(split()).derived
@@ -211,10 +243,57 @@ def test_a_closed_order_of_another_instrument_does_not_stand_in_the_way_of_a_spl
     """Memory may have forgotten it, so that nothing can depend on it."""
     books = market()
     books.give(instrument("XYZ.W"))
-    books.give(order("O", "buy", "100", "10", tif="day", instrument="XYZ.W"))
+    books.give(order("O", "buy", "100", "10", tif="day", instrument="XYZ.W"), ON_MONDAY)
     assert books.give(split()).rule == "shared_asset"
     books.give(OrderDoneForDay(order_id="O"))
     assert books.give(split()).rule is None
+    # It closed in the shares of then, as an order of the instrument that was named would have.
+    assert books.give(OrderRestated(order_id="O", reason="new_day")).rule == "before_split"
+    late = traded("E", order_id="O", instrument="XYZ.W", trade_date=TUESDAY)
+    assert books.give(late).rule == "before_split"
+
+
+def test_a_split_names_its_issuer_once() -> None:
+    """Its postings have to fit one event, however many hold the shares."""
+    books = market()
+    for name in ("E1", "E2", "E3"):
+        books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
+        books.give(traded(name, account=name))
+    lines = msgspec.json.decode(books.give(split()).derived)["postings"]
+    assert lines == [["~issuer", "XYZ", "settled", "-300"],
+                     *([name, "XYZ", "unsettled", "100"] for name in ("E1", "E2", "E3"))]  # fmt: skip
+
+
+def moved_shares(name: str, amount: str, day: str = MONDAY) -> CashMoved:
+    kind: Any = "deposit" if amount[0] != "-" else "withdrawal"
+    return CashMoved(movement_id=name, account="A", asset="XYZ", amount=amount, kind=kind, value_date=day)
+
+
+def test_what_moved_shares_of_before_a_split_is_not_undone_in_new_ones() -> None:
+    """An exact negation would make shares, or lose them; what was told after the split is undone as ever."""
+    books = market()
+    books.give(moved_shares("D", "10"))
+    assert books.give(split(2, 1)).rule is None
+    reversal = JournalReversed(journal_id="J", reverses_kind="cash", reverses="D", reason="r")
+    with pytest.raises(RuleBroken, match=r"before_split.*reversal of cash 'D', which moved XYZ of before the split of"):
+        books.give(reversal)
+    books.give(moved_shares("N", "4", TUESDAY))
+    books.give(JournalReversed(journal_id="J", reverses_kind="cash", reverses="N", reason="r"))
+    assert balance(books, "A", "XYZ") == (amount("20"), 0, 0)
+    books.replayed()
+
+
+def test_what_came_in_before_a_split_is_not_told_in_old_shares_after_it() -> None:
+    """As a trade of then is not: a deposit in kind, or a conversion, waits to be told in shares of today."""
+    books = market()
+    books.give(moved_shares("D", "10"))
+    assert books.give(split(2, 1)).rule is None
+    assert books.give(moved_shares("L", "7")).rule == "before_split"
+    given = {"sold": AssetAmount(asset="XYZ", amount="1"), "bought": AssetAmount(asset="USD", amount="1"), "rate": "1"}
+    late = FxConverted(fx_id="X", account="A", value_date=MONDAY, **given)  # type: ignore[arg-type]
+    assert books.give(late).rule == "before_split"
+    assert balance(books, "A", "XYZ") == (amount("20"), 0, 0)
+    books.replayed()
 
 
 @pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
@@ -222,7 +301,7 @@ def test_a_closed_order_of_another_instrument_does_not_stand_in_the_way_of_a_spl
 def test_a_filled_order_that_is_being_enlarged_is_split(kind: type[Books], renamed: bool) -> None:
     """It waits for an answer, which comes in new shares: of 300 it has 200, and holds for the hundred that are left."""
     books = market(kind=kind)
-    books.give(order("O", "buy", "100", "10"))
+    books.give(order("O", "buy", "100", "10"), ON_MONDAY)
     books.give(traded("E", order_id="O"))
     if renamed:
         books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
@@ -239,7 +318,7 @@ def test_a_filled_order_that_is_being_enlarged_is_split(kind: type[Books], renam
 def test_a_filled_order_is_not_asked_for_more_after_a_split() -> None:
     """It filled in old shares, and a request would be for new ones."""
     books = market()
-    books.give(order("O", "buy", "100", "10"))
+    books.give(order("O", "buy", "100", "10"), ON_MONDAY)
     books.give(traded("E", order_id="O"))
     books.give(split())
     with pytest.raises(RuleBroken, match=r"before_split\): I15: order O is FILLED in shares of before the split"):
@@ -265,12 +344,53 @@ def test_a_split_that_does_not_fit_is_quarantined(given: SplitApplied, rule: str
     """Ratio, fractions, days and orders are checked, and nothing of it is applied."""
     books = market()
     books.give(traded("E0", qty="1"))
-    books.give(order("O", "buy", "100", "5"))
+    books.give(order("O", "buy", "100", "5"), ON_MONDAY)
     books.give(traded("E", order_id="O", qty="60", price="5"))
     books.give(traded("E1", qty="40"))
     before = dict(books.state.positions.rows)
     assert books.give(given).rule == rule
     assert before == books.state.positions.rows
+    books.replayed()
+
+
+@pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
+def test_a_split_comes_once_the_trades_of_its_day_are_undone(cost_method: str) -> None:
+    """They are busted, the split is recorded, and they are told again in new shares."""
+    books = market(cost_method=cost_method)
+    books.give(traded("E"))
+    for name in ("D1", "D2"):
+        books.give(traded(name, qty="10", trade_date=TUESDAY))
+    for name in ("D1", "D2"):
+        assert books.give(split()).rule == "traded_since"
+        bust = TradeBusted(exec_id=f"B{name}", exec_ref=name, venue="V", trade_date=TUESDAY, reason="r")
+        assert books.give(bust).rule is None
+    # What was held before the day is known again, and of days before it nothing is.
+    assert books.give(accrued(entitled(), ca_id="D")).rule is None
+    assert books.give(accrued(entitled(), ca_id="D0", ex_date=MONDAY)).rule == "entitlement"
+    assert books.give(split()).rule is None
+    assert books.give(traded("N1", qty="20", trade_date=TUESDAY)).rule is None
+    bust = TradeBusted(exec_id="BN1", exec_ref="N1", venue="V", trade_date=TUESDAY, reason="r")
+    assert books.give(bust).rule is None
+    assert books.give(split(3, ca_id="S2", ex_date=WEDNESDAY)).rule is None
+    assert sum(balance(books, "A", "XYZ")) == amount("600")
+    books.replayed()
+
+
+@pytest.mark.parametrize("said", ["placed", "restated", "replaced"])
+def test_an_order_of_the_ex_date_needs_its_terms_in_the_split(said: str) -> None:
+    """The venue may have told them in new shares, and multiplied they would be of a third kind."""
+    books = market()
+    books.set_day(TUESDAY)
+    books.give(traded("E"))
+    books.give(order("O", "buy", "100", "10"), None if said == "placed" else ON_MONDAY)
+    if said == "restated":
+        books.give(OrderRestated(order_id="O", reason="corporate_action", qty="200", price="5"))
+    if said == "replaced":
+        books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="200", price="5"))
+    made = books.give(split())
+    assert (made.rule, "order O are of 2024-08-06" in (made.detail or "")) == ("order_adjustment", True)
+    told = (OrderAdjustment(order_id="O", qty="200", price="5"),)
+    assert b'"orders":[["O","200","0","5",null,"1000"]]' in books.give(split(order_adjustments=told)).derived
     books.replayed()
 
 
@@ -280,6 +400,58 @@ def test_a_split_of_a_shared_asset_waits_for_one_instrument() -> None:
     books.give(instrument("XYZ.W"))
     books.give(traded("E", instrument="XYZ.W"))
     assert books.give(split()).rule == "shared_asset"
+
+
+def other_instrument_split(kind: type[Books] = Books) -> Books:
+    """Hold 100 shares through XYZ and none any more through XYZ.W, when XYZ splits."""
+    books = market(kind=kind)
+    books.give(instrument("XYZ.W"))
+    books.give(traded("E0"))
+    books.give(order("O", "buy", "10", "10", instrument="XYZ.W"), ON_MONDAY)
+    books.give(traded("W1", qty="10", instrument="XYZ.W", order_id="O"))
+    books.give(traded("W2", "sell", "10", instrument="XYZ.W"))
+    assert books.give(split()).rule is None
+    return books
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("late", [
+    traded("L", instrument="XYZ.W", trade_date=MONDAY),
+    TradeBusted(exec_id="L", exec_ref="W2", venue="V", trade_date=WEDNESDAY, ref_trade_date=MONDAY, reason="r"),
+    TradeCorrected(exec_id="L", exec_ref="W2", ref_trade_date=MONDAY, venue="V", account="A", instrument="XYZ.W",
+                   side="sell", qty="9", price="10", trade_date=WEDNESDAY),
+    OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="30"),
+    traded("L", order_id="O", instrument="XYZ.W", trade_date=WEDNESDAY),
+], ids=lambda event: type(event).__name__)  # fmt: skip
+def test_a_split_is_of_every_instrument_of_the_asset(kind: type[Books], late: Any) -> None:
+    """What traded as another one before it was old shares too, of which nobody owns any now."""
+    books = other_instrument_split(kind)
+    made = books.give(late)
+    assert (made.rule, made.detail is not None and TUESDAY in made.detail) == ("before_split", True)
+    assert sum(balance(books, "A", "XYZ")) == amount("200")
+    assert books.give(traded("N", instrument="XYZ.W", qty="5", trade_date=TUESDAY)).rule is None
+    books.replayed()
+
+
+def test_an_instrument_that_is_defined_after_a_split_is_of_the_new_shares() -> None:
+    """Whatever it is called: a trade of before the split would have been of old ones."""
+    books = other_instrument_split()
+    books.give(instrument("XYZ.L"))
+    assert books.give(traded("L", instrument="XYZ.L", trade_date=MONDAY)).rule == "before_split"
+    assert books.give(split(3, ca_id="S2", instrument="XYZ.L", ex_date=MONDAY)).rule == "before_split"
+    assert books.give(traded("N", instrument="XYZ.L", trade_date=TUESDAY)).rule is None
+    books.replayed()
+
+
+def test_a_split_comes_before_the_trades_of_its_day_in_every_instrument() -> None:
+    """A flat position of another one had trades of new shares, or of old ones: nobody can tell."""
+    books = market()
+    books.give(instrument("XYZ.W"))
+    books.give(traded("E0"))
+    books.give(traded("W1", instrument="XYZ.W", trade_date=TUESDAY))
+    books.give(traded("W2", "sell", instrument="XYZ.W", trade_date=TUESDAY))
+    made = books.give(split())
+    assert (made.rule, "account A traded XYZ.W on" in (made.detail or "")) == ("traded_since", True)
 
 
 def test_trades_of_other_shares_are_not_mixed_after_a_split() -> None:
@@ -295,6 +467,54 @@ def test_trades_of_other_shares_are_not_mixed_after_a_split() -> None:
     with pytest.raises(DuplicateFact):
         books.give(split())
     assert books.give(split(5)).rule == "ca_id_reused"
+
+
+def settled(name: str, exec_id: str, qty: str, **more: Any) -> TradeSettled:
+    given = {"trade_date": MONDAY, "date": WEDNESDAY, **more}
+    return TradeSettled(settlement_id=name, venue="V", exec_id=exec_id, qty=qty, **given)
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize(("num", "den", "after", "delivered"), [(1, 10, "10", "4"), (2, 1, "200", "80")])
+def test_what_is_unsettled_stays_so_in_a_split(
+    kind: type[Books], num: int, den: int, after: str, delivered: str
+) -> None:
+    """A reverse split puts nobody in debt, and no share is there to be spent before it is delivered, part by part."""
+    books = market(kind=kind)
+    books.give(AccountOpened(account="C", owner="o", kind="cash", base_asset="USD"))
+    books.give(CashMoved(movement_id="M", account="C", asset="USD", amount="5000", kind="deposit", value_date=MONDAY))
+    books.give(traded("E", account="C"))
+    assert books.give(split(num, den)).rule is None
+    assert balance(books, "C", "XYZ") == (0, amount(after), 0)
+    row = books.state.balances.get("C", "XYZ")
+    assert row is not None
+    assert (row.available, row.breached) == (0, False)
+    books.set_day(WEDNESDAY)
+    assert books.give(settled("T1", "E", "40", partial=True)).rule is None
+    assert balance(books, "C", "XYZ") == (amount(delivered), amount(after) - amount(delivered), 0)
+    assert books.give(settled("T2", "E", "60")).rule is None
+    assert balance(books, "C", "XYZ") == (amount(after), 0, 0)
+    books.replayed()
+
+
+@pytest.mark.parametrize("rounding", ["down", "up", "nearest"])
+def test_what_settles_after_splits_adds_up_to_what_waited(rounding: str) -> None:
+    """Trades of before one split, or of before both, each alone not whole in new shares; with a fee in shares."""
+    books = market()
+    books.give(traded("E1", qty="5"))
+    books.give(traded("E2", qty="4", fees=(Fee(kind="stamp", asset="XYZ", amount="1"),)))
+    books.give(traded("E3", "sell", "3"))
+    assert books.give(split(1, 2, rounding=rounding)).rule is None
+    books.give(traded("E4", qty="4", trade_date=TUESDAY))
+    books.set_day(WEDNESDAY)
+    assert books.give(settled("T1", "E1", "2", partial=True)).rule is None
+    assert books.give(split(1, 3, ca_id="S2", ex_date=WEDNESDAY, rounding=rounding)).rule is None
+    waits = balance(books, "A", "XYZ")
+    for name, qty, day in (("E3", "3", MONDAY), ("E1", "3", MONDAY), ("E4", "4", TUESDAY), ("E2", "4", MONDAY)):
+        assert waits[1]
+        assert books.give(settled(f"T{name}", name, qty, trade_date=day)).rule is None
+    assert balance(books, "A", "XYZ") == (sum(waits), 0, 0)
+    books.replayed()
 
 
 @pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
@@ -330,7 +550,7 @@ def test_a_lot_too_small_for_the_new_unit_leaves_its_cost_to_the_next() -> None:
 def test_everything_is_found_under_a_new_name() -> None:
     """Position, lots and orders go over; the old name still works for facts, and a command is told the new one."""
     books = market(cost_method="FIFO")
-    books.give(order("O", "buy", "10", "5"))
+    books.give(order("O", "buy", "10", "5"), ON_MONDAY)
     books.give(traded("E"))
     made = books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=TUESDAY))
     assert (made.stream, made.stream_version) == ("instrument/ABC", stream_version(books.state, "instrument/ABC"))
@@ -342,7 +562,7 @@ def test_everything_is_found_under_a_new_name() -> None:
     assert (row.qty, row.cost, old.qty, old.cost) == (amount("4"), amount("20"), 0, 0)
     assert books.state.executions.get("V", MONDAY, "E").instrument == "XYZ"  # type: ignore[union-attr]
     with pytest.raises(RuleBroken, match="called ABC now"):
-        books.give(order("O2", "buy", "1", "1"))
+        books.give(order("O2", "buy", "1", "1"), ON_MONDAY)
     rename = InstrumentRenamed(ca_id="N2", old="XYZ", new="DEF", effective=TUESDAY)
     assert books.give(rename).rule == "instrument_renamed"
     assert (
@@ -359,7 +579,7 @@ def test_everything_is_found_under_a_new_name() -> None:
 def test_an_order_that_lives_again_goes_by_the_new_name(how: str) -> None:
     """It had filled when the instrument was renamed; a split finds it as it finds every open order."""
     books = market()
-    books.give(order("O", "buy", "100", "10"))
+    books.give(order("O", "buy", "100", "10"), ON_MONDAY)
     books.give(traded("E", order_id="O"))
     books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
     again = {
@@ -370,7 +590,7 @@ def test_an_order_that_lives_again_goes_by_the_new_name(how: str) -> None:
         ),
         "replacement": OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="160"),
     }[how]  # fmt: skip
-    assert books.give(again).rule is None
+    assert books.give(again, ON_MONDAY).rule is None
     row = books.state.orders.get("O")
     assert row is not None
     assert (row.instrument, row.status) == ("ABC", "NEW" if how == "bust" else "PARTIALLY_FILLED")
@@ -387,7 +607,7 @@ def test_an_order_of_the_past_may_be_known_by_the_old_name() -> None:
     """What happened is not up for refusal: it is recorded under the name that its instrument has now."""
     books = market()
     books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
-    books.give(order("O", "buy", "100", "10", historical=True))
+    books.give(order("O", "buy", "100", "10", historical=True), ON_MONDAY)
     assert books.give(traded("E", order_id="O", qty="60")).rule is None
     assert books.give(split()).rule is None
     row = books.state.orders.get("O")

@@ -18,7 +18,7 @@ from ledger.domain.events.corporate_actions import (
     InstrumentRenamed,
     SplitApplied,
 )
-from ledger.domain.events.executions import QuarantineResolved
+from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import SettlementFailed
 from ledger.domain.fold import DuplicateFact
@@ -133,3 +133,38 @@ def test_a_trade_between_announcement_and_split_is_of_old_shares_and_splits() ->
     position = books.state.positions.get("A", "XYZ.N")
     assert position is not None
     assert position.qty == 300 * 10**18
+
+
+def report(day: str, kind: type[Event] = TradeExecuted) -> Event:
+    """Return what a venue says with the trade date *day*: a trade, or a change of `E`."""
+    if kind is TradeBusted:
+        return TradeBusted(exec_id="R", exec_ref="E", venue="N", trade_date=day, ref_trade_date=DAY, reason="r")
+    given = {name: getattr(trade("R", trade_date=day), name) for name in TradeExecuted.__struct_fields__}
+    ref = {"exec_ref": "E", "ref_trade_date": DAY} if kind is TradeCorrected else {}
+    return kind(**given, **ref)
+
+
+@pytest.mark.parametrize("kind", [TradeExecuted, TradeCorrected, TradeBusted])
+def test_a_trade_of_a_session_that_cannot_have_opened_waits(kind: type[Event]) -> None:
+    """A session opens on the evening before its day, or before a long holiday; a date of the next month is a slip."""
+    books = books_before()
+    before = effects(books)
+    waits = books.give(report("2024-08-17", kind))
+    assert waits.rule == "trade_date_to_come"
+    assert str(waits.detail).startswith("I15: found the trade date 2024-08-17 of 'R'; expected 2024-08-16 or earlier")
+    assert effects(books) == before
+    assert books.give(report("2024-08-16", kind)).rule is None
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_mistyped_trade_date_does_not_keep_issuers_from_being_heard() -> None:
+    """It waits, its correction finds nothing to correct, and the trade is told again with its own day."""
+    books = books_before()
+    assert books.give(report("2204-08-09")).rule == "trade_date_to_come"
+    assert books.give(report(BEFORE)).rule is None
+    books.set_day(DAY_OF)
+    split = SplitApplied(ca_id="S", instrument="XYZ.N", ratio_num=2, ratio_den=1, ex_date=DAY_OF, rounding="cash")
+    assert books.give(split).rule is None
+    check_invariants(books.state)
+    books.replayed()

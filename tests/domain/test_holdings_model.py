@@ -104,6 +104,7 @@ class Comparison(RuleBasedStateMachine):
     @rule()
     def sleep(self) -> None:
         self.today += 1
+        self.books.set_day(self.day(0))
 
     def last_split(self) -> str:
         return max((x["ex"] for x in self.model.of("split")), default="")
@@ -159,7 +160,7 @@ class Comparison(RuleBasedStateMachine):
         good = self.come(at) and ex > self.last_split()
         for account in ("A", "F"):
             before = self.model.before(account, ex)
-            good = good and not any(day >= ex for day in self.model.days(account))
+            good = good and self.model.newest(account)[0] < ex
             if before:
                 held[account] = before
         exact = {account: qty * Fraction(*ratio) for account, qty in held.items()}

@@ -10,12 +10,16 @@ import msgspec
 import pytest
 
 from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased, JournalPosted, Leg
+from ledger.domain.events.corporate_actions import SplitApplied
+from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     OrderCanceled,
+    OrderExpired,
     OrderPlaced,
     OrderReplaced,
     OrderRestated,
+    ReplaceRejected,
     ReplaceRequested,
 )
 from ledger.domain.events.reference import (
@@ -48,6 +52,23 @@ def test_a_journal_cannot_touch_what_is_held(held: str) -> None:
     assert books.give(OrderCanceled(order_id="O")).rule is None
     books.give(HoldReleased(hold_id="H", reason="void"))
     assert balance(books, "USDT") == (amount("999.5"), 0)
+
+
+def test_a_release_releases_something() -> None:
+    """A request that moves nothing is a slip of the pen, as a hold of nothing is."""
+    books = opened()
+    books.give(HoldPlaced(hold_id="H", legs=(Leg(account="A", asset="USDT", amount="5"),)))
+    with pytest.raises(RuleBroken, match="a release of nothing of H"):
+        books.give(HoldReleased(hold_id="H", amounts=(), reason="void"))
+
+
+def test_limits_have_the_decimals_of_their_asset() -> None:
+    """I20: what lies between two amounts that there can be is no limit."""
+    books = opened()
+    books.give(AccountOpened(account="M", owner="o", kind="margin", base_asset="USDT"))
+    for floor, most in (("-0.000000001", None), ("0", "0.000000001")):
+        with pytest.raises(RuleBroken, match="excess_scale"):
+            books.give(AccountLimitsSet(account="M", asset="BTC", floor=floor, max_position=most))
 
 
 def test_a_negative_price_holds_nothing() -> None:
@@ -171,20 +192,88 @@ def test_a_policy_that_takes_credit_away_is_refused_where_the_credit_is_spent() 
 
 
 def test_a_market_order_that_gets_a_price_is_held_for() -> None:
-    """A market buy holds nothing; asked to be a limit it needs the money, and holds it once the venue says so."""
+    """A market buy holds nothing; asked to be a limit it needs the money, which is held from then on."""
     books = opened(usdt="10")
     books.give(order(price=None))
     asked = ReplaceRequested(order_id="O", cl_ord_id="r", orig_cl_ord_id="c-O", new_price="1000.01")
     with pytest.raises(InsufficientFunds, match="USDT"):
         books.give(asked)
     books.give(msgspec.structs.replace(asked, new_price="900"))
+    assert balance(books, "USDT") == (amount("1"), amount("9"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="r", reason="r"))
     assert balance(books, "USDT") == (amount("10"), 0)
-    books.give(OrderReplaced(order_id="O", cl_ord_id="r", orig_cl_ord_id="c-O", qty="0.01", price="900"))
+    books.give(msgspec.structs.replace(asked, new_price="900", cl_ord_id="s"))
+    books.give(OrderReplaced(order_id="O", cl_ord_id="s", orig_cl_ord_id="c-O", qty="0.01", price="900"))
     assert balance(books, "USDT") == (amount("1"), amount("9"))
     books.give(OrderCanceled(order_id="O"))
     assert (balance(books, "USDT"), status(books)) == ((amount("10"), 0), "CANCELED")
     books.give(order("P", price=None))
     books.give(OrderRestated(order_id="P", reason="repricing", price="500"))
     assert balance(books, "USDT") == (amount("5"), amount("5"))
+    check_invariants(books.state)
+    books.replayed()
+
+
+def asks(cl_ord_id: str, qty: str, price: str | None = None, name: str = "O") -> ReplaceRequested:
+    return ReplaceRequested(
+        order_id=name, cl_ord_id=cl_ord_id, orig_cl_ord_id=f"c-{name}", new_qty=qty, new_price=price
+    )
+
+
+def test_what_is_asked_for_is_held_until_it_is_answered() -> None:
+    """The venue may grant it at any time, so nothing else may spend it; of several requests the most costly counts."""
+    books = opened(usdt="100")
+    books.give(order(qty="0.6", price="100"))
+    books.give(asks("r", "0.9"))
+    assert balance(books, "USDT") == (amount("10"), amount("90"))
+    with pytest.raises(InsufficientFunds, match="at most 10"):
+        books.give(order("P", qty="0.11"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="s", orig_cl_ord_id="r", new_qty="0.5", new_price="190"))
+    assert balance(books, "USDT") == (amount("5"), amount("95"))
+    with pytest.raises(InsufficientFunds, match="at most 5"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="t", orig_cl_ord_id="s", new_qty="1.01"))
+    assert books.give(trade(qty="0.3")).rule is None
+    assert balance(books, "USDT") == (amount("10"), amount("60"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="r", reason="r"))
+    assert balance(books, "USDT") == (amount("32"), amount("38"))
+    books.give(OrderReplaced(order_id="O", cl_ord_id="s", orig_cl_ord_id="r", qty="0.5", price="190"))
+    assert balance(books, "USDT") == (amount("32"), amount("38"))
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("end", [
+    OrderCanceled(order_id="O"),
+    OrderExpired(order_id="O"),
+    TradeBusted(exec_id="B", exec_ref="E", venue="V", trade_date=DAY, reason="r", reopens_order=False),
+], ids=lambda event: type(event).__name__)  # fmt: skip
+def test_an_order_that_ends_releases_what_was_asked_for(end: Event) -> None:
+    """Its end answers every request; what is held for one of a filled order is all that there was."""
+    books = opened(usdt="100")
+    books.give(order(qty="0.5", price="100"))
+    books.give(trade(qty="0.5"))
+    books.give(asks("r", "0.8", "110"))
+    books.give(asks("s", "0.7"))
+    assert balance(books, "USDT") == (amount("17"), amount("33"))
+    assert books.give(end).rule is None
+    assert balance(books, "USDT")[1] == 0
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_what_is_asked_for_a_sale_is_held_in_its_coins_and_splits_with_them() -> None:
+    """A request for more of a sale holds the coins; after a split it waits for as many new ones."""
+    books = opened(btc="10")
+    books.give(order(side="sell", qty="2", price="100"))
+    books.give(asks("r", "5"))
+    assert balance(books, "BTC") == (amount("5"), amount("5"))
+    books.set_day("2024-08-09")
+    split = SplitApplied(
+        ca_id="S", instrument="BTCUSDT", ratio_num=3, ratio_den=1, ex_date="2024-08-09", rounding="down"
+    )
+    assert books.give(split).rule is None
+    assert balance(books, "BTC") == (amount("15"), amount("15"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="r", reason="r"))
+    assert balance(books, "BTC") == (amount("24"), amount("6"))
     check_invariants(books.state)
     books.replayed()

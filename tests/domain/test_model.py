@@ -157,14 +157,15 @@ class Comparison(RuleBasedStateMachine):
         if standing is not None:
             if not standing.left and Decimal(qty) <= standing.qty:
                 expected = "refused"
-            before, asset = standing.hold, "USDT" if standing.side == "buy" else "BTC"
-            standing.qty, standing.price = max(Decimal(qty), standing.filled), Decimal(price)
-            more = standing.hold - before
+            before, asset = standing.reserved, "USDT" if standing.side == "buy" else "BTC"
+            standing.wishes[request] = Decimal(qty), Decimal(price)
+            more = standing.reserved - before
             if more > 0 and more > self.model.available(asset):
                 # Which of two faults is named first is the ledger's to choose.
                 expected = "no funds" if expected == "accepted" else "refused or no funds"
         event = ReplaceRequested(order_id=order, cl_ord_id=request, orig_cl_ord_id=orig, new_qty=qty, new_price=price)
-        self.give(event, expected, "replace?", {"order": order, "request": request})
+        facts = {"order": order, "request": request, "qty": qty, "price": price}
+        self.give(event, expected, "replace?", facts)
 
     @rule(order=ORDERS, request=REQUESTS, aim=AIMS, qty=QUANTITIES, price=PRICES)
     def replaced(self, order: str, request: str, aim: int, qty: str, price: str) -> None:

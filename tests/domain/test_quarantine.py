@@ -177,3 +177,19 @@ def test_a_mark_of_something_else_answers_no_mark(other: dict[str, Any]) -> None
         books.give(accepted(ref, seq))
     books.give(accepted(ref, seq_of(books, mark)))
     books.replayed()
+
+
+def test_a_fact_is_accepted_by_one_of_its_own_day() -> None:
+    """A venue numbers its executions anew each day: tomorrow's first is not what became of today's."""
+    books = opened()
+    waits = books.give(trade("E1", None, price="100.001"))
+    ref = len(books.stored)
+    assert waits.rule == "price"
+    books.give(trade("E1", None, price="100"))
+    true = len(books.stored)
+    other = msgspec.structs.replace(trade("E1", None, price="99"), trade_date="2024-08-09")  # type: ignore[type-var]
+    assert books.give(other).rule is None
+    with pytest.raises(RuleBroken, match=f"the newest is at seq {true}"):
+        books.give(QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=true + 1, proposed_by="p"))
+    books.give(QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=true, proposed_by="p"))
+    books.replayed()

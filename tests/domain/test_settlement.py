@@ -311,6 +311,36 @@ def test_the_ladder_says_what_is_due_what_settled_and_what_failed() -> None:
     ]  # fmt: skip
 
 
+def test_the_newest_fail_says_when_it_is_tried_again_whenever_it_is_told() -> None:
+    """One of an earlier day that is told late does not bring the day back."""
+    books = market()
+    books.give(trade())
+    for day, again in (("2024-08-12", "2024-08-14"), (DUE, "2024-08-12")):
+        failed = SettlementFailed(
+            settlement_id="S", venue="N", trade_date=DAY, exec_id="E", date=day, leg="cash", reason="r",
+            new_intended_date=again,
+        )  # fmt: skip
+        assert books.give(failed).rule is None
+    assert [(x.date, x.asset) for x in rungs(books) if x.due] == [("2024-08-14", "USD"), ("2024-08-14", "XYZ")]
+
+
+def test_a_fee_in_another_asset_fails_with_its_trade() -> None:
+    """It is due, fails and is due again as the rest is."""
+    books = market()
+    books.give(trade(fees=(Fee(kind="stamp", asset="EUR", amount="3"),)))
+    failed = SettlementFailed(
+        settlement_id="S", venue="N", trade_date=DAY, exec_id="E", date=DUE, leg="cash", reason="r",
+        new_intended_date="2024-08-12",
+    )  # fmt: skip
+    assert books.give(failed).rule is None
+    found = [(x.date, x.asset, render(x.due), render(x.failed)) for x in rungs(books)]
+    assert found == [
+        (DUE, "EUR", "0", "-3"), (DUE, "USD", "0", "-1000"), (DUE, "XYZ", "0", "100"),
+        ("2024-08-12", "EUR", "-3", "0"), ("2024-08-12", "USD", "-1000", "0"), ("2024-08-12", "XYZ", "100", "0"),
+    ]  # fmt: skip
+    books.replayed()
+
+
 def test_what_failed_is_tried_again_on_its_day_by_whoever_it_was_given_to() -> None:
     """Of a block whose parts failed the lines are due when the last is tried; a line that fails has its own day."""
     books = market()

@@ -9,9 +9,10 @@ from ledger.domain.amounts import render
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderDoneForDay, OrderReplaced, OrderRestated, ReplaceRequested
 from ledger.domain.fold import registry
+from ledger.domain.rules.ground import NS_PER_DAY
 from ledger.queries import Seq
 from tests.conftest import Database
-from tests.domain.test_corporate_actions import market, order, split, traded
+from tests.domain.test_corporate_actions import ON_MONDAY, market, order, split, traded
 from tests.verifier.intruder import report_on
 
 
@@ -30,7 +31,7 @@ def test_a_split_is_replayed_as_it_was_when_memory_had_forgotten_closed_orders(c
     rules: list[str] = []
     for n, event in enumerate(events):
         with Ledger.open(chain.dsn("writer")) as ledger:
-            receipt = ledger.append(event, key=f"step-{n}")
+            receipt = ledger.append(event, key=f"step-{n}", occurred_at=ON_MONDAY + n // 7 * NS_PER_DAY)
             rules += [x.rule for x in receipt.quarantined]
     assert rules == ["before_split"]
     with Ledger.open(chain.dsn("writer")) as ledger, ledger.books() as books:

@@ -13,6 +13,7 @@ from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
 from ledger.domain.profit_and_loss import day_result, figure
+from ledger.domain.rows import SettlementFail
 from ledger.domain.state import State
 from ledger.reading.fx_result import fx_result
 from ledger.reading.sources import Folded
@@ -44,6 +45,7 @@ def standing_orders(state: State, history: History) -> tuple[Any, Any]:
             x.status, x.cl_ord_id, x.accepted, x.triggered, x.done_for_day, list(x.pending_cancel),
             list(x.pending_replace), exact(x.price), exact(x.stop_price), exact(x.qty), exact(x.cum_qty),
             exact(leaves(x)), exact(x.cum_notional), exact(x.hold_amount),
+            exact(x.asked_hold),
         )
         for x in state.orders.rows.values()
     }  # fmt: skip
@@ -51,7 +53,7 @@ def standing_orders(state: State, history: History) -> tuple[Any, Any]:
         name: (
             x.status, x.current, x.accepted, x.triggered, x.done, x.cancels, x.replaces, x.price, x.stop, x.qty,
             x.filled, x.left, sum((gross for _, gross in x.fills.values()), Fraction(0)),
-            x.held,
+            x.held, x.reserve,
         )
         for name, x in orders.orders(history).items()
     }  # fmt: skip
@@ -149,11 +151,16 @@ def closings(state: State, history: History) -> tuple[Any, Any]:
     return found, meant
 
 
+def quote_of(state: State, fail: SettlementFail) -> str:
+    return state.executions.rows[fail.venue, fail.trade_date, fail.exec_id].gross_asset
+
+
 def failing(state: State, history: History) -> tuple[Any, Any]:
     """What was left to settle when a settlement failed, and on which day it is tried again."""
     found = {
         (x.settlement_id, x.failed_on, x.venue, x.trade_date, x.exec_id):
-        (exact(x.qty), exact(x.amount), x.new_intended_date) for x in state.settlement_fails.rows.values()
+        (exact(x.qty), exact(x.amount), x.new_intended_date)
+        for x in state.settlement_fails.rows.values() if x.amount_asset == quote_of(state, x)
     }  # fmt: skip
     return found, trades.fails(history)
 

@@ -15,6 +15,7 @@ from blake3 import blake3
 from ledger.domain.events.control import MarkRecorded, ReconciliationRecorded
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import SettlementFailed
 from tests.model import money
 from tests.model.history import Entry, History, asked, number
 from tests.model.reference import called_now
@@ -53,14 +54,15 @@ def resolved(history: History) -> dict[int, QuarantineResolved]:
 @functools.cache
 def _needed(kind: type[Event]) -> tuple[str, ...]:
     fields = (x.name for x in msgspec.structs.fields(kind) if x.required)
-    return tuple(x for x in fields if x == "venue" or x.endswith("_id"))
+    return tuple(x for x in fields if x in ("venue", "trade_date") or x.endswith("_id"))
 
 
 def ids(event: Event) -> tuple[object, ...]:
     """Return the type of a fact and the ids that it must have; a mark has none, and is of a subject, day and kind."""
     its: tuple[str, ...] = ("instrument", "base", "quote", "day", "kind")
     if not isinstance(event, MarkRecorded):
-        its = _needed(type(event))
+        # Executions are numbered anew each day, and what fails may fail again on another.
+        its = (*_needed(type(event)), *(["date"] if isinstance(event, SettlementFailed) else []))
     return (type(event), *(getattr(event, x) for x in its))
 
 

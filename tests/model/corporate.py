@@ -4,12 +4,13 @@ Say from a history what issuers gave their holders: dividends that are due, and 
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, SplitApplied
-from tests.model import holdings, money, reference
+from tests.model import holdings, money, reference, trades
 from tests.model.history import History, asked, number, rounded
 
 if TYPE_CHECKING:
@@ -43,16 +44,73 @@ def owned(history: History, asset: str) -> dict[str, Fraction]:
 
 
 def split_postings(before: History, event: SplitApplied) -> list[Posting]:
-    """Return what a split of the books as they were *before* gives and takes, into the settled buckets."""
+    """Return what a split of the books as they were *before* gives and takes: what is unsettled stays so."""
     its = reference.terms(before, event.instrument)
     assert its is not None
     found: list[Posting] = []
+    scale = reference.scales(before)[its.asset]
     for account, has in owned(before, its.asset).items():
-        more = whole(has * ratio(event), reference.scales(before)[its.asset], event.rounding) - has
-        found += [(account, its.asset, "settled", more), ("~issuer", its.asset, "settled", -more)]
+        waits = money.buckets(before).get((account, its.asset, "unsettled"), Fraction(0))
+        more = whole(has * ratio(event), scale, event.rounding) - has
+        later = whole(waits * ratio(event), scale, event.rounding) - waits
+        found += [(account, its.asset, "settled", more - later), (account, its.asset, "unsettled", later)]
+        found.append(("~issuer", its.asset, "settled", -more))
     for x in event.cash_in_lieu:
         amount = number(x.amount)
         found += [(x.account, its.quote, "settled", amount), ("~issuer", its.quote, "settled", -amount)]
+    return found
+
+
+def splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
+    """Return the splits of an asset with the seq of each."""
+    found = []
+    for seq, event in history.steps():
+        if isinstance(event, SplitApplied):
+            its = reference.terms(history, event.instrument)
+            assert its is not None
+            if its.asset == asset:
+                found.append((seq, event))
+    return found
+
+
+def _settled(history: History, account: str, asset: str, since: str, until: str) -> Fraction:
+    """Return what has settled of an account's trades from one day until before another, as they were traded."""
+    total = Fraction(0)
+    for trade in trades.live(history).values():
+        its = reference.terms(history, trade.instrument)
+        assert its is not None
+        if trade.account == account and since <= trade.day < until and not trade.at_once:
+            done = trade.settled / trade.qty
+            total += trade.sign * trade.settled if its.asset == asset else 0
+            fees = (rounded(x * done, reference.scales(history)[name]) for name, x in trade.fees if name == asset)
+            total -= sum(fees, Fraction(0)) if its.asset == asset else 0
+    return total
+
+
+def _into_and_out_of(history: History, account: str, asset: str, place: int) -> tuple[Fraction, Fraction]:
+    """Return how many shares of before a split have settled since, and what they were by then, rounded as a whole."""
+    found = splits(history, asset)
+    seq, event = found[place]
+    since = found[place - 1][1].ex_date if place else ""
+    then = history.until(seq)
+    came = _settled(history, account, asset, since, event.ex_date)
+    came -= _settled(then, account, asset, since, event.ex_date)
+    if place:
+        came += _into_and_out_of(history, account, asset, place - 1)[1]
+        came -= _into_and_out_of(then, account, asset, place - 1)[1]
+    if account not in owned(then, asset):
+        return came, came
+    return came, whole(came * ratio(event), reference.scales(history)[asset], event.rounding)
+
+
+def settled_since(history: History) -> list[Posting]:
+    """Return by how much the settlements of trades of before a split have moved other shares than were traded."""
+    found: list[Posting] = []
+    for asset in {x.asset for x in reference.instruments(history).values()}:
+        for place in range(len(splits(history, asset))):
+            for account in reference.accounts(history):
+                came, became = _into_and_out_of(history, account, asset, place)
+                found += [(account, asset, "settled", became - came), (account, asset, "unsettled", came - became)]
     return found
 
 
@@ -99,19 +157,31 @@ def dividend_postings(history: History) -> list[Posting]:
     return found
 
 
-def days(history: History, account: str, instrument: str) -> list[str]:
-    """Return the days that trades of a position were ever said to be of, and those of splits of it."""
+def newest_day(history: History, account: str, instrument: str) -> tuple[str, bool]:
+    """
+    Return the newest day on which a position changed by what stands, or may have, and whether that is known.
+
+    Whoever hears that all trades of the newest day are void knows no more of the days before.
+    """
     name = reference.called_now(history, instrument)
-    found = []
-    for _, __, trade in holdings.moves(history):
+    steps: list[tuple[int, str, int]] = []
+    for seq, came, trade in holdings.moves(history):
         if trade.account == account and reference.called_now(history, trade.instrument) == name:
-            found.append(trade.day)
+            steps.append((seq, trade.day, 1 if came else -1))
     for seq, event in history.steps():
         if isinstance(event, SplitApplied) and reference.called_now(history, event.instrument) == name:
             place = (account, reference.called_now(history.until(seq), event.instrument))
             if holdings.quantity(history.until(seq), place):
-                found.append(event.ex_date)
-    return found
+                steps.append((seq, event.ex_date, 1))
+    newest, stands = "", 0
+    for _, day, change in sorted(steps, key=lambda step: step[0]):
+        if day > newest:
+            newest, stands = day, 1
+        elif day == newest and stands:
+            stands += change
+            if not stands:
+                newest = (datetime.date.fromisoformat(day) - datetime.timedelta(days=1)).isoformat()
+    return newest, bool(stands)
 
 
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
@@ -129,7 +199,8 @@ def before(history: History, account: str, instrument: str, day: str) -> Fractio
 
 
 def _before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
-    if any(found > day for found in days(history, account, instrument)):
+    newest, known = newest_day(history, account, instrument)
+    if newest > day or (newest == day and not known):
         return None
     name, qty = reference.called_now(history, instrument), Fraction(0)
     steps = [(seq, came, trade) for seq, came, trade in holdings.moves(history)

@@ -34,7 +34,7 @@ def identity(event: Event) -> tuple[Any, ...] | None:
         case FxConverted():
             return "fx", event.fx_id
         case CashDividendPaid():
-            return "payment", event.ca_id, event.payment_id
+            return "payment", event.payment_id
         case CashDividendAccrued() | SplitApplied() | InstrumentRenamed():
             return "corporate action", event.ca_id
     return None

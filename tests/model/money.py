@@ -139,6 +139,7 @@ def buckets(history: History) -> Buckets:
     for seq, event in history.steps():
         if isinstance(event, SplitApplied):
             post(*corporate.split_postings(history.until(seq), event))
+    post(*corporate.settled_since(history))
     post(*corporate.dividend_postings(history))
     void = reversed_already(history)
     for name, event in movements(history).items():
@@ -146,7 +147,7 @@ def buckets(history: History) -> Buckets:
             post(*moved(event))
     held = [x for rest in holds(history).values() for x in rest.items()]
     for standing in orders.orders(history).values():
-        held.append(((standing.placed.account, orders.hold_asset(history, standing)), standing.held))
+        held.append(((standing.placed.account, orders.hold_asset(history, standing)), standing.held + standing.reserve))
     for (account, asset), amount in held:
         post((account, asset, "settled", -amount), (account, asset, "held", amount))
     return {place: amount for place, amount in sums.items() if amount}

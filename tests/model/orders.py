@@ -4,7 +4,7 @@ Say from a history how an order stands: what it asks for, what filled, what is p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from ledger.domain.events.corporate_actions import SplitApplied
@@ -25,7 +25,7 @@ from ledger.domain.events.orders import (
     ReplaceRejected,
     ReplaceRequested,
 )
-from tests.model import reference
+from tests.model import corporate, reference
 from tests.model.history import History, asked, number, rounded
 from tests.model.trades import Key, key_of, made, ref_of
 
@@ -43,6 +43,8 @@ class Standing:
     current: str
     shares: str
     """The day of the newest split that its terms are after."""
+    since: str
+    """The day on which its terms were last said."""
     accepted: bool = False
     triggered: bool = False
     how: str | None = None
@@ -53,6 +55,10 @@ class Standing:
     """Quantity and gross, by the id of the newest version of each trade."""
     held: Fraction = Fraction(0)
     """What is held for it, of `hold_asset`."""
+    wishes: dict[str, tuple[Fraction, Fraction | None]] = field(default_factory=dict)
+    """Quantity and price that each request for other terms asks for, until it is answered."""
+    reserve: Fraction = Fraction(0)
+    """What is held besides, so that any of them may be granted."""
 
     @property
     def lasts(self) -> bool:
@@ -66,6 +72,13 @@ class Standing:
     @property
     def left(self) -> Fraction:
         return Fraction(0) if self.how or (self.done and not self.lasts) else self.qty - self.filled
+
+    @property
+    def reach(self) -> Fraction:
+        """What may still fill at most, whichever requests are granted."""
+        if self.how or (self.done and not self.lasts):
+            return Fraction(0)
+        return max([self.qty, *(qty for qty, _ in self.wishes.values())]) - self.filled
 
     @property
     def status(self) -> str:
@@ -87,7 +100,7 @@ class Standing:
 
     def end(self, how: str) -> None:
         if self.how is None:
-            self.how, self.done, self.cancels, self.replaces = how, False, [], []
+            self.how, self.done, self.cancels, self.replaces, self.wishes = how, False, [], [], {}
 
 
 def _undo(order: Standing, event: TradeBusted, ref: Key) -> None:
@@ -117,15 +130,21 @@ def _take(order: Standing, event: Event) -> None:
             order.cancels.append(event.cl_ord_id)
         case ReplaceRequested():
             order.replaces.append(event.cl_ord_id)
+            order.wishes[event.cl_ord_id] = (
+                order.qty if event.new_qty is None else number(event.new_qty),
+                order.price if event.new_price is None else number(event.new_price),
+            )
         case CancelRejected():
             order.cancels = [x for x in order.cancels if x != event.cl_ord_id]
         case ReplaceRejected():
             order.replaces = [x for x in order.replaces if x != event.cl_ord_id]
+            order.wishes.pop(event.cl_ord_id, None)
         case OrderReplaced():
             order.qty = max(number(event.qty), order.filled)
             order.price = order.price if event.price is None else number(event.price)
             order.stop = order.stop if event.stop_price is None else number(event.stop_price)
             order.replaces = [x for x in order.replaces if x != event.cl_ord_id]
+            order.wishes.pop(event.cl_ord_id, None)
             order.current, order.accepted = event.cl_ord_id, True
         case OrderDoneForDay():
             order.done = True
@@ -147,6 +166,12 @@ def _reckoned(history: History, order: Standing, day: str) -> Fraction:
         # A stop without a limit becomes a market order, and nobody knows what that will cost.
         return max(Fraction(0), reference.gross_of(history, its, order.left, order.price or Fraction(0)))
     return order.left if placed.side == "sell" else Fraction(0)
+
+
+def _reserved(history: History, order: Standing, day: str) -> Fraction:
+    """Return what the most costly terms that are asked for need beyond what is held already."""
+    needs = [_reckoned(history, replace(order, qty=qty, price=price), day) for qty, price in order.wishes.values()]
+    return max([Fraction(0), *(need - order.held for need in needs)])
 
 
 def hold_asset(history: History, order: Standing) -> str:
@@ -212,6 +237,15 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
         order.held, order.shares = _reckoned(then, order, day), event.ex_date
+        order.since = event.ex_date
+        ratio, its = Fraction(event.ratio_num, event.ratio_den), reference.terms(then, event.instrument, event.ex_date)
+        assert its is not None
+        up, scale = order.placed.side != "buy", reference.scales(then)[its.asset]
+        order.wishes = {
+            wish: (corporate.whole(qty * ratio, scale, "up"), _to_a_tick(price, its.tick, ratio, up=up))
+            for wish, (qty, price) in order.wishes.items()
+        }
+        order.reserve = _reserved(then, order, day)
 
 
 def is_of_old_shares(history: History, order: Standing) -> bool:
@@ -231,7 +265,9 @@ def orders(history: History) -> dict[str, Standing]:
             terms = (None if x is None else number(x) for x in (event.price, event.stop_price))
             its = reference.terms(then, event.instrument)
             assert its is not None
-            order = found[event.order_id] = Standing(event, number(event.qty), *terms, event.cl_ord_id, its.split_on)
+            order = found[event.order_id] = Standing(
+                event, number(event.qty), *terms, event.cl_ord_id, its.split_on, day
+            )
             order.held = _reckoned(then, order, day)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
@@ -239,6 +275,7 @@ def orders(history: History) -> dict[str, Standing]:
                 order = found[whose[name]]
                 _undo(order, event, name)
                 order.held = _reckoned(then, order, day)
+                order.reserve = _reserved(then, order, day)
         elif isinstance(event, TradeExecuted):
             if event.order_id is None:
                 continue
@@ -252,13 +289,18 @@ def orders(history: History) -> dict[str, Standing]:
             order.fills[name] = (trade.qty, trade.gross)
             corrects = isinstance(event, TradeCorrected)
             order.held = _reckoned(then, order, day) if corrects else _after_a_fill(then, order, left)
+            order.reserve = _reserved(then, order, day)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
+            if isinstance(event, OrderReplaced | OrderRestated):
+                order.since = day
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
                 order.held = _reckoned(then, order, day)
+            if order.how or not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | CancelRejected):
+                order.reserve = _reserved(then, order, day)
     return found
 
 

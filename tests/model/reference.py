@@ -54,11 +54,13 @@ def instruments(history: History, day: str = LAST) -> dict[str, Terms]:
     """Return every instrument on the terms of *day*: each amendment counts from its own day on, the later one last."""
     found: dict[str, Terms] = {}
     amended: dict[str, list[InstrumentAmended]] = {}
+    splits: dict[str, str] = {}
     for _, event in history.steps():
         if isinstance(event, InstrumentDefined):
             found[event.instrument] = Terms(
                 event.instrument, event.asset, event.quote_asset, number(event.tick), number(event.lot),
                 number(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
+                splits.get(event.asset, ""),
             )  # fmt: skip
             amended[event.instrument] = []
         elif isinstance(event, InstrumentAmended):
@@ -68,10 +70,14 @@ def instruments(history: History, day: str = LAST) -> dict[str, Terms]:
             found[event.new], amended[event.new] = replace(old, name=event.new), [*amended[event.old]]
             found[event.old] = replace(old, renamed_to=event.new)
         elif isinstance(event, SplitApplied):
-            name = event.instrument
-            while (to := found[name].renamed_to) is not None:
-                name = to
-            found[name] = replace(found[name], split_on=event.ex_date)
+            # What splits is the share, under whichever names it trades.
+            asset = found[event.instrument].asset
+            splits[asset] = event.ex_date
+            found |= {
+                name: replace(x, split_on=event.ex_date)
+                for name, x in found.items()
+                if x.asset == asset and x.renamed_to is None
+            }
     for name, changes in amended.items():
         for event in sorted(changes, key=lambda x: x.effective_from):
             if event.effective_from <= day:

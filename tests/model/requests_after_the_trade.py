@@ -57,7 +57,7 @@ def settled(history: History, now: Moment, dice: Dice) -> Event:
         cash = sum((x.sign * (x.gross - x.paid) for x in together), Fraction(dice.of(0, 0, 0, 0, 1), 100))
         refs = tuple(ExecutionRef(trade_date=x.day, exec_id=x.key[2]) for x in together)
         return TradeSettled(settlement_id=name, venue=together[0].key[0], net=refs, qty=text(qty),
-                            amount=text(cash) if dice.often(0.6) else None, date=now.day)  # fmt: skip
+                            amount=text(cash) if dice.often(0.6) else None, date=_day(now, dice))  # fmt: skip
     (venue, day, execution), trade = _one(history, dice)
     whole = trade.open if trade and trade.open else Fraction(1)
     parts = [whole] if dice.often(0.4) else [Fraction(1, 10), whole / 2, whole / 3, Fraction(1), whole * 2]
@@ -68,7 +68,7 @@ def settled(history: History, now: Moment, dice: Dice) -> Event:
         more = dice.of(0, 0, 1, 2) if exact.denominator > 1 or dice.often(0.1) else 0
         amount = text(Fraction(exact.__floor__() + more, 100))
     return TradeSettled(settlement_id=name, venue=venue, trade_date=day, exec_id=execution, qty=text(part),
-                        amount=amount, partial=part < whole and not dice.often(0.05), date=now.day)  # fmt: skip
+                        amount=amount, partial=part < whole and not dice.often(0.05), date=_day(now, dice))  # fmt: skip
 
 
 def failed(history: History, now: Moment, dice: Dice) -> Event:
@@ -82,8 +82,12 @@ def failed(history: History, now: Moment, dice: Dice) -> Event:
         (venue, day, execution), _ = _one(history, dice)
         which = {"trade_date": day, "exec_id": execution}
     leg: Any = dice.of("securities", "cash", "both")
-    return SettlementFailed(settlement_id=name, venue=venue, leg=leg, reason="r", date=now.day,
+    return SettlementFailed(settlement_id=name, venue=venue, leg=leg, reason="r", date=_day(now, dice),
                             new_intended_date=days_before(now.day, dice.of(-1, -1, -2, 0, 1)), **which)  # fmt: skip
+
+
+def _day(now: Moment, dice: Dice) -> str:
+    return days_before(now.day, 0 if not dice.often(0.03) else -1)
 
 
 def allocated(history: History, now: Moment, dice: Dice) -> Event:
@@ -100,7 +104,7 @@ def allocated(history: History, now: Moment, dice: Dice) -> Event:
     qty = sum((x.qty for x in block), Fraction(0))
     # The average price, to the last decimal that a price may have.
     exact = sum((x.gross for x in block), Fraction(0)) / qty / its.multiplier
-    price = Fraction((exact * 10**18).__floor__(), 10**18) + dice.of(0, 0, 0, 0, 0, 1)
+    price = Fraction((exact * 10**18).__floor__(), 10**18) + dice.of(0, 0, 0, 0, 0, 1, Fraction(1, 10**4))
     whole = 10 ** reference.scales(history)[its.asset] * qty
     cut = Fraction(dice.randint(0, int(whole)), int(whole)) * qty
     accounts = dice.sample(("A", "F", "M"), 2) if not dice.often(0.03) else ["BLOCK", "nobody"]

@@ -53,7 +53,7 @@ def moved(_: History, now: Moment, dice: Dice) -> Event:
     some = dice.of("1", "0.5", "3") if asset in ("XYZ", "BTC") else dice.choice(AMOUNTS)
     account = "nobody" if dice.often(WILD) else dice.choice(ACCOUNTS)
     return CashMoved(movement_id=name(now, dice, "m"), account=account, asset=asset, amount=sign + some, kind=kind,
-                     value_date=days_before(now.day, dice.of(0, 0, 0, 1, 3)))  # fmt: skip
+                     value_date=days_before(now.day, dice.aimed([0, 0, 0, 1, 3], [-1])))  # fmt: skip
 
 
 def converted(_: History, now: Moment, dice: Dice) -> Event:
@@ -63,7 +63,7 @@ def converted(_: History, now: Moment, dice: Dice) -> Event:
     return FxConverted(
         fx_id=name(now, dice, "x"), account=dice.choice(ACCOUNTS), sold=AssetAmount(asset=sold, amount=much),
         bought=AssetAmount(asset=bought, amount=text(got)), rate=rate, spread=dice.of(None, "0.001"),
-        value_date=now.day,
+        value_date=days_before(now.day, dice.aimed([0], [-1])),
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def released(history: History, _: Moment, dice: Dice) -> Event:
     if dice.often(0.5):
         (account, asset), left = dice.choice([*holds.get(hold, {}).items()] or [(("A", "USD"), Fraction(1))])
         part = left if dice.often(0.3) else dice.of(Fraction(1, 100), Fraction(1), left * 2)
-        amounts = (Leg(account=account, asset=asset, amount=text(part)),)
+        amounts = (Leg(account=account, asset=asset, amount=text(part)),) if not dice.often(WILD) else ()
     reason: Any = dice.of("void", "captured", "expired")
     return HoldReleased(hold_id=hold, amounts=amounts, reason=reason, ref=dice.of("f1", "f1", "f1", None))
 

@@ -22,7 +22,7 @@ from ledger.domain.events.control import (
 from ledger.domain.events.executions import QuarantineResolved
 from ledger.domain.events.fields import Event
 from tests.model import control, periods, reference
-from tests.model.dice import Dice
+from tests.model.dice import WILD, Dice
 from tests.model.firm import SCHEMAS, sealed
 from tests.model.history import History
 from tests.model.moment import Moment
@@ -68,7 +68,8 @@ def reconciled(history: History, now: Moment, dice: Dice) -> Event:
             ref = dice.randint(1, now.seq) if (how == "adjusted") != dice.often(0.03) else None
             decided.append(BreakResolution(key=key, how=how, reason="r", ref=ref, proposed_by="ann",
                                            approved_by=dice.of("bob", "bob", None)))  # fmt: skip
-    return ReconciliationRecorded(origin=origin, statement_hash="ab", as_of=now.at, matched=3, breaks=breaks,
+    return ReconciliationRecorded(origin=origin, statement_hash="ab", as_of=now.at,
+                                  matched=dice.of(3, 0, 412, -1 if dice.often(WILD) else 7), breaks=breaks,
                                   resolved=tuple(decided))  # fmt: skip
 
 

@@ -33,15 +33,22 @@ def _shares(history: History, dice: Dice) -> reference.Terms:
     return found
 
 
+def _either_way(dice: Dice, exact: Fraction) -> Fraction:
+    """Return cents as a custodian may round them, and now and then as none would."""
+    cents = dice.of((exact * 100).__floor__(), (exact * 100).__ceil__()) + (dice.of(-1, 1) if dice.often(0.02) else 0)
+    return rounded(exact, 2) if dice.often(0.5) else Fraction(cents, 100)
+
+
 def accrued(history: History, now: Moment, dice: Dice) -> Event:
     its, lines = _shares(history, dice), []
-    ex = days_before(now.day, dice.of(0, 0, 0, 1, 2))
+    ex = days_before(now.day, dice.of(0, 0, 0, 1, 2) if not dice.often(0.05) else -1)
     rate, tax_rate = dice.of("0.07", "1.115"), dice.of("0", "0.15")
     for account in dice.sample(ACCOUNTS, dice.randint(1, 4)):
         held = corporate.before(history, account, its.name, ex)
         qty = held if held and not dice.often(0.1) else dice.of(held or Fraction(0), Fraction(5))
-        gross = rounded(qty * number(rate), 2)
-        tax = rounded(gross * number(tax_rate), 2)
+        qty = qty if not dice.often(0.02) else Fraction("5.05")
+        gross = _either_way(dice, qty * number(rate))
+        tax = _either_way(dice, gross * number(tax_rate))
         reason = "lent" if dice.often(0.8 if held != qty else 0.05) else None
         lines.append(Entitled(account=account, qty=text(qty), gross=text(gross), tax=text(tax), reason=reason))
     return CashDividendAccrued(ca_id=f"d{now.seq}", instrument=its.name, ex_date=ex, record_date=ex, pay_date=ex,
@@ -55,7 +62,10 @@ def paid(history: History, now: Moment, dice: Dice) -> Event:
     gross, tax = due.get((dividend, account), (Fraction(1), Fraction(0)))
     part = dice.of(1, 1, 2, 3, Fraction(1, 2) if dice.often(0.2) else 1)
     line = DividendLine(account=account, gross=text(rounded(gross / part, 2)), tax=text(rounded(tax / part, 2)))
-    return CashDividendPaid(ca_id=dividend, payment_id=f"p{now.seq}", paid_on=now.day, lines=(line,))
+    day = days_before(now.day, 0 if not dice.often(0.05) else -1)
+    return CashDividendPaid(
+        ca_id=dividend, payment_id=f"p{now.seq if not dice.often(0.05) else 1}", paid_on=day, lines=(line,)
+    )
 
 
 def split(history: History, now: Moment, dice: Dice) -> Event:
@@ -68,16 +78,16 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
         kept = corporate.whole(exact, scale, "down")
         if rounding == "cash" and exact != kept and not dice.often(0.02):
             cash.append(CashInLieu(account=account, amount=text(rounded((exact - kept) * 10, 2))))
-    adjustments = []
+    adjustments, ex = [], days_before(now.day, 0 if dice.often(0.9) else dice.of(1, -1))
     for name in orders.of_instrument(history, its.name):
         placed = orders.orders(history)[name]
-        if dice.often(0.15):
+        if dice.often(0.15 if placed.since < ex else 0.9):
             price = "7.5" if placed.price is not None else None
             adjustments.append(OrderAdjustment(order_id=name, qty=text(placed.qty * 4), price=price))
     return SplitApplied(
         ca_id=f"s{now.seq}", instrument=dice.of(its.name, "XYZ.N"), ratio_num=num, ratio_den=den,
-        ex_date=now.day if dice.often(0.9) else days_before(now.day, 1), rounding=rounding, cash_in_lieu=tuple(cash),
-        order_adjustments=tuple(adjustments),
+        ex_date=ex, rounding=rounding,
+        cash_in_lieu=tuple(cash), order_adjustments=tuple(adjustments),
     )  # fmt: skip
 
 
@@ -85,7 +95,9 @@ def renamed(history: History, now: Moment, dice: Dice) -> Event:
     every = [*reference.instruments(history)]
     fit = (x for x in every if reference.instruments(history)[x].renamed_to is None)
     new = dice.aimed([f"N{now.seq}"], every)
-    return InstrumentRenamed(ca_id=f"n{now.seq}", old=dice.aimed(fit, every), new=new, effective=now.day)
+    return InstrumentRenamed(
+        ca_id=f"n{now.seq}", old=dice.aimed(fit, every), new=new, effective=days_before(now.day, dice.aimed([0], [-1]))
+    )
 
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {

@@ -82,7 +82,7 @@ def places(history: History, now: Moment, dice: Dice) -> Event:
         side=dice.of("buy", "sell", "buy", "sell", "sell_short"), qty=qty,
         ord_type=kind, price=price(history, dice, instrument) if priced else None,
         stop_price=price(history, dice, instrument) if stopped else None, tif=tif,
-        expire_at=now.at + dice.of(1, 86_400 * 10**9, 0) if tif == "gtd" else None, hold=hold,
+        expire_at=now.at + dice.of(1, 86_400 * 10**9, 0) if tif == "gtd" or dice.often(0.03) else None, hold=hold,
         strategy="s" if dice.often(0.2) else None, historical=dice.often(0.05),
     )  # fmt: skip
 

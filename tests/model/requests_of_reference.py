@@ -35,7 +35,8 @@ def instrument(history: History, now: Moment, dice: Dice) -> Event:
     its = dice.aimed([kind], ["NONE", "USD"])
     calendar = dice.of("us", "us", None, None if dice.often(0.9) else "none")
     return InstrumentDefined(
-        instrument=dice.aimed([f"I{now.seq}"], ["XYZ.N"]), asset=its, quote_asset=quote, settle_asset=quote,
+        instrument=dice.aimed([f"I{now.seq}"], ["XYZ.N"]), asset=its, quote_asset=quote,
+        settle_asset=dice.aimed([quote], ["USD", "EUR"]),
         tick=dice.aimed(["0.01", "0.005"], ["0"]), lot=dice.aimed([lot], ["0.05"]), multiplier=dice.of("1", "1", "2.5"),
         settlement_cycle=dice.aimed([0, 1, 2], [-1, 31]), calendar=calendar,
         product=dice.aimed([None, "us_equity" if calendar else None], ["us_equity"]), venue=dice.of("N", "V"),
@@ -46,7 +47,7 @@ def amended(history: History, now: Moment, dice: Dice) -> Event:
     every = list(reference.instruments(history))
     what: dict[str, Any] = dice.of(
         {"tick": "0.01"}, {"lot": "1"}, {"multiplier": "2"}, {"settlement_cycle": 3}, {"calendar": "us"}, {"tick": "0"},
-        {"lot": "0.03"}, {"product": "bond", "calendar": "us"}, {"symbol": "S"}, {"tick": "0.001"},
+        {"lot": "0.03"}, {"product": "bond", "calendar": "us"}, {"product": "bond"}, {"symbol": "S"}, {"tick": "0.001"},
     )  # fmt: skip
     return InstrumentAmended(
         instrument=dice.aimed(every, ["IBM"]), effective_from=days_before(now.day, dice.of(0, 0, 1, 3, -1)), **what
@@ -79,7 +80,11 @@ def limited(history: History, _: Moment, dice: Dice) -> Event:
     policy: Any = dice.of("settled_only", "credit_unsettled")
     account, cash = dice.of("M", *ACCOUNTS, _account(history, dice)), dice.often(0.4)
     asset = dice.of("USD", "USD", "EUR") if cash else dice.of("XYZ", "BTC", "FUT")
-    most = dice.of("1", "3", "10", "40") if not cash and not dice.often(0.1) else dice.of(None, "0", "-1")
+    most = (
+        dice.of("1", "3", "10", "40")
+        if not cash and not dice.often(0.1)
+        else dice.of(None, "0", "-1", "0.05", "0.000000001")
+    )
     working = [x for x in orders.orders(history).values() if x.left]
     if not cash and working and dice.often(0.7):
         # As much as one order may fill, so that another has no room beside it.
@@ -87,7 +92,7 @@ def limited(history: History, _: Moment, dice: Dice) -> Event:
         account, asset = one.placed.account, reference.instruments(history)[one.placed.instrument].asset
         most = text(one.left)
     margin = account == "M" and cash and not dice.often(0.1)
-    floor = dice.of("-3000", "-500", "-2000", "0") if margin else dice.of("0", "0", "0", "-1", "1")
+    floor = dice.of("-3000", "-500", "-2000", "0") if margin else dice.of("0", "0", "0", "-1", "1", "-0.005")
     return AccountLimitsSet(account=account, asset=asset, floor=floor, hold_policy=policy, max_position=most)
 
 

@@ -49,10 +49,11 @@ def _terms(history: History, now: Moment, dice: Dice, order: str | None) -> dict
         qty = text(left)
     traded_at = price(history, dice, instrument)
     given: dict[str, Any] = {
-        "venue": its.venue, "order_id": order, "instrument": instrument, "qty": qty, "price": traded_at,
+        "venue": its.venue if not dice.often(WILD) else "W", "order_id": order,
+        "instrument": instrument, "qty": qty, "price": traded_at,
         "account": standing.placed.account if standing else dice.choice(ACCOUNTS),
         "side": standing.placed.side if standing else dice.of("buy", "sell"), "fees": _fees(dice, its),
-        "trade_date": now.day if dice.often(0.8) else days_before(now.day, dice.of(1, 2)),
+        "trade_date": now.day if dice.often(0.8) else days_before(now.day, dice.of(1, 2, 1, 2, 1, 2, -1, -7, -8)),
         "reconciliation": dice.often(0.05), "historical": dice.often(0.05),
     }  # fmt: skip
     if dice.often(0.15):
@@ -99,7 +100,8 @@ def corrected(history: History, now: Moment, dice: Dice) -> Event:
 
 def busted(history: History, now: Moment, dice: Dice) -> Event:
     venue, day, ref = _version(history, dice)
-    return TradeBusted(exec_id=f"X{now.seq}", exec_ref=ref, venue=venue, trade_date=dice.of(day, now.day),
+    said = dice.aimed([day, now.day], [days_before(now.day, -8)])
+    return TradeBusted(exec_id=f"X{now.seq}", exec_ref=ref, venue=venue, trade_date=said,
                        ref_trade_date=day, reason="r", reopens_order=dice.often(0.7))  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from ledger.domain import fold
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
-from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     CancelRequested,
@@ -28,6 +29,8 @@ from ledger.domain.events.orders import (
     OrderRestated,
     ReplaceRequested,
 )
+from ledger.domain.events.reference import InstrumentDefined
+from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rows import TABLES
@@ -147,6 +150,16 @@ def test_the_ledger_and_the_model_agree_on_everything() -> None:
 def test_a_split_finds_the_orders_that_memory_keeps() -> None:
     """Orders fill, rest, close and are asked to live again, and their instrument splits and is renamed meanwhile."""
     kinds = (OrderPlaced, TradeExecuted, OrderDoneForDay, OrderRestated, ReplaceRequested, OrderReplaced,
-             CancelRequested, SplitApplied, SplitApplied, InstrumentRenamed)  # fmt: skip
+             CancelRequested, SplitApplied, SplitApplied, InstrumentRenamed, InstrumentDefined,
+             TradeBusted)  # fmt: skip
     became = play(kinds, max(1, EXAMPLES // 4))
     assert became["SplitApplied", "accepted"]
+
+
+def test_old_trades_settle_in_new_shares() -> None:
+    """Trades of before one split, or several, settle after it, in parts and net, beside trades of then."""
+    kinds = (TradeExecuted, TradeExecuted, TradeExecuted, TradeExecuted, TradeSettled, TradeSettled, TradeSettled,
+             SplitApplied, SplitApplied, SplitApplied, CashMoved, OrderPlaced, TradeBusted)  # fmt: skip
+    became = play(kinds, max(1, EXAMPLES // 4))
+    assert became["SplitApplied", "accepted"]
+    assert became["TradeSettled", "accepted"]

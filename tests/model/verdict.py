@@ -7,8 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ledger.domain.events.cash import CashMoved, FxConverted
 from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    InstrumentRenamed,
+    SplitApplied,
+)
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import SettlementFailed, TradeSettled
 from tests.model import (
     approvals,
     control,
@@ -33,6 +41,22 @@ JUDGES: dict[type[Event], Judge] = {
 }  # fmt: skip
 
 
+def takes_effect(event: Event) -> str | None:
+    """Return the day on which a fact that was announced takes effect; trades have rules of their own."""
+    match event:
+        case CashMoved() | FxConverted():
+            return event.value_date
+        case CashDividendAccrued() | SplitApplied():
+            return event.ex_date
+        case CashDividendPaid():
+            return event.paid_on
+        case InstrumentRenamed():
+            return event.effective
+        case TradeSettled() | SettlementFailed():
+            return event.date
+    return None
+
+
 def verdict(history: History, event: Event, now: Moment) -> str:
     """Return `accepted`, `duplicate`, `quarantined` or `refused`."""
     if isinstance(event, MarkRecorded):
@@ -42,6 +66,8 @@ def verdict(history: History, event: Event, now: Moment) -> str:
     before = told_before(history, event)
     if before is not None:
         return "duplicate" if before == event else "quarantined"
+    if (day := takes_effect(event)) is not None and day > now.day:
+        return "quarantined"
     if JUDGES[type(event)](history, event, now):
         return "accepted"
     return "quarantined" if event.KIND == "fact" else "refused"

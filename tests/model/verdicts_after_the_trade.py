@@ -64,6 +64,8 @@ def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
 def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
     if is_closed(history, event.trade_date) or event.allocation_id in _allocations(history):
         return False
+    if len(trades.line_key(event, len(event.lines))[2]) > 128:
+        return False
     live = trades.live(history)
     block = [live.get((event.venue, event.trade_date, x)) for x in event.exec_ids]
     found = [x for x in block if x is not None]
@@ -81,9 +83,19 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
     made = trades.lines(history, event, found)
     if sum(x.qty for x in made) != sum(x.qty for x in found):
         return False
-    off = sum((x.gross for x in made), Fraction(0)) - sum((x.gross for x in found), Fraction(0))
-    unit = Fraction(1, 10 ** reference.scales(history)[its.quote])
-    return abs(off) <= unit * (len(made) + len(found)) and money.affordable(history, event, now)
+    return _costs_the_same(history, its, made, found) and money.affordable(history, event, now)
+
+
+def _costs_the_same(
+    history: History, its: reference.Terms, lines: list[trades.Trade], block: list[trades.Trade]
+) -> bool:
+    """Whether the lines come to the prices, or the cash, of the block: to a cent in all, or to a price's last digit."""
+    cost = sum((x.qty * x.price for x in lines), Fraction(0)) * its.multiplier
+    meant = [sum((x.qty * x.price for x in block), Fraction(0)) * its.multiplier]
+    meant.append(sum((x.gross for x in block), Fraction(0)))
+    off = max(min(meant) - cost, cost - max(meant))
+    last = sum((x.qty for x in block), Fraction(0)) * its.multiplier / 10**18
+    return off < Fraction(1, 10 ** reference.scales(history)[its.quote]) or off <= last
 
 
 def _reused(history: History, event: TradeAllocated) -> bool:

@@ -18,7 +18,7 @@ from ledger.domain.events.cash import (
     JournalReversed,
     Leg,
 )
-from tests.model import money, reference
+from tests.model import corporate, money, reference
 from tests.model.approvals import approved
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
@@ -43,9 +43,15 @@ def charges(history: History, event: FeeCharged, now: Moment) -> bool:
     )
 
 
+def _is_of_old_shares(history: History, asset: str, day: str) -> bool:
+    return any(day < split.ex_date for _, split in corporate.splits(history, asset))
+
+
 def moves(history: History, event: CashMoved, _: Moment) -> bool:
     unused = ("cash", event.movement_id) not in money.movements(history)
     if not unused or not _is_amount(history, event.account, event.asset, event.amount):
+        return False
+    if _is_of_old_shares(history, event.asset, event.value_date):
         return False
     comes = number(event.amount) > 0
     return comes == (event.kind == "deposit") if event.kind in ("deposit", "withdrawal") else True
@@ -55,6 +61,8 @@ def converts(history: History, event: FxConverted, _: Moment) -> bool:
     if ("fx", event.fx_id) in money.movements(history) or event.sold.asset == event.bought.asset:
         return False
     if not all(_is_amount(history, event.account, x.asset, x.amount) for x in (event.sold, event.bought)):
+        return False
+    if any(_is_of_old_shares(history, x.asset, event.value_date) for x in (event.sold, event.bought)):
         return False
     sold, bought = number(event.sold.amount), number(event.bought.amount)
     unit = Fraction(1, 10 ** reference.scales(history)[event.bought.asset])
@@ -112,11 +120,20 @@ def posts(history: History, event: JournalPosted, now: Moment) -> bool:
     return not used and len(event.postings) > 1 and not any(sums.values()) and money.affordable(history, event, now)
 
 
+def _has_split_since(history: History, name: tuple[str, str]) -> bool:
+    """Whether what a movement moved is of other shares by now."""
+    moved = next(x for x in history.entries if not x.quarantined and money.movement_id(x.event) == name)
+    assets = {x[1] for x in money.moved(moved.event)}
+    return any(seq > moved.seq for asset in assets for seq, _ in corporate.splits(history, asset))
+
+
 def reverses(history: History, event: JournalReversed, now: Moment) -> bool:
     name = event.reverses_kind, event.reverses
     used = any(x.journal_id == event.journal_id for x in history.of(JournalPosted, JournalReversed))
     known = name in money.movements(history) and name not in money.reversed_already(history)
     if known and not all(_takes_commands(history, x[0]) for x in money.moved(money.movements(history)[name])):
+        return False
+    if known and _has_split_since(history, name):
         return False
     return known and not used and approved(history, event, "reversal") and money.affordable(history, event, now)
 

@@ -68,14 +68,17 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
         return False
     if min(event.ratio_num, event.ratio_den) <= 0 or event.ex_date <= its.split_on or _is_shared(history, its):
         return False
+    traded_as = [name for name, x in reference.instruments(history).items() if x.asset == its.asset]
     for account in reference.accounts(history):
-        if any(day >= event.ex_date for day in corporate.days(history, account, its.name)):
+        if any(corporate.newest_day(history, account, name)[0] >= event.ex_date for name in traded_as):
             return False
     if not _pays_for_fractions(history, event, its):
         return False
     open_orders = orders.of_instrument(history, its.name)
     adjusted = {x.order_id: x for x in event.order_adjustments}
     if len(adjusted) < len(event.order_adjustments) or not set(adjusted) <= set(open_orders):
+        return False
+    if any(orders.orders(history)[x].since >= event.ex_date for x in open_orders if x not in adjusted):
         return False
     terms = (orders.after_split(history, event, name) for name in open_orders)
     return all(

@@ -60,7 +60,9 @@ def _has_its_terms(event: OrderPlaced, now: Moment) -> bool:
         return False
     if event.ord_type in ("stop", "stop_limit") and event.stop_price is None:
         return False
-    return event.tif != "gtd" or (event.expire_at is not None and event.expire_at > now.at)
+    if event.tif == "gtd" and event.expire_at is None:
+        return False
+    return event.expire_at is None or event.expire_at > now.at
 
 
 def _on_grid(its: reference.Terms, qty: Any, *prices: Any) -> bool:
@@ -78,7 +80,7 @@ def _within_limit(history: History, account: str, its: reference.Terms, side: st
     sign = 1 if side == "buy" else -1
     held = [x.qty for place, x in holdings.holdings(history).items() if place[0] == account and place[1] in same]
     waiting = [
-        x.left
+        x.reach
         for x in orders.orders(history).values()
         if x.placed.account == account and x.placed.instrument in same and (x.placed.side == "buy") == (side == "buy")
     ]
@@ -132,20 +134,10 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
         return False
     if not _on_grid(its, event.new_qty, event.new_price, event.new_stop):
         return False
-    more = max(new, standing.filled) - standing.qty
+    more = new - max([standing.qty, *(qty for qty, _ in standing.wishes.values())])
     if not _within_limit(history, standing.placed.account, its, standing.placed.side, more):
         return False
-    then = OrderReplaced(order_id=event.order_id, cl_ord_id=event.cl_ord_id, orig_cl_ord_id=event.orig_cl_ord_id,
-                         qty=_text(new), price=event.new_price, stop_price=event.new_stop)  # fmt: skip
-    return money.affordable(history, then, now)
-
-
-def _text(amount: Fraction) -> str:
-    """Write a fraction that ends."""
-    units = amount * 10**18
-    assert units.denominator == 1
-    whole, rest = divmod(abs(int(units)), 10**18)
-    return f"{'-' if amount < 0 else ''}{whole}.{rest:018d}"
+    return money.affordable(history, event, now)
 
 
 def _fits_asset(history: History, standing: Standing, qty: Any) -> bool:

@@ -35,6 +35,8 @@ def defines_instrument(history: History, event: InstrumentDefined, _: Moment) ->
         return False
     if not {event.asset, event.quote_asset, event.settle_asset} <= set(reference.scales(history)):
         return False
+    if event.settle_asset != event.quote_asset:
+        return False
     known = event.calendar is None or event.calendar in reference.calendars(history)
     cycle = 0 <= event.settlement_cycle <= 30 and (event.product is None or event.calendar is not None)
     terms = (str(x) for x in (event.lot, event.multiplier, event.tick))
@@ -47,7 +49,17 @@ def amends_instrument(history: History, event: InstrumentAmended, _: Moment) -> 
         return False
     known = event.calendar is None or event.calendar in reference.calendars(history)
     cycle = event.settlement_cycle is None or 0 <= event.settlement_cycle <= 30
+    after = history.if_also(event)
+    days = {event.effective_from, *(x.effective_from for x in history.of(InstrumentAmended) if _is_of(after, x, its))}
+    for day in days:
+        terms = reference.terms(after, its.name, day)
+        if terms is None or (day >= event.effective_from and terms.product is not None and terms.calendar is None):
+            return False
     return known and cycle and _sound(history, its.asset, event.lot, event.multiplier, event.tick)  # type: ignore[arg-type]
+
+
+def _is_of(history: History, event: InstrumentAmended, its: reference.Terms) -> bool:
+    return reference.called_now(history, event.instrument) == its.name
 
 
 def publishes_calendar(history: History, event: CalendarPublished, _: Moment) -> bool:
@@ -87,7 +99,7 @@ def sets_status(history: History, event: AccountStatusSet, _: Moment) -> bool:
     if not reference.is_account(history, event.account):
         return False
     owns = any(place[0] == event.account for place in money.buckets(history))
-    waits = any(x.placed.account == event.account and x.left for x in orders.orders(history).values())
+    waits = any(x.placed.account == event.account and x.reach for x in orders.orders(history).values())
     return event.status != "closed" or not (owns or waits)
 
 

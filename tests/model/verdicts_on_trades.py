@@ -4,6 +4,7 @@ Say whether what a venue reports of a trade can be.
 
 from __future__ import annotations
 
+import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.model.moment import Moment
 def _is_a_trade(history: History, event: TradeExecuted) -> bool:
     """Whether the report makes sense by itself: known names, decimals, a price and a gross that go together."""
     its, scales = reference.terms(history, event.instrument, event.trade_date), reference.scales(history)
-    if its is None or not reference.is_account(history, event.account) or event.venue != its.venue:
+    if its is None or not reference.is_account(history, event.account):
         return False
     qty, price = number(event.qty), number(event.price)
     if qty <= 0 or not fits(qty, scales[its.asset]) or event.trade_date < its.split_on:
@@ -48,35 +49,41 @@ def _fits_its_order(history: History, event: TradeExecuted, less: Fraction) -> b
     if order is None or order.how == "rejected" or orders.is_of_old_shares(history, order):
         return False
     placed = order.placed
-    same = (placed.account, placed.side) == (event.account, event.side)
+    same = (placed.account, placed.side == "buy") == (event.account, event.side == "buy")
     named = reference.called_now(history, placed.instrument) == reference.called_now(history, event.instrument)
     return same and named and order.filled - less + number(event.qty) <= order.qty
 
 
-def executes(history: History, event: TradeExecuted, _: Moment) -> bool:
-    unused = trades.key_of(event) not in trades.used(history)
+def _is_open(event: TradeExecuted | TradeBusted, now: Moment) -> bool:
+    """Whether the session that a report is of may have opened: no earlier than a week before its day."""
+    day = datetime.date.fromisoformat(event.trade_date)
+    return day - datetime.date.fromisoformat(now.day) <= datetime.timedelta(weeks=1)
+
+
+def executes(history: History, event: TradeExecuted, now: Moment) -> bool:
+    unused = trades.key_of(event) not in trades.used(history) and _is_open(event, now)
     return unused and _is_a_trade(history, event) and _fits_its_order(history, event, Fraction(0))
 
 
-def _changes(history: History, event: TradeCorrected | TradeBusted) -> trades.Trade | None:
+def _changes(history: History, event: TradeCorrected | TradeBusted, now: Moment) -> trades.Trade | None:
     """Return the trade whose newest version the report is of, where it may be changed."""
     old = trades.live(history).get(trades.ref_of(event))
-    if old is None or old.block is not None or trades.key_of(event) in trades.used(history):
+    if old is None or old.block is not None or trades.key_of(event) in trades.used(history) or not _is_open(event, now):
         return None
     its = reference.terms(history, old.instrument)
     assert its is not None
     return None if old.day < its.split_on else old
 
 
-def corrects(history: History, event: TradeCorrected, _: Moment) -> bool:
-    old = _changes(history, event)
+def corrects(history: History, event: TradeCorrected, now: Moment) -> bool:
+    old = _changes(history, event, now)
     if old is None or (old.order, old.account) != (event.order_id, event.account):
         return False
     return _is_a_trade(history, event) and _fits_its_order(history, event, old.qty)
 
 
-def busts(history: History, event: TradeBusted, _: Moment) -> bool:
-    return _changes(history, event) is not None
+def busts(history: History, event: TradeBusted, now: Moment) -> bool:
+    return _changes(history, event, now) is not None
 
 
 def sets_aside(_: History, __: FactQuarantined, ___: Moment) -> bool:

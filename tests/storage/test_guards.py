@@ -189,6 +189,7 @@ def test_a_zero_id_is_not_the_same_as_none(database: Database, name: str) -> Non
 BACKSTOPS = [
     ("orders", {"cum_qty": 2 * 10**60}, "cum_qty_in_range"), ("orders", {"cum_qty": -1}, "cum_qty_in_range"),
     ("orders", {"qty": 0}, "qty_positive"), ("orders", {"hold_amount": -1}, "hold_amount_not_negative"),
+    ("orders", {"asked_hold": -1}, "asked_hold_not_negative"),
     ("executions", {"qty": 0}, "qty_positive"), ("executions", {"settled_qty": -1}, "settled_qty_in_range"),
     ("executions", {"ref_trade_date": "2024-08-01"}, "ref_has_its_day"),
     ("balances", {"held": -1}, "held_not_negative"), ("balances", {"breached": True}, "breach_flagged"),

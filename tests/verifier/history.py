@@ -26,6 +26,7 @@ from ledger.domain.events.corporate_actions import (
     DividendLine,
     Entitled,
     InstrumentRenamed,
+    OrderAdjustment,
     SplitApplied,
 )
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
@@ -144,7 +145,8 @@ def corporate_actions(give: Callable[..., None]) -> None:
                      ord_type="limit", price="5", tif="gtc"))  # fmt: skip
     cash = tuple(CashInLieu(account=account, amount="6") for account in ("A", "F"))
     give(SplitApplied(ca_id="S", instrument="XYZ", ratio_num=1, ratio_den=2, ex_date="2024-08-06", rounding="cash",
-                      cash_in_lieu=cash))  # fmt: skip
+                      cash_in_lieu=cash,
+                      order_adjustments=(OrderAdjustment(order_id="OX", qty="5", price="10"),)))  # fmt: skip
     give(CashDividendAccrued(ca_id="D", instrument="XYZ", ex_date="2024-08-07", record_date="2024-08-07",
                              pay_date="2024-08-09", rate="0.5", tax_rate="0.2",
                              entitlements=(Entitled(account="F", qty="4", gross="2", tax="0.4"),)))  # fmt: skip

@@ -68,7 +68,9 @@ class HoldReleased(Event, frozen=True, kw_only=True):
     """
     A hold ends, wholly or by `amounts`: it was void, its time ran out, or `ref` took what was held.
 
-    A capture and what it pays for stand in one group, so that nothing else can take the amount in between.
+    A capture stands in one group with the fee or journal that it pays for, so that nothing else can take the amount in
+    between. A fact (a withdrawal, a conversion, a trade) stands in a group of its own: record it first, and the capture
+    after it; until then the account may be below its floor, and what is held stays untouched.
     """
 
     KIND: ClassVar = "command"

@@ -52,7 +52,8 @@ class DividendLine(Fields, frozen=True, kw_only=True):
 
 class CashDividendPaid(Event, frozen=True, kw_only=True):
     """
-    Some or all of an accrued dividend was paid. Several payments may follow one accrual, each with an id of its own.
+    Some or all of an accrued dividend was paid. Several payments may follow one accrual, each with an id that is
+    its own in the whole chain.
     """
 
     KIND: ClassVar = "fact"
@@ -86,8 +87,10 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     """
     Each `ratio_den` shares became `ratio_num`, for those who held them before the ex-date.
 
-    `rounding` says what becomes of a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open
-    orders without an adjustment follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
+    Every instrument of the asset is of the new shares from then on, whichever is named, and what is unsettled stays so:
+    trades of before settle as they were traded, and reach the account in new shares. `rounding` says what becomes of
+    a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
+    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
     """
 
     KIND: ClassVar = "fact"

@@ -24,8 +24,10 @@ class TradeExecuted(Event, frozen=True, kw_only=True):
     """
     A trade took place. `gross` is qty x price x multiplier, in the quote asset, and may be left out.
 
-    A `settle_date` other than the calendar's needs a `settle_date_reason`. The price is a multiple of the instrument's
-    tick, but for a trade of the past (`historical`) and one that reconciliation inferred or confirmed.
+    The `venue` is where it was traded, which may be another than the instrument's own; the `trade_date` is that of the
+    session, at most a week to come. A `settle_date` other than the calendar's needs a `settle_date_reason`. The price
+    is a multiple of the instrument's tick, but for a trade of the past (`historical`) and one that reconciliation
+    inferred or confirmed.
     """
 
     KIND: ClassVar = "fact"

@@ -80,7 +80,7 @@ class OrderTriggered(Event, frozen=True, kw_only=True):
 
 class ReplaceRequested(Event, frozen=True, kw_only=True):
     """
-    The engine asks for other terms.
+    The engine asks for other terms. What they need beyond what is held for the order is held until this is answered.
     """
 
     KIND: ClassVar = "command"

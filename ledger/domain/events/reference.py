@@ -116,6 +116,9 @@ class AccountLimitsSet(Event, frozen=True, kw_only=True):
 class AccountStatusSet(Event, frozen=True, kw_only=True):
     """
     An account may trade, may not, or is closed.
+
+    It closes when it owns nothing and no order of it may fill. A day order that is done for the day is none of those,
+    though a venue might restate it: end it first.
     """
 
     KIND: ClassVar = "command"

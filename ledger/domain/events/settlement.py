@@ -26,7 +26,8 @@ class TradeSettled(Event, frozen=True, kw_only=True):
     Of one execution (`trade_date`, `exec_id`), `qty` and `amount` are what settled of its quantity and gross; `partial`
     says that more is to come. Of several (`net`, of one account and instrument), everything left of them settles, and
     `qty` and `amount` are what the account received and paid, net: negative where it delivered and was paid. Without
-    an `amount` it is the share of the gross that goes with the quantity. Fees settle in proportion.
+    an `amount` it is the share of the gross that goes with the quantity. Fees settle in proportion. A `settlement_id`
+    is used once in the chain, whatever the venue.
     """
 
     KIND: ClassVar = "fact"

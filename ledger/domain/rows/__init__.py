@@ -44,7 +44,8 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("accounts", Account, "account"),
         _spec("account_limits", AccountLimits, "account asset", "floor max_position"),
         _spec(
-            "orders", Order, "order_id", "qty price stop_price cum_qty cum_notional hold_amount hold_given", "split_on"
+            "orders", Order, "order_id",
+            "qty price stop_price cum_qty cum_notional hold_amount hold_given asked_hold", "split_on terms_day",
         ),
         _spec("client_order_ids", ClientOrderId, "account cl_ord_id"),
         _spec(
@@ -59,7 +60,7 @@ TABLES: Final[dict[str, TableSpec]] = {
         _spec("corporate_actions", CorporateAction, "ca_id", dates="ex_date"),
         _spec(
             "entitlements", Entitlement, "ca_id account",
-            "qty new_qty gross tax paid_gross paid_tax cost_change realised_change",
+            "qty new_qty gross tax paid_gross paid_tax cost_change realised_change settled_qty",
         ),
         _spec("marks", Mark, "subject day kind", "price", "day"),
         _spec("closed_periods", ClosedPeriod, "number", dates="through"),

@@ -13,8 +13,10 @@ class Position(Row, frozen=True, gc=False):
 
     `cost` is the total, exact cost of `qty` (negative for a short); cost - realised is the net cash paid.
     `fees` sums the fees that were charged in the instrument's settle asset. `day` is the newest trade date in it and
-    `opening` the quantity before the trades of that day: who held what when an instrument went ex. Where cost is
-    reckoned by the average, `newest` names the last trade since the last split: venue, trade date and execution id.
+    `opening` the quantity before the trades of that day: who held what when an instrument went ex. `day_trades` counts
+    those of that day that stand, and a split. Once all of them are undone, `day` is the day before, on which it may
+    have traded, and `opening` says nothing. Where cost is reckoned by the average, `newest` names the last trade since
+    the last split: venue, trade date and execution id.
     """
 
     account: str
@@ -26,6 +28,7 @@ class Position(Row, frozen=True, gc=False):
     day: str | None = None
     opening: int = 0
     newest: tuple[str, ...] = ()
+    day_trades: int = 0
 
 
 class Lot(Row, frozen=True, gc=False):
@@ -83,7 +86,8 @@ class Entitlement(Row, frozen=True, gc=False):
     """
     What a corporate action gives one account: cash that is due and paid, or a quantity in the place of another.
 
-    `cost_change` and `realised_change` are what a fraction paid in cash did to the position.
+    `cost_change` and `realised_change` are what a fraction paid in cash did to the position. `settled_qty` is how many
+    of the shares of before a split have settled since it, net: bought less sold.
     """
 
     ca_id: str
@@ -97,6 +101,7 @@ class Entitlement(Row, frozen=True, gc=False):
     paid_tax: int
     cost_change: int
     realised_change: int
+    settled_qty: int = 0
 
 
 class Mark(Row, frozen=True, gc=False):

@@ -10,6 +10,9 @@ from ledger.domain.rows.row import Row
 class Asset(Row, frozen=True, gc=False):
     """
     What is owned or owed: a currency, a security, a crypto asset, a contract. Stream `asset/…`.
+
+    `splits` is JSON of what became of what there was of it: [seq, ex-date, action, ratio_num, ratio_den, rounding] of
+    each split, the newest last, and empty before the first.
     """
 
     asset: str
@@ -17,6 +20,7 @@ class Asset(Row, frozen=True, gc=False):
     scale: int
     name: str
     version: int
+    splits: str = "[]"
 
 
 class Instrument(Row, frozen=True, gc=False):
@@ -24,8 +28,9 @@ class Instrument(Row, frozen=True, gc=False):
     What can be traded. Stream `instrument/…`.
 
     `settlement_cycle` counts business days; 0 settles with the trade. `calendar` may be absent then. It is what counts
-    where the calendar has no cycle for `product`. Trades of days before `split_on` are of other shares. What is said of
-    an instrument that was renamed counts for the new one.
+    where the calendar has no cycle for `product`. `split_on` is the newest split of the asset, in whichever instrument
+    it was; trades of days before it are of other shares. What is said of an instrument that was renamed counts for the
+    new one.
 
     The terms are those of the newest day that they are amended for. `amendments` is JSON, [day, changes] by day with
     those of the definition first, and empty while there are none; `terms_on` finds the terms of a day.

@@ -13,7 +13,9 @@ class Order(Row, frozen=True, gc=False):
 
     `hold_amount` is what is still held for it, in `hold_asset`; `hold_given` is what the caller set for the whole of
     `qty`, in place of the ledger's own reckoning. `split_on` is the newest split that its terms are after, None where
-    there is none: an order that was closed when its instrument split stays in older shares.
+    there is none: an order that was closed when its instrument split stays in older shares. `terms_day` is when its
+    terms were last said. `asked` has quantity and price that each of `pending_replace` asks for; what the most costly
+    of them needs beyond `hold_amount`, which is held as well, is `asked_hold`.
     """
 
     order_id: str
@@ -44,7 +46,10 @@ class Order(Row, frozen=True, gc=False):
     hold_amount: int
     hold_given: int | None
     split_on: str | None
+    terms_day: str
     version: int
+    asked: tuple[str, ...] = ()
+    asked_hold: int = 0
 
 
 class ClientOrderId(Row, frozen=True, gc=False):
@@ -108,8 +113,8 @@ class SettlementFail(Row, frozen=True, gc=False):
     One execution that did not settle as intended on a day, and when it is tried again.
 
     `qty` and `amount` are what was left to settle, as the account sees it: positive where it should have received; the
-    amount with the fees on it.
-    `number` counts the executions that one settlement was of.
+    amount with the fees on it. A fee in another asset has a row of its own, with its amount and no quantity. `number`
+    counts the rows of one settlement.
     """
 
     settlement_id: str

@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import settlement as events
+from ledger.domain.events.fields import IDENTIFIER_LIMIT_BYTES
 from ledger.domain.postings import ROUNDING, Line, moved, negated
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
@@ -65,6 +66,10 @@ def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution],
     return rows, terms_on(instrument, event.trade_date)
 
 
+def _exec_id(event: events.TradeAllocated, number: int) -> str:
+    return f"{event.allocation_id}.{number}"
+
+
 def _line(
     state: State, event: events.TradeAllocated, number: int, block: Execution, instrument: Instrument, now: Now
 ) -> Execution:
@@ -78,7 +83,7 @@ def _line(
     check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
     for fee in line.fees:
         check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
-    exec_id = f"{event.allocation_id}.{number}"
+    exec_id = _exec_id(event, number)
     if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
         raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")
     scale = known(state.assets, block.gross_asset, "asset").scale
@@ -100,13 +105,17 @@ def _rounding(lines: list[Execution], block: list[Execution], instrument: Instru
             f"found lines of {amounts.render(qty)} in all; expected {amounts.render(whole)}, those of the executions",
         )
     residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
-    # Each gross is rounded to one unit of its asset, and each line's price to the last decimal that a price may have.
-    units_off = (len(lines) + len(block)) * 10 ** (amounts.SCALE - scale)
-    price_off = -(-whole * instrument.multiplier // amounts.UNIT**2)
-    if abs(residual) > units_off + price_off:
+    # Exact products are compared, since many small lines would hide any price in the rounding of each. They come to
+    # what the executions do, by their prices or by their cash: within a unit of the asset in all, or within the last
+    # decimal that a price may have.
+    meant = (sum(x.qty * x.price * instrument.multiplier for x in block), sum(x.gross for x in block) * amounts.UNIT**2)
+    exact, off = sum(x.qty * x.price * instrument.multiplier for x in lines), whole * instrument.multiplier
+    off = max(off, 10 ** (amounts.SCALE - scale) * amounts.UNIT**2 - 1)
+    if not min(meant) - off <= exact <= max(meant) + off:
+        more, _ = divmod(exact - meant[1], amounts.UNIT**2)
         raise Broken(
             "allocated_price",
-            f"the lines cost {amounts.render(residual)} {block[0].gross_asset} more than the executions; expected "
+            f"the lines cost {amounts.render(more)} {block[0].gross_asset} more than the executions; expected "
             "quantities times prices to add up to the same",
         )
     return residual
@@ -139,6 +148,13 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     block, instrument = _block(state, event)
     if not event.lines:
         raise Broken("lines", "found an allocation without lines; expected one or more")
+    if len(_exec_id(event, len(event.lines))) > IDENTIFIER_LIMIT_BYTES:
+        # Each line is an execution, and what names an execution is an identifier: this one could never settle.
+        raise Broken(
+            "lines",
+            f"found an allocation id of {len(event.allocation_id)} characters; expected one that with "
+            f"'.{len(event.lines)}' after it has at most {IDENTIFIER_LIMIT_BYTES}",
+        )
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
     rounding = _rounding(lines, block, instrument, scale)

@@ -29,6 +29,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
+from ledger.domain.rules.new_shares import check_day, check_undone
 from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
 from ledger.domain.times import time_text
@@ -76,6 +77,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     check_come(event.value_date, now, "value_date_to_come", "a cash movement with the value date")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
+    check_day(known(state.assets, event.asset, "asset"), event.value_date, "a cash movement")
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
         raise Broken("amount", f"found a {event.kind} of {event.amount}; expected deposits above 0, withdrawals below")
     lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
@@ -144,6 +146,8 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
         )
     left = _legs_of(hold.remaining)
     released = dict(left) if event.amounts is None else _legs(event.amounts)
+    if not released:
+        raise Broken("legs", f"found a release of nothing of {event.hold_id}; expected amounts, or none to release all")
     lines: list[Line] = []
     for (account, asset), amount in released.items():
         most = left.get((account, asset), 0)
@@ -188,7 +192,8 @@ def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects
 
 def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Effects:
     """
-    Something that moved value is undone once, exactly, on the day it counted for, between accounts that are not closed.
+    Something that moved value is undone once, exactly, on the day it counted for, between accounts that are not closed
+    and in what has not split since.
     """
     check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     _new_journal(state, event.journal_id)
@@ -205,6 +210,8 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     lines = negated(postings.from_text(old.postings))
     for line in lines:
         check_account(state, line.account)
+        asset = known(state.assets, line.asset, "asset")
+        check_undone(asset, old.event_seq, f"{event.reverses_kind} {event.reverses!r}")
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
     _record(state, "journal", event.journal_id, lines, open_day(state, event, old.effective_on, now), now)

@@ -159,6 +159,8 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
     """
     Breaks that are named open or change; those of the source that are named no more end, some because someone decided.
     """
+    if event.matched < 0:
+        raise Broken("matched", f"found {event.matched} that matched; expected 0 or more")
     named = {difference.key for difference in event.breaks} | {found.key for found in event.resolved}
     if len(named) != len(event.breaks) + len(event.resolved):
         raise Broken("break_key", "found one key twice among the breaks and resolutions; expected each once")

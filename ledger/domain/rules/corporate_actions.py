@@ -7,6 +7,8 @@ gives no reason, it is quarantined: see docs/decisions/0012.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ledger.domain import amounts, positions
@@ -82,16 +84,19 @@ def _check_entitled(
         shown = "no longer known, as trades of later days are recorded" if held is None else amounts.render(held)
         raise Broken("entitlement", f"found {line.qty} {share.asset} of {line.account}; before {event.ex_date} the "
                                     f"ledger holds {shown}: give a reason")  # fmt: skip
+    check_scale(qty, share, "quantity")
     for amount, what in ((gross, "gross"), (tax, "tax")):
         check_scale(amount, cash, what)
-    step = 10 ** (amounts.SCALE - cash.scale)
-    due, _ = amounts.multiply(qty, units(event.rate), cash.scale)
-    if abs(gross - due) >= step or gross * qty < 0:
+    # Custodians round up, down or half, each their own way; never by a whole unit of what it is exactly.
+    one, rate, tax_rate = 10 ** (amounts.SCALE - cash.scale) * amounts.UNIT, units(event.rate), units(event.tax_rate)
+    if abs(gross * amounts.UNIT - qty * rate) >= one or gross * qty < 0:
+        due, _ = amounts.multiply(qty, rate, cash.scale)
         raise Broken("gross", f"found gross {line.gross} of {line.account}; expected qty x rate, "
-                              f"which is {amounts.render(due)}")  # fmt: skip
-    most, _ = amounts.multiply(gross, units(event.tax_rate), cash.scale)
-    if tax * gross < 0 or abs(tax) >= abs(most) + step or abs(tax) > abs(gross):
-        raise Broken("tax", f"found tax {line.tax} of {line.account}; expected at most {amounts.render(most)}")
+                              f"which is {amounts.render(due)}, rounded either way")  # fmt: skip
+    if tax * gross < 0 or abs(tax) * amounts.UNIT >= abs(gross) * tax_rate + one or abs(tax) > abs(gross):
+        most, _ = amounts.multiply(gross, tax_rate, cash.scale)
+        raise Broken("tax", f"found tax {line.tax} of {line.account}; expected at most "
+                            f"{amounts.render(most)}, rounded either way")  # fmt: skip
     return qty, gross, tax
 
 
@@ -120,19 +125,25 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )
-    derived = {"postings": as_derived(lines)}
+    derived: dict[str, Any] = {"postings": as_derived(lines)}
     unnamed = _unnamed(state, share.asset, event.ex_date, named)
     if unnamed:
         derived["unnamed"] = unnamed
     return Effects(stream_of(event.ca_id), 1, derived, event.ex_date)
 
 
-def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str]]:
-    """Return [account, quantity] of who held the asset too and is not named: stored, so that somebody can ask."""
+def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str | None]]:
+    """
+    Return [account, quantity] of who held the asset too and is not named: stored, so that somebody can ask.
+
+    The quantity is null where trades of later days hide it.
+    """
     of_asset = {row.instrument for row in state.instruments.rows.values() if row.asset == asset}
     accounts = {account for account, name in state.positions.rows if name in of_asset and account not in named}
     held = {account: held_before(state, asset, account, day) for account in accounts}
-    return [[account, amounts.render(qty)] for account, qty in sorted(held.items()) if qty]
+    return [
+        [account, None if qty is None else amounts.render(qty)] for account, qty in sorted(held.items()) if qty != 0
+    ]
 
 
 def _pay(state: State, ca_id: str, asset: Asset, line: events.DividendLine) -> list[Line]:
@@ -191,7 +202,7 @@ def split(state: State, event: events.SplitApplied, now: Now) -> Effects:
     """
     content = _claim(state, event.ca_id, now, event.ex_date, "a split with the ex-date")
     instrument = current_name(state, event.instrument)
-    derived = apply_split(state, event)
+    derived = apply_split(state, event, now.seq)
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "split", instrument, None, event.ex_date, now.seq, content, 1)
     )

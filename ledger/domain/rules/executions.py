@@ -4,7 +4,7 @@ Rule on trades, their corrections and busts: facts of the venue, recorded when t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -28,12 +28,15 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, hold_lines, rehold, with_terms
+from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.trades import booked, lines_of, live, unsplit
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
+
+LONGEST_SESSION_DAYS: Final = 7
+"""How many days to come a trade may be of: a session opens on the evening before its day, or before a long holiday."""
 
 
 def fees_text(fees: tuple[events.Fee, ...]) -> str:
@@ -44,6 +47,7 @@ def fees_text(fees: tuple[events.Fee, ...]) -> str:
 
 
 def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
+    """Return the content of a report with an unused id, of a session that may have opened."""
     content = now.content()
     prior = state.executions.fresh(venue, trade_date, exec_id)
     if prior is not None:
@@ -53,6 +57,14 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
             "exec_id_reused",
             f"found execution {exec_id!r} of {venue} and {trade_date} again, with other "
             "content; expected the same, or an id of its own",
+        )
+    # A slip of the pen would hide from splits and dividends, until then, who held what.
+    newest = now.in_days(LONGEST_SESSION_DAYS)
+    if trade_date > newest:
+        raise Broken(
+            "trade_date_to_come",
+            f"found the trade date {trade_date} of {exec_id!r}; expected {newest} or earlier, which is "
+            f"{LONGEST_SESSION_DAYS} days after today: record it with the day that it is of, or once that is near",
         )
     return content
 
@@ -173,7 +185,8 @@ def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[
 
 def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     """
-    A trade with an unused execution id, within its order's quantity, in its shares; late after its end, never refused.
+    A trade with an unused execution id, of a session that may have opened, within its order's quantity, in its shares;
+    late after its end, never refused.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     order = _check_order(state, event, 0)
@@ -184,8 +197,10 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     if order is not None:
         hold_scale = known(state.assets, order.hold_asset, "asset").scale if order.hold_asset else 0
         hold, facts = _fill(order, row.qty, row.gross, hold_scale)
-        lines = hold_lines(order, hold) + lines
-        order = changed(state, order, hold_amount=hold, **facts)
+        filled = msgspec.structs.replace(order, **facts) if order.asked else order
+        changes, held = held_for(state, filled, hold, now.day)
+        lines = held + lines
+        order = changed(state, order, **facts, **changes)
     post(state, lines, may_refuse=False)
     state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)

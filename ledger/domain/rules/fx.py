@@ -26,6 +26,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
+from ledger.domain.rules.new_shares import check_day
 from ledger.domain.rules.periods import open_day
 from ledger.domain.state import State
 
@@ -58,7 +59,9 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     for side, amount in ((event.sold, sold), (event.bought, bought)):
         if amount <= 0:
             raise Broken("amount", f"found {side.amount} {side.asset}; expected more than 0 on both sides")
-        check_scale(amount, known(state.assets, side.asset, "asset"), "amount")
+        asset = known(state.assets, side.asset, "asset")
+        check_scale(amount, asset, "amount")
+        check_day(asset, event.value_date, "a conversion")
     scale = known(state.assets, event.bought.asset, "asset").scale
     _check_rate(event, sold, bought, scale)
     clearing = postings.fx_clearing

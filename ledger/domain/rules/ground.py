@@ -5,6 +5,7 @@ Give the rules what they all stand on: what a broken rule is, what an event brin
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -51,6 +52,11 @@ class DuplicateFact(Exception):
         self.seq = seq
 
 
+@functools.lru_cache(4096)
+def _iso_date(days: int) -> str:
+    return (_EPOCH + datetime.timedelta(days=days)).isoformat()
+
+
 class Now(msgspec.Struct, frozen=True, gc=False):
     """
     What surrounds an event: its place, its times (ns), and the bytes the caller gave.
@@ -66,7 +72,7 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         """
         Return the UTC date of occurred_at, as ISO text.
         """
-        return (_EPOCH + datetime.timedelta(days=self.days)).isoformat()
+        return _iso_date(self.days)
 
     @property
     def days(self) -> int:
@@ -80,7 +86,13 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         """
         Return the newest UTC day that has begun by both clocks, the caller's and the ledger's, as ISO text.
         """
-        return (_EPOCH + datetime.timedelta(days=self.reached // NS_PER_DAY)).isoformat()
+        return self.in_days(0)
+
+    def in_days(self, days: int) -> str:
+        """
+        Return the day that is *days* after `today`, as ISO text.
+        """
+        return _iso_date(self.reached // NS_PER_DAY + days)
 
     @property
     def reached(self) -> int:

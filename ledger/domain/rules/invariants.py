@@ -55,7 +55,7 @@ _RULES: Final[dict[str, str]] = {
     "I13": "over_settlement not_whole net_quantity settlement_amount settled_before settled_with_trade allocated "
     "allocated_qty allocated_price block_mismatch",
     "I14": "settle_date settled_before_trade settlement_to_come",
-    "I15": "unknown_position unknown_lot before_split traded_since ex_date_to_come",
+    "I15": "unknown_position unknown_lot before_split traded_since ex_date_to_come trade_date_to_come",
     "I16": "period_closed period_not_over trial_balance",
     "I19": "hold_exceeded hold_not_open held_below_zero held_bucket",
     "I20": "excess_scale scale gross beyond_limit",
@@ -66,7 +66,7 @@ _RULES: Final[dict[str, str]] = {
     "unknown_incident unknown_instrument unknown_key unknown_movement unknown_tail instrument_renamed not_in_tail "
     "order_of_days",
     "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
-    "incident_time legs lines mark_to_come net_mismatch new_intended_date not_expired price quantity rate "
+    "incident_time legs lines mark_to_come matched net_mismatch new_intended_date not_expired price quantity rate "
     "settles_what subject terms",
     "R4": "account_not_empty account_status line_account max_position second_person system_account",
     "R5": "backup_seq format_version key_bytes key_destroyed key_id key_mismatch key_revoked no_recovery_key "

@@ -14,8 +14,19 @@ from ledger.domain import amounts
 from ledger.domain.events import orders as events
 from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED
 from ledger.domain.rows import Order
-from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, units
-from ledger.domain.rules.orders import changed, check_shares, claim, done, ended, live_order, reheld, with_terms
+from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, post, units
+from ledger.domain.rules.orders import (
+    answered,
+    changed,
+    check_shares,
+    claim,
+    done,
+    ended,
+    held_for,
+    live_order,
+    reheld,
+    with_terms,
+)
 from ledger.domain.state import State
 
 
@@ -75,43 +86,48 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
             claim(state, order.account, event.cl_ord_id, event.order_id)
     qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
     stop = order.stop_price if event.stop_price is None else units(event.stop_price)
-    pending = tuple(x for x in order.pending_replace if x != event.cl_ord_id)
     price = order.price if event.price is None else units(event.price)
     terms = with_terms(
-        state, order, qty, price=price, stop_price=stop, pending_replace=pending, cl_ord_id=event.cl_ord_id,
-        accepted=True,
+        state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
+        **answered(order, event.cl_ord_id),
     )  # fmt: skip
     effects = reheld(state, terms, now)
     if effects.derived:
-        delta = known(state.orders, order.order_id, "order").hold_amount - order.hold_amount
-        effects.derived["hold_delta"] = {"amount": amounts.render(delta), "asset": terms.hold_asset}
+        new = known(state.orders, order.order_id, "order")
+        delta = new.hold_amount + new.asked_hold - order.hold_amount - order.asked_hold
+        effects.derived["hold_delta"] = {"amount": amounts.render(delta), "asset": new.hold_asset}
     return effects
 
 
-def _refuse(state: State, event: events.ReplaceRejected | events.CancelRejected, pending: str) -> Effects:
-    order = known(state.orders, event.order_id, "order")
-    asked: tuple[str, ...] = getattr(order, pending)
-    if event.cl_ord_id in asked:
-        return done(changed(state, order, **{pending: tuple(x for x in asked if x != event.cl_ord_id)}))
-    request = state.client_order_ids.get(order.account, event.cl_ord_id)
+def _overtaken(state: State, order: Order, cl_ord_id: str, pending: str) -> Effects:
+    request = state.client_order_ids.get(order.account, cl_ord_id)
     if order.terminal is None or request is None or request.order_id != order.order_id:
-        raise Broken("not_pending", f"found {event.cl_ord_id!r}; expected a {pending} of order {event.order_id}")
+        raise Broken("not_pending", f"found {cl_ord_id!r}; expected a {pending} of order {order.order_id}")
     # The order's end answered the request before; that it came too late changes nothing.
     return done(changed(state, order))
 
 
 def refuse_replace(state: State, event: events.ReplaceRejected, now: Now) -> Effects:
     """
-    The answer to a pending request for other terms, or to one that the order's end overtook.
+    The answer to a pending request for other terms, whose hold is released, or to one that the order's end overtook.
     """
-    return _refuse(state, event, "pending_replace")
+    order = known(state.orders, event.order_id, "order")
+    if event.cl_ord_id not in order.pending_replace:
+        return _overtaken(state, order, event.cl_ord_id, "pending_replace")
+    order = msgspec.structs.replace(order, **answered(order, event.cl_ord_id))
+    changes, lines = held_for(state, order, order.hold_amount, now.day)
+    post(state, lines, may_refuse=False)
+    return done(changed(state, order, **changes), lines)
 
 
 def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effects:
     """
     The answer to a pending request to cancel, or to one that the order's end overtook.
     """
-    return _refuse(state, event, "pending_cancel")
+    order = known(state.orders, event.order_id, "order")
+    if event.cl_ord_id not in order.pending_cancel:
+        return _overtaken(state, order, event.cl_ord_id, "pending_cancel")
+    return done(changed(state, order, pending_cancel=tuple(x for x in order.pending_cancel if x != event.cl_ord_id)))
 
 
 def _end_once(state: State, order_id: str, terminal: str, now: Now) -> Effects:
@@ -154,7 +170,7 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
     price = order.price if event.price is None else units(event.price)
-    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False), now)
+    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 
 
 RULES = {

@@ -1,7 +1,7 @@
 """
 Rule on what may be asked of an order: that it is placed, that its terms change, that it ends.
 
-Commands: what breaks a rule is refused, and what is held is available before it is asked for.
+Commands: what breaks a rule is refused, and what is asked for is available, and held, before it leaves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import leaves
+from ledger.domain.order_status import asked_qty, asked_text, leaves
 from ledger.domain.rows import Order
 from ledger.domain.rules import position_limits
 from ledger.domain.rules.ground import (
@@ -33,11 +33,10 @@ from ledger.domain.rules.orders import (
     check_terms,
     claim,
     done,
+    held_for,
     hold_lines,
     live_order,
-    rehold,
     wanted_hold,
-    with_terms,
 )
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -84,7 +83,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         event.order_id, event.cl_ord_id, event.account, instrument.instrument, event.side, qty, event.ord_type, price,
         None if event.stop_price is None else units(event.stop_price), event.tif, event.expire_at, event.strategy,
         event.parent_order, None, None, "PENDING_NEW", False, False, None, False, (), (), 0, 0, asset, 0, None,
-        instrument.split_on, 1,
+        instrument.split_on, now.day, 1,
     )  # fmt: skip
     if event.hold is not None:
         held_asset = known(state.assets, event.hold.asset, "asset")
@@ -117,8 +116,8 @@ def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
 
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
     """
-    Other terms may be asked for while something can fill, or to enlarge a filled order, if the hold is available; more
-    than before only of an open account.
+    Other terms may be asked for while something can fill, or to enlarge a filled order, if what they need is available,
+    which is held from then on; more than before only of an open account.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     check_shares(state, order)
@@ -135,18 +134,18 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     # A quantity that stays may be of a lot that was: only what is asked for has to fit.
     lot = 1 if event.new_qty is None else instrument.lot
     check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
-    position_limits.check(state, order.account, instrument, order.side, qty - order.qty)
+    position_limits.check(state, order.account, instrument, order.side, qty - asked_qty(order))
     price = order.price if event.new_price is None else units(event.new_price)
-    wanted, lines = rehold(state, with_terms(state, order, qty, price=price), now.day)
-    if wanted.hold_amount > order.hold_amount:
-        # Asked now, while it can still be refused; what is held changes only when the venue replaces the order.
-        mark = state.begin()
-        post(state, lines, may_refuse=True)
-        state.rollback(mark)
     claim(state, order.account, event.cl_ord_id, event.order_id)
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
-    pending = (*order.pending_replace, event.cl_ord_id)
-    return done(changed(state, order, pending_replace=pending, instrument=instrument.instrument))
+    order = msgspec.structs.replace(
+        order, instrument=instrument.instrument, pending_replace=(*order.pending_replace, event.cl_ord_id),
+        asked=(*order.asked, asked_text(qty, price)),
+    )  # fmt: skip
+    # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
+    changes, lines = held_for(state, order, order.hold_amount, now.day)
+    post(state, lines, may_refuse=True)
+    return done(changed(state, order, **changes), lines)
 
 
 def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Effects:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ledger.domain import amounts, postings
-from ledger.domain.order_status import derive, leaves
+from ledger.domain.order_status import asked_terms, derive, leaves
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
@@ -52,12 +52,15 @@ def changed(state: State, order: Order, **changes: Any) -> Order:
 
 def hold_lines(order: Order, hold: int) -> list[Line]:
     """
-    Return the postings that take what is held for *order* to *hold*.
+    Return the postings that take what is held for *order* itself to *hold*.
     """
-    delta = hold - order.hold_amount
-    if not delta or order.hold_asset is None:
+    return _held(order, order.hold_asset, hold - order.hold_amount)
+
+
+def _held(order: Order, asset: str | None, more: int) -> list[Line]:
+    if not more or asset is None:
         return []
-    return postings.moved(order.hold_asset, delta, (order.account, "settled"), (order.account, "held"))
+    return postings.moved(asset, more, (order.account, "settled"), (order.account, "held"))
 
 
 def wanted_hold(state: State, order: Order, day: str) -> int:
@@ -73,8 +76,11 @@ def wanted_hold(state: State, order: Order, day: str) -> int:
     asset = known(state.assets, order.hold_asset, "asset")
     if order.hold_given is not None:
         return share(order.hold_given, qty, order.qty, asset.scale)
-    if order.side != "buy" or order.price is None:
+    if order.side != "buy":
         return qty
+    if order.price is None:
+        # Nobody knows what it will cost; a request for a price is what there is an asset for.
+        return 0
     instrument = terms_on(known(state.instruments, order.instrument, "instrument"), day)
     return max(0, gross_of(instrument, qty, order.price, asset.scale))
 
@@ -102,15 +108,41 @@ def rehold(state: State, order: Order, day: str) -> tuple[Order, list[Line]]:
     instrument = state.instruments.get(order.instrument)
     if instrument is not None and instrument.renamed_to is not None:
         order = msgspec.structs.replace(order, instrument=current_name(state, order.instrument))
-    hold = wanted_hold(state, order, day)
-    return msgspec.structs.replace(order, hold_amount=hold), hold_lines(order, hold)
+    changes, lines = held_for(state, order, wanted_hold(state, order, day), day)
+    return msgspec.structs.replace(order, **changes), lines
+
+
+def held_for(state: State, order: Order, hold: int, day: str) -> tuple[dict[str, Any], list[Line]]:
+    """
+    Return what changes in *order*, as it now stands, once *hold* is held for it, and the postings that hold it.
+
+    What a pending request asks for may be granted at any time, so the most that any of them needs is held as well.
+    """
+    if not order.asked and not order.asked_hold:
+        return {"hold_amount": hold}, hold_lines(order, hold)
+    asset, asked = order.hold_asset, 0
+    for qty, price in asked_terms(order):
+        wanted = with_terms(state, order, qty, price=price)
+        asset, asked = wanted.hold_asset, max(asked, wanted_hold(state, wanted, day) - hold)
+    more = hold + asked - order.hold_amount - order.asked_hold
+    return {"hold_asset": asset, "hold_amount": hold, "asked_hold": asked}, _held(order, asset, more)
+
+
+def answered(order: Order, cl_ord_id: str) -> dict[str, tuple[str, ...]]:
+    """
+    Return what changes in the pending requests for other terms of *order* once this one is answered, if it is one.
+    """
+    left = [pair for pair in zip(order.pending_replace, order.asked, strict=True) if pair[0] != cl_ord_id]
+    return {"pending_replace": tuple(name for name, _ in left), "asked": tuple(terms for _, terms in left)}
 
 
 def ended(order: Order, terminal: str) -> Order:
     """
     Return *order* at its end: nothing is pending any more, and it does not rest for a day.
     """
-    return msgspec.structs.replace(order, terminal=terminal, done_for_day=False, pending_cancel=(), pending_replace=())
+    return msgspec.structs.replace(
+        order, terminal=terminal, done_for_day=False, pending_cancel=(), pending_replace=(), asked=()
+    )
 
 
 def live_order(state: State, order_id: str) -> Order:

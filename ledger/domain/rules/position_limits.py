@@ -2,8 +2,8 @@
 Hold orders to the most that an account may own, or owe, of an asset.
 
 What counts is the worst that may come of what is asked for: the position in every instrument of the asset, and all that
-the account's open orders on the same side may still fill. Facts are never held to it, so an account may be past its
-limit; whatever leads back is allowed then.
+the account's open orders on the same side may still fill, were every request for more granted. Facts are never held to
+it, so an account may be past its limit; whatever leads back is allowed then.
 """
 
 from __future__ import annotations

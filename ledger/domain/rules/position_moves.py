@@ -33,11 +33,11 @@ def move_position(
     """
     old = state.positions.get(row.account, row.instrument) or Position(row.account, row.instrument, 0, 0, 0, 0)
     traded, value = signed(row.side, row.qty), signed(row.side, row.gross)
-    day, opening = positions.on_day(old, row.trade_date, traded)
+    day, opening, day_trades = positions.on_day(old, row.trade_date, traded)
     fees, newest = old.fees + _fees(row, instrument), old.newest
     if not lots.applies(state, row.account):
         if after is not None or again:
-            return _in_its_place(state, old, row, (day, opening, fees), scale, after)
+            return _in_its_place(state, old, row, (day, opening, day_trades, fees), scale, after)
         cost, realised = positions.after_trade(old.qty, old.cost, traded, value, scale)
         newest = averages.name_of(row)
     elif again:
@@ -47,7 +47,7 @@ def move_position(
     state.positions.put(
         Position(
             row.account, row.instrument, old.qty + traded, old.cost + cost, old.realised + realised, fees, day, opening,
-            newest,
+            newest, day_trades,
         )
     )  # fmt: skip
     # The caller made the row just now and put it nowhere yet.
@@ -58,15 +58,15 @@ def move_position(
 
 
 def _in_its_place(
-    state: State, old: Position, row: Execution, told: tuple[str, int, int], scale: int, after: Name | None
+    state: State, old: Position, row: Execution, told: tuple[str, int, int, int], scale: int, after: Name | None
 ) -> Execution:
     seq = averages.began(state, row)
     new, row = averages.insert(
         state, old, row, scale,
         lambda found: averages.began(state, found) < seq if after is None else averages.name_of(found) == after,
     )  # fmt: skip
-    day, opening, fees = told
-    state.positions.put(msgspec.structs.replace(new, day=day, opening=opening, fees=fees))
+    day, opening, day_trades, fees = told
+    state.positions.put(msgspec.structs.replace(new, day=day, opening=opening, day_trades=day_trades, fees=fees))
     return row
 
 
@@ -89,7 +89,7 @@ def unmove_position(state: State, row: Execution, instrument: Instrument, scale:
         new = msgspec.structs.replace(old, qty=qty, cost=cost, realised=realised)
     else:
         new, came_after = averages.undo(state, old, row, scale)
-    opening = old.opening - traded if old.day is None or row.trade_date < old.day else old.opening
+    day, opening, day_trades = positions.without(old, row.trade_date, traded)
     fees = old.fees - _fees(row, instrument)
-    state.positions.put(msgspec.structs.replace(new, fees=fees, opening=opening))
+    state.positions.put(msgspec.structs.replace(new, fees=fees, day=day, opening=opening, day_trades=day_trades))
     return came_after

@@ -13,6 +13,7 @@ from ledger.domain import registry
 from ledger.domain.events import executions as events
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import SettlementFailed
 from ledger.domain.rows import Quarantined
 from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.ground import Broken, Effects, Now, next_version
@@ -25,6 +26,8 @@ _STALE_LIMIT: Final = 64
 
 _WITHOUT_ID: Final[dict[type[Event], tuple[str, ...]]] = {MarkRecorded: ("instrument", "base", "quote", "kind", "day")}
 """What tells a fact from others of its type that has no id."""
+_DAY: Final[dict[type[Event], str]] = {SettlementFailed: "date"}
+"""What tells facts of one id apart; reports of executions are told apart by their trade date."""
 
 
 @functools.cache
@@ -32,14 +35,16 @@ def _identity(kind: type[Event]) -> tuple[str, ...]:
     if kind in _WITHOUT_ID:
         return _WITHOUT_ID[kind]
     required = (field.name for field in msgspec.structs.fields(kind) if field.required)
-    return tuple(name for name in required if name == "venue" or name.endswith("_id"))
+    parts = ("venue", "trade_date", _DAY.get(kind, ""))
+    return tuple(name for name in required if name in parts or name.endswith("_id"))
 
 
 def subject_of(event: Event) -> str:
     """
     Return what *event* is about: its type, and every id that it must have, with the venue that gave it.
 
-    A mark has no id: it is of an instrument or a pair, a day and a kind.
+    An execution id is a venue's for a trade date, and a settlement fails once a day: the day is part of it. A mark has
+    no id: it is of an instrument or a pair, a day and a kind.
     """
     kind = type(event)
     return "/".join([kind.__name__, *(getattr(event, name) or "" for name in _identity(kind))])
@@ -89,9 +94,9 @@ def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects
     """
     A waiting fact is decided once; accepted, it names the event that recorded it.
 
-    That is the newest event of the same type and ids (execution, order, movement, venue) since the fact began to wait:
-    record it again, then resolve. What was raw text has no ids, so it may name any later event: who proposes and
-    approves answers for that.
+    That is the newest event of the same type and ids (execution and its day, order, movement, venue) since the fact
+    began to wait: record it again, then resolve. One whose day was the mistake is discarded. What was raw text has no
+    ids, so it may name any later event: who proposes and approves answers for that.
     """
     check_second_person(state, "resolution", event.proposed_by, event.approved_by)
     row = state.quarantine.get(event.ref)

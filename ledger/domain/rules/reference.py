@@ -12,9 +12,10 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
-from ledger.domain.order_status import leaves
+from ledger.domain.order_status import may_fill
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
+from ledger.domain.rules.new_shares import newest
 from ledger.domain.state import State
 from ledger.domain.terms import amended, days_from, terms_on
 from ledger.errors import InsufficientFunds
@@ -64,17 +65,18 @@ def _check_terms(state: State, terms: Instrument) -> None:
 
 def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
     """
-    An instrument names assets that exist, and terms above zero.
+    An instrument names assets that exist, and terms above zero; where its asset has split, it is of the new shares.
     """
     _new(state.instruments, event.instrument, "instrument")
     for asset in (event.asset, event.quote_asset, event.settle_asset):
         known(state.assets, asset, "asset")
     if event.settle_asset != event.quote_asset:
         raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected {event.quote_asset!r}, as quoted")
+    split = newest(known(state.assets, event.asset, "asset"))
     terms = Instrument(
         event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
         units(event.multiplier), event.settlement_cycle, event.calendar, event.product, event.venue,
-        event.symbol, event.isin, 1,
+        event.symbol, event.isin, 1, split.ex_date if split else None,
     )  # fmt: skip
     _check_terms(state, terms)
     state.instruments.put(terms)
@@ -150,8 +152,9 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     not rise.
     """
     account = known(state.accounts, event.account, "account")
-    known(state.assets, event.asset, "asset")
+    asset = known(state.assets, event.asset, "asset")
     floor = units(event.floor)
+    check_scale(floor, asset, "floor")
     if floor > 0 or (floor < 0 and account.kind == "cash"):
         raise Broken(
             "floor",
@@ -161,6 +164,7 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     limit = None if event.max_position is None else units(event.max_position)
     if limit is not None and limit < 0:
         raise Broken("max_position", f"found {event.max_position} for {event.account}; expected 0 or more")
+    check_scale(limit or 0, asset, "max_position")
     state.account_limits.put(AccountLimits(event.account, event.asset, floor, event.hold_policy, limit))
     balance = state.balances.get(event.account, event.asset)
     if balance is not None:
@@ -196,7 +200,7 @@ def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effect
                 "account_not_empty",
                 f"account {event.account} still has {', '.join(sorted(left))}; expected nothing: move it out",
             )
-        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and leaves(row)]
+        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and may_fill(row)]
         if orders:
             raise Broken(
                 "account_not_empty",

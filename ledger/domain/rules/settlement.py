@@ -16,7 +16,7 @@ from ledger.domain.events import settlement as events
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import Execution, Movement, SettlementFail
-from ledger.domain.rules import trades
+from ledger.domain.rules import new_shares, trades
 from ledger.domain.rules.ground import (
     Broken,
     DuplicateFact,
@@ -141,7 +141,8 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         qty, amount = _one(state, event, rows[0], quote.scale)
         parts = [(rows[0], qty, amount)]
     for row, qty, gross in parts:
-        lines += trades.settling(state, row, qty, gross)
+        settling = trades.settling(state, row, qty, gross)
+        lines += settling + new_shares.difference(state, row, settling)
         state.executions.put(
             msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
         )
@@ -180,13 +181,17 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
-    for number, row in enumerate(rows):
+    parts: list[tuple[Execution, int, str, int]] = []
+    for row in rows:
         owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
+        parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
+        # Fees in other assets wait with the trade, and have rows of their own.
+        parts += [(row, 0, asset, amount) for asset, amount in sorted(owed.items()) if amount]
+    for number, (row, qty, asset, amount) in enumerate(parts):
         state.settlement_fails.put(
             SettlementFail(
                 event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
-                row.asset, owed[row.asset], row.gross_asset, owed[row.gross_asset], event.leg, event.reason,
-                event.new_intended_date, now.content(),
+                row.asset, qty, asset, amount, event.leg, event.reason, event.new_intended_date, now.content(),
             )
         )  # fmt: skip
     account = rows[0].account

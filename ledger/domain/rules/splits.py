@@ -1,43 +1,30 @@
 """
 Apply a split: what accounts own, what their positions cost, and the terms of open orders.
 
-A split multiplies what each account owns of the asset; the shares come from the issuer's account. A position keeps its
-exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are applied to whole totals, so that
-every figure is rounded once.
+A split multiplies what each account owns of the asset, and of that what is unsettled; the shares come from the issuer's
+account. A position keeps its exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are
+applied to whole totals, so that every figure is rounded once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
-from ledger.domain.order_status import derive, is_closed
+from ledger.domain.order_status import asked_terms, asked_text, derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
+from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
-
-Ratio = tuple[int, int]
-
-
-def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
-    """
-    Return *amount* times *ratio* to *scale* decimals; `cash` and `down` round towards zero, `up` away from it.
-    """
-    step: int = 10 ** (amounts.SCALE - scale)
-    whole, rest = divmod(abs(amount) * ratio[0], ratio[1] * step)
-    if rounding == "nearest":
-        return share(amount, ratio[0], ratio[1], scale)
-    if rounding == "up" and rest:
-        whole += 1
-    return whole * step if amount >= 0 else -whole * step
 
 
 def _open_orders(state: State, instrument: str) -> list[Order]:
@@ -46,20 +33,25 @@ def _open_orders(state: State, instrument: str) -> list[Order]:
     return sorted(found, key=lambda order: order.order_id)
 
 
-def _check_alone(state: State, instrument: Instrument) -> None:
-    for other in sorted(state.instruments.rows):
-        name, row = other[0], state.instruments.rows[other]
-        if row.asset != instrument.asset or row.renamed_to is not None or name == instrument.instrument:
+def _of_asset(state: State, asset: str) -> dict[str, Instrument]:
+    """Return the instruments that the shares are traded as, by the names that they go by now."""
+    found = {name: row for (name,), row in state.instruments.rows.items() if row.asset == asset}
+    return {name: found[name] for name in sorted(found) if found[name].renamed_to is None}
+
+
+def _check_alone(state: State, instrument: Instrument, same: Iterable[str]) -> None:
+    for name in same:
+        if name == instrument.instrument:
             continue
         if any(x.qty for (_, at), x in state.positions.rows.items() if at == name) or _open_orders(state, name):
-            raise Broken("shared_asset", f"{name} is of the asset {row.asset} too, and has positions or open orders; "
-                                         "expected all of it in one instrument: move it first")  # fmt: skip
+            raise Broken("shared_asset", f"{name} is of the asset {instrument.asset} too, and has positions or open "
+                                         "orders; expected all of it in one instrument: move it first")  # fmt: skip
 
 
-def _check_not_traded(state: State, instrument: Instrument, ex_date: str) -> None:
+def _check_not_traded(state: State, same: Container[str], ex_date: str) -> None:
     """Raise Broken where old and new shares are mixed: nobody could tell which trades, or fills, are of which."""
     for (account, name), position in sorted(state.positions.rows.items()):
-        if name == instrument.instrument and position.day is not None and position.day >= ex_date:
+        if name in same and position.day is not None and position.day >= ex_date:
             raise Broken(
                 "traded_since",
                 f"account {account} traded {name} on {ex_date} or later; expected the split before the trades "
@@ -84,9 +76,10 @@ def _split_position(
     realised = (cash or 0) - released if sold or not qty else 0
     state.positions.put(
         Position(
-            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date, qty
+            old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date,
+            qty, day_trades=1,
         )
-    )
+    )  # fmt: skip
     if fifo:
         lots.rebase(state, old.account, old.instrument, old.realised + realised)
     return -released, realised
@@ -121,7 +114,11 @@ def _split_holder(
     state.entitlements.put(
         Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)
     )
-    lines = moved(instrument.asset, new - held, (ISSUER, "settled"), (account, "settled"))
+    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt.
+    unsettled = balance.unsettled if balance else 0
+    owed = multiplied(unsettled, ratio, scale, event.rounding) - unsettled
+    lines = moved(instrument.asset, owed, (ISSUER, "settled"), (account, "unsettled"))
+    lines += moved(instrument.asset, new - held - owed, (ISSUER, "settled"), (account, "settled"))
     return lines + moved(instrument.quote_asset, paid, (ISSUER, "settled"), (account, "settled"))
 
 
@@ -153,11 +150,25 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     if qty <= 0 or qty < cum:
         would = f"order {order.order_id} would be for {amounts.render(qty)} with {amounts.render(cum)} filled"
         raise Broken("order_adjustment", f"{would}; expected other terms, or its end first")
+    asked = tuple(
+        asked_text(
+            multiplied(more, ratio, asset.scale, "up"), _to_tick(at, ratio, instrument.tick, order.side == "buy")
+        )
+        for more, at in asked_terms(order)
+    )
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
         hold = share(hold, ratio[0], ratio[1], asset.scale)
     return msgspec.structs.replace(
-        order, qty=qty, cum_qty=cum, price=price, stop_price=stop, hold_given=hold, split_on=event.ex_date
+        order,
+        qty=qty,
+        cum_qty=cum,
+        price=price,
+        stop_price=stop,
+        hold_given=hold,
+        split_on=event.ex_date,
+        terms_day=event.ex_date,
+        asked=asked,
     )
 
 
@@ -167,9 +178,17 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
         raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
                                          f"expected open orders of {instrument.instrument}, each once")  # fmt: skip
+    named = {x.order_id for x in event.order_adjustments}
     lines: list[Line] = []
     shown = []
     for order in orders:
+        if order.terms_day >= event.ex_date and order.order_id not in named:
+            # The venue may have told its new terms by then, as a restatement.
+            raise Broken(
+                "order_adjustment",
+                f"the terms of order {order.order_id} are of {order.terms_day}, when the shares may have been new ones "
+                "already; expected the order among the adjustments, or the split before the orders of its day",
+            )
         new, held = rehold(state, _adjusted(state, order, of_day, event), event.ex_date)
         # The order's stream does not move: this event is of another one.
         new = msgspec.structs.replace(new, status=derive(new))
@@ -180,11 +199,12 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
     return lines, shown
 
 
-def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
+def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str, Any]:
     """
-    Apply a split of an instrument that was not traded since its ex-date, and return what is stored as derived.
+    Apply a split of shares that were not traded since its ex-date, and return what is stored as derived.
 
-    `orders` lists [order, qty, filled, price, stop price, held].
+    Every instrument of the asset is of new shares from then on, in use or not: what is recorded of an earlier day later
+    would be of old ones. `orders` lists [order, qty, filled, price, stop price, held].
     """
     instrument = known_instrument(state, event.instrument)
     if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
@@ -194,8 +214,9 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
             "before_split",
             f"found ex-date {event.ex_date}; expected a day after the last split, which was on {instrument.split_on}",
         )
-    _check_alone(state, instrument)
-    _check_not_traded(state, instrument, event.ex_date)
+    same = _of_asset(state, instrument.asset)
+    _check_alone(state, instrument, same)
+    _check_not_traded(state, same, event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
         raise Broken(
@@ -218,9 +239,12 @@ def apply_split(state: State, event: events.SplitApplied) -> dict[str, Any]:
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))
     held, orders = _adjust_orders(state, instrument, event)
-    lines += held
+    # One line for the issuer, not one a holder: the postings of a split have to fit an event.
+    lines = postings.merged(lines + held)
     post(state, lines, may_refuse=False)
-    state.instruments.put(msgspec.structs.replace(instrument, split_on=event.ex_date))
+    for row in same.values():
+        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
+    state.assets.put(after_split(known(state.assets, instrument.asset, "asset"), event, seq))
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if orders:
         derived["orders"] = orders

@@ -1,0 +1,121 @@
+"""
+Say what shares come to in a split: all of a holding at once, and part by part what older trades still have to deliver.
+
+An execution keeps the quantity that was traded, and settles that; the account's books are in new shares by then. So
+what settles of a trade of before a split goes over as what it has become. The ratio is applied to the sum of all that
+has settled so since the split, and the parts add up to what was unsettled then, whatever each was rounded to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from ledger.domain import amounts
+from ledger.domain.events.corporate_actions import SplitApplied
+from ledger.domain.positions import share
+from ledger.domain.postings import Line, moved
+from ledger.domain.rows import Asset, Execution
+from ledger.domain.rules.ground import Broken, known
+from ledger.domain.state import State
+
+NONE: Final = "[]"
+"""What an asset has as `splits` before the first."""
+Ratio = tuple[int, int]
+
+
+class Applied(msgspec.Struct, frozen=True, array_like=True):
+    """
+    A split as its asset keeps it; `seq` is when it was recorded.
+    """
+
+    seq: int
+    ex_date: str
+    ca_id: str
+    ratio_num: int
+    ratio_den: int
+    rounding: str
+
+
+_APPLIED: Final = msgspec.json.Decoder(tuple[Applied, ...])
+
+
+def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
+    """
+    Return *amount* times *ratio* to *scale* decimals; `cash` and `down` round towards zero, `up` away from it.
+    """
+    step: int = 10 ** (amounts.SCALE - scale)
+    whole, rest = divmod(abs(amount) * ratio[0], ratio[1] * step)
+    if rounding == "nearest":
+        return share(amount, ratio[0], ratio[1], scale)
+    if rounding == "up" and rest:
+        whole += 1
+    return whole * step if amount >= 0 else -whole * step
+
+
+def after_split(asset: Asset, event: SplitApplied, seq: int) -> Asset:
+    """
+    Return *asset* once it has split, by an event at *seq*.
+    """
+    split = Applied(seq, event.ex_date, event.ca_id, event.ratio_num, event.ratio_den, event.rounding)
+    splits = msgspec.json.encode((*_APPLIED.decode(asset.splits), split)).decode()
+    return msgspec.structs.replace(asset, splits=splits)
+
+
+def newest(asset: Asset) -> Applied | None:
+    """
+    Return the newest split of *asset*, if it has split.
+    """
+    return None if asset.splits == NONE else _APPLIED.decode(asset.splits)[-1]
+
+
+def check_day(asset: Asset, day: str, what: str) -> None:
+    """
+    Raise Broken where *what*, told now, moved shares of before the newest split of *asset* on *day*.
+    """
+    split = newest(asset)
+    if split is not None and day < split.ex_date:
+        raise Broken(
+            "before_split",
+            f"found {what} of {asset.asset} of {day}; expected {split.ex_date}, when that was split, or later: journal "
+            "it, in shares of today",
+        )
+
+
+def check_undone(asset: Asset, seq: int, what: str) -> None:
+    """
+    Raise Broken where *what*, to be undone exactly, was recorded at *seq*, before the newest split of *asset*.
+    """
+    split = newest(asset)
+    if split is not None and seq < split.seq:
+        raise Broken(
+            "before_split",
+            f"found a reversal of {what}, which moved {asset.asset} of before the split of {split.ex_date}; expected "
+            "one of shares of today: journal them",
+        )
+
+
+def difference(state: State, row: Execution, settling: Iterable[Line]) -> list[Line]:
+    """
+    Return the postings by which *settling*, which moves old shares of an execution, moves new ones instead; none where
+    its shares have not split.
+
+    The venue's side stays as it was traded: it was in old shares on both sides.
+    """
+    asset = known(state.assets, row.asset, "asset")
+    if asset.splits == NONE:
+        return []
+    own = (row.account, row.asset, "settled")
+    old = sum(line.amount for line in settling if (line.account, line.asset, line.bucket) == own)
+    new, scale = old, asset.scale
+    for split in _APPLIED.decode(asset.splits):
+        # An account that owned nothing in all kept its buckets as they were.
+        due = state.entitlements.get(split.ca_id, row.account) if row.trade_date < split.ex_date else None
+        if due is not None:
+            ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + new
+            before = multiplied(due.settled_qty, ratio, scale, split.rounding)
+            new = multiplied(upto, ratio, scale, split.rounding) - before
+            state.entitlements.put(msgspec.structs.replace(due, settled_qty=upto))
+    return moved(row.asset, new - old, (row.account, "unsettled"), (row.account, "settled"))
