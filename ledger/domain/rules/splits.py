@@ -96,7 +96,9 @@ def _split_holder(
     held = balance.total if balance else 0
     new = multiplied(held, ratio, scale, event.rounding)
     fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
-    if event.rounding == "cash" and bool(fraction) != (cash is not None):
+    # A custodian knows nothing of the ledger's own accounts, and sends no cash for a fraction of one.
+    left_out = cash is None and postings.is_system(account)
+    if event.rounding == "cash" and bool(fraction) != (cash is not None) and not left_out:
         found = "none" if cash is None else amounts.render(cash)
         raise Broken(
             "cash_in_lieu",
@@ -114,8 +116,9 @@ def _split_holder(
     state.entitlements.put(
         Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)
     )
-    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt.
-    unsettled = balance.unsettled if balance else 0
+    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt. Fees that settle with
+    # older trades reach the ledger's own account as they were charged, so there all of it is settled.
+    unsettled = balance.unsettled if balance and not postings.is_system(account) else 0
     owed = multiplied(unsettled, ratio, scale, event.rounding) - unsettled
     lines = moved(instrument.asset, owed, (ISSUER, "settled"), (account, "unsettled"))
     lines += moved(instrument.asset, new - held - owed, (ISSUER, "settled"), (account, "settled"))
@@ -225,7 +228,7 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     holders = {
         account
         for (account, asset), row in state.balances.rows.items()
-        if asset == instrument.asset and row.total and not postings.is_system(account)
+        if asset == instrument.asset and row.total and postings.owns(account)
     }
     holders |= {
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
