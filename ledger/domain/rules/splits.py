@@ -22,6 +22,7 @@ from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
+from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -35,7 +36,7 @@ def _open_orders(state: State, instrument: str) -> list[Order]:
 
 def _of_asset(state: State, asset: str) -> dict[str, Instrument]:
     """Return the instruments that the shares are traded as, by the names that they go by now."""
-    found = {name: row for (name,), row in state.instruments.rows.items() if row.asset == asset}
+    found = {row.instrument: row for row in instruments_of(state, asset)}
     return {name: found[name] for name in sorted(found) if found[name].renamed_to is None}
 
 
