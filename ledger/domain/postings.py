@@ -63,6 +63,7 @@ _OUTSIDE: Final = {"interest": "~interest", "funding": "~funding", "tax": "~tax"
 NAMED: Final = {FEES, EXTERNAL, ISSUER, TAX, ROUNDING, SUSPENSE, *_OUTSIDE.values()}
 """The ledger's own accounts that are not one of many."""
 _KINDS: Final = {"~clearing", "~fx_clearing"}
+_OWNERS: Final = {FEES, ROUNDING, SUSPENSE}
 
 
 def outside(kind: str) -> str:
@@ -85,6 +86,15 @@ def is_meant(account: str) -> bool:
     """
     kind, _, of = account.partition(".")
     return account in NAMED or (kind in _KINDS and bool(of))
+
+
+def owns(account: str) -> bool:
+    """
+    Return whether what is in *account* is owned here: by who opened it, or in one of the ledger's own by its owner.
+
+    Of the others, venues settle what was traded, and the world outside is where value came from.
+    """
+    return not is_system(account) or account in _OWNERS or account.startswith("~fx_clearing.")
 
 
 def clearing(venue: str) -> str:

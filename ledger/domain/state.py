@@ -66,6 +66,16 @@ class Waiting(msgspec.Struct):
     seqs: dict[str, list[int]]
 
 
+class OfAsset(msgspec.Struct):
+    """
+    The keys of instruments by asset, when there were so many and this was the last.
+    """
+
+    count: int
+    last: rows.Instrument | None
+    keys: dict[str, list[Key]]
+
+
 def is_closed(table: str, row: Row) -> bool:
     """
     Return whether memory may forget *row*: nothing that usually happens will ask for it again.
@@ -217,6 +227,7 @@ class State:
         """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []
         self.waiting: Waiting | None = None
+        self.of_asset: OfAsset | None = None
         self._forgotten = 0
         self.assets: Table[rows.Asset] = Table(self, "assets")
         self.instruments: Table[rows.Instrument] = Table(self, "instruments")

@@ -8,7 +8,15 @@ import pytest
 
 from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced, ReplaceRequested
+from ledger.domain.events.orders import (
+    OrderCanceled,
+    OrderDoneForDay,
+    OrderPlaced,
+    OrderReplaced,
+    OrderRestated,
+    ReplaceRejected,
+    ReplaceRequested,
+)
 from ledger.domain.events.reference import AccountOpened, AccountStatusSet
 from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
@@ -106,6 +114,38 @@ def test_a_filled_order_of_a_closed_account_is_not_enlarged(books: Books) -> Non
         books.give(asked)
     books.give(status("open"))
     books.give(asked)
+
+
+def test_an_account_with_an_enlargement_on_its_way_does_not_close(books: Books) -> None:
+    """The order has filled, and the venue may well answer: it would be worked again, for an account that has ended."""
+    books.give(OrderPlaced(order_id="O", cl_ord_id="O", account="B", instrument="BTCUSDT", side="buy", qty="0.1",
+                           ord_type="market", historical=True))  # fmt: skip
+    books.give(trade("E", "O", "buy", "0.1", account="B"))
+    books.give(trade("E2", None, "sell", "0.1", account="B"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.2"))
+    with pytest.raises(RuleBroken, match=r"account_not_empty.*order O.*waits for an answer"):
+        books.give(status("closed"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="O2", reason="r"))
+    books.give(status("closed"))
+    replaced = OrderReplaced(order_id="O", cl_ord_id="O3", orig_cl_ord_id="O", qty="0.2")
+    assert books.give(replaced).rule == "account_status"
+    books.give(status("open"))
+    assert books.give(replaced).rule is None
+    books.replayed()
+
+
+def test_a_day_order_does_not_live_again_for_a_closed_account(books: Books) -> None:
+    """Done for the day, it keeps no account open; the venue that restates it next morning is asked about."""
+    books.give(OrderPlaced(order_id="D", cl_ord_id="D", account="B", instrument="BTCUSDT", side="buy", qty="0.1",
+                           ord_type="market", tif="day"))  # fmt: skip
+    books.give(OrderDoneForDay(order_id="D"))
+    books.give(status("closed"))
+    made = books.give(OrderRestated(order_id="D", reason="new_day"))
+    assert (made.rule, made.detail) == (
+        "account_status", "R4: account B is closed; expected one that is not: open it again first",
+    )  # fmt: skip
+    assert books.give(OrderCanceled(order_id="D")).rule is None
+    books.replayed()
 
 
 def test_a_restricted_account_asks_for_less_and_not_for_more(books: Books) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
-from ledger.domain.events.reference import AccountStatusSet
+from ledger.domain.events.reference import AccountStatusSet, InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 from tests.domain.books import Books, check_invariants
@@ -112,7 +112,9 @@ def test_an_allocation_that_does_not_add_up_is_refused(event: TradeAllocated, wo
     books.replayed()
 
 
-@pytest.mark.parametrize(("qty", "price", "lines", "asked"), [(200, "10", 200, "10.01"), (3, "0.01", 3, "0.02")])
+@pytest.mark.parametrize(("qty", "price", "lines", "asked"), [
+    (200, "10", 200, "10.01"), (3, "0.01", 3, "0.02"), (1, "0.01", 1, "0.015"), (3, "10", 3, "10.00000000000000001"),
+])  # fmt: skip
 def test_many_small_lines_hide_no_price(qty: int, price: str, lines: int, asked: str) -> None:
     """I13: what the lines come to exactly is held against the executions, not what each may be rounded by."""
     books = block()
@@ -134,6 +136,14 @@ def test_lines_of_what_a_venue_rounded_come_to_its_cash_or_to_its_price() -> Non
     books.give(allocated(line("A", "3", "0.333333333333333333", "0"), exec_ids=("E1",), name="CASH"))
     books.give(allocated(line("A", "3", "0.335", "0"), exec_ids=("E2",), name="PRICE"))
     check_invariants(books.state)
+
+
+def test_executions_of_another_multiplier_are_corrected_before_they_are_allocated() -> None:
+    """An amendment of their own day, recorded afterwards, makes lines of twice the cost: that is no rounding."""
+    books = block()
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="2", effective_from=DAY))
+    with pytest.raises(RuleBroken, match="the lines cost 1040 USD more than the executions, at the same prices"):
+        books.give(allocated(*BOTH))
 
 
 def test_a_line_has_a_name_that_can_be_settled() -> None:
@@ -187,7 +197,7 @@ def test_a_reversal_negates_exactly_whatever_has_settled(part: str, side: str) -
     books = block(side)
     before = all_balances(books)
     positions = dict(books.state.positions.rows)
-    books.give(allocated(line("A", "60", "10.400083"), line("B", "40", "10.399877")))
+    books.give(allocated(line("A", "60", "10.400082"), line("B", "40", "10.399877")))
     if part != "0":
         books.give(settled("S", "AL.1", part, partial=True))
     books.give(AllocationReversed(allocation_id="AL", reason="r"))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalReversed
+from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalPosted, JournalReversed
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -33,8 +33,9 @@ from ledger.domain.events.orders import (
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import DuplicateFact, stream_version
+from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
-from tests.domain.books import Books, amount
+from tests.domain.books import Books, amount, check_invariants
 from tests.domain.forgetful import ForgetfulBooks
 
 MONDAY, TUESDAY, WEDNESDAY = "2024-08-05", "2024-08-06", "2024-08-07"
@@ -530,6 +531,40 @@ def test_a_fraction_is_sold_for_its_cash(cost_method: str) -> None:
     due = books.state.entitlements.get("S", "A")
     assert due is not None
     assert (due.cost_change, due.realised_change) == (-amount("10"), amount("1"))
+    books.replayed()
+
+
+def test_what_the_owner_of_the_ledger_has_of_a_share_splits_too() -> None:
+    """Fees taken in shares, conversions and doubts are owned; what came from outside, or is a venue's, is of then."""
+    books = market(scale=3)
+    books.give(traded("E", fees=(Fee(kind="c", asset="XYZ", amount="0.02"),)))
+    books.give(FxConverted(fx_id="F", account="A", sold=AssetAmount(asset="XYZ", amount="3"), rate="10",
+                           bought=AssetAmount(asset="USD", amount="30"), value_date=MONDAY))  # fmt: skip
+    lines = (("B", "-1"), ("~suspense", "1"))
+    books.give(JournalPosted(journal_id="J", memo="m", postings=tuple(
+        Posting(account=x, asset="XYZ", bucket="settled", amount=n) for x, n in lines)))  # fmt: skip
+    books.give(split(10))
+    found = {x: sum(balance(books, x, "XYZ")) for x in ("A", "B", "~fees", "~fx_clearing.XYZ", "~suspense")}
+    assert found == {
+        "A": amount("969.8"), "B": amount("-10"), "~fees": amount("0.2"), "~fx_clearing.XYZ": amount("30"),
+        "~suspense": amount("10"),
+    }  # fmt: skip
+    assert sum(balance(books, "~clearing.V", "XYZ")) == amount("-100")
+    settled = {"settlement_id": "S", "venue": "V", "trade_date": MONDAY, "exec_id": "E", "qty": "100"}
+    assert books.give(TradeSettled(date=WEDNESDAY, **settled)).rule is None  # type: ignore[arg-type]
+    assert balance(books, "~fees", "XYZ") == (amount("0.2"), 0, 0)
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("cash", [(), (CashInLieu(account="~fees", amount="0.05"),)])
+def test_a_fraction_of_the_ledgers_own_needs_no_cash(cash: tuple[CashInLieu, ...]) -> None:
+    """A custodian that pays for fractions has not heard of it; who knows of some may say so."""
+    books = market(scale=1)
+    books.give(traded("E", qty="100.5", fees=(Fee(kind="c", asset="XYZ", amount="0.5"),)))
+    assert books.give(split(1, 10, cash_in_lieu=cash)).rule is None
+    assert sum(balance(books, "~fees", "XYZ")) == 0
+    assert (books.state.balances.get("~fees", "USD") is not None) == bool(cash)
     books.replayed()
 
 

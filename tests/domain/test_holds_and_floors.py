@@ -54,12 +54,15 @@ def test_a_journal_cannot_touch_what_is_held(held: str) -> None:
     assert balance(books, "USDT") == (amount("999.5"), 0)
 
 
-def test_a_release_releases_something() -> None:
-    """A request that moves nothing is a slip of the pen, as a hold of nothing is."""
+def test_a_release_releases_something_that_there_can_be() -> None:
+    """What moves nothing is a slip of the pen, as a hold of nothing is; so is a part of the smallest unit."""
     books = opened()
     books.give(HoldPlaced(hold_id="H", legs=(Leg(account="A", asset="USDT", amount="5"),)))
     with pytest.raises(RuleBroken, match="a release of nothing of H"):
         books.give(HoldReleased(hold_id="H", amounts=(), reason="void"))
+    finer = Leg(account="A", asset="USDT", amount="1.000000001")
+    with pytest.raises(RuleBroken, match=r"excess_scale\): I20: found release 1\.000000001 USDT; expected at most 8"):
+        books.give(HoldReleased(hold_id="H", amounts=(finer,), reason="void"))
 
 
 def test_limits_have_the_decimals_of_their_asset() -> None:

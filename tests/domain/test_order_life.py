@@ -29,6 +29,7 @@ from ledger.domain.order_status import leaves
 from ledger.domain.rows import Execution, Order
 from ledger.errors import InsufficientFunds, RuleBroken
 from tests.domain.books import DAY, NOON, Books, amount, check_invariants, opened
+from tests.domain.forgetful import ForgetfulBooks
 
 NEXT_DAY = "2024-08-09"
 
@@ -54,6 +55,19 @@ def corrected(exec_id: str, ref: str, qty: str, price: str = "100", **more: Any)
 
 def busted(exec_id: str, ref: str, day: str = DAY, **more: Any) -> TradeBusted:
     return TradeBusted(exec_id=exec_id, exec_ref=ref, venue="V", trade_date=day, reason="r", **more)
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("report", [corrected("E", "E", "0.005"), busted("E", "E")], ids=["correction", "bust"])
+def test_a_report_under_the_id_of_what_it_is_about_is_quarantined(kind: type[Books], report: Event) -> None:
+    """Whether memory has forgotten the execution or not: an execution does not take its own place."""
+    books = opened(books=kind())
+    placed(books)
+    books.give(fill("E"))
+    made = books.give(report)
+    assert (made.rule, "'E'" in str(made.detail)) == ("exec_id_reused", True)
+    assert books.state.executions.get("V", DAY, "E") is not None
+    books.replayed()
 
 
 def order(books: Books) -> Order:

@@ -13,7 +13,6 @@ from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
 from ledger.domain.profit_and_loss import day_result, figure
-from ledger.domain.rows import SettlementFail
 from ledger.domain.state import State
 from ledger.reading.fx_result import fx_result
 from ledger.reading.sources import Folded
@@ -151,17 +150,14 @@ def closings(state: State, history: History) -> tuple[Any, Any]:
     return found, meant
 
 
-def quote_of(state: State, fail: SettlementFail) -> str:
-    return state.executions.rows[fail.venue, fail.trade_date, fail.exec_id].gross_asset
-
-
 def failing(state: State, history: History) -> tuple[Any, Any]:
     """What was left to settle when a settlement failed, and on which day it is tried again."""
     found = {
-        (x.settlement_id, x.failed_on, x.venue, x.trade_date, x.exec_id):
-        (exact(x.qty), exact(x.amount), x.new_intended_date)
-        for x in state.settlement_fails.rows.values() if x.amount_asset == quote_of(state, x)
-    }  # fmt: skip
+        (x.settlement_id, x.failed_on, x.venue, x.trade_date, x.exec_id, asset): (exact(amount), x.new_intended_date)
+        for x in state.settlement_fails.rows.values()
+        for asset, amount in ((x.asset, x.qty), (x.amount_asset, x.amount))
+        if amount
+    }
     return found, trades.fails(history)
 
 

@@ -34,11 +34,17 @@ def ratio(event: SplitApplied) -> Fraction:
     return Fraction(event.ratio_num, event.ratio_den)
 
 
+def is_owner(history: History, account: str) -> bool:
+    """Whether an account owns what it has: a client's, or the house's own for fees, roundings, conversions, doubts."""
+    house = account in ("~fees", "~rounding", "~suspense") or account.startswith("~fx_clearing.")
+    return house or reference.is_account(history, account)
+
+
 def owned(history: History, asset: str) -> dict[str, Fraction]:
-    """Return what each account has of an asset, in all buckets."""
+    """Return what each account has of an asset that it owns, in all buckets."""
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for (account, found, _), amount in money.buckets(history).items():
-        if found == asset and reference.is_account(history, account):
+        if found == asset and is_owner(history, account):
             sums[account] += amount
     return {account: amount for account, amount in sums.items() if amount}
 
@@ -52,7 +58,8 @@ def split_postings(before: History, event: SplitApplied) -> list[Posting]:
     for account, has in owned(before, its.asset).items():
         waits = money.buckets(before).get((account, its.asset, "unsettled"), Fraction(0))
         more = whole(has * ratio(event), scale, event.rounding) - has
-        later = whole(waits * ratio(event), scale, event.rounding) - waits
+        # What the house is charged with older trades settles as it was charged.
+        later = whole(waits * ratio(event), scale, event.rounding) - waits if account[0] != "~" else Fraction(0)
         found += [(account, its.asset, "settled", more - later), (account, its.asset, "unsettled", later)]
         found.append(("~issuer", its.asset, "settled", -more))
     for x in event.cash_in_lieu:

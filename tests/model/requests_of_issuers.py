@@ -76,7 +76,7 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
     for account, has in corporate.owned(history, its.asset).items():
         exact = has * num / den
         kept = corporate.whole(exact, scale, "down")
-        if rounding == "cash" and exact != kept and not dice.often(0.02):
+        if rounding == "cash" and exact != kept and not dice.often(0.5 if account.startswith("~") else 0.02):
             cash.append(CashInLieu(account=account, amount=text(rounded((exact - kept) * 10, 2))))
     adjustments, ex = [], days_before(now.day, 0 if dice.often(0.9) else dice.of(1, -1))
     for name in orders.of_instrument(history, its.name):

@@ -43,6 +43,7 @@ from tests.model.dice import Dice
 from tests.model.firm import FIRST_DAY, opening
 from tests.model.histories import KINDS, NIGHTS, REQUESTS, moment, request, steps
 from tests.model.history import History
+from tests.model.mistakes import with_a_mistake
 from tests.model.verdict import verdict
 
 SEED = int(os.environ.get("LEDGER_TEST_SEED", Random().randrange(2**32)))
@@ -61,7 +62,8 @@ class Books:
     The ledger's state, one that forgets what is closed, and the model's history, given the same.
     """
 
-    def __init__(self, became: Counter[tuple[str, str]]) -> None:
+    def __init__(self, became: Counter[tuple[str, str]], mistakes: float = 0) -> None:
+        self.mistakes = mistakes
         self.state, self.history, self.became = State(), History(), became
         self.memory = Memory()
         self.day = datetime.date.fromisoformat(FIRST_DAY)
@@ -98,7 +100,8 @@ class Books:
         if dice.often(NIGHTS):
             self.day += datetime.timedelta(days=1)
         now = moment(self.history, self.day)
-        self.give(request(self.history, kind, now, dice))
+        event = request(self.history, kind, now, dice)
+        self.give(with_a_mistake(event, self.history, dice) if dice.often(self.mistakes) else event)
         self.compare()
 
     def compare(self, *, last: bool = False) -> None:
@@ -112,8 +115,10 @@ def test_every_event_type_is_asked_for() -> None:
     assert len(REQUESTS) == 46 + 1
 
 
-def play(kinds: Sequence[type[Event]] = KINDS, examples: int = EXAMPLES) -> Counter[tuple[str, str]]:
-    """Play random histories of *kinds*, and return how often each type met each fate."""
+def play(
+    kinds: Sequence[type[Event]] = KINDS, examples: int = EXAMPLES, mistakes: float = 0
+) -> Counter[tuple[str, str]]:
+    """Play random histories of *kinds*, so many with *mistakes*, and return how often each type met each fate."""
     print(f"LEDGER_TEST_SEED={SEED} LEDGER_TEST_EXAMPLES={examples}")
     became: Counter[tuple[str, str]] = Counter()
 
@@ -122,7 +127,7 @@ def play(kinds: Sequence[type[Event]] = KINDS, examples: int = EXAMPLES) -> Coun
               phases=(Phase.generate, Phase.shrink))  # fmt: skip
     @given(steps(kinds=kinds))
     def one(planned: list[tuple[type[Event], bytes]]) -> None:
-        books = Books(became)
+        books = Books(became, mistakes)
         for kind, chance in planned:
             books.step(kind, chance)
         books.compare(last=True)
@@ -145,6 +150,11 @@ def test_the_ledger_and_the_model_agree_on_everything() -> None:
     assert not never, "these never took effect: raise LEDGER_TEST_EXAMPLES, or their weight in REQUESTS"
     if os.environ.get("LEDGER_TEST_EXAMPLES"):
         print(*sorted(became.items()), sep="\n")
+
+
+def test_the_ledger_and_the_model_agree_on_what_is_a_mistake() -> None:
+    """One field of every second request is something else that is nearly right, whichever field it is."""
+    play(examples=max(1, EXAMPLES // 4), mistakes=0.5)
 
 
 def test_a_split_finds_the_orders_that_memory_keeps() -> None:

@@ -4,6 +4,7 @@ Say from a history which trades stand, in which version, and how much of each ha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -166,9 +167,9 @@ def used(history: History) -> set[Key]:
 
 
 @asked
-def fails(history: History) -> dict[tuple[str, ...], tuple[Fraction, Fraction, str]]:
-    """Return what each failed settlement left, as its account sees it with the fees, and when it is tried again."""
-    found: dict[tuple[str, ...], tuple[Fraction, Fraction, str]] = {}
+def fails(history: History) -> dict[tuple[str, ...], tuple[Fraction, str]]:
+    """Return what each failed settlement left of each asset, as its account sees it, and when it is tried again."""
+    found: dict[tuple[str, ...], tuple[Fraction, str]] = {}
     for seq, event in history.steps():
         if isinstance(event, SettlementFailed):
             then = history.until(seq)
@@ -176,12 +177,14 @@ def fails(history: History) -> dict[tuple[str, ...], tuple[Fraction, Fraction, s
                 trade = live(then)[key]
                 its = reference.terms(then, trade.instrument)
                 assert its is not None
-                shares, cash = trade.sign * trade.open, -trade.sign * (trade.gross - trade.paid)
-                for asset, amount in trade.fees:
-                    done = rounded(amount * trade.settled / trade.qty, reference.scales(history)[asset])
-                    cash -= amount - done if asset == its.quote else 0
-                    shares -= amount - done if asset == its.asset else 0
-                found[event.settlement_id, event.date, *key] = (shares, cash, event.new_intended_date)
+                left: dict[str, Fraction] = defaultdict(Fraction)
+                left[its.asset] += trade.sign * trade.open
+                left[its.quote] -= trade.sign * (trade.gross - trade.paid)
+                for asset, fee in trade.fees:
+                    left[asset] -= fee - rounded(fee * trade.settled / trade.qty, reference.scales(history)[asset])
+                for asset, amount in left.items():
+                    if amount:
+                        found[event.settlement_id, event.date, *key, asset] = (amount, event.new_intended_date)
     return found
 
 

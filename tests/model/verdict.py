@@ -59,7 +59,7 @@ def takes_effect(event: Event) -> str | None:
 
 def verdict(history: History, event: Event, now: Moment) -> str:
     """Return `accepted`, `duplicate`, `quarantined` or `refused`."""
-    if isinstance(event, MarkRecorded):
+    if isinstance(event, MarkRecorded) and (event.instrument is None or event.base is event.quote is None):
         stands = control.marks(history).get((control.subject(history, event), event.day, event.kind))
         if stands == (number(event.price), event.as_of):
             return "duplicate"

@@ -22,9 +22,11 @@ from tests.model.periods import is_closed
 
 def _waiting(history: History, event: TradeSettled | SettlementFailed) -> list[trades.Trade]:
     """Return the trades that a settlement is of, none where one of them does not wait or they do not go together."""
-    one, live = event.trade_date is not None and event.exec_id is not None, trades.live(history)
+    named, live = (event.trade_date is not None, event.exec_id is not None), trades.live(history)
     keys = trades.settles(event)
-    if one == bool(event.net) or (event.net and len(set(keys)) != len(keys)) or len(event.net) == 1:
+    if any(named) if event.net else not all(named):
+        return []
+    if len(set(keys)) != len(keys) or len(event.net) == 1:
         return []
     found = [live[x] for x in keys if x in live and live[x].open]
     together = {(x.account, reference.called_now(history, x.instrument)) for x in found}
@@ -89,13 +91,16 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
 def _costs_the_same(
     history: History, its: reference.Terms, lines: list[trades.Trade], block: list[trades.Trade]
 ) -> bool:
-    """Whether the lines come to the prices, or the cash, of the block: to a cent in all, or to a price's last digit."""
+    """Whether the lines come to the prices, or the cash, of the block, to the last digit of an average price."""
     cost = sum((x.qty * x.price for x in lines), Fraction(0)) * its.multiplier
     meant = [sum((x.qty * x.price for x in block), Fraction(0)) * its.multiplier]
     meant.append(sum((x.gross for x in block), Fraction(0)))
     off = max(min(meant) - cost, cost - max(meant))
     last = sum((x.qty for x in block), Fraction(0)) * its.multiplier / 10**18
-    return off < Fraction(1, 10 ** reference.scales(history)[its.quote]) or off <= last
+    rest = sum((x.gross for x in lines), Fraction(0)) - meant[1]
+    # What rounding leaves; more was traded at another multiplier than the day has by now.
+    cents = Fraction(len(lines) + len(block), 10 ** reference.scales(history)[its.quote])
+    return off <= last and abs(rest) <= cents + last
 
 
 def _reused(history: History, event: TradeAllocated) -> bool:

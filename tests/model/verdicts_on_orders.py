@@ -146,9 +146,17 @@ def _fits_asset(history: History, standing: Standing, qty: Any) -> bool:
     return qty is None or (number(qty) > 0 and fits(number(qty), reference.scales(history)[its.asset]))
 
 
-def replaces(history: History, event: OrderReplaced, _: Moment) -> bool:
+def _may_go_on(history: History, event: OrderReplaced | OrderRestated) -> Standing | None:
+    """Return the order, where it may be worked on the terms that the venue states."""
     standing = live(history, event.order_id)
     if standing is None or orders.is_of_old_shares(history, standing) or not _fits_asset(history, standing, event.qty):
+        return None
+    return None if reference.status_of(history, standing.placed.account) == "closed" else standing
+
+
+def replaces(history: History, event: OrderReplaced, _: Moment) -> bool:
+    standing = _may_go_on(history, event)
+    if standing is None:
         return False
     unused = orders.asked_by(history, event.order_id, event.cl_ord_id) is None or event.cl_ord_id == standing.current
     return event.cl_ord_id in standing.replaces or (unused and event.orig_cl_ord_id == standing.current)
@@ -172,8 +180,8 @@ def ends(history: History, event: OrderCanceled | OrderExpired, _: Moment) -> bo
 
 
 def restates(history: History, event: OrderRestated, _: Moment) -> bool:
-    standing = live(history, event.order_id)
-    if standing is None or orders.is_of_old_shares(history, standing) or not _fits_asset(history, standing, event.qty):
+    standing = _may_go_on(history, event)
+    if standing is None:
         return False
     return event.qty is None or number(event.qty) >= standing.filled
 

@@ -99,7 +99,8 @@ def sets_status(history: History, event: AccountStatusSet, _: Moment) -> bool:
     if not reference.is_account(history, event.account):
         return False
     owns = any(place[0] == event.account for place in money.buckets(history))
-    waits = any(x.placed.account == event.account and x.reach for x in orders.orders(history).values())
+    every = (x for x in orders.orders(history).values() if x.placed.account == event.account)
+    waits = any(x.left or x.cancels or x.replaces for x in every)
     return event.status != "closed" or not (owns or waits)
 
 

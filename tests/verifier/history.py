@@ -116,7 +116,7 @@ def after_the_trade(give: Callable[..., None]) -> None:
     give(TradeSettled(settlement_id="S1", qty="0.1", partial=True, **one))
     give(TradeSettled(settlement_id="S2", qty="0.5", venue="V", date=due,
                       net=tuple(ExecutionRef(trade_date=DAY, exec_id=x) for x in ("T1", "T3"))))  # fmt: skip
-    lines = tuple(AllocationLine(account="A", qty=qty, price="100.00999999") for qty in ("0.1", "0.2"))
+    lines = tuple(AllocationLine(account="A", qty=qty, price="100.01") for qty in ("0.1", "0.2"))
     give(TradeAllocated(allocation_id="AL", venue="V", trade_date=DAY, exec_ids=("T2",), lines=lines))
     whole = (AllocationLine(account="A", qty="0.3", price="100.01"),)
     give(TradeAllocated(allocation_id="AM", venue="V", trade_date=DAY, exec_ids=("T4",), lines=whole))

@@ -90,7 +90,9 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     Every instrument of the asset is of the new shares from then on, whichever is named, and what is unsettled stays so:
     trades of before settle as they were traded, and reach the account in new shares. `rounding` says what becomes of
     a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
-    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up).
+    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up); one whose terms were said on the
+    ex-date or later needs one, so record the split before the orders of its day. What the ledger's owner has in
+    `~fees`, `~rounding`, `~suspense` and `~fx_clearing` splits too, and a fraction of that needs no cash.
     """
 
     KIND: ClassVar = "fact"

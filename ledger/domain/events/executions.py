@@ -27,7 +27,7 @@ class TradeExecuted(Event, frozen=True, kw_only=True):
     The `venue` is where it was traded, which may be another than the instrument's own; the `trade_date` is that of the
     session, at most a week to come. A `settle_date` other than the calendar's needs a `settle_date_reason`. The price
     is a multiple of the instrument's tick, but for a trade of the past (`historical`) and one that reconciliation
-    inferred or confirmed.
+    inferred or confirmed. Whether a sale was short need not be said: any sale fits an order to sell.
     """
 
     KIND: ClassVar = "fact"

@@ -104,19 +104,25 @@ def _rounding(lines: list[Execution], block: list[Execution], instrument: Instru
             "allocated_qty",
             f"found lines of {amounts.render(qty)} in all; expected {amounts.render(whole)}, those of the executions",
         )
-    residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
-    # Exact products are compared, since many small lines would hide any price in the rounding of each. They come to
-    # what the executions do, by their prices or by their cash: within a unit of the asset in all, or within the last
-    # decimal that a price may have.
+    # Exact products are compared, since small lines would hide any price in the rounding of each. They come to what the
+    # executions do, by their prices or by their cash, within the last decimal that an average price may have.
     meant = (sum(x.qty * x.price * instrument.multiplier for x in block), sum(x.gross for x in block) * amounts.UNIT**2)
     exact, off = sum(x.qty * x.price * instrument.multiplier for x in lines), whole * instrument.multiplier
-    off = max(off, 10 ** (amounts.SCALE - scale) * amounts.UNIT**2 - 1)
     if not min(meant) - off <= exact <= max(meant) + off:
         more, _ = divmod(exact - meant[1], amounts.UNIT**2)
         raise Broken(
             "allocated_price",
             f"the lines cost {amounts.render(more)} {block[0].gross_asset} more than the executions; expected "
-            "quantities times prices to add up to the same",
+            "quantities times prices to add up to the same: give an average price to its last decimal",
+        )
+    residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
+    # What each gross was rounded by, of the multiplier of their day: unless that was amended since.
+    units_off = (len(lines) + len(block)) * 10 ** (amounts.SCALE - scale) - (-off // amounts.UNIT**2)
+    if abs(residual) > units_off:
+        raise Broken(
+            "allocated_price",
+            f"the lines cost {amounts.render(residual)} {block[0].gross_asset} more than the executions, at the same "
+            "prices; expected the multiplier that the executions were traded at: correct them first",
         )
     return residual
 

@@ -154,6 +154,7 @@ def release_hold(state: State, event: events.HoldReleased, now: Now) -> Effects:
         if amount > most:
             raise Broken("hold_exceeded", f"hold {event.hold_id}: found a release of {amounts.render(amount)} {asset} "
                                           f"of {account}; expected at most {amounts.render(most)}")  # fmt: skip
+        check_scale(amount, known(state.assets, asset, "asset"), "release")
         left[account, asset] -= amount
         lines += moved(asset, amount, (account, "held"), (account, "settled"))
     post(state, lines, may_refuse=False)

@@ -33,6 +33,7 @@ from ledger.domain.rules.ground import (
     post,
     units,
 )
+from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
 from ledger.domain.state import State
@@ -64,9 +65,9 @@ def held_before(state: State, asset: str, account: str, day: str) -> int | None:
     None where trades of later days hide it.
     """
     total = 0
-    for instrument in state.instruments.rows.values():
+    for instrument in instruments_of(state, asset):
         position = state.positions.get(account, instrument.instrument)
-        if instrument.asset == asset and position is not None:
+        if position is not None:
             held = positions.before(position, day)
             if held is None:
                 return None
@@ -138,7 +139,7 @@ def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[s
 
     The quantity is null where trades of later days hide it.
     """
-    of_asset = {row.instrument for row in state.instruments.rows.values() if row.asset == asset}
+    of_asset = {row.instrument for row in instruments_of(state, asset)}
     accounts = {account for account, name in state.positions.rows if name in of_asset and account not in named}
     held = {account: held_before(state, asset, account, day) for account in accounts}
     return [

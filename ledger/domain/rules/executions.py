@@ -213,6 +213,11 @@ def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted)
         raise Broken(
             "ref_is_allocation", f"{event.exec_ref!r} is a line of allocation {old.allocation_id}; reverse that"
         )
+    if (event.trade_date, event.exec_id) == (old.trade_date, old.exec_id):
+        # The row was just looked up, so memory would change it, and no constraint of the store catch a second one.
+        raise Broken(
+            "exec_id_reused", f"{event.exec_id!r} is the execution that it is to replace; expected an id of its own"
+        )
     unsplit(state, old)
     return old
 

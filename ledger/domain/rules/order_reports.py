@@ -14,7 +14,7 @@ from ledger.domain import amounts
 from ledger.domain.events import orders as events
 from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED
 from ledger.domain.rows import Order
-from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, post, units
+from ledger.domain.rules.ground import Broken, Effects, Now, check_not_closed, check_scale, known, post, units
 from ledger.domain.rules.orders import (
     answered,
     changed,
@@ -71,10 +71,11 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
     The answer to a pending request, or unasked for the current one; a filled order may live again by it, if its
-    instrument was not split since.
+    instrument was not split since. The account is not closed.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
+    check_not_closed(state, order.account)
     if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
@@ -160,11 +161,13 @@ def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects
 
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     """
-    A live order goes on, on the terms the venue states; never for less than has filled, and not in the shares of before
-    a split.
+    A live order of an account that is not closed goes on, on the terms the venue states; never for less than has
+    filled, and not in the shares of before a split.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
+    # A day order that is done for the day is left behind when its account closes: it would live again for nobody.
+    check_not_closed(state, order.account)
     qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
     if qty < order.cum_qty:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "

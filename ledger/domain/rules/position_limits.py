@@ -11,6 +11,7 @@ from __future__ import annotations
 from ledger.domain import amounts
 from ledger.domain.rows import Instrument
 from ledger.domain.rules.ground import Broken
+from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.state import State
 
 
@@ -21,7 +22,7 @@ def check(state: State, account: str, instrument: Instrument, side: str, more: i
     limits = state.account_limits.get(account, instrument.asset)
     if limits is None or limits.max_position is None or more <= 0:
         return
-    names = {row.instrument for row in state.instruments.rows.values() if row.asset == instrument.asset}
+    names = [row.instrument for row in instruments_of(state, instrument.asset)]
     owned = sum(row.qty for name in names if (row := state.positions.get(account, name)) is not None)
     working = state.orders.working(account, instrument.asset, buys=side == "buy")
     reached = owned + (working + more if side == "buy" else -working - more)

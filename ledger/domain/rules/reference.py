@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
-from ledger.domain.order_status import may_fill
+from ledger.domain.order_status import is_closed
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
 from ledger.domain.rules.new_shares import newest
@@ -186,7 +186,8 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
 
 def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effects:
     """
-    An account closes only when it owns nothing and owes nothing, in any bucket, and no order of it may fill.
+    An account closes only when it owns nothing and owes nothing, in any bucket, and nothing is expected of its orders:
+    none may fill, and no request for one waits for its answer.
     """
     account = known(state.accounts, event.account, "account")
     if event.status == "closed":
@@ -200,11 +201,13 @@ def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effect
                 "account_not_empty",
                 f"account {event.account} still has {', '.join(sorted(left))}; expected nothing: move it out",
             )
-        orders = [row.order_id for row in state.orders.rows.values() if row.account == event.account and may_fill(row)]
+        every = (row for row in state.orders.rows.values() if row.account == event.account)
+        orders = [row.order_id for row in every if not is_closed(row)]
         if orders:
             raise Broken(
                 "account_not_empty",
-                f"account {event.account} has order {min(orders)}, which may fill; expected none: end it first",
+                f"account {event.account} has order {min(orders)}, which may fill or waits for an answer; expected "
+                "none: end it first",
             )
     version = account.version + 1
     state.accounts.put(msgspec.structs.replace(account, status=event.status, version=version))

@@ -22,6 +22,7 @@ from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
+from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import rehold
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -35,7 +36,7 @@ def _open_orders(state: State, instrument: str) -> list[Order]:
 
 def _of_asset(state: State, asset: str) -> dict[str, Instrument]:
     """Return the instruments that the shares are traded as, by the names that they go by now."""
-    found = {name: row for (name,), row in state.instruments.rows.items() if row.asset == asset}
+    found = {row.instrument: row for row in instruments_of(state, asset)}
     return {name: found[name] for name in sorted(found) if found[name].renamed_to is None}
 
 
@@ -96,7 +97,9 @@ def _split_holder(
     held = balance.total if balance else 0
     new = multiplied(held, ratio, scale, event.rounding)
     fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
-    if event.rounding == "cash" and bool(fraction) != (cash is not None):
+    # A custodian knows nothing of the ledger's own accounts, and sends no cash for a fraction of one.
+    left_out = cash is None and postings.is_system(account)
+    if event.rounding == "cash" and bool(fraction) != (cash is not None) and not left_out:
         found = "none" if cash is None else amounts.render(cash)
         raise Broken(
             "cash_in_lieu",
@@ -114,8 +117,9 @@ def _split_holder(
     state.entitlements.put(
         Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)
     )
-    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt.
-    unsettled = balance.unsettled if balance else 0
+    # What is not delivered yet is not yet there to be spent, and what there is of it is no debt. Fees that settle with
+    # older trades reach the ledger's own account as they were charged, so there all of it is settled.
+    unsettled = balance.unsettled if balance and not postings.is_system(account) else 0
     owed = multiplied(unsettled, ratio, scale, event.rounding) - unsettled
     lines = moved(instrument.asset, owed, (ISSUER, "settled"), (account, "unsettled"))
     lines += moved(instrument.asset, new - held - owed, (ISSUER, "settled"), (account, "settled"))
@@ -225,7 +229,7 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     holders = {
         account
         for (account, asset), row in state.balances.rows.items()
-        if asset == instrument.asset and row.total and not postings.is_system(account)
+        if asset == instrument.asset and row.total and postings.owns(account)
     }
     holders |= {
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
