@@ -106,6 +106,12 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "   WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',"
     "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper))"
     " FROM people p JOIN pg_roles r ON r.oid = p.member",
+    # Nor may anybody else who can write past every grant, or at the files below.
+    _HELD + " SELECT 'role ' || r.rolname, 'is a member of ' || string_agg(g.rolname, ' and ' ORDER BY g.rolname)"
+    " FROM pg_roles r JOIN pg_roles g ON g.rolname IN ('pg_write_all_data', 'pg_execute_server_program',"
+    "  'pg_write_server_files', 'pg_maintain') AND pg_has_role(r.oid, g.oid, 'MEMBER')"
+    " WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND NOT EXISTS (SELECT FROM held h WHERE h.member = r.oid)"
+    " GROUP BY r.rolname",
     # What runs with the rights of the schema's owner or of a superuser can do all that its caller may not.
     _HELD + " SELECT format('function %s.%s(%s) with the rights of %s', n.nspname, p.proname,"
     "  pg_get_function_identity_arguments(p.oid), o.rolname), 'may be run by ' || string_agg(DISTINCT"
@@ -129,13 +135,16 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "  coalesce(d.datname, 'every database')), concat_ws(', ', variadic array(SELECT item FROM unnest(s.setconfig) item"
     "  WHERE split_part(item, '=', 1) IN ('session_replication_role', 'search_path', 'row_security',"
     "  'zero_damaged_pages', 'ignore_checksum_failure', 'session_preload_libraries', 'local_preload_libraries')"
-    "  OR item ~ '^synchronous_commit=(off|false|no|0)$'))"
+    "  OR item ~* '^synchronous_commit=(off|false|no|0)$'))"
     " FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase"
     " WHERE s.setdatabase = 0 OR d.datname = current_database()",
     "SELECT 'setting of the server', string_agg(format('%s=%s', name, reset_val), ', ' ORDER BY name) FROM pg_settings"
     " WHERE (name, reset_val) IN (('session_replication_role', 'replica'), ('session_replication_role', 'local'),"
     "  ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'), ('data_checksums', 'off'),"
-    "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'))",
+    "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'),"
+    "  ('row_security', 'off'))"
+    # Any library may run any code in each session.
+    "  OR name IN ('session_preload_libraries', 'local_preload_libraries') AND reset_val <> ''",
 )
 
 

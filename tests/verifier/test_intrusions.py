@@ -5,6 +5,7 @@ written, and guards that were moved aside.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -210,6 +211,7 @@ GUARDS = [
     "ALTER DATABASE {0} SET session_replication_role = replica",
     "ALTER ROLE writer IN DATABASE {0} SET search_path = public",
     "ALTER ROLE auditor IN DATABASE {0} SET synchronous_commit = off",
+    "ALTER ROLE writer IN DATABASE {0} SET synchronous_commit = 'OFF'",
 ]
 
 
@@ -231,6 +233,7 @@ ROLES = [
     ("GRANT ledger_owner TO writer", "REVOKE ledger_owner FROM writer", "role writer"),
     ("GRANT ledger_applier TO ledger_reader", "REVOKE ledger_applier FROM ledger_reader", "role ledger_reader"),
     ("GRANT pg_write_all_data TO auditor", "REVOKE pg_write_all_data FROM auditor", "role auditor"),
+    ("CREATE ROLE mallory LOGIN; GRANT pg_write_all_data TO mallory", "DROP ROLE mallory", "role mallory"),
 ]
 
 
@@ -245,6 +248,22 @@ def test_a_login_with_more_rights_than_its_role_is_found(copy: Database, sql: st
     assert (name,) in found
     assert all(key is not None and key[0].startswith("role ") for key in found)
     assert report_on(copy).findings == []
+
+
+def test_a_setting_of_the_server_that_hides_rows_is_found(copy: Database) -> None:
+    """Set for all by the server's own file, as well as for one role or database."""
+    copy.sql("ALTER SYSTEM SET row_security = off")
+    try:
+        copy.sql("SELECT pg_reload_conf()")
+        # A session that began before the server has read its file anew does not know of it.
+        deadline = time.monotonic() + 10
+        while copy.sql("SHOW row_security") != "off" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = [(x.kind, x.key, x.actual) for x in report_on(copy).findings]
+    finally:
+        copy.sql("ALTER SYSTEM RESET row_security")
+        copy.sql("SELECT pg_reload_conf()")
+    assert found == [("GUARD_CHANGED", ("setting of the server",), "row_security=off")]
 
 
 PARAMETERS = [
