@@ -20,6 +20,10 @@ from ledger.reading.sources import Source, Stored
 from ledger.storage import database, events, histories, moments, read_models
 
 
+def _nothing(account: str, asset: str) -> rows.Balance:
+    return rows.Balance(account, asset, 0, 0, 0, None, False, False)
+
+
 class Holdings(Opened):
     """
     What accounts have.
@@ -48,8 +52,8 @@ class Holdings(Opened):
             if found_now is not None:
                 return found_now
         held = self._from_history(at, "balances", account, asset=asset)
-        if held is not None and held.value:
-            return At(held.seq, held.value[0], held.by)
+        if held is not None and (held.value or self._began(f"asset/{asset}", held.seq)):
+            return At(held.seq, held.value[0] if held.value else _nothing(account, asset), held.by)
         with self._source(at) as source:
             found = source.rows("balances", account=account, asset=asset)
             if not found:
@@ -57,7 +61,7 @@ class Holdings(Opened):
                     if not source.rows(table, **{table[:-1]: name}):
                         known = [getattr(row, table[:-1]) for row in source.rows(table)]
                         raise unknown(table[:-1], name, source.seq, known)
-                found = [rows.Balance(account, asset, 0, 0, 0, None, False, False)]
+                found = [_nothing(account, asset)]
             return At(source.seq, found[0], source.by)
 
     def positions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Position]]:
@@ -123,6 +127,11 @@ class Holdings(Opened):
                     raise unknown("account", account, seq, [])
             key = TABLES[table].key
             return At(seq, sorted(found, key=lambda row: tuple(getattr(row, name) for name in key)), "history")
+
+    def _began(self, stream: str, seq: int) -> bool:
+        with database.translating():
+            first = moments.first_of_stream(self._connection, self.chain.chain, stream)
+        return first is not None and first <= seq
 
     def _now(self, table: str, key: tuple[str, ...]) -> At[Any] | None:
         """Return the row of *key* as the books have it, by one statement; None where they have none."""

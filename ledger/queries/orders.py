@@ -5,9 +5,10 @@ Tell what was ordered and what traded: orders, those that may still fill, and ex
 from __future__ import annotations
 
 from ledger.domain import rows
+from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_names, unknown
 from ledger.reading import views
-from ledger.reading.moment import At, Moment
+from ledger.reading.moment import At, Known, Moment
 from ledger.storage import moments
 
 
@@ -32,11 +33,19 @@ class Orders(Opened):
         check_names(order=order_id)
         with self._source(at) as source:
             found = source.rows("orders", order_id=order_id)
+            if not found and isinstance(at, Known) and self._placed(order_id, source.seq):
+                raise NotFound(
+                    f"found order {shown(order_id)}, of which nothing counts for days up to {at.effective_on}"
+                )
             if not found:
                 near = moments.streams_near(self._connection, self.chain.chain, f"order/{order_id}", source.seq)
                 known = [name.removeprefix("order/") for name in near if name.startswith("order/")]
                 raise unknown("order", order_id, source.seq, known)
             return At(source.seq, found[0], source.by)
+
+    def _placed(self, order_id: str, seq: int) -> bool:
+        first = moments.first_of_stream(self._connection, self.chain.chain, f"order/{order_id}")
+        return first is not None and first <= seq
 
     def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
         """

@@ -322,6 +322,7 @@ class KnownFold:
         if isinstance(given, TradeBusted):
             lacking = self._void(given)
         elif isinstance(given, TradeExecuted):
+            lacking = lacking if given.order_id is not None else frozenset()
             alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
             if self._apply(event, alone) is not None:
                 lacking |= HOLDINGS

@@ -168,7 +168,7 @@ def all_lives(books: Books, issuer: str | None = None) -> At[list[Life]]:
     breaks = books.table("breaks")
     issuers = {row.source for row in breaks.value}
     if issuer is not None and issuer not in issuers:
-        _no_issuer(issuer, issuers)
+        _check_reconciled(books, issuer, issuers)
     chosen = issuers if issuer is None else {issuer}
     found: list[Life] = []
     for one in sorted(chosen):
@@ -178,11 +178,16 @@ def all_lives(books: Books, issuer: str | None = None) -> At[list[Life]]:
     return At(breaks.seq, sorted(found, key=lambda life: (life.opened_seq, life.key)), "replay")
 
 
-def _no_issuer(issuer: str, known: set[str]) -> None:
-    there = ", ".join(sorted(known)) or "none"
-    raise InvalidInput(
-        f"found issuer {issuer!r}{closest(issuer, known)}, of which no break was found; there are {there}"
-    )
+def _check_reconciled(books: Books, issuer: str, known: set[str]) -> None:
+    """Raise InvalidInput unless a statement of *issuer* was compared; *known* are those with breaks."""
+    try:
+        books.stream(STREAM + issuer)
+    except NotFound:
+        there = ", ".join(sorted(known)) or "none"
+        raise InvalidInput(
+            f"found issuer {issuer!r}{closest(issuer, known)}, of which nothing was reconciled; of {there} there are "
+            "breaks"
+        ) from None
 
 
 def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResolution) -> int:

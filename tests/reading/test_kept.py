@@ -228,6 +228,10 @@ def test_point_reads_use_the_history_as_far_as_it_reaches(chain: Database) -> No
                         told.append(str(error))
                 assert told[0] == told[1]
         assert books.balance("A", "USDT", at=Seq(7)).by == "history"
+        for seq in range(5, 8):
+            quick, replayed = (where.balance("A", "BTC", at=Seq(seq)) for where in (books, slow))
+            assert (quick.by, quick.seq, quick.value) == ("history", seq, replayed.value)
+        assert books.balance("A", "BTC", at=Seq(5)).value.total == 0
         assert books.balance("A", "USDT", at=RecordedAt(times[5])).value.total == 0
         chain.sql("UPDATE ledger.read_model_watermarks SET hash = (SELECT genesis FROM ledger.chains)")
         with pytest.raises(StateMismatch, match="another event"):

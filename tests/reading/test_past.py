@@ -321,6 +321,9 @@ def test_a_trade_of_a_day_before_its_order_moves_the_position_alone(told: Databa
         seq = teller.tell("trade", DAYS[1], DAYS[3], 1)
         recorded = next(event.recorded_at for event in ledger.events(seq - 1))
         early, late = (Known(recorded, parse_day(day)) for day in (DAYS[1], DAYS[3]))
+        placed = Known(next(event.recorded_at for event in ledger.events(seq - 2)), parse_day(DAYS[2]))
+        with pytest.raises(NotFound, match="order 'x301', of which nothing counts for days up to 2024-08-09"):
+            books.order("x301", at=placed)
         assert [render(x.qty) for x in books.positions("A", at=early).value] == ["0.01"]
         with pytest.raises(NotFound, match=r"TradeExecuted.*unknown_order"):
             books.orders("A", at=early)

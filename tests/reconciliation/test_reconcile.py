@@ -268,6 +268,14 @@ def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_noth
     check_whole(desk.database)
 
 
+def test_an_issuer_with_which_all_agrees_has_an_empty_list(desk: Desk) -> None:
+    """Its statement was compared and had no break; one of which nothing was compared is named."""
+    assert desk.reconcile("account,asset,total\nA,USDT,100000\nA,BTC,100\n", issuer="calm")["matched"] == 2
+    assert desk.lives("--issuer", "calm") == []
+    code, words = desk.run("list", "--all", "--issuer", "clam")
+    assert (code, "of which nothing was reconciled" in words) == (8, True), words
+
+
 def test_a_decision_is_as_of_the_break_and_not_of_what_else_was_stated_since(desk: Desk) -> None:
     """Positions of a later day agree, and the break of before is explained: what differs in between is new."""
     key, differs = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,101\n"
