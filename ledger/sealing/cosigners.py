@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.errors import Unavailable
+from ledger.errors import Corrupt, Unavailable
 from ledger.evidence.note import NoteSignature
 from ledger.evidence.policy import Policy, Witness
 from ledger.sealing import asking
@@ -28,12 +28,12 @@ ASKED_AT_ONCE: Final = 16
 class Said(msgspec.Struct, frozen=True):
     """
     What came of asking: who cosigned how many events with what, the words of those who did not, and the first of those
-    who say that this history is not the one they know.
+    who say that this history is not the one they know, or to whom nothing could be proven from the tiles here.
     """
 
     cosigned: tuple[tuple[Witness, int, NoteSignature], ...]
     silent: tuple[str, ...]
-    refused: Refused | None = None
+    refused: Refused | Corrupt | None = None
 
     def check(self) -> None:
         """
@@ -53,7 +53,7 @@ class Cosigners:
         self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, "cosigner")
         self._running: dict[str, tuple[Witness, int, Future[NoteSignature]]] = {}
         self._kept: dict[str, int] = {}
-        self._refused: Refused | None = None
+        self._refused: Refused | Corrupt | None = None
 
     def ask(self, signed: bytes, size: int, prove: Prove, done: Collection[str] = (), patient: bool = True) -> Said:
         """
@@ -93,7 +93,7 @@ class Cosigners:
                     cosigned.append((member, of, future.result()))
                 except Unavailable as error:
                     silent.append(f"{name}: {error}")
-                except Refused as error:
+                except (Refused, Corrupt) as error:
                     self._refused = self._refused or error
         return cosigned
 

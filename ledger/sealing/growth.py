@@ -16,11 +16,13 @@ from blake3 import blake3
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import genesis
-from ledger.errors import Corrupt, HashMismatch, Rejected, SequenceGap, Unavailable
+from ledger.errors import HashMismatch, Rejected, SequenceGap, Unavailable
 from ledger.evidence import tiles, tree
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import HEIGHT, WIDTH
 from ledger.evidence.tree import Frontier, ReadNodes
+from ledger.sealing import tile_proofs
+from ledger.sealing.tile_proofs import TilesBroken
 from ledger.storage import chains, events, evidence
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -30,14 +32,6 @@ BATCH: Final = 16 * WIDTH
 
 Tell = Callable[[int], None]
 """Hear how many leaves there are now."""
-
-
-class TilesBroken(Corrupt):
-    """
-    The tiles are not those of a tree over the events that are there.
-    """
-
-    code = "tiles_broken"
 
 
 class Growth:
@@ -102,8 +96,13 @@ class Growth:
     def root_at(self, size: int) -> bytes:
         """
         Return the root that the tree had at an earlier *size*.
+
+        Raises:
+            TilesBroken: the tiles that are needed for it are missing, or do not lead to the root of now.
         """
-        return tree.root_of(evidence.nodes(self._connection, self._chain.chain, size), size)
+        if size == self.size:
+            return self.root()
+        return tile_proofs.join(self._connection, self._chain.chain, size, self.size, self.root())[0]
 
     def catch_up(self, tell: Tell = lambda count: None) -> None:
         """

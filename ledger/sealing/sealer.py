@@ -17,16 +17,17 @@ import msgspec
 
 from ledger.domain.rows import ChainKey
 from ledger.errors import LedgerError, SignatureInvalid, Unavailable
-from ledger.evidence import note, tree
+from ledger.evidence import note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.signer import SIGN_CHECKPOINT
-from ledger.sealing import asking, cosigners
+from ledger.sealing import asking, cosigners, tile_proofs
 from ledger.sealing.asking import Prove
 from ledger.sealing.cosigners import Cosigners
-from ledger.sealing.growth import Growth, Tell, TilesBroken
+from ledger.sealing.growth import Growth, Tell
 from ledger.sealing.places import Place
+from ledger.sealing.tile_proofs import TilesBroken
 from ledger.storage import chains, evidence, read_models
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -89,7 +90,8 @@ class Sealer:
             TooFew: the replicas' quorum has not cosigned; nothing was signed.
             Refused: a replica, the signer or a witness says that this history is not the one it knows.
             NotAnswering: the signer is down.
-            SequenceGap, HashMismatch, TilesBroken: the chain is broken, or shorter than what was sealed of it.
+            SequenceGap, HashMismatch: the chain is broken.
+            TilesBroken: it is shorter than what was sealed of it, or its tiles do not lead to what was signed.
         """
         head = chains.head(self._connection, self._chain.chain)
         if head.seq == 0:
@@ -120,14 +122,29 @@ class Sealer:
     ) -> None:
         self.close()
 
-    def _prove(self, size: int) -> Prove:
-        read = evidence.nodes(self._connection, self._chain.chain, size)
-        return lambda old: tree.prove_consistency(read, old, size)
+    def _prove(self, size: int, root: bytes) -> Prove:
+        """Return what proves from the tiles, to the *root* of *size*; each proof is checked before anybody has it."""
+        proofs: dict[int, list[bytes]] = {}
+
+        def prove(old: int) -> list[bytes]:
+            if old not in proofs:
+                chain = self._chain.chain
+                found, proof = tile_proofs.join(self._connection, chain, old, size, root)
+                kept = evidence.covering(self._connection, chain, old)
+                if kept is not None and kept.size == old:
+                    tile_proofs.check_kept(old, found, kept.root)
+                proofs[old] = proof
+            return proofs[old]
+
+        return prove
 
     def _signed(self, before: int) -> Sealed:
         size, root = self._growth.size, self._growth.root()
         text = Checkpoint(self._chain.origin, size, root).text()
-        prove = self._prove(size)
+        prove = self._prove(size, root)
+        if before:
+            # Nobody is asked about a tree that does not begin with what was signed.
+            prove(before)
         said = self._replicas.ask(note.with_signatures(text, ()).encode(), size, prove)
         said.check()
         if not self._replicas.is_met(cosigners.names(said.cosigned, size)):
@@ -167,7 +184,7 @@ class Sealer:
             for member in self._witnesses.policy.witnesses
             if any(signature.claims(member.key) for signature in signed.signatures)
         }
-        said = self._witnesses.ask(sealed.note, sealed.size, self._prove(sealed.size), done, patient)
+        said = self._witnesses.ask(sealed.note, sealed.size, self._prove(sealed.size, sealed.root), done, patient)
         for size in sorted({of for _, of, _ in said.cosigned}):
             kept = evidence.covering(self._connection, self._chain.chain, size)
             if kept is not None and kept.size == size:

@@ -4,6 +4,7 @@ Check what is sealed, in which order it is asked for, and that nothing is signed
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from ledger.chain import entry
+from ledger.cli.seal import opened
 from ledger.errors import HashMismatch, NotPermitted, SequenceGap, SignatureInvalid, Unavailable
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.note import SigningKey
 from ledger.evidence.tree import Frontier
 from ledger.sealing import serving
 from ledger.sealing.asking import Refused
-from ledger.sealing.growth import TilesBroken
+from ledger.sealing.growth import Growth
 from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.sealer import TooFew
+from ledger.sealing.tile_proofs import TilesBroken
 from ledger.storage import chains, events, evidence
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
@@ -276,6 +279,69 @@ def test_tiles_that_are_not_whole_are_not_grown(region: Database, place: Place) 
             intruder.edit("tiles", edit)
             with pytest.raises(TilesBroken, match="verify"), sealing(broken, place):
                 pass
+
+
+FAULTS = {
+    "gone": ("DELETE FROM ledger.tiles WHERE level = 0 AND number = 0", "tile/0/000 is missing"),
+    "cut": ("UPDATE ledger.tiles SET hashes = substr(hashes, 1, 320) WHERE level = 0 AND number = 0", "missing or cut"),
+    "rotten": ("UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 1) WHERE level = 0 AND "
+               "number = 0", "tile/0/000 and its hash in tile/1/000.p/2 to differ"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_tile_that_a_late_witness_needs_is_named_and_no_fork_is_told(
+    region: Database, place: Place, tmp_path: Path, fault: str
+) -> None:
+    """It is away from the edge, so the tree grows on; the others' word is kept, and nobody has evidence of anything."""
+    edit, said = FAULTS[fault]
+    with witness(tmp_path, WITNESSES[0]) as late, witness(tmp_path, WITNESSES[1]) as other:
+        both = members("w", WITNESSES[:2], [late, other], 2)
+        with sealing(region, place, witnesses=both) as sealer:
+            append(region, 100)
+            sealer.seal()
+        append(region, 500)
+        with sealing(region, place, witnesses=members("w", [WITNESSES[1]], [other], 1)) as sealer:
+            sealer.seal()
+        append(region, 1)
+        with Intruder(region) as intruder:
+            intruder.edit("tiles", edit)
+        with sealing(region, place, witnesses=both) as sealer, pytest.raises(TilesBroken, match=said):
+            sealer.seal()
+    assert not list(tmp_path.glob("w*/*.json"))
+    cosigned = {signature.name for signature in note.decode(kept(region)[-1]).signatures}
+    assert WITNESSES[1].name in cosigned
+
+
+def test_a_tile_at_the_edge_that_rotted_since_is_signed_by_nobody(region: Database, place: Place) -> None:
+    """The tree that it leads to does not begin with the one that was signed: neither signer nor witness is asked."""
+    append(region, 600)
+    with sealing(region, place) as sealer:
+        sealer.seal()
+    append(region, 1)
+    with Intruder(region) as intruder:
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 1) "
+                      "WHERE level = 0 AND number = 2")  # fmt: skip
+    with sealing(region, place) as sealer, pytest.raises(TilesBroken, match="which was signed and is"):
+        sealer.seal()
+    assert len(kept(region)) == 1
+
+
+def test_a_replica_whose_tiles_rotted_accuses_nobody(region: Database, tmp_path: Path) -> None:
+    """Asked for an older size than it has, it gives no root that its tiles do not bear out: that would be a fork."""
+    append(region, 600)
+    connection, chain = opened(region.dsn("sealer"), None)
+    with contextlib.closing(connection):
+        growth = Growth(connection, chain)
+        growth.catch_up()
+        assert growth.root_at(300) == root_of(region, 300)
+        with Intruder(region) as intruder:
+            intruder.edit("tiles", FAULTS["rotten"][0])
+            with pytest.raises(TilesBroken, match=r"tile/0/000 and its hash in tile/1/000.p/2 to differ"):
+                growth.root_at(100)
+            intruder.edit("tiles", FAULTS["gone"][0])
+            with pytest.raises(TilesBroken, match="tile/0/000 is missing"):
+                growth.root_at(100)
 
 
 def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Database, place: Place) -> None:
