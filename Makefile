@@ -53,7 +53,7 @@ check: .venv/installed
 	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
 # Each measure beside its floor, taken in the same run; leaves build/bench/report.json, its page and plots. SIZE=full grows
-# a chain of ten million events, in an hour and a half; KEEP=yes writes the report into docs/benchmarks as well.
+# a chain of ten million events, in an hour and ten minutes; KEEP=yes writes the report into docs/benchmarks as well.
 SIZE ?= small
 bench: .venv/installed
 	@$(BIN)/python -m benchmarks --size $(SIZE) $(if $(filter yes,$(KEEP)),--keep)
