@@ -69,6 +69,7 @@ def verify(
     said = None if books is None else books.said
     if books is not None and said is not None:
         findings.add(before.convict(reader, chain, said, books.path, renamed=bool(settled.findings)))
+    doubted = False
     if not settled.readable:
         came = _Came(0, 0, {"seq": chain.seq, "hash": chain.hash.hex()},
                     unread=["events, keys, commits and read models: whose rows they are is not known"])  # fmt: skip
@@ -81,9 +82,9 @@ def verify(
     else:
         doubted = not len(findings)
         came = _one_by_one(reader, chain, findings, progress, expected)
-        if doubted and came.events and not len(findings):
-            findings.add([two_readings(1, came.events)])
     judged = _signed(reader, chain, came, trust, findings, notes) if settled.readable else None
+    if doubted and came.events and not len(findings):
+        findings.add([two_readings(1, came.events)])
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)

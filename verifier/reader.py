@@ -28,6 +28,8 @@ from verifier.stored_rows import columns_of, row_of
 FETCH_ROWS = 2000
 """How many rows a cursor brings at once: what of a table is in memory at a time."""
 FETCH_TILES = 16
+REPAIRS_LISTED: Final = 100
+"""So many reasons for repairs are listed, the newest first."""
 
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 _SHOWN: Final = {
@@ -160,6 +162,16 @@ class Reader:
             "SELECT max(seq) FROM ledger.events WHERE chain = %s", [self.chain.chain]
         ).fetchone()
         return None if row is None else row[0]
+
+    def count(self, first: int, last: int) -> int:
+        """
+        Return how many events with seqs from *first* to *last* are stored.
+        """
+        found = self._connection.execute(
+            "SELECT count(*) FROM ledger.events WHERE chain = %s AND seq BETWEEN %s AND %s",
+            [self.chain.chain, first, last],
+        ).fetchone()
+        return 0 if found is None else int(found[0])
 
     def events_before_first(self) -> bool:
         """
@@ -343,10 +355,15 @@ class Reader:
             said.append(f"login {login} may write for source {source}")
         for topic, _, offset in self.positions():
             said.append(f"topic {topic} was read up to offset {offset}")
-        for row in self.query(
-            "SELECT change, changed_by, reason FROM ledger.history_changes ORDER BY change LIMIT 100"
-        ):
-            said.append(f"repair {row[0]} was made by {row[1]}: {row[2]}")
+        repairs = self.query(
+            "SELECT min(change), max(change), count(*), changed_by, reason FROM ledger.history_changes"
+            " GROUP BY changed_by, reason ORDER BY 2 DESC"
+        )
+        for first, last, count, by, reason in repairs[:REPAIRS_LISTED]:
+            which = f"repair {first} was" if count == 1 else f"{count} repairs, {first} to {last}, were"
+            said.append(f"{which} made by {by}: {reason}")
+        if len(repairs) > REPAIRS_LISTED:
+            said.append(f"{len(repairs) - REPAIRS_LISTED} older reasons for repairs are in history_changes")
         for row in self.query("SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY 1"):
             said.append(f"role {row[0]} is a superuser, whom no guard of the database stops")
         return said

@@ -21,7 +21,7 @@ from ledger.reading.follower import Follower
 from ledger.repairing import region
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
-from ledger.repairing.proving import Proven, Prover, fetch
+from ledger.repairing.proving import Proven, Prover, fetch, unvouched
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS
 from ledger.storage import chains, repairs, staged
@@ -135,6 +135,10 @@ class Applying:
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
+            copies = [source for source in self._sources.values() if source is not self._local]
+            reason = unvouched(walk.head.seq, {walk.head.hash}, self._stated.size, copies)
+            if reason:
+                raise NotProven(f"{reason}; nothing was written")
             mended.done += [
                 f"made {made.table} anew: {made.gone} rows went, {made.came} came"
                 for made in walk.write(self._reason, tell)

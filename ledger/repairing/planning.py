@@ -15,7 +15,7 @@ from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import region
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
-from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest, unvouched
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
@@ -147,6 +147,12 @@ class Planning:
         """
         if self._reasons:
             return
+        if names:
+            mine = self._local.events([self._last]).get(self._last, [])
+            reason = unvouched(self._last, {event.hash for event in mine}, self._stated.size, self._sources)
+            if reason:
+                self._reasons[self._last] = reason
+                return
         for table in MADE_ANEW:
             if table in names:
                 self._write(Write(what=REBUILD, table=table, source=REPLAY), "")

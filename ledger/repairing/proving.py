@@ -8,7 +8,7 @@ where no tiles lead there, all the events of a copy whose root is the signed one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -188,3 +188,25 @@ def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tup
                 reasons[seq].append(made)
     none = "no source was given that has a copy: give --replica, --topic, --archive or --backup"
     return proven, {seq: "; ".join(said) or none for seq, said in reasons.items() if seq not in proven}
+
+
+def unvouched(seq: int, hashed: Collection[bytes], size: int, sources: Sequence[Source]) -> str:
+    """
+    Return why nobody vouches for the events after the *size* that were signed, up to *seq* of one of these hashes.
+
+    Whoever can write the newest events can write them with good hashes, so what follows from them is made anew only
+    where a copy has the same last event: its hash holds all before it. Nothing is returned where one has.
+    """
+    if seq <= size:
+        return ""
+    for source in sources:
+        try:
+            found = source.events([seq]).get(seq, [])
+        except LedgerError:
+            continue
+        if any(event.hash in hashed for event in found):
+            return ""
+    return (
+        f"events {size + 1} to {seq} are after the signed checkpoint, and no copy that was named has the same: seal "
+        "first, or name a copy that has them"
+    )

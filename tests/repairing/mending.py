@@ -49,14 +49,20 @@ def report_file(database: Database) -> bytes:
 
 @contextlib.contextmanager
 def copies(
-    replica: Database | None = None, archive: Path | None = None, kind: str = sources.REPLICA
+    replica: Database | None = None,
+    archive: Path | None = None,
+    kind: str = sources.REPLICA,
+    backup: Database | None = None,
 ) -> Iterator[list[Source]]:
+    """Open the copies that are given; a *backup* comes last, and vouches for the events that nobody has signed yet."""
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
         if replica is not None:
             made.append(stack.enter_context(sources.database_at(kind, replica.dsn("auditor"), ORIGIN)))
         if archive is not None:
             made.append(sources.archived(str(archive), ORIGIN))
+        if backup is not None:
+            made.append(stack.enter_context(sources.database_at(sources.BACKUP, backup.dsn("auditor"), ORIGIN)))
         yield made
 
 

@@ -6,12 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
+from ledger.repairing.applying import NotProven
+from ledger.storage import chains
+from ledger.storage import database as db
+from ledger.storage import events as stored
 from tests.conftest import Database
 from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
 KEPT = "SELECT count(*) FROM ledger.history_changes"
@@ -63,13 +70,39 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
         if "NaN" in edit:
             intruder.unguard(table)
         intruder.edit(table, edit)
-    with copies(archive=firm.archive) as found:
+    with copies(archive=firm.archive, backup=firm.database) as found:
         plan = mended(region, firm, found)
     assert plan.findings
     assert table in {write.table for write in plan.writes} | {"balance_history", "read_model_watermarks"}
     assert real(report_on(region)) == []
     if table not in ("balance_history", "read_model_watermarks") and "gone" not in what and "too many" not in what:
         assert int(region.sql(KEPT)) > kept
+
+
+def events_of(database: Database) -> list[RecordedEvent]:
+    with db.connect(database.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, None)
+        return list(stored.read(connection, chain.chain, chain.chain_id))
+
+
+def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken: Database) -> None:
+    """The newest events are of nobody's word: hashed well, they would have honest books written over."""
+    with Intruder(broken) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    # No copy has those events at all; then one has others in their place.
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+    assert plan.writes == ()
+    assert {"no copy that was named has the same: seal first" in judged.reason for judged in plan.left()} == {True}
+    with copies(archive=firm.archive, backup=firm.database) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.writes
+    with Intruder(broken) as intruder:
+        relink(intruder, events_of(broken), firm.size + 1, lambda x: msgspec.structs.replace(x, actor="mallory"))
+    with copies(archive=firm.archive, backup=firm.database) as found:
+        assert planned(broken, firm.rules, found).writes == ()
+        with pytest.raises(NotProven, match="no copy that was named has the same"):
+            applied(broken, firm.rules, plan, found)
 
 
 def test_every_read_model_at_once(firm: Firm, broken: Database) -> None:
@@ -94,7 +127,7 @@ def test_events_and_what_follows_from_them_at_once(firm: Firm, broken: Database)
                       "WHERE seq = 15")  # fmt: skip
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
         intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 1)")
-    with copies(archive=firm.archive) as found:
+    with copies(archive=firm.archive, backup=firm.database) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
 

@@ -42,6 +42,10 @@ NOT_COVERED: Final = [
 ]
 
 
+SPARE_EVENTS: Final = 1_000_000
+"""So many may be missing and are still looked for tile by tile."""
+
+
 class Scrub:
     """
     One run over one region, from a state to the next.
@@ -52,7 +56,9 @@ class Scrub:
         Begin where *state* says; *keep* is given each state that is reached, once all before it was checked.
         """
         self._region, self.state, self._keep = region, state, keep
-        self.size, self.leaves = region.size(), region.tree_size()
+        self.last, self.leaves = region.size(), region.tree_size()
+        # One event whose seq is far ahead must not make tiles without end.
+        self.size = min(self.last, region.count(1, self.last) + SPARE_EVENTS)
         self.count = count_of(self.size)
         """How many tiles of events there are, the partial one among them."""
         self._nodes = TileNodes(region, self.leaves)
@@ -102,6 +108,9 @@ class Scrub:
 
     def _remembered(self) -> None:
         seen = self.state.size
+        if self.size < self.last:
+            self.findings.add([Finding("SEQ_GAP", f"{self.last} events, as the last one's seq says",
+                                       f"no more than {self.size}", seq=self.size + 1, column="seq")])  # fmt: skip
         if self.size < seen:
             self.findings.add([Finding("ROLLBACK", f"{seen} events, which were there before", f"{self.size} events",
                                        seq=self.size + 1)])  # fmt: skip

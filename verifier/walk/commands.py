@@ -64,6 +64,9 @@ def chain(
     that is behind the state, or holds another history up to there, is convicted.
     """
 
+    if last is not None and first > last:
+        raise typer.BadParameter(f"found --from {first} and --to {last}; the first seq comes first")
+
     def made() -> Report:
         with (
             home.database("auditor", dsn=dsn) as address,

@@ -100,6 +100,7 @@ def check(
         raise Doubt
     start = None if before is None else before.at.end
     first = 1 if start is None else start.seq + 1
+    without_gap(reader, first, last)
     cut = list(ranges.cut(first, last, size))
     others = Others(
         chain,
@@ -134,6 +135,17 @@ def check(
             others.reach(end)
             same(others.is_done, True)
     return Whole(end, counts, replay, others.frontier, beside.kept.kept_to)
+
+
+def without_gap(reader: Reader, first: int, last: int) -> None:
+    """
+    Let only a chain pass whose events *first* to *last* are as many as that: one far behind the others would make
+    ranges without end.
+
+    Raises:
+        Doubt: they are more, or fewer.
+    """
+    same(reader.count(first, last), max(0, last - first + 1))
 
 
 def _keeper(

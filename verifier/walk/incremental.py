@@ -92,6 +92,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     beside.keys = KeyCheck(reader.keys_of_groups(start.seq))
     with open_connection(reader.dsn, reader.snapshot()) as connection:
         last = reader.last_seq() or 0
+        good.without_gap(reader, start.seq + 1, last)
         found = good.runs(connection, chain, absent, start, frontier, last=last, hashed=True)
         end = good.follow(replay, found, chain.chain_id, beside, tell) or start
     good.conclude(replay, beside, end)

@@ -34,6 +34,8 @@ from verifier.walk.saved import Saved
 
 WINDOW: Final = 32
 """So many ranges are handed out at once: enough to keep a cluster at work, and few enough to hold what comes back."""
+SPARE_EVENTS: Final = 1_000_000
+"""So many events may be missing and are still looked for by ranges."""
 SAVE_S: Final = 5.0
 """How often a state is written while a walk goes on: what an interruption costs."""
 
@@ -132,6 +134,10 @@ class _Walk:
         Check and join all ranges, and walk again what does not fit.
         """
         self.last = self._reader.last_seq() or 0
+        if first > max(self.last, self._chain.seq, 1):
+            raise Unreadable(
+                f"found events from {first} on to verify; chain {self._chain.origin} has events 1 to {self.last}"
+            )
         if not self._begin(first):
             return
         begin = self._walked.end.seq + 1 if self._walked.end is not None else first
@@ -140,6 +146,8 @@ class _Walk:
             self._notes.append(f"events after {end}, which were left out on purpose")
         # The head says how many events there should be: a single one far behind it must not make ranges without end.
         within = min(end, max(self._chain.seq, begin))
+        # Nor must both of them, set far ahead together.
+        within = min(within, begin + self._reader.count(begin, within) + SPARE_EVENTS)
         for done in self._checked(pool, begin, within):
             self._join(done)
             tell("checking events", self._walked.events)
@@ -229,9 +237,10 @@ class _Walk:
     def _end(self, begin: int, end: int, within: int, *, whole: bool) -> None:
         """Walk again what did not fit, and hold the head against the last event."""
         walked = self._walked
-        if whole and self.last > within:
-            # Events past the head: they belong to nobody's range.
-            walked.doubt = (min(within + 1, walked.doubt[0]) if walked.doubt else within + 1, self.last)
+        beyond = self.last if whole else end
+        if beyond > within:
+            # Events past the head, or far from the others: they belong to nobody's range.
+            walked.doubt = (min(within + 1, walked.doubt[0]) if walked.doubt else within + 1, beyond)
             walked.following, walked.good = None, False
         if walked.doubt is None and whole and walked.end is not None and not walked.end.closes:
             walked.doubt, walked.good = (walked.end.seq, walked.end.seq), False

@@ -77,10 +77,10 @@ def _replay(reader: Reader, spill: Spill, tell: Tell, started: float) -> Replaye
     chain, sealed = reader.chain, list[dict[str, Any]]()
     replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), Requests()
     end: End | None = None
+    last = reader.last_seq() or 0
+    good.without_gap(reader, 1, last)
     with open_connection(reader.dsn, reader.snapshot()) as connection:
-        for parsed, end in good.runs(
-            connection, chain, os.urandom(16), None, None, last=reader.last_seq() or 0, hashed=True
-        ):
+        for parsed, end in good.runs(connection, chain, os.urandom(16), None, None, last=last, hashed=True):
             for event in parsed.events(chain.chain_id):
                 replay.apply(event, *requests.take(event))
                 if event.event_type == _SEALED:
