@@ -135,15 +135,12 @@ class Applying:
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
+            written = [made for made in walk.write(self._reason, tell) if made.gone or made.came]
             copies = [source for source in self._sources.values() if source is not self._local]
-            reason = unvouched(walk.head.seq, {walk.head.hash}, self._stated.size, copies)
+            reason = unvouched(walk.head.seq, {walk.head.hash}, self._stated.size, copies) if written else ""
             if reason:
                 raise NotProven(f"{reason}; nothing was written")
-            mended.done += [
-                f"made {made.table} anew: {made.gone} rows went, {made.came} came"
-                for made in walk.write(self._reason, tell)
-                if made.gone or made.came
-            ]
+            mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True

@@ -56,7 +56,9 @@ def firm(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
             newest.note, lambda after: list(stored.read(connection, chain.chain, chain.chain_id, after, size - after)),
             text.encode(), silent,
         )  # fmt: skip
-    yield Firm(database, folder / "archive", text, size, tuple(x.sealed.size for x in outcomes if x is not None))
+    sizes = tuple(x.sealed.size for x in outcomes if x is not None)
+    with copied(database) as backup:
+        yield Firm(database, folder / "archive", text, size, sizes, backup)
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 

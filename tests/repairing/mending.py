@@ -28,7 +28,7 @@ def silent(what: str, count: int) -> None:
 
 
 class Firm(msgspec.Struct):
-    """A chain in a database, an archive of it, and the policy of whoever mends."""
+    """A chain in a database, which is copied and never opened, an archive of it, and the policy of whoever mends."""
 
     database: Database
     archive: Path
@@ -36,6 +36,8 @@ class Firm(msgspec.Struct):
     size: int
     sealed: tuple[int, ...]
     """The sizes of its checkpoints."""
+    backup: Database
+    """A copy of the database: it has the events that nobody has signed yet."""
 
     @property
     def rules(self) -> Policy:

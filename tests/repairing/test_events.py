@@ -77,9 +77,7 @@ def test_events_that_were_deleted_are_restored(firm: Firm, broken: Database, rep
     """One in the middle, and two in a row; all that follows from them is whole as well, and so are the guards."""
     with Intruder(broken) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq IN (9, 280, 281)")
-    with copies(
-        *((None, firm.archive, "", firm.database) if source == "archive" else (replica, None, source))
-    ) as found:
+    with copies(*((None, firm.archive, "", firm.backup) if source == "archive" else (replica, None, source))) as found:
         plan = mended(broken, firm, found)
     assert {write.seq for write in plan.writes if write.what == RESTORE} == {9, 280, 281}
     assert {write.source for write in plan.writes if write.what == RESTORE} == {source}
@@ -91,7 +89,7 @@ def test_neighbours_that_were_changed_together_are_restored_together(firm: Firm,
     with Intruder(broken) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 30")
         intruder.edit("events", "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 31")
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
 
@@ -115,7 +113,7 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
             "UPDATE ledger.chain_heads h SET (seq, hash, recorded_at, epoch) = (SELECT seq, hash, recorded_at, epoch "
             "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
         )
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         mended(broken, firm, found)
     assert broken.sql("SELECT seq FROM ledger.chain_heads") == str(firm.size)
     assert report_on(broken).findings == []

@@ -70,7 +70,7 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
         if "NaN" in edit:
             intruder.unguard(table)
         intruder.edit(table, edit)
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         plan = mended(region, firm, found)
     assert plan.findings
     assert table in {write.table for write in plan.writes} | {"balance_history", "read_model_watermarks"}
@@ -94,12 +94,12 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
         plan = planned(broken, firm.rules, found)
     assert plan.writes == ()
     assert {"no copy that was named has the same: seal first" in judged.reason for judged in plan.left()} == {True}
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         plan = planned(broken, firm.rules, found)
         assert plan.writes
     with Intruder(broken) as intruder:
         relink(intruder, events_of(broken), firm.size + 1, lambda x: msgspec.structs.replace(x, actor="mallory"))
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         assert planned(broken, firm.rules, found).writes == ()
         with pytest.raises(NotProven, match="no copy that was named has the same"):
             applied(broken, firm.rules, plan, found)
@@ -113,10 +113,11 @@ def test_every_read_model_at_once(firm: Firm, broken: Database) -> None:
             key = " AND ".join(f'"{name}" = t."{name}"' for name in spec.key)
             where = f"ctid = (SELECT ctid FROM ledger.{table} t WHERE {key} ORDER BY ctid LIMIT 1)"
             assert changed(intruder, table, column, columns(broken, table)[column], where), table
-    plan = planned(broken, firm.rules, [])
-    assert [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"] == []
-    assert set(TABLES) <= {write.table for write in plan.writes}
-    applied(broken, firm.rules, plan, [])
+    with copies(backup=firm.backup) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"] == []
+        assert set(TABLES) <= {write.table for write in plan.writes}
+        applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
 
 
@@ -127,7 +128,7 @@ def test_events_and_what_follows_from_them_at_once(firm: Firm, broken: Database)
                       "WHERE seq = 15")  # fmt: skip
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
         intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 1)")
-    with copies(archive=firm.archive, backup=firm.database) as found:
+    with copies(archive=firm.archive, backup=firm.backup) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
 
@@ -145,6 +146,7 @@ def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, b
     """Seq and hash are others: whether events were cut off behind it cannot be proven."""
     with Intruder(broken) as intruder:
         intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq - 1, hash = sha256('x')")
-    plan = planned(broken, firm.rules, [])
-    with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
-        applied(broken, firm.rules, plan, [])
+    with copies(backup=firm.backup) as found:
+        plan = planned(broken, firm.rules, found)
+        with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
+            applied(broken, firm.rules, plan, found)
