@@ -4,6 +4,7 @@ Run the signer of a log: its own process, with its own key and its own memory of
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +89,9 @@ def serve(
     key, *also = signing_keys(paths, origin)
     needed, asked = read_policy(needs), read_policy(witnesses)
     with Promises(state) as promises:
-        respond = services.signer_of(promises, key, needed, asked, also)
+        respond = services.signer_of(
+            promises, key, needed, asked, also, lambda what: print(what, file=sys.stderr, flush=True)
+        )
         serving.run(listen, respond, f"signer {' and '.join(one.verifier.text() for one in (key, *also))}")
 
 

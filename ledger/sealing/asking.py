@@ -14,7 +14,7 @@ from typing import Final
 
 from ledger.errors import Corrupt, LedgerError, Unavailable, UnknownFormat, shortened, shown
 from ledger.evidence import note, policy, signer, witness
-from ledger.evidence.checkpoint import decode_note, decode_size
+from ledger.evidence.checkpoint import decode_size
 from ledger.evidence.note import NoteSignature, SigningKey, VerifierKey
 from ledger.evidence.witness import Kept, Request
 from ledger.sealing.places import NotAnswering, Place
@@ -151,52 +151,73 @@ def kept_by(place: Place, signed: bytes, size: int) -> int:
     raise NotAnswering(f"{place.address} answers with status {status}: {said}")
 
 
-def seen_by_quorum(trust: policy.Policy, key: SigningKey, kept: Kept, also: Sequence[SigningKey] = ()) -> list[bytes]:
+def seen_by_quorum(
+    trust: policy.Policy,
+    key: SigningKey,
+    kept: Kept,
+    also: Sequence[SigningKey] = (),
+    tell: Callable[[str], None] = lambda what: None,
+) -> list[bytes]:
     """
     Return what the policy's witnesses show of the key's log beyond what is *kept*, where its quorum has answered.
 
-    *also* are other keys of the log; a witness may know any of them.
+    *also* are other keys of the log; a witness may know any of them. What one of these keys signed counts whoever shows
+    it. A witness that says there is more, and shows nothing that they signed, has not answered; where the others make
+    the quorum without it, *tell* hears what it said.
 
     Raises:
         NotAnswering: too few have.
-        StateIsOld: one keeps a larger checkpoint and does not show it.
-        Refused: one keeps another root of the size that is kept here.
+        StateIsOld: one of those that are needed keeps a larger checkpoint and does not show it.
+        SignatureInvalid: one of them shows a checkpoint that none of the keys has signed.
+        Refused: one of them keeps another root of the size that is kept here, and does not show it.
     """
     signed = signer.again(kept, key, also)
-    answered, found, silent = set(), [], []
+    answered, found = set(), []
 
-    def ask(member: policy.Witness) -> bytes | Unavailable | None:
+    def ask(member: policy.Witness) -> bytes | LedgerError | None:
         try:
-            return _beyond(member, key.name, signed, kept.size)
-        except Unavailable as error:
+            return _beyond(member, (key, *also), signed, kept.size)
+        except LedgerError as error:
             return error
 
     # All at once: nobody who is slow keeps the others' word back.
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         said = list(pool.map(ask, trust.witnesses))
     for member, shown_note in zip(trust.witnesses, said, strict=True):
-        if isinstance(shown_note, Unavailable):
-            silent.append(str(shown_note))
+        if isinstance(shown_note, LedgerError):
             continue
         answered.add(member.key.public_key)
         if shown_note is not None:
             found.append(shown_note)
-    if not trust.is_met(answered):
-        raise NotAnswering(
-            f"too few witnesses have said what they saw of {key.name}, and until they do nothing is signed: "
-            + "; ".join(silent)
-        )
-    return found
+    silent = [error for error in said if isinstance(error, LedgerError)]
+    doubtful = [error for error in silent if not isinstance(error, Unavailable)]
+    if trust.is_met(answered):
+        for error in doubtful:
+            tell(f"not believed, since the other witnesses make the quorum: {error}")
+        return found
+    if doubtful:
+        raise doubtful[0]
+    raise NotAnswering(
+        f"too few witnesses have said what they saw of {key.name}, and until they do nothing is signed: "
+        + "; ".join(map(str, silent))
+    )
 
 
-def _beyond(member: policy.Witness, origin: str, signed: bytes, kept: int) -> bytes | None:
-    """Return the checkpoint that a witness shows beyond *signed*, which is of *kept* events, or None."""
+def _beyond(member: policy.Witness, keys: Sequence[SigningKey], signed: bytes, kept: int) -> bytes | None:
+    """Return the checkpoint by one of *keys* that a witness has beyond *signed*, which is of *kept* events, or None."""
     if member.url is None:
         raise NotAnswering(f"the policy says no address for witness {member.name}")
-    size = kept_by(Place(member.url), signed, kept)
+    place, origin = Place(member.url), keys[0].name
+    try:
+        size = kept_by(place, signed, kept)
+    except Refused:
+        size, shown_note = _shown(place, keys)
+        if shown_note is None or size < kept:
+            raise
+        return shown_note
     if size <= kept:
         return None
-    shown_size, shown_note = _shown(Place(member.url), origin)
+    shown_size, shown_note = _shown(place, keys)
     if shown_size < size:
         raise StateIsOld(
             f"witness {member.name} keeps a checkpoint of {size} by key {origin}, and {kept} is the newest here: this "
@@ -205,6 +226,18 @@ def _beyond(member: policy.Witness, origin: str, signed: bytes, kept: int) -> by
     return shown_note
 
 
-def _shown(place: Place, origin: str) -> tuple[int, bytes | None]:
-    signed = seen(place, origin)
-    return (0, None) if signed is None else (decode_note(signed)[0].size, signed)
+def _shown(place: Place, keys: Sequence[SigningKey]) -> tuple[int, bytes | None]:
+    """
+    Return the size of the checkpoint by one of *keys* that a witness shows, and its note; 0 and None if it shows none.
+
+    Raises:
+        SignatureInvalid: it shows one that none of them has signed.
+        NotAnswering: what it shows is no checkpoint, or it is down.
+    """
+    signed = seen(place, keys[0].name)
+    if signed is None:
+        return 0, None
+    try:
+        return signer.newest(witness.NOTHING, [signed], keys[0], keys[1:]).size, signed
+    except UnknownFormat as error:
+        raise NotAnswering(f"{place.address} shows what is no checkpoint: {error}") from error

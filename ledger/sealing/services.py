@@ -97,13 +97,19 @@ def _leave(folder: Path, evidence: Evidence) -> None:
 
 
 def signer_of(
-    promises: Promises, key: SigningKey, needed: Policy, witnesses: Policy, also: Sequence[SigningKey] = ()
+    promises: Promises,
+    key: SigningKey,
+    needed: Policy,
+    witnesses: Policy,
+    also: Sequence[SigningKey] = (),
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Respond:
     """
     Return what answers as the signer of the log that *key* is named after; it signs with the keys in *also* too.
 
     It signs nothing before as many of the *witnesses* as their quorum says have told what they saw, at each start anew:
-    a state that was put back to an older one would otherwise sign a second history.
+    a state that was put back to an older one would otherwise sign a second history. *tell* hears what a witness said
+    that was not believed.
 
     Raises:
         NotPermitted: a key was revoked, or the state is from a backup and there is no witness to ask.
@@ -125,7 +131,7 @@ def signer_of(
         kept = promises.kept.get(key.name, NOTHING)
         if not told:
             try:
-                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept, also), key, also)
+                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept, also, tell), key, also)
             except Unavailable as error:
                 return Reply(503, f"{error}\n".encode())
             except LedgerError as error:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,10 +52,15 @@ def witnessing(folder: Path, key: SigningKey) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def signing(folder: Path, needed: Policy = NOBODY, witnesses: Policy = NOBODY) -> Iterator[Place]:
+def signing(
+    folder: Path,
+    needed: Policy = NOBODY,
+    witnesses: Policy = NOBODY,
+    tell: Callable[[str], None] = lambda what: None,
+) -> Iterator[Place]:
     with (
         Promises(folder / "state.json") as state,
-        served(services.signer_of(state, KEY, needed, witnesses), folder / "socket") as address,
+        served(services.signer_of(state, KEY, needed, witnesses, tell=tell), folder / "socket") as address,
     ):
         yield Place(address)
 
@@ -146,7 +151,7 @@ def test_a_signer_whose_key_signed_elsewhere_signs_no_more(tmp_path: Path) -> No
             sign(place, LOG, 20)
         with (
             signing(folder, witnesses=trust(WITNESSES[:1], 1, [url])) as place,
-            pytest.raises(Refused, match="a fork"),
+            pytest.raises(Refused, match="two roots of 20 leaves"),
         ):
             sign(place, LOG, 30)
 
