@@ -12,7 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event, Fields
+from ledger.domain.events.orders import OrderPlaced
 from ledger.errors import LedgerError
 from tests.model.dice import Dice
 from tests.model.history import History
@@ -58,11 +60,21 @@ def _ids(history: History) -> list[str]:
 
 def _with_a_mistake(given: Any, ids: Sequence[str], dice: Dice) -> Any:
     fields = {name: getattr(given, name) for name in given.__struct_fields__}
-    # A hold that the caller sets is of an amount whose parts are exact: how they are rounded is nobody's promise.
-    exact = ("hold", "qty") if fields.get("hold") is not None else ()
-    name = dice.choice([x for x in fields if x not in exact])
+    name = dice.choice([x for x in fields if x not in _kept(given)])
     fields[name] = _other(fields[name], ids, dice)
     return type(given)(**fields)
+
+
+def _kept(given: Any) -> tuple[str, ...]:
+    """
+    Return the fields that stay: what the model leaves out on purpose.
+
+    A hold that the caller sets is of an amount whose parts are exact, for how they are rounded is nobody's promise, and
+    of an instrument that does not split.
+    """
+    if isinstance(given, OrderPlaced) and given.hold is not None:
+        return ("hold", "qty", "instrument")
+    return ("instrument",) if isinstance(given, SplitApplied) else ()
 
 
 def _other(value: Any, ids: Sequence[str], dice: Dice) -> Any:
