@@ -69,7 +69,7 @@ def read_policy(data):
             key = base64.b64decode(text)
             made = hashlib.sha256(f"{signer}\n".encode() + key).hexdigest()[:8], base64.b64encode(key).decode()
             need(made == (identity, text) and (len(key), key[0]) == (33, KINDS[kind][1]), f"no key of a {kind}: {line}")
-            once, keys = [*once, key, *rest[: KINDS[kind][0] - 1]], [*keys, (rest[0], signer, identity, key)]
+            once, keys = [*once, key[1:], *rest[: KINDS[kind][0] - 1]], [*keys, (rest[0], signer, identity, key)]
         elif kind == "group" and rest[2:] and {*rest[2:]} <= {*once[1:]} and rest[1] in needs:
             once, groups = [*once, rest[0], *((one,) for one in rest[2:])], [*groups, (needs[rest[1]], rest)]
         elif not kind.startswith("#"):

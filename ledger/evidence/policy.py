@@ -182,7 +182,7 @@ class _Reading:
         key = note.read_key(words[0])
         if key.algorithm != ED25519:
             raise InvalidInput(f"the key of log {key.name} has signature type 0x{key.algorithm:02x}; a log's has 0x01")
-        if key.public_key in self.log_keys:
+        if key.public_key in self.log_keys | self.witness_keys:
             raise InvalidInput(f"the key of log {key.name} is listed twice")
         self.log_keys.add(key.public_key)
         self.logs.append(Log(key, words[1] if len(words) == 2 else None))
@@ -195,7 +195,8 @@ class _Reading:
             raise InvalidInput(
                 f"the key of witness {shown(words[0])} has signature type 0x{key.algorithm:02x}; a witness's has 0x04"
             )
-        if key.public_key in self.witness_keys:
+        if key.public_key in self.witness_keys | self.log_keys:
+            # A log that is its own witness is one who vouches twice.
             raise InvalidInput(f"the key of witness {shown(words[0])} is listed twice")
         self.witness_keys.add(key.public_key)
         self._define(words[0])

@@ -34,6 +34,7 @@ LOG, W1, W2 = (
     f"witness w1 {WITNESS.verifier.text()}",
     f"witness w2 {SECOND.verifier.text()}",
 )
+OWN = VerifierKey("w1", COSIGNATURE, KEY.verifier.public_key)
 POLICIES = {
     "whole": f"{LOG} https://log\n\n # comment\n\t{W1}   https://w1\n{W2}\ngroup g any w1 w2\nquorum g\n",
     "groups of groups": f"{LOG}\n{W1}\n{W2}\ngroup a all w1\ngroup b 2 a w2\nquorum b\n",
@@ -50,6 +51,8 @@ POLICIES = {
     "a quorum of the log": f"{LOG}\n{W1}\nquorum {KEY.verifier.text()}\n",
     "a log's key twice": f"{LOG}\n{LOG}\nquorum none\n",
     "a witness's key twice": f"{LOG}\n{W1}\n{W1.replace('w1 ', 'w2 ', 1)}\nquorum w1\n",
+    "a log's key for its witness": f"{LOG}\nwitness w1 {OWN.text()}\nquorum w1\n",
+    "a witness's key for its log": f"witness w1 {OWN.text()}\n{LOG}\nquorum w1\n",
     "a name twice": f"{LOG}\n{W1}\n{W2.replace('w2 ', 'w1 ', 1)}\nquorum w1\n",
     "a witness named none": f"{LOG}\n{W1.replace('w1 ', 'none ', 1)}\nquorum none\n",
     "a group named as a witness": f"{LOG}\n{W1}\ngroup w1 any w1\nquorum w1\n",

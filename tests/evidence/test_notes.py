@@ -110,7 +110,7 @@ def test_sixteen_signatures_are_accepted_and_a_thousand_are_not() -> None:
     many = [SigningKey(f"w{number}", COSIGNATURE, bytes([number]) * 32) for number in range(16)]
     data = note.with_signatures(text, [key.sign(text, 1) for key in many]).encode()
     assert len(note.verify(note.decode(data), [key.verifier for key in many])) == 16
-    with pytest.raises(UnknownFormat, match="at most 64"):
+    with pytest.raises(UnknownFormat, match=f"at most {note.SIGNATURES_LIMIT}"):
         note.decode((text + "\n" + LOG.sign(text).line() * 1000).encode())
 
 

@@ -148,7 +148,7 @@ def test_an_answer_has_as_many_cosignatures_as_a_note_may_have() -> None:
     line = REPLICAS[0].sign(stated(4), 7).line().encode()
     assert len(witness.decode_cosignatures(line * note.SIGNATURES_LIMIT)) == note.SIGNATURES_LIMIT
     for body in (b"", line * (note.SIGNATURES_LIMIT + 1)):
-        with pytest.raises(witness.UnknownFormat, match="expected 1 to 64 signatures"):
+        with pytest.raises(witness.UnknownFormat, match=f"expected 1 to {note.SIGNATURES_LIMIT} signatures"):
             witness.decode_cosignatures(body)
 
 

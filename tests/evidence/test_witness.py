@@ -122,7 +122,7 @@ def test_a_fork_leaves_evidence_that_convicts_the_log() -> None:
 
 def test_an_answer_that_is_no_cosignature_is_refused() -> None:
     """A client reads signature lines and nothing else."""
-    for body in (b"", b"thanks\n", b"\xff\n", KEY.sign("x\n", 1).line().encode() * 65):
+    for body in (b"", b"thanks\n", b"\xff\n", KEY.sign("x\n", 1).line().encode() * (note.SIGNATURES_LIMIT + 1)):
         with pytest.raises(UnknownFormat):
             witness.decode_cosignatures(body)
 
