@@ -119,6 +119,14 @@ class Evidence(msgspec.Struct, frozen=True):
         older, newer = (checkpoint.decode_note(data)[0] for data in (self.older, self.newer))
         return older.size == newer.size
 
+    @property
+    def name(self) -> str:
+        """
+        Return a name for what the two state, whoever cosigned them when: a hash in hexadecimal.
+        """
+        texts = [note.decode(data).text.encode() for data in (self.older, self.newer)]
+        return sha256(b"\0".join(texts)).hexdigest()[:32]
+
     def encode(self) -> bytes:
         """
         Return the evidence as JSON that can be passed on.
@@ -161,11 +169,14 @@ def answer(
     if not any(revocation.counts(revoked, found.key.public_key, stated.size) for found in verified):
         named = ", ".join(found.key.text() for found in verified)
         return Answer(403, f"found a checkpoint of {stated.size} signed by {named}, revoked before that size\n")
+    # Other lines are anybody's: they are neither kept nor left as evidence.
+    own = _of_log(signed, logs[stated.origin])
+    asked = msgspec.structs.replace(asked, signed=note.with_signatures(signed.text, own).encode())
     refusal = refuse(kept.get(stated.origin, NOTHING), asked, stated)
     if refusal is not None:
         return refusal
     cosignature = key.sign(signed.text, time)
-    whole = note.with_signatures(signed.text, (*_of_log(signed, logs[stated.origin]), cosignature))
+    whole = note.with_signatures(signed.text, (*own, cosignature))
     return Answer(200, cosignature.line(), keep=Kept(stated.size, stated.root, whole.encode()))
 
 

@@ -21,7 +21,7 @@ from ledger.sealing.serving import Reply, Respond
 
 UNJOINED_PREFIX: Final = "unjoined-"
 UNJOINED_LIMIT: Final = 1_000
-"""So many files about proofs that failed are left: enough to see who is asking, too few to fill a disk."""
+"""So many files about proofs that failed are left of one log: enough to see what it signed, too few to fill a disk."""
 
 Clock = Callable[[], int]
 """What returns the time in seconds since 1970."""
@@ -82,18 +82,26 @@ def witness_of(
 
 def _leave(folder: Path, evidence: Evidence) -> None:
     """
-    Leave evidence under the hash of both checkpoints, so that saying it again, with another proof, leaves one file.
+    Leave evidence under the name of what both checkpoints state, so that saying it again leaves one file.
 
-    False proofs are anybody's, so of those no more than `UNJOINED_LIMIT` are left.
+    Two sizes that the proof does not join may be a fork, or what anybody made of two checkpoints that a log published.
+    So the newest `UNJOINED_LIMIT` of a log are left: however many false proofs came before, a fork is among them.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    name = sha256(b"\0".join((evidence.older, evidence.newer))).hexdigest()[:32]
-    path = folder / f"{'' if evidence.of_one_size else UNJOINED_PREFIX}{name}.json"
-    if path.exists():
+    if evidence.of_one_size:
+        _write(folder / f"{evidence.name}.json", evidence)
         return
-    if not evidence.of_one_size and len(list(folder.glob(f"{UNJOINED_PREFIX}*"))) >= UNJOINED_LIMIT:
-        return
-    path.write_bytes(evidence.encode())
+    origin = checkpoint.decode_note(evidence.newer)[0].origin
+    prefix = f"{UNJOINED_PREFIX}{sha256(origin.encode()).hexdigest()[:8]}-"
+    _write(folder / f"{prefix}{evidence.name}.json", evidence)
+    left = sorted(folder.glob(f"{prefix}*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    for path in left[:-UNJOINED_LIMIT]:
+        path.unlink()
+
+
+def _write(path: Path, evidence: Evidence) -> None:
+    if not path.exists():
+        path.write_bytes(evidence.encode())
 
 
 def signer_of(

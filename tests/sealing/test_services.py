@@ -190,24 +190,6 @@ def test_a_witness_cosigns_and_leaves_evidence_of_a_fork(tmp_path: Path) -> None
         assert witness.convicts(evidence, [KEY.verifier])
 
 
-def test_false_proofs_against_an_honest_log_fill_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anybody can send what the log did sign with a proof that is none: one file a pair, told from a fork, and few."""
-    monkeypatch.setattr(services, "UNJOINED_LIMIT", 3)
-    with witnessing(tmp_path, WITNESSES[0]) as url:
-        asking.cosign(Place(url), WITNESSES[0].verifier, LOG.signed(20), 20, LOG.prove(20))
-        for size in (30, 31, 32, 33, 34):
-            for number in range(2):
-                with pytest.raises(Refused, match="422"):
-                    asking.submit(Place(url), witness.ADD_CHECKPOINT, LOG.signed(size), size,
-                                  lambda old, number=number: [bytes([number]) * 32], 20)  # fmt: skip
-        with pytest.raises(Refused, match="fork"):
-            asking.cosign(Place(url), WITNESSES[0].verifier, FORK.signed(20), 20, FORK.prove(20), 20)
-    left = sorted((tmp_path / "w0" / "evidence").iterdir())
-    kinds = [json.loads(file.read_bytes())["kind"] for file in left]
-    assert sorted(kinds) == [witness.UNJOINED] * 3 + [witness.INCONSISTENT]
-    assert sum(file.name.startswith("unjoined-") for file in left) == 3
-
-
 @contextlib.contextmanager
 def sending(*parts: bytes, every: float = 0.0) -> Iterator[str]:
     """Serve one connection, to which the parts are sent one by one, and return the address."""

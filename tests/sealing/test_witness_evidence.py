@@ -1,0 +1,69 @@
+"""
+Check what a witness leaves of proofs that failed: a fork always, and of what anybody can send no more than a few files.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ledger.evidence import note, witness
+from ledger.evidence.note import NoteSignature
+from ledger.evidence.witness import Request
+from ledger.sealing import asking, services
+from ledger.sealing.asking import Refused
+from ledger.sealing.places import Place
+from tests.sealing.logs import WITNESSES
+from tests.sealing.test_services import FORK, LOG, witnessing
+
+KEY = WITNESSES[0].verifier
+
+
+def ask(place: Place, old: int, signed: bytes, proof: tuple[bytes, ...] = (bytes(32),)) -> int:
+    return place.ask("POST", witness.ADD_CHECKPOINT, Request(old, proof, signed).encode())[0]
+
+
+def left(folder: Path) -> list[dict[str, object]]:
+    found = sorted((folder / "w0" / "evidence").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return [json.loads(path.read_bytes()) for path in found]
+
+
+def test_false_proofs_against_an_honest_log_fill_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send what the log did sign with a proof that is none: one file a pair, told from a fork, and few."""
+    monkeypatch.setattr(services, "UNJOINED_LIMIT", 3)
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        asking.cosign(Place(url), KEY, LOG.signed(20), 20, LOG.prove(20))
+        for size in (30, 31, 32, 33, 34):
+            for number in range(2):
+                assert ask(Place(url), 20, LOG.signed(size), (bytes([number]) * 32,)) == 422
+        with pytest.raises(Refused, match="fork"):
+            asking.cosign(Place(url), KEY, FORK.signed(20), 20, FORK.prove(20), 20)
+    found = left(tmp_path)
+    assert [one["kind"] for one in found] == [witness.UNJOINED] * 3 + [witness.INCONSISTENT]
+    assert [one["newer"] for one in found[:3]] == [LOG.signed(size).decode() for size in (32, 33, 34)]
+    assert sum(file.name.startswith("unjoined-") for file in (tmp_path / "w0" / "evidence").iterdir()) == 3
+
+
+def test_a_fork_of_two_sizes_is_left_whatever_was_sent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what the log published by anybody, with lines of their own under it; then the fork, which is larger."""
+    monkeypatch.setattr(services, "UNJOINED_LIMIT", 2)
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        asking.cosign(Place(url), KEY, LOG.signed(20), 20, LOG.prove(20))
+        for size in (31, 32, 33):
+            assert ask(Place(url), 20, LOG.signed(size)) == 422
+        assert ask(Place(url), 20, FORK.signed(40), tuple(FORK.prove(40)(20))) == 422
+    assert left(tmp_path)[-1]["newer"] == FORK.signed(40).decode()
+
+
+def test_two_checkpoints_leave_one_file_whoever_signs_beside_the_log(tmp_path: Path) -> None:
+    """Neither lines of unknown keys nor a cosignature that was given once more make another file, or push one out."""
+    public = note.decode(LOG.signed(33))
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        for number in range(3):
+            asking.cosign(Place(url), KEY, LOG.signed(20), 20, LOG.prove(20), 20 if number else 0)
+            line = NoteSignature(f"anybody{number}", b"abcd", b"a signature")
+            assert ask(Place(url), 20, note.with_signatures(public.text, [*public.signatures, line]).encode()) == 422
+    (found,) = left(tmp_path)
+    assert found["newer"] == LOG.signed(33).decode()
