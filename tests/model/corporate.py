@@ -41,12 +41,18 @@ def is_owner(history: History, account: str) -> bool:
 
 
 def owned(history: History, asset: str) -> dict[str, Fraction]:
-    """Return what each account has of an asset that it owns, in all buckets."""
+    """Return what each account has of an asset that it owns, in all buckets; also nothing, where it has a position."""
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for (account, found, _), amount in money.buckets(history).items():
         if found == asset and is_owner(history, account):
             sums[account] += amount
-    return {account: amount for account, amount in sums.items() if amount}
+    every = reference.instruments(history)
+    of_positions = {
+        place[0] for place, x in holdings.holdings(history).items() if x.qty and every[place[1]].asset == asset
+    }
+    return {
+        account: sums[account] for account in sorted({*sums, *of_positions}) if sums[account] or account in of_positions
+    }
 
 
 def split_postings(before: History, event: SplitApplied) -> list[Posting]:

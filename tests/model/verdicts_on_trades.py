@@ -79,6 +79,8 @@ def corrects(history: History, event: TradeCorrected, now: Moment) -> bool:
     old = _changes(history, event, now)
     if old is None or (old.order, old.account) != (event.order_id, event.account):
         return False
+    if reference.called_now(history, old.instrument) != reference.called_now(history, event.instrument):
+        return False
     return _is_a_trade(history, event) and _fits_its_order(history, event, old.qty)
 
 
