@@ -17,12 +17,12 @@ from ledger.chain.entry import Entry
 from ledger.errors import LedgerError, ProofInvalid, UnknownFormat
 from ledger.evidence import payload_file, proof_file, tree
 from ledger.evidence.payload_file import PayloadFile
-from ledger.evidence.policy import Policy
+from ledger.evidence.policy import Policy, Witness
 from ledger.evidence.proof_file import ProofFile
-from verifier.forms.cleaning import moment
+from verifier.forms.cleaning import SECONDS_LIMIT, moment
 from verifier.report import BROKEN, VERIFIED, Finding, Report
 from verifier.stored import Unreadable
-from verifier.vouching import Judged, before_its_events, judge
+from verifier.vouching import Judged, before_its_events, contradicts, judge
 
 TABLE = "proof"
 COVERED = [
@@ -70,6 +70,8 @@ def verify(name: str, data: bytes, trust: Policy, payload: bytes | None) -> Repo
         covered, not_covered = COVERED, [*NOT_COVERED, NO_CONTENT]
     else:
         covered, not_covered = [*COVERED, "that the content is the one that the entry names"], NOT_COVERED
+    if proven and fields is not None:
+        not_covered = [*not_covered, *_left_out(fields, judged)]
     return Report(
         BROKEN if findings else VERIFIED, stated.origin, TABLE, 1, head, findings, {}, covered, not_covered, [], 0,
         round(time.monotonic() - began, 3), checkpoints=[judged.seen()], trusted=judged.sentences(trust), proven=proven,
@@ -127,11 +129,29 @@ def _sentences(fields: Entry, judged: Judged, content: PayloadFile | None) -> li
         f"{fields.actor} through {fields.source}, at {moment(fields.recorded_at // 10**9)} by the ledger's clock",
         f"it is one of the {stated.size} events that the log's key signed as one history",
     ]
-    if judged.trusted is not None:
-        said += [
-            f"{witness.name} had seen that history by {moment(seconds)}, so the event was recorded by then"
-            for witness, seconds in judged.trusted.witnesses
-        ]
+    said += [
+        f"{witness.name} had seen that history by {moment(seconds)} by its clock, so the event was recorded by then"
+        for witness, seconds in _cosigned(judged) if not _says_nothing(seconds, fields.recorded_at)
+    ]  # fmt: skip
     if content is not None:
         said.append(f"its content is the {len(content.payload)} bytes of the payload file, to the last one")
     return said
+
+
+def _cosigned(judged: Judged) -> tuple[tuple[Witness, int], ...]:
+    return () if judged.trusted is None else judged.trusted.witnesses
+
+
+def _says_nothing(seconds: int, recorded_at: int) -> str:
+    """Return why a witness's time does not say by when the event was recorded, or nothing if it does."""
+    if seconds >= SECONDS_LIMIT:
+        return "is of no calendar"
+    return "is before the event's own" if contradicts(seconds, recorded_at) else ""
+
+
+def _left_out(fields: Entry, judged: Judged) -> list[str]:
+    """Return whose time says nothing of when the event was recorded; the others make the quorum, or it is a finding."""
+    return [
+        f"by when {witness.name} had seen that history: the time that it says, {moment(seconds)}, {why}"
+        for witness, seconds in _cosigned(judged) if (why := _says_nothing(seconds, fields.recorded_at))
+    ]  # fmt: skip

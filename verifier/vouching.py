@@ -55,6 +55,13 @@ class Judged(msgspec.Struct, frozen=True):
         return [*said, none if trust.quorum == NONE else f"the quorum {trust.quorum} of the policy is met"]
 
 
+def contradicts(seconds: int, recorded_at: int) -> bool:
+    """
+    Whether a witness says to have seen, at *seconds* since 1970, what was recorded at *recorded_at* (ns) only.
+    """
+    return seconds * 10**9 < recorded_at - CLOCKS_NS
+
+
 def before_its_events(
     trust: Policy, trusted: Trusted | None, seq: int, recorded_at: int, **place: Any
 ) -> list[Finding]:
@@ -66,8 +73,7 @@ def before_its_events(
     """
     if trusted is None or not trusted.witnesses:
         return []
-    latest = recorded_at - CLOCKS_NS
-    fits = {witness.key.public_key for witness, seconds in trusted.witnesses if seconds * 10**9 >= latest}
+    fits = {witness.key.public_key for witness, at in trusted.witnesses if not contradicts(at, recorded_at)}
     if trust.is_met(fits):
         return []
     seen = ", ".join(f"{witness.name} had seen it at {moment(seconds)}" for witness, seconds in trusted.witnesses)

@@ -216,6 +216,6 @@ def test_what_is_proven_is_said_in_whole_sentences() -> None:
         f"event {SEQ} of {KEY.name} was recorded as CashMoved of {event.stream}, by engine-1 through gateway, at "
         f"{moment(1_700_000_000)} by the ledger's clock",
         f"it is one of the {SIZE} events that the log's key signed as one history",
-        f"w1 had seen that history by {moment(1_700_000_001)}, so the event was recorded by then",
+        f"w1 had seen that history by {moment(1_700_000_001)} by its clock, so the event was recorded by then",
         f"its content is the {len(event.payload)} bytes of the payload file, to the last one",
     ]

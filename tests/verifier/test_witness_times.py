@@ -19,6 +19,7 @@ from tests.archiving import chains
 from tests.archiving.chains import KEY
 from verifier import proof
 from verifier.archive import verification
+from verifier.report import Report
 from verifier.vouching import CLOCKS_NS, before_its_events
 
 EVENTS = chains.chain(300)
@@ -52,19 +53,39 @@ def test_an_archive_whose_clock_was_set_forward_is_named(tmp_path: Path, seconds
     assert found == ([] if holds else [("CLOCK", 300, "recorded_at")])
 
 
-@pytest.mark.parametrize(("seconds", "holds"), TIMES)
-def test_a_proof_of_an_event_that_was_seen_before_it_was_recorded_does_not_hold(
-    seconds: tuple[int, ...], holds: bool
-) -> None:
+def proven(*seconds: int) -> Report:
+    """Return the report on a proof of the last event under a checkpoint that was cosigned at these times."""
     leaves = [tree.leaf_hash(entry.encode(event)) for event in EVENTS]
     hashes = tree.prove_inclusion(
         lambda asked: [tiles.subtree_hash(leaves[index << level : index + 1 << level]) for level, index in asked],
         299, 300,
     )  # fmt: skip
     made = ProofFile(299, tuple(hashes), signed(*seconds), entry.encode(EVENTS[299]))
-    report = proof.verify("p", made.encode(), policy.decode(POLICY), None)
+    return proof.verify("p", made.encode(), policy.decode(POLICY), None)
+
+
+@pytest.mark.parametrize(("seconds", "holds"), TIMES)
+def test_a_proof_of_an_event_that_was_seen_before_it_was_recorded_does_not_hold(
+    seconds: tuple[int, ...], holds: bool
+) -> None:
+    report = proven(*seconds)
     assert [x.kind for x in report.findings] == ([] if holds else ["CLOCK"])
     assert bool(report.proven) == holds
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [(1, "before the event's own"), (LAST_S - SLACK_S - 1, "before the event's own"), (2**63 - 1, "of no calendar"),
+     (253_402_300_800, "of no calendar")],
+)  # fmt: skip
+def test_a_time_that_contradicts_the_event_proves_nothing_of_when_it_was_recorded(second: int, why: str) -> None:
+    """The others make the quorum; what that witness says of the time is left out, and the report says so."""
+    report = proven(second, LAST_S + 5, LAST_S + 9)
+    assert (report.verdict, report.findings) == ("verified", [])
+    said = [line for line in report.proven if "had seen that history" in line]
+    assert [line.split()[0] for line in said] == ["t1", "t2"]
+    (left_out,) = [line for line in report.not_covered if "t0" in line]
+    assert why in left_out
 
 
 def test_without_witnesses_there_is_nothing_to_hold_a_time_against() -> None:

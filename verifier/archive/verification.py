@@ -252,6 +252,7 @@ def _left_out(stated: Checkpoint, first: int, last: int, resumed: int) -> list[s
         said.append(f"events {last + 1} to {stated.size}")
     if first > 1 or last < stated.size:
         said.append("which keys the chain's own events have revoked: only those of the policy's lines were known")
+        said.append("when events were recorded, against when witnesses had seen them: the whole archive is needed")
     if resumed:
         said.append(f"whether files of the {resumed} events that an interrupted run had checked were changed since")
     return said

@@ -11,6 +11,7 @@ import msgspec
 from ledger.errors import LedgerError
 from ledger.evidence import policy
 from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
+from verifier.forms.cleaning import moment
 from verifier.report import Finding
 from verifier.stored import CheckpointRow, Unreadable
 from verifier.vouching import NOBODYS
@@ -37,7 +38,7 @@ class Newest(msgspec.Struct):
         if self.trusted is None:
             return "no checkpoint is accepted by the policy"
         stated = self.trusted.checkpoint
-        witnesses = ", ".join(f"{witness.name} at {seconds}" for witness, seconds in self.trusted.witnesses)
+        witnesses = ", ".join(f"{witness.name} at {moment(seconds)}" for witness, seconds in self.trusted.witnesses)
         return f"the checkpoint of {stated.size} events, root {stated.root.hex()}, cosigned by {witnesses or 'nobody'}"
 
 

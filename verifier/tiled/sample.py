@@ -45,6 +45,7 @@ IN_ARCHIVE: Final = [
     PROVEN,
 ]
 NOT_COVERED: Final = [
+    "when events were recorded, against when witnesses had seen them: `full` and a whole `archive` check it",
     "rules, keys, commits, read models and guards: `full` checks them",
     "whether a larger checkpoint was signed since: `open` asks the witnesses",
     "events that were never appended: reconcile with the venue",
