@@ -155,7 +155,8 @@ def test_the_cost_of_a_limit_does_not_grow_with_the_orders_that_are_open() -> No
             books.give(order(f"O-{more}-{n}", qty="0.001"))
             other = msgspec.structs.replace(order(f"B-{more}-{n}", qty="0.001"), account="B")  # type: ignore[type-var]
             books.give(other)
-        found.append(_steps(books, f"N-{more}"))
+        # The least of a few: whatever the interpreter does meanwhile, such as to collect garbage, is counted too.
+        found.append(min(_steps(books, f"N-{more}-{n}") for n in range(3)))
     assert found[0] == found[1]
 
 
