@@ -115,12 +115,12 @@ def test_every_event_type_is_asked_for() -> None:
     assert len(REQUESTS) == 46 + 1
 
 
-def play(kinds: Sequence[type[Event]] = KINDS, examples: int = EXAMPLES) -> Counter[tuple[str, str]]:
+def play(kinds: Sequence[type[Event]] = KINDS, examples: int = EXAMPLES, first: int = SEED) -> Counter[tuple[str, str]]:
     """Play random histories of *kinds*, and return how often each type met each fate."""
-    print(f"LEDGER_TEST_SEED={SEED} LEDGER_TEST_EXAMPLES={examples}")
+    print(f"LEDGER_TEST_SEED={first} LEDGER_TEST_EXAMPLES={examples}")
     became: Counter[tuple[str, str]] = Counter()
 
-    @seed(SEED)
+    @seed(first)
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck),
               phases=(Phase.generate, Phase.shrink))  # fmt: skip
     @given(steps(kinds=kinds))
@@ -143,8 +143,13 @@ def assert_same_rows(found: State, other: State) -> None:
 
 def test_the_ledger_and_the_model_agree_on_everything() -> None:
     """Every verdict, balance, position, status and result, after every step; and every event type was among them."""
-    became = play()
-    never = {kind.__name__ for kind in REQUESTS} - {kind for kind, fate in became if fate == "accepted"}
+    became: Counter[tuple[str, str]] = Counter()
+    never = {kind.__name__ for kind in REQUESTS}
+    # What is drawn from one seed may pass a rare type by, a hundred histories long; of several it does not.
+    for turn in range(3):
+        if never:
+            became += play(first=SEED + turn)
+            never -= {kind for kind, fate in became if fate == "accepted"}
     assert not never, "these never took effect: raise LEDGER_TEST_EXAMPLES, or their weight in REQUESTS"
     if os.environ.get("LEDGER_TEST_EXAMPLES"):
         print(*sorted(became.items()), sep="\n")

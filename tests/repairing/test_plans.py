@@ -262,7 +262,8 @@ def test_a_kill_in_the_middle_leaves_everything_as_it_was(firm: Firm, broken: Da
         process.wait()
         other.rollback()
     deadline = time.monotonic() + 30
-    while broken.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tradeledger repair%'") != "0":
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tradeledger repair%' AND datname = '%s'"
+    while broken.sql(left.replace("%s", broken.name)) != "0":
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert state(broken) == before
