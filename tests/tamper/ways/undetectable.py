@@ -69,9 +69,11 @@ def everybody_colludes(scene: Scene) -> None:
 
 
 @way("what only the region itself vouches for is changed: which login writes for which source, "
-     "what was repaired, when a checkpoint or snapshot was made; an acknowledgement, a snapshot or an older "
-     "checkpoint is forgotten",
-     "source_logins, history_changes, checkpoints, snapshots, acknowledgements",
+     "what was repaired, when a checkpoint or snapshot was made, when an acknowledgement arrived; a snapshot, what is "
+     "kept of the past or an older checkpoint is forgotten, two transactions become one, and the region calls itself a "
+     "replica",
+     "source_logins, history_changes, checkpoints, snapshots, acknowledgements, balance_history, position_history, "
+     "read_model_watermarks, commits, replica_state, chain_heads.mode",
      (6, 10), None, "superuser: triggers off, UPDATE and DELETE", blind=("open", "full --policy", "full --expect"),
      cannot="no signature and no event is about these rows: each report lists what they say, for the auditor to judge; "
      "none of them changes a balance")  # fmt: skip
@@ -83,6 +85,17 @@ def what_only_the_region_vouches_for(scene: Scene) -> None:
         ("checkpoints", "UPDATE ledger.checkpoints SET sealed_at = sealed_at - 1"),
         ("checkpoints", f"DELETE FROM ledger.checkpoints WHERE size = {scene.firm.sizes[0]}"),
         ("snapshots", "DELETE FROM ledger.snapshots"),
-        ("acknowledgements", "DELETE FROM ledger.acknowledgements"),
-    ):
+        ("acknowledgements", "UPDATE ledger.acknowledgements SET received_at = received_at - 1"),
+        ("balance_history", "DELETE FROM ledger.balance_history"),
+        ("position_history", "DELETE FROM ledger.position_history"),
+        ("read_model_watermarks", "DELETE FROM ledger.read_model_watermarks"),
+        ("replica_state", "INSERT INTO ledger.replica_state SELECT 1, 'ledger.' || replace(chain_id::text, '-', '')"
+                          " || '.segments.v1', 'x', 0 FROM ledger.chains"),
+        ("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'"),
+    ):  # fmt: skip
         intruder.edit(table, sql)
+    before, after = intruder.connection.execute(
+        "SELECT first_seq, last_seq FROM ledger.commits ORDER BY last_seq OFFSET 3 LIMIT 2"
+    ).fetchall()
+    intruder.edit("commits", f"DELETE FROM ledger.commits WHERE last_seq = {before[1]}")
+    intruder.edit("commits", f"UPDATE ledger.commits SET first_seq = {before[0]} WHERE last_seq = {after[1]}")
