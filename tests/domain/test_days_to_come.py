@@ -4,11 +4,12 @@ Check that what is announced before its day takes no effect until then, and is a
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 
-from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted
+from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
@@ -105,6 +106,17 @@ def test_what_is_announced_waits_without_effect_and_is_accepted_on_its_day(
     with pytest.raises(DuplicateFact):
         books.give(event, occurred_at=books.clock - 3 * 86_400 * 10**9)
     check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_callers_clock_that_is_ahead_makes_no_later_day() -> None:
+    """What moves money now counts now, also where the caller says that it occurred in 2261; so does what waits."""
+    books = books_before()
+    today = (datetime.date.fromisoformat(BEFORE) - datetime.date(1970, 1, 1)).days
+    for event in (FeeCharged(fee_id="F", account="A", kind="k", asset="USD", amount="5"), settled("X", exec_id="none")):
+        made = books.give(event, occurred_at=9_200_000_000_000_000_000)
+        assert made.effective_on == today
+    assert made.event_type == "FactQuarantined"
     books.replayed()
 
 

@@ -70,16 +70,16 @@ class Now(msgspec.Struct, frozen=True, gc=False):
     @property
     def day(self) -> str:
         """
-        Return the UTC date of occurred_at, as ISO text.
+        Return the UTC date on which the event occurred, as ISO text: a caller's clock that is ahead makes no later day.
         """
         return _iso_date(self.days)
 
     @property
     def days(self) -> int:
         """
-        Return the UTC date of occurred_at, in days since 1970-01-01.
+        Return the UTC date on which the event occurred, in days since 1970-01-01.
         """
-        return self.occurred_at // NS_PER_DAY
+        return self.reached // NS_PER_DAY
 
     @property
     def today(self) -> str:
