@@ -28,6 +28,7 @@ from ledger.domain.events.orders import (
     OrderPlaced,
     OrderReplaced,
     OrderRestated,
+    ReplaceRejected,
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
@@ -213,6 +214,70 @@ def test_a_split_adjusts_open_orders_and_what_is_held_for_them() -> None:
 
 
 @pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+def test_a_split_ends_an_order_that_comes_to_nothing(kind: type[Books]) -> None:
+    """What was held for it is free, it stays in old shares, and the venue's own end of it is met without a word."""
+    books = market(kind=kind)
+    books.give(traded("E", qty="5000"))
+    books.give(order("small", "buy", "5", "10"), ON_MONDAY)
+    books.give(order("part", "sell", "9", "10"), ON_MONDAY)
+    books.give(traded("P", "sell", "4", order_id="part"))
+    books.give(order("asked", "buy", "5", "10"), ON_MONDAY)
+    books.give(traded("F", qty="5", order_id="asked"))
+    books.give(ReplaceRequested(order_id="asked", cl_ord_id="more", orig_cl_ord_id="asked", new_qty="8"))
+    books.give(order("large", "buy", "57", "10"), ON_MONDAY)
+    made = books.give(split(1, 10, rounding="down"))
+    assert made.rule is None
+    assert b'"ended":["asked","part","small"],"orders":[["large","5","0","100",null,"500"]]' in made.derived
+    rows = {name: books.state.orders.get(name) for name in ("small", "part", "asked")}
+    assert {name: (x.status, x.qty, x.cum_qty, x.hold_amount + x.asked_hold) for name, x in rows.items() if x} == {
+        "small": ("CANCELED", amount("5"), 0, 0),
+        "part": ("CANCELED", amount("9"), amount("4"), 0),
+        "asked": ("FILLED", amount("5"), amount("5"), 0),
+    }
+    assert balance(books, "A", "USD")[2] == amount("500")
+    assert books.give(traded("N", qty="7", trade_date=TUESDAY)).rule is None
+    for name in rows:
+        assert books.give(OrderCanceled(order_id=name, unsolicited=True)).rule is None
+    assert books.give(traded("L", qty="1", order_id="small", trade_date=TUESDAY)).rule == "before_split"
+    assert books.give(OrderRestated(order_id="part", reason="new_day")).rule == "order_not_live"
+    assert books.give(OrderReplaced(order_id="asked", cl_ord_id="more", orig_cl_ord_id="asked", qty="8")).rule == (
+        "order_not_live"
+    )
+    refused = ReplaceRejected(order_id="asked", cl_ord_id="more", reason="too late")
+    assert books.give(refused).rule is None
+    books.replayed()
+
+
+@pytest.mark.parametrize(("qty", "rule"), [("0", None), ("7", "order_adjustment")])
+def test_a_split_ends_an_order_whose_terms_say_so(qty: str, rule: str | None) -> None:
+    """Its quantity is 0; terms for less than has filled are a mistake."""
+    books = market()
+    books.give(order("O", "buy", "100", "10"), ON_MONDAY)
+    books.give(traded("E", qty="40", order_id="O"))
+    made = books.give(split(order_adjustments=(OrderAdjustment(order_id="O", qty=qty),)))
+    assert made.rule == rule
+    row = books.state.orders.get("O")
+    assert row is not None
+    status, held = ("PARTIALLY_FILLED", amount("600")) if rule else ("CANCELED", 0)
+    assert (row.status, row.qty, row.cum_qty, row.hold_amount) == (status, amount("100"), amount("40"), held)
+    books.replayed()
+
+
+def test_a_split_ends_an_order_that_by_a_lot_comes_to_less_than_has_filled() -> None:
+    """Of 30 in lots of ten 29 have filled; by 1:2 it would be for one lot, and more than that has filled."""
+    books = market()
+    books.give(InstrumentAmended(instrument="XYZ", effective_from=MONDAY, lot="10"))
+    books.give(order("O", "buy", "30", "10"), ON_MONDAY)
+    books.give(traded("E", qty="29", order_id="O"))
+    made = books.give(split(1, 2, rounding="down"))
+    assert (made.rule, b'"ended":["O"]' in made.derived) == (None, True)
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.status, row.qty, row.cum_qty) == ("CANCELED", amount("30"), amount("29"))
+    books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
 @pytest.mark.parametrize("again", [
     OrderRestated(order_id="O", reason="new_day"),
     OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"),
@@ -336,9 +401,9 @@ def test_a_filled_order_is_not_asked_for_more_after_a_split() -> None:
         (split(1, 3, rounding="up", cash_in_lieu=(CashInLieu(account="A", amount="1"),)), "cash_in_lieu"),
         (split(2, 1, cash_in_lieu=(CashInLieu(account="Z", amount="1"),)), "cash_in_lieu"),
         (split(2, 1, ex_date=MONDAY), "traded_since"), (split(2, 1, ex_date="2024-08-02"), "traded_since"),
-        (split(1, 200, rounding="up"), "order_adjustment"),
         (split(order_adjustments=(OrderAdjustment(order_id="none", qty="1"),)), "order_adjustment"),
         (split(order_adjustments=(OrderAdjustment(order_id="O", qty="1"),)), "order_adjustment"),
+        (split(order_adjustments=(OrderAdjustment(order_id="O", qty="-1"),)), "order_adjustment"),
     ],
 )  # fmt: skip
 def test_a_split_that_does_not_fit_is_quarantined(given: SplitApplied, rule: str) -> None:

@@ -78,6 +78,7 @@ class Comparison(RuleBasedStateMachine):
                         ord_type="limit", price=price, tif="gtc")
         )  # fmt: skip
         self.order: Any = [side, Fraction(50), Fraction(price)]
+        self.ended_as: str | None = None
 
     def give(self, event: Event, good: bool | None, kind: str, facts: dict[str, Any]) -> None:
         """Give a fact, and assert that its fate is the model's; None: a duplicate."""
@@ -177,10 +178,14 @@ class Comparison(RuleBasedStateMachine):
             rounding=how, cash_in_lieu=given,  # type: ignore[arg-type]
         )  # fmt: skip
         terms = self._terms(ratio)
-        self.give(event, good and terms[1] > 0, "split",
+        self.give(event, good, "split",
                   {"ratio": Fraction(*ratio), "how": how, "ex": ex, "held": set(held), "cash": cash})  # fmt: skip
-        if good and terms[1] > 0:
-            self.order = terms
+        if good and self.ended_as is None:
+            if terms[1]:
+                self.order = terms
+            else:
+                # It keeps its terms in the shares of before, and its name.
+                self.ended_as = self.names[-1]
 
     def _terms(self, ratio: tuple[int, int]) -> list[Any]:
         side, qty, price = self.order
@@ -258,9 +263,10 @@ class Comparison(RuleBasedStateMachine):
         order = state.orders.get("O")
         if order is not None:
             assert [order.side, Fraction(order.qty, UNIT), Fraction(order.price or 0, UNIT)] == self.order
-            held = cents(self.order[1] * self.order[2]) if order.side == "buy" else self.order[1]
-            assert Fraction(order.hold_amount, UNIT) == held
-            assert order.instrument == self.names[-1]
+            needs = cents(self.order[1] * self.order[2]) if order.side == "buy" else self.order[1]
+            assert Fraction(order.hold_amount, UNIT) == (0 if self.ended_as else needs)
+            assert order.instrument == (self.ended_as or self.names[-1])
+            assert (order.status == "CANCELED") == (self.ended_as is not None)
         sums: dict[str, int] = {}
         for balance in state.balances.rows.values():
             sums[balance.asset] = sums.get(balance.asset, 0) + balance.total

@@ -229,11 +229,21 @@ def after_split(
     return number(named.qty), cum, price, stop
 
 
+def ends_by_split(history: History, event: SplitApplied, order_id: str) -> bool:
+    """Whether nothing of an open order is left in the new shares, as the issuer says or as whole lots come to."""
+    qty, filled, *_ = after_split(history, event, order_id)
+    return qty == 0 or (qty < filled and order_id not in {x.order_id for x in event.order_adjustments})
+
+
 def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Standing]) -> None:
     """Give each open order its terms in the new shares; what it traded for stays what it was."""
     then, day = history.until(seq), history.entries[seq - 1].day
     for name in of_instrument(then, reference.called_now(then, event.instrument)):
         order, sold = now[name], sum((gross for _, gross in now[name].fills.values()), Fraction(0))
+        if ends_by_split(then, event, name):
+            order.end("canceled")
+            order.held = order.reserve = Fraction(0)
+            continue
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
         order.held, order.shares = _reckoned(then, order, day), event.ex_date

@@ -83,7 +83,8 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
         placed = orders.orders(history)[name]
         if dice.often(0.15 if placed.since < ex else 0.9):
             price = "7.5" if placed.price is not None else None
-            adjustments.append(OrderAdjustment(order_id=name, qty=text(placed.qty * 4), price=price))
+            qty = placed.qty * dice.of(4, 4, 4, 0)
+            adjustments.append(OrderAdjustment(order_id=name, qty=text(qty), price=price))
     return SplitApplied(
         ca_id=f"s{now.seq}", instrument=dice.of(its.name, "XYZ.N"), ratio_num=num, ratio_den=den,
         ex_date=ex, rounding=rounding,

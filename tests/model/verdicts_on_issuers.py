@@ -80,7 +80,8 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
         return False
     if any(orders.orders(history)[x].since >= event.ex_date for x in open_orders if x not in adjusted):
         return False
-    terms = (orders.after_split(history, event, name) for name in open_orders)
+    go_on = [name for name in open_orders if not orders.ends_by_split(history, event, name)]
+    terms = (orders.after_split(history, event, name) for name in go_on)
     return all(
         qty > 0 and filled <= qty and fits(qty, reference.scales(history)[its.asset]) for qty, filled, _, __ in terms
     )

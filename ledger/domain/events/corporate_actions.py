@@ -74,7 +74,7 @@ class CashInLieu(Fields, frozen=True, kw_only=True):
 
 class OrderAdjustment(Fields, frozen=True, kw_only=True):
     """
-    The terms of an open order after a split.
+    The terms of an open order after a split; a quantity of 0 where the split ends it.
     """
 
     order_id: Identifier
@@ -90,8 +90,9 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     Every instrument of the asset is of the new shares from then on, whichever is named, and what is unsettled stays so:
     trades of before settle as they were traded, and reach the account in new shares. `rounding` says what becomes of
     a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
-    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up); one whose terms were said on the
-    ex-date or later needs one, so record the split before the orders of its day. What the ledger's owner has in
+    follow the ratio: quantity down to a lot, price to a tick (buys down, sales up); where that leaves nothing, or less
+    than has filled, the split ends the order. One whose terms were said on the ex-date or later needs an adjustment,
+    so record the split before the orders of its day. What the ledger's owner has in
     `~fees`, `~rounding`, `~suspense` and `~fx_clearing` splits too, and a fraction of that needs no cash.
     """
 

@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
-from ledger.domain.order_status import asked_terms, asked_text, derive, is_closed
+from ledger.domain.order_status import CANCELED, asked_terms, asked_text, derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
@@ -23,7 +23,7 @@ from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
 from ledger.domain.rules.of_asset import instruments_of
-from ledger.domain.rules.orders import rehold
+from ledger.domain.rules.orders import ended, rehold
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
 
@@ -133,8 +133,12 @@ def _to_tick(price: int | None, ratio: Ratio, tick: int, down: bool) -> int | No
     return max(ticks + (0 if down or not rest else 1), 1) * tick
 
 
-def _adjusted(state: State, order: Order, instrument: Instrument, event: events.SplitApplied) -> Order:
-    """Return *order* on its terms after the split, with its hold still as it was."""
+def _adjusted(state: State, order: Order, instrument: Instrument, event: events.SplitApplied) -> Order | None:
+    """
+    Return *order* on its terms after the split, with its hold still as it was.
+
+    None where the split ends it: it would be for nothing, or by a lot for less than has filled.
+    """
     ratio = (event.ratio_num, event.ratio_den)
     given = next((x for x in event.order_adjustments if x.order_id == order.order_id), None)
     asset = known(state.assets, instrument.asset, "asset")
@@ -151,9 +155,11 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         check_scale(qty, asset, "quantity")
         price = order.price if given.price is None else units(given.price)
         stop = order.stop_price if given.stop_price is None else units(given.stop_price)
-    if qty <= 0 or qty < cum:
+    if not qty or (given is None and qty < cum):
+        return None
+    if qty < cum:
         would = f"order {order.order_id} would be for {amounts.render(qty)} with {amounts.render(cum)} filled"
-        raise Broken("order_adjustment", f"{would}; expected other terms, or its end first")
+        raise Broken("order_adjustment", f"{would}; expected that or more, or 0 where the split ends it")
     asked = tuple(
         asked_text(
             multiplied(more, ratio, asset.scale, "up"), _to_tick(at, ratio, instrument.tick, order.side == "buy")
@@ -176,7 +182,10 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     )
 
 
-def _adjust_orders(state: State, instrument: Instrument, event: events.SplitApplied) -> tuple[list[Line], list[Any]]:
+def _adjust_orders(
+    state: State, instrument: Instrument, event: events.SplitApplied
+) -> tuple[list[Line], list[list[str | None]], list[str]]:
+    """Put the open orders after the split; return what holds move, the terms of those that go on, and which end."""
     orders, of_day = _open_orders(state, instrument.instrument), terms_on(instrument, event.ex_date)
     unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
     if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
@@ -184,7 +193,7 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
                                          f"expected open orders of {instrument.instrument}, each once")  # fmt: skip
     named = {x.order_id for x in event.order_adjustments}
     lines: list[Line] = []
-    shown = []
+    shown, over = [], []
     for order in orders:
         if order.terms_day >= event.ex_date and order.order_id not in named:
             # The venue may have told its new terms by then, as a restatement.
@@ -193,14 +202,19 @@ def _adjust_orders(state: State, instrument: Instrument, event: events.SplitAppl
                 f"the terms of order {order.order_id} are of {order.terms_day}, when the shares may have been new ones "
                 "already; expected the order among the adjustments, or the split before the orders of its day",
             )
-        new, held = rehold(state, _adjusted(state, order, of_day, event), event.ex_date)
+        after = _adjusted(state, order, of_day, event)
+        # What the split ends stays in the shares of before, as every order does that was closed by then.
+        new, held = rehold(state, ended(order, CANCELED) if after is None else after, event.ex_date)
         # The order's stream does not move: this event is of another one.
         new = msgspec.structs.replace(new, status=derive(new))
         state.orders.put(new)
         lines += held
+        if after is None:
+            over.append(new.order_id)
+            continue
         terms = (new.qty, new.cum_qty, new.price, new.stop_price, new.hold_amount)
         shown.append([new.order_id, *(None if x is None else amounts.render(x) for x in terms)])
-    return lines, shown
+    return lines, shown, over
 
 
 def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str, Any]:
@@ -208,7 +222,8 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     Apply a split of shares that were not traded since its ex-date, and return what is stored as derived.
 
     Every instrument of the asset is of new shares from then on, in use or not: what is recorded of an earlier day later
-    would be of old ones. `orders` lists [order, qty, filled, price, stop price, held].
+    would be of old ones. `orders` lists [order, qty, filled, price, stop price, held] of those that go on, `ended` the
+    ids of those that the split ends.
     """
     instrument = known_instrument(state, event.instrument)
     if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
@@ -242,7 +257,7 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     lines = []
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))
-    held, orders = _adjust_orders(state, instrument, event)
+    held, orders, over = _adjust_orders(state, instrument, event)
     # One line for the issuer, not one a holder: the postings of a split have to fit an event.
     lines = postings.merged(lines + held)
     post(state, lines, may_refuse=False)
@@ -252,4 +267,6 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if orders:
         derived["orders"] = orders
+    if over:
+        derived["ended"] = over
     return derived
