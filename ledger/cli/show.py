@@ -19,7 +19,7 @@ from ledger.reading import shown, views
 from ledger.reading.exposure import ExposureLine
 from ledger.reading.fx_result import FxResultLine
 from ledger.reading.moment import parse_day
-from ledger.reading.results import Result
+from ledger.reading.result_lines import Result
 from ledger.reading.statement import StatementLine, Total
 
 show = typer.Typer(no_args_is_help=True, help="Read the books, now or as they were; every answer names its seq.")

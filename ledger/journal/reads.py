@@ -18,7 +18,7 @@ from ledger.queries.proofs import Proven
 from ledger.reading import views
 from ledger.reading.exposure import ExposureLine
 from ledger.reading.fx_result import FxResultLine
-from ledger.reading.results import Result
+from ledger.reading.result_lines import Result
 from ledger.reading.statement import Statement
 
 

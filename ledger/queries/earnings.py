@@ -13,7 +13,8 @@ from ledger.reading import past
 from ledger.reading.exposure import ExposureLine, exposure
 from ledger.reading.fx_result import FxResultLine, fx_result
 from ledger.reading.moment import At, Known, Moment, days
-from ledger.reading.results import Result, results
+from ledger.reading.result_lines import Result
+from ledger.reading.results import results
 
 
 class Earnings(Opened):

@@ -13,7 +13,6 @@ the execution it takes the place of takes that of the newest version that counts
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import heapq
 import itertools
@@ -31,15 +30,15 @@ from ledger.domain.events.executions import QuarantineResolved, TradeBusted, Tra
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
-from ledger.domain.rows import Balance, Execution, Movement, Order, Position, Row
+from ledger.domain.rows import Balance, Execution, Movement, Order, Position
 from ledger.domain.rules import new_shares
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
-from ledger.domain.rules.quarantine import subject_of
-from ledger.domain.rules.trades import fees_of
 from ledger.domain.state import State
 from ledger.errors import LedgerError
+from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted, given_of
-from ledger.reading.lineage import Name, needed_by, settled_by, told_by, version_before, versions_before
+from ledger.reading.ending import answered, balances_of
+from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
 from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
@@ -61,17 +60,6 @@ _MOVING: Final = frozenset(
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
 
-def splits_of(whole: State) -> dict[str, list[int]]:
-    """
-    Return the seqs of the splits of each asset that was split, in their order.
-    """
-    found: dict[str, list[int]] = defaultdict(list)
-    for row in whole.corporate_actions.rows.values():
-        if row.kind == "split":
-            found[whole.instruments.rows[row.instrument,].asset].append(row.event_seq)
-    return {asset: sorted(seqs) for asset, seqs in found.items()}
-
-
 class KnownFold:
     """
     The state as known at one time of the days up to one.
@@ -84,16 +72,7 @@ class KnownFold:
         self.state = WatchedState()
         self.tries = 0
         self.misfits: list[Misfit] = []
-        self.fees: dict[tuple[str, str, str, int], int] = {}
-        """What the executions that count were charged, by account, instrument, asset, and how many splits of the asset
-        had been recorded before the event that charged it, or took it back."""
-        self._splits = splits_of(whole)
-        self._followed: dict[Name, int] = {}
-        """The seq of what took the place of each execution, where that matters: where an asset was split."""
-        for row in whole.executions.rows.values() if self._splits else ():
-            before = version_before(row)
-            if before is not None:
-                self._followed[before] = row.event_seq
+        self.charges = Charges(whole)
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
@@ -138,7 +117,7 @@ class KnownFold:
         """
         Settle what waits as `end` does for as long as the block lasts, balances apart; after it, it waits again.
         """
-        mark, misfits, fees = self.state.begin(), list(self.misfits), dict(self.fees)
+        mark, misfits, charged = self.state.begin(), list(self.misfits), dict(self.charges.sums)
         self._is_settling = True
         try:
             self._settle()
@@ -146,7 +125,7 @@ class KnownFold:
         finally:
             self._is_settling = False
             self.state.rollback(mark)
-            self.misfits, self.fees = misfits, fees
+            self.misfits, self.charges.sums = misfits, charged
 
     def end(self, events: list[Counted]) -> KnownFold:
         """
@@ -154,8 +133,11 @@ class KnownFold:
         """
         self._settle()
         self._waiting = Waiting()
-        self._balance(events)
-        self._answer(events)
+        self.state.balances.rows.clear()
+        for balance in balances_of(self._whole, events):
+            self.state.add("balances", balance)
+        for fact in answered(self._whole, list(self.state.quarantine.rows.values()), events):
+            self.state.quarantine.put(fact)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
@@ -227,8 +209,7 @@ class KnownFold:
             if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
-                self._charge(old, -1, self._taken_back(old, new, event))
-                self._charge(new, 1, event.seq)
+                self.charges.change(event, old, new)
         if not self._is_settling:
             self.state.log.clear()
         return None
@@ -275,20 +256,6 @@ class KnownFold:
 
     def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
-
-    def _taken_back(self, row: Row | None, new: Row | None, event: RecordedEvent) -> int:
-        """Return the seq of the event that took the charges of *row* back, which *event* does in the order of days."""
-        if not isinstance(row, Execution) or (isinstance(new, Execution) and new.live):
-            return event.seq
-        by_trade = event.event_type in ("TradeCorrected", "TradeBusted")
-        return self._followed.get((row.venue, row.trade_date, row.exec_id), event.seq) if by_trade else event.seq
-
-    def _charge(self, row: Row | None, sign: int, seq: int) -> None:
-        if isinstance(row, Execution) and row.live and row.fees != "[]":
-            for asset, amount in fees_of(row.fees):
-                recorded = bisect.bisect_left(self._splits.get(asset, ()), seq)
-                key = (row.account, row.instrument, asset, recorded)
-                self.fees[key] = self.fees.get(key, 0) + sign * amount
 
     def _again(self) -> None:
         """Go through those whose ground was changed, in the order in which they came, until no more are."""
@@ -357,34 +324,6 @@ class KnownFold:
             raise AssertionError(f"the bust {given.exec_id!r} made no row")
         self.state.executions.put(row)
         return frozenset() if row.order_id is None else LACKING[TradeBusted]
-
-    def _answer(self, events: list[Counted]) -> None:
-        """Note on what waits, or waited, the newest of *events* that answered it, whatever day either is of."""
-        kinds = {row.original_type for row in self._whole.quarantine.rows.values()}
-        answers: dict[str, list[int]] = defaultdict(list)
-        for each in events:
-            if each.event.event_type in kinds:
-                answers[subject_of(given_of(each.event))].append(each.event.seq)
-        for row in list(self.state.quarantine.rows.values()):
-            known = self._whole.quarantine.get(row.seq)
-            last = None if known is None else known.answered_seq
-            found = [seq for seq in answers.get(row.subject or "", ()) if last is not None and row.seq < seq <= last]
-            self.state.quarantine.put(msgspec.structs.replace(row, answered_seq=max(found, default=None)))
-
-    def _balance(self, events: list[Counted]) -> None:
-        sums: dict[tuple[str, str], dict[str, int]] = {}
-        for each in events:
-            for line in each.lines:
-                buckets = sums.setdefault((line.account, line.asset), {"settled": 0, "unsettled": 0, "held": 0})
-                buckets[line.bucket] += line.amount
-        self.state.balances.rows.clear()
-        for key, buckets in sums.items():
-            known = self._whole.balances.get(*key)
-            if known is None:
-                raise AssertionError(f"postings to {key} without a balance")
-            row = msgspec.structs.replace(known, **buckets)
-            breached = row.floor is not None and row.available < row.floor
-            self.state.add("balances", msgspec.structs.replace(row, breached=breached))
 
 
 def whole_of(state: State, events: list[Counted]) -> KnownFold:

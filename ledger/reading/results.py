@@ -17,114 +17,25 @@ import datetime
 import math
 from collections import defaultdict
 from fractions import Fraction
-from typing import Any, ClassVar, Final
-
-import msgspec
+from typing import Any
 
 from ledger.domain import amounts
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, is_system
-from ledger.domain.profit_and_loss import Figure, between, closing_price, rate_on, rounded, valued
+from ledger.domain.profit_and_loss import between, closing_price, rate_on, rounded, valued
 from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
+from ledger.reading.charges import Charge, splits_of
 from ledger.reading.counting import Counted, given_of
 from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
-from ledger.reading.known import KnownFold, day_by_day, splits_of
+from ledger.reading.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
+from ledger.reading.result_lines import NOTHING, Parts, Remembered, Result
 from ledger.reading.sources import check_told
-from ledger.reading.views import View
-
-_NOTHING: Final = Fraction(0)
-Parts = dict[int, Fraction]
-"""Amounts of one asset, by how many of its splits had been recorded before what moved them: those after multiply it."""
-
-
-class Result(View, frozen=True):
-    """
-    One day of one account in one instrument, or of its cash in one asset.
-
-    In `asset`: `qty` to `unrealised` stand as at the end of the day, but for `realised`, which like `fees` to
-    `converted` is of the day; `fees` and `tax` are positive when charged. In `base_asset`, since the day `since`:
-    `price_result`, `currency_result` (what was converted, at the day's rate, is in it), `income`, and `total`, which is
-    their sum. `rate` is what one `asset` is worth in `base_asset`, shown half-even to 18 decimals.
-    """
-
-    AMOUNTS: ClassVar = frozenset(
-        {"qty", "cost", "mark", "value", "realised", "unrealised", *FLOWS, "rate", "price_result", "currency_result",
-         "income", "total"}
-    )  # fmt: skip
-    day: str
-    since: str | None
-    account: str
-    instrument: str | None
-    asset: str
-    method: str | None
-    qty: int | None
-    cost: int | None
-    mark: int | None
-    value: int | None
-    realised: int | None
-    unrealised: int | None
-    fees: int
-    dividends: int
-    tax: int
-    funding: int
-    interest: int
-    converted: int
-    base_asset: str
-    rate: int | None
-    price_result: int | None
-    currency_result: int | None
-    income: int | None
-    total: int | None
-    missing: tuple[str, ...]
-
-
-class _Line(msgspec.Struct):
-    """
-    What is remembered of a line: its last valuation, its last row (`stale`: no valuation), and what flowed since.
-
-    What was paid for the position, and its income, is worth what it was at the first rate after it: `…_worth`, of
-    `rated` that was paid. It is the rate at which the cash has it.
-    """
-
-    day: str | None = None
-    figure: Figure | None = None
-    held: Parts = {}
-    worth: Fraction = _NOTHING
-    rate: Fraction = _NOTHING
-    position: Position | None = None
-    seen: Parts = {}
-    stale: bool = False
-    paid: int = 0
-    rated: int = 0
-    paid_worth: Fraction = _NOTHING
-    income: Parts = {}
-    income_worth: Fraction = _NOTHING
-    converted: Parts = {}
-
-    def settle(self, rate: Fraction | None) -> None:
-        """Value what flowed at *rate*, if there is one."""
-        if rate is not None:
-            self.paid_worth += self.paid * rate
-            self.income_worth += sum(self.income.values(), _NOTHING) * rate
-            self.rated, self.paid, self.income = self.rated + self.paid, 0, {}
-
-    def split(self, number: int, ratio: Fraction) -> None:
-        """Tell what the split of this number multiplied in the shares after it: *ratio* times as many."""
-        for parts in (self.held, self.income, self.converted):
-            for recorded, amount in parts.items():
-                if recorded <= number:
-                    parts[recorded] = amount * ratio
-
-    def valued(self, day: str, rate: Fraction) -> None:
-        """Begin anew: all that flowed was told on *day*."""
-        self.day, self.rate, self.converted, self.rated = day, rate, {}, 0
-        self.paid_worth = self.income_worth = _NOTHING
 
 
 class _Reckoning:
@@ -135,11 +46,11 @@ class _Reckoning:
     def __init__(self, whole: State, account: str | None) -> None:
         self._whole = whole
         self._account = account
-        self._lines: dict[Key, _Line] = defaultdict(_Line)
+        self._lines: dict[Key, Remembered] = defaultdict(Remembered)
         self._owned: dict[tuple[str, str], int] = defaultdict(int)
         self._late: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
         """What of it was moved by events that were recorded after a split of the asset, by how many there were."""
-        self._fees: dict[tuple[str, str, str, int], int] = {}
+        self._charged: dict[Charge, int] = {}
         self._undoing: set[str] = set()
         self._splits = splits_of(whole)
         self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
@@ -167,11 +78,11 @@ class _Reckoning:
             if each.event.event_type == SplitApplied.__name__:
                 self._split(given_of(each.event), seq, ratios)
         # What waits is settled for a day alone: a charge of the day before may be gone.
-        for charged in dict.fromkeys([*self._fees, *fold.fees]):
+        for charged in dict.fromkeys([*self._charged, *fold.charges.sums]):
             account, name, asset, recorded = charged
-            change = fold.fees.get(charged, 0) - self._fees.get(charged, 0)
+            change = fold.charges.sums.get(charged, 0) - self._charged.get(charged, 0)
             flows[(account, name, asset), recorded]["fees"] += change
-        self._fees = dict(fold.fees)
+        self._charged = dict(fold.charges.sums)
         found = self._flowed(flows, ratios)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
 
@@ -293,7 +204,7 @@ class _Reckoning:
             line.settle(rate)
             if rate is not None:
                 scale = self._whole.assets.rows[(owner.base_asset,)].scale
-                change = sum([*line.held.values(), *line.converted.values()], _NOTHING) * rate - line.worth
+                change = sum([*line.held.values(), *line.converted.values()], NOTHING) * rate - line.worth
                 parts = (0, rounded(change, scale))
                 line.held, line.worth = dict(holds), held * rate
             stands = {"qty": held if name is None else None}
@@ -304,13 +215,13 @@ class _Reckoning:
         """Return *held* by what of it splits to come multiply: all but what was recorded after them."""
         late = self._late.get((key[0], key[2]), {}) if key[1] is None else {}
         parts = {recorded: Fraction(amount) for recorded, amount in late.items() if recorded}
-        parts[0] = held - sum(parts.values(), _NOTHING)
+        parts[0] = held - sum(parts.values(), NOTHING)
         return {recorded: amount for recorded, amount in parts.items() if amount}
 
-    def _earn(self, line: _Line, key: Key) -> None:
+    def _earn(self, line: Remembered, key: Key) -> None:
         for recorded, earned, converted in self._earned.get(key, ()):
-            line.income[recorded] = line.income.get(recorded, _NOTHING) + earned
-            line.converted[recorded] = line.converted.get(recorded, _NOTHING) + converted
+            line.income[recorded] = line.income.get(recorded, NOTHING) + earned
+            line.converted[recorded] = line.converted.get(recorded, NOTHING) + converted
 
     def _owner(self, account: str) -> Account:
         return self._whole.accounts.rows[(account,)]

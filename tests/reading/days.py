@@ -10,7 +10,8 @@ from typing import Any
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.amounts import render
 from ledger.reading.counting import counted
-from ledger.reading.results import Result, results
+from ledger.reading.result_lines import Result
+from ledger.reading.results import results
 from ledger.reading.views import View
 from tests.domain.books import Books
 

@@ -68,10 +68,10 @@ def test_any_order_of_a_history_ends_as_if_all_were_tried_again(seed: int, jitte
         assert (quick.complete, len(quick._waiting)) == (slow.complete, len(slow._waiting))
     assert dict(_rows(quick.state)) == dict(_rows(slow.state))
     with quick.settled():
-        settled = dict(_rows(quick.state)), quick.misfits, quick.fees
+        settled = dict(_rows(quick.state)), quick.misfits, quick.charges.sums
     assert dict(_rows(quick.state)) == dict(_rows(slow.state))
     slow._settle()
-    assert settled == (dict(_rows(slow.state)), slow.misfits, slow.fees)
+    assert settled == (dict(_rows(slow.state)), slow.misfits, slow.charges.sums)
     assert quick.tries <= slow.tries
 
 
