@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -21,39 +20,19 @@ from ledger.domain import registry, schemas
 from ledger.domain.events.control import SchemaRegistered
 from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
-from ledger.domain.rules import (
-    allocation,
-    approval,
-    cash,
-    control,
-    corporate_actions,
-    evidence,
-    executions,
-    fx,
-    marks,
-    operations,
-    order_reports,
-    order_requests,
-    periods,
-    quarantine,
-    reference,
-    settlement,
-)
-from ledger.domain.rules.ground import Broken, DuplicateFact, Effects, Now
+from ledger.domain.rulebook import RULES, rule_of
+from ledger.domain.rules import periods, quarantine
+from ledger.domain.rules.ground import Broken, DuplicateFact, Now
 from ledger.domain.rules.invariants import named
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, RuleBroken, Unbalanced, UnknownFormat
 
-__all__ = ["RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "record", "replay", "stream_version"]
+__all__ = [
+    "RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "Written", "asked", "original_of", "record", "replay",
+    "stream_version",
+]  # fmt: skip
 
-Rule = Callable[[State, Any, Now], Effects]
-_FAMILIES: Final[tuple[Any, ...]] = (
-    reference.RULES, order_requests.RULES, order_reports.RULES, executions.RULES, quarantine.RULES, cash.RULES,
-    control.RULES, settlement.RULES, allocation.RULES, fx.RULES, approval.RULES,
-    corporate_actions.RULES, marks.RULES, periods.RULES, evidence.RULES, operations.RULES,
-)  # fmt: skip
 _EPOCH: Final = datetime.date(1970, 1, 1)
-RULES: Final[dict[type[Event], Rule]] = {kind: rule for family in _FAMILIES for kind, rule in family.items()}
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +43,17 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     seq: int
     recorded_at: int
     occurred_at: int
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """
+    How an event was written before: its schema version and bytes; for a fact that was quarantined then, its own, and
+    `kept`, the FactQuarantined in its newest version, with the version and bytes that it was written in.
+    """
+
+    version: int
+    given: bytes
+    kept: tuple[FactQuarantined, int, bytes] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -99,15 +89,16 @@ def _days(date: str) -> int:
 
 
 def _apply(state: State, event: Event, version: int, given: bytes, context: Context) -> Outcome:
-    now = Now(context.seq, context.occurred_at, context.recorded_at, given)
-    effects = RULES[type(event)](state, event, now)
+    now, kind = Now(context.seq, context.occurred_at, context.recorded_at, given), type(event)
+    rule = RULES[kind] if version == kind.SCHEMA_VERSION else rule_of(kind, version)
+    effects = rule(state, event, now)
     if state.quarantine.rows and event.KIND == "fact":
         quarantine.answer(state, event, now.seq)
     days = now.days if effects.effective_on is None else _days(effects.effective_on)
     if state.closed_periods.rows:
         days = periods.counted_on(state, event, days, now.days)
     return Outcome(
-        type(event).__name__,
+        kind.__name__,
         version,
         given,
         registry.encode_derived(effects.derived),
@@ -117,37 +108,51 @@ def _apply(state: State, event: Event, version: int, given: bytes, context: Cont
     )
 
 
+def _check_version(state: State, event: Event, version: int) -> None:
+    """Raise RuleBroken unless *version* is the newest of its type in this chain, which is then registered."""
+    name = type(event).__name__
+    if version > 1 and state.schemas.get(name, version) is None:
+        raise RuleBroken(
+            f"{named(event)} refused (schema_version): R5: its version {version} is not registered in this chain, "
+            "so that an older program could not tell that it is there; open the ledger anew, which registers it"
+        )
+    if version < event.SCHEMA_VERSION and state.schemas.get(name, version + 1) is not None:
+        raise RuleBroken(
+            f"{named(event)} refused (schema_version): R5: version {version + 1} is registered in this chain, so that "
+            f"nothing is written in version {version}, by whose rule it would be judged, any more; expected the newest"
+        )
+
+
 def record(
-    state: State, event: Event, context: Context, written: tuple[int, bytes] | None = None, *, alone: bool = True
+    state: State, event: Event, context: Context, written: Written | None = None, *, alone: bool = True
 ) -> Outcome:
     """
     Check *event* against the state, apply it, and return what is to be stored.
 
     A fact of a group (*alone* is false) that is recorded already is quarantined as `duplicate_fact`: the facts beside
-    it are new, and the group stands whole. *written* is (schema version, bytes) of an event that was written before,
-    perhaps in an old version. Versions after the first are registered in the chain before they are used.
+    it are new, and the group stands whole. An event that was *written* before, perhaps in an old version, is judged by
+    the rule of that version. Versions after the first are registered before they are used, and end those below them.
 
     Raises:
         Rejected: a command breaks a rule; the state is as before.
         DuplicateFact: this very fact is recorded already.
     """
     name = registry.type_name(event)
-    version, given = written or (event.SCHEMA_VERSION, registry.encode_given(event))
-    if version > 1 and state.schemas.get(name, version) is None:
-        raise RuleBroken(
-            f"{named(event)} refused (schema_version): R5: its version {version} is not registered in this chain, "
-            "so that an older program could not tell that it is there; open the ledger anew, which registers it"
-        )
+    if written is None:
+        written = Written(event.SCHEMA_VERSION, registry.encode_given(event))
+    version = written.version
+    if version > 1 or event.SCHEMA_VERSION > 1:
+        _check_version(state, event, version)
     mark = state.begin()
     try:
         if isinstance(event, FactQuarantined) and event.original_version is not None:
             raise Broken("original_version", "leave it out: the ledger itself quarantines facts that it can read")
-        return _apply(state, event, version, given, context)
+        return _apply(state, event, version, written.given, context)
     except DuplicateFact as duplicate:
         state.rollback(mark)
         if alone or event.KIND != "fact":
             raise
-        return _quarantine(state, event, (version, given), context, Broken("duplicate_fact", str(duplicate)))
+        return _quarantine(state, event, written, context, Broken("duplicate_fact", str(duplicate)))
     except Unbalanced as error:
         state.rollback(mark)
         if event.KIND == "fact":
@@ -159,15 +164,13 @@ def record(
             return _record_certainly(state, event, context, written, alone=alone)
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
             raise broken.error(f"{named(event)} refused ({broken.rule}): {broken.detail}") from None
-        return _quarantine(state, event, (version, given), context, broken)
+        return _quarantine(state, event, written, context, broken)
     except BaseException:
         state.rollback(mark)
         raise
 
 
-def _record_certainly(
-    state: State, event: Event, context: Context, written: tuple[int, bytes] | None, *, alone: bool
-) -> Outcome:
+def _record_certainly(state: State, event: Event, context: Context, written: Written, *, alone: bool) -> Outcome:
     """Record with every key looked up in the store: what looks broken may be a duplicate that memory has forgotten."""
     before, state.certain = state.certain, True
     try:
@@ -176,15 +179,21 @@ def _record_certainly(
         state.certain = before
 
 
-def _quarantine(state: State, event: Event, written: tuple[int, bytes], context: Context, broken: Broken) -> Outcome:
+def _quarantine(state: State, event: Event, written: Written, context: Context, broken: Broken) -> Outcome:
     kept = FactQuarantined(
         original_type=type(event).__name__,
-        original_version=written[0],
-        original=written[1].decode(),
+        original_version=written.version,
+        original=written.given.decode(),
         rule=broken.rule,
         detail=broken.detail,
     )
-    outcome = _apply(state, kept, kept.SCHEMA_VERSION, registry.encode_given(kept), context)
+    version, given = kept.SCHEMA_VERSION, registry.encode_given(kept)
+    # The same reason stands as it was said then: in other words, which people read and nothing follows from.
+    if written.kept is not None and msgspec.structs.replace(kept, detail=written.kept[0].detail) == written.kept[0]:
+        kept, version, given = written.kept
+    if version > 1 or kept.SCHEMA_VERSION > 1:
+        _check_version(state, kept, version)
+    outcome = _apply(state, kept, version, given, context)
     return msgspec.structs.replace(outcome, rule=broken.rule, detail=broken.detail)
 
 
@@ -197,9 +206,9 @@ def original_of(event: Event) -> Event:
     return event
 
 
-def asked(event_type: str, schema_version: int, given: bytes) -> tuple[Event, tuple[int, bytes]]:
+def asked(event_type: str, schema_version: int, given: bytes) -> tuple[Event, Written]:
     """
-    Return what the caller gave, in the newest version, and (schema version, bytes) as it was written then.
+    Return what the caller gave, in the newest version, and how it was written then.
 
     Raises:
         UnknownFormat: a newer program wrote it.
@@ -208,10 +217,11 @@ def asked(event_type: str, schema_version: int, given: bytes) -> tuple[Event, tu
     return _asked(registry.decode_given(event_type, schema_version, given), schema_version, given)
 
 
-def _asked(event: Event, schema_version: int, given: bytes) -> tuple[Event, tuple[int, bytes]]:
+def _asked(event: Event, schema_version: int, given: bytes) -> tuple[Event, Written]:
     if isinstance(event, FactQuarantined) and event.original_version is not None:
-        return original_of(event), (event.original_version, event.original.encode())
-    return event, (schema_version, given)
+        kept = (event, schema_version, given)
+        return original_of(event), Written(event.original_version, event.original.encode(), kept)
+    return event, Written(schema_version, given)
 
 
 def replay(

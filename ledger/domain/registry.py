@@ -37,7 +37,7 @@ class Past(msgspec.Struct, frozen=True):
 
 
 PAST: Final[dict[tuple[str, int], Past]] = {}
-"""Every (event type, schema version) that is not the newest. No type has changed yet."""
+"""By (event type, schema version), the last version that fields of the past held for. No type has changed yet."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
@@ -62,8 +62,11 @@ def kind_of(event_type: str, schema_version: int) -> type[Event] | None:
     kind = EVENT_TYPES.get(event_type)
     if kind is None or schema_version == kind.SCHEMA_VERSION:
         return kind
-    past = PAST.get((event_type, schema_version))
-    return None if past is None else past.kind
+    if not 1 <= schema_version < kind.SCHEMA_VERSION:
+        return None
+    # A version may have the fields of the next one, and another rule.
+    later = (PAST.get((event_type, version)) for version in range(schema_version, kind.SCHEMA_VERSION))
+    return next((past.kind for past in later if past is not None), kind)
 
 
 def newest(event_type: str) -> str:
@@ -121,8 +124,10 @@ def upcast(event_type: str, schema_version: int, event: Event) -> Event:
     """
     Return *event*, read under *schema_version*, as the newest version of its type.
     """
-    while (past := PAST.get((event_type, schema_version))) is not None:
-        event, schema_version = past.upcast(event), schema_version + 1
+    for version in range(schema_version, EVENT_TYPES[event_type].SCHEMA_VERSION):
+        past = PAST.get((event_type, version))
+        if past is not None:
+            event = past.upcast(event)
     return event
 
 

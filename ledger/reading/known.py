@@ -24,13 +24,13 @@ from typing import Final
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain import fold
 from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApplied
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
 from ledger.domain.rows import Balance, Execution, Movement, Order, Position
+from ledger.domain.rulebook import RULES, Rule, rule_of
 from ledger.domain.rules import new_shares
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.state import State
@@ -193,7 +193,7 @@ class KnownFold:
             if isinstance(given, QuarantineResolved):
                 self._accept(given)
             as_they_were = self._revive(event, given)
-            fold.RULES[type(given)](self.state, given, now)
+            self._rule(event, given)(self.state, given, now)
             for row in as_they_were:
                 settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
                 self.state.executions.put(msgspec.structs.replace(settled, live=False))
@@ -213,6 +213,11 @@ class KnownFold:
         if not self._is_settling:
             self.state.log.clear()
         return None
+
+    def _rule(self, event: RecordedEvent, given: Event) -> Rule:
+        """Return the rule of the version that *event* was written in; of another event in its place, today's."""
+        kind = type(given)
+        return rule_of(kind, event.schema_version) if kind.__name__ == event.event_type else RULES[kind]
 
     def _accept(self, given: QuarantineResolved) -> None:
         """Let a waiting fact be answered by what it was accepted as, which may count for an earlier day than it."""

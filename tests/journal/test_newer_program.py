@@ -7,8 +7,10 @@ The newer program exists here only. Its FeeCharged has a second version, which n
 from __future__ import annotations
 
 import contextlib
+import datetime
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -22,10 +24,11 @@ from ledger.domain.events.fields import Amount, Event, Identifier
 from ledger.domain.rules.ground import Effects, Now
 from ledger.domain.state import State
 from ledger.errors import RuleBroken, StateMismatch, UnknownFormat
-from ledger.queries import Books, Seq
+from ledger.queries import Books, Known, Seq
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from tests.conftest import Database
+from tests.domain.test_rule_versions import mended, withdrawn
 from tests.journal.test_ledger import check_whole, deposit, fee, fill
 from tests.verifier.intruder import report_on
 
@@ -97,6 +100,30 @@ def test_a_newer_program_registers_its_version_and_reads_both(mixed: Database) -
         with Books(mixed.dsn("reader")) as books:
             assert books.balance("~fees", "USDT", at=Seq(ledger.head().seq)).value.settled == 2 * amounts.UNIT
         assert report_on(mixed).findings == []
+
+
+def test_a_program_of_mended_rules_judges_what_is_old_by_the_old_ones(chain: Database) -> None:
+    """The writer, reads of the past, known days and the verifier: what it would refuse itself stays recorded."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        ledger.append(fee("large", "7"), key="old")
+        assert ledger.append(withdrawn("W"), key="waits").quarantined
+    with mended(), Ledger.open(chain.dsn("writer")) as ledger:
+        assert ledger.append(fee("small"), key="new").seq > 0
+        assert not ledger.append(withdrawn("X"), key="taken").quarantined
+        with pytest.raises(RuleBroken, match="expected at most 5"):
+            ledger.append(fee("too large", "7"), key="no")
+        last = check_whole(chain, ledger)
+        with Books(chain.dsn("reader")) as books:
+            known = Known(time.time_ns(), datetime.date(2999, 12, 31))
+            for at in (Seq(last), known):
+                assert books.balance("~fees", "USDT", at=at).value.settled == 8 * amounts.UNIT
+        assert report_on(chain).findings == []
+    with mended(forgetful=True):
+        (finding, *_) = report_on(chain).findings
+        assert (finding.kind, finding.column, "expected at most 5" in finding.actual) == (
+            "STATE_MISMATCH", "payload", True,
+        )  # fmt: skip
 
 
 def test_an_older_program_stops_whatever_it_was_about_to_do(mixed: Database) -> None:
