@@ -162,12 +162,24 @@ def record(
         state.rollback(mark)
         if state.loader is not None and not state.certain:
             return _record_certainly(state, event, context, written, alone=alone)
+        if alone and broken.earlier is not None and _is_told_again(state, event, broken.earlier):
+            raise DuplicateFact(broken.earlier) from None
         if event.KIND != "fact" or isinstance(event, FactQuarantined):
             raise broken.error(f"{named(event)} refused ({broken.rule}): {broken.detail}") from None
         return _quarantine(state, event, written, context, broken)
     except BaseException:
         state.rollback(mark)
         raise
+
+
+def _is_told_again(state: State, event: Event, seq: int) -> bool:
+    """
+    Return whether *event* is what is recorded at *seq*, in the bytes of an older version.
+
+    Only the writer can read what is recorded. Nothing of such a fact is stored where it stands alone, so that no other
+    fold has to come to the same; in a group it is quarantined, as what it looks like there.
+    """
+    return event.SCHEMA_VERSION > 1 and state.recorded is not None and state.recorded(seq) == event
 
 
 def _record_certainly(state: State, event: Event, context: Context, written: Written, *, alone: bool) -> Outcome:

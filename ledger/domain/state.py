@@ -223,6 +223,8 @@ class State:
     def __init__(self, loader: Loader | None = None, *, certain: bool = False) -> None:
         self.loader = loader
         self.certain = certain
+        self.recorded: Callable[[int], object] | None = None
+        """Finds what is durable at a seq, as its caller gave it, in its newest version: in the writer alone."""
         self.loaded: list[tuple[Table[Any], Key, Row]] = []
         """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []

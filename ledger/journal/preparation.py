@@ -21,6 +21,7 @@ from ledger.chain import entry, event_id
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead
 from ledger.domain import fold, registry
+from ledger.domain.events.fields import Event
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.row_bytes import digest_after
 from ledger.domain.state import Change, State
@@ -83,7 +84,7 @@ class Store(Protocol):
 
     def group(self, first_seq: int) -> list[RecordedEvent]:
         """
-        Return the events of the group that begins at *first_seq*.
+        Return the events of the group from *first_seq* on.
         """
 
 
@@ -107,6 +108,7 @@ class Preparer:
         self._noise, self._drawn = b"", 0
         self._live: list[Batch] = []
         self.state = state
+        state.recorded = self._recorded
 
     def prepare(self, requests: list[Pending], head: ChainHead, recorded_at: int, epoch: int, lanes: bytes,
                 *, look_up: bool = False) -> Batch:  # fmt: skip
@@ -201,6 +203,13 @@ class Preparer:
             if known is not None:
                 return msgspec.structs.replace(known, replayed=True)
         return receipt_of(self._store.group(seq)[:1])
+
+    def _recorded(self, seq: int) -> Event | None:
+        found = self._store.group(seq)
+        if not found:
+            return None
+        given = split_payload(found[0].payload)[1]
+        return registry.decode_given(found[0].event_type, found[0].schema_version, given)
 
     def _replayed(self, group: Group, first_seq: int, batch: Batch) -> Receipt:
         batch.replays += 1

@@ -185,7 +185,7 @@ class Writer:
 
     def group(self, first_seq: int) -> list[RecordedEvent]:
         """
-        Return the stored events of the group that begins at *first_seq*.
+        Return the stored events of the group from *first_seq* on.
         """
         return events.read_group(self._need(self._reading), self._chain.chain, self._chain.chain_id, first_seq)
 

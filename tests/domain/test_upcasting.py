@@ -14,7 +14,8 @@ from ledger.domain import fold, registry, schemas
 from ledger.domain.events.fields import Amount, Event, Identifier
 from ledger.domain.fold import Context, DuplicateFact, Written
 from ledger.domain.rows import Movement, Schema
-from ledger.domain.rules.ground import Broken, Effects, Now, next_version
+from ledger.domain.rules.ground import Effects, Now, next_version
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 from ledger.errors import InvalidEvent, UnknownFormat
 from tests.domain.event_versions import pinned
@@ -52,11 +53,7 @@ def _to_3(old: ParcelMovedV2) -> ParcelMoved:
 
 
 def _move(state: State, event: ParcelMoved, now: Now) -> Effects:
-    prior = state.movements.fresh("parcel", event.parcel)
-    if prior is not None and prior.content == now.content():
-        raise DuplicateFact(prior.event_seq)
-    if prior is not None:
-        raise Broken("parcel_moved", "found the parcel twice")
+    check_first_told(state.movements.fresh("parcel", event.parcel), now, "parcel_moved", f"parcel {event.parcel!r}")
     state.movements.put(Movement("parcel", event.parcel, now.seq, now.day, "[]", now.content(), None))
     return Effects("parcel/all", next_version(state, "parcel/all"), {"grams": event.grams})
 
@@ -129,6 +126,30 @@ def test_a_quarantined_fact_of_an_old_version_keeps_its_version_and_bytes() -> N
     stored = {"event_type": made.event_type, "derived": made.derived, "stream": made.stream, "stream_version": 1}
     assert replay(again, 1, made.given, "", 2, **stored) == []
     assert again.quarantine.rows == state.quarantine.rows
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_fact_told_again_after_its_fields_changed_is_known(version: int) -> None:
+    """By the writer, which reads what is recorded; with other content, or in a group, it is quarantined."""
+    given, meant = GOLDEN[version]
+    state = registered(version)
+    assert replay(state, version, given, str(meant.grams)) == []
+    for later in range(version + 1, 4):
+        state.add("schemas", Schema("ParcelMoved", later, "aa", "1", 1))
+    stored = {1: registry.decode_given("ParcelMoved", version, given)}
+    state.recorded = stored.get
+    with pytest.raises(DuplicateFact) as known:
+        fold.record(state, meant, Context(2, 2, 0))
+    assert known.value.seq == 1
+    assert fold.record(state, meant, Context(2, 2, 0), alone=False).rule == "parcel_moved"
+    other = ParcelMoved(parcel="p1", grams="8")
+    made = fold.record(state, other, Context(3, 3, 0))
+    assert made.rule == "parcel_moved"
+    again = registered(version)
+    replay(again, version, given, str(meant.grams))
+    again.add("schemas", Schema("ParcelMoved", 3, "aa", "1", 1))
+    found = {"event_type": made.event_type, "derived": made.derived, "stream": made.stream, "stream_version": 1}
+    assert replay(again, 1, made.given, "", 3, **found) == []
 
 
 @pytest.mark.parametrize("version", [0, 4, 65_535])

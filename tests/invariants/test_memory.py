@@ -141,7 +141,7 @@ def _rules_raised() -> set[str]:
                     found.update(f"unknown_{text}" for text in texts)
                 case "_new":
                     found.update(f"{text}_exists" for text in texts)
-                case "check_come" | "_check_cycle":
+                case "check_come" | "check_first_told" | "_check_cycle":
                     found.add(texts[0])
     return found
 

@@ -20,7 +20,7 @@ from ledger import Ledger
 from ledger.domain import amounts, fold, registry, schemas
 from ledger.domain.events import cash
 from ledger.domain.events.control import SchemaRegistered
-from ledger.domain.events.fields import Amount, Event, Identifier
+from ledger.domain.events.fields import Amount, Date, Event, Identifier
 from ledger.domain.rules.ground import Effects, Now
 from ledger.domain.state import State
 from ledger.errors import RuleBroken, StateMismatch, UnknownFormat
@@ -28,6 +28,7 @@ from ledger.queries import Books, Known, Seq
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from tests.conftest import Database
+from tests.domain.books import DAY
 from tests.domain.test_rule_versions import mended, withdrawn
 from tests.journal.test_ledger import check_whole, deposit, fee, fill
 from tests.verifier.intruder import report_on
@@ -55,6 +56,42 @@ def _to_2(old: cash.FeeCharged) -> FeeCharged:
 def _charge(state: State, event: FeeCharged, now: Now) -> Effects:
     names = cash.FeeCharged.__struct_fields__
     return fold.RULES[cash.FeeCharged](state, cash.FeeCharged(**{x: getattr(event, x) for x in names}), now)
+
+
+class CashMoved(Event, frozen=True, kw_only=True):
+    """A deposit of the newer program."""
+
+    KIND: ClassVar = "fact"
+    SCHEMA_VERSION: ClassVar = 2
+    movement_id: Identifier
+    account: Identifier
+    asset: Identifier
+    amount: Amount
+    on: Date
+
+
+def _moved_on(old: cash.CashMoved) -> CashMoved:
+    return CashMoved(
+        movement_id=old.movement_id, account=old.account, asset=old.asset, amount=old.amount, on=old.value_date
+    )  # fmt: skip
+
+
+def _move(state: State, event: CashMoved, now: Now) -> Effects:
+    meant = cash.CashMoved(
+        movement_id=event.movement_id, account=event.account, asset=event.asset, amount=event.amount, kind="deposit",
+        value_date=event.on,
+    )  # fmt: skip
+    return fold.RULES[cash.CashMoved](state, meant, now)
+
+
+@contextlib.contextmanager
+def moved_on() -> Iterator[None]:
+    """Be the newer program; its deposits name their day otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.EVENT_TYPES, "CashMoved", CashMoved)
+        patch.setitem(registry.PAST, ("CashMoved", 1), registry.Past(cash.CashMoved, _moved_on))
+        patch.setitem(fold.RULES, CashMoved, _move)
+        yield
 
 
 def new_fee(name: str) -> FeeCharged:
@@ -124,6 +161,22 @@ def test_a_program_of_mended_rules_judges_what_is_old_by_the_old_ones(chain: Dat
         assert (finding.kind, finding.column, "expected at most 5" in finding.actual) == (
             "STATE_MISMATCH", "payload", True,
         )  # fmt: skip
+
+
+def test_a_fact_told_again_to_a_newer_program_is_the_one_that_is_recorded(chain: Database) -> None:
+    """Its bytes are others, in the version whose fields changed; what it says is the same."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        first = ledger.append(deposit("D"), key="told")
+    with moved_on(), Ledger.open(chain.dsn("writer")) as ledger:
+        head = ledger.head().seq
+        again = ledger.append(CashMoved(movement_id="D", account="A", asset="USDT", amount="1", on=DAY), key="again")
+        assert (again.replayed, again.seq, again.hash) == (True, first.seq, first.hash)
+        assert ledger.head().seq == head
+        other = CashMoved(movement_id="D", account="A", asset="USDT", amount="2", on=DAY)
+        assert [x.rule for x in ledger.append(other, key="other").quarantined] == ["movement_id_reused"]
+        check_whole(chain, ledger)
+        assert report_on(chain).findings == []
 
 
 def test_an_older_program_stops_whatever_it_was_about_to_do(mixed: Database) -> None:

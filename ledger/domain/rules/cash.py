@@ -16,7 +16,6 @@ from ledger.domain.rows import Hold, Movement
 from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.ground import (
     Broken,
-    DuplicateFact,
     Effects,
     Now,
     as_derived,
@@ -31,6 +30,7 @@ from ledger.domain.rules.ground import (
 )
 from ledger.domain.rules.new_shares import check_day, check_undone
 from ledger.domain.rules.periods import open_day
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 from ledger.domain.times import time_text
 
@@ -66,14 +66,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     What came in or went out is recorded as it was, with an unused id.
     """
     prior = state.movements.fresh("cash", event.movement_id)
-    if prior is not None:
-        if prior.content == now.content():
-            raise DuplicateFact(prior.event_seq)
-        raise Broken(
-            "movement_id_reused",
-            f"found cash movement {event.movement_id!r} again, with other content; "
-            "expected the same, or an id of its own",
-        )
+    check_first_told(prior, now, "movement_id_reused", f"cash movement {event.movement_id!r}")
     check_come(event.value_date, now, "value_date_to_come", "a cash movement with the value date")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))

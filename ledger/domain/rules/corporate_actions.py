@@ -21,7 +21,6 @@ from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Po
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import (
     Broken,
-    DuplicateFact,
     Effects,
     Now,
     as_derived,
@@ -36,6 +35,7 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 
 
@@ -48,14 +48,9 @@ def stream_of(ca_id: str) -> str:
 
 def _claim(state: State, ca_id: str, now: Now, day: str, what: str) -> str:
     """Return the content of an action with an unused id, whose *day* has come."""
-    content = now.content()
-    prior = state.corporate_actions.fresh(ca_id)
-    if prior is not None:
-        if prior.content == content:
-            raise DuplicateFact(prior.event_seq)
-        raise Broken("ca_id_reused", f"found corporate action {ca_id!r} again, with other content; expected a new id")
+    check_first_told(state.corporate_actions.fresh(ca_id), now, "ca_id_reused", f"corporate action {ca_id!r}")
     check_come(day, now, "ex_date_to_come", what)
-    return content
+    return now.content()
 
 
 def held_before(state: State, asset: str, account: str, day: str) -> int | None:
@@ -172,15 +167,8 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
     """
     A payment with an unused id, of no more than is still due of each line.
     """
-    content = now.content()
-    prior = state.movements.fresh("dividend", event.payment_id)
-    if prior is not None:
-        if prior.content == content:
-            raise DuplicateFact(prior.event_seq)
-        raise Broken(
-            "payment_id_reused",
-            f"found dividend payment {event.payment_id!r} again, with other content; expected a new id",
-        )
+    content, prior = now.content(), state.movements.fresh("dividend", event.payment_id)
+    check_first_told(prior, now, "payment_id_reused", f"dividend payment {event.payment_id!r}")
     check_come(event.paid_on, now, "value_date_to_come", "a dividend payment with the day")
     action = known(state.corporate_actions, event.ca_id, "corporate_action")
     if action.kind != "dividend" or action.asset is None:

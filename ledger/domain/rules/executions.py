@@ -16,7 +16,6 @@ from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order
 from ledger.domain.rules.ground import (
     Broken,
-    DuplicateFact,
     Effects,
     Now,
     as_derived,
@@ -31,6 +30,7 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.rules.trades import booked, lines_of, live, unsplit
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -48,16 +48,8 @@ def fees_text(fees: tuple[events.Fee, ...]) -> str:
 
 def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
     """Return the content of a report with an unused id, of a session that may have opened."""
-    content = now.content()
-    prior = state.executions.fresh(venue, trade_date, exec_id)
-    if prior is not None:
-        if prior.content == content:
-            raise DuplicateFact(prior.event_seq)
-        raise Broken(
-            "exec_id_reused",
-            f"found execution {exec_id!r} of {venue} and {trade_date} again, with other "
-            "content; expected the same, or an id of its own",
-        )
+    what = f"execution {exec_id!r} of {venue} and {trade_date}"
+    check_first_told(state.executions.fresh(venue, trade_date, exec_id), now, "exec_id_reused", what)
     # A slip of the pen would hide from splits and dividends, until then, who held what.
     newest = now.in_days(LONGEST_SESSION_DAYS)
     if trade_date > newest:
@@ -66,7 +58,7 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
             f"found the trade date {trade_date} of {exec_id!r}; expected {newest} or earlier, which is "
             f"{LONGEST_SESSION_DAYS} days after today: record it with the day that it is of, or once that is near",
         )
-    return content
+    return now.content()
 
 
 def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order | None:

@@ -15,7 +15,6 @@ from ledger.domain.postings import moved
 from ledger.domain.rows import Movement
 from ledger.domain.rules.ground import (
     Broken,
-    DuplicateFact,
     Effects,
     Now,
     as_derived,
@@ -28,6 +27,7 @@ from ledger.domain.rules.ground import (
 )
 from ledger.domain.rules.new_shares import check_day
 from ledger.domain.rules.periods import open_day
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 
 
@@ -46,11 +46,7 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     """
     A conversion with an unused id, whose amounts go with its rate.
     """
-    prior = state.movements.fresh("fx", event.fx_id)
-    if prior is not None:
-        if prior.content == now.content():
-            raise DuplicateFact(prior.event_seq)
-        raise Broken("fx_id_reused", f"found conversion {event.fx_id!r} again, with other content; expected a new id")
+    check_first_told(state.movements.fresh("fx", event.fx_id), now, "fx_id_reused", f"conversion {event.fx_id!r}")
     check_come(event.value_date, now, "value_date_to_come", "a conversion with the value date")
     known(state.accounts, event.account, "account")
     sold, bought = units(event.sold.amount), units(event.bought.amount)

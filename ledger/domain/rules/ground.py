@@ -31,14 +31,17 @@ _PLACES: Final = {"settled": 0, "unsettled": 1, "held": 2}
 class Broken(Exception):
     """
     A rule that the event breaks: its name, which has a number (`invariants.py`), what was found and expected, and the
-    error a command gets.
+    error a command gets. `earlier` is the seq of the event whose id a fact has, where that is what is broken.
     """
 
-    def __init__(self, rule: str, detail: str, error: type[LedgerError] = RuleBroken) -> None:
+    def __init__(
+        self, rule: str, detail: str, error: type[LedgerError] = RuleBroken, *, earlier: int | None = None
+    ) -> None:
         number = OF_RULE.get(rule)
         self.rule = rule
         self.detail = detail if number is None else f"{number}: {detail}"
         self.error = error
+        self.earlier = earlier
         super().__init__(f"{rule}: {self.detail}")
 
 

@@ -19,7 +19,6 @@ from ledger.domain.rows import Execution, Movement, SettlementFail
 from ledger.domain.rules import new_shares, trades
 from ledger.domain.rules.ground import (
     Broken,
-    DuplicateFact,
     Effects,
     Now,
     as_derived,
@@ -32,6 +31,7 @@ from ledger.domain.rules.ground import (
     units,
 )
 from ledger.domain.rules.periods import open_day
+from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 
 
@@ -121,13 +121,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     What waits for settlement settles, at most all of it; the id is unused, unless the same was said before.
     """
     prior = state.movements.fresh("settlement", event.settlement_id)
-    if prior is not None:
-        if prior.content == now.content():
-            raise DuplicateFact(prior.event_seq)
-        raise Broken(
-            "settlement_id_reused",
-            f"found settlement {event.settlement_id!r} again, with other content; expected a new id",
-        )
+    check_first_told(prior, now, "settlement_id_reused", f"settlement {event.settlement_id!r}")
     check_come(event.date, now, "settlement_to_come", "a settlement with the day")
     rows = _executions(state, event)
     quote = known(state.assets, rows[0].gross_asset, "asset")
@@ -164,13 +158,7 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     What waits for settlement goes on waiting, until another day; a settlement fails once a day.
     """
     prior = state.settlement_fails.fresh(event.settlement_id, event.date, 0)
-    if prior is not None:
-        if prior.content == now.content():
-            raise DuplicateFact(prior.event_seq)
-        raise Broken(
-            "settlement_id_reused",
-            f"found another fail of {event.settlement_id!r} on {event.date}; expected another day, or the same",
-        )
+    check_first_told(prior, now, "settlement_id_reused", f"a fail of {event.settlement_id!r} on {event.date}")
     # Looked up: this fact puts no movement, so no constraint of the store would catch one that memory has forgotten.
     if state.movements.get("settlement", event.settlement_id) is not None:
         raise Broken(
