@@ -160,11 +160,8 @@ def _marks(desk: Desk) -> Iterator[Event]:
         yield control.MarkRecorded(
             instrument=listing.name, price=listing.at(listing.price), kind="eod", day=desk.day, as_of=desk.now
         )
-    for base, quote in (("EUR", "USD"), ("USD", "JPY")):
-        listing = desk.listings[base + quote]
-        yield control.MarkRecorded(
-            base=base, quote=quote, price=listing.at(listing.price), kind="eod", day=desk.day, as_of=desk.now
-        )
+    for base, quote, price in firm.rates(desk.listings):
+        yield control.MarkRecorded(base=base, quote=quote, price=price, kind="eod", day=desk.day, as_of=desk.now)
 
 
 def _hash(desk: Desk, of: str) -> str:

@@ -90,6 +90,24 @@ def listings() -> dict[str, Listing]:
     return {listing.name: listing for listing in made}
 
 
+def rates(of_day: dict[str, Listing]) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield (base, quote, price) of all that an account may hold beside its base asset, at the prices of a day's listings.
+
+    A USDT is taken for a dollar, and what is priced in euros is told in dollars through them.
+    """
+    for base, quote in (("EUR", "USD"), ("USD", "JPY")):
+        listing = of_day[base + quote]
+        yield base, quote, listing.at(listing.price)
+    yield "USDT", "USD", "1"
+    euro = of_day["EURUSD"]
+    for name in ("BTCUSDT", "ETHUSDT", "ACME", "BOLT", "EDEL", "ESU4"):
+        listing = of_day[name]
+        in_quote, per_euro = listing.price * listing.tick * int(listing.multiplier), euro.price * euro.tick
+        price = in_quote * per_euro // amounts.UNIT if listing.quote == "EUR" else in_quote
+        yield listing.asset, "USD", amounts.render(price)
+
+
 TRADERS: Final = ("house-1", "house-1", "house-1", "client-1", "client-3", "prime-1")
 """Who trades everything; more often named, more often trading."""
 FIFO_CLIENT: Final = "client-2"
