@@ -68,10 +68,11 @@ def list_facts(
 @app.command("show")
 def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     """
-    Print one fact whole, as JSON: the original as it came, the rule it broke, and what was decided.
+    Print one fact whole, as JSON: the original as it came, the rule it broke, and what was decided by `at_seq`.
     """
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
-        row, event = books.quarantined(seq).value
+        answer = books.quarantined(seq)
+    row, event = answer.value
     _, given = split_payload(event.payload)
     kept = registry.decode_given(event.event_type, event.schema_version, given)
     if not isinstance(kept, FactQuarantined):
@@ -84,7 +85,7 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
             "seq": seq, "original_type": kept.original_type, "rule": kept.rule, "detail": kept.detail,
             "recorded_at": event.recorded_at, "actor": event.actor, "source": event.source, "original": original,
             "status": row.status, "accepted_as": row.resolution, "proposed_by": row.proposed_by,
-            "approved_by": row.approved_by,
+            "approved_by": row.approved_by, "at_seq": answer.seq,
         }
     )  # fmt: skip
 

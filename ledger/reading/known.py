@@ -39,7 +39,7 @@ from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted, given_of
 from ledger.reading.ending import answered, balances_of
 from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
-from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit
+from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.waiting import Ground, Waiting, WatchedState
 
@@ -298,8 +298,11 @@ class KnownFold:
             alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
             if self._apply(event, alone) is not None:
                 lacking |= HOLDINGS
+        of = about(given, self._whole)
+        if "order_id" in of and of["order_id"] is None:
+            lacking -= {"orders"}
         if lacking:
-            self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking))
+            self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking, of))
 
     def _annul(self) -> None:
         """Have an allocation and its reversal, where neither found its ground, be missed by no position."""

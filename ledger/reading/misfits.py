@@ -8,6 +8,7 @@ answered without the event.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -47,11 +48,14 @@ from ledger.domain.rules import (
     periods,
     reference,
 )
+from ledger.domain.state import State
+from ledger.reading.lineage import name_of, versions_before
 
 
 class Misfit(msgspec.Struct, frozen=True):
     """
-    An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it.
+    An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it,
+    and `about` the account and the order of the rows that lack it, where it is about those of one alone.
     """
 
     seq: int
@@ -59,6 +63,14 @@ class Misfit(msgspec.Struct, frozen=True):
     rule: str
     detail: str
     lacking: frozenset[str]
+    about: dict[str, str | None] = {}
+
+    def concerns(self, table: str, equal: Mapping[str, Any]) -> bool:
+        """
+        Return whether one of those rows of *table* whose columns are as in *equal* (None: any) may lack the event.
+        """
+        of_others = any(equal.get(name) not in (None, value) for name, value in self.about.items())
+        return table in self.lacking and not of_others
 
 
 SKIPPED: Final = frozenset(
@@ -71,6 +83,27 @@ SKIPPED: Final = frozenset(
 
 HOLDINGS: Final = frozenset({"executions", "positions", "lots"})
 """The tables of a trade itself; its order lacks it besides."""
+
+
+def about(given: Event, whole: State) -> dict[str, str | None]:
+    """
+    Return the account and the order (None: no order) that *given* is about, as *whole*, all that was known, has them;
+    neither where it may be about several, or about any.
+    """
+    if isinstance(given, TradeExecuted | TradeBusted):
+        versions = (whole.executions.get(*name) for name in (name_of(given), *versions_before(given, whole)) if name)
+        rows = [row for row in versions if row is not None]
+        found: dict[str, set[str | None]] = {
+            "account": {x.account for x in rows},
+            "order_id": {x.order_id for x in rows},
+        }
+        return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
+    order = whole.orders.get(getattr(given, "order_id", None))
+    if order is not None:
+        return {"account": order.account, "order_id": order.order_id}
+    account = getattr(given, "account", None)
+    return {} if account is None else {"account": account}
+
 
 _ORDER_LIFE: Final[tuple[Any, ...]] = (*order_requests.RULES, *order_reports.RULES)
 _ORDERS: Final = frozenset({"orders", "client_order_ids"})

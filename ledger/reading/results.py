@@ -272,6 +272,6 @@ def results(
     for number, fold, of_day in day_by_day(whole, events, until):
         day = day_text(number)
         if first is None or day >= first:
-            check_told("positions", fold.misfits)
+            check_told("positions", fold.misfits, account=account)
         found += reckoning.take(day, fold, of_day, closing=day == closing)
     return [row for row in found if first is None or row.day >= first]

@@ -91,11 +91,11 @@ class Stored:
         return _in_order("marks", read_models.rows(self._connection, self._chain, "marks", self._NEWEST, [self._chain]))
 
 
-def check_told(table: str, misfits: list[Misfit]) -> None:
+def check_told(table: str, misfits: list[Misfit], **equal: Any) -> None:
     """
-    Raise NotFound where rows of *table* lack an event that found no ground.
+    Raise NotFound where rows of *table* whose columns are as given (None: any) lack an event that found no ground.
     """
-    lacking = [misfit for misfit in misfits if table in misfit.lacking]
+    lacking = [misfit for misfit in misfits if misfit.concerns(table, equal)]
     if lacking:
         first = lacking[0]
         raise NotFound(
@@ -123,7 +123,7 @@ class Folded:
         Raises:
             NotFound: the days asked about do not hold what the events of these rows are about.
         """
-        check_told(table, self._misfits)
+        check_told(table, self._misfits, **equal)
         given = {name: value for name, value in equal.items() if value is not None}
         rows = self._state.table(table).rows.values()
         return _in_order(table, [x for x in rows if all(getattr(x, name) == value for name, value in given.items())])

@@ -39,6 +39,7 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
     code, shown, _ = quarantine("show", seq)
     fact = json.loads(shown)
     assert (code, fact["rule"], fact["original"]["exec_id"], fact["status"]) == (0, "unknown_order", "E", "open")
+    assert fact["at_seq"] == told["seq"]
     header, row = (line.split() for line in quarantine("list")[1].splitlines()[1:3])
     named = dict(zip(" ".join(header).replace("accepted as", "as").split(), row, strict=False))
     assert [named[name] for name in ("seq", "type", "rule", "status")] == [

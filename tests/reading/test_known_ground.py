@@ -15,6 +15,7 @@ from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, DividendLine, Entitled
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AccountOpened
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import TABLES
 from ledger.errors import NotFound
@@ -204,3 +205,38 @@ def test_an_allocation_that_was_reversed_before_its_trade_was_corrected_to_an_ea
         assert [(x.account, x.qty) for x in known(books, day).rows("positions") if x.qty] == [("BLOCK", 100 * UNIT)]
         assert known(books, day).rows("orders") == []
         assert [x.qty for x in pnl(books, last=day, account="BLOCK") if x.instrument][-1] == 100 * UNIT
+
+
+def test_what_cannot_be_told_of_one_order_can_of_others() -> None:
+    """A fill counts for a day before its order's: that order is not told, nor a list that has it; all others are."""
+    books = opened()
+    books.give(AccountOpened(account="B", kind="cash", owner="b", base_asset="USDT"))
+    books.set_day(TUESDAY)
+    books.give(order("O"))
+    fill = TradeExecuted(
+        exec_id="E", venue="V", order_id="O", account="A", instrument="BTCUSDT", side="buy", qty="0.01", price="100",
+        trade_date=MONDAY,
+    )  # fmt: skip
+    assert books.give(fill).rule is None
+    source = known(books, MONDAY)
+    for equal in ({}, {"account": "A"}, {"order_id": "O"}, {"account": None}):
+        with pytest.raises(NotFound, match=r"orders cannot be told for these days: event .*TradeExecuted"):
+            source.rows("orders", **equal)
+    assert source.rows("orders", account="B") == source.rows("orders", order_id="P") == []
+    assert [row.exec_id for row in source.rows("executions", account="A")] == ["E"]
+
+
+def test_no_order_lacks_a_trade_without_one() -> None:
+    """A bust of it counts for a day before its own; orders are told all the same."""
+    books = opened()
+    books.set_day(MONDAY)
+    books.give(order("O"))
+    alone = TradeExecuted(
+        exec_id="E", venue="V", account="A", instrument="BTCUSDT", side="buy", qty="0.01", price="100",
+        trade_date=TUESDAY, reconciliation=True,
+    )  # fmt: skip
+    bust = TradeBusted(exec_id="E2", exec_ref="E", venue="V", trade_date=MONDAY, ref_trade_date=TUESDAY, reason="r")
+    books.set_day(TUESDAY)
+    assert [books.give(each).rule for each in (alone, bust)] == [None, None]
+    for day in (MONDAY, TUESDAY):
+        assert known(books, day).rows("orders", account="A") == now(books).rows("orders")
