@@ -89,13 +89,15 @@ def verify(
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
+    came.unread += catalogue.unseen(reader)
     found = findings.all(came.lost)
     if books is not None and came.whole is not None and not found:
         came.head["root"] = came.whole.frontier.root().hex()
         books.save(came.whole.replay.state, came.whole.said(chain))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
-        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread, reader.vouched(),
+        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread,
+        [*reader.vouched(), *catalogue.holders(reader)],
         came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),
