@@ -143,9 +143,12 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     " WHERE (name, reset_val) IN (('session_replication_role', 'replica'), ('session_replication_role', 'local'),"
     "  ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'), ('data_checksums', 'off'),"
     "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'))"
-    # Where names are looked up, which rows are shown, and what may run any code in each session.
+    # Where names are looked up, which rows are shown, and what may run any code in each session; what is set for this
+    # database or login is said above.
     "  OR name IN ('search_path', 'row_security', 'session_preload_libraries', 'local_preload_libraries')"
-    "   AND reset_val <> boot_val",
+    "   AND reset_val <> boot_val AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) item"
+    "   WHERE split_part(item, '=', 1) = name AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname ="
+    "   session_user)) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))",
 )
 
 _HOLDERS: Final = (
