@@ -53,6 +53,13 @@ class Signed:
         self._passed: list[int] = []
         """How many of those were below one that counts, the smallest size and the largest."""
 
+    @property
+    def is_empty(self) -> bool:
+        """
+        Whether the region keeps no checkpoint, and the policy accepts none that was brought.
+        """
+        return self._last is None and self.newest is None
+
     def check(self, row: CheckpointRow) -> list[Finding]:
         """
         Return what is wrong with the note of a row; rows come in order of size.

@@ -72,7 +72,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     """
     started = time.monotonic()
     settled = identity.settle(region)
-    found = newest.find(region.newest_checkpoints(), trust, region.origin)
+    found = newest.of_region(region, trust)
     findings, size = Findings(), region.size()
     findings.add([*settled.findings, *found.findings])
     drawn: list[int] = []
