@@ -161,7 +161,7 @@ def test_an_archive_is_a_copy(tmp_path: Path) -> None:
 
 
 def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -> None:
-    """Both the primary; the same; then one that is shorter; then one whose event was changed, and all hashes after it."""
+    """Both the primary; the same; one that is shorter; then one whose event was changed, and every hash after it."""
     with made.region() as left, copy.region() as right:
         right.name = "B"
         assert stands(diverging.compare(left, right, silent).findings) == [
