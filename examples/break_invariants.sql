@@ -107,12 +107,23 @@ ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
 INSERT INTO ledger.executions SELECT x.* FROM ledger.executions x WHERE x.chain = 1 LIMIT 1;
 
 -- I7 writer TL006 check_balanced
+-- Money from one account to another beside no event, under a head that was written again.
+UPDATE ledger.chain_heads SET seq = seq WHERE chain = 1;
+UPDATE ledger.balances SET settled = settled + CASE account WHEN 'client-1' THEN 1 ELSE -1 END
+WHERE chain = 1 AND account IN ('client-1', '~external') AND asset = 'USD';
+
+-- I7 writer TL006 check_balanced
 -- Money out of nothing, beside no event.
 UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I7 writer TL006 check_head
--- Money out of nothing, under a head that moved: refused as the transaction ends.
-UPDATE ledger.chain_heads SET recorded_at = recorded_at WHERE chain = 1;
+-- Money out of nothing, beside an event: refused as the transaction ends.
+UPDATE ledger.chain_heads SET seq = seq + 1, recorded_at = recorded_at + 1, hash = decode(repeat('ab', 32), 'hex')
+WHERE chain = 1;
+INSERT INTO ledger.events
+SELECT (jsonb_populate_record(e, jsonb_build_object('seq', e.seq + 1, 'prev_hash', e.hash, 'hash',
+    decode(repeat('ab', 32), 'hex'), 'recorded_at', e.recorded_at + 1, 'stream_version', e.stream_version + 1))).*
+FROM ledger.events e WHERE e.chain = 1 ORDER BY e.seq DESC LIMIT 1;
 UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I7 intruder BYTES_MODIFIED
@@ -130,7 +141,6 @@ UPDATE ledger.balances SET settled = settled + 1 WHERE chain = 1 AND account = '
 
 -- I9 writer 23514 balances_breach_flagged
 -- Spent below the floor, and not flagged.
-UPDATE ledger.chain_heads SET recorded_at = recorded_at WHERE chain = 1;
 UPDATE ledger.balances SET settled = floor - unsettled - 1 WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 
 -- I9 intruder PROJECTION_MISMATCH

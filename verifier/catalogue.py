@@ -94,14 +94,15 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     # A subscription writes with other rights than a login.
     "SELECT 'subscription ' || subname, concat('enabled=', subenabled) FROM pg_subscription"
     " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    # None of them may have more rights than the role's, or a second role.
+    # None of them may have more rights than the role's, or a second role; to read by two of them is nothing more.
     _HELD + ", people AS (SELECT member, array_agg(DISTINCT pg_get_userbyid(role)::text"
     "  ORDER BY pg_get_userbyid(role)::text) AS roles FROM held GROUP BY member)"
     " SELECT 'role ' || r.rolname, concat_ws(', ', CASE WHEN r.rolsuper THEN 'superuser' END,"
     "  CASE WHEN r.rolcreaterole THEN 'may make roles' END, CASE WHEN r.rolreplication THEN 'may replicate' END,"
     "  CASE WHEN r.rolbypassrls THEN 'bypasses row security' END,"
     "  CASE WHEN r.rolcanlogin AND r.rolname LIKE 'ledger\\_%' AND r.rolname = ANY(p.roles) THEN 'may log in' END,"
-    "  CASE WHEN cardinality(p.roles) > 1 THEN 'is several of ' || array_to_string(p.roles, ' and ') END,"
+    "  CASE WHEN cardinality(p.roles) > 1 AND NOT p.roles <@ ARRAY['ledger_auditor', 'ledger_reader']"
+    "   THEN 'is several of ' || array_to_string(p.roles, ' and ') END,"
     "  (SELECT 'is a member of ' || string_agg(g.rolname, ' and ' ORDER BY g.rolname) FROM pg_roles g"
     "   WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',"
     "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper))"
@@ -141,10 +142,25 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "SELECT 'setting of the server', string_agg(format('%s=%s', name, reset_val), ', ' ORDER BY name) FROM pg_settings"
     " WHERE (name, reset_val) IN (('session_replication_role', 'replica'), ('session_replication_role', 'local'),"
     "  ('fsync', 'off'), ('full_page_writes', 'off'), ('synchronous_commit', 'off'), ('data_checksums', 'off'),"
-    "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'),"
-    "  ('row_security', 'off'))"
-    # Any library may run any code in each session.
-    "  OR name IN ('session_preload_libraries', 'local_preload_libraries') AND reset_val <> ''",
+    "  ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), ('allow_system_table_mods', 'on'))"
+    # Where names are looked up, which rows are shown, and what may run any code in each session; what is set for this
+    # database or login is said above.
+    "  OR name IN ('search_path', 'row_security', 'session_preload_libraries', 'local_preload_libraries')"
+    "   AND reset_val <> boot_val AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) item"
+    "   WHERE split_part(item, '=', 1) = name AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname ="
+    "   session_user)) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))",
+)
+
+_HOLDERS: Final = (
+    "SELECT g.rolname, string_agg(r.rolname::text, ', ' ORDER BY r.rolname::text) FROM pg_roles g JOIN pg_roles r"
+    " ON r.oid <> g.oid AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER') WHERE g.rolname IN ('ledger_owner',"
+    " 'ledger_writer', 'ledger_publisher', 'ledger_applier', 'ledger_sealer', 'pg_write_all_data', 'pg_maintain',"
+    " 'pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files', 'pg_create_subscription')"
+    " GROUP BY g.rolname ORDER BY 1"
+)
+_UNSEEN: Final = (
+    "which libraries the server loads in every session (session_preload_libraries), as this login may not see it: "
+    "GRANT pg_read_all_settings TO ledger_auditor"
 )
 
 
@@ -185,6 +201,21 @@ def check(reader: Reader) -> list[Finding]:
         Finding("GUARD_CHANGED", "nothing", value, table="catalogue", key=(name,))
         for name, value in sorted(surprising.items())
     ]
+
+
+def holders(reader: Reader) -> list[str]:
+    """
+    Return, as sentences, who has which role that writes, whether by another role or not: whom guards leave through.
+    """
+    return [f"role {name} is held by {who}" for name, who in reader.query(_HOLDERS)]
+
+
+def unseen(reader: Reader) -> list[str]:
+    """
+    Return what could not be looked at, as this login may not see it.
+    """
+    seen = reader.query("SELECT FROM pg_settings WHERE name = 'session_preload_libraries'")
+    return [] if seen else [_UNSEEN]
 
 
 def write(address: str) -> None:

@@ -265,8 +265,10 @@ class ChainCheck:
                 after=lost,
             )
         elif self._asked(group) != [first.request_hash]:
+            # It may be the content that is not known, of any event of the group, and not what was asked.
+            unknown = next((event.seq for event in group if not conviction.hashes_to(event, event.hash)), None)
             self._found("REQUEST_MISMATCH", "the hash of what was asked", first.request_hash.hex(), seq=first.seq,
-                        column="request_hash")  # fmt: skip
+                        column="request_hash", after=unknown)  # fmt: skip
         self._keys.use(first)
 
 

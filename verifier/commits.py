@@ -85,6 +85,10 @@ class CommitCheck:
         self._follow(row)
         for name, (expected, actual) in wrong.items():
             self._found(row.last_seq, name, _shown(expected), _shown(actual))
+        if event.group_index + 1 != event.group_size:
+            # A replica would be told that the transaction ended in the middle of what belongs together.
+            inside = f"event {event.group_index + 1} of {event.group_size} of its group"
+            self._found(row.last_seq, "last_seq", "an event that ends its group", inside)
 
     def _stray(self, row: CommitRow) -> bool:
         """Name a row that stands at another seq than its own, where its time tells that; return whether it did."""

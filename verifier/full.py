@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -32,6 +33,10 @@ from verifier.walk.books import Books
 from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
 
+SEEN_BY_NOBODY: Final = (
+    "who has seen this history: bring a checkpoint of it with --expect, such as one that the primary or a witness shows"
+)
+
 Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
 
@@ -57,7 +62,8 @@ def verify(
     kept here, where the policy accepts them: a replica's region may keep none of its own.
 
     Raises:
-        Unreadable: there is nothing to check.
+        Unreadable: there is nothing to check, or nothing wrong with a replica of which, with a policy, no checkpoint
+            says who has seen it.
     """
     started, findings = time.monotonic(), Findings()
     settled = identity.settle(reader)
@@ -89,13 +95,17 @@ def verify(
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
+    came.unread += catalogue.unseen(reader)
     found = findings.all(came.lost)
+    if came.unseen and not found:
+        raise Unreadable(f"the replica of {chain.origin} is good by itself, and keeps no checkpoint: {SEEN_BY_NOBODY}")
     if books is not None and came.whole is not None and not found:
         came.head["root"] = came.whole.frontier.root().hex()
         books.save(came.whole.replay.state, came.whole.said(chain))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
-        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread, reader.vouched(),
+        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread,
+        [*reader.vouched(), *catalogue.holders(reader)],
         came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),
@@ -119,6 +129,8 @@ class _Came(msgspec.Struct):
     lost: int | None = None
     unread: list[str] = msgspec.field(default_factory=list)
     whole: Whole | None = None
+    unseen: bool = False
+    """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
 
 def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], findings: Findings) -> _Came:
@@ -158,7 +170,10 @@ def _signed(
         findings.add(signed.check(row))
     for data in notes:
         signed.bring(data)
-    findings.add(signed.end())
+    came.unseen = trust is not None and signed.is_empty and chain.mode == "replica"
+    # A primary without any has lost them; a replica never had one.
+    findings.add([] if came.unseen else signed.end())
+    came.unread += [SEEN_BY_NOBODY] if came.unseen else []
     came.unread += signed.nobodys()
     findings.add(region.position(reader, came.last_good if came.whole is not None else came.events))
     findings.add(Finding("BYTES_MODIFIED", "NULL", "zeros", seq=seq, column=column) for seq, column in reader.zero_ids)

@@ -65,7 +65,9 @@ _BY_FILE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 )
 """Files of an archive, by how their names begin; the first that fits."""
 
-_NOWHERE: Final = frozenset({"CHECKPOINT_INCONSISTENT", "DIVERGENCE", "INCONSISTENT", "UNKNOWN_FORMAT", "STRAY_ROWS"})
+_NOWHERE: Final = frozenset(
+    {"CHECKPOINT_INCONSISTENT", "DIVERGENCE", "INCONSISTENT", "TWO_PRIMARIES", "UNKNOWN_FORMAT", "STRAY_ROWS"}
+)
 """Classes that no copy mends: a log that contradicts itself, bytes of a newer program, rows of nobody."""
 
 _TAINTING: Final = frozenset({"SEQ_GAP", "TRUNCATED", "CHAIN_BREAK", "STATE_MISMATCH", "UNKNOWN_FORMAT"})
@@ -202,6 +204,11 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "DIVERGENCE": Meaning(
         "Two copies hold different histories", "From one event on, the two copies are not of the same history.",
         f"{_KEEP}, of both; verify each by itself, and hold each against the newest checkpoint that others cosigned.",
+    ),
+    "TWO_PRIMARIES": Meaning(
+        "Two regions say that they alone record events",
+        "Each could record events that the other does not know: the history would go on as two.",
+        "Stop the writers of both; find out which was promoted or restored, and make the other a replica.",
     ),
     "RECEIPT_MISMATCH": Meaning(
         "A receipt does not fit the history", "The engine was told that something else was recorded.",

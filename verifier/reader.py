@@ -87,8 +87,8 @@ class Reader:
             ChainRow(*row)
             for row in self._connection.execute(
                 "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
-                " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing')"
-                " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
+                " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
+                " h.unbalanced::text FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
             )
         ]
         chosen = [row for row in self.chains if origin in (None, row.origin)]
@@ -141,12 +141,14 @@ class Reader:
         Read the rows under another chain number than the row of chains says.
         """
         head = self._connection.execute(
-            "SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s", [number]
+            "SELECT seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads WHERE chain = %s",
+            [number],
         ).fetchone()
-        seq, digest, recorded_at, epoch, mode = head or (-1, b"", 0, 0, "missing")
+        seq, digest, recorded_at, epoch, mode, unbalanced = head or (-1, b"", 0, 0, "missing", None)
         self.chain = msgspec.structs.replace(
-            self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode
-        )
+            self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode,
+            unbalanced=unbalanced,
+        )  # fmt: skip
 
     def snapshot(self) -> str:
         """
@@ -353,8 +355,8 @@ class Reader:
         said = [f"the region is {self.chain.mode}"]
         for login, source in self.query("SELECT login, source FROM ledger.source_logins ORDER BY 1, 2"):
             said.append(f"login {login} may write for source {source}")
-        for topic, _, offset in self.positions():
-            said.append(f"topic {topic} was read up to offset {offset}")
+        for topic, topic_id, offset in self.positions():
+            said.append(f"topic {topic}, whose id is {topic_id}, was read up to offset {offset}")
         repairs = self.query(
             "SELECT min(change), max(change), count(*), changed_by, reason FROM ledger.history_changes"
             " GROUP BY changed_by, reason ORDER BY 2 DESC"
@@ -396,8 +398,7 @@ class Reader:
         Yield the rows of a read model that have one of these *keys*.
         """
         spec = TABLES[table]
-        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
-        sql = f"SELECT {shown} FROM ledger.{table} t {_at(spec)} WHERE t.chain = %s"
+        sql = f"SELECT {columns_of(spec, 't')} FROM ledger.{table} t {_at(spec)} WHERE t.chain = %s"
         for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain]):
             yield row_of(spec, row)
 
@@ -406,9 +407,8 @@ class Reader:
         Yield (seq, row) of each version at seq *first* to *last* of the rows of a read model that have one of *keys*.
         """
         spec = TABLES[table]
-        shown = ", ".join(f"t.{column}" for column in columns_of(spec).split(", "))
         sql = (
-            f"SELECT t.seq, {shown} FROM ledger.{HISTORIES[table]} t {_at(spec)}"
+            f"SELECT t.seq, {columns_of(spec, 't')} FROM ledger.{HISTORIES[table]} t {_at(spec)}"
             " WHERE t.chain = %s AND t.seq BETWEEN %s AND %s"
         )
         for row in self._connection.execute(sql, [*_columns(keys), self.chain.chain, first, last]):

@@ -98,6 +98,10 @@ def head(chain: ChainRow, check: Reached) -> list[Finding]:
     if chain.mode not in MODES:
         wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), chain.mode, table="chain_heads", key=key,
                              column="mode"))  # fmt: skip
+    if chain.unbalanced is not None:
+        # It would offset what the next transaction does to balances.
+        wrong.append(Finding("HEAD_MISMATCH", "NULL", chain.unbalanced, table="chain_heads", key=key,
+                             column="unbalanced"))  # fmt: skip
     return wrong
 
 

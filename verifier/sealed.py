@@ -8,16 +8,18 @@ others have cosigned is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.errors import Rejected
 from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH
 from ledger.evidence.tree import HASH_BYTES
+from verifier import conviction
 from verifier.report import Finding
 from verifier.stored import CheckpointRow
 
@@ -48,6 +50,14 @@ class _Level:
             if self._tile[0] < 0 or len(self._tile[1]) > WIDTH * HASH_BYTES:
                 yield self.found(self._tile[0], "no such row", "a row")
             self._tile = next(self._rows, None)
+
+    def stored(self, place: int, found: list[Finding]) -> bytes | None:
+        """Go on to the tile of a hash, and return the hash as it is stored, if it is; add to *found* what is wrong."""
+        number, inside = divmod(place, WIDTH)
+        found += self._at(number)
+        hashes = b"" if self._tile is None or self._tile[0] != number else self._tile[1]
+        hashed = hashes[inside * HASH_BYTES : (inside + 1) * HASH_BYTES]
+        return hashed if len(hashed) == HASH_BYTES else None
 
     def check(self, place: int, made: Sequence[bytes], size: int) -> Iterator[Finding]:
         """Hold the next hashes of the level, which begin at *place*, against the stored ones, up to *size* stored."""
@@ -107,6 +117,7 @@ class SealedCheck:
         self._expected = sorted((x for x in expected if x.size), key=lambda stated: stated.size)
         self._of_nothing = [x for x in expected if not x.size and x.root != tree.EMPTY_ROOT]
         self._torn = False
+        self._unknown: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -123,15 +134,22 @@ class SealedCheck:
     def reach(self, event: RecordedEvent) -> list[Finding]:
         """
         Take in the next event, and return what came out to be wrong; past one that is missing nothing can be told.
+
+        Of one whose bytes are not those of its hash no leaf is made: the one that is stored is the best word there is
+        of what it was, and what is made of that may be wrong for that alone.
         """
         if self._torn:
             return []
-        try:
-            leaf = tree.leaf_hash(entries.encode(event))
-        except Rejected:
+        if conviction.hashes_to(event, event.hash):
+            return self.take(event.seq, event.recorded_at, tree.leaf_hash(entries.encode(event)))
+        found = self._take_in()
+        leaf = self._levels[0].stored(event.seq - 1, found)
+        if leaf is None:
             self._torn = True
-            return []
-        return self.take(event.seq, event.recorded_at, leaf)
+            return found
+        if self._unknown is None:
+            self._unknown = event.seq
+        return found + self.take(event.seq, event.recorded_at, leaf)
 
     def take(self, seq: int, recorded_at: int, leaf: bytes) -> list[Finding]:
         """
@@ -151,7 +169,7 @@ class SealedCheck:
             found += self._take_in()
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
-                found.append(of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex()))
+                found += self._above([of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex())])
             earliest = max(recorded_at, self._sealed_at) - BEHIND_NS
             if not earliest <= self._row.sealed_at <= self._now + CLOCKS_NS:
                 expected = f"between {earliest} and {self._now}, which is now"
@@ -161,16 +179,21 @@ class SealedCheck:
         while self._expected and self._expected[0].size == seq:
             stated = self._expected.pop(0)
             if stated.root != self._edge.root():
-                found.append(Finding("INCONSISTENT", f"root {stated.root.hex()}", f"root {self._edge.root().hex()}",
-                                     seq=seq))  # fmt: skip
+                found += self._above([Finding("INCONSISTENT", f"root {stated.root.hex()}",
+                                              f"root {self._edge.root().hex()}", seq=seq)])  # fmt: skip
         return found
+
+    def _above(self, found: Iterable[Finding]) -> list[Finding]:
+        """Return findings of hashes over leaves: they may follow from one that could not be made of its event."""
+        return [msgspec.structs.replace(finding, after=self._unknown) for finding in found]
 
     def _take_in(self) -> list[Finding]:
         found: list[Finding] = []
         place = self._edge.size
         for level, made in enumerate(self._edge.extend(self._leaves)):
             stored = self._size >> HEIGHT * level
-            found += self._levels[level].check(place >> HEIGHT * level, made, stored)
+            wrong = self._levels[level].check(place >> HEIGHT * level, made, stored)
+            found += self._above(wrong) if level else wrong
         self._leaves = []
         return found
 

@@ -24,6 +24,17 @@ from verifier.stored import CheckpointRow
 PURPOSE = "checkpoint"
 
 
+def nobodys_word(count: int, first: int, last: int) -> str:
+    """
+    Return, as a sentence, that so many checkpoints, of *first* to *last* events, are nobody's word any more.
+    """
+    which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
+    return (
+        f"who signed {which} events: a key alone that was revoked for such sizes, so it is nobody's word; a larger "
+        "one that counts covers the same events"
+    )
+
+
 class Signed:
     """
     Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
@@ -41,6 +52,13 @@ class Signed:
         self._ended: list[Finding] = []
         self._passed: list[int] = []
         """How many of those were below one that counts, the smallest size and the largest."""
+
+    @property
+    def is_empty(self) -> bool:
+        """
+        Whether the region keeps no checkpoint, and the policy accepts none that was brought.
+        """
+        return self._last is None and self.newest is None
 
     def check(self, row: CheckpointRow) -> list[Finding]:
         """
@@ -108,12 +126,7 @@ class Signed:
         """
         if not self._passed:
             return []
-        count, first, last = self._passed
-        which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
-        return [
-            f"who signed {which} events: a key alone that was revoked for such sizes, so it is nobody's word; a larger "
-            "one that counts covers the same events"
-        ]
+        return [nobodys_word(*self._passed)]
 
     def _accept(self, accepted: Trusted) -> None:
         # One of no events is what a witness shows of every log at first; it says nothing of any.

@@ -28,6 +28,13 @@ def unanswered(error: Exception) -> Unreadable:
     return Unreadable(f"the database stopped answering: {said}; nothing was verified")
 
 
+def worker_ended() -> Unreadable:
+    """
+    Return the error that says that a process which verified a part was ended by somebody else.
+    """
+    return Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs")
+
+
 class ChainsLost(Corrupt):
     """
     There are rows of a chain, and no row that says which chain it is.
@@ -58,6 +65,8 @@ class ChainRow(msgspec.Struct, frozen=True):
     recorded_at: int
     epoch: int
     mode: str
+    unbalanced: str | None = None
+    """What a transaction would leave over of balances, as JSON: no row that was committed has any."""
 
 
 class CommitRow(msgspec.Struct, frozen=True):

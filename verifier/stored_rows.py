@@ -5,6 +5,7 @@ Turn what the database stores in a read model into rows as the rules make them, 
 from __future__ import annotations
 
 import contextlib
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,21 @@ from ledger.domain import amounts
 from ledger.domain.rows import Row, TableSpec
 
 
-def columns_of(spec: TableSpec) -> str:
+def columns_of(spec: TableSpec, of: str = "") -> str:
     """
-    Return the columns of a read model as SQL lists them, amounts and dates as text.
+    Return the columns of a read model as SQL lists them, amounts and dates as text; *of* is the table's name there.
     """
-    return ", ".join(
-        f'"{name}"::text' if name in spec.amounts or name in spec.dates else f'"{name}"' for name in spec.columns
-    )
+    table, kinds = f"{of}." if of else "", typing.get_type_hints(spec.row_type)
+    return ", ".join(_column(f'{table}"{name}"', name, spec, kinds[name]) for name in spec.columns)
+
+
+def _column(place: str, name: str, spec: TableSpec, kind: Any) -> str:
+    if name in spec.amounts or name in spec.dates:
+        return f"{place}::text"
+    if typing.get_origin(kind) is tuple:
+        # Which number its first element has is part of an array, and no ledger writes another than 1: so it is shown.
+        return f"CASE WHEN array_lower({place}, 1) <> 1 THEN ARRAY[ARRAY[{place}::text]] ELSE {place} END"
+    return place
 
 
 def row_of(spec: TableSpec, values: Sequence[Any]) -> Row:

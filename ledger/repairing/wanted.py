@@ -35,6 +35,7 @@ _NOT_HERE: Final = {
     "CHECKPOINT_INCONSISTENT": f"{_NO_COPY}two signed histories; keep both as evidence",
     "INCONSISTENT": f"{_NO_COPY}the history is another than a checkpoint that was kept; keep both as evidence",
     "DIVERGENCE": f"{_NO_COPY}two histories; verify each copy by itself",
+    "TWO_PRIMARIES": f"{_NO_COPY}two regions say that they are primary; find out which is",
     "UNKNOWN_FORMAT": f"{_NO_COPY}it may be by a newer program; verify with the newest release",
     "QUORUM_UNMET": "witnesses vouch, not copies: ask them to cosign (tradeledger seal)",
     "STALE": "a newer checkpoint is needed: tradeledger seal",

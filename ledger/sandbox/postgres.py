@@ -206,6 +206,8 @@ class Server:
         for role in ROLES:
             self.sql(f"CREATE ROLE ledger_{role} NOLOGIN")
             self.sql(f"CREATE ROLE {role} LOGIN IN ROLE ledger_{role}")
+        # What the server loads in every session is shown to nobody else.
+        self.sql("GRANT pg_read_all_settings TO ledger_auditor")
         self.sql(f"CREATE DATABASE {DATABASE} OWNER ledger_owner")
         self.sql(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
         self.sql(f"GRANT CONNECT ON DATABASE {DATABASE} TO {', '.join(f'ledger_{role}' for role in ROLES)}")

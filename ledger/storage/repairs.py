@@ -55,14 +55,15 @@ def set_head(
         StateMismatch: the head counts other events, and no signature tells which is true.
     """
     there = connection.execute(
-        "SELECT seq, hash, recorded_at, epoch, mode FROM ledger.chain_heads WHERE chain = %s FOR UPDATE", [chain]
+        "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s FOR UPDATE",
+        [chain],
     ).fetchone()
     if there is not None and there[4] in ("primary", "replica"):
         mode = there[4]
     else:
         follows = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
         mode = "primary" if follows is None else "replica"
-    wanted = (seq, digest, recorded_at, epoch, mode)
+    wanted = (seq, digest, recorded_at, epoch, mode, None)
     if there == wanted:
         return False
     if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:
@@ -73,10 +74,10 @@ def set_head(
         )
     keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
     if there is None:
-        connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s)", [chain, *wanted])
+        connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s, %s)", [chain, *wanted])
     else:
         connection.execute(
-            "UPDATE ledger.chain_heads SET (seq, hash, recorded_at, epoch, mode) = (%s, %s, %s, %s, %s)"
+            "UPDATE ledger.chain_heads SET (seq, hash, recorded_at, epoch, mode, unbalanced) = (%s, %s, %s, %s, %s, %s)"
             " WHERE chain = %s",
             [*wanted, chain],
         )

@@ -35,6 +35,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.domain.rows import TABLES, TableSpec
 
@@ -86,6 +87,8 @@ Table(
     _column("recorded_at", BigInteger),
     _column("epoch", Integer),
     _column("mode", Text),
+    # By asset, what the statements of a transaction so far leave over of the balances: none when it ends.
+    _column("unbalanced", JSONB, nullable=True),
     _width("hash", 32),
     CheckConstraint("mode IN ('primary', 'replica')", name="mode_known"),
     CheckConstraint("seq >= 0", name="seq_counts"),

@@ -85,6 +85,9 @@ def _check_rights(connection: psycopg.Connection[Any]) -> None:
         [OWNER],
     ).fetchone() or ("", "", False, False)
     statements = [f"CREATE ROLE {role} NOLOGIN;" for role in missing]
+    if "ledger_auditor" in missing:
+        # What the server loads in every session is shown to nobody else.
+        statements.append("GRANT pg_read_all_settings TO ledger_auditor;")
     if not creates:
         statements.append(f'GRANT CREATE ON DATABASE "{name}" TO {OWNER};')
     if not member:

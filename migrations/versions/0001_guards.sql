@@ -113,43 +113,47 @@ BEGIN
 END $$;
 
 -- Money is neither made nor lost: what a transaction does to the balances sums to zero in each asset. One statement
--- inserts balances and another changes them, so the sum is carried from one to the next, and check_head asks for it when
--- the transaction ends. Balances follow from events, so the head has moved before.
-CREATE FUNCTION ledger.check_balanced() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- inserts balances and another changes them, so what they leave over is carried in the head's row, by the owner's right:
+-- who appends may not set it. check_head asks for it when the transaction ends. Balances follow from events, so those
+-- were appended before: the last event that is there is of this transaction.
+CREATE FUNCTION ledger.check_balanced() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    carried text := coalesce(current_setting('ledger.unbalanced', true), '');
     moved jsonb;
     unmoved smallint;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
-            SELECT chain || ' ' || asset AS key, sum(settled + unsettled + held) AS amount
-            FROM put GROUP BY chain, asset) s WHERE amount <> 0;
-    ELSE
-        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
-            SELECT chain || ' ' || asset AS key, sum(amount) AS amount FROM (
-                SELECT chain, asset, settled + unsettled + held AS amount FROM put
-                UNION ALL SELECT chain, asset, -settled - unsettled - held FROM taken) m
-            GROUP BY chain, asset) s WHERE amount <> 0;
-    END IF;
-    SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE NOT EXISTS (
-        SELECT 1 FROM ledger.chain_heads h WHERE h.chain = p.chain AND h.xmin = pg_current_xact_id()::xid);
+    SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE (
+        SELECT e.xmin FROM ledger.events e WHERE e.chain = p.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1)
+        IS DISTINCT FROM pg_current_xact_id()::xid;
     IF unmoved IS NOT NULL THEN
-        RAISE EXCEPTION 'balances of chain % change only with its events, and its head has not moved', unmoved
+        RAISE EXCEPTION 'balances of chain % change only with its events, and this transaction has appended none', unmoved
             USING ERRCODE = 'TL006';
     END IF;
-    IF moved IS NULL THEN
-        RETURN NULL;
+    IF TG_OP = 'INSERT' THEN
+        SELECT jsonb_object_agg(chain, sums) INTO moved FROM (
+            SELECT chain, jsonb_object_agg(asset, amount) AS sums FROM (
+                SELECT chain, asset, sum(settled + unsettled + held) AS amount FROM put GROUP BY chain, asset) s
+            WHERE amount <> 0 GROUP BY chain) c;
+    ELSE
+        SELECT jsonb_object_agg(chain, sums) INTO moved FROM (
+            SELECT chain, jsonb_object_agg(asset, amount) AS sums FROM (
+                SELECT chain, asset, sum(amount) AS amount FROM (
+                    SELECT chain, asset, settled + unsettled + held AS amount FROM put
+                    UNION ALL SELECT chain, asset, -settled - unsettled - held FROM taken) m
+                GROUP BY chain, asset) s
+            WHERE amount <> 0 GROUP BY chain) c;
     END IF;
-    IF carried <> '' THEN
-        SELECT jsonb_object_agg(key, amount) INTO moved FROM (
-            SELECT key, sum(value::text::numeric) AS amount FROM (
-                SELECT * FROM jsonb_each(moved) UNION ALL SELECT * FROM jsonb_each(carried::jsonb)) m
-            GROUP BY key) s WHERE amount <> 0;
+    -- This asks check_head anew: where constraints were set to be immediate it has had its turn, and takes it again.
+    IF moved IS NOT NULL THEN
+        UPDATE ledger.chain_heads h SET unbalanced = (
+            SELECT jsonb_object_agg(key, amount) FROM (
+                SELECT key, sum(value::numeric) AS amount FROM (
+                    SELECT * FROM jsonb_each_text(moved -> h.chain::text)
+                    UNION ALL SELECT * FROM jsonb_each_text(h.unbalanced)) m
+                GROUP BY key) s
+            WHERE amount <> 0)
+            WHERE moved ? h.chain::text;
     END IF;
-    PERFORM set_config('ledger.unbalanced', coalesce(moved::text, ''), true);
-    -- Asks check_head anew: where constraints were set to be immediate it has had its turn, and takes it again at once.
-    UPDATE ledger.chain_heads h SET seq = h.seq WHERE moved IS NOT NULL AND h.chain IN (SELECT chain FROM put);
     RETURN NULL;
 END $$;
 
@@ -214,18 +218,18 @@ END $$;
 -- one that fell behind would hide events, one of an earlier time would let the next event be backdated, and one of
 -- another epoch would bring back a reign that ended or shut out the one that holds. A head of no events is the genesis.
 -- The last event also ends its group: a part of one would be followed by strangers.
--- And what the transaction did to balances, which check_balanced carried here, sums to zero.
+-- And what the transaction did to balances, of which check_balanced left here what is over, sums to zero.
 CREATE FUNCTION ledger.check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
     last record;
     genesis bytea;
 BEGIN
-    IF coalesce(current_setting('ledger.unbalanced', true), '') <> '' THEN
-        RAISE EXCEPTION 'balances would not sum to zero, by chain and asset: %', current_setting('ledger.unbalanced')
+    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
+    IF head.unbalanced IS NOT NULL THEN
+        RAISE EXCEPTION 'balances of chain % would not sum to zero, by asset: %', head.chain, head.unbalanced
             USING ERRCODE = 'TL006';
     END IF;
-    SELECT * INTO head FROM ledger.chain_heads h WHERE h.chain = NEW.chain;
     -- One step down the primary key; a join would be planned by statistics, which lag behind a growing table.
     SELECT seq, hash, recorded_at, epoch, group_index = group_size - 1 AS whole INTO last FROM ledger.events e
         WHERE e.chain = head.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1;
@@ -372,7 +376,9 @@ GRANT INSERT, UPDATE (hashes) ON ledger.tiles TO ledger_sealer;
 GRANT INSERT, UPDATE (note) ON ledger.checkpoints TO ledger_sealer;
 GRANT INSERT ON ledger.events, ledger.idempotency_keys, ledger.commits TO ledger_writer, ledger_applier;
 -- A replica makes its copy of the chain; a writer writes to chains that the owner made.
-GRANT INSERT ON ledger.chains, ledger.chain_heads, ledger.state_digests, ledger.replica_state TO ledger_applier;
+GRANT INSERT ON ledger.chains, ledger.state_digests, ledger.replica_state TO ledger_applier;
+-- All but `unbalanced`, which would offset what its transaction then does to balances.
+GRANT INSERT (chain, seq, hash, recorded_at, epoch, mode) ON ledger.chain_heads TO ledger_applier;
 GRANT UPDATE ON ledger.replica_state TO ledger_applier;
 -- The mode of a region is changed by its owner, at a promotion.
 GRANT UPDATE (seq, hash, recorded_at, epoch) ON ledger.chain_heads TO ledger_writer, ledger_applier;

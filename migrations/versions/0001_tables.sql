@@ -146,6 +146,7 @@ CREATE TABLE ledger.chain_heads (
 	recorded_at BIGINT NOT NULL,
 	epoch INTEGER NOT NULL,
 	mode TEXT NOT NULL,
+	unbalanced JSONB,
 	CONSTRAINT chain_heads_pkey PRIMARY KEY (chain),
 	CONSTRAINT chain_heads_hash_width CHECK (octet_length(hash) = 32),
 	CONSTRAINT chain_heads_mode_known CHECK (mode IN ('primary', 'replica')),

@@ -23,7 +23,7 @@ from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import Revoked
 from ledger.keyring import changes
 from tests.archiving.chains import CHAIN_ID, ORIGIN, POLICY, POLICY_TEXT, chain, reader, signed, silent
-from tests.archiving.written import kinds, verify
+from tests.archiving.written import verify
 from verifier.vouching import NOBODYS
 
 OLD, NEW = (KeyPair("checkpoint", "signer", secret) for secret in (bytes(range(32)), bytes(32)))
@@ -107,12 +107,21 @@ def test_a_part_of_an_archive_says_that_it_knows_no_revocations(tmp_path: Path) 
     assert any("have revoked" in line for line in report.not_covered)
 
 
-def test_a_line_of_the_policy_counts_for_older_checkpoints_too(tmp_path: Path) -> None:
-    """One that a revoked key signed beyond its end is found, also where the newest has another signer."""
+def test_what_a_revoked_key_signed_of_less_than_counts_is_nobodys_word(tmp_path: Path) -> None:
+    """It stands in the archive for good, as a file is written once: with the same entries nothing rests on it."""
     events, successor = chain(SIZE), SigningKey(ORIGIN, ED25519, bytes(32))
     write(tmp_path, events, 256)
     write(tmp_path, events, SIZE, key=successor)
     trust = trusting(successor).revoking([Revoked(OLD.public_key, 255)])
     report = verify(tmp_path, trust=trust)
-    assert kinds(report) == {"CHECKPOINT_SIG"}
-    assert [one.key for one in report.findings] == [("checkpoints/256",)]
+    assert (report.verdict, report.findings) == ("verified", [])
+    assert any("the checkpoint of 256 events" in line and "nobody's word" in line for line in report.not_covered)
+    # Of other entries, or where nothing that counts covers it, it is found.
+    before = trusting().revoking([Revoked(OLD.public_key, 255)])
+    assert ("CHECKPOINT_SIG", ("checkpoints/256",)) in {
+        (x.kind, x.key) for x in verify(tmp_path, trust=before).findings
+    }
+    other = signed((*events[:200], *chain(SIZE, largest=1)[200:]), 256)
+    (tmp_path / "checkpoints" / "256").write_bytes(other)
+    report = verify(tmp_path, trust=trust)
+    assert [(one.kind, one.key) for one in report.findings] == [("CHECKPOINT_SIG", ("checkpoints/256",))]

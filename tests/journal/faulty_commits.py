@@ -81,8 +81,11 @@ def work() -> list[Asked]:
 
 
 def refuse(connection: psycopg.Connection[Any]) -> None:
-    """Let the server answer COMMIT itself with an error: its guard of the head carries a sum that is not zero."""
-    connection.execute("SELECT set_config('ledger.unbalanced', '{\"1 X\": 1}', true)")
+    """Let the server answer COMMIT itself with an error: its guard of the head finds a sum that is not zero."""
+    connection.execute(
+        "UPDATE ledger.balances SET settled = settled + 1"
+        " WHERE ctid = (SELECT ctid FROM ledger.balances WHERE floor IS NULL LIMIT 1)"
+    )
 
 
 class Run:

@@ -18,7 +18,7 @@ from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, St
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample, touch_head
+from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -45,13 +45,16 @@ def append(connection: Connection, chain: int, count: int) -> None:
 
 
 def test_no_function_is_open_to_the_public_or_trusts_a_search_path(database: Database) -> None:
-    """Each names its schemas, runs with its caller's rights, and may be called by nobody it was not made for."""
+    """
+    Each names its schemas and may be called by nobody it was not made for; one alone, which carries a sum that no
+    writer may set, runs with more than its caller's rights.
+    """
     found = database.sql(
         "SELECT proname, prosecdef, proconfig, has_function_privilege('writer', p.oid, 'EXECUTE') "
         "FROM pg_proc p WHERE pronamespace = 'ledger'::regnamespace ORDER BY 1"
     ).splitlines()
     assert [line.split("|", 1) for line in found] == [
-        [name, f'f|{{"search_path=pg_catalog, pg_temp"{more}}}|{writer}']
+        [name, f'{"t" if name == "check_balanced" else "f"}|{{"search_path=pg_catalog, pg_temp"{more}}}|{writer}']
         for name, more, writer in sorted((
             ("append", ",enable_seqscan=off,enable_hashjoin=off,enable_mergejoin=off", "t"),
             ("check_appended", "", "f"), ("check_balanced", "", "f"), ("check_closed", "", "f"),
@@ -209,7 +212,7 @@ def test_the_database_refuses_a_row_that_breaks_an_invariant(
     good = sample(table, 0)
     with connection:
         key = tuple(getattr(good, name) for name in read_models.TABLES[table].key)
-        touch_head(connection, chain)
+        put(connection, chain, linked(1))
         read_models.write(connection, chain, [read_models.Change(table, key, None, good)])
         bad = msgspec.structs.replace(good, **change)
         with pytest.raises(psycopg.Error, match=f"{table}_{constraint}") as refused:
@@ -358,7 +361,7 @@ def test_balances_change_only_with_events_and_by_sums_of_zero(database: Database
         connection.rollback()
         put(connection, chain, linked(1))
         read_models.write(connection, chain, [balance("A", 5 * UNIT), balance("B", -3 * UNIT)])
-        with pytest.raises(psycopg.Error, match=r'sum to zero, by chain and asset: \{"1 USD": 2') as refused:
+        with pytest.raises(psycopg.Error, match=r'chain 1 would not sum to zero, by asset: \{"USD": 2') as refused:
             connection.commit()
         assert isinstance(db.translated(refused.value), StateMismatch)
         put(connection, chain, linked(1))
@@ -368,7 +371,7 @@ def test_balances_change_only_with_events_and_by_sums_of_zero(database: Database
         put(connection, chain, linked(2)[1:])
         old, taken = balance("A", 5 * UNIT).new, balance("A", 4 * UNIT).new
         read_models.write(connection, chain, [read_models.Change("balances", ("A", "USD"), old, taken)])
-        with pytest.raises(psycopg.Error, match=r'sum to zero, by chain and asset: \{"1 USD": -1'):
+        with pytest.raises(psycopg.Error, match=r'chain 1 would not sum to zero, by asset: \{"USD": -1'):
             connection.commit()
         put(connection, chain, linked(2)[1:])
         read_models.write(connection, chain, [read_models.Change("balances", ("A", "USD"), old, taken)])
@@ -381,11 +384,44 @@ def test_no_setting_of_constraints_lets_money_be_made(database: Database) -> Non
     connection, chain = prepared(database)
     with connection:
         put(connection, chain, linked(1))
-        connection.commit()
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        touch_head(connection, chain)
         with pytest.raises(psycopg.Error, match="would not sum to zero"):
             read_models.write(connection, chain, [balance("A", 5)])
+
+
+def test_a_head_that_moved_over_no_event_lets_no_balance_change(five: tuple[Connection, int]) -> None:
+    """Whoever writes the head's row as it was has appended nothing: money is not even moved from one to another."""
+    connection, chain = five
+    for statement in ("SET seq = seq", "SET recorded_at = recorded_at, hash = hash, epoch = epoch"):
+        connection.execute(f"UPDATE ledger.chain_heads {statement}".encode())
+        with pytest.raises(psycopg.Error, match="this transaction has appended none") as refused:
+            read_models.write(connection, chain, [balance("A", 5), balance("B", -5)])
+        assert refused.value.sqlstate == "TL006"
+        connection.rollback()
+
+
+@pytest.mark.parametrize(
+    "cleared",
+    ["SELECT set_config('ledger.unbalanced', '', true)", "UPDATE ledger.chain_heads SET unbalanced = NULL",
+     "UPDATE ledger.chain_heads SET seq = seq", "INSERT INTO ledger.chain_heads (chain, unbalanced) VALUES (2, NULL)",
+     "SELECT ledger.check_balanced()",
+     "CREATE TEMP TABLE balances AS TABLE ledger.balances; CREATE TRIGGER t AFTER INSERT ON balances REFERENCING NEW "
+     "TABLE AS put FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_balanced()"],
+)  # fmt: skip
+@pytest.mark.parametrize("login", ["writer", "applier"])
+def test_who_appends_cannot_clear_the_sum_that_is_carried(database: Database, login: str, cleared: str) -> None:
+    """An event with money from nothing beside it is refused, whatever is tried on the sum between two statements."""
+    prepared(database)[0].close()
+    database.sql("INSERT INTO ledger.source_logins VALUES ('applier', 'engine')")
+    with psycopg.connect(database.dsn(login)) as connection:
+        put(connection, 1, linked(1))
+        read_models.write(connection, 1, [balance("A", 5)])
+        try:
+            connection.execute(cleared.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return
+        with pytest.raises(psycopg.Error, match="would not sum to zero"):
+            connection.commit()
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])

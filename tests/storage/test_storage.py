@@ -93,11 +93,6 @@ def put(connection: psycopg.Connection[object], chain: int, made: list[RecordedE
     events.insert(connection, chain, made)
 
 
-def touch_head(connection: psycopg.Connection[object], chain: int) -> None:
-    """Let balances change in this transaction, as one that appends would."""
-    connection.execute("UPDATE ledger.chain_heads SET seq = seq WHERE chain = %s", [chain])
-
-
 def prepared(database: Database) -> tuple[psycopg.Connection[object], int]:
     with psycopg.connect(database.dsn("owner")) as owner:
         owner.execute("SET ROLE ledger_owner")

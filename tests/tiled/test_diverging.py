@@ -19,6 +19,7 @@ from ledger.evidence import tiles, tree
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import Tile
 from tests.archiving import chains
+from tests.conftest import ORIGIN
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder, copied
 from verifier.stored import Unreadable
@@ -32,6 +33,7 @@ class Held:
 
     def __init__(self, name: str, events: tuple[RecordedEvent, ...], tiled: int | None = None) -> None:
         self.name, self.requests, self.events = name, 0, events
+        self.reigns_in: int | None = None
         self.origin, self.chain_id = chains.ORIGIN, events[0].chain_id if events else chains.CHAIN_ID
         self._tiled = len(events) if tiled is None else tiled
         gained = TileEdge().extend([tree.leaf_hash(entries.encode(event)) for event in events[: self._tiled]])
@@ -159,7 +161,14 @@ def test_an_archive_is_a_copy(tmp_path: Path) -> None:
 
 
 def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -> None:
-    """The same, then one that is shorter, then one whose event was changed with its hash and those after it."""
+    """Both the primary; the same; one that is shorter; then one whose event was changed, and every hash after it."""
+    with made.region() as left, copy.region() as right:
+        right.name = "B"
+        assert stands(diverging.compare(left, right, silent).findings) == [
+            ("TWO_PRIMARIES", None, "chain_heads", (ORIGIN,), "mode")
+        ]
+    with Intruder(copy.database) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
     with made.region() as left, copy.region() as right:
         right.name = "B"
         report = diverging.compare(left, right, silent)

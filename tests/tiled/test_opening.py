@@ -213,3 +213,18 @@ def test_a_region_without_tiles_is_held_against_what_was_seen_by_its_events(copy
         intruder.edit("events", "UPDATE ledger.events SET actor = 'nobody' WHERE seq = 9")
         # Its bytes make another leaf; which event it is, a full verification names.
         assert found(copy) == ["TREE_MISMATCH", "TREE_MISMATCH"]
+
+
+def test_a_tile_that_rotted_is_named_where_nothing_signed_is_kept(copy: Sealed) -> None:
+    """What the witness shows is of this history, whose tiles lead elsewhere by one hash: no fork, and no evidence."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        for level, number, place in ((1, 0, 3), (0, 5, 3)):
+            with intruder.undone("tiles"):
+                intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 97) "
+                              f"WHERE level = {level} AND number = {number}")  # fmt: skip
+                done = opened(copy)
+                assert {(x.kind, x.key, x.column) for x in done.report.findings} == {
+                    ("TREE_MISMATCH", (str(level), str(number)), f"hashes[{place}]")
+                }
+                assert done.evidence == []

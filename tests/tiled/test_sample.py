@@ -7,11 +7,13 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.archiving.stores import Folder
 from ledger.evidence import policy
 from tests.archiving import chains
+from tests.tamper.forging import grown, relink
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder
 from verifier.report import Report
@@ -62,16 +64,27 @@ def test_a_change_is_found_by_the_draws_that_hold_it_and_by_no_other(copy: Seale
 
 def test_a_history_that_was_rewritten_with_its_tiles_is_not_in_the_root(copy: Sealed) -> None:
     """The tiles are those of the events, the events are those of the tiles, and neither is what was cosigned."""
+    with copy.region() as region:
+        history = list(region.between(1, region.size()))
     with Intruder(copy.database) as intruder:
-        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = note WHERE size = 1300")
-        # The leaf of an event that was rehashed, its hash above, and so on: here simply tiles of another history.
-        for level, number in ((0, 3), (1, 0)):
-            intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
-                          f"WHERE level = {level} AND number = {number}")  # fmt: skip
+        relink(intruder, history, 600, lambda event: msgspec.structs.replace(event, actor="nobody"))
+    grown(copy.database)
     found = sampled(copy).findings
-    # Tile 2 stands under the false hash; every other one's proof goes past it.
-    assert {x.kind for x in found} == {"TREE_MISMATCH", "INCONSISTENT"}
-    assert {x.key for x in found if x.kind == "INCONSISTENT"} == {("0", str(number)) for number in (0, 1, 3, 4, 5)}
+    assert {x.kind for x in found} == {"INCONSISTENT"}
+    assert {x.key for x in found} == {("0", str(number)) for number in range(6)}
+
+
+@pytest.mark.parametrize(("level", "number", "place"), [(0, 3, 2), (0, 5, 2), (1, 0, 2)])
+def test_a_tile_that_rotted_is_named_and_is_no_second_history(
+    copy: Sealed, level: int, number: int, place: int
+) -> None:
+    """Proofs go past a hash that is not that of what is below it: every other tile's leads to another root."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
+                      f"WHERE level = {level} AND number = {number}")  # fmt: skip
+    seq = number * 256 + place + 1 if level == 0 else None
+    expected = [("TREE_MISMATCH", seq, "tiles", (str(level), str(number)), f"hashes[{place}]")]
+    assert stands(sampled(copy).findings) == expected
 
 
 def test_a_tail_that_was_cut_and_tiles_that_are_gone_are_named(copy: Sealed) -> None:

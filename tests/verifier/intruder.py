@@ -112,10 +112,11 @@ CHANGES = {
     "text": "{0} || 'x'", "bigint": "{0} + 1", "integer": "{0} + 1", "smallint": "{0} + 1",
     "numeric": "{0} + 0.00000001", "boolean": "NOT {0}", "date": "{0} + 1", "ARRAY": "{0} || ARRAY['x']",
     "json": "regexp_replace({0}::text, '[a-z]([^a-z]*)$', '#\\1')::json",
-    "bytea": "set_byte({0}, 3, get_byte({0}, 3) # 1)",
+    "jsonb": "{0} - 'x'", "bytea": "set_byte({0}, 3, get_byte({0}, 3) # 1)",
     "uuid": "overlay({0}::text PLACING CASE right({0}::text, 1) WHEN '0' THEN '1' ELSE '0' END FROM 36)::uuid",
 }  # fmt: skip
-WHEN_NULL = {"text": "'x'", "bigint": "1", "numeric": "1", "date": "'2024-01-01'", "uuid": "'" + "1" * 32 + "'"}
+WHEN_NULL = {"text": "'x'", "bigint": "1", "numeric": "1", "date": "'2024-01-01'", "uuid": "'" + "1" * 32 + "'",
+             "jsonb": "'{\"x\": 1}'"}  # fmt: skip
 
 
 def columns(database: Database, table: str) -> dict[str, str]:

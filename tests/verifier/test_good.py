@@ -4,6 +4,8 @@ Check a good chain part by part, in one process and in two: what one part leaves
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +27,11 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.sieve import Sieve
 from verifier.spill import Spill
-from verifier.walk import good, incremental, keyed, rows
+from verifier.stored import Unreadable
+from verifier.walk import good, incremental, keyed, ranges, rows
 from verifier.walk.books import Books
 from verifier.walk.good import Whole
+from verifier.walk.joined import verify_chain
 from verifier.walk.replaying import Doubt
 from verifier.walk.requests import crosses
 
@@ -283,3 +287,17 @@ def test_a_sieve_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         full.add(number)
     assert all(full.may_have(number) for number in range(200))
+
+
+def end_oneself(task: object) -> None:
+    """End this worker as the kernel does for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_ended_is_told_by_name(written: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was verified, and the reader is told what to do: not a fault of the program."""
+    monkeypatch.setattr(ranges, "check", end_oneself)
+    with pytest.raises(Unreadable, match="a worker process was ended"):
+        whole(written, 2)
+    with pytest.raises(Unreadable, match="a worker process was ended"):
+        verify_chain(written.dsn("auditor"), ORIGIN, jobs=2, size=SIZE)

@@ -250,20 +250,55 @@ def test_a_login_with_more_rights_than_its_role_is_found(copy: Database, sql: st
     assert report_on(copy).findings == []
 
 
-def test_a_setting_of_the_server_that_hides_rows_is_found(copy: Database) -> None:
+def test_who_may_only_read_by_two_roles_is_no_finding(copy: Database) -> None:
+    """An auditor that is a reader too can do nothing more than either."""
+    copy.sql("GRANT ledger_reader TO auditor")
+    try:
+        assert report_on(copy).findings == []
+    finally:
+        copy.sql("REVOKE ledger_reader FROM auditor")
+
+
+def test_whoever_holds_a_role_that_writes_is_named_for_the_auditor_to_judge(copy: Database) -> None:
+    """By another role, too: who is the owner may take every guard away, and no guard is changed by that."""
+    copy.sql("CREATE ROLE staff; CREATE ROLE mallory LOGIN IN ROLE staff; GRANT ledger_owner TO staff")
+    try:
+        report = report_on(copy)
+    finally:
+        copy.sql("DROP ROLE mallory; DROP ROLE staff")
+    assert report.findings == []
+    assert "role ledger_owner is held by mallory, owner, staff" in report.vouched
+    assert "role ledger_writer is held by writer" in report.vouched
+
+
+def test_what_the_auditor_may_not_see_is_said_not_to_be_covered(copy: Database) -> None:
+    """Which libraries the server loads in each session is shown to few, and is not called good unseen."""
+    assert not any("session_preload_libraries" in line for line in report_on(copy).not_covered)
+    copy.sql("REVOKE pg_read_all_settings FROM ledger_auditor")
+    try:
+        assert any("session_preload_libraries" in line for line in report_on(copy).not_covered)
+    finally:
+        copy.sql("GRANT pg_read_all_settings TO ledger_auditor")
+
+
+SETTINGS = {"row_security": "off", "search_path": "public, ledger", "session_preload_libraries": "auto_explain"}
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS.items())
+def test_a_setting_of_the_server_that_leads_sessions_astray_is_found(copy: Database, name: str, value: str) -> None:
     """Set for all by the server's own file, as well as for one role or database."""
-    copy.sql("ALTER SYSTEM SET row_security = off")
+    copy.sql(f"ALTER SYSTEM SET {name} = {value}")
     try:
         copy.sql("SELECT pg_reload_conf()")
         # A session that began before the server has read its file anew does not know of it.
         deadline = time.monotonic() + 10
-        while copy.sql("SHOW row_security") != "off" and time.monotonic() < deadline:
+        while copy.sql(f"SHOW {name}") != value and time.monotonic() < deadline:
             time.sleep(0.05)
         found = [(x.kind, x.key, x.actual) for x in report_on(copy).findings]
     finally:
-        copy.sql("ALTER SYSTEM RESET row_security")
+        copy.sql(f"ALTER SYSTEM RESET {name}")
         copy.sql("SELECT pg_reload_conf()")
-    assert found == [("GUARD_CHANGED", ("setting of the server",), "row_security=off")]
+    assert found == [("GUARD_CHANGED", ("setting of the server",), f"{name}={value}")]
 
 
 PARAMETERS = [

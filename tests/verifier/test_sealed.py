@@ -200,3 +200,21 @@ def test_a_signature_that_is_false_foreign_or_not_enough_is_named(made: Database
         intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
         (found,) = real(report_on(copy, WITNESSED))
         assert (found.kind, found.actual) == ("QUORUM_UNMET", "no checkpoint at all")
+
+
+def test_an_event_whose_content_is_not_known_taints_no_tile_and_no_request(region: Database) -> None:
+    """The leaf that is stored is the best word there is of the event: what stands above it is right, and said so."""
+    seq = 299
+    with copied(region) as copy, Intruder(copy) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET payload = '{\"derived\": {}, \"given\": {\"x\": [[]]}}' "
+                      f"WHERE seq = {seq}")  # fmt: skip
+        found = real(report_on(copy, WITNESSED, [checkpoint.decode_note(newest(copy)[1])[0]]))
+        assert [(x.kind, x.seq) for x in found if x.after is None] == [("BYTES_MODIFIED", seq)]
+        assert not {x.kind for x in found} & {"TREE_MISMATCH", "INCONSISTENT"}
+        assert {x.after for x in found if x.kind == "REQUEST_MISMATCH"} == {seq}
+        # With another leaf stored, too, that one is all there is: what it makes of the tree follows from it.
+        intruder.edit("tiles", f"UPDATE ledger.tiles SET hashes = set_byte(hashes, 32 * {(seq - 1) % 256}, 1) "
+                      f"WHERE level = 0 AND number = {(seq - 1) // 256}")  # fmt: skip
+        found = real(report_on(copy))
+        assert [(x.kind, x.seq) for x in found if x.after is None] == [("BYTES_MODIFIED", seq)]
+        assert ("TREE_MISMATCH", seq) in {(x.kind, x.after) for x in found}

@@ -101,3 +101,22 @@ def test_a_deleted_inserted_doubled_swapped_or_truncated_row_is_named(region: Da
             assert places(real(report_on(region))) == sorted(
                 [(table, key, name) for key in (one, two) for name in different], key=str
             )
+
+
+def test_an_array_that_is_numbered_from_another_place_is_named(region: Database) -> None:
+    """The same elements in the same order are another value for SQL: `exec_ids[1]` is gone."""
+    with Intruder(region) as intruder:
+        for table, spec in TABLES.items():
+            for column, kind in columns(region, table).items():
+                if kind != "ARRAY":
+                    continue
+                with intruder.undone(table):
+                    done = intruder.edit(
+                        table,
+                        f"UPDATE ledger.{table} SET {column} = ('[5:' || 4 + cardinality({column}) || ']=' || "
+                        f"{column}::text)::text[] WHERE cardinality({column}) > 0 RETURNING {column}::text",
+                    )
+                    if done is not None:
+                        found = real(report_on(region))
+                        assert {(x.table, x.column) for x in found} == {(table, column)}, spec.name
+                        assert "[5:" in found[0].actual

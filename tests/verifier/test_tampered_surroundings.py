@@ -7,10 +7,16 @@ real: one wrote, the other applied from a topic.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 
 from ledger.domain.rows import TABLES
+from ledger.evidence import policy
+from ledger.evidence.note import ED25519, SigningKey
 from tests.conftest import ORIGIN, Database
+from tests.storage.test_storage import linked
 from tests.verifier.intruder import (
     NOWHERE,
     Intruder,
@@ -25,8 +31,15 @@ from tests.verifier.intruder import (
     where,
     where_of,
 )
+from verifier import full
+from verifier.commits import CommitCheck
+from verifier.reader import Reader
 from verifier.region import KEPT
 from verifier.report import NOT_COVERED
+from verifier.stored import CommitRow, Unreadable
+from verifier.tiled import sample
+from verifier.tiled.databases import Region
+from verifier.tiled.sample import Draw
 
 HEAD = (ORIGIN,)
 AROUND: list[tuple[str, str, tuple[str, ...] | None, str | None]] = [
@@ -39,6 +52,7 @@ AROUND: list[tuple[str, str, tuple[str, ...] | None, str | None]] = [
     ("chain_heads", "hash", HEAD, "hash"),
     ("chain_heads", "recorded_at", HEAD, "recorded_at"),
     ("chain_heads", "epoch", HEAD, "epoch"),
+    ("chain_heads", "unbalanced", HEAD, "unbalanced"),
     ("state_digests", "seq", HEAD, "seq"),
     ("state_digests", "lanes", HEAD, "lanes"),
     ("commits", "last_seq", None, "last_seq"),
@@ -137,6 +151,20 @@ def test_a_deleted_inserted_swapped_or_truncated_boundary_or_key_is_named(region
             assert places(real(report_on(region))) == sorted(
                 [(table, key, name) for key in (one, two) for name in named_columns], key=str
             )
+
+
+def test_a_boundary_inside_a_group_is_named() -> None:
+    """With the true digest and time of an event in the middle of its group: a replica would take the group in half."""
+    events = [msgspec.structs.replace(event, group_index=event.seq % 2, group_size=2) for event in linked(6)[1:5]]
+    for ends in ([3, 5], [2, 3, 5], [4, 5]):
+        rows = [CommitRow(first, last, b"digest", events[last - 2].recorded_at)
+                for first, last in zip([2, *(last + 1 for last in ends)], ends, strict=False)]  # fmt: skip
+        check = CommitCheck(iter(rows), lambda time, low, high: None, after=1)
+        for event in events:
+            check.reach(event, lambda: b"digest")
+        assert [(x.kind, x.key, x.column) for x in check.end(5)] == [
+            ("COMMIT_MISMATCH", (str(last),), "last_seq") for last in ends if last % 2 == 0
+        ]
 
 
 def test_a_missing_inserted_or_astray_row_around_the_chain_is_named(region: Database) -> None:
@@ -270,3 +298,22 @@ def test_the_schema_s_own_version_is_checked(region: Database) -> None:
     with Intruder(region) as intruder, intruder.undone("alembic_version"):
         intruder.edit("alembic_version", "UPDATE ledger.alembic_version SET version_num = '0999'")
         assert ("catalogue", ("revision",), None) in places(report_on(region).findings)
+
+
+def test_a_replica_that_keeps_no_checkpoint_is_neither_verified_by_a_policy_nor_broken(
+    regions: dict[str, Database],
+) -> None:
+    """Whole and in parts: it never had one, so who has seen its history is not known."""
+    log = SigningKey(ORIGIN, ED25519, bytes(32))
+    trust = policy.decode(f"log {log.verifier.text()}\nquorum none\n".encode())
+    with copied(regions["replica"]) as region, Intruder(region) as intruder:
+        dsn = region.dsn("auditor")
+        with Reader(dsn, ORIGIN) as reader, pytest.raises(Unreadable, match="keeps no checkpoint"):
+            full.verify(reader, trust=trust)
+        with Region(dsn, ORIGIN) as tiled, pytest.raises(Unreadable, match="a replica keeps none"):
+            sample.of_region(tiled, trust, Draw(1, b"n", Decimal("0.5")), lambda what, count: None)
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET epoch = epoch + 1")
+        with Reader(dsn, ORIGIN) as reader:
+            report = full.verify(reader, trust=trust)
+        assert [x.kind for x in report.findings] == ["HEAD_MISMATCH"]
+        assert any("who has seen this history" in line for line in report.not_covered)

@@ -11,6 +11,8 @@ import contextlib
 import re
 from typing import Final
 
+import msgspec
+
 from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
 from ledger.archiving.stores import Store, TooLong
@@ -21,10 +23,12 @@ from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
+from ledger.evidence.revocation import KeyIsRevoked
 from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import Held, hold, tile_of
 from verifier.report import Finding, Findings
+from verifier.signed import nobodys_word
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
 
@@ -104,11 +108,14 @@ def older(store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None)
     """
     Return what is wrong with the archive's other checkpoints, and what is in it and was not checked.
 
+    What revoked keys alone signed beyond their end is nobody's word. Where the newest one counts and begins with the
+    same entries, nothing rests on it, and it is not said to be wrong: nor can it be taken away.
     What belongs to *newer*, to which the archive grew meanwhile, is there by right and left to the next verification.
     """
     found: list[Finding] = []
     unknown: list[str] = []
-    earlier: list[tuple[int, bytes]] = []
+    earlier: list[_Earlier] = []
+    passed: list[int] = []
     strangers = 0
     size = judged.stated.size if newer is None else newer.size
     for name in store.names():
@@ -116,18 +123,24 @@ def older(store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None)
         if match and int(match[1]) > judged.stated.size and int(match[1]) <= size:
             continue
         if match:
-            stated, wrong = _read(store, trust, judged.stated, int(match[1]))
+            one, wrong = _read(store, trust, judged.stated, int(match[1]))
             found += wrong
-            earlier += [] if stated is None else [(stated.size, stated.root)]
+            earlier += [] if one is None else [one]
         elif name not in (CHECKPOINT, CHAIN, POLICY) and not _belongs(name, size):
             strangers += 1
             # So many of the first by name, however many there are.
             unknown = sorted([*unknown, name])[:NAMED]
-    for (of, root), held in zip(earlier, hold(store, judged.stated, earlier), strict=True):
-        if not held.follows:
-            found.append(_contradiction(held, f"checkpoints/{of}", of, root, fork=is_signed(judged)))
+    roots = [(one.size, one.root) for one in earlier]
+    for one, held in zip(earlier, hold(store, judged.stated, roots), strict=True):
+        if one.ended is not None and held.follows and judged.trusted is not None:
+            passed.append(one.size)
+        elif one.ended is not None:
+            found.append(one.ended)
+        elif not held.follows:
+            found.append(_contradiction(held, f"checkpoints/{one.size}", one.size, one.root, fork=is_signed(judged)))
     more = f" and {strangers - NAMED} more" if strangers > NAMED else ""
     said = [f"files that belong to no archive: {', '.join(unknown)}{more}"] if unknown else []
+    said += [nobodys_word(len(passed), min(passed), max(passed))] if passed else []
     return sorted(found, key=lambda one: one.key or ()), said
 
 
@@ -144,25 +157,37 @@ def _untold(held: Held, path: str, size: int) -> Finding:
     return finding("TREE_MISMATCH", f"tiles or entries that make the root of {size} entries", held.reason, path)
 
 
-def _read(store: Store, trust: Policy, stated: Checkpoint, size: int) -> tuple[Checkpoint | None, list[Finding]]:
+class _Earlier(msgspec.Struct, frozen=True):
+    """An older checkpoint that was signed, and what is wrong where revoked keys alone did, beyond their end."""
+
+    size: int
+    root: bytes
+    ended: Finding | None
+
+
+def _read(store: Store, trust: Policy, stated: Checkpoint, size: int) -> tuple[_Earlier | None, list[Finding]]:
     """Return an older checkpoint, once it is seen to be signed and no larger than the newest, and what is wrong."""
-    path = f"checkpoints/{size}"
+    path, ended = f"checkpoints/{size}", None
+    expected = f"a signed checkpoint of {size} entries"
     try:
         data = store.read(path) or b""
         signed = checkpoint.decode_note(data)[0]
-        _signers(trust, data)
+        try:
+            _signers(trust, data)
+        except KeyIsRevoked as error:
+            ended = finding("CHECKPOINT_SIG", expected, str(error), path)
         if signed.origin != stated.origin or signed.size != size:
             raise UnknownFormat(f"a checkpoint of {signed.size} entries of {signed.origin}")
     except (Corrupt, TooLong) as error:
-        return None, [finding("CHECKPOINT_SIG", f"a signed checkpoint of {size} entries", str(error), path)]
+        return None, [finding("CHECKPOINT_SIG", expected, str(error), path)]
     if size > stated.size:
         expected = f"at most {stated.size} entries, as the newest checkpoint says"
         return None, [finding("ROLLBACK", expected, f"a signed checkpoint of {size}", path)]
-    return signed, []
+    return _Earlier(signed.size, signed.root, ended), []
 
 
 def _signers(trust: Policy, data: bytes) -> None:
-    """Raise SignatureInvalid unless a log of the policy signed the checkpoint in *data*, by a key that counts there."""
+    """Raise SignatureInvalid unless a log of the policy signed *data*; KeyIsRevoked where by none that counts there."""
     stated, signed = checkpoint.decode_note(data)
     logs = [log.key for log in trust.logs_of(stated.origin)]
     signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses)])
@@ -170,7 +195,7 @@ def _signers(trust: Policy, data: bytes) -> None:
     if not by:
         raise SignatureInvalid("no signature of its log")
     if not any(trust.counts(key.public_key, stated.size) for key in by):
-        raise SignatureInvalid(f"signed by {', '.join(key.text() for key in by)} alone, which counts no more there")
+        raise KeyIsRevoked(f"signed by {', '.join(key.text() for key in by)} alone, which counts no more there")
 
 
 def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged) -> list[Finding]:

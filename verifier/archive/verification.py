@@ -31,7 +31,7 @@ from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of, tile_of
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
-from verifier.stored import Unreadable
+from verifier.stored import Unreadable, worker_ended
 from verifier.vouching import Judged, before_its_events
 
 _BUNDLES: Final = "tile/entries/"
@@ -276,7 +276,7 @@ def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jo
                     waiting[further.start] = pool.submit(check_range, where, stated, chain_id, further, is_part)
                 yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
         except BrokenProcessPool as error:
-            raise Unreadable("a worker process was ended, perhaps for want of memory; give fewer --jobs") from error
+            raise worker_ended() from error
         finally:
             for future in waiting.values():
                 future.cancel()

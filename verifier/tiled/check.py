@@ -131,9 +131,9 @@ def leaves(tile: Tile, made: dict[int, bytes], stored: Sequence[bytes] | None) -
     Hold the hashes that a tile of leaves has against those that the events make, by seq.
     """
     if stored is None:
-        return [_found(tile, f"{tile.width} hashes", "no such row, or fewer")]
+        return [of_tile(tile, f"{tile.width} hashes", "no such row, or fewer")]
     return [
-        _found(tile, made[seq].hex(), hashed.hex(), place, seq)
+        of_tile(tile, made[seq].hex(), hashed.hex(), place, seq)
         for place, (seq, hashed) in enumerate(zip(range(tile.start + 1, tile.start + 1 + WIDTH), stored, strict=False))
         if seq in made and made[seq] != hashed
     ]
@@ -155,16 +155,19 @@ def above(nodes: TileNodes, size: int, number: int, made: Sequence[bytes]) -> li
         tile = Tile(level, upper, min(WIDTH, count - upper * WIDTH))
         stored = nodes.tile(tile)
         if stored is None:
-            return [_found(tile, f"{tile.width} hashes", "no such row, or fewer")]
+            return [of_tile(tile, f"{tile.width} hashes", "no such row, or fewer")]
         if stored[inside] != hashed:
-            return [_found(tile, hashed.hex(), stored[inside].hex(), inside)]
+            return [of_tile(tile, hashed.hex(), stored[inside].hex(), inside)]
         if inside < WIDTH - 1:
             break
         place, hashed = upper, tiles.subtree_hash(stored)
     return []
 
 
-def _found(tile: Tile, expected: str, actual: str, place: int | None = None, seq: int | None = None) -> Finding:
+def of_tile(tile: Tile, expected: str, actual: str, place: int | None = None, seq: int | None = None) -> Finding:
+    """
+    Return that a tile, or its hash at *place*, of event *seq*, is another than it should be.
+    """
     column = None if place is None else f"hashes[{place}]"
     return Finding("TREE_MISMATCH", expected, actual, seq=seq, table="tiles", key=(str(tile.level), str(tile.number)),
                    column=column)  # fmt: skip

@@ -39,6 +39,11 @@ class Region(Reader):
         return self
 
     @property
+    def reigns_in(self) -> int | None:
+        """Return the epoch in which the region says that it is the primary; None in a replica."""
+        return self.chain.epoch if self.chain.mode == "primary" else None
+
+    @property
     def origin(self) -> str:
         """Return the chain's origin."""
         return self.chain.origin

@@ -29,6 +29,7 @@ from verifier.tiled.copies import Copy
 COVERED: Final = [
     "hashes from the root down to the first that differ, and there the events themselves: each hashes to what its copy "
     "says, and both follow the same event",
+    "that not both say to be the primary of one epoch",
 ]
 NOT_COVERED: Final = [
     "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
@@ -63,6 +64,7 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
             raise Unreadable(f"{copy.name} has no events of chain {copy.origin}, so there is nothing to compare")
     tell("comparing hashes", 0)
     found = first(left, right, min(sizes))
+    findings = [*found.findings, *_two_primaries(left, right)]
     agreed = min(sizes) if found.seq is None else found.seq - 1
     left_out = list(NOT_COVERED)
     if found.seq is None and sizes[0] != sizes[1]:
@@ -71,7 +73,7 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
             0, f"events {min(sizes) + 1} to {max(sizes)}, which {longer.name} has and {shorter.name} has not"
         )
     return Report(
-        BROKEN if found.findings else VERIFIED, left.origin, "two copies", agreed, {}, found.findings,
+        BROKEN if findings else VERIFIED, left.origin, "two copies", agreed, {}, findings,
         {"requests": left.requests + right.requests},
         [
             f"both hold the same history up to event {agreed}" if agreed else "they agree on no event",
@@ -80,6 +82,15 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
         ],
         left_out, [], agreed, round(time.monotonic() - started, 3), spans=[],
     )  # fmt: skip
+
+
+def _two_primaries(left: Copy, right: Copy) -> list[Finding]:
+    """Return that both would record events in one reign, if they say so: each could be one that the other lacks."""
+    epoch = left.reigns_in
+    if epoch is None or epoch != right.reigns_in:
+        return []
+    return [Finding("TWO_PRIMARIES", f"one primary in epoch {epoch}", f"{left.name} and {right.name} both say so",
+                    table="chain_heads", key=(left.origin,), column="mode")]  # fmt: skip
 
 
 def first(left: Copy, right: Copy, size: int) -> Divergence:

@@ -5,6 +5,7 @@ Find the newest checkpoint of a copy that the auditor's policy accepts: what all
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -14,7 +15,15 @@ from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.forms.cleaning import moment
 from verifier.report import Finding
 from verifier.stored import CheckpointRow, Unreadable
+from verifier.tiled.databases import Region
 from verifier.vouching import NOBODYS
+
+SEAL: Final = "seal it first, with `tradeledger seal`"
+TO_DO: Final = {
+    "replica": "a replica keeps none; verify it with `full --policy P --expect NOTE`, by a checkpoint that the primary "
+    "or a witness shows",
+}  # fmt: skip
+"""What to do where a region of this mode keeps no checkpoint."""
 
 
 class Newest(msgspec.Struct):
@@ -42,9 +51,20 @@ class Newest(msgspec.Struct):
         return f"the checkpoint of {stated.size} events, root {stated.root.hex()}, cosigned by {witnesses or 'nobody'}"
 
 
-def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str) -> Newest:
+def of_region(region: Region, trust: Policy) -> Newest:
     """
-    Return the newest of *rows*, which come with the largest first, that *trust* accepts.
+    Return the newest checkpoint that a region keeps and *trust* accepts.
+
+    Raises:
+        Unreadable: it keeps none, or the policy is for other logs.
+    """
+    return find(region.newest_checkpoints(), trust, region.origin, TO_DO.get(region.chain.mode, SEAL))
+
+
+def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str, to_do: str = SEAL) -> Newest:
+    """
+    Return the newest of *rows*, which come with the largest first, that *trust* accepts; *to_do* says what to do where
+    there is none.
 
     Raises:
         Unreadable: there is none at all, or the policy is for other logs.
@@ -68,8 +88,7 @@ def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str) -> Newest:
             continue
         return Newest(trusted, findings)
     if largest is None:
-        raise Unreadable(f"chain {origin} has no checkpoint, so there is nothing that others have seen: seal it first, "
-                         "with `tradeledger seal`")  # fmt: skip
+        raise Unreadable(f"chain {origin} has no checkpoint, so there is nothing that others have seen: {to_do}")
     findings.append(unmet(trust, f"none of those up to {largest} events"))
     return Newest(None, findings)
 

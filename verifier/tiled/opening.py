@@ -28,6 +28,7 @@ from verifier.tiled import gathered, newest
 from verifier.tiled.copies import TileNodes
 from verifier.tiled.databases import Region
 from verifier.tiled.outside import Answers, Shown
+from verifier.tiled.rotten import Rotten
 
 TAIL_LIMIT: Final = 100_000
 """How many events past the tiles are hashed to know a root, a second's worth; who has more lets the sealer go on."""
@@ -183,6 +184,12 @@ class _Opening:
             # What was signed is agreed upon; the tiles here, or the events below them, are not what was signed.
             self.found("TREE_MISMATCH", f"root {root.hex()}, as {who} says", f"root {made.hex()}, by the tiles",
                        seq=size, table="tiles", key=())  # fmt: skip
+            return
+        covered = min(self._leaves, size)
+        nodes = TileNodes(self._region, covered)
+        rotten = Rotten(self._region, nodes, covered).among(tree.complete_nodes(0, covered)) if mine is None else []
+        if rotten:
+            self.findings += (finding for finding in rotten if finding not in self.findings)
             return
         here = mine if mine is not None else self.row
         said = "" if here is None else f", in: {here.note.decode(errors='replace')}"

@@ -29,6 +29,7 @@ from verifier.tiled.archives import Archive
 from verifier.tiled.copies import TileNodes, count_of, tile_of
 from verifier.tiled.databases import Region
 from verifier.tiled.newest import Newest
+from verifier.tiled.rotten import Rotten
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
@@ -71,7 +72,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     """
     started = time.monotonic()
     settled = identity.settle(region)
-    found = newest.find(region.newest_checkpoints(), trust, region.origin)
+    found = newest.of_region(region, trust)
     findings, size = Findings(), region.size()
     findings.add([*settled.findings, *found.findings])
     drawn: list[int] = []
@@ -92,7 +93,8 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
             made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
             return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
 
-        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT")
+        rotten = Rotten(region, nodes, covered)
+        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT", rotten)
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode = region.origin, region.chain.mode
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
@@ -139,14 +141,20 @@ def _need_events(size: int) -> None:
 
 
 def _checked(
-    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str
-) -> list[int]:
-    """Check the tiles that are drawn, and that each leads to the cosigned root (else of *kind*); return which."""
+    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str,
+    rotten: Rotten | None = None,
+) -> list[int]:  # fmt: skip
+    """
+    Check the tiles that are drawn, and that each leads to the cosigned root; return which. One that does not is of
+    *kind*, but where *rotten* names the tiles on the way that are to blame.
+    """
     stated = trusted.checkpoint
+    named: set[Finding] = set()
     drawn = sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count))
     for done, number in enumerate(drawn, 1):
         wrong, made = checked(number)
-        findings.add(wrong)
+        findings.add(one for one in wrong if one not in named)
+        named.update(wrong)
         if made is not None:
             try:
                 proof = check.proof_of_tile(nodes, number, stated.size)
@@ -155,9 +163,15 @@ def _checked(
                 findings.add([Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root",
                                       str(error), table="tiles", key=("0", str(number)))])  # fmt: skip
             except ProofInvalid:
-                findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
-                                      f"a tile of hash {made.hex()}, from which the tiles lead to another root",
-                                      seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
+                led = [node for first, end in tree.inclusion_ranges(number, count_of(stated.size))
+                       for node in tree.complete_nodes(first * WIDTH, min(end * WIDTH, stated.size))]  # fmt: skip
+                wrong = [] if rotten is None else rotten.among(led)
+                findings.add(one for one in wrong if one not in named)
+                named.update(wrong)
+                if not wrong:
+                    findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
+                                          f"a tile of hash {made.hex()}, from which the tiles lead to another root",
+                                          seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
         tell("checking events", done * WIDTH)
     return drawn
 

@@ -100,7 +100,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     """
     started = time.monotonic()
     settled = identity.settle(region)
-    found = newest.find(region.newest_checkpoints(), trust, region.origin)
+    found = newest.of_region(region, trust)
     findings = Findings()
     findings.add([*settled.findings, *found.findings])
     stated = None if found.trusted is None else found.trusted.checkpoint

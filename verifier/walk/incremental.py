@@ -109,11 +109,13 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain))
     notes = [line.format(start.seq) for line in SINCE]
     notes += good.kept_late(said, beside.kept.kept_to)
+    notes += catalogue.unseen(reader)
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
         events=end.seq - start.seq,
         head={"seq": end.seq, "hash": end.hash.hex(), "root": frontier.root().hex()}, findings=wrong.all(None),
-        rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED], vouched=reader.vouched(),
+        rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED],
+        vouched=[*reader.vouched(), *catalogue.holders(reader)],
         last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
 

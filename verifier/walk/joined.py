@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from ledger.evidence.tree import Frontier
 from verifier import identity, region
 from verifier.reader import Reader
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
-from verifier.stored import ChainRow, Unreadable
+from verifier.stored import ChainRow, Unreadable, worker_ended
 from verifier.walk import again, ranges, saved
 from verifier.walk.layout import End, fits
 from verifier.walk.ranges import Ranged, Task
@@ -317,11 +318,14 @@ def behind(kept: Saved, chain: ChainRow, stored: End | None) -> Iterator[Finding
 
 @contextlib.contextmanager
 def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor | None]:
-    """Yield where ranges are checked: None is this process."""
+    """Yield where ranges are checked: None is this process. One of ours that is ended makes it Unreadable."""
     if executor is not None or jobs <= 1:
         yield executor
         return
     with ProcessPoolExecutor(jobs) as pool:
         # They begin now, so that none inherits a connection.
-        pool.submit(os.getpid).result()
-        yield pool
+        try:
+            pool.submit(os.getpid).result()
+            yield pool
+        except BrokenProcessPool as error:
+            raise worker_ended() from error

@@ -8,10 +8,11 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from ledger.chain.link import genesis
 from ledger.evidence.tree import Frontier
-from verifier.stored import ChainRow
+from verifier.stored import ChainRow, worker_ended
 from verifier.walk import keyed, ranges, tables
 from verifier.walk.books import Verified
 from verifier.walk.layout import End, fits
@@ -47,6 +48,9 @@ class Others:
     def at_work(self, count: int) -> Iterator[None]:
         """
         Have so many processes at work in the block; none: this one does keys and read models itself.
+
+        Raises:
+            Unreadable: one of them was ended.
         """
         if not count:
             yield
@@ -57,6 +61,8 @@ class Others:
                 self._stored = [pool.submit(tables.digest, task) for task in self._tables]
                 self._keyed = pool.submit(keyed.check, self._keys)
                 yield
+            except BrokenProcessPool as error:
+                raise worker_ended() from error
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 

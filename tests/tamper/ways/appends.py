@@ -51,7 +51,7 @@ def a_replica_that_appends(scene: Scene) -> Caught:
     return refused(appended)
 
 
-def _sql(name: str, what: str, login: str, sql: str, threats: tuple[int, ...]) -> None:
+def _sql(name: str, what: str, login: str, sql: str, threats: tuple[int, ...], where: str = "events") -> None:
     def do(scene: Scene) -> Caught:
         with psycopg.connect(scene.region.dsn(login), autocommit=True) as connection:
             try:
@@ -61,10 +61,14 @@ def _sql(name: str, what: str, login: str, sql: str, threats: tuple[int, ...]) -
                 return Caught(kind=error.sqlstate or "refused", said=said)
         raise Unexpected(f"{login} could do: {sql}")
 
-    add(
-        name, do, what=what, where="events", threats=threats, mode="database", how=f"{login}: {sql.split(' ledger')[0]}"
-    )
+    add(name, do, what=what, where=where, threats=threats, mode="database", how=f"{login}: {sql.split(' ledger')[0]}")
 
+
+_AN_EVENT: Final = """UPDATE ledger.chain_heads SET seq = seq + 1, recorded_at = recorded_at + 1, hash = sha256('x');
+INSERT INTO ledger.events SELECT (jsonb_populate_record(e, jsonb_build_object('seq', e.seq + 1, 'prev_hash', e.hash,
+'hash', sha256('x'), 'recorded_at', e.recorded_at + 1, 'stream_version', e.stream_version + 1, 'group_index', 0,
+'group_size', 1))).* FROM ledger.events e ORDER BY e.seq DESC LIMIT 1; """
+_RAISED: Final = "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A' AND asset = 'USDT'"
 
 _sql("writer updates", "the engine's login changes an event", "writer",
      "UPDATE ledger.events SET actor = 'nobody' WHERE seq = 9", (4,))  # fmt: skip
@@ -78,8 +82,17 @@ _sql("writer forks", "the engine's login records a second event at the head's se
      (2,))  # fmt: skip
 _sql("writer moves the head", "the engine's login sets the head back", "writer",
      "UPDATE ledger.chain_heads SET seq = seq - 1", (2, 12))  # fmt: skip
-_sql("writer pays", "the engine's login raises a balance", "writer",
-     "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", (6,))  # fmt: skip
+_sql("writer pays", "the engine's login raises a balance beside no event", "writer",
+     "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", (6,), "balances")  # fmt: skip
+_sql("writer moves money", "the engine's login writes the head's row as it was, and moves money beside no event",
+     "writer", "UPDATE ledger.chain_heads SET seq = seq; UPDATE ledger.balances SET settled = settled + CASE account "
+     "WHEN 'A' THEN 1 ELSE -1 END WHERE asset = 'USDT' AND account IN ('A', '~external')", (6,),
+     "balances")  # fmt: skip
+_sql("writer makes money", "the engine's login raises a balance beside an event that says nothing of it", "writer",
+     _AN_EVENT + _RAISED, (6,), "balances")  # fmt: skip
+_sql("writer clears the sum", "the engine's login raises a balance beside an event, and clears the sum that is carried",
+     "writer", _AN_EVENT + _RAISED + "; UPDATE ledger.chain_heads SET unbalanced = NULL", (6,),
+     "balances")  # fmt: skip
 
 
 @way("the owner puts an event of another hash in place, by the door of repair", "events.hash", (5,), "database",
