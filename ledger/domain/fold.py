@@ -300,7 +300,7 @@ def stream_version(state: State, stream: str) -> int:
     tables: dict[str, Table[Any]] = {
         "order": state.orders, "account": state.accounts, "asset": state.assets, "instrument": state.instruments,
         "calendar": state.calendars, "hold": state.holds,
-        "corporate-action": state.corporate_actions, "incident": state.incidents,
+        "corporate-action": state.corporate_actions, "incident": state.incidents, "allocation": state.allocations,
     }  # fmt: skip
     if kind == "journal":
         return int(state.movements.get("journal", name) is not None)

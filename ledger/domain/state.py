@@ -37,13 +37,15 @@ RESIDENT: Final = frozenset(
         "lot_queues",
         "closed_periods",
         "divergent_tails",
-        "streams",
         "chain_keys",
         "controls",
         "schemas",
     }
 )
 """Tables kept in memory whole: reference data and the books, which grow with accounts and not with time."""
+
+SUBJECT_KEY: Final = "subject-key/"
+"""How the streams begin that end with their first event: nothing but its repetition will ask for them."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +92,8 @@ def is_closed(table: str, row: Row) -> bool:
         return not row.open_qty
     if isinstance(row, rows.Break):
         return row.closed_seq is not None
+    if isinstance(row, rows.Stream):
+        return row.stream.startswith(SUBJECT_KEY)
     return True
 
 

@@ -18,7 +18,7 @@ import psycopg
 
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row, TableSpec
-from ledger.domain.state import RESIDENT, Change, Key
+from ledger.domain.state import RESIDENT, SUBJECT_KEY, Change, Key
 from ledger.errors import SequenceGap, StateMismatch
 
 Connection = psycopg.Connection[Any]
@@ -35,6 +35,7 @@ _OPEN: Final = {
     "lots": "open_qty <> 0",
     "quarantine": "status = 'open'",
     "breaks": "closed_seq IS NULL",
+    "streams": f"NOT starts_with(stream, '{SUBJECT_KEY}')",
 }
 
 

@@ -16,9 +16,11 @@ from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.reference import AccountStatusSet, InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
+from ledger.domain.fold import stream_version
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 from tests.domain.books import Books, check_invariants
 from tests.domain.equities import DAY, all_balances, buckets, market, settled, trade
+from tests.domain.forgetful import ForgetfulBooks
 
 
 def line(account: str = "A", qty: str = "60", price: str = "10.4", fee: str = "0.5") -> AllocationLine:
@@ -61,6 +63,24 @@ def test_a_block_becomes_the_trades_of_its_accounts(side: str) -> None:
     assert position is not None
     assert (render(position.qty), render(position.cost)) == (f"{sign}40", f"{sign}416")
     check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+def test_memory_keeps_nothing_of_an_allocation_that_stands(kind: type[Books]) -> None:
+    """Neither its row nor its stream, whose version follows from the row: 1, and 2 once it is reversed."""
+    books = market(share_scale=2, kind=kind)
+    for number in range(5):
+        books.give(trade(f"E{number}", "buy", "60", "10", account="BLOCK"))
+        made = books.give(allocated(line("A", "60", "10"), exec_ids=(f"E{number}",), name=f"AL{number}"))
+        assert (made.stream, made.stream_version) == (f"allocation/AL{number}", 1)
+    undone = AllocationReversed(allocation_id="AL3", reason="wrong", proposed_by="p", approved_by="q")
+    assert books.give(undone).stream_version == 2
+    assert [stream_version(books.state, f"allocation/AL{x}") for x in (2, 3, 9)] == [1, 2, 0]
+    assert not any(row.stream.startswith("allocation/") for row in books.state.streams.rows.values())
+    if kind is ForgetfulBooks:
+        books.state.durable(books.state.begin())
+        assert not books.state.allocations.rows
     books.replayed()
 
 

@@ -35,12 +35,13 @@ from ledger.domain.fold import stream_version
 from ledger.domain.rules.evidence import CHECKPOINT_DOMAIN, checkpoint_statement
 from ledger.errors import RuleBroken
 from tests.domain.books import Books
+from tests.domain.forgetful import ForgetfulBooks
 
 CHECKPOINT, RECOVERY = (KeyPair(purpose, "x", bytes(32)) for purpose in ("checkpoint", "recovery"))
 
 
-def books() -> Books:
-    made = Books()
+def books(kind: type[Books] = Books) -> Books:
+    made = kind()
     keys = tuple(
         KeyNamed(key_id=pair.key_id, purpose=pair.purpose, name=pair.name, public_key=pair.public_key.hex())  # type: ignore[arg-type]
         for pair in (CHECKPOINT, RECOVERY)
@@ -99,12 +100,17 @@ def test_a_schema_has_one_hash_a_version_for_good(monkeypatch: pytest.MonkeyPatc
     made.replayed()
 
 
-def test_a_subjects_key_is_destroyed_once() -> None:
-    """The second time there is nothing left to destroy."""
-    made = books()
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+def test_a_subjects_key_is_destroyed_once(kind: type[Books]) -> None:
+    """The second time there is nothing left to destroy, also where memory has forgotten the first."""
+    made = books(kind)
     made.give(KeyDestroyed(subject_key_id="s1", authority="court"))
     refused(made, KeyDestroyed(subject_key_id="s1", authority="court"), "second time")
     made.give(KeyDestroyed(subject_key_id="s2", authority="court"))
+    assert [stream_version(made.state, f"subject-key/{x}") for x in ("s1", "s2", "s3")] == [1, 1, 0]
+    made.state.durable(made.state.begin())
+    assert ("subject-key/s2",) not in made.state.streams.rows
+    assert ("chain/control",) in made.state.streams.rows
     made.replayed()
 
 

@@ -155,7 +155,7 @@ def test_a_login_with_settings_of_its_own_stores_and_reads_the_same(database: Da
 
 
 def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> None:
-    """`load_open` and `is_closed` say the same of every kind of order, hold, quarantine and break."""
+    """`load_open` and `is_closed` say the same of every kind of order, hold, quarantine, break and stream."""
     connection, chain = writer
     order = msgspec.structs.replace(
         sample("orders", 0), terminal=None, cum_qty=0, pending_cancel=(), pending_replace=()
@@ -178,7 +178,9 @@ def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> 
         for number, x in enumerate(("open", "resolved"))
     ]
     made += [("breaks", msgspec.structs.replace(difference, key=str(x), closed_seq=x)) for x in (None, 5)]
-    made += [(table, sample(table, 0)) for table in TABLES if table not in ("orders", "holds", "quarantine", "breaks")]
+    made += [("streams", rows.Stream(stream, 1)) for stream in ("subject-key/s", "schema/subject-key/s", "mark/I")]
+    varied = ("orders", "holds", "quarantine", "breaks", "streams")
+    made += [(table, sample(table, 0)) for table in TABLES if table not in varied]
     # A period is closed by an event that is there.
     put(connection, chain, linked(5))
     read_models.write(connection, chain, [added(row, table) for table, row in made])

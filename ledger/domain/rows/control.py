@@ -63,7 +63,8 @@ class Control(Row, frozen=True, gc=False):
 
 class Stream(Row, frozen=True, gc=False):
     """
-    The version of a stream whose entity has no row of its own.
+    The version of a stream whose entity has no row of its own: of the chain's own streams, marks and schemas, which
+    stay few, and of keys that were destroyed.
     """
 
     stream: str

@@ -151,3 +151,10 @@ class Allocation(Row, frozen=True, gc=False):
     lines: int
     rounding: int
     reversed_by: int | None
+
+    @property
+    def version(self) -> int:
+        """
+        Return the version of its stream, which holds the allocation and, once that is undone, its reversal.
+        """
+        return 1 if self.reversed_by is None else 2

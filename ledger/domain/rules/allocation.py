@@ -28,7 +28,6 @@ from ledger.domain.rules.ground import (
     check_not_closed,
     check_scale,
     known,
-    next_version,
     post,
     units,
 )
@@ -171,17 +170,15 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
         state.executions.put(msgspec.structs.replace(row, live=False, allocation_id=event.allocation_id, follows=()))
     for row in lines:
         state.executions.put(move_position(state, row, instrument, scale))
-    state.allocations.put(
-        Allocation(
-            event.allocation_id, now.seq, block[0].account, event.venue, event.trade_date, event.exec_ids, len(lines),
-            rounding, None,
-        )
+    made = Allocation(
+        event.allocation_id, now.seq, block[0].account, event.venue, event.trade_date, event.exec_ids, len(lines),
+        rounding, None,
     )  # fmt: skip
+    state.allocations.put(made)
     derived: dict[str, Any] = {"postings": as_derived(postings_made)}
     if rounding:
         derived["rounding"] = amounts.render(rounding)
-    stream = f"allocation/{event.allocation_id}"
-    return Effects(stream, next_version(state, stream), derived, event.trade_date)
+    return Effects(f"allocation/{event.allocation_id}", made.version, derived, event.trade_date)
 
 
 def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects:
@@ -218,10 +215,10 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         state.executions.put(msgspec.structs.replace(row, live=False, follows=()))
     for row in block:
         state.executions.put(move_position(state, row, instrument, scale, again=True))
-    state.allocations.put(msgspec.structs.replace(old, reversed_by=now.seq))
-    stream = f"allocation/{event.allocation_id}"
+    made = msgspec.structs.replace(old, reversed_by=now.seq)
+    state.allocations.put(made)
     derived = {"postings": as_derived(postings_made)}
-    return Effects(stream, next_version(state, stream), derived, old.trade_date)
+    return Effects(f"allocation/{event.allocation_id}", made.version, derived, old.trade_date)
 
 
 RULES = {events.TradeAllocated: allocate, events.AllocationReversed: reverse}

@@ -17,7 +17,7 @@ from ledger.domain.events import control as events
 from ledger.domain.rows import DivergentEvent, DivergentTail, Schema
 from ledger.domain.rules.control import CONTROL_STREAM
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
-from ledger.domain.state import State
+from ledger.domain.state import SUBJECT_KEY, State
 from ledger.errors import SignatureInvalid
 
 CHECKPOINT_DOMAIN: Final = b"trade-ledger/cps1"
@@ -86,7 +86,7 @@ def destroy_key(state: State, event: events.KeyDestroyed, now: Now) -> Effects:
     """
     A key is destroyed once.
     """
-    stream = f"subject-key/{event.subject_key_id}"
+    stream = f"{SUBJECT_KEY}{event.subject_key_id}"
     if state.streams.get(stream) is not None:
         raise Broken(
             "key_destroyed", f"found {event.subject_key_id} destroyed a second time; expected a key that is there"
