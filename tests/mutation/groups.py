@@ -50,7 +50,11 @@ GROUPS: Final = (
     Group(
         "proofs",
         ("verifier/proof.py", "verifier/vouching.py"),
-        ("tests/verifier/test_proof.py", "tests/evidence/test_bugs_of_others.py"),
+        (
+            "tests/verifier/test_proof.py",
+            "tests/verifier/test_witness_times.py",
+            "tests/evidence/test_bugs_of_others.py",
+        ),
     ),
     Group("fold", ("ledger/domain/fold.py", "ledger/domain/rules/*"), ("tests/domain", "tests/model"), sample=200),
 )
