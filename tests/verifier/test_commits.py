@@ -96,8 +96,10 @@ CHANGED: list[tuple[str, Sequence[CommitRow], list[Finding]]] = [
     ("no rows", [], [NO_ROWS]),
     ("a row too many", [*ROWS[:2], CommitRow(21, 25, b"\1", 5), *ROWS[2:]],
      [wrong(25, None, "no such row", "a row from event 21")]),
-    ("a row past the end", [*ROWS, CommitRow(61, 70, b"\1", 5)], [wrong(70, None, "no such row", "a row from event 61")]),
-    ("a row before the first", [CommitRow(-3, 0, b"\1", 5), *ROWS], [wrong(0, None, "no such row", "a row from event -3")]),
+    ("a row past the end", [*ROWS, CommitRow(61, 70, b"\1", 5)],
+     [wrong(70, None, "no such row", "a row from event 61")]),
+    ("a row before the first", [CommitRow(-3, 0, b"\1", 5), *ROWS],
+     [wrong(0, None, "no such row", "a row from event -3")]),
     ("two rows of one boundary", [*ROWS[:3], ROWS[2], *ROWS[3:]], [wrong(30, "first_seq", "31", "21")]),
 ]  # fmt: skip
 

@@ -58,7 +58,9 @@ def sealed(
     return found + check.end()
 
 
-def wrong(level: int, number: int, expected: str, actual: str, column: str | None = None, seq: int | None = None) -> Finding:  # fmt: skip
+def wrong(
+    level: int, number: int, expected: str, actual: str, column: str | None = None, seq: int | None = None
+) -> Finding:
     return Finding("TREE_MISMATCH", expected, actual, seq, "tiles", (str(level), str(number)), column)
 
 
@@ -99,7 +101,8 @@ CHANGED: list[tuple[Tiles, list[Finding]]] = [
     (with_tile(0, 2, lambda data: None), [wrong(0, 2, "a tile", "no such row")]),
     (with_tile(1, 0, lambda data: None), [wrong(1, 0, "a tile", "no such row")]),
     (with_tile(0, 2, lambda data: data[:-32]), [wrong(0, 2, LEAVES[699].hex(), "no such hash", "hashes[187]", 700)]),
-    (with_tile(0, 2, lambda data: data[:-31]), [wrong(0, 2, LEAVES[699].hex(), LEAVES[699][:1].hex(), "hashes[187]", 700)]),
+    (with_tile(0, 2, lambda data: data[:-31]),
+     [wrong(0, 2, LEAVES[699].hex(), LEAVES[699][:1].hex(), "hashes[187]", 700)]),
     (with_tile(0, 2, lambda data: data + ZERO), [wrong(0, 2, "188 hashes", "189 of them")]),
     (with_tile(1, 0, lambda data: data + ZERO), [wrong(1, 0, "2 hashes", "3 of them")]),
     (with_tile(0, 1, lambda data: data + b"x"), [wrong(0, 1, "no such row", "a row")]),

@@ -75,6 +75,8 @@ def test_a_proof_of_an_event_that_was_seen_before_it_was_recorded_does_not_hold(
     late = Finding("CLOCK", latest, str(EVENTS[299].recorded_at), 300, "proof", ("p",), "recorded_at")
     assert report.findings == ([] if holds else [late])
     assert bool(report.proven) == holds
+    if not holds:
+        assert report.not_covered == [*proof.NOT_COVERED, proof.NO_CONTENT]
 
 
 @pytest.mark.parametrize(
