@@ -28,8 +28,8 @@ def again(**changes: Any) -> RecordedEvent:
     return msgspec.structs.replace(made, hash=blake3(entry.encode(made)).digest())
 
 
-EVENT = again(payload=b'{"derived":{},"given":{"note":"n"}}', stream="account/A",
-              request_hash=request_hash(ALONE.salt, [("CashMoved", 1, ALONE.occurred_at, b'{"note":"n"}')]))  # fmt: skip
+ASKED = request_hash(ALONE.salt, [("CashMoved", 1, ALONE.occurred_at, b'{"note":"n"}')])
+EVENT = again(payload=b'{"derived":{},"given":{"note":"n"}}', stream="account/A", request_hash=ASKED)
 
 
 def told(changed: RecordedEvent, witnesses: Witnesses = NOTHING, **how: bool) -> tuple[str, Any] | None:

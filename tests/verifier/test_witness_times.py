@@ -21,7 +21,7 @@ from verifier import proof
 from verifier.archive import verification
 from verifier.forms.cleaning import moment
 from verifier.report import Finding, Report
-from verifier.vouching import CLOCKS_NS, before_its_events
+from verifier.vouching import CLOCKS_NS, before_its_events, contradicts
 
 EVENTS = chains.chain(300)
 LAST_S = EVENTS[-1].recorded_at // 10**9
@@ -97,3 +97,9 @@ def test_a_time_that_contradicts_the_event_proves_nothing_of_when_it_was_recorde
 def test_without_witnesses_there_is_nothing_to_hold_a_time_against() -> None:
     trust = policy.decode(f"log {KEY.verifier.text()}\nquorum none\n".encode())
     assert before_its_events(trust, policy.check(trust, signed()), 300, 2**62) == []
+
+
+def test_a_clock_may_be_so_far_behind_and_no_further() -> None:
+    """To the nanosecond."""
+    assert not contradicts(1_700_000_000, 1_700_000_000 * 10**9 + CLOCKS_NS)
+    assert contradicts(1_700_000_000, 1_700_000_000 * 10**9 + CLOCKS_NS + 1)
