@@ -12,7 +12,7 @@ import pytest
 
 from ledger import command
 from ledger.chain import entry
-from ledger.errors import UnknownFormat
+from ledger.errors import SignatureInvalid, UnknownFormat
 from ledger.evidence import policy, proof_file, tiles, tree
 from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
 from ledger.evidence.payload_file import PayloadFile
@@ -240,14 +240,14 @@ def test_a_finding_of_a_proof_has_its_place_and_both_sides() -> None:
     found = verify(PROOF, msgspec.structs.replace(CONTENT, entry=b"no entry")).findings[-1]
     assert found == Finding("BYTES_MODIFIED", "an entry", str(said.value), table="proof", key=("a.tlog-proof",),
                             column="entry")  # fmt: skip
-    (found,) = verify(made(cosigned=False)).findings
-    assert (found.kind, found.expected, found.table, found.key, found.column) == (
-        "QUORUM_UNMET", "the quorum w1", "proof", ("a.tlog-proof",), None,
-    )  # fmt: skip
-    (found,) = verify(PROOF, trust=trusting(log=THIEF)).findings
-    assert (found.kind, found.expected, found.table, found.key, found.column) == (
-        "CHECKPOINT_SIG", "a checkpoint signed by a log of the policy", "proof", ("a.tlog-proof",), None,
-    )  # fmt: skip
+    for given, trust, kind, expected in (
+        (made(cosigned=False), POLICY, "QUORUM_UNMET", "the quorum w1"),
+        (PROOF, trusting(log=THIEF), "CHECKPOINT_SIG", "a checkpoint signed by a log of the policy"),
+    ):
+        with pytest.raises(SignatureInvalid) as refused:
+            policy.check(trust, given.checkpoint)
+        (found,) = verify(given, trust=trust).findings
+        assert found == Finding(kind, expected, str(refused.value), table="proof", key=("a.tlog-proof",))
 
 
 def test_what_was_checked_and_what_was_not_is_said() -> None:
