@@ -8,6 +8,7 @@ in `LATER`, and the page says that nothing of it was run.
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -78,6 +79,20 @@ _OF_CHECKS: Final = tuple(
     )
 )
 
+_RANDOM: Final = frozenset(
+    f"test_{name}.py"
+    for name in ("any_values", "event_catalogue", "holdings_model", "model", "mutations", "settlement_model")
+)
+"""
+Tests of the domain that draw another history each time, or start programs: minutes for each mutant, and another verdict
+each time. `tests/model/test_known_histories.py` has the same events in histories that stay.
+"""
+_OF_DOMAIN: Final = tuple(
+    f"tests/domain/{file.name}"
+    for file in sorted((Path(__file__).parents[1] / "domain").glob("test_*.py"))
+    if file.name not in _RANDOM
+)
+
 GROUPS: Final = (
     Group(
         "chain",
@@ -102,7 +117,12 @@ GROUPS: Final = (
         ("tests/tiled/test_draw.py", "tests/tiled/test_gathered.py"),
     ),
     Group("forms", ("verifier/forms/*",), ("tests/verifier/forms", "tests/verifier/test_spans.py")),
-    Group("fold", ("ledger/domain/fold.py", "ledger/domain/rules/*"), ("tests/domain", "tests/model"), sample=200),
+    Group(
+        "fold",
+        ("ledger/domain/fold.py", "ledger/domain/rules/*"),
+        (*_OF_DOMAIN, "tests/model/test_known_histories.py"),
+        sample=200,
+    ),
 )
 
 LATER: Final = (
