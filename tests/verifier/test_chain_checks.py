@@ -138,7 +138,7 @@ def test_a_column_that_nobody_states_is_among_the_suspects(
     expected: list[Place] = [("BYTES_MODIFIED", ALONE, suspects, hashed, "other bytes", None)]
     if asked_otherwise:
         asked = of(ALONE, "request_hash").hex()
-        expected.append(("REQUEST_MISMATCH", ALONE, "request_hash", "the hash of what was asked", asked, None))
+        expected.append(("REQUEST_MISMATCH", ALONE, "request_hash", "the hash of what was asked", asked, ALONE))
     assert of_one.found == expected
     assert (of_one.check.last_good, of_one.check.lost, len(of_one.events)) == (ALONE - 1, ALONE, 60)
 

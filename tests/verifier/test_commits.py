@@ -14,9 +14,9 @@ from verifier.commits import NEAR, CommitCheck
 from verifier.report import Finding
 from verifier.stored import CommitRow
 
-HISTORY = chains.chain(60)
 ENDS = (10, 20, 30, 40, 50, 60)
-"""Where a transaction ends."""
+"""Where a transaction ends, and a group."""
+HISTORY = chains.chain(60, ends=ENDS)
 
 
 def digest(seq: int) -> bytes:
@@ -115,3 +115,11 @@ def test_no_events_need_no_boundaries() -> None:
     assert found([], last=0) == []
     assert found([], after=60) == []
     assert found([], after=50) == [wrong(60, None, "a row from event 51", "no such row")]
+
+
+def test_a_boundary_inside_a_group_is_named() -> None:
+    """Though all that it says is of the event there: what belongs together was recorded in one transaction."""
+    inside = next(event for event in HISTORY if event.group_size > 1 and event.group_index == 0 and event.seq > 10)
+    rows = [row(1, 10), row(11, inside.seq), row(inside.seq + 1, 20), *ROWS[2:]]
+    said = f"event 1 of {inside.group_size} of its group"
+    assert found(rows) == [wrong(inside.seq, "last_seq", "an event that ends its group", said)]

@@ -218,3 +218,52 @@ def test_an_event_that_has_no_entry_ends_what_is_told() -> None:
         for event in HISTORY[:20]:
             found += check.reach(msgspec.structs.replace(event, epoch=-1) if event.seq == broken else event)
         assert [(one.seq, one.column) for one in found + check.end()] == [(seq, "root") for seq in seqs]
+
+
+def reached(
+    tiles: Tiles, unknown: Sequence[int], rows: Sequence[CheckpointRow] = ROWS, expected: Sequence[Checkpoint] = ()
+) -> list[Finding]:
+    """Return the findings of a walk along whole events, of which some are not what their hash says."""
+    check = SealedCheck(SIZE, lambda level: iter(tiles.get(level, [])), iter(rows), NOW, expected)
+    found = []
+    for event in HISTORY:
+        found += check.reach(msgspec.structs.replace(event, actor="x") if event.seq in unknown else event)
+    return found + check.end()
+
+
+def test_of_an_event_whose_content_is_not_known_the_stored_leaf_is_taken() -> None:
+    """What is made of it may be wrong for that alone, and says so; a leaf beside it stands by itself."""
+    assert reached(GOOD, ()) == reached(GOOD, (1,)) == reached(GOOD, (100, 256, 257, 700)) == []
+    rows = [*ROWS[:2], msgspec.structs.replace(ROWS[2], root=ZERO), ROWS[3]]
+    above = [
+        msgspec.structs.replace(one, after=100)
+        for one in (
+            Finding("INCONSISTENT", f"root {ZERO.hex()}", f"root {ROOTS[257].hex()}", 257),
+            of_row(511, "root", chains.root(HISTORY[:511]).hex(), ZERO.hex()),
+        )
+    ]
+    assert reached(GOOD, (100, 300), rows, [stated(257, ZERO)]) == above
+    beside = reached(with_tile(0, 1, put_in(44, ZERO)), (100,))
+    assert beside == [wrong(0, 1, LEAVES[300].hex(), ZERO.hex(), "hashes[44]", 301)]
+    over = reached(with_tile(1, 0, put_in(1, ZERO)), (100,))
+    assert [(one.key, one.column, one.after) for one in over] == [(("1", "0"), "hashes[1]", 100)]
+    followed = reached(with_tile(0, 0, put_in(99, ZERO)), (100,))
+    assert [(one.table, one.seq, one.after) for one in followed] == [
+        ("tiles", None, 100), *(("checkpoints", size, 100) for size in SIZES)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [lambda data: None, lambda data: data[:-1], lambda data: data[:-32]])
+def test_where_no_leaf_is_stored_for_it_nothing_is_told_any_more(change: Callable[[bytes], bytes | None]) -> None:
+    """What was wrong before it is."""
+    cut = with_tile(0, 2, change)
+    assert reached(cut, (700,), [*ROWS[:3], msgspec.structs.replace(ROWS[3], root=ZERO)]) == (
+        [] if cut[0][2:] else [wrong(0, 2, "a tile", "no such row")]
+    )
+    bad = {**cut, 0: [(-1, b""), (0, put_in(3, ZERO)(cut[0][0][1])), *cut[0][1:]]}
+    found = reached(bad, (700,))
+    assert found[:2] == [
+        wrong(0, -1, "no such row", "a row"), wrong(0, 0, LEAVES[3].hex(), ZERO.hex(), "hashes[3]", 4)
+    ]  # fmt: skip
+    first = reached({**GOOD, 0: [(-1, b""), *GOOD[0][1:]]}, (1,))
+    assert first == [wrong(0, -1, "no such row", "a row")]
