@@ -26,7 +26,9 @@ test: .venv/installed
 test-fast: .venv/installed
 	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/model \
 	  tests/importing/test_translation.py tests/exporting/test_names.py tests/replicator/test_segment.py \
-	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py tests/verifier/forms
+	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py tests/verifier/forms \
+	  $(addprefix tests/verifier/test_,acknowledgements.py chain_checks.py commits.py conviction.py held.py in_turn.py \
+	  key_rows.py meaning.py report.py revocations.py sealed_rows.py signed.py spans.py spill.py)
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed
@@ -36,7 +38,7 @@ crash: .venv/installed
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz
 
-# Mutate what was not mutated yet, MINUTES a group; GROUPS names some. Writes docs/MUTATION.md.
+# Mutate what was not mutated yet, MINUTES a group; GROUPS names some. Keeps docs/mutation, and writes docs/MUTATION.md.
 MINUTES ?= 10
 mutation: .venv/installed
 	$(BIN)/python -m tests.mutation $(GROUPS) --minutes $(MINUTES)

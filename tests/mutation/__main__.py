@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from tests.mutation import folder, page
+from tests.mutation import folder, page, verdicts
 from tests.mutation.folder import KILLED, ROOT, Mutant
 from tests.mutation.groups import GROUPS, Group, group_of
 
@@ -47,6 +47,7 @@ def main() -> int:
     for group in GROUPS:
         if not asked.groups or group.name in asked.groups:
             mutate(group, asked.minutes * 60, asked.seed, again=asked.again)
+            verdicts.write(group, folder.folder_of(group))
     page.write(asked.seed)
     return 0
 
@@ -56,6 +57,7 @@ def mutate(group: Group, seconds: float, seed: int, *, again: bool = False) -> N
     Run the mutants of a group that were not run yet, or those that live *again*, for so many seconds.
     """
     place, until = folder.folder_of(group), time.monotonic() + seconds
+    verdicts.seed(group, place, group)
     names: list[str] = []
     if again:
         names = [one.name for one in folder.mutants(place) if one.exit_code not in (None, *KILLED)]
@@ -96,6 +98,7 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     # In a folder of its own, for one that mutates some files only would forget the others.
     of_these = msgspec.structs.replace(group, name=f"{group.name} changed", sources=tuple(paths))
     place = folder.folder_of(of_these)
+    verdicts.seed(of_these, place, group)
     status = folder.run(place, [], seconds)
     if status:
         print(f"{group.name}: mutmut ended with {status}, so nothing is known of {', '.join(paths)}")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -78,6 +79,13 @@ def _configuration(group: Group) -> str:
     lines = ["[tool.pytest.ini_options]", *(f"{name} = {json.dumps(value)}" for name, value in pytest.items())]
     lines += ["[tool.mutmut]", *(f"{name} = {json.dumps(value)}" for name, value in listed.items())]
     return "\n".join(lines) + "\n"
+
+
+def is_source(group: Group, path: str) -> bool:
+    """
+    Whether the file *path* is one of those that a group mutates.
+    """
+    return any(fnmatch(path, pattern) for pattern in group.sources)
 
 
 def mutants(folder: Path) -> Iterator[Mutant]:

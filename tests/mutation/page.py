@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from tests.mutation import folder
+from tests.mutation import folder, verdicts
 from tests.mutation.folder import KILLED, NO_TEST, ROOT, Mutant
 from tests.mutation.groups import GROUPS, LATER, NOT_MUTATED, Group
 
@@ -22,7 +22,8 @@ HEAD: Final = """# Mutation
 Whether the tests would notice a mistake is tried, not believed: [mutmut](https://mutmut.readthedocs.io) changes one
 operator, number, name or argument at a time, and the tests that call the changed function have to fail. `make mutation`
 runs what was not run yet, ten minutes a group, and writes this page; `.ci/run` does it for the modules that a change
-touches. [Decision 0029](decisions/0029-mutants-and-fuzz.md) says how and what with.
+touches. What was run is kept in [mutation/](mutation), by function, and a copy of the repository goes on from there.
+[Decision 0029](decisions/0029-mutants-and-fuzz.md) says how and what with.
 """
 
 Reasons = dict[tuple[str, str], str]
@@ -38,15 +39,15 @@ def reasons() -> Reasons:
 
 def write(seed: int) -> None:
     """
-    Write the page from what every group's folder holds.
+    Write the page from what is kept of every group.
     """
     lines = [HEAD]
     living: list[str] = []
     lines += ["| module | mutants | run | noticed | live | without a test | score |", "|---|---|---|---|---|---|---|"]
     notes: list[str] = []
     for group in GROUPS:
-        place = folder.HOME / group.name
-        made = list(folder.mutants(place))
+        kept = verdicts.read(group)
+        made = list(kept.mutants())
         if group.sample is not None and made:
             chosen = {one.name for one in folder.drawn(made, group.sample, seed)}
             notes.append(f"of {group.name}, {len(chosen)} of {len(made)} mutants were drawn, with seed {seed}")
@@ -55,7 +56,7 @@ def write(seed: int) -> None:
             notes.append(f"{group.name} ({', '.join(group.sources)}): nothing was run")
             continue
         lines += _rows(group, made)
-        living += _living(place, made)
+        living += _living(made, kept.living)
     lines += [
         "",
         "A mutant that runs into the time limit, twenty times what its tests take, counts as noticed. Those with the "
@@ -85,11 +86,9 @@ def _row(name: str, made: list[Mutant]) -> str:
     return f"| {name} | {len(made)} | {len(ran)} | {noticed} | {len(ran) - noticed - untested} | {untested} | {score} |"
 
 
-def _living(place: Path, made: list[Mutant]) -> list[str]:
+def _living(made: list[Mutant], changes: dict[str, str]) -> list[str]:
     known, rows = reasons(), []
-    living = [one for one in made if one.exit_code is not None and one.exit_code not in KILLED]
-    changes = folder.differences(place, living) if living else {}
-    for one in living:
+    for one in verdicts.lives(made):
         unknown = "no test calls it" if one.exit_code in NO_TEST else "not judged yet"
         why = known.get((one.function, changes[one.name]), unknown)
         rows.append(f"| `{one.path}` {one.function} | `{changes[one.name].replace('|', '¦')[:200]}` | {why} |")

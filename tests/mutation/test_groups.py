@@ -8,9 +8,10 @@ import json
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.mutation import folder, page
+from tests.mutation import folder, page, verdicts
 from tests.mutation.__main__ import share
 from tests.mutation.folder import ROOT, Mutant
 from tests.mutation.groups import GROUPS, group_of
@@ -69,3 +70,43 @@ def test_a_reason_is_of_one_change() -> None:
     listed = json.loads(page.REASONS.read_text())
     assert len(page.reasons()) == len(listed)
     assert all(one["reason"] for one in listed)
+
+
+def test_what_was_run_is_kept_and_goes_on_in_another_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By function and its hash; what lives is kept with what it changes."""
+    monkeypatch.setattr(verdicts, "HOME", tmp_path / "kept")
+    group = GROUPS[0]
+    assert verdicts.read(group) == verdicts.Kept()
+    path = "ledger/chain/entry.py"
+    codes = {"x_parse__mutmut_2": 0, "x_parse__mutmut_1": 1, "xǁEntryǁread__mutmut_1": 24, "x_a__mutmut_1": None,
+             "x_b__mutmut_1": 33, "x_c__mutmut_1": 2}  # fmt: skip
+    told = {f"ledger.chain.entry.{name}": code for name, code in codes.items()}
+    meta = tmp_path / "mutants" / f"{path}.meta"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(json.dumps({"exit_code_by_key": told, "hash_by_function_name": {"x_parse": "h1", "x_a": "h2"}}))
+    asked: list[list[Mutant]] = []
+    monkeypatch.setattr(folder, "differences", lambda place, living: asked.append(living) or {"m": "a → b"})
+    verdicts.write(group, tmp_path)
+    assert [one.name.rpartition(".")[2] for one in asked[0]] == ["x_parse__mutmut_2", "x_b__mutmut_1"]
+    kept = verdicts.read(group)
+    assert kept.living == {"m": "a → b"}
+    assert {name: (of.hash, of.verdicts) for name, of in kept.modules[path].items()} == {
+        "x_parse": ("h1", "kl"), "xǁEntryǁread": ("", "t"), "x_a": ("h2", "."), "x_b": ("", "n"), "x_c": ("", "."),
+    }  # fmt: skip
+    again = tmp_path / "again"
+    verdicts.seed(group, again, group)
+    found = {one.name: one.exit_code for one in folder.mutants(again)}
+    assert found == {**told, "ledger.chain.entry.xǁEntryǁread__mutmut_1": 36, "ledger.chain.entry.x_c__mutmut_1": None}
+    (again / "mutants" / f"{path}.meta").write_text(json.dumps({"exit_code_by_key": {}}))
+    verdicts.seed(group, again, group)
+    assert list(folder.mutants(again)) == []
+    others = msgspec.structs.replace(group, sources=("ledger/chain/link.py",))
+    verdicts.seed(others, tmp_path / "others", group)
+    assert list(folder.mutants(tmp_path / "others")) == []
+
+
+def test_what_was_never_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder takes nothing from what another copy ran."""
+    monkeypatch.setattr(verdicts, "HOME", tmp_path / "kept")
+    verdicts.write(GROUPS[0], tmp_path)
+    assert not (tmp_path / "kept").exists()

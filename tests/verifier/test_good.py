@@ -22,10 +22,9 @@ from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, report_on
-from verifier import full, sieve
+from verifier import full
 from verifier.reader import Reader
 from verifier.report import Report
-from verifier.sieve import Sieve
 from verifier.spill import Spill
 from verifier.stored import Unreadable
 from verifier.walk import good, incremental, keyed, ranges, rows
@@ -272,21 +271,6 @@ def test_a_database_behind_the_books_is_convicted(written: Database, copy: Datab
             ledger.append_many([Group((deposit(f"else{n}"),), f"else{n}") for n in range(20)])
         assert [finding.kind for finding in verified(other, path).findings] == ["CHECKPOINT_INCONSISTENT"]
     assert path.read_bytes() == before
-
-
-def test_a_sieve_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was added may be there, however full it is; of the rest it says no of nearly all while there is room."""
-    made = Sieve()
-    for number in range(5000):
-        made.add(("orders", (f"o{number}",)))
-    assert all(made.may_have(("orders", (f"o{number}",))) for number in range(5000))
-    assert sum(made.may_have(("orders", (f"p{number}",))) for number in range(5000)) < 5
-    assert not made.may_have(("holds", ("o1",)))
-    monkeypatch.setattr(sieve, "_MASK", 7)
-    full = Sieve()
-    for number in range(100):
-        full.add(number)
-    assert all(full.may_have(number) for number in range(200))
 
 
 def end_oneself(task: object) -> None:

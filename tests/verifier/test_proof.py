@@ -12,16 +12,18 @@ import pytest
 
 from ledger import command
 from ledger.chain import entry
+from ledger.errors import SignatureInvalid, UnknownFormat
 from ledger.evidence import policy, proof_file, tiles, tree
 from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
 from ledger.evidence.payload_file import PayloadFile
 from ledger.evidence.proof_file import ProofFile
 from ledger.evidence.tree import Node
-from tests.archiving.chains import CHAIN_ID, KEY, POLICY, POLICY_TEXT, WITNESS, chain, signed
+from tests.archiving.chains import CHAIN_ID, KEY, POLICY, POLICY_TEXT, WITNESS, chain, edited, signed
 from verifier import cli, proof
 from verifier.forms.cleaning import moment
-from verifier.report import Finding, Report
+from verifier.report import Cosigned, Finding, Report, SeenCheckpoint
 from verifier.stored import Unreadable
+from verifier.vouching import NOBODYS
 
 SIZE, SEQ = 300, 200
 EVENTS = chain(SIZE)
@@ -93,6 +95,11 @@ def trusting(log: SigningKey = KEY, witness: SigningKey = WITNESS) -> policy.Pol
     return policy.decode(f"log {log.verifier.text()}\nwitness w {witness.verifier.text()}\nquorum w\n".encode())
 
 
+def logs(*keys: SigningKey) -> policy.Policy:
+    """Return a policy that trusts these logs by their own word."""
+    return policy.Policy(tuple(policy.Log(key.verifier) for key in keys), (), (), policy.NONE)
+
+
 @pytest.mark.parametrize(
     ("data", "content", "trust", "expected"),
     [
@@ -122,8 +129,29 @@ def test_what_is_wrong_with_a_proof_is_named(
 
 def test_a_policy_for_other_logs_says_nothing_of_this_one() -> None:
     """Neither good nor bad: another policy was meant."""
-    with pytest.raises(Unreadable, match="for other logs"):
-        verify(PROOF, trust=trusting(log=SigningKey("other.example/log", ED25519, bytes(32))))
+    other = SigningKey("other.example/log", ED25519, bytes(32))
+    says = rf"for other logs \(other\.example/log\), and a\.tlog-proof is of {KEY.name}$"
+    with pytest.raises(Unreadable, match=says):
+        verify(PROOF, trust=trusting(log=other))
+    with pytest.raises(Unreadable, match=r"for other logs \(a/log, other\.example/log\)"):
+        verify(PROOF, trust=logs(other, SigningKey("a/log", ED25519, bytes(32)), other))
+    with pytest.raises(Unreadable, match=r"for other logs \(none\)"):
+        verify(PROOF, trust=logs())
+
+
+def test_on_whose_word_a_proof_rests_is_said() -> None:
+    """The log's key, each witness and when, and the quorum; nobody's where the policy does not accept it."""
+    log = f"the log {KEY.name}, whose key {KEY.verifier.id.hex()} signed the checkpoint"
+    witness = f"witness w1, whose key {WITNESS.verifier.id.hex()} cosigned it at {moment(1_700_000_001)}"
+    good = verify(PROOF)
+    assert good.trusted == [log, witness, "the quorum w1 of the policy is met"]
+    root = tree.root_of(nodes, SIZE).hex()
+    assert good.checkpoints == [SeenCheckpoint(SIZE, root, (Cosigned("w1", 1_700_000_001),), accepted=True)]
+    alone = "no quorum: the policy asks for none, so the log's own word is all there is"
+    assert verify(PROOF, trust=logs(KEY)).trusted == [log, alone]
+    bad = verify(made(cosigned=False))
+    assert bad.trusted == [NOBODYS]
+    assert bad.checkpoints == [SeenCheckpoint(SIZE, root, (), accepted=False)]
 
 
 def test_an_entry_of_this_place_in_another_tree_is_no_proof() -> None:
@@ -137,10 +165,10 @@ def test_an_entry_of_this_place_in_another_tree_is_no_proof() -> None:
 @pytest.mark.parametrize("data", [b"", b"c2sp.org/tlog-proof@v2\n", PROOF.encode()[:90], b"\xff" * 100,
                                   PROOF.encode() * 2, bytes(proof_file.FILE_LIMIT_BYTES + 1)])  # fmt: skip
 def test_what_is_no_proof_could_not_be_verified(data: bytes) -> None:
-    """Nothing is found in it, neither good nor bad."""
-    with pytest.raises(Unreadable):
+    """Nothing is found in it, neither good nor bad; the file is named."""
+    with pytest.raises(Unreadable, match=r"a\.tlog-proof is no(ne| proof): "):
         verify(data)
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unreadable, match=r"payload file of a\.tlog-proof"):
         verify(PROOF, data)
 
 
@@ -207,6 +235,32 @@ def test_a_finding_of_a_proof_has_its_place_and_both_sides() -> None:
     (found,) = verify(msgspec.structs.replace(PROOF, extra=OTHER)).findings
     assert found == Finding("BYTES_MODIFIED", "the entry that the payload file has", "another", table="proof",
                             key=("a.tlog-proof",), column="extra")  # fmt: skip
+    with pytest.raises(UnknownFormat) as said:
+        entry.parse(b"no entry")
+    found = verify(PROOF, msgspec.structs.replace(CONTENT, entry=b"no entry")).findings[-1]
+    assert found == Finding("BYTES_MODIFIED", "an entry", str(said.value), table="proof", key=("a.tlog-proof",),
+                            column="entry")  # fmt: skip
+    for given, trust, kind, expected in (
+        (made(cosigned=False), POLICY, "QUORUM_UNMET", "the quorum w1"),
+        (PROOF, trusting(log=THIEF), "CHECKPOINT_SIG", "a checkpoint signed by a log of the policy"),
+    ):
+        with pytest.raises(SignatureInvalid) as refused:
+            policy.check(trust, given.checkpoint)
+        (found,) = verify(given, trust=trust).findings
+        assert found == Finding(kind, expected, str(refused.value), table="proof", key=("a.tlog-proof",))
+
+
+def test_what_was_checked_and_what_was_not_is_said() -> None:
+    """With the content and without; each list in whole."""
+    whole = verify(PROOF)
+    assert whole.covered == [*proof.COVERED, "that the content is the one that the entry names"]
+    assert whole.not_covered == proof.NOT_COVERED
+    one = (whole.origin, whole.region_mode, whole.events, whole.rows, whole.vouched, whole.last_good_seq, whole.spans)
+    assert one == (KEY.name, "proof", 1, {}, [], 0, [(SEQ, SEQ)])
+    assert isinstance(whole.seconds, float)
+    assert 0 <= whole.seconds == round(whole.seconds, 3) < 60
+    bare = verify(PROOF, None)
+    assert (bare.covered, bare.not_covered) == (proof.COVERED, [*proof.NOT_COVERED, proof.NO_CONTENT])
 
 
 def test_what_is_proven_is_said_in_whole_sentences() -> None:
@@ -219,3 +273,18 @@ def test_what_is_proven_is_said_in_whole_sentences() -> None:
         f"w1 had seen that history by {moment(1_700_000_001)} by its clock, so the event was recorded by then",
         f"its content is the {len(event.payload)} bytes of the payload file, to the last one",
     ]
+
+
+def test_the_last_nanosecond_of_a_second_is_still_of_that_second() -> None:
+    """As no binary fraction could say it."""
+    late = edited(EVENTS[:SEQ], SEQ, recorded_at=1_700_000_000_999_999_999)
+    last = entry.encode(late[-1])
+    hashes = tree.prove_inclusion(
+        lambda asked: [
+            tiles.subtree_hash([tree.leaf_hash(entry.encode(x)) for x in late[index << level : index + 1 << level]])
+            for level, index in asked
+        ], SEQ - 1, SEQ,
+    )  # fmt: skip
+    report = verify(ProofFile(SEQ - 1, tuple(hashes), signed(late, SEQ), last), None)
+    assert kinds(report) == []
+    assert "at 2023-11-14 22:13:20 UTC by the ledger's clock" in report.proven[0]

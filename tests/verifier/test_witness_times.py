@@ -19,8 +19,9 @@ from tests.archiving import chains
 from tests.archiving.chains import KEY
 from verifier import proof
 from verifier.archive import verification
-from verifier.report import Report
-from verifier.vouching import CLOCKS_NS, before_its_events
+from verifier.forms.cleaning import moment
+from verifier.report import Finding, Report
+from verifier.vouching import CLOCKS_NS, before_its_events, contradicts
 
 EVENTS = chains.chain(300)
 LAST_S = EVENTS[-1].recorded_at // 10**9
@@ -69,14 +70,19 @@ def test_a_proof_of_an_event_that_was_seen_before_it_was_recorded_does_not_hold(
     seconds: tuple[int, ...], holds: bool
 ) -> None:
     report = proven(*seconds)
-    assert [x.kind for x in report.findings] == ([] if holds else ["CLOCK"])
+    seen = ", ".join(f"t{n} had seen it at {moment(at)}" for n, at in enumerate(seconds))
+    latest = f"at most {max(seconds) * 10**9 + CLOCKS_NS}: {seen}"
+    late = Finding("CLOCK", latest, str(EVENTS[299].recorded_at), 300, "proof", ("p",), "recorded_at")
+    assert report.findings == ([] if holds else [late])
     assert bool(report.proven) == holds
+    if not holds:
+        assert report.not_covered == [*proof.NOT_COVERED, proof.NO_CONTENT]
 
 
 @pytest.mark.parametrize(
     ("second", "why"),
-    [(1, "before the event's own"), (LAST_S - SLACK_S - 1, "before the event's own"), (2**63 - 1, "of no calendar"),
-     (253_402_300_800, "of no calendar")],
+    [(1, "is before the event's own"), (LAST_S - SLACK_S - 1, "is before the event's own"),
+     (2**63 - 1, "is of no calendar"), (253_402_300_800, "is of no calendar")],
 )  # fmt: skip
 def test_a_time_that_contradicts_the_event_proves_nothing_of_when_it_was_recorded(second: int, why: str) -> None:
     """The others make the quorum; what that witness says of the time is left out, and the report says so."""
@@ -85,9 +91,15 @@ def test_a_time_that_contradicts_the_event_proves_nothing_of_when_it_was_recorde
     said = [line for line in report.proven if "had seen that history" in line]
     assert [line.split()[0] for line in said] == ["t1", "t2"]
     (left_out,) = [line for line in report.not_covered if "t0" in line]
-    assert why in left_out
+    assert left_out == f"by when t0 had seen that history: the time that it says, {moment(second)}, {why}"
 
 
 def test_without_witnesses_there_is_nothing_to_hold_a_time_against() -> None:
     trust = policy.decode(f"log {KEY.verifier.text()}\nquorum none\n".encode())
     assert before_its_events(trust, policy.check(trust, signed()), 300, 2**62) == []
+
+
+def test_a_clock_may_be_so_far_behind_and_no_further() -> None:
+    """To the nanosecond."""
+    assert not contradicts(1_700_000_000, 1_700_000_000 * 10**9 + CLOCKS_NS)
+    assert contradicts(1_700_000_000, 1_700_000_000 * 10**9 + CLOCKS_NS + 1)
