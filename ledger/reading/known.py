@@ -2,10 +2,11 @@
 Fold what was known at one time about the days up to another: in the order (effective_on, seq).
 
 Every event was checked by the rules when it was recorded, in the order of seq. In the order of days, a command could
-be refused for want of what came later, so floors, position limits, second persons, entitlements and the status of
-accounts are set aside here, and an event whose ground is of a later day waits for it. A settlement, or its failure, of
-a version that another took the place of later is of the version as it was. What then still finds no ground is told
-apart: an execution moves the position without its order; whatever else lacks an event cannot be read (`Misfit`).
+be refused for want of what came later, so floors, position limits, second persons, entitlements, the status of accounts
+and terms of instruments are set aside here, and an event whose ground is of a later day waits for it. What a trade cost
+and when it is to settle is as it was booked. A settlement, or its failure, of a version that another took the place of
+later is of the version as it was. What then still finds no ground is told apart: an execution moves the position
+without its order; whatever else lacks an event cannot be read (`Misfit`).
 
 Balances are sums of postings as they are stored (`counting`). A correction or bust that counts for an earlier day than
 the execution it takes the place of takes that of the newest version that counts by then, and voids those between.
@@ -70,6 +71,7 @@ class KnownFold:
 
     def __init__(self, whole: State) -> None:
         self.state = WatchedState()
+        self.state.booked = whole.executions.get
         self.tries = 0
         self.misfits: list[Misfit] = []
         self.charges = Charges(whole)

@@ -86,16 +86,18 @@ def _line(
     if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
         raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")
     scale = known(state.assets, block.gross_asset, "asset").scale
+    booked = trades.as_booked(state, event.venue, event.trade_date, exec_id)
+    gross = gross_of(instrument, qty, price, scale) if booked is None else booked.gross
     return msgspec.structs.replace(
         block, exec_id=exec_id, kind="allocation", event_seq=now.seq, order_id=None, account=line.account,
-        instrument=instrument.instrument, qty=qty, price=price, gross=gross_of(instrument, qty, price, scale),
+        instrument=instrument.instrument, qty=qty, price=price, gross=gross,
         fees=fees_text(line.fees), ref_trade_date=None, ref_exec_id=None, root_trade_date=event.trade_date,
         root_exec_id=exec_id, cost_change=0, realised_change=0, late=False, allocation_id=event.allocation_id,
         content=now.content(), follows=(),
     )  # fmt: skip
 
 
-def _rounding(lines: list[Execution], block: list[Execution], instrument: Instrument, scale: int) -> int:
+def _rounding(state: State, lines: list[Execution], block: list[Execution], instrument: Instrument, scale: int) -> int:
     """Return what the lines cost more than the block; Broken where that is more than rounding explains."""
     qty, whole = sum(x.qty for x in lines), sum(x.qty for x in block)
     if qty != whole:
@@ -103,6 +105,9 @@ def _rounding(lines: list[Execution], block: list[Execution], instrument: Instru
             "allocated_qty",
             f"found lines of {amounts.render(qty)} in all; expected {amounts.render(whole)}, those of the executions",
         )
+    residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
+    if state.booked is not None:
+        return residual
     # Exact products are compared, since small lines would hide any price in the rounding of each. They come to what the
     # executions do, by their prices or by their cash, within the last decimal that an average price may have.
     meant = (sum(x.qty * x.price * instrument.multiplier for x in block), sum(x.gross for x in block) * amounts.UNIT**2)
@@ -114,7 +119,6 @@ def _rounding(lines: list[Execution], block: list[Execution], instrument: Instru
             f"the lines cost {amounts.render(more)} {block[0].gross_asset} more than the executions; expected "
             "quantities times prices to add up to the same: give an average price to its last decimal",
         )
-    residual = sum(x.gross for x in lines) - sum(x.gross for x in block)
     # What each gross was rounded by, of the multiplier of their day: unless that was amended since.
     units_off = (len(lines) + len(block)) * 10 ** (amounts.SCALE - scale) - (-off // amounts.UNIT**2)
     if abs(residual) > units_off:
@@ -162,7 +166,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
         )
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
-    rounding = _rounding(lines, block, instrument, scale)
+    rounding = _rounding(state, lines, block, instrument, scale)
     postings_made = _moved_between(state, block, lines, rounding)
     post(state, postings_made, may_refuse=True)
     for row in block:

@@ -31,7 +31,7 @@ from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, h
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.told import check_first_told
-from ledger.domain.rules.trades import booked, lines_of, live, unsplit
+from ledger.domain.rules.trades import as_booked, booked, lines_of, live, unsplit
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
 
@@ -102,14 +102,17 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     if qty <= 0:
         raise Broken("quantity", f"found quantity {event.qty} of {event.exec_id!r}; expected more than 0")
     check_scale(qty, base, "quantity")
-    if price % instrument.tick and not (event.reconciliation or event.historical):
+    as_was = as_booked(state, event.venue, event.trade_date, event.exec_id)
+    if price % instrument.tick and not (event.reconciliation or event.historical or as_was):
         # The past was on other ticks, and what reconciliation infers is an average.
         raise Broken(
             "price",
             f"found price {event.price} of {event.exec_id!r}; expected a multiple of {amounts.render(instrument.tick)}",
         )
     gross = gross_of(instrument, qty, price, quote.scale)
-    if event.gross is not None:
+    if as_was is not None:
+        gross = as_was.gross
+    elif event.gross is not None:
         given = units(event.gross)
         check_scale(given, quote, "gross")
         # Venues round their own way: up, down or half; never by a whole unit.
@@ -124,7 +127,9 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     for fee in event.fees:
         check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
     due, at_once = settles_on(state, instrument, event.trade_date)
-    if event.settle_date not in (None, due):
+    if as_was is not None:
+        due, at_once = as_was.settle_date, as_was.bucket == "settled"
+    elif event.settle_date not in (None, due):
         if event.settle_date_reason is None:
             raise Broken(
                 "settle_date",

@@ -189,6 +189,9 @@ def check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[An
     """
     Raise Broken unless *qty* is a multiple of *lot* and *prices* of the tick of *instrument*.
     """
+    if state.booked is not None:
+        # It was checked when it was recorded, by the terms that were known then.
+        return
     if qty <= 0 or qty % lot:
         raise Broken(
             "quantity",

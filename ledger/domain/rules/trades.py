@@ -116,6 +116,14 @@ def live(state: State, venue: str, trade_date: str, exec_id: str) -> Execution:
     return row
 
 
+def as_booked(state: State, venue: str, trade_date: str, exec_id: str) -> Execution | None:
+    """
+    Return the execution of this name as it was booked, with terms that may have been amended since; None where it is
+    being booked.
+    """
+    return None if state.booked is None else state.booked(venue, trade_date, exec_id)
+
+
 def unsplit(state: State, row: Execution) -> Instrument:
     """
     Return the instrument of an execution as it is called now, or raise Broken where the execution is of older shares.

@@ -1,0 +1,77 @@
+"""
+Check that known days have trades as they were booked, and orders as they were taken, whatever was amended since.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from ledger.domain.amounts import render
+from ledger.domain.events.orders import OrderPlaced
+from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
+from ledger.domain.events.settlement import AllocationReversed
+from tests.domain.books import Books
+from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
+from tests.domain.test_allocation import BOTH, allocated, block
+from tests.reading.days import pnl
+from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, blotter, known, now, rungs
+
+LATER: dict[str, Any] = {"multiplier": "100", "tick": "3", "lot": "7", "settlement_cycle": 0}
+"""Terms that no trade or order here was made on."""
+
+
+def check_same(books: Books) -> None:
+    """Hold what is known of all days against now."""
+    known_now, stands = known(books, LAST), now(books)
+    for table in ("orders", "positions", "lots", "balances", "movements", "allocations"):
+        assert known_now.rows(table) == stands.rows(table)
+    # `follows` is what the writer's memory keeps of the order in which they came.
+    ours, theirs = (
+        [msgspec.structs.replace(row, follows=()) for row in source.rows("executions")]
+        for source in (known_now, stands)
+    )
+    assert ours == theirs
+    assert (rungs(known_now), blotter(known_now)) == (rungs(stands), blotter(stands))
+
+
+def test_a_holiday_that_is_published_later_moves_no_trade_that_was_booked() -> None:
+    """It was to settle on the day of the calendar that was known, and still is."""
+    books = market()
+    books.give(trade())
+    books.give(CalendarPublished(calendar="us", calendar_version=2, holidays=(*HOLIDAYS, DUE), cycles=CYCLES))
+    assert books.give(trade("F")).rule is None
+    assert sorted({day for day, *_ in rungs(known(books, LAST))}) == [DUE, MONDAY]
+    check_same(books)
+
+
+@pytest.mark.parametrize("since", [BEFORE, DAY])
+@pytest.mark.parametrize("changes", [*({name: value} for name, value in LATER.items()), LATER])
+def test_terms_that_are_amended_later_change_no_trade_that_was_booked(since: str, changes: dict[str, Any]) -> None:
+    """Gross, cost, the day it settles on and whether it waits are its own; the order that it filled was of its lot."""
+    books = market()
+    books.set_day(DAY)
+    placed = OrderPlaced(order_id="O", cl_ord_id="c", account="A", instrument="XYZ.N", side="buy", qty="40",
+                         ord_type="limit", price="10")  # fmt: skip
+    assert [books.give(x).rule for x in (placed, trade(order_id="O", qty="40"), trade("F"))] == [None] * 3
+    books.set_day(MONDAY)
+    assert books.give(settled(qty="40")).rule is None
+    assert books.give(InstrumentAmended(instrument="XYZ.N", effective_from=since, **changes)).rule is None
+    check_same(books)
+    assert known(books, LAST)._misfits == []
+    # What is worth nothing yet has cost what was paid for it: 140 at 10, and a fee of 1 each.
+    assert {render(row.cost or 0) for row in pnl(books) if row.account == "A" and row.qty and row.instrument} == {
+        "1400"
+    }
+
+
+def test_allocations_too_cost_what_was_booked() -> None:
+    """The lines, and once they are reversed the executions."""
+    books = block()
+    assert books.give(allocated(*BOTH)).rule is None
+    books.give(InstrumentAmended(instrument="XYZ.N", effective_from=DAY, multiplier="100"))
+    check_same(books)
+    assert books.give(AllocationReversed(allocation_id="AL", reason="r", proposed_by="ann")).rule is None
+    check_same(books)
