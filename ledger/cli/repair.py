@@ -178,8 +178,6 @@ def _opened(
     """Yield the copies that were named, in the order in which they are asked."""
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
-        if found.given is not None and found.given in (replica, backup):
-            raise InvalidInput("a copy was named that is the database to be mended; name another one")
         if replica is not None:
             made.append(stack.enter_context(sources.database_at(sources.REPLICA, replica, origin)))
         if archive is not None:
@@ -189,7 +187,16 @@ def _opened(
             made.insert(len(made) - (archive is not None), sources.Topic(topic, _chain_id(made, found, origin)))
         if backup is not None:
             made.append(stack.enter_context(sources.database_at(sources.BACKUP, backup, origin)))
+        _check_elsewhere(made, found)
         yield made
+
+
+def _check_elsewhere(made: Sequence[Source], found: Access) -> None:
+    """Raise InvalidInput where one of the copies is the database to be mended, which would vouch for itself."""
+    with contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection:
+        for copy in made:
+            if isinstance(copy, sources.Database) and copy.is_in(connection):
+                raise InvalidInput(f"the {copy.kind} that was named is the database to be mended; name another one")
 
 
 def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:

@@ -21,9 +21,9 @@ from ledger.reading.follower import Follower
 from ledger.repairing import region
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
-from ledger.repairing.proving import Proven, Prover, fetch, unvouched
+from ledger.repairing.proving import Proven, Prover, fetch, unheard, unvouched
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS
+from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
 from ledger.storage import chains, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
@@ -124,26 +124,36 @@ class Applying:
         row = self._identity(by_what[RESTORE], mended)
         tell("proving events", 0)
         tables = [write.table for write in by_what[REBUILD]]
-        self._events([x for x in by_what[RESTORE] if x.table == EVENTS], by_what[REMOVE], HEAD in tables, mended)
+        self._events([x for x in by_what[RESTORE] if x.table == EVENTS], by_what[REMOVE], mended)
         for write in by_what[RESTORE]:
             if write.table == CHECKPOINTS:
                 self._note(write, mended)
         for write in by_what[DROP]:
             for seq in write.key or ():
+                last = max(self._stated.size, repairs.head_seq(self._connection, row.chain))
+                if seq.isdigit() and int(seq) > last:
+                    raise NotProven(f"{unheard(last, [(SNAPSHOTS, int(seq))])}; nothing was written")
                 if repairs.drop_snapshot(self._connection, row.chain, seq, self._reason):
                     mended.done.append(write.sentence())
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
+            refused = self._refused(walk.head.seq, walk.head.hash)
             written = [made for made in walk.write(self._reason, tell) if made.gone or made.came]
-            copies = [source for source in self._sources.values() if source is not self._local]
-            reason = unvouched(walk.head.seq, {walk.head.hash}, self._stated.size, copies) if written else ""
-            if reason:
-                raise NotProven(f"{reason}; nothing was written")
+            if written and refused:
+                raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
+
+    def _refused(self, last: int, digest: bytes) -> str:
+        """Return why nothing is made to fit the events up to the *last* one here."""
+        copies = [source for source in self._sources.values() if source is not self._local]
+        follows = repairs.is_replica(self._connection, self._row.chain)
+        return unheard(last, repairs.spoken(self._connection, self._row.chain)) or unvouched(
+            last, {digest}, self._stated.size, copies, follows=follows
+        )
 
     def _identity(self, restoring: Sequence[Write], mended: Mended) -> ChainRow:
         wanted = [write for write in restoring if write.table == CHAINS]
@@ -162,7 +172,7 @@ class Applying:
             mended.done.append(f"restored the chain's own row: {', '.join(found.columns)}")
         return chain
 
-    def _events(self, restoring: Sequence[Write], removing: Sequence[Write], moves: bool, mended: Mended) -> None:
+    def _events(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> None:
         proven = self._proven(restoring, removing)
         if not proven:
             return
@@ -173,10 +183,12 @@ class Applying:
         keys = {write.key for write in removing}
         strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
         last = proven[max(proven)].event
-        if moves and wrong and last.seq > repairs.head_seq(connection, chain):
+        if wrong and last.seq > repairs.head_seq(connection, chain):
+            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not.
             repairs.set_head(
                 connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
             )
+            mended.done.append(f"moved the head on to event {last.seq}")
         if wrong or strays:
             staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
         for one in wrong:

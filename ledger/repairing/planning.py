@@ -15,7 +15,7 @@ from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import region
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
-from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest, unvouched
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest, unheard, unvouched
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
@@ -148,8 +148,13 @@ class Planning:
         if self._reasons:
             return
         if names:
-            mine = self._local.events([self._last]).get(self._last, [])
-            reason = unvouched(self._last, {event.hash for event in mine}, self._stated.size, self._sources)
+            # Not where the head says that they end: it may be what is to be mended.
+            last = repairs.last_seq(self._connection, self._row.chain, self._stated.size)
+            mine = self._local.events([last]).get(last, [])
+            reason = unheard(last, repairs.spoken(self._connection, self._row.chain)) or unvouched(
+                last, {event.hash for event in mine}, self._stated.size, self._sources,
+                follows=repairs.is_replica(self._connection, self._row.chain),
+            )  # fmt: skip
             if reason:
                 self._reasons[self._last] = reason
                 return
@@ -203,6 +208,9 @@ class Planning:
         Plan to throw the snapshot at *seq* away, unless an event that it follows from is not mended.
         """
         if self._reasons:
+            return
+        if seq.isdigit() and int(seq) > self._last:
+            self._reasons[self._last] = unheard(self._last, [(SNAPSHOTS, int(seq))])
             return
         self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 

@@ -22,7 +22,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tree import Frontier
-from ledger.repairing.sources import Source
+from ledger.repairing.sources import TOPIC, Source
 
 EVENTS_LIMIT: Final = 100_000
 """How many events one plan may restore; a region that lost more is better made anew from another one."""
@@ -190,23 +190,55 @@ def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tup
     return proven, {seq: "; ".join(said) or none for seq, said in reasons.items() if seq not in proven}
 
 
-def unvouched(seq: int, hashed: Collection[bytes], size: int, sources: Sequence[Source]) -> str:
+def unvouched(seq: int, hashed: Collection[bytes], size: int, sources: Sequence[Source], *, follows: bool) -> str:
     """
-    Return why nobody vouches for the events after the *size* that were signed, up to *seq* of one of these hashes.
+    Return why what follows from the events up to *seq*, the last here, of one of these hashes, is not made anew;
+    nothing where it may be.
 
-    Whoever can write the newest events can write them with good hashes, so what follows from them is made anew only
-    where a copy has the same last event: its hash holds all before it. Nothing is returned where one has.
+    Whoever can write the newest events can write them with good hashes, and can take them away. So no copy may go on
+    after the last one, unless this region *follows* another; and where it is after the *size* that were signed, a copy
+    has to have the same one, since its hash holds all before it, and none another. Anybody may write to a topic: it is
+    not asked.
     """
-    if seq <= size:
-        return ""
+    vouched = seq <= size
     for source in sources:
+        if source.kind == TOPIC:
+            continue
         try:
-            found = source.events([seq]).get(seq, [])
+            found = source.events([seq, seq + 1])
         except LedgerError:
             continue
-        if any(event.hash in hashed for event in found):
-            return ""
+        same = [event.hash in hashed for event in found.get(seq, []) if laid_out(event) is not None]
+        if seq > size and not all(same):
+            return (
+                f"the {source.kind} has another event {seq}, after the signed checkpoint, and nothing tells which of "
+                "both is true: seal what is, where it is"
+            )
+        onward = [event for event in found.get(seq + 1, []) if laid_out(event) is not None]
+        if not follows and any(event.prev_hash in hashed for event in onward):
+            return (
+                f"the events end at {seq} here, and the {source.kind} goes on from there: the end was cut off, and "
+                "books made to fit it would hide that; take that copy as the primary, or restore a backup"
+            )
+        vouched |= any(same)
+    if vouched:
+        return ""
     return (
         f"events {size + 1} to {seq} are after the signed checkpoint, and no copy that was named has the same: seal "
         "first, or name a copy that has them"
+    )
+
+
+def unheard(seq: int, spoken: Sequence[tuple[str, int]]) -> str:
+    """
+    Return why nothing is made to fit events that end at *seq* where rows speak of later ones, by table; nothing where
+    none does.
+    """
+    beyond = [f"{table} of event {last}" for table, last in spoken if last > seq]
+    if not beyond:
+        return ""
+    return (
+        f"the events end at {seq}, and rows here speak of more ({', '.join(beyond)}): the end was cut off, or these "
+        "rows were made up, and nothing that was signed tells which; take another region as the primary, or restore a "
+        "backup"
     )

@@ -37,6 +37,46 @@ def may_append(connection: Connection) -> bool:
     return connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() == (True,)
 
 
+SPEAKING = {
+    "acknowledgements": "seq", "commits": "last_seq", "state_digests": "seq", "idempotency_keys": "first_seq",
+    "snapshots": "seq", "read_model_watermarks": "seq", "checkpoints": "size", "balance_history": "seq",
+    "position_history": "seq",
+}  # fmt: skip
+"""The tables whose rows name an event that there has to be, and the column in which they do."""
+
+
+def last_seq(connection: Connection, chain: int, after: int) -> int:
+    """
+    Return up to which event they follow each other from the one *after* which to look, whatever the head says.
+    """
+    row = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number FROM ledger.events"
+        " WHERE chain = %s AND seq > %s) t WHERE seq = %s + number",
+        [chain, after, after],
+    ).fetchone()
+    return after if row is None or row[0] is None else int(row[0])
+
+
+def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
+    """
+    Return the last event that rows of each table speak of, where there are any.
+    """
+    found = []
+    for table, column in SPEAKING.items():
+        row = connection.execute(f"SELECT max({column}) FROM ledger.{table} WHERE chain = %s", [chain]).fetchone()
+        if row is not None and row[0] is not None:
+            found.append((table, int(row[0])))
+    return found
+
+
+def is_replica(connection: Connection, chain: int) -> bool:
+    """
+    Return whether the head says that this region follows another.
+    """
+    row = connection.execute("SELECT mode FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
+    return row == ("replica",)
+
+
 def act_as_owner(connection: Connection) -> None:
     """
     Have the owner's rights in this transaction.

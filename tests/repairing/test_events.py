@@ -15,7 +15,7 @@ from ledger.repairing.plan import REMOVE, RESTORE
 from ledger.storage import chains, events
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
-from tests.repairing.mending import Firm, copies, mended, planned
+from tests.repairing.mending import Firm, applied, copies, mended, planned
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
 SEQ = 20
@@ -28,6 +28,12 @@ COLUMNS = (
 
 def rows(database: Database) -> str:
     return database.sql("SELECT md5(string_agg(e::text, ',' ORDER BY seq, chain)) FROM ledger.events e")
+
+
+def rows_to(database: Database, seq: int) -> str:
+    return database.sql(
+        f"SELECT md5(string_agg(e::text, ',' ORDER BY seq, chain)) FROM ledger.events e WHERE seq <= {seq}"
+    )
 
 
 def said_of(seq: int) -> bytes:
@@ -104,7 +110,10 @@ def test_a_row_that_was_moved_is_put_back_and_taken_away(firm: Firm, broken: Dat
 
 
 def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
-    """The intruder moved the head back as well; of what came after the checkpoint nothing is left to be proven by."""
+    """
+    The intruder moved the head back as well. What came after the checkpoint is proven by nothing: the rows that speak
+    of it stay, and go on to say that it is missing.
+    """
     cut = firm.size - 12
     with Intruder(broken) as intruder:
         intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {cut}")
@@ -113,10 +122,15 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
             "UPDATE ledger.chain_heads h SET (seq, hash, recorded_at, epoch) = (SELECT seq, hash, recorded_at, epoch "
             "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
         )
+    books = broken.sql("SELECT md5(string_agg(c::text, ',' ORDER BY last_seq)) FROM ledger.commits c")
     with copies(archive=firm.archive, backup=firm.backup) as found:
-        mended(broken, firm, found)
-    assert broken.sql("SELECT seq FROM ledger.chain_heads") == str(firm.size)
-    assert report_on(broken).findings == []
+        plan = planned(broken, firm.rules, found)
+        assert [write.seq for write in plan.writes] == list(range(cut + 1, firm.size + 1))
+        assert any("rows here speak of more (commits of event" in judged.reason for judged in plan.left())
+        applied(broken, firm.rules, plan, found)
+    assert rows(broken) == rows_to(firm.database, firm.size)
+    assert broken.sql("SELECT md5(string_agg(c::text, ',' ORDER BY last_seq)) FROM ledger.commits c") == books
+    assert {"COMMIT_MISMATCH", "TRUNCATED"} & {finding.kind for finding in report_on(broken).findings}
 
 
 def test_what_was_not_signed_is_not_mended(firm: Firm, broken: Database, replica: Database) -> None:

@@ -226,6 +226,10 @@ def test_what_cannot_be_mended_ends_with_3(firm: Firm, broken: Database, tmp_pat
     said = run("ledger", "repair", "plan", str(report), "--policy", str(trust), "--dsn", broken.dsn("reader"),
                expected=3)  # fmt: skip
     assert "not mended: BYTES_MODIFIED: event 20" in said
+    # The database itself is no copy, whatever login it is named by.
+    said = run("ledger", "repair", "plan", str(report), "--policy", str(trust), "--dsn", broken.dsn("reader"),
+               "--replica", broken.dsn("auditor"), expected=8)  # fmt: skip
+    assert "the replica that was named is the database to be mended" in said
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ Break what follows from events, and see it made anew from those that were signed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
+from ledger.evidence.tiles import Tile
+from ledger.repairing import sources
 from ledger.repairing.applying import NotProven
-from ledger.storage import chains
+from ledger.repairing.sources import Source
+from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import Database
@@ -101,8 +105,90 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
         relink(intruder, events_of(broken), firm.size + 1, lambda x: msgspec.structs.replace(x, actor="mallory"))
     with copies(archive=firm.archive, backup=firm.backup) as found:
         assert planned(broken, firm.rules, found).writes == ()
-        with pytest.raises(NotProven, match="no copy that was named has the same"):
+        with pytest.raises(NotProven, match="the backup has another event"):
             applied(broken, firm.rules, plan, found)
+    # Neither a record that anybody wrote, nor the hash alone, nor one yes beside a no.
+    false, true = events_of(broken)[-1], events_of(firm.backup)[-1]
+    for kind, event in (
+        ("topic", false),
+        ("replica", msgspec.structs.replace(true, hash=false.hash)),
+        ("replica", false),
+    ):
+        with copies(archive=firm.archive, backup=firm.backup) as found:
+            assert planned(broken, firm.rules, [Said(kind, event), *found]).writes == ()
+            with pytest.raises(NotProven):
+                applied(broken, firm.rules, plan, [Said(kind, event), *found])
+
+
+class Said(Source):
+    """A copy that has one event, and says it to whoever asks."""
+
+    def __init__(self, kind: str, event: RecordedEvent) -> None:
+        self.kind, self.chain_id, self._event = kind, event.chain_id, event
+
+    def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
+        return {seq: [self._event] for seq in seqs if seq == self._event.seq}
+
+    def all_events(self, upto: int) -> Iterator[RecordedEvent]:
+        return iter(())
+
+    def tile(self, tile: Tile) -> bytes | None:
+        return None
+
+    def notes(self) -> Iterable[bytes]:
+        return []
+
+    def note(self, size: int) -> bytes | None:
+        return None
+
+
+def cut(region: Database, size: int) -> None:
+    """Take every event after the first *size* away, and have the head fit."""
+    with Intruder(region) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {size}")
+        intruder.edit(
+            "chain_heads",
+            "UPDATE ledger.chain_heads h SET (seq, hash, recorded_at, epoch) = (SELECT seq, hash, recorded_at, epoch "
+            "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
+        )
+
+
+def test_books_are_not_made_to_fit_a_tail_that_was_cut_off(firm: Firm, broken: Database) -> None:
+    """What is left ends with the newest checkpoint, so all of it was signed: its books speak of more."""
+    with Intruder(broken) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    with copies(archive=firm.archive, backup=firm.backup) as found:
+        before = planned(broken, firm.rules, found)
+    cut(broken, firm.size)
+    with copies(archive=firm.archive, backup=firm.backup) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.writes == ()
+        assert any("rows here speak of more" in judged.reason for judged in plan.left())
+        with pytest.raises(NotProven, match="rows here speak of more"):
+            applied(broken, firm.rules, before, found)
+    # Whoever makes all of them fit meets a copy that goes on.
+    with Intruder(broken) as intruder:
+        for table, column in repairs.SPEAKING.items():
+            intruder.edit(table, f"DELETE FROM ledger.{table} WHERE {column} > {firm.size}")
+        intruder.edit("state_digests", f"UPDATE ledger.state_digests SET seq = {firm.size}")
+    with copies(archive=firm.archive, backup=firm.backup) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.writes == ()
+        assert any("the backup goes on from there" in judged.reason for judged in plan.left())
+        with pytest.raises(NotProven, match="goes on from there"):
+            applied(broken, firm.rules, before, found)
+
+
+def test_a_database_is_no_copy_of_itself(firm: Firm, broken: Database, replica: Database) -> None:
+    """Whatever login or address it is named by."""
+    with contextlib.closing(db.connect(broken.dsn("auditor"), "test")) as connection, copies(broken) as found:
+        (copy,) = found
+        assert isinstance(copy, sources.Database)
+        assert copy.is_in(connection)
+    with contextlib.closing(db.connect(broken.dsn("auditor"), "test")) as connection, copies(replica) as found:
+        (copy,) = found
+        assert isinstance(copy, sources.Database)
+        assert not copy.is_in(connection)
 
 
 def test_every_read_model_at_once(firm: Firm, broken: Database) -> None:
