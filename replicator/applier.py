@@ -145,7 +145,7 @@ class Applier:
         _check_replica(head)
         self._head, self._epoch = ChainHead(head.seq, head.hash), head.epoch
         self._lanes = chains.read_lanes(self._connection, self._chain)[1]
-        self._state = State(self._load_row)
+        self._state = State(self._load_row, runs=self._load_run)
         for table, row in read_models.load_open(self._connection, self._chain):
             self._state.add(table, row)
         self._connection.rollback()
@@ -156,6 +156,11 @@ class Applier:
         row = read_models.load(self._reading, self._chain, table, key)
         self._reading.rollback()
         return row
+
+    def _load_run(self, table: str, key: Key, count: int) -> list[Row]:
+        found = read_models.load_run(self._reading, self._chain, table, key, count)
+        self._reading.rollback()
+        return found
 
     def _hash_at(self, seq: int) -> bytes | None:
         found = events.read_seqs(self._reading, self._chain, self._chain_id, [seq]).get(seq)

@@ -12,7 +12,7 @@ than all else; the store's own constraints catch the rare mistake, and then ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,6 +23,9 @@ from ledger.domain.rows import TABLES, Row
 
 Key = tuple[Any, ...]
 Loader = Callable[[str, Key], Row | None]
+RunLoader = Callable[[str, Key, int], Iterable[Row]]
+"""Gives the row of a key and those that come before it in its run, so many in all: lots by number, executions by what
+each follows."""
 R = TypeVar("R", bound=Row)
 
 RESIDENT: Final = frozenset(
@@ -124,6 +127,19 @@ class Table(Generic[R]):
         row: R | None = self.rows.get(key)
         return row if row is not None or self.resident else self._load(key)
 
+    def bring_run(self, key: Key, count: int) -> None:
+        """
+        Have the store give the rows of a run up to *key*, *count* in all, by one question; what memory has stays.
+
+        Where there is nobody to ask, `get` asks for each.
+        """
+        runs = self._state.runs
+        for row in runs(self.name, key, count) if runs else ():
+            found = self.key_of(row)
+            if found not in self.rows:
+                self.rows[found] = row  # type: ignore[assignment]
+                self._state.loaded.append((self, found, row))
+
     def fresh(self, *key: Any) -> R | None:
         """
         Return the row of a *key* that is expected to be new; the store is asked only where the state is `certain`.
@@ -221,11 +237,12 @@ class State:
     """
     Every read model of one chain.
 
-    *loader* finds rows that memory has forgotten; `certain` makes `fresh` ask it always.
+    *loader* finds rows that memory has forgotten, *runs* many that belong together; `certain` makes `fresh` ask always.
     """
 
-    def __init__(self, loader: Loader | None = None, *, certain: bool = False) -> None:
+    def __init__(self, loader: Loader | None = None, *, runs: RunLoader | None = None, certain: bool = False) -> None:
         self.loader = loader
+        self.runs = runs
         self.certain = certain
         self.recorded: Callable[[int], object] | None = None
         """Finds what is durable at a seq, as its caller gave it, in its newest version: in the writer alone."""

@@ -162,7 +162,7 @@ class Writer:
         seq, lanes = chains.read_lanes(reading, chain)
         if seq != head.seq:
             raise StateMismatch(f"the state digest stands at seq {seq}, the head at {head.seq}; verify the ledger")
-        state = State(self._load_row)
+        state = State(self._load_row, runs=self._load_run)
         for table, row in read_models.load_open(reading, chain):
             state.add(table, row)
         reading.rollback()
@@ -176,6 +176,9 @@ class Writer:
         reading = self._need(self._reading)
         row = read_models.load(reading, self._chain.chain, table, key)
         return row
+
+    def _load_run(self, table: str, key: Key, count: int) -> list[Row]:
+        return read_models.load_run(self._need(self._reading), self._chain.chain, table, key, count)
 
     def find_keys(self, keys: list[str]) -> dict[str, int]:
         """

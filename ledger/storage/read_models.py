@@ -271,6 +271,33 @@ def load(connection: Connection, chain: int, table: str, key: Key) -> Row | None
 
 
 @functools.cache
+def _select_run(table: str) -> str:
+    if table == "lots":
+        return _select(table) + ' AND account = %s AND instrument = %s AND "number" <= %s AND "number" > %s'
+    if table != "executions":
+        raise AssertionError(f"rows of {table} do not follow each other")
+    # Each names the one before it, so the way back is by key, whatever else the account traded.
+    return (
+        "WITH RECURSIVE run AS ("
+        "SELECT e.*, 1 AS place FROM ledger.executions e WHERE chain = %s AND venue = %s AND trade_date = %s::date"
+        " AND exec_id = %s UNION ALL "
+        "SELECT e.*, r.place + 1 FROM run r JOIN ledger.executions e ON e.chain = r.chain AND e.venue = r.follows[1]"
+        " AND e.trade_date = r.follows[2]::date AND e.exec_id = r.follows[3] WHERE r.place < %s"
+        f") SELECT {_shown(table)} FROM run"
+    )
+
+
+def load_run(connection: Connection, chain: int, table: str, key: Key, count: int) -> list[Row]:
+    """
+    Return the row of *key* and those that come before it in its run, *count* in all or as many as there are.
+
+    Lots run by their number, executions of an average position by what each follows.
+    """
+    given = (*key, key[-1] - count) if table == "lots" else (*key, count)
+    return [_row_of(table, found) for found in connection.execute(_select_run(table), [chain, *given])]
+
+
+@functools.cache
 def _select_at_head(table: str) -> str:
     spec, kinds = TABLES[table], _sql_types(table)
     same = "".join(f' AND t."{column}" = %s::{kinds[column]}' for column in spec.key)

@@ -4,6 +4,9 @@ Give the fold a memory that forgets every closed row after every event, as the w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from ledger.domain.events.fields import Event
 from ledger.domain.fold import Context, Outcome, record
 from ledger.domain.rows import Row
@@ -20,7 +23,22 @@ class Memory:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Key], Row] = {}
-        self.state = State(lambda table, key: self.kept.get((table, key)))
+        self.questions = 0
+        self.state = State(self._load, runs=self._load_run)
+
+    def _load(self, table: str, key: Key) -> Row | None:
+        self.questions += 1
+        return self.kept.get((table, key))
+
+    def _load_run(self, table: str, key: Key, count: int) -> Iterator[Row]:
+        """Yield what the store does for one question: the row of *key* and those before it."""
+        self.questions += 1
+        for _ in range(count):
+            row: Any = self.kept.get((table, key))
+            if row is None:
+                return
+            yield row
+            key = row.follows if table == "executions" else (*key[:2], key[2] - 1)
 
     def record(self, event: Event, context: Context) -> Outcome:
         mark = self.state.begin()

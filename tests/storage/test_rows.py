@@ -125,6 +125,27 @@ def test_sums_beyond_the_limit_of_one_amount_are_read_back(writer: tuple[Connect
         assert read_models.load(connection, chain, "positions", (row.account, "I")) == row
 
 
+def test_a_run_is_what_comes_before_a_row(writer: tuple[Connection, int]) -> None:
+    """Lots by number, of one position; executions by what each follows, whatever day and venue that is of."""
+    connection, chain = writer
+    lot, execution = sample("lots", 0), sample("executions", 0)
+    lots = [msgspec.structs.replace(lot, instrument=name, number=x) for name in ("I", "J") for x in range(1, 6)]
+    traded = [
+        msgspec.structs.replace(
+            execution, trade_date=f"2024-08-{x:02}", exec_id=f"E{x}", ref_exec_id=None, ref_trade_date=None,
+            follows=(execution.venue, f"2024-08-{x - 1:02}", f"E{x - 1}") if x > 1 else (),
+        )
+        for x in range(1, 6)
+    ]  # fmt: skip
+    read_models.write(connection, chain, [added(row, "lots") for row in lots])
+    read_models.write(connection, chain, [added(row, "executions") for row in traded])
+    for table, rows_of, at in (("lots", lots, 3), ("executions", traded, 3)):
+        key = key_of(table, rows_of[at])
+        for count, first in ((1, 3), (3, 1), (9, 0)):
+            assert set(read_models.load_run(connection, chain, table, key, count)) == set(rows_of[first : at + 1])
+    assert read_models.load_run(connection, chain, "executions", ("V", "2024-08-01", "none"), 9) == []
+
+
 @pytest.mark.parametrize("value", ["'NaN'", "'Infinity'", "0.0000000000000000001"])
 def test_a_number_that_the_ledger_never_writes_is_a_finding(
     database: Database, writer: tuple[Connection, int], value: str

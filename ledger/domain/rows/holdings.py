@@ -55,8 +55,8 @@ class LotQueue(Row, frozen=True, gc=False):
     """
     Where the lots of one position begin and end.
 
-    Lots before `first_open` are closed. A trade that is undone has the lots from `base` on matched anew, with
-    `base_realised` as the result of what came before.
+    Lots before `first_open` are closed. Nothing before `base`, where the last split left the position with the result
+    `base_realised`, is undone.
     """
 
     account: str

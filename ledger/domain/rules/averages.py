@@ -9,6 +9,7 @@ costs in proportion to the trades since the one that changes. A split ends the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,9 @@ from ledger.domain.rules.ground import Broken
 from ledger.domain.rules.trades import signed
 from ledger.domain.state import State
 
+_FIRST_RUN: Final = 64
+_LONGEST_RUN: Final = 4_096
+"""How many forgotten executions are asked for at once, at first and at most: how far back it goes is not known."""
 Name = tuple[str, ...]
 """Venue, trade date and id of an execution; empty for none."""
 
@@ -38,8 +42,11 @@ def _execution(state: State, name: Name) -> Execution:
 
 def _back_to(state: State, position: Position, found: Callable[[Execution], bool]) -> tuple[Position, list[Execution]]:
     """Return *position* after the newest trade that is *found*, or as at first, and the trades since, newest first."""
-    later = []
+    later, count = [], _FIRST_RUN
     while position.newest:
+        if position.newest not in state.executions.rows:
+            state.executions.bring_run(position.newest, count)
+            count = min(2 * count, _LONGEST_RUN)
         row = _execution(state, position.newest)
         if found(row):
             break

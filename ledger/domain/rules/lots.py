@@ -1,11 +1,10 @@
 """
 Keep the lots of accounts that reckon their cost first in, first out.
 
-Every trade of such an account is a row, numbered as it came. What it closes is taken from the oldest open lots, each
-share rounded as positions are; what is left over is a lot of its own, on the other side after a flip. A correction
-takes the place of what it corrects, and a bust leaves a gap; either has the lots matched anew from the queue's base, so
-that the result is that of the trades that stand, in order. The base moves up at a split, before which nothing is
-undone. Undoing costs in proportion to the trades since then.
+Every trade of such an account is a row, numbered as it came; what it leaves open is a lot of its own, on the other side
+after a flip. A correction takes the place of what it corrects, and a bust leaves a gap; either has the lots matched
+anew from there on, so that the result is that of the trades that stand, in order. The queue's base moves up at a split,
+before which nothing is undone.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from ledger.domain.amounts import SCALE
 from ledger.domain.positions import share
 from ledger.domain.rows import Execution, Lot, LotQueue
 from ledger.domain.rules.ground import Broken, known
+from ledger.domain.rules.lot_matching import match, newest_first, oldest_first, rematch
 from ledger.domain.state import State
 
 
@@ -30,63 +30,8 @@ def _queue(state: State, account: str, instrument: str) -> LotQueue:
     return state.lot_queues.get(account, instrument) or LotQueue(account, instrument, 1, 0, 1, 0)
 
 
-def _lot(state: State, queue: LotQueue, number: int) -> Lot:
-    lot = state.lots.get(queue.account, queue.instrument, number)
-    if lot is None:
-        raise AssertionError(f"lot {number} of {queue.account} in {queue.instrument} is missing")
-    return lot
-
-
-def _match(state: State, queue: LotQueue, lot: Lot, scale: int) -> tuple[LotQueue, int, int]:
-    """Put *lot*, a trade that is newer than all of *queue*, and return (queue, cost change, realised change)."""
-    left, value, cost, realised = lot.qty, lot.value, 0, 0
-    first = number = queue.first_open
-    while left and number <= queue.last:
-        old = _lot(state, queue, number)
-        if old.open_qty and (old.open_qty > 0) == (left > 0):
-            break
-        if old.open_qty:
-            closed = min(abs(old.open_qty), abs(left))
-            released, paid = (
-                share(old.open_cost, closed, abs(old.open_qty), scale),
-                share(value, closed, abs(left), scale),
-            )
-            signed = closed if left > 0 else -closed
-            left, value = left - signed, value - paid
-            cost, realised = cost - released, realised - paid - released
-            open_qty = old.open_qty + signed
-            state.lots.put(msgspec.structs.replace(old, open_qty=open_qty, open_cost=old.open_cost - released))
-            if open_qty:
-                break
-        number += 1
-        first = number
-    # The last share of the value is all that is left of it, so that nothing is left when the trade closed as much.
-    state.lots.put(msgspec.structs.replace(lot, open_qty=left, open_cost=value))
-    cost += value
-    if first > queue.last:
-        first = lot.number
-    return msgspec.structs.replace(queue, first_open=first, last=max(queue.last, lot.number)), cost, realised
-
-
-def _rematch(state: State, queue: LotQueue, scale: int) -> tuple[int, int]:
-    """Match the lots from the base on anew, and return the position's (cost, realised)."""
-    found = [_lot(state, queue, number) for number in range(queue.base, queue.last + 1)]
-    last, cost, realised = queue.last, 0, queue.base_realised
-    queue = msgspec.structs.replace(queue, first_open=queue.base, last=queue.base - 1)
-    for lot in found:
-        if lot.live:
-            queue, more, gained = _match(state, queue, lot, scale)
-            cost, realised = cost + more, realised + gained
-        else:
-            state.lots.put(msgspec.structs.replace(lot, open_qty=0, open_cost=0))
-            queue = msgspec.structs.replace(queue, last=lot.number)
-    state.lot_queues.put(msgspec.structs.replace(queue, last=last))
-    return cost, realised
-
-
 def _find(state: State, queue: LotQueue, venue: str, trade_date: str, exec_id: str) -> Lot:
-    for number in range(queue.last, queue.base - 1, -1):
-        lot = _lot(state, queue, number)
+    for lot in newest_first(state, queue, queue.last, queue.base):
         if (lot.venue, lot.trade_date, lot.exec_id) == (venue, trade_date, exec_id):
             return lot
     raise Broken(
@@ -108,7 +53,7 @@ def trade(state: State, row: Execution, traded: int, value: int, scale: int) -> 
             row.account, row.instrument, queue.last + 1, row.venue, row.trade_date, row.exec_id, traded, value, 0, 0,
             True,
         )  # fmt: skip
-        queue, cost, realised = _match(state, queue, lot, scale)
+        queue, cost, realised = match(state, queue, lot, scale)
         state.lot_queues.put(queue)
         return cost, realised
     old = _find(state, queue, row.venue, str(row.ref_trade_date), row.ref_exec_id)
@@ -130,8 +75,7 @@ def restore(state: State, row: Execution, scale: int) -> tuple[int, int]:
 def _in_its_place(state: State, queue: LotQueue, lot: Lot, scale: int) -> tuple[int, int]:
     position = state.positions.get(queue.account, queue.instrument)
     before = (position.cost, position.realised) if position else (0, 0)
-    state.lots.put(lot)
-    cost, realised = _rematch(state, queue, scale)
+    cost, realised = rematch(state, queue, lot, scale)
     return cost - before[0], realised - before[1]
 
 
@@ -141,8 +85,7 @@ def undo(state: State, instrument: str, row: Execution, scale: int) -> tuple[int
     """
     queue = _queue(state, row.account, instrument)
     old = _find(state, queue, row.venue, row.trade_date, row.exec_id)
-    state.lots.put(msgspec.structs.replace(old, live=False))
-    return _rematch(state, queue, scale)
+    return rematch(state, queue, msgspec.structs.replace(old, live=False), scale)
 
 
 def split(state: State, account: str, instrument: str, qty: int, ratio: tuple[int, int], sold: int, scale: int) -> int:
@@ -153,7 +96,7 @@ def split(state: State, account: str, instrument: str, qty: int, ratio: tuple[in
     the oldest lots. A position that comes to nothing releases all.
     """
     queue = _queue(state, account, instrument)
-    found = [_lot(state, queue, number) for number in range(queue.first_open, queue.last + 1)]
+    found = list(oldest_first(state, queue, queue.first_open, queue.last))
     parts, released = [], 0
     for lot in found:
         whole = abs(lot.open_qty) * ratio[0]
@@ -190,8 +133,7 @@ def rename(state: State, account: str, old: str, new: str) -> None:
     queue = state.lot_queues.get(account, old)
     if queue is None:
         return
-    for number in range(min(queue.base, queue.first_open), queue.last + 1):
-        lot = _lot(state, queue, number)
+    for lot in oldest_first(state, queue, min(queue.base, queue.first_open), queue.last):
         state.lots.put(msgspec.structs.replace(lot, instrument=new))
         state.lots.put(msgspec.structs.replace(lot, open_qty=0, open_cost=0, live=False))
     state.lot_queues.put(msgspec.structs.replace(queue, instrument=new))
