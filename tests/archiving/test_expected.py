@@ -4,6 +4,7 @@ Check that an archive is held against a checkpoint that the auditor had before.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,21 @@ def test_what_is_no_checkpoint_of_this_log_shows_nothing(archived: Path) -> None
     for data in (signed(EVENTS, 300, other), b"hello\n", b""):
         with pytest.raises(Unreadable, match=r"^mine is (no|a) checkpoint"):
             verify(archived, expected=(("mine", data),))
+
+
+def test_a_part_does_not_follow_what_neither_tiles_nor_entries_tell(tmp_path: Path) -> None:
+    """A rewritten archive with the true leaves and a rotten entry below the part: nothing shows the kept root there."""
+    write(tmp_path / "true", SIZE)
+    fork = tmp_path / "fork"
+    write(fork, SIZE, events=FORK)
+    shutil.copy(tmp_path / "true/tile/0/000", fork / "tile/0/000")
+    entry = fork / "tile/entries/000"
+    data = bytearray(entry.read_bytes())
+    data[50] ^= 1
+    entry.write_bytes(bytes(data))
+    report = verify(fork, expected=(("mine", signed(EVENTS, 100)),), first=257)
+    assert [(one.kind, one.key) for one in report.findings] == [("TREE_MISMATCH", ("checkpoint",))]
+    assert "root of 100 entries" in report.findings[0].expected
+    (fork / "checkpoints/100").write_bytes(signed(EVENTS, 100))
+    report = verify(fork, first=257)
+    assert [(one.kind, one.key) for one in report.findings] == [("TREE_MISMATCH", ("checkpoints/100",))]

@@ -95,7 +95,7 @@ def hold(store: Store, stated: Checkpoint, earlier: Sequence[tuple[int, bytes]])
     open_sizes = {size for (size, _), held in zip(earlier, found, strict=True) if held.follows is None}
     made = _by_entries(store, stated, open_sizes)
     return [
-        held if held.follows is not None else _settled(held, root, made.get(size))
+        held if made.get(size) is None else Held(made[size] == root, made[size])
         for (size, root), held in zip(earlier, found, strict=True)
     ]
 
@@ -129,10 +129,3 @@ def _by_entries(store: Store, stated: Checkpoint, sizes: set[int]) -> dict[int, 
     except (UnknownFormat, TooLong):
         return {}
     return roots if edge.root() == stated.root else {}
-
-
-def _settled(held: Held, root: bytes, made: bytes | None) -> Held:
-    if made is not None:
-        return Held(made == root, made)
-    # Nothing contradicts it: that the newest root does not come out is a finding of its own.
-    return Held(True, root) if held.root == root else held
