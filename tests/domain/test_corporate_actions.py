@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from blake3 import blake3
 
 from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalPosted, JournalReversed
 from ledger.domain.events.corporate_actions import (
@@ -174,6 +175,29 @@ def test_who_is_left_out_is_told_also_where_nobody_knows_what_they_held() -> Non
     books.give(traded("E2", account="B"))
     books.give(traded("E3", account="B", qty="1", trade_date=WEDNESDAY))
     assert b'"unnamed":[["B",null]]' in books.give(accrued(entitled())).derived
+
+
+@pytest.mark.parametrize("others", [100, 101])
+def test_many_holders_who_are_left_out_are_counted(others: int) -> None:
+    """Each event of a dividend that is told account by account would repeat all the others, and not fit at last."""
+    books = market()
+    books.give(traded("E"))
+    listed = []
+    for number in range(others):
+        account = f"C{number:03}"
+        books.give(AccountOpened(account=account, owner="o", kind="house", base_asset="USD"))
+        books.give(traded(f"E{number}", account=account, side="sell" if number % 2 else "buy", qty=str(number + 1)))
+        listed.append([account, str(-number - 1 if number % 2 else number + 1)])
+    books.give(traded("later", account="C000", trade_date=WEDNESDAY))
+    listed[0][1] = None  # type: ignore[call-overload]
+    told = msgspec.json.decode(books.give(accrued(entitled())).derived)["unnamed"]
+    if others == 100:
+        assert told == listed
+    else:
+        total = sum(int(qty) for _, qty in listed if qty is not None)
+        digest = blake3(msgspec.json.encode(listed)).hexdigest()
+        assert told == {"accounts": 101, "not_known": 1, "qty": str(total), "hash": digest}
+    books.replayed()
 
 
 def test_a_different_quantity_needs_a_reason_and_holders_left_out_are_named() -> None:

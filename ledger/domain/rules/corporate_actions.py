@@ -7,9 +7,10 @@ gives no reason, it is quarantined: see docs/decisions/0012.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from blake3 import blake3
 
 from ledger.domain import amounts, positions
 from ledger.domain.events import corporate_actions as events
@@ -37,6 +38,9 @@ from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
 from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
+
+UNNAMED_LISTED: Final = 100
+"""How many holders that a dividend does not name are listed with it: each event of many would repeat all the others."""
 
 
 def stream_of(ca_id: str) -> str:
@@ -128,18 +132,28 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     return Effects(stream_of(event.ca_id), 1, derived, event.ex_date)
 
 
-def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str | None]]:
+def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str | None]] | dict[str, Any]:
     """
     Return [account, quantity] of who held the asset too and is not named: stored, so that somebody can ask.
 
-    The quantity is null where trades of later days hide it.
+    The quantity is null where trades of later days hide it. Of more than `UNNAMED_LISTED` it is how many they are, of
+    how many of them the quantity is not known, what the others held in all, and the hash of the list, which the chain
+    gives to whoever replays it.
     """
     of_asset = {row.instrument for row in instruments_of(state, asset)}
     accounts = {account for account, name in state.positions.rows if name in of_asset and account not in named}
     held = {account: held_before(state, asset, account, day) for account in accounts}
-    return [
-        [account, None if qty is None else amounts.render(qty)] for account, qty in sorted(held.items()) if qty != 0
-    ]
+    left = [(account, qty) for account, qty in sorted(held.items()) if qty != 0]
+    listed = [[account, None if qty is None else amounts.render(qty)] for account, qty in left]
+    if len(left) <= UNNAMED_LISTED:
+        return listed
+    quantities = [qty for _, qty in left if qty is not None]
+    return {
+        "accounts": len(left),
+        "not_known": len(left) - len(quantities),
+        "qty": amounts.render(sum(quantities)),
+        "hash": blake3(msgspec.json.encode(listed)).hexdigest(),
+    }
 
 
 def _pay(state: State, ca_id: str, asset: Asset, line: events.DividendLine) -> list[Line]:
