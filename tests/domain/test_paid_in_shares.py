@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.domain.amounts import render
@@ -13,8 +14,9 @@ from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import Fee, TradeBusted, TradeExecuted
 from ledger.domain.events.reference import AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
+from ledger.domain.ladder import ladder
 from ledger.errors import RuleBroken
-from tests.domain.books import Books, check_invariants
+from tests.domain.books import Books, amount, check_invariants
 from tests.domain.equities import DAY, buckets, market, settled
 from tests.domain.forgetful import ForgetfulBooks
 
@@ -70,6 +72,27 @@ def test_what_a_trade_is_paid_in_settles_in_new_shares(
         assert buckets(books, "A", "XYZ") == after
         check_invariants(books.whole())
         books.replayed()
+
+
+def test_the_ladder_tells_what_settled_in_the_shares_that_were_due() -> None:
+    """Of a hundred that were bought before the split a hundred settle, in parts too; the books get two hundred."""
+    books = firm(shares="0")
+    books.give(bought(instrument="XYZ.N", qty="100"))
+    books.give(split())
+    for name, settles, waits in (("S1", "50", "50"), ("S2", "100", "0")):
+        made = books.give(settled(name, "E", "50", date=LATER, partial=name == "S1"))
+        moved = [["A", "XYZ", "unsettled", "-50"], ["A", "XYZ", "settled", "50"]]
+        assert msgspec.json.decode(made.derived)["in_new_shares"] == moved
+        state = books.state
+        rungs = ladder(
+            state.executions.rows.values(), [], state.movements.rows.values(), [],
+            {row.asset: row.scale for row in state.assets.rows.values()},
+        )  # fmt: skip
+        shares = [x for x in rungs if x.asset == "XYZ"]
+        assert sum(x.settled for x in shares) == amount(settles)
+        assert sum(x.due for x in shares) == amount(waits)
+    assert buckets(books, "A", "XYZ") == ("200", "0")
+    books.replayed()
 
 
 @pytest.mark.parametrize("trade", [bought(), bought(instrument="ABC.N", fees=FEE)])
