@@ -7,7 +7,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT
@@ -131,6 +131,7 @@ def test_a_past_figure_is_had_again_by_replaying_up_to_it() -> None:
     assert figure(books.state, "A", "SAPX", MONDAY).value == -amount("480")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

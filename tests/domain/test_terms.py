@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT, render
@@ -130,6 +130,7 @@ CHANGES = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(DAYS), CHANGES), max_size=8))
 def test_terms_of_a_day_are_those_a_slow_reading_finds(amendments: list[tuple[str, dict[str, int]]]) -> None:
     """For each term, the amendment of the latest day up to it that says it, of several the one recorded last."""

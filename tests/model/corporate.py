@@ -86,17 +86,31 @@ def splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
     return found
 
 
-def _settled(history: History, account: str, asset: str, since: str, until: str) -> Fraction:
-    """Return what has settled of an account's trades from one day until before another, as they were traded."""
+def is_of_old_shares(history: History, asset: str, day: str) -> bool:
+    """Whether *asset* of a day is of before a split."""
+    return any(day < split.ex_date for _, split in splits(history, asset))
+
+
+def has_split_since(history: History, trade: trades.Trade) -> bool:
+    """Whether what a trade was paid or charged in is of other shares by now."""
+    its = reference.terms(history, trade.instrument)
+    assert its is not None
+    assets = {its.quote, *(name for name, _ in trade.fees)}
+    return any(seq > trade.seq for asset in assets for seq, _ in splits(history, asset))
+
+
+def _settled(history: History, account: str, asset: str, since: int, until: int) -> Fraction:
+    """Return what has settled of an account's trades recorded from one seq until another, as they were traded."""
     total = Fraction(0)
     for trade in trades.live(history).values():
         its = reference.terms(history, trade.instrument)
         assert its is not None
-        if trade.account == account and since <= trade.day < until and not trade.at_once:
+        if trade.account == account and since < trade.seq < until and not trade.at_once:
             done = trade.settled / trade.qty
             total += trade.sign * trade.settled if its.asset == asset else 0
+            total -= trade.sign * trade.paid if its.quote == asset else 0
             fees = (rounded(x * done, reference.scales(history)[name]) for name, x in trade.fees if name == asset)
-            total -= sum(fees, Fraction(0)) if its.asset == asset else 0
+            total -= sum(fees, Fraction(0))
     return total
 
 
@@ -104,10 +118,9 @@ def _into_and_out_of(history: History, account: str, asset: str, place: int) -> 
     """Return how many shares of before a split have settled since, and what they were by then, rounded as a whole."""
     found = splits(history, asset)
     seq, event = found[place]
-    since = found[place - 1][1].ex_date if place else ""
+    since = found[place - 1][0] if place else 0
     then = history.until(seq)
-    came = _settled(history, account, asset, since, event.ex_date)
-    came -= _settled(then, account, asset, since, event.ex_date)
+    came = _settled(history, account, asset, since, seq) - _settled(then, account, asset, since, seq)
     if place:
         came += _into_and_out_of(history, account, asset, place - 1)[1]
         came -= _into_and_out_of(then, account, asset, place - 1)[1]

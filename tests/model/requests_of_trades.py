@@ -33,7 +33,7 @@ def text(amount: Fraction) -> str:
 def _fees(dice: Dice, its: reference.Terms) -> tuple[Fee, ...]:
     fees = [Fee(kind="commission", asset=its.quote, amount=dice.of("0.25", "1", "-0.05"))] if dice.often(0.4) else []
     if dice.often(0.1):
-        fees.append(Fee(kind="stamp", asset=dice.of("USD", "EUR", its.asset), amount="1"))
+        fees.append(Fee(kind="stamp", asset=dice.of("USD", "EUR", "XYZ", its.asset), amount="1"))
     return tuple(fees)
 
 

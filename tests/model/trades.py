@@ -38,6 +38,8 @@ class Trade:
     block: str | None = None
     settled: Fraction = Fraction(0)
     paid: Fraction = Fraction(0)
+    seq: int = 0
+    """Of the event that made this version."""
 
     @property
     def day(self) -> str:
@@ -123,14 +125,14 @@ def standing(history: History) -> Standing:
         if isinstance(event, TradeBusted | TradeCorrected):
             del now.live[ref_of(event)]
         if isinstance(event, TradeExecuted):
-            now.live[key_of(event)] = made(history.until(seq), event)
+            now.live[key_of(event)] = replace(made(history.until(seq), event), seq=seq)
         elif isinstance(event, TradeSettled):
             for key in settles(event):
                 now.live[key] = _settled(history, now.live[key], event)
         elif isinstance(event, TradeAllocated):
             given = [now.live.pop((event.venue, event.trade_date, x)) for x in event.exec_ids]
             now.given[event.allocation_id] = given
-            found = lines(history.until(seq), event, given)
+            found = [replace(x, seq=seq) for x in lines(history.until(seq), event, given)]
             now.lines[event.allocation_id] = [x.key for x in found]
             now.live |= {x.key: x for x in found}
         elif isinstance(event, AllocationReversed):

@@ -13,7 +13,7 @@ from ledger.domain.events.settlement import (
     TradeAllocated,
     TradeSettled,
 )
-from tests.model import money, reference, trades
+from tests.model import corporate, money, reference, trades
 from tests.model.approvals import approved
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
@@ -82,6 +82,11 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
         return False
     if not all(_is_line(history, x, its, found[0].account) for x in event.lines):
         return False
+    charged = {fee.asset for x in event.lines for fee in x.fees}
+    if any(corporate.is_of_old_shares(history, asset, event.trade_date) for asset in charged):
+        return False
+    if any(corporate.has_split_since(history, x) for x in found):
+        return False
     made = trades.lines(history, event, found)
     if sum(x.qty for x in made) != sum(x.qty for x in found):
         return False
@@ -130,7 +135,9 @@ def reverses(history: History, event: AllocationReversed, now: Moment) -> bool:
     instrument = block.instrument
     its = reference.terms(history, instrument)
     assert its is not None
-    old = made.trade_date < its.split_on
+    moved = [*trades.standing(history).given[event.allocation_id]]
+    moved += [trades.live(history)[x] for x in trades.standing(history).lines[event.allocation_id]]
+    old = made.trade_date < its.split_on or any(corporate.has_split_since(history, x) for x in moved)
     return not old and approved(history, event, "reversal") and money.affordable(history, event, now)
 
 

@@ -43,15 +43,11 @@ def charges(history: History, event: FeeCharged, now: Moment) -> bool:
     )
 
 
-def _is_of_old_shares(history: History, asset: str, day: str) -> bool:
-    return any(day < split.ex_date for _, split in corporate.splits(history, asset))
-
-
 def moves(history: History, event: CashMoved, _: Moment) -> bool:
     unused = ("cash", event.movement_id) not in money.movements(history)
     if not unused or not _is_amount(history, event.account, event.asset, event.amount):
         return False
-    if _is_of_old_shares(history, event.asset, event.value_date):
+    if corporate.is_of_old_shares(history, event.asset, event.value_date):
         return False
     comes = number(event.amount) > 0
     return comes == (event.kind == "deposit") if event.kind in ("deposit", "withdrawal") else True
@@ -62,7 +58,7 @@ def converts(history: History, event: FxConverted, _: Moment) -> bool:
         return False
     if not all(_is_amount(history, event.account, x.asset, x.amount) for x in (event.sold, event.bought)):
         return False
-    if any(_is_of_old_shares(history, x.asset, event.value_date) for x in (event.sold, event.bought)):
+    if any(corporate.is_of_old_shares(history, x.asset, event.value_date) for x in (event.sold, event.bought)):
         return False
     sold, bought = number(event.sold.amount), number(event.bought.amount)
     unit = Fraction(1, 10 ** reference.scales(history)[event.bought.asset])

@@ -14,7 +14,7 @@ from ledger.domain.events.executions import (
     TradeCorrected,
     TradeExecuted,
 )
-from tests.model import orders, reference, trades
+from tests.model import corporate, orders, reference, trades
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
 
@@ -30,6 +30,9 @@ def _is_a_trade(history: History, event: TradeExecuted) -> bool:
     if (price / its.tick).denominator != 1 and not (event.historical or event.reconciliation):
         return False
     if any(x.asset not in scales or not fits(number(x.amount), scales[x.asset]) for x in event.fees):
+        return False
+    paid_in = {its.quote, *(x.asset for x in event.fees)}
+    if any(corporate.is_of_old_shares(history, asset, event.trade_date) for asset in paid_in):
         return False
     exact = qty * price * its.multiplier
     if event.gross is not None:
@@ -72,7 +75,7 @@ def _changes(history: History, event: TradeCorrected | TradeBusted, now: Moment)
         return None
     its = reference.terms(history, old.instrument)
     assert its is not None
-    return None if old.day < its.split_on else old
+    return None if old.day < its.split_on or corporate.has_split_since(history, old) else old
 
 
 def corrects(history: History, event: TradeCorrected, now: Moment) -> bool:

@@ -82,8 +82,8 @@ def check(books: Books, end: str = "2") -> Fraction:
         ([(2, split("S", 2)), (2, interest("I", 2))], 4),
         ([(1, interest("I", 1)), (1, rate("4", 1)), (2, split("S", 2))], 8),
         ([(2, trade("E", 2)), (2, split("S", 2))], -2),
-        ([(2, split("S", 2)), (3, trade("E", 1))], -1),
-        ([(2, interest("I", 2)), (2, split("S", 2)), (3, trade("E", 1)), (4, split("T", 4))], 14),
+        ([(2, split("S", 2)), (3, trade("E", 2))], -1),
+        ([(2, interest("I", 2)), (2, split("S", 2)), (3, trade("E", 2)), (4, split("T", 4))], 14),
     ],
     ids=["before it", "after it", "marked, before", "a fee before it", "a fee told after", "two splits"],
 )  # fmt: skip

@@ -19,7 +19,7 @@ from ledger.domain.postings import ROUNDING, Line, moved, negated
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
 from ledger.domain.rules.approval import check_second_person
-from ledger.domain.rules.executions import fees_text
+from ledger.domain.rules.executions import check_fees, fees_text
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -80,8 +80,7 @@ def _line(
     if qty <= 0:
         raise Broken("quantity", f"found quantity {line.qty} for {line.account}; expected more than 0")
     check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
-    for fee in line.fees:
-        check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
+    check_fees(state, line.fees, event.trade_date)
     exec_id = _exec_id(event, number)
     if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
         raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")
@@ -201,6 +200,8 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         trades.live(state, old.venue, old.trade_date, f"{old.allocation_id}.{number}")
         for number in range(1, old.lines + 1)
     ]
+    for line in lines:
+        trades.unsplit(state, line)
     for account in (old.account, *(row.account for row in lines)):
         check_not_closed(state, account)
     block = []

@@ -205,7 +205,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     for line in lines:
         check_account(state, line.account)
         asset = known(state.assets, line.asset, "asset")
-        check_undone(asset, old.event_seq, f"{event.reverses_kind} {event.reverses!r}")
+        check_undone(asset, old.event_seq, f"a reversal of {event.reverses_kind} {event.reverses!r}")
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
     _record(state, "journal", event.journal_id, lines, open_day(state, event, old.effective_on, now), now)

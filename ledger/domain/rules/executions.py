@@ -27,6 +27,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
+from ledger.domain.rules.new_shares import check_day
 from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
@@ -44,6 +45,16 @@ def fees_text(fees: tuple[events.Fee, ...]) -> str:
     Return fees as a row keeps them.
     """
     return "[]" if not fees else msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
+
+
+def check_fees(state: State, fees: tuple[events.Fee, ...], trade_date: str) -> None:
+    """
+    Raise Broken where a fee of a trade has more decimals than its asset, or is of old shares.
+    """
+    for fee in fees:
+        asset = known(state.assets, fee.asset, "asset")
+        check_scale(units(fee.amount), asset, "fee")
+        check_day(asset, trade_date, "a fee")
 
 
 def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
@@ -98,6 +109,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         )
     base = known(state.assets, instrument.asset, "asset")
     quote = known(state.assets, instrument.quote_asset, "asset")
+    check_day(quote, event.trade_date, f"the payment for {event.exec_id!r}")
     qty, price = units(event.qty), units(event.price)
     if qty <= 0:
         raise Broken("quantity", f"found quantity {event.qty} of {event.exec_id!r}; expected more than 0")
@@ -124,8 +136,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
                 f"{amounts.render(gross)}",
             )
         gross = given
-    for fee in event.fees:
-        check_scale(units(fee.amount), known(state.assets, fee.asset, "asset"), "fee")
+    check_fees(state, event.fees, event.trade_date)
     due, at_once = settles_on(state, instrument, event.trade_date)
     if as_was is not None:
         due, at_once = as_was.settle_date, as_was.bucket == "settled"
@@ -182,8 +193,8 @@ def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[
 
 def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     """
-    A trade with an unused execution id, of a session that may have opened, within its order's quantity, in its shares;
-    late after its end, never refused.
+    A trade with an unused execution id, of a session that may have opened, within its order's quantity, in its shares,
+    paid in shares of today; late after its end, never refused.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     order = _check_order(state, event, 0)

@@ -92,30 +92,39 @@ def check_undone(asset: Asset, seq: int, what: str) -> None:
     if split is not None and seq < split.seq:
         raise Broken(
             "before_split",
-            f"found a reversal of {what}, which moved {asset.asset} of before the split of {split.ex_date}; expected "
+            f"found {what}, which moved {asset.asset} of before the split of {split.ex_date}; expected "
             "one of shares of today: journal them",
         )
 
 
 def difference(state: State, row: Execution, settling: Iterable[Line]) -> list[Line]:
     """
-    Return the postings by which *settling*, which moves old shares of an execution, moves new ones instead; none where
-    its shares have not split.
+    Return the postings by which *settling*, which moves what an execution was booked with, moves new shares instead;
+    none where nothing of it has split since: neither what was traded, nor what it was paid or charged in.
 
     The venue's side stays as it was traded: it was in old shares on both sides.
     """
-    asset = known(state.assets, row.asset, "asset")
-    if asset.splits == NONE:
-        return []
-    own = (row.account, row.asset, "settled")
-    old = sum(line.amount for line in settling if (line.account, line.asset, line.bucket) == own)
-    new, scale = old, asset.scale
+    own: dict[str, int] = {}
+    for line in settling:
+        if (line.account, line.bucket) == (row.account, "settled"):
+            own[line.asset] = own.get(line.asset, 0) + line.amount
+    lines: list[Line] = []
+    for name, amount in own.items():
+        asset = known(state.assets, name, "asset")
+        if asset.splits != NONE:
+            more = _become(state, row, asset, amount) - amount
+            lines += moved(name, more, (row.account, "unsettled"), (row.account, "settled"))
+    return lines
+
+
+def _become(state: State, row: Execution, asset: Asset, amount: int) -> int:
+    """Return what *amount* more of *asset* has become that an execution settles, and note it with each split."""
     for split in _APPLIED.decode(asset.splits):
         # An account that owned nothing in all kept its buckets as they were.
-        due = state.entitlements.get(split.ca_id, row.account) if row.trade_date < split.ex_date else None
+        due = state.entitlements.get(split.ca_id, row.account) if row.event_seq < split.seq else None
         if due is not None:
-            ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + new
-            before = multiplied(due.settled_qty, ratio, scale, split.rounding)
-            new = multiplied(upto, ratio, scale, split.rounding) - before
+            ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + amount
+            before = multiplied(due.settled_qty, ratio, asset.scale, split.rounding)
+            amount = multiplied(upto, ratio, asset.scale, split.rounding) - before
             state.entitlements.put(msgspec.structs.replace(due, settled_qty=upto))
-    return moved(row.asset, new - old, (row.account, "unsettled"), (row.account, "settled"))
+    return amount

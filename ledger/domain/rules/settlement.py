@@ -128,6 +128,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     if event.amount is not None:
         check_scale(units(event.amount), quote, "amount")
     lines: list[Line] = []
+    become: list[Line] = []
     if event.net:
         _, amount = _whole(event, rows)
         parts = [(row, row.qty - row.settled_qty, row.gross - row.settled_gross) for row in rows]
@@ -136,18 +137,22 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         parts = [(rows[0], qty, amount)]
     for row, qty, gross in parts:
         settling = trades.settling(state, row, qty, gross)
-        lines += settling + new_shares.difference(state, row, settling)
+        lines += settling
+        become += new_shares.difference(state, row, settling)
         state.executions.put(
             msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
         )
-    lines = postings.merged(lines)
+    as_traded, become = postings.text(postings.merged(lines)), postings.merged(become)
+    lines = postings.merged(lines + become)
     post(state, lines, may_refuse=False)
     day = open_day(state, event, event.date, now)
-    state.movements.put(
-        Movement("settlement", event.settlement_id, now.seq, day, postings.text(lines), now.content(), None)
-    )
+    # What has settled is told in the shares that were traded, as what is due and what failed are.
+    state.movements.put(Movement("settlement", event.settlement_id, now.seq, day, as_traded, now.content(), None))
     account = rows[0].account
     derived: dict[str, Any] = {"postings": as_derived(lines)}
+    if become:
+        # A part of the postings, which belongs to the split and not to the day of the settlement.
+        derived["in_new_shares"] = as_derived(become)
     if event.amount is None:
         derived["amount"] = amounts.render(amount)
     return Effects(f"account/{account}", touch_account(state, account), derived, event.date)

@@ -19,6 +19,7 @@ from ledger.domain.positions import share
 from ledger.domain.postings import Bucket, Line, negated
 from ledger.domain.rows import Execution, Instrument
 from ledger.domain.rules.ground import Broken, known, known_instrument
+from ledger.domain.rules.new_shares import check_undone
 from ledger.domain.state import State
 
 _FEES: Final = msgspec.json.Decoder(list[tuple[str, str, str]])
@@ -126,7 +127,8 @@ def as_booked(state: State, venue: str, trade_date: str, exec_id: str) -> Execut
 
 def unsplit(state: State, row: Execution) -> Instrument:
     """
-    Return the instrument of an execution as it is called now, or raise Broken where the execution is of older shares.
+    Return the instrument of an execution as it is called now, or raise Broken where the execution is of older shares,
+    by what was traded, or what it was paid or charged in.
     """
     instrument = known_instrument(state, row.instrument)
     if instrument.split_on is not None and row.trade_date < instrument.split_on:
@@ -135,4 +137,6 @@ def unsplit(state: State, row: Execution) -> Instrument:
             f"execution {row.exec_id!r} of {row.trade_date} is of shares before the split of {instrument.split_on}: "
             "change it by hand",
         )
+    for name in dict.fromkeys([row.gross_asset, *(asset for asset, _ in fees_of(row.fees))]):
+        check_undone(known(state.assets, name, "asset"), row.event_seq, f"a change of {row.exec_id!r}")
     return instrument
