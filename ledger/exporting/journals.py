@@ -20,8 +20,8 @@ from ledger.domain.rows import Balance
 from ledger.errors import InvalidInput
 from ledger.exporting import names
 from ledger.queries import Books
-from ledger.reading.counting import posted
 from ledger.reading.moment import RecordedAt, Seq, day_text
+from ledger.reading.posted import posted
 
 _BUCKETS: Final = ("settled", "unsettled", "held")
 _OPENED: Final = "0001-01-01"

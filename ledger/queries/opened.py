@@ -15,13 +15,14 @@ from typing import Any, Self
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, closest, shown
-from ledger.reading import past, snapshots
+from ledger.reading import past, snapshots, split_days
 from ledger.reading.counting import Counted, counted
 from ledger.reading.known import whole_of
 from ledger.reading.moment import At, Known, Moment, check, day_text, days
 from ledger.reading.past import Replay
 from ledger.reading.sources import Folded, Source, Stored
-from ledger.storage import chains, database, known_chains, moments
+from ledger.reading.split_days import Splits
+from ledger.storage import chains, database, events, known_chains, moments, read_models
 from ledger.storage.database import Connection
 
 
@@ -83,16 +84,33 @@ class Opened:
     def _by_day(self, connection: Connection, seq: int, last: datetime.date | None) -> tuple[State, list[Counted]]:
         """Return the state at *seq* and the events up to it that count for days up to *last*, in their order."""
         kept: list[RecordedEvent] = []
+        splits = self._splits(connection, seq)
 
         def keep(event: RecordedEvent) -> None:
-            if last is None or event.effective_on <= days(last):
+            if last is None or event.effective_on <= days(last) or (splits and event.event_type in split_days.TRADES):
                 kept.append(event)
 
         replay = past.show(connection, self._begin(connection, seq), keep)
         state = past.advance(connection, replay, seq, keep).state
         if not kept and last is not None:
             self._no_day(connection, seq, last)
-        return state, counted(kept, state.executions.get)
+        beside = split_days.beside_splits(kept, splits, split_days.find_in(state))
+        counts = [event for event in beside if last is None or event.effective_on <= days(last)]
+        return state, counted(counts, state.executions.get)
+
+    def _splits(self, connection: Connection, seq: int) -> Splits:
+        """Return the splits that were recorded up to *seq*."""
+        chain = self.chain.chain
+        rows: list[Any] = read_models.rows(connection, chain, "corporate_actions", "kind = %s", ["split"])
+        seqs = [row.event_seq for row in rows if row.event_seq <= seq]
+        if not seqs:
+            return {}
+        found = events.read_seqs(connection, chain, self.chain.chain_id, seqs).values()
+        return split_days.splits_in(found, self._find(connection))
+
+    def _find(self, connection: Connection) -> split_days.Find:
+        """Return what finds rows of now by their keys."""
+        return lambda table, *key: read_models.load(connection, self.chain.chain, table, key)
 
     def _begin(self, connection: Connection, seq: int) -> Replay:
         return snapshots.begin(connection, self.chain, seq, from_start=self._from_start)

@@ -5,6 +5,7 @@ State an account over some days, from the events themselves.
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from ledger.chain.link import ChainHead
 from ledger.domain import postings
 from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
-from ledger.reading import past
+from ledger.reading import past, split_days
 from ledger.reading import statement as statements
 from ledger.reading.counting import Counted, counted, made_elsewhere
 from ledger.reading.moment import At, Moment, days
@@ -44,22 +45,25 @@ class Statements(Opened):
             chain, chain_id = self.chain.chain, self.chain.chain_id
             seq = head if at is None else past.resolve(connection, self.chain, at)
             named = msgspec.json.encode(account).decode()
-            found = list(events.read_mentioning(connection, chain, chain_id, named, seq, days(last)))
+            splits, find = self._splits(connection, seq), self._find(connection)
+            # A trade of a later day may count for that of a split.
+            until = days(datetime.date.max if splits else last)
+            found = list(events.read_mentioning(connection, chain, chain_id, named, seq, until))
             past.check_alone(found)
-
-            def find(*key: str) -> Any:
-                return read_models.load(connection, chain, "executions", key)
-
-            found += self._made_elsewhere(connection, found, last)
-            counts = counted(found, find, account)
+            found = self._up_to(last, split_days.beside_splits(found, splits, find))
+            elsewhere = self._made_elsewhere(connection, found)
+            found += self._up_to(last, split_days.beside_splits(elsewhere, splits, find))
+            counts = counted(found, functools.partial(find, "executions"), account)
             self._check_stated(connection, account, seq, last, counts)
             link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
             made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)
             return At(seq, made, "replay")
 
-    def _made_elsewhere(
-        self, connection: Connection, found: list[RecordedEvent], last: datetime.date
-    ) -> list[RecordedEvent]:
+    @staticmethod
+    def _up_to(last: datetime.date, found: list[RecordedEvent]) -> list[RecordedEvent]:
+        return [event for event in found if event.effective_on <= days(last)]
+
+    def _made_elsewhere(self, connection: Connection, found: list[RecordedEvent]) -> list[RecordedEvent]:
         """Return the events that made what *found* settle and reverse, where they post nothing to the account."""
         chain = self.chain.chain
         names, ids = made_elsewhere(found)
@@ -67,9 +71,8 @@ class Statements(Opened):
         rows += [read_models.load(connection, chain, "allocations", (name,)) for name in sorted(ids)]
         seqs = sorted({row.event_seq for row in rows if row is not None})
         made = events.read_seqs(connection, chain, self.chain.chain_id, seqs).values() if seqs else ()
-        kept = [event for event in made if event.effective_on <= days(last)]
-        past.check_alone(kept)
-        return kept
+        past.check_alone(made)
+        return list(made)
 
     def _check_stated(
         self, connection: Connection, account: str, seq: int, last: datetime.date, counts: list[Counted]

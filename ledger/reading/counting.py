@@ -18,20 +18,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.domain import amounts, registry
 from ledger.domain.events.executions import TradeBusted, TradeExecuted
-from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
 from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
+from ledger.reading.posted import given_of, posted
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -52,39 +51,11 @@ class Counted(msgspec.Struct, frozen=True):
     moved: dict[int, list[Line]] = {}
 
 
-class _Postings(msgspec.Struct):
-    postings: list[Any] = []
-
-
 class _Gross(msgspec.Struct):
     gross: str = "0"
 
 
 _GROSS: Final = msgspec.json.Decoder(_Gross)
-_POSTINGS: Final = msgspec.json.Decoder(_Postings)
-
-
-def posted(event: RecordedEvent) -> list[Line]:
-    """
-    Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
-    """
-    if b'"postings":' not in event.payload:
-        return []
-    derived, given = split_payload(event.payload)
-    found = _POSTINGS.decode(derived).postings
-    if found:
-        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
-    return [
-        Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
-        for x in _POSTINGS.decode(given).postings
-    ]
-
-
-def given_of(event: RecordedEvent) -> Event:
-    """
-    Return what the caller gave.
-    """
-    return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
 
 
 class _Settled(msgspec.Struct, frozen=True):

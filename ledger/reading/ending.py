@@ -13,7 +13,8 @@ import msgspec
 from ledger.domain.rows import Balance, Quarantined
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.state import State
-from ledger.reading.counting import Counted, given_of
+from ledger.reading.counting import Counted
+from ledger.reading.posted import given_of
 
 
 def balances_of(whole: State, events: Iterable[Counted]) -> Iterator[Balance]:

@@ -37,11 +37,12 @@ from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.state import State
 from ledger.errors import LedgerError
 from ledger.reading.charges import Charges
-from ledger.reading.counting import Counted, given_of
+from ledger.reading.counting import Counted
 from ledger.reading.ending import answered, balances_of
 from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
+from ledger.reading.posted import given_of
 from ledger.reading.waiting import Ground, Waiting, WatchedState
 
 _GROUND: Final = (

@@ -30,10 +30,11 @@ from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
 from ledger.reading.charges import Charge, splits_of
-from ledger.reading.counting import Counted, given_of
+from ledger.reading.counting import Counted
 from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
 from ledger.reading.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
+from ledger.reading.posted import given_of
 from ledger.reading.result_lines import NOTHING, Parts, Remembered, Result
 from ledger.reading.sources import check_told
 

@@ -14,7 +14,7 @@ from typing import Final
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import Execution, Instrument
 from ledger.domain.rules.ground import NS_PER_DAY
-from ledger.reading.counting import posted
+from ledger.reading.posted import posted
 from ledger.reconciliation import keys
 from ledger.reconciliation.lives import Life
 

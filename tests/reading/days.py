@@ -12,14 +12,15 @@ from ledger.domain.amounts import render
 from ledger.reading.counting import counted
 from ledger.reading.result_lines import Result
 from ledger.reading.results import results
+from ledger.reading.split_days import beside_splits, find_in, splits_in
 from ledger.reading.views import View
 from tests.domain.books import Books
 
 
 def recorded(books: Books) -> list[RecordedEvent]:
-    """Return what *books* stored as events; what is not looked at is nothing."""
+    """Return what *books* stored as events, on the days of reads; what is not looked at is nothing."""
     none = bytes(16)
-    return [
+    events = [
         RecordedEvent(
             chain_id=none, seq=seq, epoch=1, prev_hash=none, hash=none, event_id=none, event_type=x.event_type,
             schema_version=x.schema_version, stream=x.stream, stream_version=x.stream_version, group_id=none,
@@ -29,6 +30,8 @@ def recorded(books: Books) -> list[RecordedEvent]:
         )
         for seq, (x, context) in enumerate(zip(books.stored, books.contexts, strict=True), 1)
     ]  # fmt: skip
+    find = find_in(books.state)
+    return beside_splits(events, splits_in(events, find), find)
 
 
 def pnl(books: Books, first: str | None = None, last: str | None = None, account: str | None = None) -> list[Result]:

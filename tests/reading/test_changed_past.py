@@ -4,15 +4,12 @@ Check what is known of days before and after a split and a new name.
 
 from __future__ import annotations
 
-import pytest
-
 from ledger import Ledger
 from ledger.domain import registry
-from ledger.domain.amounts import UNIT, render
+from ledger.domain.amounts import render
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.fields import Event
-from ledger.errors import NotFound
 from ledger.queries import Books, Known
 from ledger.reading.moment import parse_day
 from tests.conftest import Database
@@ -49,8 +46,8 @@ def test_days_before_a_split_are_known_in_the_shares_of_their_day(chain: Databas
             assert cells(books.exposure("A", at=at).value[0], "qty mark") == [held, mark_of]
 
 
-def test_a_split_that_does_not_fit_its_day_leaves_no_answer_about_positions(chain: Database) -> None:
-    """Its ex-date was closed, so it counts for a later day, after a trade of new shares: nobody can tell them apart."""
+def test_a_split_of_a_closed_day_counts_with_the_trades_that_were_told_after_it(chain: Database) -> None:
+    """Its ex-date was closed, so it counts for a later day, and a trade of new shares of a day between counts then."""
     with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
         known = told(
             ledger,
@@ -59,12 +56,10 @@ def test_a_split_that_does_not_fit_its_day_leaves_no_answer_about_positions(chai
             split(TUESDAY),
             trade("F", "5", "50", day="2024-08-07"),
         )
-        day = parse_day("2024-08-09")
-        assert render(books.positions("A").value[0].qty) == "25"
-        with pytest.raises(NotFound, match=r"positions cannot be told.*SplitApplied.*traded_since"):
-            books.positions("A", at=Known(known, day))
-        assert render(books.balance("A", "SAP", at=Known(known, day)).value.total) == "25"
-        for at in (None, Known(known, day)):
-            with pytest.raises(NotFound, match=r"positions cannot be told.*SplitApplied"):
-                books.pnl(at=at)
-        assert [x.qty for x in books.pnl(last=parse_day(MONDAY)).value if x.instrument] == [10 * UNIT]
+        for day, held in (("2024-08-07", "10"), ("2024-08-08", "25"), ("2024-08-09", "25")):
+            at = Known(known, parse_day(day))
+            assert [render(x.qty) for x in books.positions("A", at=at).value] == [held]
+            assert render(books.balance("A", "SAP", at=at).value.total) == held
+            statement = books.statement("A", parse_day(MONDAY), parse_day(day)).value
+            assert [render(x.amount) for x in statement.closing if x.asset == "SAP"] == [held]
+        assert [(x.day, render(x.qty)) for x in books.pnl().value if x.instrument][-1] == ("2024-08-08", "25")

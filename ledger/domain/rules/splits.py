@@ -99,7 +99,8 @@ def _split_holder(
     fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
     # A custodian knows nothing of the ledger's own accounts, and sends no cash for a fraction of one.
     left_out = cash is None and postings.is_system(account)
-    if event.rounding == "cash" and bool(fraction) != (cash is not None) and not left_out:
+    as_recorded = left_out or state.booked is not None
+    if event.rounding == "cash" and bool(fraction) != (cash is not None) and not as_recorded:
         found = "none" if cash is None else amounts.render(cash)
         raise Broken(
             "cash_in_lieu",
@@ -188,13 +189,19 @@ def _adjust_orders(
     """Put the open orders after the split; return what holds move, the terms of those that go on, and which end."""
     orders, of_day = _open_orders(state, instrument.instrument), terms_on(instrument, event.ex_date)
     unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
-    if unknown or len({x.order_id for x in event.order_adjustments}) != len(event.order_adjustments):
+    if (unknown and state.booked is None) or len({x.order_id for x in event.order_adjustments}) != len(
+        event.order_adjustments
+    ):
         raise Broken("order_adjustment", f"found adjustments of {', '.join(sorted(unknown)) or 'one order twice'}; "
                                          f"expected open orders of {instrument.instrument}, each once")  # fmt: skip
     named = {x.order_id for x in event.order_adjustments}
     lines: list[Line] = []
     shown, over = [], []
     for order in orders:
+        if order.terms_day >= event.ex_date and order.order_id not in named and state.booked is not None:
+            # It ended before the split was recorded, on the terms that it had.
+            state.orders.put(msgspec.structs.replace(order, split_on=event.ex_date))
+            continue
         if order.terms_day >= event.ex_date and order.order_id not in named:
             # The venue may have told its new terms by then, as a restatement.
             raise Broken(
@@ -249,7 +256,7 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     holders |= {
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
     }
-    if cash.keys() - holders:
+    if cash.keys() - holders and state.booked is None:
         raise Broken(
             "cash_in_lieu",
             f"found cash for {', '.join(sorted(cash.keys() - holders))}, who hold nothing; expected holders alone",

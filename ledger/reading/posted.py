@@ -1,0 +1,44 @@
+"""
+Read of a stored event what its caller gave and what it posted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain import amounts, registry
+from ledger.domain.events.fields import Event
+from ledger.domain.postings import Line
+
+
+class _Postings(msgspec.Struct):
+    postings: list[Any] = []
+
+
+_POSTINGS: Final = msgspec.json.Decoder(_Postings)
+
+
+def posted(event: RecordedEvent) -> list[Line]:
+    """
+    Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
+    """
+    if b'"postings":' not in event.payload:
+        return []
+    derived, given = split_payload(event.payload)
+    found = _POSTINGS.decode(derived).postings
+    if found:
+        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+    return [
+        Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
+        for x in _POSTINGS.decode(given).postings
+    ]
+
+
+def given_of(event: RecordedEvent) -> Event:
+    """
+    Return what the caller gave.
+    """
+    return registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])

@@ -1,0 +1,95 @@
+"""
+Keep trades on their own side of a split of their shares when the days are gone through in order.
+
+What was recorded before a split is in old shares, and what was recorded after it in new ones, whatever day either
+counts for. A trade of the ex-date is busted a day later, the split told then and the trade again in new shares; or a
+split counts for a later day than its own, as that was closed, and a trade of a day between is told after it. In the
+order of days such a trade would be multiplied twice, or not at all: so it counts for the day that the split does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain.entry import RecordedEvent
+from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
+from ledger.domain.state import State
+from ledger.reading.lineage import name_of
+from ledger.reading.posted import given_of
+
+TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
+"""What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
+
+Find = Callable[..., Any]
+"""What returns the row of a table, named first, that has a key, or None."""
+
+
+class Split(msgspec.Struct, frozen=True, order=True):
+    """
+    A split of an asset: where it was recorded, and the day it counts for.
+    """
+
+    seq: int
+    day: int
+
+
+Splits = Mapping[str, list[Split]]
+"""The splits of each asset that split, in the order of their seqs."""
+
+
+def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
+    """
+    Return the splits among *events*.
+    """
+    found: dict[str, list[Split]] = defaultdict(list)
+    for event in events:
+        if event.event_type == "SplitApplied":
+            given: Any = given_of(event)
+            found[find("instruments", given.instrument).asset].append(Split(event.seq, event.effective_on))
+    return {asset: sorted(splits) for asset, splits in found.items()}
+
+
+def find_in(state: State) -> Find:
+    """
+    Return what finds rows in *state*.
+    """
+    return lambda table, *key: state.table(table).get(*key)
+
+
+def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -> list[RecordedEvent]:
+    """
+    Return *events*, each with the day for which it counts beside the *splits* of what it trades.
+    """
+    if not splits:
+        return list(events)
+    return [_beside(event, splits.get(_asset_of(event, find) or "", [])) for event in events]
+
+
+def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
+    day = event.effective_on
+    for split in splits:
+        day = min(day, split.day) if event.seq < split.seq else max(day, split.day)
+    return event if day == event.effective_on else msgspec.structs.replace(event, effective_on=day)
+
+
+def _asset_of(event: RecordedEvent, find: Find) -> str | None:
+    """Return what a trade is of; None of everything else."""
+    if event.event_type not in TRADES:
+        return None
+    given = given_of(event)
+    if isinstance(given, TradeAllocated):
+        name = (given.venue, given.trade_date, given.exec_ids[0])
+    elif isinstance(given, AllocationReversed):
+        allocation = find("allocations", given.allocation_id)
+        name = (allocation.venue, allocation.trade_date, allocation.exec_ids[0])
+    elif isinstance(given, TradeExecuted):
+        return str(find("instruments", given.instrument).asset)
+    else:
+        name = name_of(given) or ("", "", "")
+    row = find("executions", *name)
+    return None if row is None else str(row.asset)

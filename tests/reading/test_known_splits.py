@@ -1,0 +1,125 @@
+"""
+Check that trades, orders and profit and loss of known days are on their own side of a split, whenever each was told.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from ledger.domain.amounts import render
+from ledger.domain.events.control import MarkRecorded, PeriodClosed
+from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment, SplitApplied
+from ledger.domain.events.executions import TradeBusted
+from ledger.domain.events.orders import OrderCanceled, OrderPlaced
+from tests.domain.books import Books
+from tests.domain.equities import DAY, market, trade
+from tests.reading.days import pnl
+from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, WEDNESDAY, blotter, known, now
+
+
+def split(ratio: tuple[int, int] = (2, 1), **more: Any) -> SplitApplied:
+    given = {"ca_id": "S", "instrument": "XYZ.N", "ex_date": MONDAY, "rounding": "down", **more}
+    return SplitApplied(ratio_num=ratio[0], ratio_den=ratio[1], **given)
+
+
+def bust(exec_id: str, day: str, ref_day: str) -> TradeBusted:
+    return TradeBusted(exec_id=f"b{exec_id}", exec_ref=exec_id, venue="N", trade_date=day, ref_trade_date=ref_day,
+                       reason="r", reopens_order=False)  # fmt: skip
+
+
+def order(name: str, qty: str, price: str) -> OrderPlaced:
+    return OrderPlaced(order_id=name, cl_ord_id=f"c-{name}", account="A", instrument="XYZ.N", side="buy", qty=qty,
+                       ord_type="limit", price=price, tif="gtc")  # fmt: skip
+
+
+def check_told(books: Books, shares: str) -> None:
+    """Hold known days against now, and every account's profit and loss against what it is worth, at 5 a share."""
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        books.give(MarkRecorded(instrument="XYZ.N", price="5", kind="eod", day=day, as_of=1))
+        books.give(MarkRecorded(base="XYZ", quote="USD", price="5", kind="eod", day=day, as_of=1))
+    stands, all_days = now(books), known(books, LAST)
+    for table in ("balances", "positions"):
+        names = ("settled", "unsettled", "held", "qty", "cost", "realised")
+        ours, theirs = (
+            [tuple(getattr(row, name, None) for name in ("account", *names)) for row in source.rows(table)]
+            for source in (all_days, stands)
+        )
+        assert ours == theirs
+    assert blotter(all_days) == blotter(stands)
+    (position,) = all_days.rows("positions", account="A")
+    assert render(position.qty) == shares
+    for account in ("A", "B"):
+        told = [row for row in pnl(books, account=account) if row.total is not None]
+        own = stands.rows("balances", account=account)
+        worth = sum(row.total * (5 if row.asset == "XYZ" else 1) for row in own if row.asset in ("XYZ", "USD"))
+        brought = {"A": 100_000, "B": 0}[account] * 10**18
+        if account == "A":
+            assert Fraction(sum(row.total or 0 for row in told)) == worth - brought
+
+
+def ground() -> Books:
+    """A has bought 100 at 10."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(trade("E", fee="0")).rule is None
+    return books
+
+
+@pytest.mark.parametrize("busted_on", [MONDAY, TUESDAY])
+def test_a_trade_of_the_ex_date_is_busted_the_split_taken_and_the_trade_told_again(busted_on: str) -> None:
+    """As decision 0012 has it, on whichever day the venue dates its bust."""
+    books = ground()
+    books.set_day(MONDAY)
+    books.give(trade("M", fee="0", qty="10", trade_date=MONDAY))
+    books.set_day(TUESDAY)
+    again = trade("M2", fee="0", qty="20", price="5", trade_date=MONDAY)
+    assert [books.give(x).rule for x in (bust("M", busted_on, MONDAY), split(), again)] == [None] * 3
+    monday = known(books, MONDAY)
+    assert [render(row.qty) for row in monday.rows("positions", account="A")] == ["220"]
+    check_told(books, "220")
+
+
+def test_an_older_trade_is_busted_after_the_ex_date_and_before_the_split_is_told() -> None:
+    """Nobody could bust it afterwards, in old shares."""
+    books = ground()
+    books.give(trade("F", fee="0", qty="11"))
+    books.set_day(TUESDAY)
+    assert [books.give(x).rule for x in (bust("F", TUESDAY, DAY), split())] == [None, None]
+    check_told(books, "200")
+
+
+def test_cash_for_a_fraction_is_as_it_was_recorded() -> None:
+    """There was one when the split was told, and none by the trades of its day."""
+    books = ground()
+    books.give(trade("F", fee="0", qty="11"))
+    books.set_day(TUESDAY)
+    reverse = split((1, 3), rounding="cash", cash_in_lieu=(CashInLieu(account="A", amount="5"),))
+    assert [books.give(x).rule for x in (bust("F", TUESDAY, DAY), reverse)] == [None, None]
+    check_told(books, "33")
+
+
+def test_a_split_of_a_closed_day_counts_with_the_trades_that_were_told_after_it() -> None:
+    """A trade of a day between the two is in new shares."""
+    books = ground()
+    books.set_day(TUESDAY)
+    assert books.give(PeriodClosed(through=MONDAY)).rule is None
+    books.set_day(WEDNESDAY)
+    late = trade("T", fee="0", qty="20", price="5", trade_date=TUESDAY)
+    assert [books.give(x).rule for x in (split(), late)] == [None, None]
+    check_told(books, "220")
+
+
+def test_orders_that_came_before_the_split_was_told_are_not_asked_for_again() -> None:
+    """One of the day after is named in new shares; one of the ex-date was canceled by then."""
+    books = ground()
+    books.set_day(MONDAY)
+    assert books.give(order("O", "10", "5")).rule is None
+    books.set_day(TUESDAY)
+    named = split(order_adjustments=(OrderAdjustment(order_id="N", qty="20", price="5"),))
+    given = (OrderCanceled(order_id="O", cl_ord_id="c-O", reason="r"), order("N", "20", "5"), named)
+    assert [books.give(x).rule for x in given] == [None] * 3
+    assert [(row.order_id, render(row.qty)) for row in known(books, LAST).rows("orders")] == [("N", "20"), ("O", "10")]
+    check_told(books, "200")
