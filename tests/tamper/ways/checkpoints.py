@@ -34,7 +34,7 @@ def a_leaf_changed(scene: Scene) -> Expected:
     return Expected(kind="TREE_MISMATCH")
 
 
-@way("a hash above the leaves is another", "tiles.hashes", (3, 7), "open", _ROW, also=("full", "scrub"))
+@way("a hash above the leaves is another", "tiles.hashes", (3, 7), "open", _ROW, also=("full", "scrub", "sample"))
 def an_upper_hash_changed(scene: Scene) -> Expected:
     scene.intruder().edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 33) "
                           "WHERE level = 1 AND number = 0")  # fmt: skip
