@@ -113,7 +113,8 @@ def sealed_with_the_stolen_key(scene: Scene, change: str = "forged deposit") -> 
 
 
 @way("a whole other history is sealed with the stolen signing key", "every table", (8,), "open", _STOLEN,
-     also=("full --policy", "full --expect"), blind=("full",))  # fmt: skip
+     also=("full --policy", "full --expect"), otherwise={"full --policy": Expected(kind="QUORUM_UNMET")},
+     blind=("full",))  # fmt: skip
 def a_stolen_key(scene: Scene) -> Expected:
     sealed_with_the_stolen_key(scene)
     return Expected(kind="INCONSISTENT")
