@@ -39,6 +39,8 @@ SOURCE: Final = "operator"
 CORRUPT: Final = 3
 KEY_LETTERS: Final = 32
 LISTED: Final = 100
+LIMIT_BYTES: Final = 1 << 28
+"""No report or plan is larger: the largest plan names 100,000 events."""
 
 Trust = Annotated[
     Path, typer.Option("--policy", help="Your own file of whose signatures under checkpoints count; nothing else does.")
@@ -79,7 +81,8 @@ def make_plan(
         connections.access(dsn) as found,
         _opened(replica, topic, archive, backup, origin, found) as copies,
         database.translating(),
-        contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection,
+        # Copies are compared with what is stored in temporary tables, which not every login may make.
+        contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
         contextlib.closing(_second(found.dsn("reader"))) as reading,
     ):
         made = planning.make(connection, reading, rules, found_report, reports.digest(data), copies, given)
@@ -155,9 +158,13 @@ def apply_plan(
 
 def _bytes(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}") from error
+    if len(data) > LIMIT_BYTES:
+        raise InvalidInput(f"the {what} {path} has more than {LIMIT_BYTES} bytes, as none has; name another file")
+    return data
 
 
 def _policy(path: Path) -> Policy:

@@ -275,9 +275,11 @@ def make(
 
     Raises:
         InvalidInput: the policy is for other logs, or there is too much to mend one by one.
+        NotPermitted: the login may make no temporary tables, in which rows are compared.
         SetupNeeded, SignatureInvalid: no checkpoint is accepted by the policy, so nothing can be proven.
     """
     origin = origin_of(rules, report)
+    repairs.check_temporary(connection)
     row = region.find(connection, origin)
     local = region.here(reading, row)
     found = given or [*local.notes(), *(note for source in sources for note in source.notes())]

@@ -30,6 +30,22 @@ def check_owner(connection: Connection) -> None:
         )
 
 
+def check_temporary(connection: Connection) -> None:
+    """
+    Raise NotPermitted unless the login of *connection* may make temporary tables.
+    """
+    found = connection.execute(
+        "SELECT session_user, current_database(), has_database_privilege(current_database(), 'TEMPORARY')"
+    ).fetchone()
+    connection.rollback()
+    if found is None or not found[2]:
+        login, name, _ = found or ("", "", False)
+        raise NotPermitted(
+            f"login {login} may make no temporary tables, in which copies are compared with what is stored: plan as "
+            f'the owner\'s login, or GRANT TEMPORARY ON DATABASE "{name}" TO "{login}"'
+        )
+
+
 def may_append(connection: Connection) -> bool:
     """
     Return whether the login of *connection* may add events.

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.evidence import note
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, SigningKey
 from tests.importing.test_bad_input import SESSION, session_files
 from tests.importing.test_import import ROOT, tradeledger
 from tests.importing.test_sessions import SEED
@@ -69,6 +72,19 @@ def home(tmp_path: Path) -> Iterator[Path]:
     wait_until_gone(place)
 
 
+def repair_files(folder: Path) -> tuple[object, ...]:
+    """Write a report of one finding, and a policy with a checkpoint of a key of its own, which proves no event."""
+    key = SigningKey("sandbox.example/trades", ED25519, bytes(32))
+    text = Checkpoint(key.name, 1, bytes(32)).text()
+    (folder / "policy").write_text(f"log {key.verifier.text()}\nquorum none\n")
+    (folder / "signed").write_bytes(note.with_signatures(text, (key.sign(text),)).encode())
+    (folder / "report.json").write_text(
+        '{"verdict":"broken","origin":"sandbox.example/trades","region_mode":"primary","schema_version":1,'
+        '"findings":[{"kind":"BYTES_MODIFIED","seq":1,"expected":"x","actual":"y"}]}'
+    )
+    return folder / "report.json", "--policy", folder / "policy", "--checkpoint", folder / "signed"
+
+
 def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_path: Path) -> None:
     """Import makes schema and chain; head, check, verify and publish find them; apply fills a region of its own."""
     environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
@@ -80,6 +96,8 @@ def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_pat
     verified = program("verifier", "full", **environment)
     assert (verified.returncode, f"head {head.stdout.strip()}" in verified.stdout) == (0, True), verified.stderr
     assert tradeledger("db", "check", **environment).returncode == 0
+    planned = tradeledger("repair", "plan", *repair_files(tmp_path), **environment)
+    assert (planned.returncode, "not mended: BYTES_MODIFIED: event 1" in planned.stderr) == (3, True), planned.stderr
     keys = home / "keys" / "sandbox.example_trades"
     kafka = ("--kafka", "127.0.0.1:1")
     told = ("--origin", "sandbox.example/trades", "--chain-id", "0" * 32, "--trust", "0" * 64)

@@ -180,6 +180,19 @@ def words(firm: Firm, broken: Database, plan: Path, trust: Path) -> list[str]:
             "engine"]  # fmt: skip
 
 
+def test_a_login_that_may_not_compare_is_told_which_may(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """As in a database whose rights were taken from everybody, and given to roles by name."""
+    broken_by(broken, ("events", EVENT))
+    trust, report = files(firm, broken, tmp_path)
+    broken.sql(f"REVOKE TEMPORARY ON DATABASE {broken.name} FROM PUBLIC")
+    call = ("ledger", "repair", "plan", str(report), "--policy", str(trust), "--archive", str(firm.archive), "--dsn")
+    said = run(*call, broken.dsn("reader"), expected=8)
+    assert f'plan as the owner\'s login, or GRANT TEMPORARY ON DATABASE "{broken.name}" TO "reader"' in said
+    assert "restore event 20 (actor) from archive" in run(*call, broken.dsn("owner"))
+    endless = run("ledger", "repair", "plan", "/dev/zero", "--policy", str(trust), expected=8)
+    assert "/dev/zero has more than" in endless
+
+
 def test_the_commands_mend_record_and_verify(firm: Firm, broken: Database, tmp_path: Path) -> None:
     """As operators do it; whoever declines changes nothing."""
     broken_by(broken, ("events", EVENT), ("balances", BALANCES))

@@ -273,6 +273,7 @@ def working(
         _prove(firm)
         # As an auditor has it who came by a moment ago: the newest events are new to them.
         _remember(firm)
+        shutil.copy(receipts, folder / "receipts.archived.jsonl")
         firm.head = append(a, trading(done, TAIL), receipts)
         in_step(firm)
         (folder / "policy").write_text(firm.policy_text())

@@ -16,6 +16,8 @@ import msgspec
 if TYPE_CHECKING:
     from tests.tamper.scene import Scene
 
+MAX_AGE_S: Final = 10
+"""How old the newest cosignature may be where that is asked for."""
 VERIFIER: Final = (sys.executable, "-m", "verifier")
 
 
@@ -65,7 +67,9 @@ MODES: Final[dict[str, Mode]] = {
     "seal": Mode("`tradeledger seal`", _SECOND),
     "archiver": Mode("`tradeledger archive`", "at the next archiving"),
     "open": Mode("`open --policy P --signer S`", _START, _on("open", *_POLICY, "--signer", "{signer}")),
-    "open --max-age": Mode("`open --policy P --max-age 1`", _START, _on("open", *_POLICY, "--max-age", "1")),
+    "open --max-age": Mode(
+        f"`open --policy P --max-age {MAX_AGE_S}`", _START, _on("open", *_POLICY, "--max-age", str(MAX_AGE_S))
+    ),
     "full": Mode("`full`", _RUN, _on("full")),
     "full --policy": Mode("`full --policy P`", _RUN, _on("full", *_POLICY)),
     "full --expect": Mode(
@@ -93,7 +97,8 @@ MODES: Final[dict[str, Mode]] = {
     "receipts": Mode("`receipts FILE --dsn A`", _RUN, _of("receipts", "{receipts}", "--dsn", "{dsn}")),
     "receipts --archive": Mode(
         "`receipts FILE --archive PLACE --policy P`", _RUN,
-        _of("receipts", "{receipts}", "--archive", "{archive}", *_POLICY),
+        # Those of events that are archived: of others an archive knows nothing yet.
+        _of("receipts", "{receipts archived}", "--archive", "{archive}", *_POLICY),
     ),
     "script": Mode(
         "`python examples/verify_archive.py PLACE P`", _RUN,

@@ -29,14 +29,16 @@ _HEAD: Final = """# Ways to tamper, and who notices
 This page is made by `make tamper`, which does everything that it lists: two real PostgreSQL regions, a Kafka broker, a
 signer, three witnesses, a replica that cosigns and an archive hold a history of more than a thousand events; a copy of
 it is broken in one way, and the check that is expected to notice is run. `build/tamper/report.json` has the same as
-data. It ends with status 1 where a check does not say what is promised here. Add a way in `tests/tamper/ways`.
+data. It ends with status 1 where a check does not say what is promised here, or does not call the good world good. Add
+a way in `tests/tamper/ways`.
 
 {count} ways, {found} of them noticed, {cannot} that nothing here can notice; the threats are those of the design's
 table, and a way stands under the first of its own. Measured in {seconds:.0f} s of checks, on two cores.
 
 - **first noticed by**: the check that was run and had to say so, named as in [EVIDENCE.md](EVIDENCE.md); commands are
   those of `tradeledger-verify`, P is the auditor's own policy.
-- **says**: the class of the finding and its place, or the code of the refusal.
+- **says**: the class of the finding and its place, or the code of the refusal. Checks named as **also** say the same,
+  or another finding that `tests/tamper/ways` names for them; programs of other people end with a failure.
 - **at the latest**: when it notices, where it runs as [EVIDENCE.md](EVIDENCE.md) says; then how long the check took.
 - **blind** are checks that were run as well and saw nothing, as they do not look there: why one of them is not enough.
 

@@ -29,13 +29,28 @@ from tests.tamper import page
 from tests.tamper.firm import ROOT, Firm, working
 from tests.tamper.modes import MODES
 from tests.tamper.scene import Answer, Scene
-from tests.tamper.way import Caught, Expected, Way
+from tests.tamper.way import Caught, Expected, Unexpected, Way
 from tests.tamper.ways import WAYS
 
 AT_ONCE: Final = 2
 SAID_CHARACTERS: Final = 300
 """How much of an answer the report keeps in its own words."""
+LATE: Final = ("open --max-age", "liar")
+"""What the good world is not asked: it is sealed before, and no verifier was made to lie."""
 PAGE: Final = ROOT / "docs" / "TAMPER.md"
+WORDS: Final = {"script": {3: "BROKEN: ", 4: "could not verify: "}, "fsck": {3: "", 4: ""}}
+"""What programs of another kind say that end with a status."""
+CONTROL: Final = Way(
+    name="nothing at all",
+    what="nothing is done",
+    where="nowhere",
+    threats=(1,),
+    how="by nobody",
+    mode=None,
+    do=lambda scene: None,
+    blind=tuple(mode for mode, made in MODES.items() if made.arguments is not None and mode not in LATE),
+)
+"""What every check has to call good, so that one which calls nothing good shows."""
 
 
 class Outcome(msgspec.Struct):
@@ -87,8 +102,7 @@ def _go(scene: Scene, chosen: Way, made: Outcome) -> None:
         made.found, made.kind, made.said = True, expected.kind, expected.said
         made.seq, made.column = expected.seq, expected.column
         made.seconds = round(time.monotonic() - began, 2)
-        return
-    if chosen.mode is not None and expected is not None:
+    elif chosen.mode is not None and expected is not None:
         began = time.monotonic()
         answer = scene.ask(chosen.mode)
         made.seconds = round(time.monotonic() - began, 2)
@@ -96,12 +110,22 @@ def _go(scene: Scene, chosen: Way, made: Outcome) -> None:
     left = [mode for mode in (*chosen.also, *chosen.blind) if mode == "fsck" and scene.firm.fsck is None]
     made.left_out = tuple(left)
     for mode in chosen.also:
-        if mode not in left and (answer := scene.ask(mode)).status not in (3, 4):
-            made.wrong += f"{mode} should notice, and ended with {answer.status}: {answer.said[-600:]}\n"
+        wanted = _wanted(chosen, mode, expected)
+        if mode not in left and (answer := scene.ask(mode)).match(wanted) is None:
+            made.wrong += f"{mode} should say {wanted}, and ended with {answer.status}: {_short(answer)}\n"
     for mode in chosen.blind:
         if mode not in left and (answer := scene.ask(mode)).status != 0:
             made.wrong += f"{mode} should notice nothing, and ended with {answer.status}: {answer.said[:1500]}\n"
     made.also, made.blind = chosen.also, chosen.blind
+
+
+def _wanted(chosen: Way, mode: str, expected: Expected | Caught | None) -> Expected:
+    """Return what another check has to say: what the first one does, as far as it has findings to say it by."""
+    if mode in chosen.otherwise:
+        return chosen.otherwise[mode]
+    if not isinstance(expected, Expected):
+        raise Unexpected(f"{chosen.name} does not say what {mode} is to find")
+    return Expected(status=expected.status, says=WORDS[mode][expected.status]) if mode in WORDS else expected
 
 
 def _noticed(answer: Answer, expected: Expected, made: Outcome) -> None:
@@ -180,17 +204,17 @@ def _chosen(words: Sequence[str]) -> list[Way]:
 
 def _run(words: Sequence[str]) -> int:
     ways, began = _chosen(words), time.monotonic()
-    outcomes = tampered(ways)
+    control, *outcomes = tampered([CONTROL, *ways])
     build = ROOT / "build" / "tamper"
     build.mkdir(parents=True, exist_ok=True)
     (build / "report.json").write_text(json.dumps(report(outcomes), indent=1) + "\n")
     if len(ways) == len(WAYS):
         PAGE.write_text(page.page(ways, report(outcomes)))
-    wrong = [outcome.name for outcome in outcomes if outcome.wrong]
+    wrong = [outcome.name for outcome in (control, *outcomes) if outcome.wrong]
     cannot = sum(outcome.cannot_be_found for outcome in outcomes)
     if any(outcome.left_out for outcome in outcomes):
         _tell("LEFT OUT: Tessera's fsck, which is not built here (with Go: .ci/programs)")
-    noticed = len(outcomes) - cannot - len(wrong)
+    noticed = len(outcomes) - cannot - sum(bool(outcome.wrong) for outcome in outcomes)
     _tell(f"{len(outcomes)} ways in {time.monotonic() - began:.0f} s: {noticed} noticed, {cannot} that cannot be, "
           f"{len(wrong)} wrong: {', '.join(wrong) or 'none'}; see {build}/report.json")  # fmt: skip
     return 1 if wrong else 0

@@ -77,8 +77,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is its handle; `what` says in words what is done, `where` to what, `threats` are numbers of the threat table,
     `how` says by which means. `mode` is the check that is expected to notice (a key of `modes.MODES`), `also` those
-    that do too, and `blind` those that do not, which is seen to be so. Without a mode nothing can notice: then `cannot`
-    says why, and what helps.
+    that do too, by the same finding or the one that `otherwise` has for them, and `blind` those that do not, which is
+    seen to be so. Without a mode nothing can notice: then `cannot` says why, and what helps.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     mode: str | None
     do: Do
     also: tuple[str, ...] = ()
+    otherwise: dict[str, Expected] = {}
     blind: tuple[str, ...] = ()
     cannot: str = ""
 

@@ -9,6 +9,9 @@ from typing import Final
 from tests.conftest import ORIGIN
 from tests.tamper.scene import Scene
 from tests.tamper.way import Expected, add, way
+from verifier.report import Findings
+from verifier.spill import Spill
+from verifier.state import Replay
 
 _HOW: Final = "superuser: triggers off, UPDATE, triggers on again"
 _A_COMMIT: Final = "last_seq IN (SELECT last_seq FROM ledger.commits ORDER BY last_seq OFFSET 3 LIMIT 1)"
@@ -87,8 +90,47 @@ def replica_topic(scene: Scene) -> Expected:
     return Expected(table="replica_state", key=(ORIGIN,), column="topic")
 
 
+@way("a transaction is said to have ended inside a group, with the digest and time that were true there", "commits",
+     (6, 18), "full", _HOW, also=("full --policy",))  # fmt: skip
+def a_boundary_inside_a_group(scene: Scene) -> Expected:
+    history, intruder = scene.firm.events(), scene.intruder()
+    rows = intruder.connection.execute("SELECT first_seq, last_seq FROM ledger.commits ORDER BY last_seq").fetchall()
+    first, last, seq = next((first, last, x.seq) for first, last in rows for x in history[first - 1 : last]
+                            if x.group_index + 1 < x.group_size)  # fmt: skip
+    with Spill() as spill:
+        replay = Replay(spill, Findings())
+        for event in history[:seq]:
+            replay.apply(event)
+        digest = replay.digest.digest()
+    intruder.edit("commits", "UPDATE ledger.commits SET first_seq = %s WHERE last_seq = %s", seq + 1, last)
+    intruder.edit("commits", "INSERT INTO ledger.commits VALUES (1, %s, %s, %s, %s)", seq, first, digest,
+                  history[seq - 1].recorded_at)  # fmt: skip
+    return Expected(kind="COMMIT_MISMATCH", table="commits", key=(str(seq),), column="last_seq")
+
+
+@way("the elements of an array are numbered from 5 on: the same ones, and none for who asks for the first",
+     "allocations.exec_ids", (6,), "full", _HOW, also=("full --policy",))  # fmt: skip
+def an_array_from_elsewhere(scene: Scene) -> Expected:
+    scene.intruder().edit(
+        "allocations", "UPDATE ledger.allocations SET exec_ids = ('[5:' || 4 + cardinality(exec_ids) || ']=' || "
+        "exec_ids::text)::text[] WHERE cardinality(exec_ids) > 0"
+    )  # fmt: skip
+    return Expected(kind="PROJECTION_MISMATCH", table="allocations", column="exec_ids")
+
+
+@way("a replica says that it is the primary, and would append", "chain_heads.mode, replica_state", (14,), "diff",
+     _HOW, blind=("open", "full"))  # fmt: skip
+def a_second_primary(scene: Scene) -> Expected:
+    intruder = scene.intruder(scene.look_at(scene.copy(scene.firm.b)))
+    scene.words["other"] = scene.firm.a.dsn("auditor")
+    intruder.edit("replica_state", "DELETE FROM ledger.replica_state")
+    intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'primary'")
+    return Expected(kind="TWO_PRIMARIES", table="chain_heads", key=(ORIGIN,), column="mode")
+
+
 @way("every row that says which chains there are is deleted", "chains", (15,), "full",
-     "superuser: constraints off, DELETE", also=("open",))  # fmt: skip
+     "superuser: constraints off, DELETE", also=("open",),
+     otherwise={"open": Expected(says="no row of chains names")})  # fmt: skip
 def no_chain_left(scene: Scene) -> Expected:
     intruder = scene.intruder()
     for table in ("chains", "chain_heads", "state_digests", "replica_state"):

@@ -70,10 +70,10 @@ def everybody_colludes(scene: Scene) -> None:
 
 @way("what only the region itself vouches for is changed: which login writes for which source, "
      "what was repaired, when a checkpoint or snapshot was made, when an acknowledgement arrived; a snapshot, what is "
-     "kept of the past or an older checkpoint is forgotten, two transactions become one, and the region calls itself a "
-     "replica",
-     "source_logins, history_changes, checkpoints, snapshots, acknowledgements, balance_history, position_history, "
-     "read_model_watermarks, commits, replica_state, chain_heads.mode",
+     "kept of the past or an older checkpoint is forgotten, two transactions become one, somebody more has the owner's "
+     "role, and the region calls itself a replica, at some place in some topic",
+     "roles, source_logins, history_changes, checkpoints, snapshots, acknowledgements, balance_history, "
+     "position_history, read_model_watermarks, commits, replica_state, chain_heads.mode",
      (6, 10), None, "superuser: triggers off, UPDATE and DELETE", blind=("open", "full --policy", "full --expect"),
      cannot="no signature and no event is about these rows: each report lists what they say, for the auditor to judge; "
      "none of them changes a balance")  # fmt: skip
@@ -97,5 +97,7 @@ def what_only_the_region_vouches_for(scene: Scene) -> None:
     before, after = intruder.connection.execute(
         "SELECT first_seq, last_seq FROM ledger.commits ORDER BY last_seq OFFSET 3 LIMIT 2"
     ).fetchall()
+    intruder.connection.execute("CREATE ROLE mallory_of_scene LOGIN IN ROLE ledger_owner")
+    scene.stack.callback(scene.region.server.sql, "DROP ROLE mallory_of_scene")
     intruder.edit("commits", f"DELETE FROM ledger.commits WHERE last_seq = {before[1]}")
     intruder.edit("commits", f"UPDATE ledger.commits SET first_seq = {before[0]} WHERE last_seq = {after[1]}")
