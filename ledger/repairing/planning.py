@@ -45,6 +45,14 @@ def origin_of(rules: Policy, report: ReportFile) -> str:
     )
 
 
+def _check_count(count: int) -> None:
+    if count > EVENTS_LIMIT:
+        raise InvalidInput(
+            f"found {count} events to restore; at most {EVENTS_LIMIT} are mended one by one: make this region anew "
+            "from another one, or from a backup"
+        )
+
+
 AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
 
 
@@ -78,11 +86,20 @@ class Planning:
         Return the events that a finding is about.
         """
         if want.onward is not None:
-            return range(want.onward, self._last + 1)
+            return self._signed(want.onward, self._last)
         if want.gap is not None:
             end = staged.missing_from(self._connection, self._row.chain, want.gap)
-            return range(want.gap, min(end, self._last) + 1)
+            return self._signed(want.gap, min(end, self._last))
         return tuple(seq for seq in want.seqs if 1 <= seq <= self._last)
+
+    def _signed(self, first: int, last: int) -> range:
+        """
+        Return the seqs *first* to *last* as far as they were signed, and one more that stands for all after them: a
+        head that was set far ahead names seqs without end.
+        """
+        found = range(first, min(last, max(self._stated.size + 1, first)) + 1)
+        _check_count(len(found))
+        return found
 
     def _write(self, write: Write, place: str) -> None:
         if (write.table, place) not in self._at:
@@ -93,11 +110,7 @@ class Planning:
         """
         Plan what these events need.
         """
-        if len(seqs) > EVENTS_LIMIT:
-            raise InvalidInput(
-                f"found {len(seqs)} events to restore; at most {EVENTS_LIMIT} are mended one by one: make this region "
-                "anew from another one, or from a backup"
-            )
+        _check_count(len(seqs))
         signed = [seq for seq in seqs if seq <= self._stated.size]
         for seq in seqs[len(signed) :]:
             self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"

@@ -245,6 +245,20 @@ def test_what_cannot_be_mended_ends_with_3(firm: Firm, broken: Database, tmp_pat
     assert "the replica that was named is the database to be mended" in said
 
 
+def test_a_head_far_ahead_has_no_plan_without_end(firm: Firm, broken: Database) -> None:
+    """One event stands for all that were never signed."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET seq = 10000000000000 WHERE seq = {firm.size + 3}")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 10000000000000")
+    gaps = [{"kind": "SEQ_GAP", "seq": seq} for seq in (firm.size + 3, 1_000_349, 10**13 - 1)]
+    data = msgspec.json.encode({"verdict": "broken", "origin": ORIGIN, "region_mode": "primary", "findings": gaps,
+                                "schema_version": 1})  # fmt: skip
+    with copies(archive=firm.archive, backup=firm.backup) as found:
+        plan = planned(broken, firm.rules, found, data)
+    assert plan.writes == ()
+    assert {"nothing that was signed covers it" in judged.reason for judged in plan.left()} == {True}
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [(b"", "found no report"), (b"[]", "found no report"), (b'{"verdict": "could not verify", "code": "x"}', "no rep"),
