@@ -12,8 +12,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from ledger.errors import Corrupt, LedgerError, Unavailable, UnknownFormat, shortened, shown
-from ledger.evidence import note, policy, signer, witness
+from ledger.errors import (
+    Corrupt,
+    LedgerError,
+    ProofInvalid,
+    SignatureInvalid,
+    Unavailable,
+    UnknownFormat,
+    shortened,
+    shown,
+)
+from ledger.evidence import checkpoint, note, policy, signer, tree, witness
 from ledger.evidence.checkpoint import decode_size
 from ledger.evidence.note import NoteSignature, SigningKey, VerifierKey
 from ledger.evidence.witness import Kept, Request
@@ -104,6 +113,35 @@ def cosign(place: Place, key: VerifierKey, signed: bytes, size: int, prove: Prov
                 raise NotAnswering(f"{place.address} answers with a false signature: {error}") from error
             return signature
     raise NotAnswering(f"{place.address} answers without a signature by {key.text()}")
+
+
+def contradicting(place: Place, keys: Sequence[VerifierKey], signed: bytes, size: int, prove: Prove) -> bytes | None:
+    """
+    Return what a witness shows that one of these *keys* of the log signed and that a checkpoint of *size* does not
+    follow: a larger one, or one of another history; None where it shows none.
+
+    Raises:
+        NotAnswering: it shows nothing that can be read, or is down.
+    """
+    ours, _ = checkpoint.decode_note(signed)
+    found = seen(place, ours.origin)
+    if found is None:
+        return None
+    try:
+        stated, by = checkpoint.decode_note(found)
+        note.verify(by, keys)
+    except (UnknownFormat, SignatureInvalid):
+        return None
+    if stated.origin != ours.origin:
+        return None
+    if stated.size > size:
+        return found
+    try:
+        proof = prove(stated.size) if stated.size < size else []
+        tree.check_consistency(stated.size, stated.root, size, ours.root, proof)
+    except ProofInvalid:
+        return found
+    return None
 
 
 def seen(place: Place, origin: str) -> bytes | None:

@@ -6,6 +6,7 @@ Each is asked one thing at a time. Who is slow is not asked again meanwhile, and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
@@ -13,11 +14,11 @@ from typing import Final
 import msgspec
 
 from ledger.errors import Corrupt, Unavailable
-from ledger.evidence.note import NoteSignature
+from ledger.evidence.note import NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy, Witness
 from ledger.sealing import asking
 from ledger.sealing.asking import Prove, Refused
-from ledger.sealing.places import Place
+from ledger.sealing.places import NotAnswering, Place
 
 GRACE_SECONDS: Final = 0.25
 """How long those are waited for who are not needed: most answer in a few milliseconds."""
@@ -25,10 +26,19 @@ GRACE_SECONDS: Final = 0.25
 ASKED_AT_ONCE: Final = 16
 
 
+class Unshown(Refused):
+    """
+    Somebody says that this history is not the one they know, and shows no checkpoint of the log that says so.
+    """
+
+
 class Said(msgspec.Struct, frozen=True):
     """
     What came of asking: who cosigned how many events with what, the words of those who did not, and the first of those
     who say that this history is not the one they know, or to whom nothing could be proven from the tiles here.
+
+    Where the log's keys are known, who says so and shows nothing that they signed is among those who did not cosign, as
+    long as the others could make the quorum.
     """
 
     cosigned: tuple[tuple[Witness, int, NoteSignature], ...]
@@ -54,10 +64,19 @@ class Cosigners:
         self._running: dict[str, tuple[Witness, int, Future[NoteSignature]]] = {}
         self._kept: dict[str, int] = {}
         self._refused: Refused | Corrupt | None = None
+        self._doubted: dict[str, Unshown] = {}
 
-    def ask(self, signed: bytes, size: int, prove: Prove, done: Collection[str] = (), patient: bool = True) -> Said:
+    def ask(
+        self,
+        signed: bytes,
+        size: int,
+        prove: Prove,
+        done: Collection[str] = (),
+        patient: bool = True,
+        keys: Sequence[VerifierKey] = (),
+    ) -> Said:
         """
-        Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's.
+        Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's, and *keys* the log's.
 
         With the quorum met nobody is waited for longer than `GRACE_SECONDS`; short of it, everybody is if *patient*.
         """
@@ -72,7 +91,7 @@ class Cosigners:
             if member.url is None:
                 silent.append(f"{member.name}: the policy says no address for it")
                 continue
-            ask = self._asking(member, Place(member.url), signed, size, prove)
+            ask = self._asking(member, Place(member.url), signed, size, prove, keys)
             self._running[member.name] = member, size, self._pool.submit(ask)
         futures = [future for _, _, future in self._running.values()]
         ended, waiting = wait(futures, GRACE_SECONDS)
@@ -81,7 +100,12 @@ class Cosigners:
             ended |= more
         cosigned += self._ended(silent)
         silent += [f"{name}: no answer yet" for name in self._running]
-        return Said(tuple(cosigned), tuple(sorted(silent)), self._refused)
+        return Said(tuple(cosigned), tuple(sorted(silent)), self._refused or self._needed())
+
+    def _needed(self) -> Unshown | None:
+        """Return who says without showing it that this is another history, if the quorum cannot be had without them."""
+        others = {member.name for member in self.policy.witnesses} - set(self._doubted)
+        return None if self.is_met(others) else next(iter(self._doubted.values()), None)
 
     def _ended(self, silent: list[str]) -> list[tuple[Witness, int, NoteSignature]]:
         """Take out whoever has answered; the words of those who did not cosign go to *silent*."""
@@ -89,10 +113,14 @@ class Cosigners:
         for name, (member, of, future) in list(self._running.items()):
             if future.done():
                 del self._running[name]
+                self._doubted.pop(name, None)
                 try:
                     cosigned.append((member, of, future.result()))
                 except Unavailable as error:
                     silent.append(f"{name}: {error}")
+                except Unshown as error:
+                    self._doubted[name] = error
+                    silent.append(f"{name}: not believed, as it shows nothing that the log signed: {error}")
                 except (Refused, Corrupt) as error:
                     self._refused = self._refused or error
         return cosigned
@@ -118,10 +146,20 @@ class Cosigners:
         return self.is_met(said | set(done))
 
     def _asking(
-        self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove
+        self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove, keys: Sequence[VerifierKey]
     ) -> Callable[[], NoteSignature]:
         def ask() -> NoteSignature:
-            found = asking.cosign(place, member.key, signed, size, prove, self._kept.get(member.name, 0))
+            try:
+                found = asking.cosign(place, member.key, signed, size, prove, self._kept.get(member.name, 0))
+            except Refused as error:
+                if not keys:
+                    raise
+                other = None
+                with contextlib.suppress(NotAnswering):
+                    other = asking.contradicting(place, keys, signed, size, prove)
+                if other is None:
+                    raise Unshown(str(error)) from error
+                raise Refused(f"{error}; it shows {other.decode(errors='replace')!r}") from error
             self._kept[member.name] = size
             return found
 

@@ -184,7 +184,8 @@ class Sealer:
             for member in self._witnesses.policy.witnesses
             if any(signature.claims(member.key) for signature in signed.signatures)
         }
-        said = self._witnesses.ask(sealed.note, sealed.size, self._prove(sealed.size, sealed.root), done, patient)
+        prove, keys = self._prove(sealed.size, sealed.root), checkpoint_keys(self._connection, self._chain, ended=True)
+        said = self._witnesses.ask(sealed.note, sealed.size, prove, done, patient, keys)
         for size in sorted({of for _, of, _ in said.cosigned}):
             kept = evidence.covering(self._connection, self._chain.chain, size)
             if kept is not None and kept.size == size:
@@ -200,13 +201,13 @@ class Sealer:
         return Outcome(sealed, is_new, tuple(sorted(names)), said.silent, met)
 
 
-def checkpoint_keys(connection: Connection, chain: ChainRow) -> list[VerifierKey]:
+def checkpoint_keys(connection: Connection, chain: ChainRow, *, ended: bool = False) -> list[VerifierKey]:
     """
-    Return the keys that the chain names for checkpoints and has not revoked, as policies write them.
+    Return the keys that the chain names for checkpoints, as policies write them; revoked ones only where *ended* too.
     """
     found = []
     for row in read_models.rows(connection, chain.chain, "chain_keys"):
-        if isinstance(row, ChainKey) and row.purpose == PURPOSE and not row.revoked:
+        if isinstance(row, ChainKey) and row.purpose == PURPOSE and (ended or not row.revoked):
             with contextlib.suppress(LedgerError):
                 found.append(VerifierKey(chain.origin, ED25519, bytes.fromhex(row.public_key)))
     return found

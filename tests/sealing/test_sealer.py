@@ -15,8 +15,10 @@ from ledger.chain import entry
 from ledger.cli.seal import opened
 from ledger.errors import HashMismatch, NotPermitted, SequenceGap, SignatureInvalid, Unavailable
 from ledger.evidence import checkpoint, note, policy, tree
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
 from ledger.evidence.tree import Frontier
+from ledger.evidence.witness import SIZE_TYPE
 from ledger.sealing import serving
 from ledger.sealing.asking import Refused
 from ledger.sealing.growth import Growth
@@ -205,19 +207,64 @@ def test_a_witness_that_does_not_know_the_log_has_not_answered(
     assert [said for said in sealed.missing if f"with {status}" in said or f"status {status}" in said]
 
 
+def shown(size: int) -> bytes:
+    """Return another history of so many events, signed by the log's key."""
+    text = Checkpoint(ORIGIN, size, bytes(32)).text()
+    return note.with_signatures(text, (LOG_KEY.sign(text),)).encode()
+
+
+MORE = serving.Reply(409, b"1000000000\n", SIZE_TYPE)
+OTHER = serving.Reply(422, b"another history\n")
+
+
+@pytest.mark.parametrize(("says", "size", "words"), [(MORE, 10**9, "went back"), (OTHER, 1, "another history")])
 def test_what_the_others_said_is_kept_where_one_knows_another_history(
-    region: Database, place: Place, tmp_path: Path
+    region: Database, place: Place, tmp_path: Path, says: serving.Reply, size: int, words: str
 ) -> None:
-    """The sealer ends with what that one says, and the checkpoint is not poorer for it."""
+    """The sealer ends with what that one says and shows, and the checkpoint is not poorer for it."""
     with (
         witness(tmp_path, WITNESSES[0]) as real,
-        served(lambda method, path, body: serving.Reply(422, b"another history\n")) as url,
+        served(lambda method, path, body: says if method == "POST" else serving.Reply(200, shown(size))) as url,
         sealing(region, place, witnesses=members("w", [WITNESSES[1], WITNESSES[0]], [url, real], 1)) as sealer,
-        pytest.raises(Refused, match="another history"),
+        pytest.raises(Refused, match=words) as refused,
     ):
         sealer.seal()
+    assert repr(shown(size).decode()) in str(refused.value)
     (signed,) = kept(region)
     assert WITNESSES[0].name in {signature.name for signature in note.decode(signed).signatures}
+
+
+STRANGER = SigningKey(ORIGIN, note.ED25519, bytes([66]) * 32)
+LIES = {
+    "nothing": serving.Reply(404, b"no\n"), "no answer": serving.Reply(500, b"\n"),
+    "garbage": serving.Reply(200, b"garbage\n"),
+    "a stranger's": serving.Reply(200, note.with_signatures(
+        Checkpoint(ORIGIN, 10**9, bytes(32)).text(), (STRANGER.sign(Checkpoint(ORIGIN, 10**9, bytes(32)).text()),)
+    ).encode()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("says", [MORE, OTHER], ids=["more", "another"])
+def test_one_lying_witness_does_not_stop_the_sealing(
+    region: Database, place: Place, tmp_path: Path, says: serving.Reply, lie: str
+) -> None:
+    """
+    What it shows no signature of is told and not believed, while the others could make the quorum; where they could
+    not, it is as good as an answer.
+    """
+    with (
+        witness(tmp_path, WITNESSES[0]) as real,
+        served(lambda method, path, body: says if method == "POST" else LIES[lie]) as url,
+    ):
+        with sealing(region, place, witnesses=members("w", WITNESSES[:2], [real, url], 1)) as sealer:
+            sealed = sealer.seal()
+            assert sealed is not None
+            assert sealed.is_witnessed
+            assert any("w1: not believed" in said for said in sealed.missing)
+        both = members("w", WITNESSES[:2], [real, url], 2)
+        with sealing(region, place, witnesses=both) as sealer, pytest.raises(Refused, match=r"went back|history"):
+            sealer.seal()
 
 
 def test_a_sealer_that_ended_before_it_kept_what_was_signed_has_it_signed_again(

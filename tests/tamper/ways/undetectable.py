@@ -4,15 +4,19 @@ Do what nothing here can notice, and see that nothing does: five ways, each with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ledger import Ledger
+from ledger.chain.entry import RecordedEvent
 from ledger.domain.events.orders import OrderPlaced
+from tests.conftest import Database
 from tests.tamper.forging import checkpoints_of, grown, installed, remade
 from tests.tamper.scene import Scene
 from tests.tamper.way import way
 from tests.tamper.ways.archives import archived, cosigned_by_all
 from tests.tamper.ways.consistent import changed
+from tests.verifier.intruder import Intruder
 
 _EVERYTHING: Final = ("open", "full --expect", "incremental", "diff")
 
@@ -29,6 +33,15 @@ def an_event_never_appended(scene: Scene) -> None:
         )  # fmt: skip
 
 
+def _region(scene: Scene, number: int, history: Sequence[RecordedEvent]) -> Database:
+    """Build region A (0) or B (1) anew of another history, with the checkpoints of before."""
+    made = installed(scene.empty(number), history, scene.firm.ends())
+    if number:
+        with Intruder(made) as intruder:
+            intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+    return checkpoints_of(scene.firm.a, grown(made))
+
+
 @way("the events since the newest checkpoint are cut off in both regions; no receipt was kept",
      "every table of both regions", (12,), None, "operator of everything, within a second",
      blind=_EVERYTHING,
@@ -37,8 +50,7 @@ def an_event_never_appended(scene: Scene) -> None:
 def a_tail_cut_everywhere(scene: Scene) -> None:
     history = scene.firm.events()[: scene.firm.sizes[-1]]
     for word, region in (("other", 1), ("dsn", 0)):
-        made = installed(scene.empty(region), history, scene.firm.ends())
-        checkpoints_of(scene.firm.a, grown(made))
+        made = _region(scene, region, history)
         scene.words[word] = made.dsn("auditor")
 
 
@@ -50,8 +62,7 @@ def a_tail_rewritten_everywhere(scene: Scene) -> None:
     last = next(x.idempotency_key for x in reversed(scene.firm.events()) if x.event_type == "FeeCharged")
     history = remade(changed(lambda x: x.idempotency_key == last, b'"0.5"', b'"0.1"')(scene.firm.events()))
     for word, region in (("other", 1), ("dsn", 0)):
-        made = installed(scene.empty(region), history, scene.firm.ends())
-        checkpoints_of(scene.firm.a, grown(made))
+        made = _region(scene, region, history)
         scene.words[word] = made.dsn("auditor")
 
 
