@@ -60,8 +60,8 @@ def is_signed(key, message, signature):
 def read_policy(data):
     """Return the policy's keys, as (name here, name and id in signatures, type and key), its groups, and its quorum."""
     keys, groups, quorums, once = [], [], [], ["none"]  # once: the names, members and keys, of which none comes twice
-    need(data.endswith(b"\n"), "the policy is cut short")
-    for line in data.decode().split("\n"):
+    need(data[-1:] == b"\n" and not {*data} & {*range(9), *range(11, 32), 127}, "the policy is cut short, or no text")
+    for line in data.decode(errors="surrogateescape").split("\n"):
         kind, *rest = [word for word in line.replace("\t", " ").split(" ") if word] or ["#"]
         needs = {"any": 1, "all": len(rest) - 2, **{str(count): count for count in range(1, len(rest) - 1)}}
         if kind in KINDS and KINDS[kind][0] <= len(rest) < KINDS[kind][0] + 2:

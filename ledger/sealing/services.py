@@ -85,7 +85,8 @@ def _leave(folder: Path, evidence: Evidence) -> None:
     Leave evidence under the name of what both checkpoints state, so that saying it again leaves one file.
 
     Two sizes that the proof does not join may be a fork, or what anybody made of two checkpoints that a log published.
-    So the newest `UNJOINED_LIMIT` of a log are left: however many false proofs came before, a fork is among them.
+    So of a log half of the `UNJOINED_LIMIT` left are the oldest and half the newest: however many false proofs came
+    before a fork, or came after it, it is among them.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if evidence.of_one_size:
@@ -95,7 +96,8 @@ def _leave(folder: Path, evidence: Evidence) -> None:
     prefix = f"{UNJOINED_PREFIX}{sha256(origin.encode()).hexdigest()[:8]}-"
     _write(folder / f"{prefix}{evidence.name}.json", evidence)
     left = sorted(folder.glob(f"{prefix}*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    for path in left[:-UNJOINED_LIMIT]:
+    newest = UNJOINED_LIMIT - UNJOINED_LIMIT // 2
+    for path in left[UNJOINED_LIMIT // 2 : -newest]:
         path.unlink()
 
 

@@ -42,7 +42,7 @@ def test_false_proofs_against_an_honest_log_fill_no_disk(tmp_path: Path, monkeyp
             asking.cosign(Place(url), KEY, FORK.signed(20), 20, FORK.prove(20), 20)
     found = left(tmp_path)
     assert [one["kind"] for one in found] == [witness.UNJOINED] * 3 + [witness.INCONSISTENT]
-    assert [one["newer"] for one in found[:3]] == [LOG.signed(size).decode() for size in (32, 33, 34)]
+    assert [one["newer"] for one in found[:3]] == [LOG.signed(size).decode() for size in (30, 33, 34)]
     assert sum(file.name.startswith("unjoined-") for file in (tmp_path / "w0" / "evidence").iterdir()) == 3
 
 
@@ -55,6 +55,17 @@ def test_a_fork_of_two_sizes_is_left_whatever_was_sent_before(tmp_path: Path, mo
             assert ask(Place(url), 20, LOG.signed(size)) == 422
         assert ask(Place(url), 20, FORK.signed(40), tuple(FORK.prove(40)(20))) == 422
     assert left(tmp_path)[-1]["newer"] == FORK.signed(40).decode()
+
+
+def test_a_fork_of_two_sizes_is_left_whatever_is_sent_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the log that made it could, whose signature any number of later checkpoints have."""
+    monkeypatch.setattr(services, "UNJOINED_LIMIT", 2)
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        asking.cosign(Place(url), KEY, LOG.signed(20), 20, LOG.prove(20))
+        assert ask(Place(url), 20, FORK.signed(40), tuple(FORK.prove(40)(20))) == 422
+        for size in range(31, 36):
+            assert ask(Place(url), 20, LOG.signed(size)) == 422
+    assert [one["newer"] for one in left(tmp_path)] == [FORK.signed(40).decode(), LOG.signed(35).decode()]
 
 
 def test_two_checkpoints_leave_one_file_whoever_signs_beside_the_log(tmp_path: Path) -> None:
