@@ -1,5 +1,6 @@
 """
-Check trades that are paid, or charged, in shares that split: what settles of them, and what is undone or told late.
+Check trades and dividends that are paid, or charged, in shares that split: what settles of them, and what is undone or
+told late.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import render
-from ledger.domain.events.corporate_actions import SplitApplied
+from ledger.domain.events.corporate_actions import (
+    CashDividendAccrued,
+    CashDividendPaid,
+    DividendLine,
+    Entitled,
+    SplitApplied,
+)
 from ledger.domain.events.executions import Fee, TradeBusted, TradeExecuted
 from ledger.domain.events.reference import AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
@@ -93,6 +100,37 @@ def test_the_ladder_tells_what_settled_in_the_shares_that_were_due() -> None:
         assert sum(x.due for x in shares) == amount(waits)
     assert buckets(books, "A", "XYZ") == ("200", "0")
     books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("parts", [("10",), ("3", "3", "4")])
+def test_a_dividend_owed_in_shares_is_paid_in_new_ones(parts: tuple[str, ...], kind: type[Books]) -> None:
+    """Ten that were due before a split of three for two are fifteen when they come, in parts too."""
+    books = firm(shares="100", kind=kind)
+    due = Entitled(account="A", qty="100", gross="10", tax="0", reason="deposited")
+    books.give(dividend(due))
+    books.give(split(3, 2))
+    assert buckets(books, "A", "XYZ") == ("150", "15")
+    for number, part in enumerate(parts):
+        line = DividendLine(account="A", gross=part, tax="0")
+        made = books.give(CashDividendPaid(ca_id="D", payment_id=f"P{number}", paid_on=LATER, lines=(line,)))
+        assert "in_new_shares" in msgspec.json.decode(made.derived)
+    assert buckets(books, "A", "XYZ") == ("165", "0")
+    check_invariants(books.whole())
+    books.replayed()
+
+
+def dividend(*lines: Entitled) -> CashDividendAccrued:
+    return CashDividendAccrued(ca_id="D", instrument="XYZ.N", ex_date="2024-08-09", record_date="2024-08-09",
+                               pay_date=LATER, rate="0.1", tax_rate="0", asset="XYZ", entitlements=lines)  # fmt: skip
+
+
+def test_a_dividend_in_old_shares_is_not_told_after_their_split() -> None:
+    """What it comes to in new ones is another cash movement."""
+    books = firm(shares="100")
+    books.give(split())
+    due = Entitled(account="A", qty="100", gross="10", tax="0", reason="deposited")
+    assert books.give(dividend(due)).rule == "before_split"
 
 
 @pytest.mark.parametrize("trade", [bought(), bought(instrument="ABC.N", fees=FEE)])

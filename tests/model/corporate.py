@@ -111,6 +111,10 @@ def _settled(history: History, account: str, asset: str, since: int, until: int)
             total -= trade.sign * trade.paid if its.quote == asset else 0
             fees = (rounded(x * done, reference.scales(history)[name]) for name, x in trade.fees if name == asset)
             total -= sum(fees, Fraction(0))
+    accrued = {x.ca_id: seq for seq, x in history.steps() if isinstance(x, CashDividendAccrued)}
+    for (name, whose), (gross, tax) in paid(history).items():
+        if whose == account and since < accrued[name] < until and asset_of(history, dividends(history)[name]) == asset:
+            total += gross - tax
     return total
 
 

@@ -33,26 +33,29 @@ def _shares(history: History, dice: Dice) -> reference.Terms:
     return found
 
 
-def _either_way(dice: Dice, exact: Fraction) -> Fraction:
-    """Return cents as a custodian may round them, and now and then as none would."""
-    cents = dice.of((exact * 100).__floor__(), (exact * 100).__ceil__()) + (dice.of(-1, 1) if dice.often(0.02) else 0)
-    return rounded(exact, 2) if dice.often(0.5) else Fraction(cents, 100)
+def _either_way(dice: Dice, exact: Fraction, scale: int) -> Fraction:
+    """Return an amount as a custodian may round it, and now and then as none would."""
+    one = 10**scale
+    cents = dice.of((exact * one).__floor__(), (exact * one).__ceil__()) + (dice.of(-1, 1) if dice.often(0.02) else 0)
+    return rounded(exact, scale) if dice.often(0.5) else Fraction(cents, one)
 
 
 def accrued(history: History, now: Moment, dice: Dice) -> Event:
     its, lines = _shares(history, dice), []
     ex = days_before(now.day, dice.of(0, 0, 0, 1, 2) if not dice.often(0.05) else -1)
     rate, tax_rate = dice.of("0.07", "1.115"), dice.of("0", "0.15")
+    asset = its.asset if dice.often(0.2) else None
+    scale = reference.scales(history)[asset or its.quote]
     for account in dice.sample(ACCOUNTS, dice.randint(1, 4)):
         held = corporate.before(history, account, its.name, ex)
         qty = held if held and not dice.often(0.1) else dice.of(held or Fraction(0), Fraction(5))
         qty = qty if not dice.often(0.02) else Fraction("5.05")
-        gross = _either_way(dice, qty * number(rate))
-        tax = _either_way(dice, gross * number(tax_rate))
+        gross = _either_way(dice, qty * number(rate), scale)
+        tax = _either_way(dice, gross * number(tax_rate), scale)
         reason = "lent" if dice.often(0.8 if held != qty else 0.05) else None
         lines.append(Entitled(account=account, qty=text(qty), gross=text(gross), tax=text(tax), reason=reason))
     return CashDividendAccrued(ca_id=f"d{now.seq}", instrument=its.name, ex_date=ex, record_date=ex, pay_date=ex,
-                               rate=rate, tax_rate=tax_rate, entitlements=tuple(lines))  # fmt: skip
+                               rate=rate, tax_rate=tax_rate, asset=asset, entitlements=tuple(lines))  # fmt: skip
 
 
 def paid(history: History, now: Moment, dice: Dice) -> Event:

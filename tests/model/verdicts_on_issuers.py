@@ -23,6 +23,8 @@ def accrues(history: History, event: CashDividendAccrued, _: Moment) -> bool:
     its, lines = reference.terms(history, event.instrument), event.entitlements
     if its is None or corporate.asset_of(history, event) not in reference.scales(history):
         return False
+    if corporate.is_of_old_shares(history, corporate.asset_of(history, event), event.ex_date):
+        return False
     if not lines or len({x.account for x in lines}) < len(lines):
         return False
     rated = number(event.rate) > 0 and 0 <= number(event.tax_rate) <= 1

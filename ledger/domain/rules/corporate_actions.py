@@ -33,6 +33,7 @@ from ledger.domain.rules.ground import (
     post,
     units,
 )
+from ledger.domain.rules.new_shares import check_day, difference
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
@@ -110,6 +111,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     cash = known(state.assets, event.asset or instrument.quote_asset, "asset")
     if units(event.rate) <= 0 or not 0 <= units(event.tax_rate) <= amounts.UNIT:
         raise Broken("rate", f"found rate {event.rate}, tax rate {event.tax_rate}; expected more than 0, and 0 to 1")
+    check_day(cash, event.ex_date, "a dividend")
     named = {line.account for line in event.entitlements}
     if len(named) != len(event.entitlements) or not named:
         raise Broken("entitlements", "found no account, or one twice; expected each account that is entitled once")
@@ -190,12 +192,21 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
     if not event.lines or len({line.account for line in event.lines}) != len(event.lines):
         raise Broken("lines", "found no account, or one twice; expected each account that was paid once")
     asset = known(state.assets, action.asset, "asset")
-    lines = [line for paid in event.lines for line in _pay(state, event.ca_id, asset, paid)]
-    post(state, lines, may_refuse=False)
+    lines: list[Line] = []
+    become: list[Line] = []
+    for paid in event.lines:
+        settling = _pay(state, event.ca_id, asset, paid)
+        lines += settling
+        become += difference(state, paid.account, action.event_seq, settling)
+    post(state, lines + become, may_refuse=False)
     day = open_day(state, event, event.paid_on, now)
     state.movements.put(Movement("dividend", event.payment_id, now.seq, day, postings_text(lines), content, None))
     state.corporate_actions.put(msgspec.structs.replace(action, version=action.version + 1))
-    return Effects(stream_of(event.ca_id), action.version + 1, {"postings": as_derived(lines)}, event.paid_on)
+    derived = {"postings": as_derived(lines + become)}
+    if become:
+        # A part of the postings, as of a settlement.
+        derived["in_new_shares"] = as_derived(become)
+    return Effects(stream_of(event.ca_id), action.version + 1, derived, event.paid_on)
 
 
 def split(state: State, event: events.SplitApplied, now: Now) -> Effects:

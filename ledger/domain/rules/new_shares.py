@@ -17,7 +17,7 @@ from ledger.domain import amounts
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, moved
-from ledger.domain.rows import Asset, Execution
+from ledger.domain.rows import Asset
 from ledger.domain.rules.ground import Broken, known
 from ledger.domain.state import State
 
@@ -97,31 +97,32 @@ def check_undone(asset: Asset, seq: int, what: str) -> None:
         )
 
 
-def difference(state: State, row: Execution, settling: Iterable[Line]) -> list[Line]:
+def difference(state: State, account: str, seq: int, settling: Iterable[Line]) -> list[Line]:
     """
-    Return the postings by which *settling*, which moves what an execution was booked with, moves new shares instead;
-    none where nothing of it has split since: neither what was traded, nor what it was paid or charged in.
+    Return the postings by which *settling*, which moves what the event at *seq* had booked for *account* as unsettled,
+    moves new shares instead; none where nothing of it has split since: of a trade neither what was traded, nor what it
+    was paid or charged in.
 
     The venue's side stays as it was traded: it was in old shares on both sides.
     """
     own: dict[str, int] = {}
     for line in settling:
-        if (line.account, line.bucket) == (row.account, "settled"):
+        if (line.account, line.bucket) == (account, "settled"):
             own[line.asset] = own.get(line.asset, 0) + line.amount
     lines: list[Line] = []
     for name, amount in own.items():
         asset = known(state.assets, name, "asset")
         if asset.splits != NONE:
-            more = _become(state, row, asset, amount) - amount
-            lines += moved(name, more, (row.account, "unsettled"), (row.account, "settled"))
+            more = _become(state, account, seq, asset, amount) - amount
+            lines += moved(name, more, (account, "unsettled"), (account, "settled"))
     return lines
 
 
-def _become(state: State, row: Execution, asset: Asset, amount: int) -> int:
-    """Return what *amount* more of *asset* has become that an execution settles, and note it with each split."""
+def _become(state: State, account: str, seq: int, asset: Asset, amount: int) -> int:
+    """Return what *amount* more of *asset*, owed since *seq*, has become as it settles, and note it with each split."""
     for split in _APPLIED.decode(asset.splits):
         # An account that owned nothing in all kept its buckets as they were.
-        due = state.entitlements.get(split.ca_id, row.account) if row.event_seq < split.seq else None
+        due = state.entitlements.get(split.ca_id, account) if seq < split.seq else None
         if due is not None:
             ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + amount
             before = multiplied(due.settled_qty, ratio, asset.scale, split.rounding)

@@ -138,7 +138,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     for row, qty, gross in parts:
         settling = trades.settling(state, row, qty, gross)
         lines += settling
-        become += new_shares.difference(state, row, settling)
+        become += new_shares.difference(state, row.account, row.event_seq, settling)
         state.executions.put(
             msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
         )
