@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import amounts, postings, registry
 from ledger.domain.events.control import Difference, ReconciliationRecorded
 from ledger.journal.ledger import Ledger
-
-_DERIVED: Final = msgspec.json.Decoder(dict[str, Any])
+from ledger.reading.posted import posted
 
 SEPARATOR: Final = ":reconciled"
 """Between the engine's event id and what the key of a reconciliation says besides."""
@@ -72,11 +69,11 @@ class Totals:
 
     def _take(self, event: RecordedEvent) -> set[str]:
         moved = set()
-        for account, asset, _, amount in _DERIVED.decode(split_payload(event.payload)[0]).get("postings", ()):
-            if not postings.is_system(account):
-                self.sums[account, asset] += amounts.parse(amount)
-                self.assets[account].add(asset)
-                moved.add(account)
+        for line in posted(event):
+            if not postings.is_system(line.account):
+                self.sums[line.account, line.asset] += line.amount
+                self.assets[line.account].add(line.asset)
+                moved.add(line.account)
         return moved
 
     def moved_since(self, is_ours: Callable[[str], bool]) -> set[str] | None:

@@ -11,11 +11,12 @@ import msgspec
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import amounts, registry
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import Line
+from ledger.domain.postings import Bucket, Line
 
 
 class _Postings(msgspec.Struct):
     postings: list[Any] = []
+    postings_of_many: dict[str, dict[Bucket, dict[str, str]]] = {}
 
 
 _POSTINGS: Final = msgspec.json.Decoder(_Postings)
@@ -25,12 +26,21 @@ def posted(event: RecordedEvent) -> list[Line]:
     """
     Return what *event* posted, as it is stored: by the rules, or in full by who gave it.
     """
-    if b'"postings":' not in event.payload:
+    if b'"postings' not in event.payload:
         return []
     derived, given = split_payload(event.payload)
-    found = _POSTINGS.decode(derived).postings
-    if found:
-        return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+    found = _POSTINGS.decode(derived)
+    if found.postings:
+        return [
+            Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found.postings
+        ]
+    if found.postings_of_many:
+        return [
+            Line(account, asset, bucket, amounts.parse(amount))
+            for asset, buckets in found.postings_of_many.items()
+            for bucket, accounts in buckets.items()
+            for account, amount in accounts.items()
+        ]
     return [
         Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
         for x in _POSTINGS.decode(given).postings

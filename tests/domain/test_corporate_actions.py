@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from blake3 import blake3
 
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalPosted, JournalReversed
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
@@ -343,15 +344,24 @@ def test_a_closed_order_of_another_instrument_does_not_stand_in_the_way_of_a_spl
     assert books.give(late).rule == "before_split"
 
 
-def test_a_split_names_its_issuer_once() -> None:
-    """Its postings have to fit one event, however many hold the shares."""
-    books = market()
-    for name in ("E1", "E2", "E3"):
-        books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
-        books.give(traded(name, account=name))
-    lines = msgspec.json.decode(books.give(split()).derived)["postings"]
-    assert lines == [["~issuer", "XYZ", "settled", "-300"],
-                     *([name, "XYZ", "unsettled", "100"] for name in ("E1", "E2", "E3"))]  # fmt: skip
+def test_a_split_stores_of_each_holder_no_more_than_its_name_and_amount() -> None:
+    """Its postings have to fit one event, however many hold the shares: 10,000 with names of 12 letters do."""
+    sizes = []
+    for holders in (1, 301):
+        books = market()
+        for number in range(holders):
+            name = f"client-{number:05}"
+            books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
+            books.give(traded(name, account=name))
+        made = books.give(split())
+        sizes.append(len(made.derived) + len(made.given))
+        told = msgspec.json.decode(made.derived)
+        assert told == {"postings_of_many": {"XYZ": {
+            "settled": {"~issuer": str(-100 * holders)},
+            "unsettled": {f"client-{number:05}": "100" for number in range(holders)},
+        }}}  # fmt: skip
+        books.replayed()
+    assert sizes[0] + 10_000 * (sizes[1] - sizes[0]) / 300 < PAYLOAD_LIMIT_BYTES
 
 
 def moved_shares(name: str, amount: str, day: str = MONDAY) -> CashMoved:

@@ -144,6 +144,10 @@ def slow_totals(events: list[RecordedEvent], everything: list[RecordedEvent]) ->
         elif event.event_type != "TradeBusted":
             for account, asset, _, amount in payload["derived"].get("postings", ()):
                 sums[account, asset] += Decimal(amount)
+            for asset, buckets in payload["derived"].get("postings_of_many", {}).items():
+                for amounts in buckets.values():
+                    for account, amount in amounts.items():
+                        sums[account, asset] += Decimal(amount)
     return {key: total for key, total in sums.items() if total}
 
 

@@ -294,6 +294,17 @@ def as_derived(lines: Iterable[Line]) -> list[list[str]]:
     return [[x.account, x.asset, x.bucket, amounts.render(x.amount)] for x in lines]
 
 
+def as_derived_of_many(lines: Iterable[Line]) -> dict[str, dict[str, dict[str, str]]]:
+    """
+    Return *lines*, at most one for each account, asset and bucket, as they are stored where they may be thousands: by
+    asset and bucket, the amount of each account.
+    """
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for x in lines:
+        found.setdefault(x.asset, {}).setdefault(x.bucket, {})[x.account] = amounts.render(x.amount)
+    return found
+
+
 def next_version(state: State, stream: str) -> int:
     """
     Raise the version of a *stream* whose entity has no row of its own, and return it.

@@ -20,7 +20,7 @@ from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
-from ledger.domain.rules.ground import Broken, as_derived, check_scale, known, known_instrument, post, units
+from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import ended, rehold
@@ -265,13 +265,13 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))
     held, orders, over = _adjust_orders(state, instrument, event)
-    # One line for the issuer, not one a holder: the postings of a split have to fit an event.
+    # One line for the issuer, not one a holder, and no more of each than has to be: a split has to fit an event.
     lines = postings.merged(lines + held)
     post(state, lines, may_refuse=False)
     for row in same.values():
         state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
     state.assets.put(after_split(known(state.assets, instrument.asset, "asset"), event, seq))
-    derived: dict[str, Any] = {"postings": as_derived(lines)}
+    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(lines)}
     if orders:
         derived["orders"] = orders
     if over:
