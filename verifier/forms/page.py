@@ -102,8 +102,9 @@ def _whole(report: Report, checked_at: int) -> str:
         f"<h1>Verification of {_e(report.origin)}</h1>", _verdict(report), _facts(facts),
         _statements("What is thereby proven", report.proven),
         "<h2>The chain</h2>", drawn(report),
-        '<p class="small">Green: read, and as it was recorded. Yellow: read, and something before it is wrong. Empty: '
-        "not read, or gone. Red marks are findings, with how many; blue dots are checkpoints.</p>",
+        '<p class="small">Green: read, and as it was recorded. Yellow: read, and something before it is wrong, or '
+        "nobody outside is known to have seen it. Empty: not read, or gone. Red marks are findings, with how many; "
+        "blue dots are checkpoints.</p>",
         _trust(report), _checkpoints(report.checkpoints),
     ]  # fmt: skip
     if report.findings:

@@ -13,6 +13,7 @@ from html import escape
 from typing import Final
 
 from verifier.forms.cleaning import moment, plain
+from verifier.forms.sentences import vouched
 from verifier.report import VERIFIED, Finding, Report, SeenCheckpoint
 
 WIDTH: Final = 1000
@@ -61,6 +62,8 @@ def _text(x: float, y: int, text: str, anchor: str = "middle", kind: str = "") -
 def _bar(report: Report, total: int) -> str:
     seqs = [finding.seq - 1 for finding in report.findings if finding.seq is not None]
     good = total if report.verdict == VERIFIED else min(seqs, default=0) if report.spans else report.last_good_seq
+    if report.verdict != VERIFIED and (seen := vouched(report)):
+        good = min(good, seen)
     parts = [f'<rect x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT}" height="{_HEIGHT}" class="gone"/>']
     for first, last in report.spans if report.spans is not None else [(1, report.events)]:
         parts += [_span(first, min(last, good), total, "good"), _span(max(first, good + 1), last, total, "doubt")]

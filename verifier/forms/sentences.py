@@ -59,7 +59,27 @@ def verdict(outcome: Outcome) -> str:
     if outcome.last_good_seq and outcome.region_mode == "two copies":
         return f"{wrong} wrong, of {kinds}. Both have the same {counted(outcome.last_good_seq, 'event')} before that."
     if outcome.last_good_seq:
-        whole = f"The first {counted(outcome.last_good_seq, 'event')} are as they were recorded."
-        whole = whole.replace("The first 1 event are as they were", "The first event is as it was")
-        return f"{wrong} wrong, of {kinds}. {whole}"
+        return f"{wrong} wrong, of {kinds}. {_whole(outcome)}"
     return f"{wrong} wrong, of {kinds}."
+
+
+def vouched(report: Report) -> int:
+    """
+    Return up to which event others than the region are known to have seen the history: the newest accepted checkpoint.
+    """
+    return max((seen.size for seen in report.checkpoints if seen.accepted), default=0)
+
+
+def _whole(report: Report) -> str:
+    """Return what is known of the events before those of which something is wrong."""
+    last, seen = report.last_good_seq, min(report.last_good_seq, vouched(report))
+    said = f"The first {counted(seen, 'event')} are as they were recorded." if seen else ""
+    said = said.replace("The first 1 event are as they were", "The first event is as it was")
+    if seen == last:
+        return said
+    # Whoever can write the newest events can write them with good hashes, and then it is the books that are right.
+    more = f"Events {seen + 1:,} to {last:,} fit" if seen + 1 < last else f"Event {last:,} fits"
+    return (
+        f"{said} {more} what is before, and nobody outside is known to have seen so much: hold receipts or a replica "
+        "against it before books are made to fit it."
+    ).strip()

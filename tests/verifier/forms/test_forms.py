@@ -160,6 +160,25 @@ def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None
     assert "Nothing was verified, so nothing here may be relied on: no server answers." in ended
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(40, "The first 8 events are as they were recorded."),
+     (5, "The first 5 events are as they were recorded. Events 6 to 8 fit what is before, and nobody outside"),
+     (7, "The first 7 events are as they were recorded. Event 8 fits what is before, and nobody outside"),
+     (0, "of 4 kinds. Events 1 to 8 fit what is before, and nobody outside is known to have seen so much: hold")],
+)  # fmt: skip
+def test_only_what_others_have_seen_is_said_to_be_as_it_was(size: int, said: str) -> None:
+    """Whoever writes the newest events hashes them well: where books differ from them, the books may be right."""
+    outcome = report(*BROKEN_ONES)
+    (seen,) = outcome.checkpoints
+    outcome.checkpoints = [msgspec.structs.replace(seen, size=size, accepted=size > 0)]
+    assert said in written(outcome, Form.MARKDOWN, AT)
+    page = written(outcome, Form.HTML, AT)
+    green = [float(width) for width in re.findall(r'width="([0-9.]+)" height="[0-9.]+" class="good"', page)]
+    whole = float(re.findall(r'width="([0-9.]+)" height="[0-9.]+" class="gone"', page)[0])
+    assert green[0] == pytest.approx(whole * min(size or 8, 8) / picture._total(outcome), abs=1)
+
+
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_page_holds_all_that_it_shows(name: str) -> None:
     """No address of anything else is in it, and its policy would let nothing run and nothing be fetched."""
