@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ledger.domain.events.cash import HoldPlaced, HoldReleased, Leg
-from ledger.domain.events.orders import OrderCanceled
+from ledger.domain.events.orders import OrderCanceled, ReplaceRequested
 from tests.domain.books import amount, opened, order
 from verifier import held
 
@@ -42,3 +42,13 @@ def test_a_held_balance_that_nothing_open_accounts_for_is_named(change: str) -> 
         ("HELD_MISMATCH", ("A", "BTC"), "held", "0", change),
         ("HELD_MISMATCH", ("A", "USDT"), "held", "1", str(1 + int(change))),
     ]
+
+
+def test_what_is_asked_for_beyond_an_order_is_held_too() -> None:
+    """Until the venue says which terms hold."""
+    books = opened()
+    books.give(order())
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="c-O", new_qty="2"))
+    (row,) = books.state.orders.rows.values()
+    assert row.asked_hold > 0
+    assert held.check(books.state) == []
