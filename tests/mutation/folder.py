@@ -15,8 +15,8 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -101,10 +101,10 @@ def mutants(folder: Path) -> Iterator[Mutant]:
 
 def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     """
-    Return *count* of the mutants, the same for the same seed.
+    Return *count* of the mutants, the same for the same seed; where a function changes, the others stay drawn.
     """
-    ordered = sorted(made, key=lambda one: one.name)
-    return ordered if count >= len(ordered) else sorted(Random(seed).sample(ordered, count), key=lambda one: one.name)
+    chosen = sorted(made, key=lambda one: sha256(f"{seed} {one.name}".encode()).digest())[:count]
+    return sorted(chosen, key=lambda one: one.name)
 
 
 def ask_first(folder: Path, first: Sequence[str]) -> None:

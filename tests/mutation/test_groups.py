@@ -41,6 +41,8 @@ def test_a_seed_draws_the_same_mutants() -> None:
     assert folder.drawn(MADE, 5, 1) == folder.drawn(MADE[::-1], 5, 1)
     assert folder.drawn(MADE, 5, 1) != folder.drawn(MADE, 5, 2)
     assert len(folder.drawn(MADE, 50, 1)) == 20
+    more = [msgspec.structs.replace(one, name=f"{one.name}0") for one in MADE]
+    assert len({*folder.drawn([*MADE[3:], *more[:2]], 10, 1)} & {*folder.drawn(MADE, 10, 1)}) >= 5
 
 
 def test_a_folder_has_links_and_a_configuration_of_its_own(tmp_path: Path) -> None:

@@ -193,6 +193,24 @@ def test_the_newest_that_counts_is_the_largest() -> None:
     assert signed.nobodys() == []
 
 
+def test_one_event_makes_a_checkpoint_that_counts() -> None:
+    """The smallest."""
+    signed = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    assert signed.check(row(1, OLD)) == []
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 1
+
+
+@pytest.mark.parametrize("size", [25, 31])
+def test_a_checkpoint_that_counts_covers_none_as_large_or_larger(size: int) -> None:
+    """Brought by the auditor, after one that an ended key signed last."""
+    signed = Signed(OLD.name, KEYS, trust(OLD, NEW))
+    assert signed.check(row(31, OLD)) == []
+    signed.bring(row(size, NEW).note)
+    assert signed.nobodys() == []
+    assert [one.key for one in signed.end()] == [("31",)]
+
+
 def test_what_is_nobodys_word_is_counted() -> None:
     """One by its size, several by their first and last, also where they came at several times."""
     said = (
