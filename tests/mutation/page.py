@@ -52,8 +52,8 @@ def write(seed: int) -> None:
             chosen = {one.name for one in folder.drawn(made, group.sample, seed)}
             before = {one.name for one in made if one.exit_code is not None} - chosen
             notes.append(
-                f"of {group.name}, {len(chosen)} of {len(made)} mutants are drawn, with seed {seed}; {len(before)} others "
-                "that were run had been drawn of the code as it was then, and count as well"
+                f"of {group.name}, {len(chosen)} of {len(made)} mutants are drawn, with seed {seed}; {len(before)} "
+                "others that were run had been drawn of the code as it was then, and count as well"
             )
             made = [one for one in made if one.name in chosen | before]
         if not any(one.exit_code is not None for one in made):

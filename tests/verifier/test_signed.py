@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from ledger.domain.rows import ChainKey
-from ledger.errors import UnknownFormat
+from ledger.errors import SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.policy import Policy
+from ledger.evidence.revocation import KeyIsRevoked
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log
 from verifier.report import Finding
@@ -238,3 +239,37 @@ def test_whose_ended_key_it_is_is_said() -> None:
     later = [named(NEW, 40, 50)]
     (unknown,) = found(Signed(OLD.name, later, None), [row(25, NEW)])
     assert "revoked after" not in unknown.actual
+
+
+def refused(size: int, expected: str, actual: str) -> Finding:
+    return Finding("CHECKPOINT_SIG", expected, actual, size, "checkpoints", (str(size),), "note")
+
+
+def test_what_is_wrong_with_a_signature_is_said_with_its_place() -> None:
+    """By the chain, by the policy, and by a policy that alone knows of the end."""
+    stranger = row(25, THIEF)
+    with pytest.raises(SignatureInvalid) as by_chain:
+        note.verify(note.decode(stranger.note), [OLD.verifier])
+    own = f"signed by {OLD.verifier.text()}"
+    assert Signed(OLD.name, [named(OLD, 1)], None).check(stranger) == [refused(25, own, str(by_chain.value))]
+    with pytest.raises(SignatureInvalid) as by_policy:
+        policy.check(trust(OLD), row(25, NEW).note)
+    told = Signed(OLD.name, [named(NEW, 1)], trust(OLD)).check(row(25, NEW))
+    assert told == [refused(25, "what the policy accepts", str(by_policy.value))]
+    knowing = trust(OLD, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
+    with pytest.raises(KeyIsRevoked) as ended:
+        policy.check(knowing, row(25, OLD).note)
+    of_policy = found(Signed(OLD.name, [named(OLD, 1)], knowing), [row(25, OLD)])
+    assert of_policy[0] == refused(25, "what the policy accepts", str(ended.value))
+
+
+def test_what_an_ended_key_signed_is_said_with_its_place() -> None:
+    """Beside what else is wrong with the row; also where the key counts for nothing from its first size on."""
+    none = "signed by a key, and the chain names none for checkpoints"
+    actual = f"a signature by {OLD.verifier.text()}, revoked after 20, and by no other key of the chain"
+    assert found(Signed(OLD.name, [named(OLD, 1, 20)], None), [row(25, OLD)]) == [refused(25, none, actual)]
+    other = msgspec.structs.replace(row(25, OLD), root=bytes(32))
+    both = Signed(OLD.name, [named(OLD, 1, 20)], None).check(other)
+    assert [one.expected for one in both] == [f"root {bytes(32).hex()}", none]
+    (first,) = found(Signed(OLD.name, [named(OLD, 25, 10)], None), [row(25, OLD)])
+    assert "revoked after 10" in first.actual
