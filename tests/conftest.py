@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox import postgres
@@ -21,6 +22,11 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import upgrade
 
 _NUMBERS = itertools.count(1)
+
+if settings.get_current_profile_name() == "default":
+    # A machine that others use too is slow now and then, which says nothing about what is tested.
+    settings.register_profile("steady", deadline=None)
+    settings.load_profile("steady")
 
 
 class Database(msgspec.Struct):

@@ -34,7 +34,7 @@ class CommitCheck:
         self._row, self._next = next(rows, None), next(rows, None)
         self._any = self._row is not None or after > 0
         self._boundary = after
-        self._seq = 0
+        self._seq: int | None = None
         self._gaps: dict[tuple[int, int], Finding] = {}
         self.findings: list[Finding] = []
 

@@ -101,7 +101,7 @@ def decode_path(path: str) -> tuple[Tile, bool]:
         raise UnknownFormat(f"found {shown(path)}; expected a tile's name: tile/<level>/<number>") from error
     tile = Tile(level, number, width)
     spelt = tile.bundle_path() if entries else tile.path()
-    in_range = 0 <= level < LEVELS and 1 <= width <= WIDTH and number >= 0 and tile.end <= SIZE_LIMIT
+    in_range = 0 <= level < LEVELS and 1 <= width <= WIDTH and number >= 0 and tile.end < SIZE_LIMIT
     if not in_range or spelt != path:
         raise UnknownFormat(f"found {shown(path)}; expected a tile's name as logs spell it")
     return tile, entries

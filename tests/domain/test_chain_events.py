@@ -161,7 +161,7 @@ def test_an_incident_goes_one_way_and_never_back_in_time() -> None:
     opened = IncidentOpened(incident_id="I", severity="minor", cause="c", summary="s", at=10)
     acknowledged = IncidentAcknowledged(incident_id="I", who="w", at=20)
     refused(made, acknowledged, "unknown_incident")
-    made.give(opened)
+    assert made.give(opened).stream_version == 1
     refused(made, opened, "expected a new id")
     refused(made, IncidentClosed(incident_id="I", summary="s", at=30), "expected mitigated")
     refused(made, msgspec.structs.replace(acknowledged, at=9), "expected 1970-01-01T00:00:00.000000010Z or later")
@@ -169,6 +169,6 @@ def test_an_incident_goes_one_way_and_never_back_in_time() -> None:
     refused(made, acknowledged, "is acknowledged; expected open")
     made.give(IncidentMitigated(incident_id="I", how="h", at=30))
     refused(made, IncidentMitigated(incident_id="I", how="h", at=31), "expected open or acknowledged")
-    made.give(IncidentClosed(incident_id="I", summary="s", at=30))
+    assert made.give(IncidentClosed(incident_id="I", summary="s", at=30)).stream_version == 4
     assert stream_version(made.state, "incident/I") == 4
     made.replayed()

@@ -630,6 +630,8 @@ def test_a_fraction_is_sold_for_its_cash(cost_method: str) -> None:
     due = books.state.entitlements.get("S", "A")
     assert due is not None
     assert (due.cost_change, due.realised_change) == (-amount("10"), amount("1"))
+    lots = [(x.open_qty, x.open_cost) for x in books.state.lots.rows.values()]
+    assert lots == ([(amount("3"), amount("60"))] if cost_method == "FIFO" else [])
     books.replayed()
 
 

@@ -17,7 +17,13 @@ from ledger.domain.events.cash import (
     JournalReversed,
     Leg,
 )
-from ledger.domain.events.control import ChainCreated, Difference, ReconciliationRecorded
+from ledger.domain.events.control import (
+    BreakResolution,
+    ChainCreated,
+    ControlsSet,
+    Difference,
+    ReconciliationRecorded,
+)
 from ledger.domain.events.executions import (
     Fee,
     QuarantineResolved,
@@ -226,6 +232,7 @@ def test_holds_fees_and_journals_move_what_is_available_and_reverse_exactly() ->
     with pytest.raises(Unbalanced, match="USDT"):
         books.give(JournalPosted(journal_id="j", postings=wrong, memo="m"))
     books.give(JournalReversed(journal_id="r", reverses_kind="fee", reverses="f", reason="waived"))
+    assert [fold.stream_version(books.state, f"journal/{name}") for name in ("r", "none")] == [1, 0]
     with pytest.raises(RuleBroken, match="was reversed"):
         books.give(JournalReversed(journal_id="s", reverses_kind="fee", reverses="f", reason="again"))
     assert balance(books, "USDT") == (amount("1000"), 0)
@@ -244,6 +251,27 @@ def test_a_break_opens_changes_and_ends() -> None:
     reconcile()
     assert all(row.closed_seq == len(books.stored) for row in books.state.breaks.rows.values())
     assert len(books.state.breaks.rows) == 2
+
+
+def test_a_decision_on_a_break_needs_a_second_person_where_the_chain_asks_for_one() -> None:
+    """And counts without one where it does not; the break is then decided, by whom and how."""
+    books = opened()
+    breaks = (Difference(key="A:USDT", ledger="1", external="2"), Difference(key="A:BTC", ledger="1", external="0"))
+    books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=1, matched=1, breaks=breaks))
+
+    def decide(key: str, approved_by: str | None, left: tuple[Difference, ...]) -> None:
+        said = BreakResolution(key=key, how="theirs", reason="r", proposed_by="ann", approved_by=approved_by)
+        books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=1, matched=1, breaks=left,
+                                          resolved=(said,)))  # fmt: skip
+
+    decide("A:USDT", None, breaks[1:])
+    books.give(ControlsSet(second_person=("resolution",), reason="p", proposed_by="ann"))
+    for approver, words in ((None, "a resolution needs a second person"), ("ann", "someone else")):
+        with pytest.raises(RuleBroken, match=words):
+            decide("A:BTC", approver, ())
+    decide("A:BTC", "bob", ())
+    assert not [row for row in books.state.breaks.rows.values() if row.closed_seq is None]
+    books.replayed()
 
 
 def test_a_fact_may_breach_the_floor_and_then_only_what_mends_it_is_allowed() -> None:

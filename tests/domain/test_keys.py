@@ -4,6 +4,7 @@ Check who may change whose keys.
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ledger.chain.signatures import KeyPair
@@ -89,6 +90,8 @@ def test_only_the_recovery_key_revokes() -> None:
         signature = by.sign(REVOCATION_DOMAIN, revocation_statement(OLD.key_id, last, "lost")).hex()
         return KeyRevoked(key_id=OLD.key_id, last_valid_seq=last, reason="lost", signature=signature)
 
+    with pytest.raises(RuleBroken, match=r"unknown_key.*found key '00'"):
+        made.give(msgspec.structs.replace(revoked(RECOVERY, 1), key_id="00"))
     with pytest.raises(RuleBroken, match="a recovery key"):
         made.give(revoked(OLD, 1))
     with pytest.raises(RuleBroken, match="has not passed"):

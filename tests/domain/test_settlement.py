@@ -193,6 +193,15 @@ def test_a_settlement_that_cannot_be_is_quarantined(event: Event, rule: str) -> 
     books.replayed()
 
 
+def test_what_has_too_many_decimals_is_named() -> None:
+    """The amount, as it was given."""
+    books = market()
+    books.give(trade())
+    said = books.give(settled(amount="1000.001")).detail
+    assert said is not None
+    assert "found amount 1000.001 USD; expected at most 2 decimals" in said
+
+
 def test_a_settlement_said_twice_is_one_and_an_id_is_used_once() -> None:
     """Redelivery is a duplicate; another settlement under the id, or of a trade that has settled, waits."""
     books = market()

@@ -197,3 +197,14 @@ def test_every_reader_of_the_past_is_of_a_version_below_its_types_own() -> None:
     """And reads that version; where fields did not change, as the pins say, there is none."""
     for (name, version), past in registry.PAST.items():
         assert version == past.kind.SCHEMA_VERSION < registry.EVENT_TYPES[name].SCHEMA_VERSION
+
+
+def test_only_what_has_an_older_version_can_be_told_again_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second version on, where somebody can read what is recorded, and it is the same."""
+    state, event = State(), ParcelMoved(parcel="p1", grams="7")
+    assert not fold._is_told_again(state, event, 1)
+    state.recorded = {1: event, 2: ParcelMoved(parcel="p2", grams="7")}.get
+    assert [fold._is_told_again(state, event, seq) for seq in (1, 2, 3)] == [True, False, False]
+    for version, is_told in ((2, True), (1, False)):
+        monkeypatch.setattr(ParcelMoved, "SCHEMA_VERSION", version)
+        assert fold._is_told_again(state, event, 1) is is_told

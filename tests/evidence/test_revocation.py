@@ -111,3 +111,11 @@ def test_a_key_shows_no_seed() -> None:
     assert OLD.seed.hex() not in repr(OLD)
     assert repr(OLD.seed) not in repr(OLD)
     assert OLD.verifier.text() in repr(OLD)
+
+
+def test_of_two_sizes_for_one_key_the_smaller_counts() -> None:
+    """Whichever was heard of first; another key's is its own."""
+    key, other = OLD.verifier.public_key, NEW.verifier.public_key
+    known = trust().revoking([Revoked(key, 5)])
+    assert known.revoking([Revoked(key, 9), Revoked(other, 7)]).revoked == (Revoked(key, 5), Revoked(other, 7))
+    assert known.revoking([Revoked(key, 3)]).revoked == (Revoked(key, 3),)

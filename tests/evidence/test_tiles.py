@@ -44,7 +44,7 @@ def test_names_are_spelt_as_the_specification_spells_them() -> None:
 def test_names_are_read_back(level: int, number: int, width: int) -> None:
     """Every tile that a log can have is had back from its name."""
     tile = Tile(level, number, width)
-    if tile.end <= 1 << 63:
+    if tile.end < 1 << 63:
         assert tiles.decode_path(tile.path()) == (tile, False)
     assert tiles.decode_path(Tile(0, number, width).bundle_path()) == (Tile(0, number, width), True)
 
@@ -136,8 +136,21 @@ def test_bundles_are_read_back(entries: list[bytes]) -> None:
         with pytest.raises(UnknownFormat):
             tiles.decode_bundle(tile, wrong)
     if len(entries) > 1:
-        with pytest.raises(UnknownFormat):
-            tiles.decode_bundle(Tile(0, 7, len(entries) - 1), data)
+        fewer = len(entries) - 1
+        with pytest.raises(UnknownFormat, match=f"has {fewer} entries or more; expected {fewer}"):
+            tiles.decode_bundle(Tile(0, 7, fewer), data)
+    with pytest.raises(UnknownFormat, match=f"has {len(entries)} entries or more; expected {len(entries) + 1}"):
+        tiles.decode_bundle(Tile(0, 7, len(entries) + 1), data)
+
+
+def test_no_name_is_of_a_tile_that_no_tree_can_have() -> None:
+    """Sizes are below 2^63, so no tile ends there."""
+    last = (1 << 55) - 1
+    assert tiles.decode_path(Tile(0, last, 255).path()) == (Tile(0, last, 255), False)
+    for tile in (Tile(0, last), Tile(0, last + 1, 1), Tile(7, 0, 128)):
+        with pytest.raises(UnknownFormat, match="as logs spell it"):
+            tiles.decode_path(tile.path())
+    assert tiles.decode_path(Tile(7, 0, 127).path())[0] == Tile(7, 0, 127)
 
 
 def test_a_subtree_that_is_not_whole_has_no_hash() -> None:

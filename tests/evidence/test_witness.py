@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from ledger.errors import UnknownFormat
@@ -118,6 +119,21 @@ def test_a_fork_leaves_evidence_that_convicts_the_log() -> None:
     larger = outside.ask(ask(20, 30, FORK)).evidence
     assert larger is not None
     assert larger.proof
+    assert b"checkpoints that the proof does not join" in larger.encode()
+    assert b"inconsistent checkpoints" not in larger.encode()
+
+
+def test_lines_that_are_not_the_logs_are_neither_kept_nor_left_as_evidence() -> None:
+    """Anybody can add one."""
+    outside = Witness()
+    for leaves, size in ((LEAVES, 20), (FORK, 20)):
+        asked = witness.decode_request(ask(size if outside.kept else 0, size, leaves))
+        signed = note.decode(asked.signed)
+        more = note.with_signatures(signed.text, [*signed.signatures, KEY.sign(signed.text, 5)]).encode()
+        answer = outside.ask(msgspec.structs.replace(asked, signed=more).encode())
+    assert answer.evidence is not None
+    assert answer.evidence.newer == signed.encode()
+    assert len(note.decode(answer.evidence.older).signatures) == 2
 
 
 def test_an_answer_that_is_no_cosignature_is_refused() -> None:

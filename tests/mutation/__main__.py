@@ -71,6 +71,7 @@ def mutate(group: Group, seconds: float, seed: int, *, again: bool = False) -> N
         names = [one.name for one in chosen if one.exit_code is None]
         if not names:
             return
+    folder.ask_first(place, group.first)
     folder.run(place, names, max(1.0, until - time.monotonic()))
 
 

@@ -50,8 +50,12 @@ def write(seed: int) -> None:
         made = list(kept.mutants())
         if group.sample is not None and made:
             chosen = {one.name for one in folder.drawn(made, group.sample, seed)}
-            notes.append(f"of {group.name}, {len(chosen)} of {len(made)} mutants were drawn, with seed {seed}")
-            made = [one for one in made if one.name in chosen]
+            before = {one.name for one in made if one.exit_code is not None} - chosen
+            notes.append(
+                f"of {group.name}, {len(chosen)} of {len(made)} mutants are drawn, with seed {seed}; {len(before)} "
+                "others that were run had been drawn of the code as it was then, and count as well"
+            )
+            made = [one for one in made if one.name in chosen | before]
         if not any(one.exit_code is not None for one in made):
             notes.append(f"{group.name} ({', '.join(group.sources)}): nothing was run")
             continue

@@ -41,6 +41,8 @@ def test_a_seed_draws_the_same_mutants() -> None:
     assert folder.drawn(MADE, 5, 1) == folder.drawn(MADE[::-1], 5, 1)
     assert folder.drawn(MADE, 5, 1) != folder.drawn(MADE, 5, 2)
     assert len(folder.drawn(MADE, 50, 1)) == 20
+    more = [msgspec.structs.replace(one, name=f"{one.name}0") for one in MADE]
+    assert len({*folder.drawn([*MADE[3:], *more[:2]], 10, 1)} & {*folder.drawn(MADE, 10, 1)}) >= 5
 
 
 def test_a_folder_has_links_and_a_configuration_of_its_own(tmp_path: Path) -> None:
@@ -110,3 +112,14 @@ def test_what_was_never_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(verdicts, "HOME", tmp_path / "kept")
     verdicts.write(GROUPS[0], tmp_path)
     assert not (tmp_path / "kept").exists()
+
+
+def test_tests_that_notice_most_are_asked_first(tmp_path: Path) -> None:
+    """Where mutmut has timed them; the others keep their time."""
+    folder.ask_first(tmp_path, ("tests/a",))
+    stats = tmp_path / "mutants" / "mutmut-stats.json"
+    stats.parent.mkdir()
+    stats.write_text(json.dumps({"duration_by_test": {"tests/a::b": 2.0, "tests/c": 1.0}, "more": 1}))
+    folder.ask_first(tmp_path, ())
+    folder.ask_first(tmp_path, ("tests/a", "tests/z"))
+    assert json.loads(stats.read_text()) == {"duration_by_test": {"tests/a::b": 0.0, "tests/c": 1.0}, "more": 1}

@@ -100,6 +100,15 @@ CHANGED: list[tuple[str, Sequence[CommitRow], list[Finding]]] = [
      [wrong(70, None, "no such row", "a row from event 61")]),
     ("a row before the first", [CommitRow(-3, 0, b"\1", 5), *ROWS],
      [wrong(0, None, "no such row", "a row from event -3")]),
+    ("a row too many of one event", [*ROWS[:2], CommitRow(21, 21, b"\1", 5), *ROWS[2:]],
+     [wrong(21, None, "no such row", "a row from event 21")]),
+    ("a row too many with the time of the next", [*ROWS[:2], CommitRow(21, 25, b"\1", TIMES[2]), *ROWS[2:]],
+     [wrong(25, None, "no such row", "a row from event 21")]),
+    ("a row too many with the time of the one before", [*ROWS[:2], CommitRow(15, 25, b"\1", TIMES[1]), *ROWS[2:]],
+     [wrong(25, "last_seq", "20", "25")]),
+    ("all of the last row", changed(5, state_digest=bytes(32), committed_at=7), [
+        wrong(60, "state_digest", digest(60).hex(), bytes(32).hex()), wrong(60, "committed_at", str(TIMES[5]), "7"),
+    ]),
     ("two rows of one boundary", [*ROWS[:3], ROWS[2], *ROWS[3:]], [wrong(30, "first_seq", "31", "21")]),
 ]  # fmt: skip
 
@@ -114,6 +123,12 @@ def test_no_events_need_no_boundaries() -> None:
     """Nor does a walk that goes on after one and met no event."""
     assert found([], last=0) == []
     assert found([], after=60) == []
+    assert found([], after=1) == [wrong(60, None, "a row from event 2", "no such row")]
+    for last in (0, 1):
+        assert found([CommitRow(last, last, b"\1", 5)], last=0) == [
+            wrong(last, None, "no such row", f"a row from event {last}")
+        ]
+    assert CommitCheck(iter(()), lambda time, first, to: None).boundary == 0
     assert found([], after=50) == [wrong(60, None, "a row from event 51", "no such row")]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from verifier.report import LISTED, VERIFIED, Finding, Findings, Report, short
-from verifier.stored import ChainsLost, unanswered
+from verifier.stored import ChainsLost, unanswered, worker_ended
 
 SAID: list[tuple[Finding, str]] = [
     (Finding("CLOCK", "a", "b", seq=3), "CLOCK: event 3: expected a, found b"),
@@ -84,3 +84,6 @@ def test_what_cannot_be_read_is_said_in_a_line() -> None:
     lost = ChainsLost([3, 4])
     assert lost.numbers == ("3", "4")
     assert "chain number 3, 4, which" in str(lost)
+    assert str(lost).endswith("it was deleted or its number changed; restore it from a copy")
+    said = "a worker process was ended, perhaps for want of memory; give fewer --jobs"
+    assert str(worker_ended()) == said

@@ -11,10 +11,11 @@ from ledger.chain.signatures import KeyPair
 from ledger.domain import registry
 from ledger.domain.events.control import ChainCreated, KeyRevoked
 from ledger.domain.events.fields import Event
+from ledger.domain.rows import ChainKey
 from ledger.evidence import policy
 from ledger.evidence.revocation import Revoked
 from ledger.keyring import changes
-from verifier.revocations import KINDS, KeyHistory
+from verifier.revocations import KINDS, KeyHistory, revoked
 
 OLD, NEW = (KeyPair("checkpoint", "signer", bytes([number]) * 32) for number in (1, 2))
 PUBLISHER, REPLICA, RECOVERY, THIEF = (
@@ -61,8 +62,25 @@ def test_what_no_recovery_key_signed_ends_nothing(event: KeyRevoked) -> None:
     """A stranger's signature, an unknown key, a size to come, a statement that was changed: a finding, and no end."""
     found = history(event)
     assert found.revoked() == ()
-    ((kind, seq),) = [(one.kind, one.seq) for one in found.findings]
-    assert (kind, seq) == ("STATE_MISMATCH", 2)
+    (one,) = found.findings
+    assert (one.kind, one.seq, one.column, one.table) == ("STATE_MISMATCH", 2, "payload", None)
+    assert one.expected == "an event about keys that is by the rules"
+    assert isinstance(one.actual, str)
+    assert len(one.actual) > len("None")
+
+
+def row(**changes: object) -> ChainKey:
+    made = ChainKey(key_id=OLD.key_id, purpose="checkpoint", name="s", public_key=OLD.public_key.hex(),
+                    valid_from_seq=1, valid_to_seq=5, revoked=True)  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_only_keys_that_sign_checkpoints_and_were_revoked_count_no_more() -> None:
+    """A key that another followed is not revoked by that, and one for segments says nothing of checkpoints."""
+    assert revoked([row()]) == revoked([row(purpose="replica")]) == (Revoked(OLD.public_key, 5),)
+    others = [row(revoked=False), row(valid_to_seq=None), row(purpose="publisher"), row(purpose="recovery")]
+    assert revoked(others) == ()
+    assert revoked([*others, row()]) == (Revoked(OLD.public_key, 5),)
 
 
 def test_bytes_that_are_no_event_are_a_finding() -> None:

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from ledger.domain.rows import ChainKey
+from ledger.errors import SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.policy import Policy
+from ledger.evidence.revocation import KeyIsRevoked
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log
 from verifier.report import Finding
@@ -113,3 +116,160 @@ def test_a_checkpoint_of_no_events_is_nobodys_word_for_any() -> None:
     signed.bring(note.with_signatures(text, (OLD.sign(text), WITNESS.sign(text, 1))).encode())
     assert signed.newest is None
     assert [one.kind for one in signed.end()] == ["QUORUM_UNMET"]
+
+
+def test_what_a_note_says_otherwise_than_its_row_is_named() -> None:
+    """Origin, size and root, each with both sides; and what is no note at all."""
+    good = row(20, OLD)
+    root = good.root.hex()
+    cases = [
+        (msgspec.structs.replace(good, size=19), OLD.name, [("size 19", "20", ("19",))]),
+        (msgspec.structs.replace(good, root=bytes(32)), OLD.name, [(f"root {bytes(32).hex()}", root, ("20",))]),
+        (good, "another.example/log", [("origin another.example/log", OLD.name, ("20",))]),
+    ]
+    for changed, origin, expected in cases:
+        for given in (None, trust(OLD)):
+            told = Signed(origin, [named(OLD, 1)], given).check(changed)[: len(expected)]
+            assert [(one.expected, one.actual, one.key) for one in told] == expected
+            assert {(one.kind, one.table, one.column) for one in told} == {("CHECKPOINT_SIG", "checkpoints", "note")}
+    (none,) = Signed(OLD.name, KEYS, None).check(CheckpointRow(5, bytes(32), b"no note", 1))
+    with pytest.raises(UnknownFormat) as said:
+        checkpoint.decode_note(b"no note")
+    assert (none.kind, none.expected, none.actual) == ("CHECKPOINT_SIG", "a signed checkpoint", str(said.value))
+    assert (none.column, none.key) == ("note", ("5",))
+
+
+def test_who_should_have_signed_is_said() -> None:
+    """The keys that the chain names for that size, or that it names none; of a policy, that it did not accept."""
+    both = [named(OLD, 1), named(NEW, 1), msgspec.structs.replace(named(THIEF, 1), purpose="replica")]
+    (by_two,) = Signed(OLD.name, both, None).check(row(25, THIEF))
+    assert by_two.expected == f"signed by {OLD.verifier.text()}, {NEW.verifier.text()}"
+    (by_none,) = Signed(OLD.name, [named(NEW, 26), named(OLD, 1, 24)], None).check(row(25, THIEF))
+    assert by_none.expected == "signed by a key, and the chain names none for checkpoints"
+    assert by_none.actual not in ("", "None")
+    at_ends = Signed(OLD.name, [named(OLD, 25, 25)], None)
+    assert at_ends.check(row(25, OLD)) == []
+    assert [one.kind for one in at_ends.check(row(26, OLD)) + at_ends.end()] == ["CHECKPOINT_SIG"]
+    told = Signed(OLD.name, [named(NEW, 1)], trust(OLD)).check(row(25, NEW))
+    assert [(one.kind, one.expected) for one in told] == [("CHECKPOINT_SIG", "what the policy accepts")]
+    assert told[0].actual not in ("", "None")
+
+
+def test_whom_the_quorum_has_not_seen_is_said() -> None:
+    """No checkpoint at all, or none of those up to the last; one that was brought makes up for it."""
+
+    def unmet(actual: str) -> list[Finding]:
+        return [Finding("QUORUM_UNMET", "a checkpoint that w has cosigned", actual, table="checkpoints", key=())]
+
+    nothing = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    assert nothing.is_empty
+    assert nothing.end() == unmet("no checkpoint at all")
+    unseen = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    assert found(unseen, [row(20, OLD, cosigned=False), row(21, OLD, cosigned=False)]) == unmet(
+        "none of those up to 21 events"
+    )
+    assert not unseen.is_empty
+    unseen.bring(row(19, OLD).note)
+    assert unseen.end() == []
+    assert unseen.newest is not None
+    assert unseen.newest.checkpoint.size == 19
+    brought = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    brought.bring(b"no note")
+    brought.bring(row(18, THIEF).note)
+    assert brought.is_empty
+    brought.bring(row(19, OLD).note)
+    assert not brought.is_empty
+    alone = Signed(OLD.name, [named(OLD, 1)], None)
+    alone.bring(row(19, OLD).note)
+    assert (alone.end(), alone.newest, alone.is_empty) == ([], None, True)
+
+
+def test_the_newest_that_counts_is_the_largest() -> None:
+    """In whatever order they are met."""
+    signed = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    for size in (20, 30, 25):
+        assert signed.check(row(size, OLD)) == []
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 30
+    assert signed.nobodys() == []
+
+
+def test_one_event_makes_a_checkpoint_that_counts() -> None:
+    """The smallest."""
+    signed = Signed(OLD.name, [named(OLD, 1)], trust(OLD))
+    assert signed.check(row(1, OLD)) == []
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 1
+
+
+@pytest.mark.parametrize("size", [25, 31])
+def test_a_checkpoint_that_counts_covers_none_as_large_or_larger(size: int) -> None:
+    """Brought by the auditor, after one that an ended key signed last."""
+    signed = Signed(OLD.name, KEYS, trust(OLD, NEW))
+    assert signed.check(row(31, OLD)) == []
+    signed.bring(row(size, NEW).note)
+    assert signed.nobodys() == []
+    assert [one.key for one in signed.end()] == [("31",)]
+
+
+def test_what_is_nobodys_word_is_counted() -> None:
+    """One by its size, several by their first and last, also where they came at several times."""
+    said = (
+        "who signed {} events: a key alone that was revoked for such sizes, so it is nobody's word; a larger one that "
+        "counts covers the same events"
+    )
+    signed = Signed(OLD.name, KEYS, trust(OLD, NEW))
+    assert found(signed, [row(21, OLD), row(31, NEW)]) == []
+    assert signed.nobodys() == [said.format("the checkpoint of 21")]
+    assert found(signed, [row(33, OLD), row(34, OLD), row(35, NEW)]) == []
+    assert signed.nobodys() == [said.format("3 checkpoints of 21 to 34")]
+    assert [one.key for one in found(signed, [row(36, OLD)])] == [("36",)]
+    at_once = Signed(OLD.name, KEYS, None)
+    assert found(at_once, [row(31, OLD), row(31, NEW)]) != []
+
+
+def test_whose_ended_key_it_is_is_said() -> None:
+    """Every one of them, with the size after which it counts no more."""
+    ended = [named(OLD, 1, 20), named(NEW, 1, 22), named(THIEF, 30)]
+    (both,) = found(Signed(OLD.name, ended, None), [row(25, OLD, NEW)])
+    assert both.actual == (
+        f"a signature by {OLD.verifier.text()}, revoked after 20, {NEW.verifier.text()}, revoked after 22, and by no "
+        "other key of the chain"
+    )
+    later = [named(NEW, 40, 50)]
+    (unknown,) = found(Signed(OLD.name, later, None), [row(25, NEW)])
+    assert "revoked after" not in unknown.actual
+
+
+def refused(size: int, expected: str, actual: str) -> Finding:
+    return Finding("CHECKPOINT_SIG", expected, actual, size, "checkpoints", (str(size),), "note")
+
+
+def test_what_is_wrong_with_a_signature_is_said_with_its_place() -> None:
+    """By the chain, by the policy, and by a policy that alone knows of the end."""
+    stranger = row(25, THIEF)
+    with pytest.raises(SignatureInvalid) as by_chain:
+        note.verify(note.decode(stranger.note), [OLD.verifier])
+    own = f"signed by {OLD.verifier.text()}"
+    assert Signed(OLD.name, [named(OLD, 1)], None).check(stranger) == [refused(25, own, str(by_chain.value))]
+    with pytest.raises(SignatureInvalid) as by_policy:
+        policy.check(trust(OLD), row(25, NEW).note)
+    told = Signed(OLD.name, [named(NEW, 1)], trust(OLD)).check(row(25, NEW))
+    assert told == [refused(25, "what the policy accepts", str(by_policy.value))]
+    knowing = trust(OLD, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
+    with pytest.raises(KeyIsRevoked) as ended:
+        policy.check(knowing, row(25, OLD).note)
+    of_policy = found(Signed(OLD.name, [named(OLD, 1)], knowing), [row(25, OLD)])
+    assert of_policy[0] == refused(25, "what the policy accepts", str(ended.value))
+
+
+def test_what_an_ended_key_signed_is_said_with_its_place() -> None:
+    """Beside what else is wrong with the row; also where the key counts for nothing from its first size on."""
+    none = "signed by a key, and the chain names none for checkpoints"
+    actual = f"a signature by {OLD.verifier.text()}, revoked after 20, and by no other key of the chain"
+    assert found(Signed(OLD.name, [named(OLD, 1, 20)], None), [row(25, OLD)]) == [refused(25, none, actual)]
+    other = msgspec.structs.replace(row(25, OLD), root=bytes(32))
+    both = Signed(OLD.name, [named(OLD, 1, 20)], None).check(other)
+    assert [one.expected for one in both] == [f"root {bytes(32).hex()}", none]
+    (first,) = found(Signed(OLD.name, [named(OLD, 25, 10)], None), [row(25, OLD)])
+    assert "revoked after 10" in first.actual
