@@ -135,6 +135,14 @@ BEGIN
                 SELECT chain, asset, sum(settled + unsettled + held) AS amount FROM put GROUP BY chain, asset) s
             WHERE amount <> 0 GROUP BY chain) c;
     ELSE
+        -- Most statements change balances by sums of zero, and are done with that.
+        PERFORM 1 FROM (
+            SELECT chain, asset, settled + unsettled + held AS amount FROM put
+            UNION ALL SELECT chain, asset, -settled - unsettled - held FROM taken) m
+            GROUP BY chain, asset HAVING sum(amount) <> 0 LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
         SELECT jsonb_object_agg(chain, sums) INTO moved FROM (
             SELECT chain, jsonb_object_agg(asset, amount) AS sums FROM (
                 SELECT chain, asset, sum(amount) AS amount FROM (
