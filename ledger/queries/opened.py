@@ -87,7 +87,7 @@ class Opened:
         splits = self._splits(connection, seq)
 
         def keep(event: RecordedEvent) -> None:
-            if last is None or event.effective_on <= days(last) or (splits and event.event_type in split_days.TRADES):
+            if last is None or event.effective_on <= days(last) or (splits and event.event_type in split_days.MEETING):
                 kept.append(event)
 
         replay = past.show(connection, self._begin(connection, seq), keep)
@@ -95,8 +95,8 @@ class Opened:
         if not kept and last is not None:
             self._no_day(connection, seq, last)
         beside = split_days.beside_splits(kept, splits, split_days.find_in(state))
-        counts = [event for event in beside if last is None or event.effective_on <= days(last)]
-        return state, counted(counts, state.executions.get)
+        counts = counted(beside, state.executions.get, splits=splits)
+        return state, [each for each in counts if last is None or each.event.effective_on <= days(last)]
 
     def _splits(self, connection: Connection, seq: int) -> Splits:
         """Return the splits that were recorded up to *seq*."""

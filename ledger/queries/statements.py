@@ -46,22 +46,18 @@ class Statements(Opened):
             seq = head if at is None else past.resolve(connection, self.chain, at)
             named = msgspec.json.encode(account).decode()
             splits, find = self._splits(connection, seq), self._find(connection)
-            # A trade of a later day may count for that of a split.
+            # What counts for a later day may have a say on that of a split.
             until = days(datetime.date.max if splits else last)
             found = list(events.read_mentioning(connection, chain, chain_id, named, seq, until))
             past.check_alone(found)
-            found = self._up_to(last, split_days.beside_splits(found, splits, find))
-            elsewhere = self._made_elsewhere(connection, found)
-            found += self._up_to(last, split_days.beside_splits(elsewhere, splits, find))
-            counts = counted(found, functools.partial(find, "executions"), account)
+            found += self._made_elsewhere(connection, found)
+            beside = split_days.beside_splits(found, splits, find)
+            every = counted(beside, functools.partial(find, "executions"), account, splits)
+            counts = [each for each in every if each.event.effective_on <= days(last)]
             self._check_stated(connection, account, seq, last, counts)
             link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
             made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)
             return At(seq, made, "replay")
-
-    @staticmethod
-    def _up_to(last: datetime.date, found: list[RecordedEvent]) -> list[RecordedEvent]:
-        return [event for event in found if event.effective_on <= days(last)]
 
     def _made_elsewhere(self, connection: Connection, found: list[RecordedEvent]) -> list[RecordedEvent]:
         """Return the events that made what *found* settle and reverse, where they post nothing to the account."""

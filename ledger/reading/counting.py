@@ -4,12 +4,16 @@ Tell what each event posts when the days are gone through in order.
 Balances are sums of postings as they are stored, whatever the rules make of them now. They were stored in the order of
 seq: with what a correction undid, or an allocation's reversal, stands what had settled of it by then. In the order of
 days that may be yet to come, as it settled on a later day than the correction counts for; and what is undone may not
-have counted yet. So three things are moved between events, and the sum over all of them stays what it was:
+have counted yet. So five things are moved between events, and the sum over all of them stays what it was:
 
 - what a version of a trade booked is undone by the first of the versions after it that counts, whichever took its
   place, or as it comes, where that one counts before it;
 - what settled of it is undone with it, and as it comes, where it settled later;
-- a settlement of a trade that does not count yet is posted once it does.
+- a settlement of a trade that does not count yet is posted once it does;
+- what a report gives back of its order's hold is posted once the order is there: a session may be of an earlier day
+  than the order by UTC;
+- what a settlement moves as new shares, beyond those that were traded, belongs to the split: where one was told on the
+  other side of the split than the day it counts for, that is posted with the split, or with the settlement.
 
 This module knows no rule; `known` folds the events whose postings are told here.
 """
@@ -25,12 +29,13 @@ import msgspec
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
-from ledger.domain.postings import Line, merged, negated
+from ledger.domain.postings import Line, is_system, merged, moved, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
-from ledger.reading.posted import given_of, posted
+from ledger.reading.posted import become_in, given_of, posted
+from ledger.reading.split_days import Splits
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -58,6 +63,11 @@ class _Gross(msgspec.Struct):
 _GROSS: Final = msgspec.json.Decoder(_Gross)
 
 
+def _gives_back(lines: list[Line]) -> bool:
+    """Return whether a report moves its order's hold, which it does first."""
+    return len(lines) > 1 and lines[1].bucket == "held"
+
+
 class _Settled(msgspec.Struct, frozen=True):
     """
     A settlement of one execution: its seq, its place among the events, and the place where both count.
@@ -73,8 +83,12 @@ class _InOrder:
     Events in the order of days, by their places in it, with what is moved between them.
     """
 
-    def __init__(self, events: list[RecordedEvent], find: Find, account: str | None) -> None:
+    def __init__(self, events: list[RecordedEvent], find: Find, account: str | None, splits: Splits) -> None:
         self._events = events
+        self._splits = splits
+        self._at = {event.seq: place for place, event in enumerate(events) if event.event_type == "SplitApplied"}
+        self._become: dict[int, list[Line]] = {}
+        """What a settlement moves as new shares, by its place, where it is a part of its lines."""
         self._find = find
         self._account = account
         self._lines = [posted(event) for event in events]
@@ -92,6 +106,9 @@ class _InOrder:
 
     def counted(self) -> list[Counted]:
         self._read()
+        for place in self._settlements if self._splits else ():
+            self._beside_splits(place)
+        self._beside_orders()
         for place, name in self._replaces.items():
             self._note_undone(place, name)
         for name, settled in self._settled.items():
@@ -143,6 +160,50 @@ class _InOrder:
                 for exec_id in block.exec_ids:
                     self._booked[block.venue, block.trade_date, exec_id].append(place)
 
+    def _beside_splits(self, place: int) -> None:
+        """Post with a split what the settlement at *place* has of it, and with the settlement what the split has."""
+        event = self._events[place]
+        become = become_in(event)
+        for asset in {line.asset for line in become}:
+            lines = [line for line in become if line.asset == asset]
+            later = [x for x in self._splits[asset] if x.seq < event.seq and x.day > event.effective_on]
+            if not later:
+                self._become[place] = self._become.get(place, []) + lines
+                continue
+            if len(later) < sum(x.seq < event.seq for x in self._splits[asset]):
+                raise NotFound(
+                    f"balances cannot be told for these days: event {event.seq} settles over several splits of "
+                    f"{asset}, of which some count for later days: ask by seq"
+                )
+            self._lines[place] = merged(self._lines[place] + negated(lines))
+            self._move(self._at.get(later[0].seq), lines, event.seq)
+        for line in merged(self._lines[place] + negated(become)):
+            if line.bucket == "settled" and not is_system(line.account):
+                for split in self._splits.get(line.asset, ()):
+                    if event.seq < split.seq and split.day < event.effective_on:
+                        # It was settled when the split was told, and had not settled yet on the split's day.
+                        more = split.adds(line.amount)
+                        lines = moved(line.asset, more, (line.account, "settled"), (line.account, "unsettled"))
+                        self._move(self._at.get(split.seq), lines, split.seq)
+                        self._move(place, negated(lines), split.seq)
+
+    def _beside_orders(self) -> None:
+        """Post what reports give back of holds with the newest event before them of their order, if that is later."""
+        newest: dict[str, int] = {}
+        for seq, place in sorted((event.seq, place) for place, event in enumerate(self._events)):
+            stream, lines = self._events[place].stream, self._lines[place]
+            if not stream.startswith("order/"):
+                continue
+            if self._events[place].event_type in _TELLING and _gives_back(lines):
+                # An order that is not there counts for a later day yet.
+                self._move_held(place, newest.get(stream), lines[:2], seq)
+            newest[stream] = max(place, newest.get(stream, place))
+
+    def _move_held(self, place: int, order: int | None, lines: list[Line], seq: int) -> None:
+        if order is None or order > place:
+            self._move(place, negated(lines), seq)
+            self._move(order, lines, seq)
+
     def _note_undone(self, place: int, name: Name | None) -> None:
         """Note of *name*, and of every version before it, that at *place* one after it counts."""
         while name is not None and self._undone.get(name, place + 1) > place:
@@ -164,7 +225,7 @@ class _InOrder:
             derived = split_payload(self._events[place].payload)[0]
             gross = given.gross if given.gross is not None else _GROSS.decode(derived).gross
             own = 2 * (1 + (gross != "0") + sum(fee.amount != "0" for fee in given.fees))
-        first = 2 if len(lines) > 1 and lines[1].bucket == "held" else 0
+        first = 2 if _gives_back(lines) else 0
         return lines[first : len(lines) - own], lines[len(lines) - own :]
 
     def _standing(self, name: Name) -> Iterator[tuple[int, list[Line]]]:
@@ -198,7 +259,8 @@ class _InOrder:
             return self._lines[settled.place]
         # Of several it settles all that is left, and what is stored is their sum.
         left = {each: self._left(each, settled.seq) for each in names}
-        wrong = merged([x for lines in left.values() for x in lines] + negated(self._lines[settled.place]))
+        as_traded = self._lines[settled.place] + negated(self._become.get(settled.place, []))
+        wrong = merged([x for lines in left.values() for x in lines] + negated(as_traded))
         if any(self._account in (None, line.account) for line in wrong):
             event = self._events[settled.place]
             raise NotFound(
@@ -222,17 +284,20 @@ class _InOrder:
             self._moves[place][seq] += lines
 
 
-def counted(events: Iterable[RecordedEvent], find: Find, account: str | None = None) -> list[Counted]:
+def counted(
+    events: Iterable[RecordedEvent], find: Find, account: str | None = None, splits: Splits | None = None
+) -> list[Counted]:
     """
     Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
 
     Where only postings to one *account* are asked for, *events* may be those that post to it, and those that made what
-    they settle and reverse (`made_elsewhere`).
+    they settle and reverse (`made_elsewhere`). *splits* are all that were recorded, whatever days they count for.
 
     Raises:
         NotFound: what one of them posts in that order cannot be told.
     """
-    return _InOrder(sorted(events, key=lambda event: (event.effective_on, event.seq)), find, account).counted()
+    in_order = sorted(events, key=lambda event: (event.effective_on, event.seq))
+    return _InOrder(in_order, find, account, splits or {}).counted()
 
 
 def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]]:

@@ -17,6 +17,7 @@ from ledger.domain.postings import Bucket, Line
 class _Postings(msgspec.Struct):
     postings: list[Any] = []
     postings_of_many: dict[str, dict[Bucket, dict[str, str]]] = {}
+    in_new_shares: list[Any] = []
 
 
 _POSTINGS: Final = msgspec.json.Decoder(_Postings)
@@ -45,6 +46,16 @@ def posted(event: RecordedEvent) -> list[Line]:
         Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
         for x in _POSTINGS.decode(given).postings
     ]
+
+
+def become_in(event: RecordedEvent) -> list[Line]:
+    """
+    Return those of a settlement's postings that move new shares beyond those that were traded.
+    """
+    if b'"in_new_shares":' not in event.payload:
+        return []
+    found = _POSTINGS.decode(split_payload(event.payload)[0]).in_new_shares
+    return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
 
 
 def given_of(event: RecordedEvent) -> Event:

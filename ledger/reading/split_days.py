@@ -18,12 +18,15 @@ import msgspec
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
+from ledger.domain.rules.new_shares import Ratio, multiplied
 from ledger.domain.state import State
 from ledger.reading.lineage import name_of
 from ledger.reading.posted import given_of
 
 TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 """What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
+MEETING: Final = TRADES | {"TradeSettled"}
+"""What may have a say on a day before its own, where something has split."""
 
 Find = Callable[..., Any]
 """What returns the row of a table, named first, that has a key, or None."""
@@ -31,11 +34,20 @@ Find = Callable[..., Any]
 
 class Split(msgspec.Struct, frozen=True, order=True):
     """
-    A split of an asset: where it was recorded, and the day it counts for.
+    A split of an asset: where it was recorded, the day it counts for, and what it makes of an amount.
     """
 
     seq: int
     day: int
+    ratio: Ratio
+    scale: int
+    rounding: str
+
+    def adds(self, amount: int) -> int:
+        """
+        Return how much more of the asset *amount* becomes.
+        """
+        return multiplied(amount, self.ratio, self.scale, self.rounding) - amount
 
 
 Splits = Mapping[str, list[Split]]
@@ -50,7 +62,9 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
     for event in events:
         if event.event_type == "SplitApplied":
             given: Any = given_of(event)
-            found[find("instruments", given.instrument).asset].append(Split(event.seq, event.effective_on))
+            asset = find("instruments", given.instrument).asset
+            ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
+            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding))
     return {asset: sorted(splits) for asset, splits in found.items()}
 
 

@@ -12,7 +12,7 @@ from ledger.domain.amounts import render
 from ledger.reading.counting import counted
 from ledger.reading.result_lines import Result
 from ledger.reading.results import results
-from ledger.reading.split_days import beside_splits, find_in, splits_in
+from ledger.reading.split_days import Splits, beside_splits, find_in, splits_in
 from ledger.reading.views import View
 from tests.domain.books import Books
 
@@ -34,9 +34,14 @@ def recorded(books: Books) -> list[RecordedEvent]:
     return beside_splits(events, splits_in(events, find), find)
 
 
+def splits(books: Books) -> Splits:
+    """Return every split that *books* stored."""
+    return splits_in(recorded(books), find_in(books.state))
+
+
 def pnl(books: Books, first: str | None = None, last: str | None = None, account: str | None = None) -> list[Result]:
     """Return what `Books.pnl` does, from *books*."""
-    counts = [x for x in counted(recorded(books), books.state.executions.get)
+    counts = [x for x in counted(recorded(books), books.state.executions.get, splits=splits(books))
               if last is None or x.event.effective_on <= day_number(last)]  # fmt: skip
     return results(books.state, counts, account, first, last)
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.control import PeriodClosed
@@ -33,7 +34,7 @@ from tests.domain import equities
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
-from tests.reading.days import day_number, recorded
+from tests.reading.days import day_number, recorded, splits
 
 BEFORE, MONDAY, TUESDAY, WEDNESDAY, LAST = "2024-08-07", "2024-08-12", "2024-08-13", "2024-08-14", "2024-12-31"
 TERMS: dict[str, Any] = {"venue": "N", "account": "A", "instrument": "XYZ.N", "side": "buy"}
@@ -47,9 +48,14 @@ FAILED = SettlementFailed(
 
 def known(books: Books, day: str) -> Folded:
     """Return what is known of the days up to *day*."""
-    events = [event for event in recorded(books) if event.effective_on <= day_number(day)]
-    fold = whole_of(books.state, counted(events, books.state.executions.get))
+    counts = counted(told_by(books, day), books.state.executions.get, splits=splits(books))
+    fold = whole_of(books.state, [each for each in counts if each.event.effective_on <= day_number(day)])
     return Folded(fold.state, len(books.stored), fold.misfits)
+
+
+def told_by(books: Books, day: str) -> list[RecordedEvent]:
+    """Return what reads of *day* are of: what counts by then, and where something has split all that there is."""
+    return [event for event in recorded(books) if splits(books) or event.effective_on <= day_number(day)]
 
 
 def now(books: Books) -> Folded:
@@ -78,7 +84,7 @@ def blotter(source: Folded) -> list[tuple[str, str, str]]:
 
 def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
     """Return what a statement of *account* closes at on *day*, of the events that have its name and no more of them."""
-    events = [event for event in recorded(books) if event.effective_on <= day_number(day)]
+    events = told_by(books, day)
     found = [event for event in events if f'"{account}"'.encode() in event.payload]
     names, ids = made_elsewhere(found)
     state = books.state
@@ -86,8 +92,8 @@ def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
     seqs = {row.event_seq for row in [*rows[0], *rows[1]]}
     found += [event for event in events if event.seq in seqs]
     sums: dict[tuple[str, str], int] = defaultdict(int)
-    for each in counted(found, state.executions.get, account):
-        for line in each.lines:
+    for each in counted(found, state.executions.get, account, splits(books)):
+        for line in each.lines if each.event.effective_on <= day_number(day) else ():
             if line.account == account:
                 sums[line.asset, line.bucket] += line.amount
     return {place: amount for place, amount in sums.items() if amount}

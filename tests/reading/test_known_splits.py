@@ -15,9 +15,19 @@ from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment, 
 from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.orders import OrderCanceled, OrderPlaced
 from tests.domain.books import Books
-from tests.domain.equities import DAY, market, trade
+from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.reading.days import pnl
-from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, WEDNESDAY, blotter, known, now
+from tests.reading.test_known_settlement import (
+    LAST,
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    blotter,
+    has,
+    known,
+    now,
+    rungs,
+)
 
 
 def split(ratio: tuple[int, int] = (2, 1), **more: Any) -> SplitApplied:
@@ -122,4 +132,33 @@ def test_orders_that_came_before_the_split_was_told_are_not_asked_for_again() ->
     given = (OrderCanceled(order_id="O", cl_ord_id="c-O", reason="r"), order("N", "20", "5"), named)
     assert [books.give(x).rule for x in given] == [None] * 3
     assert [(row.order_id, render(row.qty)) for row in known(books, LAST).rows("orders")] == [("N", "20"), ("O", "10")]
+    check_told(books, "200")
+
+
+def test_a_settlement_of_before_the_split_is_told_after_it() -> None:
+    """It moved the shares that there were on its day; what they became is the split's."""
+    books = ground()
+    books.set_day(TUESDAY)
+    assert [books.give(x).rule for x in (split(), settled())] == [None, None]
+    for day, expected in (
+        (DAY, ("0", "100")),
+        (DUE, ("100", "0")),
+        ("2024-08-11", ("100", "0")),
+        (MONDAY, ("200", "0")),
+    ):
+        assert has(known(books, day)) == expected, day
+    assert rungs(known(books, LAST)) == rungs(now(books))
+    assert [rung for rung in rungs(now(books)) if rung[2] == "XYZ"] == [(DUE, "A", "XYZ", "0", "100", "0")]
+    check_told(books, "200")
+
+
+def test_a_settlement_of_after_the_split_is_told_before_it() -> None:
+    """On the day of the split all of it waited still."""
+    books = ground()
+    books.set_day(WEDNESDAY)
+    later = settled(qty="40", partial=True, date=TUESDAY)
+    assert [books.give(x).rule for x in (later, split(), settled("S2", qty="60", date=WEDNESDAY))] == [None] * 3
+    for day, expected in ((DUE, ("0", "100")), (MONDAY, ("0", "200")), (TUESDAY, ("80", "120")), (LAST, ("200", "0"))):
+        assert has(known(books, day)) == expected, day
+    assert rungs(known(books, LAST)) == rungs(now(books))
     check_told(books, "200")
