@@ -4,7 +4,9 @@ Break rows of events in every way, and see them mended from a copy that is prove
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -205,3 +207,29 @@ def test_tiles_that_are_gone_are_not_needed_where_a_copy_is_whole(firm: Firm, br
     (write,) = (write for write in plan.writes if write.what == RESTORE)
     assert "all events of the replica" in write.proven_by
     assert report_on(broken).findings == []
+
+
+def test_an_archive_with_a_rotten_tile_shows_by_its_entries(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Neither the region's tiles nor the archive's lead to the root; all the entries of the archive do."""
+    archive = tmp_path / "archive"
+    shutil.copytree(firm.archive, archive)
+    rotten = archive / "tile" / "0" / "000"
+    data = bytearray(rotten.read_bytes())
+    data[40] ^= 1
+    rotten.chmod(0o644)
+    rotten.write_bytes(data)
+    with Intruder(broken) as intruder:
+        intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        intruder.edit("events", "UPDATE ledger.events SET source = 'mallory' WHERE seq = 60")
+    with copies(archive=archive, backup=None) as found:
+        plan = planned(broken, firm.rules, found)
+    (write,) = (write for write in plan.writes if write.what == RESTORE)
+    assert "all events of the archive" in write.proven_by
+    # A byte of the entries besides, and nothing shows which is right.
+    bundle = archive / "tile" / "entries" / "000"
+    data = bytearray(bundle.read_bytes())
+    data[-1] ^= 1
+    bundle.chmod(0o644)
+    bundle.write_bytes(data)
+    with copies(archive=archive, backup=None) as found:
+        assert [write for write in planned(broken, firm.rules, found).writes if write.what == RESTORE] == []
