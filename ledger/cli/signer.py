@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from ledger.chain import signatures
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, shown
 from ledger.evidence import note, policy
-from ledger.evidence.note import ED25519, SigningKey
+from ledger.evidence.note import ED25519, SigningKey, VerifierKey
 from ledger.sealing import services, serving
 from ledger.sealing.promises import Promises
 
@@ -79,6 +79,13 @@ def serve(
         Path | None,
         typer.Option(help="Policy of the witnesses to ask, with their addresses, before the first signature."),
     ] = None,
+    former: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--took-over-from",
+            help="Verifier key that this one took over from and that was revoked: what it signed is held to.",
+        ),
+    ] = None,
 ) -> None:
     """
     Sign checkpoints that extend what was signed before, until interrupted.
@@ -90,9 +97,23 @@ def serve(
     needed, asked = read_policy(needs), read_policy(witnesses)
     with Promises(state) as promises:
         respond = services.signer_of(
-            promises, key, needed, asked, also, lambda what: print(what, file=sys.stderr, flush=True)
-        )
+            promises, key, needed, asked, also, lambda what: print(what, file=sys.stderr, flush=True),
+            [_former(text, origin) for text in former or ()],
+        )  # fmt: skip
         serving.run(listen, respond, f"signer {' and '.join(one.verifier.text() for one in (key, *also))}")
+
+
+def _former(text: str, origin: str) -> VerifierKey:
+    """
+    Return the verifier key *text*, of a key of this log.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    key = note.read_key(text)
+    if key.name != origin or key.algorithm != ED25519:
+        raise InvalidInput(f"--took-over-from names {shown(text)}, which is no checkpoint key of {origin}")
+    return key
 
 
 def read_policy(path: Path | None) -> policy.Policy:

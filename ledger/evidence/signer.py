@@ -21,7 +21,7 @@ from typing import Final
 from ledger.errors import SignatureInvalid, UnknownFormat, shown
 from ledger.evidence import checkpoint, note, tree, witness
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import SigningKey
+from ledger.evidence.note import SigningKey, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.witness import Answer, Kept
 
@@ -73,9 +73,17 @@ def again(kept: Kept, key: SigningKey, also: Sequence[SigningKey] = ()) -> bytes
     return note.with_signatures(found.text, (*own, *found.signatures)).encode()
 
 
-def newest(kept: Kept, seen: Iterable[bytes], key: SigningKey, also: Sequence[SigningKey] = ()) -> Kept:
+def newest(
+    kept: Kept,
+    seen: Iterable[bytes],
+    key: SigningKey,
+    also: Sequence[SigningKey] = (),
+    former: Sequence[VerifierKey] = (),
+) -> Kept:
     """
     Return the newest checkpoint that this signer has signed, of what is *kept* and of the notes that others have seen.
+
+    What *former* keys of the log have signed is its own too, though it signs with them no more.
 
     Raises:
         UnknownFormat, SignatureInvalid: one of the notes is no checkpoint signed by one of the keys.
@@ -84,11 +92,12 @@ def newest(kept: Kept, seen: Iterable[bytes], key: SigningKey, also: Sequence[Si
     for signed in seen:
         stated, found = checkpoint.decode_note(signed)
         try:
-            note.verify(found, [one.verifier for one in (key, *also)])
+            note.verify(found, [*(one.verifier for one in (key, *also)), *former])
         except SignatureInvalid as error:
             raise SignatureInvalid(
                 f"a witness shows a checkpoint of {stated.size} that no key given here has signed: {error}; give the "
-                "key that it took over from as well, or leave out a witness that a stolen key has led astray"
+                "key that it took over from as well (--took-over-from where it was revoked), or leave out a witness "
+                "that a stolen key has led astray"
             ) from error
         if stated.size == kept.size and stated.root != kept.root:
             raise Contradiction(

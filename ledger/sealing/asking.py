@@ -195,13 +195,14 @@ def seen_by_quorum(
     kept: Kept,
     also: Sequence[SigningKey] = (),
     tell: Callable[[str], None] = lambda what: None,
+    former: Sequence[VerifierKey] = (),
 ) -> list[bytes]:
     """
     Return what the policy's witnesses show of the key's log beyond what is *kept*, where its quorum has answered.
 
-    *also* are other keys of the log; a witness may know any of them. What one of these keys signed counts whoever shows
-    it. A witness that says there is more, and shows nothing that they signed, has not answered; where the others make
-    the quorum without it, *tell* hears what it said.
+    *also* are other keys of the log; a witness may know any of them. What one of these keys signed, or one of the
+    *former* ones, counts whoever shows it. A witness that says there is more, and shows nothing that they signed, has
+    not answered; where the others make the quorum without it, *tell* hears what it said.
 
     Raises:
         NotAnswering: too few have.
@@ -214,7 +215,7 @@ def seen_by_quorum(
 
     def ask(member: policy.Witness) -> bytes | LedgerError | None:
         try:
-            return _beyond(member, (key, *also), signed, kept.size)
+            return _beyond(member, (key, *also), signed, kept.size, former)
         except LedgerError as error:
             return error
 
@@ -241,7 +242,9 @@ def seen_by_quorum(
     )
 
 
-def _beyond(member: policy.Witness, keys: Sequence[SigningKey], signed: bytes, kept: int) -> bytes | None:
+def _beyond(
+    member: policy.Witness, keys: Sequence[SigningKey], signed: bytes, kept: int, former: Sequence[VerifierKey]
+) -> bytes | None:
     """Return the checkpoint by one of *keys* that a witness has beyond *signed*, which is of *kept* events, or None."""
     if member.url is None:
         raise NotAnswering(f"the policy says no address for witness {member.name}")
@@ -249,13 +252,13 @@ def _beyond(member: policy.Witness, keys: Sequence[SigningKey], signed: bytes, k
     try:
         size = kept_by(place, signed, kept)
     except Refused:
-        size, shown_note = _shown(place, keys)
+        size, shown_note = _shown(place, keys, former)
         if shown_note is None or size < kept:
             raise
         return shown_note
     if size <= kept:
         return None
-    shown_size, shown_note = _shown(place, keys)
+    shown_size, shown_note = _shown(place, keys, former)
     if shown_size < size:
         raise StateIsOld(
             f"witness {member.name} keeps a checkpoint of {size} by key {origin}, and {kept} is the newest here: this "
@@ -264,7 +267,7 @@ def _beyond(member: policy.Witness, keys: Sequence[SigningKey], signed: bytes, k
     return shown_note
 
 
-def _shown(place: Place, keys: Sequence[SigningKey]) -> tuple[int, bytes | None]:
+def _shown(place: Place, keys: Sequence[SigningKey], former: Sequence[VerifierKey]) -> tuple[int, bytes | None]:
     """
     Return the size of the checkpoint by one of *keys* that a witness shows, and its note; 0 and None if it shows none.
 
@@ -276,6 +279,6 @@ def _shown(place: Place, keys: Sequence[SigningKey]) -> tuple[int, bytes | None]
     if signed is None:
         return 0, None
     try:
-        return signer.newest(witness.NOTHING, [signed], keys[0], keys[1:]).size, signed
+        return signer.newest(witness.NOTHING, [signed], keys[0], keys[1:], former).size, signed
     except UnknownFormat as error:
         raise NotAnswering(f"{place.address} shows what is no checkpoint: {error}") from error

@@ -113,9 +113,12 @@ def signer_of(
     witnesses: Policy,
     also: Sequence[SigningKey] = (),
     tell: Callable[[str], None] = lambda what: None,
+    former: Sequence[VerifierKey] = (),
 ) -> Respond:
     """
     Return what answers as the signer of the log that *key* is named after; it signs with the keys in *also* too.
+
+    What *former* keys of the log have signed it is held to, and signs with them no more: one that was revoked is such.
 
     It signs nothing before as many of the *witnesses* as their quorum says have told what they saw, at each start anew:
     a state that was put back to an older one would otherwise sign a second history. *tell* hears what a witness said
@@ -141,7 +144,8 @@ def signer_of(
         kept = promises.kept.get(key.name, NOTHING)
         if not told:
             try:
-                newest = signer.newest(kept, asking.seen_by_quorum(witnesses, key, kept, also, tell), key, also)
+                seen = asking.seen_by_quorum(witnesses, key, kept, also, tell, former)
+                newest = signer.newest(kept, seen, key, also, former)
             except Unavailable as error:
                 return Reply(503, f"{error}\n".encode())
             except LedgerError as error:

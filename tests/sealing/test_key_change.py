@@ -39,14 +39,24 @@ def witness(folder: Path, known: Sequence[SigningKey], revoked: Sequence[Revoked
 
 
 @contextlib.contextmanager
-def signer(folder: Path, asked: Place | None, key: SigningKey, *also: SigningKey) -> Iterator[Place]:
+def signer(
+    folder: Path,
+    asked: Place | None,
+    key: SigningKey,
+    *also: SigningKey,
+    former: Sequence[SigningKey] = (),
+    more: str = "",
+) -> Iterator[Place]:
     """Start the signer, or the same one again, with these keys; it asks a witness first if there is one."""
     trust = NOBODY
     if asked is not None:
-        trust = policy.decode(f"witness w {WITNESS.verifier.text()} {asked.address}\nquorum w\n".encode())
+        trust = policy.decode(f"witness w {WITNESS.verifier.text()} {asked.address}\nquorum w\n{more}".encode())
     with (
         Promises(folder / "signer.json") as state,
-        served(services.signer_of(state, key, NOBODY, trust, also), folder / "signer") as address,
+        served(
+            services.signer_of(state, key, NOBODY, trust, also, former=[one.verifier for one in former]),
+            folder / "signer",
+        ) as address,
     ):
         yield Place(address)
 
@@ -94,6 +104,29 @@ def test_the_new_key_is_held_to_what_the_old_one_signed(tmp_path: Path) -> None:
             with pytest.raises(Refused, match="fork"):
                 sign(place, 40, FORK)
             sign(place, 40)
+
+
+def test_a_state_from_before_the_old_key_was_revoked_goes_on_with_what_that_key_signed(tmp_path: Path) -> None:
+    """The witness shows more, by the old key alone, beyond its end: it is held to that, and signs with it no more."""
+    ended, line = Revoked(OLD.verifier.public_key, 30), f"revoked {OLD.verifier.text()} 30\n"
+    with witness(tmp_path, [OLD, NEW]) as outside, signer(tmp_path, outside, OLD) as place:
+        cosign(outside, sign(place, 40), 40)
+        before = (tmp_path / "signer.json").read_bytes()
+        cosign(outside, sign(place, 50), 50)
+    (tmp_path / "signer.json").write_bytes(before)
+    with witness(tmp_path, [OLD, NEW], [ended]) as outside:
+        with pytest.raises(NotPermitted, match="revoked"), signer(tmp_path, outside, NEW, OLD, more=line):
+            pass
+        with signer(tmp_path, outside, NEW, more=line) as place, pytest.raises(Refused, match="--took-over-from"):
+            sign(place, 55)
+        with signer(tmp_path, outside, NEW, former=[OLD], more=line) as place:
+            with pytest.raises(Refused, match="fork"):
+                sign(place, 55, FORK)
+            signed = sign(place, 55)
+            assert [found.key for found in note.verify(note.decode(signed), [OLD.verifier, NEW.verifier])] == [
+                NEW.verifier
+            ]
+            cosign(outside, signed, 55)
 
 
 def test_a_new_key_that_knows_the_old_ones_checkpoint_is_known_by_the_new_one(tmp_path: Path) -> None:
