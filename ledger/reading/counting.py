@@ -180,11 +180,13 @@ class _InOrder:
         for line in merged(self._lines[place] + negated(become)):
             if line.bucket == "settled" and not is_system(line.account):
                 for split in self._splits.get(line.asset, ()):
-                    if event.seq < split.seq and split.day < event.effective_on:
+                    at = self._at.get(split.seq)
+                    told_before = event.seq < split.seq and split.day < event.effective_on
+                    if told_before and line.account in split.holders and at is not None:
                         # It was settled when the split was told, and had not settled yet on the split's day.
                         more = split.adds(line.amount)
                         lines = moved(line.asset, more, (line.account, "settled"), (line.account, "unsettled"))
-                        self._move(self._at.get(split.seq), lines, split.seq)
+                        self._move(at, lines, split.seq)
                         self._move(place, negated(lines), split.seq)
 
     def _beside_orders(self) -> None:

@@ -21,7 +21,7 @@ from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from ledger.domain.rules.new_shares import Ratio, multiplied
 from ledger.domain.state import State
 from ledger.reading.lineage import name_of
-from ledger.reading.posted import given_of
+from ledger.reading.posted import given_of, posted
 
 TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 """What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
@@ -32,9 +32,10 @@ Find = Callable[..., Any]
 """What returns the row of a table, named first, that has a key, or None."""
 
 
-class Split(msgspec.Struct, frozen=True, order=True):
+class Split(msgspec.Struct, frozen=True):
     """
-    A split of an asset: where it was recorded, the day it counts for, and what it makes of an amount.
+    A split of an asset: where it was recorded, the day it counts for, what it makes of an amount, and whose shares it
+    multiplied.
     """
 
     seq: int
@@ -42,6 +43,7 @@ class Split(msgspec.Struct, frozen=True, order=True):
     ratio: Ratio
     scale: int
     rounding: str
+    holders: frozenset[str]
 
     def adds(self, amount: int) -> int:
         """
@@ -64,8 +66,9 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
             given: Any = given_of(event)
             asset = find("instruments", given.instrument).asset
             ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
-            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding))
-    return {asset: sorted(splits) for asset, splits in found.items()}
+            holders = frozenset(line.account for line in posted(event) if line.asset == asset)
+            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding, holders))
+    return {asset: sorted(splits, key=lambda split: split.seq) for asset, splits in found.items()}
 
 
 def find_in(state: State) -> Find:
