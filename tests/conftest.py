@@ -45,6 +45,11 @@ class Database(msgspec.Struct):
         return self.server.sql(text, self.name)
 
 
+def copy_database(server: Server, name: str, template: str) -> None:
+    """Make a database called *name* as a copy of *template*, which nobody may be connected to."""
+    server.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER ledger_owner")
+
+
 def pytest_configure() -> None:
     """Let children be interrupted also where a shell started the tests in the background, which ignores Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -101,7 +106,7 @@ def migrated(pg_server: Server) -> str:
 @pytest.fixture
 def database(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = f"test_{next(_NUMBERS)}"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     try:
         yield Database(pg_server, name)
     finally:

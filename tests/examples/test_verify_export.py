@@ -24,7 +24,7 @@ from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from ledger.storage import chains
 from ledger.storage.database import connect
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.vectors.read_models import READ_MODELS
 from tests.verifier.history import history
 
@@ -38,7 +38,7 @@ Lines = list[dict[str, Any]]
 def export(pg_server: Server, migrated: str) -> Iterator[Lines]:
     """Return the lines of the export of a history with every field in use."""
     name = "exported"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     key = KeyNamed(key_id=PAIR.key_id, purpose="recovery", name=PAIR.name, public_key=PAIR.public_key.hex())
     create_chain(database.dsn("owner"), ORIGIN, (key,), [("writer", "engine")])

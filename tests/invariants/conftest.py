@@ -14,7 +14,7 @@ from ledger import Ledger
 from ledger.generation.requests import generate
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.intruder import report_on
 from tests.verifier.test_verifier import history
 
@@ -22,7 +22,7 @@ from tests.verifier.test_verifier import history
 @contextmanager
 def _chain(server: Server, migrated: str, name: str, fill: Callable[[Ledger], object]) -> Iterator[Database]:
     database = Database(server, name)
-    server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(server, database.name, migrated)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
         fill(ledger)

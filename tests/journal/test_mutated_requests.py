@@ -18,7 +18,7 @@ from ledger.domain import fold
 from ledger.errors import Rejected
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.mutations import HUGE, WILD, Mutation, mutations
 from tests.domain.test_any_values import likely
 from tests.domain.test_mutations import check_refusal
@@ -38,7 +38,7 @@ AROUND = st.fixed_dictionaries({}, optional={
 def mutated(pg_server: Server, migrated: str) -> Iterator[Database]:
     """One chain for all examples: what one of them leaves is what the next begins with."""
     database = Database(pg_server, "mutated")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     yield database
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")

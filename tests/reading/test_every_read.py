@@ -35,7 +35,7 @@ from ledger.queries import At, Books, Known, Moment, RecordedAt, Seq
 from ledger.reading.moment import parse_day
 from ledger.reading.shown import plain
 from ledger.reading.statement import Statement
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.equities import DAY, DUE, market, settled
 
 NOONS: Final = {DAY: 1_723_118_400 * 10**9, DUE: 1_723_204_800 * 10**9}
@@ -169,7 +169,7 @@ def second_day() -> list[Event]:
 @pytest.fixture(scope="module")
 def firm(pg_server: Any, migrated: str) -> Any:
     """Tell both days once, and keep what every read said in between."""
-    pg_server.sql(f"CREATE DATABASE every_read TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, "every_read", migrated)
     database = Database(pg_server, "every_read")
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger, Books(database.dsn("reader")) as books:

@@ -28,7 +28,7 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import evidence
 from ledger.storage.evidence import Sealed
 from tests.cli.test_embedded import program
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.intruder import Intruder, copied
 from verifier import proof
 
@@ -62,7 +62,7 @@ def seal(database: Database, *sizes: int) -> None:
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = "proofs"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:

@@ -17,7 +17,7 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import chains, evidence
 from ledger.storage import database as db
 from ledger.storage import events as stored
-from tests.conftest import Database
+from tests.conftest import Database, copy_database
 from tests.repairing.mending import Firm, silent
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
@@ -32,7 +32,7 @@ AFTER = 3
 def firm(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
     folder = tmp_path_factory.mktemp("repairing")
     database = Database(pg_server, "to_be_repaired")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     make_chain(database)
     with Ledger.open(database.dsn("writer")) as ledger:
         two_of_each(ledger)

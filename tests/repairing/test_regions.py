@@ -17,7 +17,7 @@ from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
 from replicator.applier import Applier
 from replicator.publisher import Publisher
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.sealing.regions import CHECKPOINT, LOG_KEY, append, sealing, signer
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, report_on
@@ -58,7 +58,7 @@ class Regions:
 def regions(pg_server: Server, migrated: str, kafka: Broker) -> Iterator[Regions]:
     both = [Database(pg_server, f"mended_{name}") for name in ("primary", "replica")]
     for database in both:
-        pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+        copy_database(pg_server, database.name, migrated)
     made = Regions(*both, kafka)
     yield made
     made.close()

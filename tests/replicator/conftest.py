@@ -22,7 +22,7 @@ from ledger.sandbox.postgres import Server
 from replicator import transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 
 PUBLISHER = KeyPair("publisher", "region-a", bytes(31) + b"\x01")
 REPLICA = KeyPair("replica", "region-b", bytes(31) + b"\x02")
@@ -65,7 +65,7 @@ class Regions(msgspec.Struct):
 def regions(pg_server: Server, migrated: str, database: Database, kafka: Broker) -> Iterator[Regions]:
     row, _ = create_chain(database.dsn("owner"), ORIGIN, named([PUBLISHER, REPLICA, RECOVERY]), [("writer", "engine")])
     name = f"{database.name}_b"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     made = Regions(database, Database(pg_server, name), kafka, row.chain_id)
     yield made
     for side in made.running:

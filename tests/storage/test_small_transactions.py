@@ -23,7 +23,7 @@ from ledger.journal.preparation import Batch
 from ledger.journal.transaction import HeadMoved
 from ledger.storage import database as db
 from ledger.storage import put_functions, small_transactions
-from tests.conftest import Database
+from tests.conftest import Database, copy_database
 from tests.journal.test_ledger import check_whole, deposit, fill, order, trade
 from tests.verifier.intruder import report_on
 
@@ -40,7 +40,7 @@ def test_the_functions_in_the_migration_are_those_of_the_tables() -> None:
 def twin(chain: Database) -> Iterator[Database]:
     """Return a copy of the chain's database as it is before the test."""
     name = f"{chain.name}_twin"
-    chain.server.sql(f"CREATE DATABASE {name} TEMPLATE {chain.name} OWNER ledger_owner")
+    copy_database(chain.server, name, chain.name)
     yield Database(chain.server, name)
     chain.server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -73,7 +73,7 @@ def test_few_at_a_time_leave_the_rows_that_many_leave(
     """A history with every event type, each batch committed both ways: every row of every table is the same."""
     with Ledger.open(chain.dsn("writer"), settings=WriterSettings(batch_events=25)) as ledger:
         batches = kept(ledger)
-        ledger.append_many(generate(1_100, Random(5), "g"))
+        ledger.append_many(generate(1_500, Random(5), "g"))
     assert sum(0 < len(batch.rows) <= small_transactions.EVENTS for batch in batches) > 20
     monkeypatch.setattr(small_transactions, "EVENTS", 0)
     with db.connect(twin.dsn("writer"), "test") as connection:

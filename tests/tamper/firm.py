@@ -47,7 +47,7 @@ from ledger.storage import database as db
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from tests import programs
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.books import DAY
 from tests.sealing.logs import WITNESSES, served
 from tests.sealing.regions import CHECKPOINT, LOG_KEY, REPLICA, REPLICA_KEY, members, replica, sealing, signer
@@ -236,7 +236,7 @@ def working(
     a, b = (Database(server, f"tamper_{name}") for server, name in zip(servers, "ab", strict=True))
     firm = Firm(folder, servers, migrated, kafka, a, b)
     for region, template in zip((a, b), migrated, strict=True):
-        region.server.sql(f"CREATE DATABASE {region.name} TEMPLATE {template} OWNER ledger_owner")
+        copy_database(region.server, region.name, template)
     keys = named([CHECKPOINT, PUBLISHER, REPLICA, RECOVERY])
     firm.chain_id = create_chain(a.dsn("owner"), ORIGIN, keys, [("writer", "engine")])[0].chain_id
     tell("recording a history with a row in every read model")
@@ -268,7 +268,7 @@ def working(
                     keeper.step()
                 snapshots.make(a.dsn("writer"), None, None)
                 firm.then = Database(a.server, f"{a.name}_then")
-                a.server.sql(f"CREATE DATABASE {firm.then.name} TEMPLATE {a.name} OWNER ledger_owner")
+                copy_database(a.server, firm.then.name, a.name)
                 shutil.copy(folder / "signer.json", folder / "signer.then.json")
         _prove(firm)
         # As an auditor has it who came by a moment ago: the newest events are new to them.
@@ -281,7 +281,7 @@ def working(
         copying.close()
         for region in (a, b):
             firm.still[region.name] = still = f"{region.name}_still"
-            region.server.sql(f"CREATE DATABASE {still} TEMPLATE {region.name} OWNER ledger_owner")
+            copy_database(region.server, still, region.name)
             for name in (region.name, still):
                 stack.callback(region.server.sql, f"DROP DATABASE {name} WITH (FORCE)")
         stack.callback(a.server.sql, f"DROP DATABASE {a.name}_then WITH (FORCE)")

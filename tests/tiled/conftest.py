@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ledger.sandbox.postgres import Server
-from tests.conftest import Database
+from tests.conftest import Database, copy_database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import append, make_chain, members, sealing, signer, witness
 from tests.tiled.sealed import Sealed
@@ -24,7 +24,7 @@ def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
     """A chain of 1,305 events in six tiles; who signed and cosigned it keeps on answering."""
     folder = tmp_path_factory.mktemp("keys")
     database = Database(pg_server, "sealed_in_parts")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     make_chain(database)
     with signer(folder) as place, witness(folder, WITNESSES[0]) as url:
         witnesses = members("w", [WITNESSES[0]], [url], 1)

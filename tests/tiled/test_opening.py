@@ -15,7 +15,7 @@ from ledger.evidence.policy import Policy
 from ledger.sandbox.postgres import Server
 from ledger.sealing import asking
 from ledger.sealing.places import Place
-from tests.conftest import Database
+from tests.conftest import Database, copy_database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer
 from tests.sealing.regions import witness as serving
@@ -58,7 +58,7 @@ def test_an_old_backup_that_was_put_back_is_a_rollback(
 ) -> None:
     """A copy of the whole database from before the last checkpoint: everything in it fits, and it is too short."""
     database = Database(pg_server, f"backed_up_{asked}")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     make_chain(database)
     with signer(tmp_path) as place, serving(tmp_path, WITNESSES[0]) as url:
         witnesses = members("w", [WITNESSES[0]], [url], 1)

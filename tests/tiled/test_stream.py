@@ -14,7 +14,7 @@ from ledger.domain.events.reference import AccountOpened, AccountStatusSet, Asse
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox.postgres import Server
-from tests.conftest import Database
+from tests.conftest import Database, copy_database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import append, make_chain, members, sealing, signer, witness
 from tests.tiled.sealed import Sealed, silent, stands
@@ -42,7 +42,7 @@ def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
     """A stream of four events among some hundred, the last of them after the newest checkpoint."""
     folder = tmp_path_factory.mktemp("keys")
     database = Database(pg_server, "sealed_stream")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     make_chain(database)
     with Ledger.open(database.dsn("writer")) as ledger:
         ledger.append([AssetDefined(asset="USD", kind="currency", scale=2, name="dollar")], key="usd", actor="desk")

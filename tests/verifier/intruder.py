@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from verifier.full import verify, without_chains
 from verifier.reader import Reader
 from verifier.report import Finding, Report
@@ -35,7 +35,7 @@ def real(report: Report) -> list[Finding]:
 def copied(database: Database) -> Iterator[Database]:
     """Yield a copy of *database* to be broken."""
     name = f"copy_{os.urandom(4).hex()}"
-    database.server.sql(f"CREATE DATABASE {name} TEMPLATE {database.name} OWNER ledger_owner")
+    copy_database(database.server, name, database.name)
     try:
         yield Database(database.server, name)
     finally:

@@ -19,7 +19,7 @@ from ledger.chain.entry import encode
 from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
@@ -42,7 +42,7 @@ def more(ledger: Ledger, name: str, count: int) -> None:
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = "walked"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:

@@ -18,7 +18,7 @@ from ledger.chain.entry import encode
 from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, report_on
@@ -42,7 +42,7 @@ SIZE = 16
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     """A chain that ends with groups of five, so that some lie in one range of 16 and some in two."""
     name = "parted"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:

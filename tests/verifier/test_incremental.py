@@ -19,7 +19,7 @@ from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
@@ -34,7 +34,7 @@ from verifier.walk.watching import Check, Watch, run
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = "went_on"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:

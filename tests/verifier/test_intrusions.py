@@ -14,7 +14,7 @@ from ledger import Ledger
 from ledger.domain.rows import TABLES
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier.region import BY_CHAIN
@@ -26,7 +26,7 @@ OTHER = "example.com/other"
 def two_chains(pg_server: Server, migrated: str) -> Iterator[Database]:
     """A database with two chains that hold the same trades, so that their rows could be taken for each other's."""
     database = Database(pg_server, "two_chains")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     for origin in (ORIGIN, OTHER):
         create_chain(database.dsn("owner"), origin, (), [("writer", "engine")])
         with Ledger.open(database.dsn("writer"), origin=origin) as ledger:

@@ -13,7 +13,7 @@ from ledger.journal.chain_creation import create_chain
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.reading.histories import DAYS, Teller
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 from verifier.region import KEPT
@@ -30,7 +30,7 @@ BEYOND = 3
 def made(pg_server: Server, migrated: str) -> Iterator[Database]:
     """A chain whose histories reach to some events before the head, with two snapshots."""
     database = Database(pg_server, "kept_for_the_verifier")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
     with Ledger.open(database.dsn("writer")) as ledger:
         teller = Teller(ledger)

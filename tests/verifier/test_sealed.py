@@ -16,7 +16,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.policy import Policy
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
 from tests.verifier.intruder import Intruder, changed, columns, copied, real
@@ -39,7 +39,7 @@ def made(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
     """A chain with three checkpoints, the newest some events before the head."""
     folder = tmp_path_factory.mktemp("keys")
     database = Database(pg_server, "sealed_for_the_verifier")
-    pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, database.name, migrated)
     make_chain(database)
     with (
         signer(folder) as place,

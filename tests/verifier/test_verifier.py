@@ -34,7 +34,7 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import acknowledgements as stored
 from ledger.storage import database as db
 from ledger.storage import events
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import NOW, history
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import catalogue
@@ -48,7 +48,7 @@ from verifier.walk import replaying, rows, tables
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     name = "verified"
-    pg_server.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER ledger_owner")
+    copy_database(pg_server, name, migrated)
     database = Database(pg_server, name)
     pair = KeyPair("replica", "region-b", b"s" * 32)
     key = KeyNamed(key_id=pair.key_id, purpose="replica", name=pair.name, public_key=pair.public_key.hex())

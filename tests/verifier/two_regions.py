@@ -39,7 +39,7 @@ from ledger.storage import events
 from replicator import publisher as publishing
 from replicator.applier import Applier
 from replicator.publisher import Publisher
-from tests.conftest import ORIGIN, Database
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import history
 
 PUBLISHER = KeyPair("publisher", "region-a", bytes(31) + b"\x01")
@@ -83,7 +83,7 @@ def two_regions(pg_server: Server, migrated: str, kafka: Broker, mended: pytest.
     """Return a primary and the replica that applied its chain, with a word of two replicas."""
     found = {name: Database(pg_server, f"tamper_{name}") for name in ("primary", "replica")}
     for database in found.values():
-        pg_server.sql(f"CREATE DATABASE {database.name} TEMPLATE {migrated} OWNER ledger_owner")
+        copy_database(pg_server, database.name, migrated)
     primary, replica = found.values()
     keys = named([PUBLISHER, REPLICA, OTHER_REPLICA])
     chain, _ = create_chain(primary.dsn("owner"), ORIGIN, keys, [("writer", "engine")])
