@@ -101,7 +101,7 @@ def check_chain(chain, tables):
     demand(not group, "the last group is not complete")
     (stored,), rows = tables["chain_heads"], tables.get("idempotency_keys", ())
     same = all(stored[name] == last[name] for name in ("seq", "recorded_at", "epoch"))
-    demand(same and raw(stored["hash"]) == head, "the head is not the last event's")
+    demand(same and raw(stored["hash"]) == head and stored["unbalanced"] is None, "the head is not the last event's")
     demand({(k["source"], k["key"]): k["first_seq"] for k in rows} == keys, "idempotency keys")
     return ends, head
 

@@ -214,10 +214,10 @@ def shown(size: int) -> bytes:
 
 
 MORE = serving.Reply(409, b"1000000000\n", SIZE_TYPE)
-OTHER = serving.Reply(422, b"another history\n")
+FORKED = serving.Reply(422, b"another history\n")
 
 
-@pytest.mark.parametrize(("says", "size", "words"), [(MORE, 10**9, "went back"), (OTHER, 1, "another history")])
+@pytest.mark.parametrize(("says", "size", "words"), [(MORE, 10**9, "went back"), (FORKED, 1, "another history")])
 def test_what_the_others_said_is_kept_where_one_knows_another_history(
     region: Database, place: Place, tmp_path: Path, says: serving.Reply, size: int, words: str
 ) -> None:
@@ -245,7 +245,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("says", [MORE, OTHER], ids=["more", "another"])
+@pytest.mark.parametrize("says", [MORE, FORKED], ids=["more", "another"])
 def test_one_lying_witness_does_not_stop_the_sealing(
     region: Database, place: Place, tmp_path: Path, says: serving.Reply, lie: str
 ) -> None:

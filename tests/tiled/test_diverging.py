@@ -34,6 +34,7 @@ class Held:
     def __init__(self, name: str, events: tuple[RecordedEvent, ...], tiled: int | None = None) -> None:
         self.name, self.requests, self.events = name, 0, events
         self.reigns_in: int | None = None
+        self.place = name
         self.origin, self.chain_id = chains.ORIGIN, events[0].chain_id if events else chains.CHAIN_ID
         self._tiled = len(events) if tiled is None else tiled
         gained = TileEdge().extend([tree.leaf_hash(entries.encode(event)) for event in events[: self._tiled]])

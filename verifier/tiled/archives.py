@@ -52,6 +52,11 @@ class Archive:
             raise Unreadable(f"{store.name} is no archive to be read in parts: {error}; verify it whole") from error
 
     @property
+    def place(self) -> str:
+        """Return where it is."""
+        return self.name
+
+    @property
     def reigns_in(self) -> int | None:
         """Return None: an archive is nobody's primary."""
         return None

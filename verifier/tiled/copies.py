@@ -30,6 +30,10 @@ class Copy(Protocol):
     """How often the database or the store was asked."""
 
     @property
+    def place(self) -> str:
+        """Return where it is, however it was named."""
+
+    @property
     def reigns_in(self) -> int | None:
         """Return the epoch in which it says that it is the primary; None where it does not say so."""
 

@@ -39,6 +39,14 @@ class Region(Reader):
         return self
 
     @property
+    def place(self) -> str:
+        """Return which database of which running server it is, however it was named."""
+        rows = self._ask(
+            "SELECT pg_postmaster_start_time()::text, oid FROM pg_database WHERE datname = current_database()"
+        )
+        return " ".join(map(str, rows[0]))
+
+    @property
     def reigns_in(self) -> int | None:
         """Return the epoch in which the region says that it is the primary; None in a replica."""
         return self.chain.epoch if self.chain.mode == "primary" else None

@@ -87,7 +87,7 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
 def _two_primaries(left: Copy, right: Copy) -> list[Finding]:
     """Return that both would record events in one reign, if they say so: each could be one that the other lacks."""
     epoch = left.reigns_in
-    if epoch is None or epoch != right.reigns_in:
+    if epoch is None or epoch != right.reigns_in or left.place == right.place:
         return []
     return [Finding("TWO_PRIMARIES", f"one primary in epoch {epoch}", f"{left.name} and {right.name} both say so",
                     table="chain_heads", key=(left.origin,), column="mode")]  # fmt: skip
