@@ -115,6 +115,11 @@ def test_a_sieve_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     alone.add(key)
     assert bytes(alone._bits).replace(b"\0", b"") == bytes(1 << (place & 7) for place in sorted(places))
     assert all(alone._bits[place >> 3] for place in places)
+    for place in places:
+        alone._bits[place >> 3] ^= 1 << (place & 7)
+        assert not alone.may_have(key)
+        alone._bits[place >> 3] ^= 1 << (place & 7)
+    assert alone.may_have(key)
     monkeypatch.setattr(sieve, "_MASK", 7)
     full = Sieve()
     for number in range(100):
