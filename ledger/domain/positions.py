@@ -67,12 +67,3 @@ def without(position: Position, day: str, traded: int) -> tuple[str | None, int,
         return position.day, position.opening, position.day_trades - 1
     first = datetime.date.fromisoformat(day)
     return (first - datetime.timedelta(days=first > datetime.date.min)).isoformat(), 0, 0
-
-
-def before(position: Position, day: str) -> int | None:
-    """
-    Return the quantity of *position* before the trades of *day*; None where trades went on after it, or may have.
-    """
-    if position.day is None or position.day < day:
-        return position.qty
-    return position.opening if position.day == day and position.day_trades else None

@@ -182,10 +182,19 @@ class Model:
                 stand += 1
         return day, stand
 
+    def is_traded_since(self, account: str, day: str) -> bool:
+        """Whether something of *day* or later stands."""
+        newest, stand = self.newest(account)
+        if newest < day or stand:
+            return newest >= day
+        return any(x["account"] == account and x["day"] >= day for x in self.trades().values())
+
     def before(self, account: str, day: str) -> Fraction | None:
         """Return what the account held before *day*; None where something later is recorded."""
         newest, stand = self.newest(account)
-        if newest > day or (newest == day and not stand):
+        if self.is_traded_since(account, day) and not (stand and newest == day):
+            return None
+        if not stand and newest >= day and any(split["ex"] > day for split in self.of("split")):
             return None
         qty = Fraction(0)
         known: dict[str, dict[str, Any]] = {}

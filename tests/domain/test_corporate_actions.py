@@ -454,6 +454,49 @@ def test_a_split_that_does_not_fit_is_quarantined(given: SplitApplied, rule: str
 
 
 @pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
+@pytest.mark.parametrize("busted", [("D1", "D2"), ("D2", "D1")])
+def test_a_split_comes_once_the_trades_of_its_day_and_later_are_undone(
+    cost_method: str, busted: tuple[str, str]
+) -> None:
+    """In any order: what stands tells when there was a trade, not what was busted."""
+    books = market(cost_method=cost_method)
+    books.give(traded("E"))
+    days = {"D1": TUESDAY, "D2": WEDNESDAY}
+    for name, day in days.items():
+        books.give(traded(name, qty="10", trade_date=day))
+    for name in busted:
+        assert books.give(split()).rule == "traded_since"
+        assert books.give(accrued(entitled(), ca_id="D")).rule == "entitlement"
+        bust = TradeBusted(exec_id=f"B{name}", exec_ref=name, venue="V", trade_date=days[name], reason="r")
+        assert books.give(bust).rule is None
+    assert books.give(accrued(entitled(), ca_id="D")).rule is None
+    assert books.give(split()).rule is None
+    # Before the split there were other shares, of which the position knows nothing any more.
+    books.give(traded("N1", qty="10", trade_date=WEDNESDAY))
+    bust = TradeBusted(exec_id="BN1", exec_ref="N1", venue="V", trade_date=WEDNESDAY, reason="r")
+    assert books.give(bust).rule is None
+    assert books.give(accrued(entitled("200", "100", "15"), ca_id="D1", ex_date=TUESDAY)).rule is None
+    assert books.give(accrued(entitled(), ca_id="D0", ex_date=MONDAY)).rule == "entitlement"
+    books.replayed()
+
+
+@pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
+def test_a_day_that_was_mistyped_and_corrected_keeps_no_split_out(cost_method: str) -> None:
+    """The trade is of the day that it was corrected to."""
+    books = market(cost_method=cost_method, kind=ForgetfulBooks)
+    books.give(traded("E", trade_date=WEDNESDAY))
+    books.give(
+        TradeCorrected(
+            exec_id="E1", exec_ref="E", ref_trade_date=WEDNESDAY, venue="V", account="A", instrument="XYZ", side="buy",
+            qty="100", price="10", trade_date=MONDAY,
+        )
+    )  # fmt: skip
+    assert books.give(accrued(entitled(), ca_id="D")).rule is None
+    assert books.give(split()).rule is None
+    books.replayed()
+
+
+@pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
 def test_a_split_comes_once_the_trades_of_its_day_are_undone(cost_method: str) -> None:
     """They are busted, the split is recorded, and they are told again in new shares."""
     books = market(cost_method=cost_method)

@@ -161,7 +161,7 @@ class Comparison(RuleBasedStateMachine):
         good = self.come(at) and ex > self.last_split()
         for account in ("A", "F"):
             before = self.model.before(account, ex)
-            good = good and self.model.newest(account)[0] < ex
+            good = good and not self.model.is_traded_since(account, ex)
             if before:
                 held[account] = before
         exact = {account: qty * Fraction(*ratio) for account, qty in held.items()}

@@ -191,7 +191,7 @@ def newest_day(history: History, account: str, instrument: str) -> tuple[str, bo
     """
     Return the newest day on which a position changed by what stands, or may have, and whether that is known.
 
-    Whoever hears that all trades of the newest day are void knows no more of the days before.
+    Whoever hears that all trades of the newest day are void has to look at those that stand.
     """
     name = reference.called_now(history, instrument)
     steps: list[tuple[int, str, int]] = []
@@ -214,6 +214,16 @@ def newest_day(history: History, account: str, instrument: str) -> tuple[str, bo
     return newest, bool(stands)
 
 
+def is_traded_since(history: History, account: str, instrument: str, day: str) -> bool:
+    """Whether a position changed on a day or later by what stands."""
+    newest, known = newest_day(history, account, instrument)
+    if newest < day or known:
+        return newest >= day
+    name = reference.called_now(history, instrument)
+    return any(x.day >= day for x in trades.live(history).values()
+               if x.account == account and reference.called_now(history, x.instrument) == name)  # fmt: skip
+
+
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
     """
     Return what an account held before *day* of the shares that an instrument is of, whichever it traded them as.
@@ -230,13 +240,15 @@ def before(history: History, account: str, instrument: str, day: str) -> Fractio
 
 def _before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
     newest, known = newest_day(history, account, instrument)
-    if newest > day or (newest == day and not known):
+    if is_traded_since(history, account, instrument, day) and not (known and newest == day):
         return None
     name, qty = reference.called_now(history, instrument), Fraction(0)
     steps = [(seq, came, trade) for seq, came, trade in holdings.moves(history)
              if trade.account == account and reference.called_now(history, trade.instrument) == name]  # fmt: skip
     splits = [(seq, event) for seq, event in history.steps() if isinstance(event, SplitApplied)
               and reference.called_now(history, event.instrument) == name]  # fmt: skip
+    if not known and newest >= day and any(split.ex_date > day for _, split in splits):
+        return None
     asset = reference.instruments(history)[name].asset
     last = 0
     for seq, split in [*splits, (len(history.entries) + 1, None)]:

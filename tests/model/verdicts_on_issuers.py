@@ -72,7 +72,7 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
         return False
     traded_as = [name for name, x in reference.instruments(history).items() if x.asset == its.asset]
     for account in reference.accounts(history):
-        if any(corporate.newest_day(history, account, name)[0] >= event.ex_date for name in traded_as):
+        if any(corporate.is_traded_since(history, account, name, event.ex_date) for name in traded_as):
             return False
     if not _pays_for_fractions(history, event, its):
         return False

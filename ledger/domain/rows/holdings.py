@@ -15,8 +15,8 @@ class Position(Row, frozen=True, gc=False):
     `fees` sums the fees that were charged in the instrument's settle asset. `day` is the newest trade date in it and
     `opening` the quantity before the trades of that day: who held what when an instrument went ex. `day_trades` counts
     those of that day that stand, and a split. Once all of them are undone, `day` is the day before, on which it may
-    have traded, and `opening` says nothing. Where cost is reckoned by the average, `newest` names the last trade since
-    the last split: venue, trade date and execution id.
+    have traded, and `opening` says nothing: the trades that stand tell. Where cost is reckoned by the average, `newest`
+    names the last trade since the last split: venue, trade date and execution id.
     """
 
     account: str

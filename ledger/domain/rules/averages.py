@@ -8,7 +8,7 @@ costs in proportion to the trades since the one that changes. A split ends the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -40,14 +40,24 @@ def _execution(state: State, name: Name) -> Execution:
     return row
 
 
+def newest_first(state: State, position: Position) -> Iterator[Execution]:
+    """
+    Yield the trades of *position* that stand, back to the last split that it went through.
+    """
+    name, count = position.newest, _FIRST_RUN
+    while name:
+        if name not in state.executions.rows:
+            state.executions.bring_run(name, count)
+            count = min(2 * count, _LONGEST_RUN)
+        row = _execution(state, name)
+        yield row
+        name = row.follows
+
+
 def _back_to(state: State, position: Position, found: Callable[[Execution], bool]) -> tuple[Position, list[Execution]]:
     """Return *position* after the newest trade that is *found*, or as at first, and the trades since, newest first."""
-    later, count = [], _FIRST_RUN
-    while position.newest:
-        if position.newest not in state.executions.rows:
-            state.executions.bring_run(position.newest, count)
-            count = min(2 * count, _LONGEST_RUN)
-        row = _execution(state, position.newest)
+    later = []
+    for row in newest_first(state, position):
         if found(row):
             break
         later.append(row)

@@ -12,14 +12,14 @@ from typing import Any, Final
 import msgspec
 from blake3 import blake3
 
-from ledger.domain import amounts, positions
+from ledger.domain import amounts
 from ledger.domain.events import corporate_actions as events
 from ledger.domain.events.fields import Event
 from ledger.domain.order_status import is_closed
 from ledger.domain.postings import ISSUER, TAX, Line, moved
 from ledger.domain.postings import text as postings_text
 from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Position
-from ledger.domain.rules import lots
+from ledger.domain.rules import lots, position_moves
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -68,7 +68,7 @@ def held_before(state: State, asset: str, account: str, day: str) -> int | None:
     for instrument in instruments_of(state, asset):
         position = state.positions.get(account, instrument.instrument)
         if position is not None:
-            held = positions.before(position, day)
+            held = position_moves.held_before(state, position, instrument, day)
             if held is None:
                 return None
             total += held

@@ -9,6 +9,8 @@ before which nothing is undone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from ledger.domain.amounts import SCALE
@@ -86,6 +88,16 @@ def undo(state: State, instrument: str, row: Execution, scale: int) -> tuple[int
     queue = _queue(state, row.account, instrument)
     old = _find(state, queue, row.venue, row.trade_date, row.exec_id)
     return rematch(state, queue, msgspec.structs.replace(old, live=False), scale)
+
+
+def trade_dates(state: State, account: str, instrument: str) -> Iterator[str]:
+    """
+    Yield the trade dates of the trades that stand, newest first, back to the last split that the position went through.
+
+    Of lots that were open at that split it yields them too; they are of before its ex-date.
+    """
+    queue = _queue(state, account, instrument)
+    return (lot.trade_date for lot in newest_first(state, queue, queue.last, queue.base) if lot.live)
 
 
 def split(state: State, account: str, instrument: str, qty: int, ratio: tuple[int, int], sold: int, scale: int) -> int:

@@ -93,3 +93,31 @@ def unmove_position(state: State, row: Execution, instrument: Instrument, scale:
     fees = old.fees - _fees(row, instrument)
     state.positions.put(msgspec.structs.replace(new, fees=fees, day=day, opening=opening, day_trades=day_trades))
     return came_after
+
+
+def is_traded_since(state: State, position: Position, day: str) -> bool:
+    """
+    Return whether *position* was traded on *day* or later, or split, by what stands.
+
+    Where all trades of its newest day are undone, this looks at those that stand, which costs in proportion to them.
+    """
+    if position.day is None or position.day < day:
+        return False
+    if position.day_trades:
+        return True
+    if lots.applies(state, position.account):
+        return any(date >= day for date in lots.trade_dates(state, position.account, position.instrument))
+    return any(row.trade_date >= day for row in averages.newest_first(state, position))
+
+
+def held_before(state: State, position: Position, instrument: Instrument, day: str) -> int | None:
+    """
+    Return the quantity of *position* in *instrument* before the trades of *day*; None where it went on after it.
+    """
+    if position.day == day and position.day_trades:
+        return position.opening
+    if is_traded_since(state, position, day):
+        return None
+    # What it went through a split with is counted among its trades until one of a later day is undone.
+    unknown = position.day is not None and position.day >= day and (instrument.split_on or "") > day
+    return None if unknown else position.qty

@@ -24,6 +24,7 @@ from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, 
 from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import ended, rehold
+from ledger.domain.rules.position_moves import is_traded_since
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
 
@@ -52,7 +53,7 @@ def _check_alone(state: State, instrument: Instrument, same: Iterable[str]) -> N
 def _check_not_traded(state: State, same: Container[str], ex_date: str) -> None:
     """Raise Broken where old and new shares are mixed: nobody could tell which trades, or fills, are of which."""
     for (account, name), position in sorted(state.positions.rows.items()):
-        if name in same and position.day is not None and position.day >= ex_date:
+        if name in same and is_traded_since(state, position, ex_date):
             raise Broken(
                 "traded_since",
                 f"account {account} traded {name} on {ex_date} or later; expected the split before the trades "
