@@ -37,19 +37,27 @@ def _is_worked(order: Order) -> bool:
     return not order.terminal and (not order.done_for_day or outlives_day(order))
 
 
-def asked_text(qty: int, price: int | None) -> str:
+def asked_text(day: str, qty: int, price: int | None) -> str:
     """
-    Return the terms that a request asks for, as `asked` keeps them: the quantity, and the price where it has one.
+    Return the terms that a request of *day* asks for, as `asked` keeps them: the day, the quantity, and the price where
+    it has one.
     """
-    return amounts.render(qty) if price is None else f"{amounts.render(qty)} {amounts.render(price)}"
+    return " ".join((day, *(amounts.render(x) for x in (qty, price) if x is not None)))
 
 
 def asked_terms(order: Order) -> list[tuple[int, int | None]]:
     """
     Return the quantity and the price that each pending request for other terms asks for, in units of 10^-18.
     """
-    split = (terms.partition(" ") for terms in order.asked)
-    return [(amounts.parse(qty), amounts.parse(price) if price else None) for qty, _, price in split]
+    split = (terms.split(" ")[1:] for terms in order.asked)
+    return [(amounts.parse(qty), amounts.parse(price[0]) if price else None) for qty, *price in split]
+
+
+def asked_days(order: Order) -> list[str]:
+    """
+    Return the day of each pending request for other terms: its terms are of the shares of then.
+    """
+    return [terms.partition(" ")[0] for terms in order.asked]
 
 
 def asked_qty(order: Order) -> int:

@@ -248,7 +248,7 @@ def test_a_split_ends_an_order_that_comes_to_nothing(kind: type[Books]) -> None:
     books.give(traded("P", "sell", "4", order_id="part"))
     books.give(order("asked", "buy", "5", "10"), ON_MONDAY)
     books.give(traded("F", qty="5", order_id="asked"))
-    books.give(ReplaceRequested(order_id="asked", cl_ord_id="more", orig_cl_ord_id="asked", new_qty="8"))
+    books.give(ReplaceRequested(order_id="asked", cl_ord_id="more", orig_cl_ord_id="asked", new_qty="8"), ON_MONDAY)
     books.give(order("large", "buy", "57", "10"), ON_MONDAY)
     made = books.give(split(1, 10, rounding="down"))
     assert made.rule is None
@@ -405,7 +405,7 @@ def test_a_filled_order_that_is_being_enlarged_is_split(kind: type[Books], renam
     books.give(traded("E", order_id="O"))
     if renamed:
         books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
-    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="150"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="150"), ON_MONDAY)
     assert b'"orders":[["O","200","200","5",null,"0"]]' in books.give(split()).derived
     books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"))
     row = books.state.orders.get("O")
@@ -531,9 +531,27 @@ def test_an_order_of_the_ex_date_needs_its_terms_in_the_split(said: str) -> None
     if said == "replaced":
         books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="200", price="5"))
     made = books.give(split())
-    assert (made.rule, "order O are of 2024-08-06" in (made.detail or "")) == ("order_adjustment", True)
+    assert (made.rule, "are of 2024-08-06" in (made.detail or "")) == ("order_adjustment", True)
     told = (OrderAdjustment(order_id="O", qty="200", price="5"),)
     assert b'"orders":[["O","200","0","5",null,"1000"]]' in books.give(split(order_adjustments=told)).derived
+    books.replayed()
+
+
+def test_what_is_asked_on_the_ex_date_is_asked_in_new_shares() -> None:
+    """The order is given its terms; what was asked before is multiplied, and what was asked since stays as it is."""
+    books = market()
+    books.set_day(TUESDAY)
+    books.give(traded("E", qty="400"))
+    books.give(order("O", "sell", "100", "10"), ON_MONDAY)
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="120"), ON_MONDAY)
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="O3", orig_cl_ord_id="O2", new_qty="300", new_price="5"))
+    made = books.give(split())
+    assert (made.rule, "are of 2024-08-06" in (made.detail or "")) == ("order_adjustment", True)
+    told = (OrderAdjustment(order_id="O", qty="200", price="5"),)
+    assert books.give(split(order_adjustments=told)).rule is None
+    assert balance(books, "A", "XYZ")[2] == amount("300")
+    assert books.give(ReplaceRejected(order_id="O", cl_ord_id="O3", reason="r")).rule is None
+    assert balance(books, "A", "XYZ")[2] == amount("240")
     books.replayed()
 
 

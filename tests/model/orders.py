@@ -57,6 +57,8 @@ class Standing:
     """What is held for it, of `hold_asset`."""
     wishes: dict[str, tuple[Fraction, Fraction | None]] = field(default_factory=dict)
     """Quantity and price that each request for other terms asks for, until it is answered."""
+    wished: dict[str, str] = field(default_factory=dict)
+    """The day of each request for other terms that there ever was."""
     reserve: Fraction = Fraction(0)
     """What is held besides, so that any of them may be granted."""
 
@@ -64,6 +66,11 @@ class Standing:
     def lasts(self) -> bool:
         """Whether it goes on tomorrow."""
         return self.placed.tif in ("gtc", "gtd")
+
+    @property
+    def newest_terms(self) -> str:
+        """The day of the newest terms that it has or waits for."""
+        return max(self.since, *(self.wished[wish] for wish in self.wishes), "")
 
     @property
     def filled(self) -> Fraction:
@@ -253,6 +260,8 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         up, scale = order.placed.side != "buy", reference.scales(then)[its.asset]
         order.wishes = {
             wish: (corporate.whole(qty * ratio, scale, "up"), _to_a_tick(price, its.tick, ratio, up=up))
+            if order.wished[wish] < event.ex_date
+            else (qty, price)
             for wish, (qty, price) in order.wishes.items()
         }
         order.reserve = _reserved(then, order, day)
@@ -305,6 +314,8 @@ def orders(history: History) -> dict[str, Standing]:
         elif (about := getattr(event, "order_id", None)) is not None:
             order = found[about]
             _take(order, event)
+            if isinstance(event, ReplaceRequested):
+                order.wished[event.cl_ord_id] = day
             if isinstance(event, OrderReplaced | OrderRestated):
                 order.since = day
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):

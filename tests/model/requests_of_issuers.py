@@ -84,7 +84,7 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
     adjustments, ex = [], days_before(now.day, 0 if dice.often(0.9) else dice.of(1, -1))
     for name in orders.of_instrument(history, its.name):
         placed = orders.orders(history)[name]
-        if dice.often(0.15 if placed.since < ex else 0.9):
+        if dice.often(0.15 if placed.newest_terms < ex else 0.9):
             price = "7.5" if placed.price is not None else None
             qty = placed.qty * dice.of(4, 4, 4, 0)
             adjustments.append(OrderAdjustment(order_id=name, qty=text(qty), price=price))

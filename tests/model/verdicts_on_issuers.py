@@ -80,7 +80,7 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
     adjusted = {x.order_id: x for x in event.order_adjustments}
     if len(adjusted) < len(event.order_adjustments) or not set(adjusted) <= set(open_orders):
         return False
-    if any(orders.orders(history)[x].since >= event.ex_date for x in open_orders if x not in adjusted):
+    if any(orders.orders(history)[x].newest_terms >= event.ex_date for x in open_orders if x not in adjusted):
         return False
     go_on = [name for name in open_orders if not orders.ends_by_split(history, event, name)]
     terms = (orders.after_split(history, event, name) for name in go_on)

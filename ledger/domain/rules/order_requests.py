@@ -140,7 +140,7 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
     order = msgspec.structs.replace(
         order, instrument=instrument.instrument, pending_replace=(*order.pending_replace, event.cl_ord_id),
-        asked=(*order.asked, asked_text(qty, price)),
+        asked=(*order.asked, asked_text(now.day, qty, price)),
     )  # fmt: skip
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)

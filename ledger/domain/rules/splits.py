@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import corporate_actions as events
-from ledger.domain.order_status import CANCELED, asked_terms, asked_text, derive, is_closed
+from ledger.domain.order_status import CANCELED, asked_days, asked_terms, asked_text, derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
@@ -163,10 +163,15 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         would = f"order {order.order_id} would be for {amounts.render(qty)} with {amounts.render(cum)} filled"
         raise Broken("order_adjustment", f"{would}; expected that or more, or 0 where the split ends it")
     asked = tuple(
-        asked_text(
-            multiplied(more, ratio, asset.scale, "up"), _to_tick(at, ratio, instrument.tick, order.side == "buy")
+        # What is asked on the ex-date or later is of new shares.
+        asked_text(day, more, at)
+        if day >= event.ex_date
+        else asked_text(
+            event.ex_date,
+            multiplied(more, ratio, asset.scale, "up"),
+            _to_tick(at, ratio, instrument.tick, order.side == "buy"),
         )
-        for more, at in asked_terms(order)
+        for day, (more, at) in zip(asked_days(order), asked_terms(order), strict=True)
     )
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
@@ -203,12 +208,14 @@ def _adjust_orders(
             # It ended before the split was recorded, on the terms that it had.
             state.orders.put(msgspec.structs.replace(order, split_on=event.ex_date))
             continue
-        if order.terms_day >= event.ex_date and order.order_id not in named:
-            # The venue may have told its new terms by then, as a restatement.
+        newest = max([order.terms_day, *asked_days(order)])
+        if newest >= event.ex_date and order.order_id not in named and state.booked is None:
+            # The venue may have told its new terms by then, as a restatement; or they were asked for.
             raise Broken(
                 "order_adjustment",
-                f"the terms of order {order.order_id} are of {order.terms_day}, when the shares may have been new ones "
-                "already; expected the order among the adjustments, or the split before the orders of its day",
+                f"the terms of order {order.order_id}, or some that it waits for, are of {newest}, when the shares may "
+                "have been new ones already; expected the order among the adjustments, or the split before the orders "
+                "of its day",
             )
         after = _adjusted(state, order, of_day, event)
         # What the split ends stays in the shares of before, as every order does that was closed by then.
