@@ -53,6 +53,9 @@ def test_what_is_open_needs_a_balance() -> None:
     books.give(order())
     del books.state.balances.rows[("A", "USDT")]
     assert held.check(books.state) == [wrong("USDT", "1", "0")]
+    (row,) = books.state.orders.rows.values()
+    books.state.orders.put(msgspec.structs.replace(row, hold_amount=0))
+    assert held.check(books.state) == []
 
 
 def test_what_is_asked_for_beyond_an_order_is_held_too() -> None:
