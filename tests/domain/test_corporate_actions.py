@@ -480,6 +480,28 @@ def test_a_split_comes_once_the_trades_of_its_day_and_later_are_undone(
     books.replayed()
 
 
+@pytest.mark.parametrize("reversed_first", [True, False])
+def test_a_deposit_of_new_shares_before_the_split_is_put_right(reversed_first: bool) -> None:
+    """It is multiplied as all that is owned: it is reversed before, or what is too much is journaled afterwards."""
+    books = market()
+    books.give(traded("E"))
+    deposit = {"account": "A", "asset": "XYZ", "amount": "200", "kind": "deposit", "value_date": TUESDAY}
+    books.give(CashMoved(movement_id="D", **deposit))  # type: ignore[arg-type]
+    if reversed_first:
+        books.give(JournalReversed(journal_id="R", reverses_kind="cash", reverses="D", reason="r"))
+    assert books.give(split()).rule is None
+    if reversed_first:
+        books.give(CashMoved(movement_id="D2", **deposit))  # type: ignore[arg-type]
+    else:
+        assert sum(balance(books, "A", "XYZ")) == amount("600")
+        lines = (("A", "-200"), ("~issuer", "200"))
+        postings = tuple(Posting(account=x, asset="XYZ", bucket="settled", amount=more) for x, more in lines)
+        books.give(JournalPosted(journal_id="J", postings=postings, memo="m"))
+    assert sum(balance(books, "A", "XYZ")) == amount("400")
+    assert sum(balance(books, "~issuer", "XYZ")) == -amount("100")
+    books.replayed()
+
+
 @pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
 def test_a_day_that_was_mistyped_and_corrected_keeps_no_split_out(cost_method: str) -> None:
     """The trade is of the day that it was corrected to."""

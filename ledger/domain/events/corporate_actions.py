@@ -92,8 +92,9 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
     follow the ratio: quantity down to a lot, price to a tick (buys down, sales up); where that leaves nothing, or less
     than has filled, the split ends the order. One whose terms were said on the ex-date or later needs an adjustment,
-    so record the split before the orders of its day. What the ledger's owner has in
-    `~fees`, `~rounding`, `~suspense` and `~fx_clearing` splits too, and a fraction of that needs no cash.
+    so record the split before the orders of its day, and before its deposits and journals: what moved shares by itself
+    is multiplied, whatever its day, if it was recorded before. What the ledger's owner has in `~fees`, `~rounding`,
+    `~suspense` and `~fx_clearing` splits too, and a fraction of that needs no cash.
     """
 
     KIND: ClassVar = "fact"
