@@ -13,7 +13,7 @@ from ledger.domain.amounts import render
 from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment, SplitApplied
 from ledger.domain.events.executions import TradeBusted
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced
+from ledger.domain.events.orders import OrderCanceled, OrderPlaced, ReplaceRejected, ReplaceRequested
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.reading.days import pnl
@@ -132,6 +132,23 @@ def test_orders_that_came_before_the_split_was_told_are_not_asked_for_again() ->
     given = (OrderCanceled(order_id="O", cl_ord_id="c-O", reason="r"), order("N", "20", "5"), named)
     assert [books.give(x).rule for x in given] == [None] * 3
     assert [(row.order_id, render(row.qty)) for row in known(books, LAST).rows("orders")] == [("N", "20"), ("O", "10")]
+    check_told(books, "200")
+
+
+def test_a_request_of_the_ex_date_is_answered_before_the_split_is_told() -> None:
+    """The order splits without it; on the ex-date it waits in new shares beside those."""
+    books = ground()
+    books.set_day(DAY)
+    assert books.give(order("O", "10", "5")).rule is None
+    books.set_day(MONDAY)
+    asked = ReplaceRequested(order_id="O", cl_ord_id="c-P", orig_cl_ord_id="c-O", new_qty="30", new_price="3")
+    assert books.give(asked).rule is None
+    books.set_day(TUESDAY)
+    refused = ReplaceRejected(order_id="O", cl_ord_id="c-P", reason="r")
+    assert [books.give(x).rule for x in (refused, split())] == [None, None]
+    for day, held, waits in ((MONDAY, "90", (f"{MONDAY} 30 3",)), (LAST, "50", ())):
+        (row,) = known(books, day).rows("orders")
+        assert (render(row.qty), render(row.hold_amount + row.asked_hold), row.asked) == ("20", held, waits)
     check_told(books, "200")
 
 
