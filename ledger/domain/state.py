@@ -26,6 +26,9 @@ Loader = Callable[[str, Key], Row | None]
 RunLoader = Callable[[str, Key, int], Iterable[Row]]
 """Gives the row of a key and those that come before it in its run, so many in all: lots by number, executions by what
 each follows."""
+FIRST_RUN: Final = 64
+LONGEST_RUN: Final = 4_096
+"""How many rows of a run are asked for at once, at first and at most: most look-backs end soon."""
 R = TypeVar("R", bound=Row)
 
 RESIDENT: Final = frozenset(

@@ -12,8 +12,8 @@ have counted yet. So five things are moved between events, and the sum over all 
 - a settlement of a trade that does not count yet is posted once it does;
 - what a report gives back of its order's hold is posted once the order is there: a session may be of an earlier day
   than the order by UTC;
-- what a settlement moves as new shares, beyond those that were traded, belongs to the split: where one was told on the
-  other side of the split than the day it counts for, that is posted with the split, or with the settlement.
+- what a settlement, or a dividend, moves as new shares, beyond those that were booked, belongs to the split: where it
+  was told on the other side of the split than the day it counts for, that is posted with the split, or with it.
 
 This module knows no rule; `known` folds the events whose postings are told here.
 """
@@ -35,7 +35,7 @@ from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import become_in, given_of, posted
-from ledger.reading.split_days import Splits
+from ledger.reading.split_days import SETTLING, Splits
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -106,8 +106,9 @@ class _InOrder:
 
     def counted(self) -> list[Counted]:
         self._read()
-        for place in self._settlements if self._splits else ():
-            self._beside_splits(place)
+        for place, event in enumerate(self._events if self._splits else ()):
+            if event.event_type in SETTLING:
+                self._beside_splits(place)
         self._beside_orders()
         for place, name in self._replaces.items():
             self._note_undone(place, name)
@@ -161,7 +162,7 @@ class _InOrder:
                     self._booked[block.venue, block.trade_date, exec_id].append(place)
 
     def _beside_splits(self, place: int) -> None:
-        """Post with a split what the settlement at *place* has of it, and with the settlement what the split has."""
+        """Post with a split what the event that settles at *place* has of it, and with that what the split has."""
         event = self._events[place]
         become = become_in(event)
         for asset in {line.asset for line in become}:

@@ -25,7 +25,9 @@ from ledger.reading.posted import given_of, posted
 
 TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 """What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
-MEETING: Final = TRADES | {"TradeSettled"}
+SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
+"""What moves what was booked before, in shares of then, as what they have become."""
+MEETING: Final = TRADES | SETTLING
 """What may have a say on a day before its own, where something has split."""
 
 Find = Callable[..., Any]

@@ -8,7 +8,6 @@ read says why, as a sentence for the plan.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +35,6 @@ TOPIC: Final = "topic"
 BACKUP: Final = "backup"
 AT_ONCE: Final = 500
 CHAIN_ID_BYTES: Final = 16
-LOCK_BITS: Final = 62
 
 
 class SourceUnread(Unavailable):
@@ -126,15 +124,10 @@ class Database:
         """
         Return whether it is in the very database that *connection* is of, under whatever address and login.
         """
-        lock = [secrets.randbits(LOCK_BITS)]
         with self._reading():
-            self._connection.execute("SELECT pg_advisory_lock(%s)", lock)
-            try:
-                taken = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", lock).fetchone()
-                connection.rollback()
-                return taken != (True,)
-            finally:
-                self._connection.execute("SELECT pg_advisory_unlock(%s)", lock)
+            found = database.place(self._connection) == database.place(connection)
+        connection.rollback()
+        return found
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

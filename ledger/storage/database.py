@@ -145,6 +145,16 @@ def check_role(connection: psycopg.Connection[Any], role: str) -> None:
         raise NotPermitted(f"login {row[0] if row else ''} does not have the role {role}: connect as one that has it")
 
 
+def place(connection: psycopg.Connection[Any]) -> tuple[object, ...]:
+    """
+    Return which database of which running server *connection* is to, whatever address and login it was named by.
+    """
+    found = connection.execute(
+        "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    return found or ()
+
+
 @contextlib.contextmanager
 def translating() -> Iterator[None]:
     """

@@ -11,11 +11,19 @@ import pytest
 
 from ledger.domain.amounts import render
 from ledger.domain.events.control import MarkRecorded, PeriodClosed
-from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment, SplitApplied
+from ledger.domain.events.corporate_actions import (
+    CashDividendPaid,
+    CashInLieu,
+    DividendLine,
+    Entitled,
+    OrderAdjustment,
+    SplitApplied,
+)
 from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.orders import OrderCanceled, OrderPlaced, ReplaceRejected, ReplaceRequested
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
+from tests.domain.test_paid_in_shares import dividend, firm
 from tests.reading.days import pnl
 from tests.reading.test_known_settlement import (
     LAST,
@@ -179,3 +187,16 @@ def test_a_settlement_of_after_the_split_is_told_before_it() -> None:
         assert has(known(books, day)) == expected, day
     assert rungs(known(books, LAST)) == rungs(now(books))
     check_told(books, "200")
+
+
+def test_a_dividend_in_shares_of_before_the_split_is_told_after_it() -> None:
+    """Ten came on the Friday; that they are twenty is the split's, and none of them waited with it."""
+    books = firm(shares="100")
+    books.set_day(TUESDAY)
+    due = Entitled(account="A", qty="100", gross="10", tax="0", reason="deposited")
+    came = DividendLine(account="A", gross="10", tax="0")
+    paid = CashDividendPaid(ca_id="D", payment_id="P", paid_on="2024-08-09", lines=(came,))
+    assert [books.give(x).rule for x in (dividend(due), split(), paid)] == [None] * 3
+    friday, monday = known(books, "2024-08-09"), known(books, MONDAY)
+    assert (has(friday), has(monday)) == (("110", "0"), ("220", "0"))
+    assert known(books, LAST).rows("balances") == now(books).rows("balances")

@@ -5,7 +5,7 @@ Break what follows from events, and see it made anew from those that were signed
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -13,10 +13,9 @@ import pytest
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
-from ledger.evidence.tiles import Tile
 from ledger.repairing import sources
 from ledger.repairing.applying import NotProven
-from ledger.repairing.sources import Source
+from ledger.repairing.sources import Topic
 from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
@@ -120,26 +119,14 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
                 applied(broken, firm.rules, plan, [Said(kind, event), *found])
 
 
-class Said(Source):
-    """A copy that has one event, and says it to whoever asks."""
+class Said(Topic):
+    """A copy that has one event, says it to whoever asks, and has nothing else."""
 
     def __init__(self, kind: str, event: RecordedEvent) -> None:
         self.kind, self.chain_id, self._event = kind, event.chain_id, event
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         return {seq: [self._event] for seq in seqs if seq == self._event.seq}
-
-    def all_events(self, upto: int) -> Iterator[RecordedEvent]:
-        return iter(())
-
-    def tile(self, tile: Tile) -> bytes | None:
-        return None
-
-    def notes(self) -> Iterable[bytes]:
-        return []
-
-    def note(self, size: int) -> bytes | None:
-        return None
 
 
 def cut(region: Database, size: int) -> None:

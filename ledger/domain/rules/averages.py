@@ -9,7 +9,6 @@ costs in proportion to the trades since the one that changes. A split ends the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 import msgspec
 
@@ -17,11 +16,8 @@ from ledger.domain.positions import after_trade
 from ledger.domain.rows import Execution, Position
 from ledger.domain.rules.ground import Broken
 from ledger.domain.rules.trades import signed
-from ledger.domain.state import State
+from ledger.domain.state import FIRST_RUN, LONGEST_RUN, State
 
-_FIRST_RUN: Final = 64
-_LONGEST_RUN: Final = 4_096
-"""How many forgotten executions are asked for at once, at first and at most: how far back it goes is not known."""
 Name = tuple[str, ...]
 """Venue, trade date and id of an execution; empty for none."""
 
@@ -44,11 +40,11 @@ def newest_first(state: State, position: Position) -> Iterator[Execution]:
     """
     Yield the trades of *position* that stand, back to the last split that it went through.
     """
-    name, count = position.newest, _FIRST_RUN
+    name, count = position.newest, FIRST_RUN
     while name:
         if name not in state.executions.rows:
             state.executions.bring_run(name, count)
-            count = min(2 * count, _LONGEST_RUN)
+            count = min(2 * count, LONGEST_RUN)
         row = _execution(state, name)
         yield row
         name = row.follows

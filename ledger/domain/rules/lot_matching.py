@@ -11,17 +11,12 @@ open then.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import msgspec
 
 from ledger.domain.positions import share
 from ledger.domain.rows import Lot, LotQueue
-from ledger.domain.state import State
-
-_FIRST_RUN: Final = 64
-_LONGEST_RUN: Final = 4_096
-"""How many forgotten lots are asked for at once, at first and at most: most look-backs end soon."""
+from ledger.domain.state import FIRST_RUN, LONGEST_RUN, State
 
 
 def _lot(state: State, queue: LotQueue, number: int) -> Lot:
@@ -35,12 +30,12 @@ def newest_first(state: State, queue: LotQueue, newest: int, oldest: int) -> Ite
     """
     Yield the lots from number *newest* down to *oldest*; those that memory has forgotten are fetched many at a time.
     """
-    count = _FIRST_RUN
+    count = FIRST_RUN
     for number in range(newest, oldest - 1, -1):
         key = (queue.account, queue.instrument, number)
         if key not in state.lots.rows:
             state.lots.bring_run(key, min(count, number - oldest + 1))
-            count = min(2 * count, _LONGEST_RUN)
+            count = min(2 * count, LONGEST_RUN)
         yield _lot(state, queue, number)
 
 
@@ -48,12 +43,12 @@ def oldest_first(state: State, queue: LotQueue, oldest: int, newest: int) -> Ite
     """
     Yield the lots from number *oldest* up to *newest*; those that memory has forgotten are fetched many at a time.
     """
-    count = _FIRST_RUN
+    count = FIRST_RUN
     for number in range(oldest, newest + 1):
         if (queue.account, queue.instrument, number) not in state.lots.rows:
             end = min(number + count - 1, newest)
             state.lots.bring_run((queue.account, queue.instrument, end), end - number + 1)
-            count = min(2 * count, _LONGEST_RUN)
+            count = min(2 * count, LONGEST_RUN)
         yield _lot(state, queue, number)
 
 
