@@ -4,7 +4,9 @@ Hold lots that were matched anew from a trade on against those of the trades tha
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,18 +15,20 @@ from hypothesis import strategies as st
 
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.rows import Lot, LotQueue
+from ledger.domain.rules.lot_matching import newest_first, oldest_first
+from ledger.domain.state import FIRST_RUN, LONGEST_RUN, State
 from tests.domain.books import Books
 from tests.domain.forgetful import ForgetfulBooks
 
 DAY = "2024-08-05"
 Trade = tuple[str, str, str]
 """Side, quantity and price."""
-TRADES = st.tuples(
-    st.sampled_from(["buy", "sell"]),
-    st.sampled_from(["1", "2", "3", "5", "7", "11", "30"]),
-    st.sampled_from(["1.037", "2.503", "3.771"]),
-)
-"""At prices that quantities do not come to whole cents with, so that shares of a cost are rounded."""
+Step = tuple[str, Trade, int]
+"""What is told, the trade that is, and which of those that stand is undone or changed."""
+QUANTITIES, PRICES = ["1", "2", "3", "5", "7", "11", "30"], ["1.037", "2.503", "3.771"]
+"""Quantities do not come to whole cents at such prices, so that shares of a cost are rounded."""
+TRADES = st.tuples(st.sampled_from(["buy", "sell"]), st.sampled_from(QUANTITIES), st.sampled_from(PRICES))
 STEPS = st.lists(st.tuples(st.sampled_from(["trade", "trade", "bust", "correct"]), TRADES, st.integers(0, 50)),
                  min_size=1, max_size=25)  # fmt: skip
 
@@ -60,10 +64,9 @@ def holding(books: Books) -> tuple[Any, ...]:
     return (*total, [(lot.open_qty, lot.open_cost) for _, lot in rows if lot.open_qty])
 
 
-@given(STEPS, st.sampled_from([Books, ForgetfulBooks]))
-def test_lots_are_those_of_the_trades_that_stand(steps: list[tuple[str, Trade, int]], kind: type[Books]) -> None:
-    """Whichever of them was undone or changed: the last, one that is open, one that closed others, one that flipped."""
-    books, standing = market(kind), dict[str, tuple[str, Trade]]()
+def check_standing(books: Books, steps: list[Step]) -> None:
+    """Give *steps* to *books*, and after each hold them against those trades that stand, given in order."""
+    standing = dict[str, tuple[str, Trade]]()
     for number, (what, trade, which) in enumerate(steps):
         name, roots = f"n{number}", list(standing)
         if what == "trade" or not roots:
@@ -80,6 +83,57 @@ def test_lots_are_those_of_the_trades_that_stand(steps: list[tuple[str, Trade, i
             give(meant, name, trade)
         assert holding(books) == holding(meant)
     books.replayed()
+
+
+@given(STEPS, st.sampled_from([Books, ForgetfulBooks]))
+def test_lots_are_those_of_the_trades_that_stand(steps: list[Step], kind: type[Books]) -> None:
+    """Whichever of them was undone or changed: the last, one that is open, one that closed others, one that flipped."""
+    check_standing(market(kind), steps)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_lots_of_known_histories_are_those_of_the_trades_that_stand(seed: int) -> None:
+    """The same each time, so that whoever changes the matching meets the same trades."""
+    random = Random(seed)
+    steps = [
+        (random.choice(["trade", "trade", "bust", "correct"]),
+         (random.choice(["buy", "sell"]), random.choice(QUANTITIES), random.choice(PRICES)), random.randrange(50))
+        for _ in range(22)
+    ]  # fmt: skip
+    check_standing(market((Books, ForgetfulBooks)[seed % 2]), steps)
+
+
+def lots(count: int) -> dict[tuple[Any, ...], Lot]:
+    """Return so many lots of one position as a store keeps them."""
+    made = (Lot("A", "XYZ", n, "V", DAY, f"n{n}", 1, 1, 0, 0, live=True) for n in range(1, count + 1))
+    return {("A", "XYZ", lot.number): lot for lot in made}
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 300, 13_000])
+def test_runs_are_asked_for_in_parts_that_grow(count: int) -> None:
+    """Each lot comes once, in order, and none is asked for alone, nor one beyond those that are wanted."""
+    kept, asked = lots(count + 5), list[tuple[int, int]]()
+
+    def run(table: str, key: tuple[Any, ...], wanted: int) -> list[Lot]:
+        assert (table, key[:2]) == ("lots", ("A", "XYZ"))
+        asked.append((key[2], wanted))
+        return [kept[*key[:2], number] for number in range(key[2], key[2] - wanted, -1)]
+
+    def alone(table: str, key: tuple[Any, ...]) -> None:
+        raise AssertionError(f"asked for {table} {key} alone")
+
+    queue, parts, left = LotQueue("A", "XYZ", 1, count + 5, 1, 0), list[int](), count
+    while left:
+        parts.append(min(left, LONGEST_RUN, FIRST_RUN << len(parts)))
+        left -= parts[-1]
+    ends = list(itertools.accumulate(parts))
+    found = newest_first(State(alone, runs=run), queue, count + 2, 3)
+    assert [lot.number for lot in found] == list(range(count + 2, 2, -1))
+    assert asked == [(count + 2 - end + part, part) for end, part in zip(ends, parts, strict=True)]
+    asked.clear()
+    found = oldest_first(State(alone, runs=run), queue, 3, count + 2)
+    assert [lot.number for lot in found] == list(range(3, count + 3))
+    assert asked == [(end + 2, part) for end, part in zip(ends, parts, strict=True)]
 
 
 def test_what_was_left_of_a_lot_is_known_from_the_trades_that_closed_the_rest() -> None:
