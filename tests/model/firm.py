@@ -1,5 +1,6 @@
 """
-Open the books that every history begins with: shares, coins and a contract, and four accounts with something in them.
+Open the books that every history begins with: shares, coins, also for shares, a contract, and four accounts with
+something in them.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ CONTRACT = InstrumentDefined(
     instrument="FUT", asset="FUT", quote_asset="EUR", settle_asset="EUR", tick="0.25", lot="1", multiplier="12.5",
     settlement_cycle=1, venue="N",
 )  # fmt: skip
+PAID_IN_SHARES = InstrumentDefined(
+    instrument="BTC-XYZ", asset="BTC", quote_asset="XYZ", settle_asset="XYZ", tick="0.005", lot="0.001",
+    settlement_cycle=2, venue="V",
+)  # fmt: skip
 KEY = KeyPair("checkpoint", "x", bytes(32))
 SIGNERS = {KEY.key_id}
 SIGNED: dict[str, tuple[int, str, str, str, str]] = {}
@@ -67,7 +72,7 @@ def opening() -> Iterator[Event]:
                                ("BTC", "crypto", 8), ("FUT", "contract", 0)):  # fmt: skip
         yield AssetDefined(asset=asset, kind=kind, scale=scale, name=asset)  # type: ignore[arg-type]
     yield CalendarPublished(calendar="us", calendar_version=1, holidays=HOLIDAYS, cycles=CYCLES)
-    yield from (SHARES, COINS, CONTRACT)
+    yield from (SHARES, COINS, CONTRACT, PAID_IN_SHARES)
     for account, kind, method in (("A", "cash", "AVG"), ("F", "cash", "FIFO"), ("M", "margin", "FIFO"),
                                   ("BLOCK", "house", "AVG")):  # fmt: skip
         yield AccountOpened(account=account, owner="o", kind=kind, base_asset="USD", cost_method=method)  # type: ignore[arg-type]

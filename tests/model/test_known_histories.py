@@ -27,7 +27,7 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
 from ledger.errors import RuleBroken
-from tests.model.firm import opening, sealed
+from tests.model.firm import sealed
 from tests.model.histories import KINDS, NOON, NS_PER_DAY, STEPS
 from tests.model.test_second_opinion import Books, assert_same_rows, fate
 
@@ -117,8 +117,8 @@ def judge(history: list[Given]) -> None:
     """Have the model judge what the fold makes of a history; it knows what the chain's key has signed."""
     for size in range(len(history)):
         sealed(size)
-    books = Books(Counter())
-    for one in history[len(list(opening())) :]:
+    books = Books(Counter(), opened_by=())
+    for one in history:
         books.day = datetime.date.fromisoformat(one.day)
         books.give(registry.decode_given(one.event_type, 1, one.given))
     books.compare(last=True)

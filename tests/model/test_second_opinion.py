@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from ledger.domain import fold
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
-from ledger.domain.events.executions import TradeBusted, TradeExecuted
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     CancelRequested,
@@ -30,7 +30,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import InstrumentDefined
-from ledger.domain.events.settlement import TradeSettled
+from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rows import TABLES
@@ -62,12 +62,14 @@ class Books:
     The ledger's state, one that forgets what is closed, and the model's history, given the same.
     """
 
-    def __init__(self, became: Counter[tuple[str, str]], mistakes: float = 0) -> None:
+    def __init__(
+        self, became: Counter[tuple[str, str]], mistakes: float = 0, *, opened_by: Iterable[Event] | None = None
+    ) -> None:
         self.mistakes = mistakes
         self.state, self.history, self.became = State(), History(), became
         self.memory = Memory()
         self.day = datetime.date.fromisoformat(FIRST_DAY)
-        for event in opening():
+        for event in opening() if opened_by is None else opened_by:
             self.give(event)
         self.compare()
 
@@ -187,3 +189,12 @@ def test_old_trades_settle_in_new_shares() -> None:
     became = play(kinds, max(1, EXAMPLES // 4))
     assert became["SplitApplied", "accepted"]
     assert became["TradeSettled", "accepted"]
+
+
+def test_what_was_paid_in_shares_settles_and_changes_across_their_split() -> None:
+    """Coins are paid for in shares that split before the trades settle, are changed, given away or taken back."""
+    kinds = (TradeExecuted, TradeExecuted, TradeExecuted, TradeExecuted, TradeSettled, TradeSettled, TradeSettled,
+             SplitApplied, SplitApplied, CashMoved, TradeBusted, TradeCorrected, TradeAllocated,
+             AllocationReversed)  # fmt: skip
+    became = play(kinds, max(1, EXAMPLES // 4))
+    assert became["SplitApplied", "accepted"]
