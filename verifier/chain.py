@@ -63,7 +63,7 @@ class ChainCheck:
 
     def start_after(self, seq: int, hashed: bytes, recorded_at: int, epoch: int) -> None:
         """
-        Begin behind an event that ends a group and is known to be good, in place of the genesis.
+        Begin behind an event that ends a group, in place of the genesis; what is asked of the next one rests on it.
         """
         self.seq, self.hash, self.last_good = seq, hashed, seq
         self.recorded_at, self.epoch = recorded_at, epoch

@@ -97,6 +97,16 @@ def test_a_tail_that_was_cut_and_tiles_that_are_gone_are_named(copy: Sealed) -> 
     assert {x[0] for x in found} == {"TRUNCATED", "TREE_MISMATCH"}
 
 
+def test_a_tile_without_events_is_a_gap_of_its_place_and_counts_none(copy: Sealed) -> None:
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq BETWEEN 513 AND 768")
+    report = sampled(copy)
+    assert [x.sentence() for x in report.findings] == [
+        "SEQ_GAP: event 513, column seq: expected event 513 to 768, found no such row"
+    ]
+    assert report.events == 1300 - 256
+
+
 def test_without_a_checkpoint_that_counts_nothing_is_drawn(copy: Sealed) -> None:
     """None that the policy accepts is a finding; none at all, or another log's policy, leaves nothing to verify."""
     with Intruder(copy.database) as intruder:

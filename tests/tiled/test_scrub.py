@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from blake3 import blake3
 
+from ledger.chain import entry as entries
 from tests.tiled.sealed import Sealed, silent, stands
 from tests.verifier.intruder import Intruder, copied
 from verifier.report import Report
@@ -135,3 +137,49 @@ def test_a_chain_without_tiles_is_scrubbed_and_that_is_said(copy: Sealed, tmp_pa
     report = scrubs(copy, tmp_path / "state")
     assert report.findings == []
     assert "leaves of events 1 to 1305, which no tile holds yet" in report.not_covered
+
+
+FAR = 10**13
+
+
+def moved_ahead(sealed: Sealed, *, hashed: bool) -> None:
+    """Give the last event, and the head, a seq that is far ahead; with the hash that it has there, or its own."""
+    with sealed.region() as region:
+        (last,) = region.between(1305, 1305)
+    there = blake3(entries.encode(msgspec.structs.replace(last, seq=FAR))).digest() if hashed else last.hash
+    with Intruder(sealed.database) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET seq = %s, hash = %s WHERE seq = 1305", FAR, there)
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = %s, hash = %s", FAR, there)
+
+
+def test_an_event_whose_seq_is_far_ahead_is_counted_once_and_told_by_its_hash(copy: Sealed, tmp_path: Path) -> None:
+    """There are as many events as rows; once it is mended, the history did not go back."""
+    state = tmp_path / "state"
+    assert scrubs(copy, state).verdict == "verified"
+    moved_ahead(copy, hashed=False)
+    for share in (Fraction(1), Fraction(1, 100)):
+        report = scrubs(copy, state, share)
+        assert stands(report.findings) == [
+            ("INCONSISTENT", 1305, None, None, "hash"), ("BYTES_MODIFIED", FAR, None, None, "seq")
+        ]  # fmt: skip
+        assert (report.findings[1].expected, report.findings[1].actual) == ("1305", str(FAR))
+        assert report.events == (1305 if share == 1 else 256 + 24 + 1)
+        assert report.last_good_seq == (1304 if share == 1 else 256)
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET seq = 1305 WHERE seq = %s", FAR)
+    assert scrubs(copy, state).findings == []
+    assert read(state).broken == []
+
+
+def test_places_without_events_are_one_gap_and_no_events(copy: Sealed, tmp_path: Path) -> None:
+    """However long it is, it is told once, in true words, by the runs on either side of it."""
+    moved_ahead(copy, hashed=True)
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq BETWEEN 601 AND 1304")
+    report = scrubs(copy, tmp_path / "state")
+    assert [x.sentence() for x in report.findings if x.kind == "SEQ_GAP"] == [
+        f"SEQ_GAP: event 601, column seq: expected event 601 to {FAR - 1}, found no such row"
+    ]
+    assert report.events == 601
+    assert report.last_good_seq == 600
+    assert "events 1 to 768" in report.covered

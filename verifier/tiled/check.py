@@ -36,16 +36,21 @@ LOOK_BACK: Final = 1000
 
 class Checked(msgspec.Struct):
     """
-    What came out of a run of events: what is wrong, and by seq the leaf of each event whose content is known.
+    What came out of a run of events: what is wrong, by seq the leaf of each event whose content is known, how many
+    events there were, and the first place where there was none.
     """
 
     findings: list[Finding]
     leaves: dict[int, bytes]
+    count: int
+    missing: int | None = None
 
 
 def events(region: Region, first: int, last: int) -> Checked:
     """
     Return what came out of the events from seq *first* to *last*, the link to the event before them included.
+
+    What is missing at either end is told as the gap that it is part of, from the event before it to the one after it.
     """
     region.zeros.clear()
     found = list(region.between(first - 1, last))
@@ -54,9 +59,11 @@ def events(region: Region, first: int, last: int) -> Checked:
     hashed = before.hash if before is not None else genesis(region.chain_id, region.origin) if first == 1 else None
     leaves = _fitting(found, first, last, hashed, before.recorded_at if before is not None else 0)
     if leaves is not None:
-        return Checked(zeros, leaves)
-    done = _again(region, first, last)
-    return Checked([*done.findings, *zeros], done.leaves)
+        return Checked(zeros, leaves, len(found))
+    wrong, leaves = _again(region, first, last)
+    there = {event.seq for event in found}
+    missing = next((seq for seq in range(first, last + 1) if seq not in there), None)
+    return Checked([*wrong, *zeros], leaves, len(found), missing)
 
 
 def _fitting(
@@ -78,26 +85,33 @@ def _fitting(
     return leaves if len(leaves) == last - first + 1 else None
 
 
-def _again(region: Region, first: int, last: int) -> Checked:
-    """Walk the events once more, with those around them that they have to fit."""
+def _again(region: Region, first: int, last: int) -> tuple[list[Finding], dict[int, bytes]]:
+    """
+    Walk the events once more, with those around them that they have to fit; return what is wrong, and the leaves.
+    """
     begin, end = _begin(region, max(1, first - LOOK_BACK)), _end(region, last)
+    low, high = region.seq_before(first) + 1, region.seq_from(last)
     others = [other.chain_id for other in region.chains if other.chain_id != region.chain_id]
     findings = Findings()
     # Of the keys only what they witness is asked; that each has its group is for a full verification.
     check = ChainCheck(region.chain, others, KeyCheck(region.keys_between(begin, end)), lambda event: {}, findings)
-    before = next(region.between(begin - 1, begin - 1), None) if begin > 1 else None
-    if before is not None:
-        check.seq, check.hash, check.last_good = before.seq, before.hash, before.seq
-        check.recorded_at, check.epoch = before.recorded_at, before.epoch
+    seq_before = region.seq_before(begin)
+    for before in region.between(seq_before, seq_before):
+        check.start_after(before.seq, before.hash, before.recorded_at, before.epoch)
     leaves = {}
-    for event in check.walk(region.between(begin, end)):
+    for event in check.walk(region.between(begin, max(end, high or 0))):
         # Where it cannot be told what was changed, the event is handed on as it is, and no leaf is made of it.
         if first <= event.seq <= last and conviction.hashes_to(event, event.hash):
             leaves[event.seq] = tree.leaf_hash(entries.encode(event))
-    if check.seq < last:
-        missing = f"event {last}" if check.seq == last - 1 else f"events {check.seq + 1} to {last}"
-        findings.add([Finding("SEQ_GAP", missing, "no such rows", seq=max(first, check.seq + 1), column="seq")])
-    wrong = [x for x in findings.all(check.lost) if x.seq is None or first <= x.seq <= last]
+    if high is None:
+        after = max(first, check.seq + 1)
+        missing = f"event {last}" if after == last else f"events {after} to {last}"
+        findings.add([Finding("SEQ_GAP", missing, "no such rows", seq=after, column="seq")])
+    wrong = [
+        x for x in findings.all(check.lost)
+        # Of the event after a gap no more is told than that it is not where it belongs.
+        if x.seq is None or low <= x.seq <= last or (x.seq == high and x.column == "seq")
+    ]  # fmt: skip
     if not wrong:
         # Two readings that differ are no verification, whichever of them is wrong.
         wrong = [
@@ -108,7 +122,7 @@ def _again(region: Region, first: int, last: int) -> Checked:
                 seq=first,
             )
         ]
-    return Checked(wrong, leaves)
+    return wrong, leaves
 
 
 def _begin(region: Region, seq: int) -> int:

@@ -4,11 +4,12 @@ Read a region's database in parts: some tiles, some events, one stream, the newe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
 from ledger.chain.entry import NO_ID, RecordedEvent
-from ledger.evidence.tiles import Tile
+from ledger.evidence.tiles import WIDTH, Tile
 from verifier.reader import Reader
 from verifier.report import Finding
 from verifier.stored import CheckpointRow, KeyRow
@@ -69,6 +70,25 @@ class Region(Reader):
         """Return the seq of the last event; 0 where there is none."""
         found = self._ask("SELECT seq FROM ledger.events WHERE chain = %s ORDER BY seq DESC LIMIT 1", self.chain.chain)
         return int(found[0][0]) if found else 0
+
+    def seq_before(self, seq: int) -> int:
+        """Return the seq of the last event before *seq* that there is; 0 where there is none."""
+        sql = "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN 1 AND %s ORDER BY seq DESC LIMIT 1"
+        found = self._ask(sql, self.chain.chain, seq - 1)
+        return int(found[0][0]) if found else 0
+
+    def seq_from(self, seq: int) -> int | None:
+        """Return the seq of the first event from *seq* on that there is, or None."""
+        sql = "SELECT seq FROM ledger.events WHERE chain = %s AND seq >= %s ORDER BY seq LIMIT 1"
+        found = self._ask(sql, self.chain.chain, seq)
+        return int(found[0][0]) if found else None
+
+    def tile_numbers(self) -> Sequence[int]:
+        """
+        Return the numbers of the tiles that hold any event, in order.
+        """
+        sql = f"SELECT DISTINCT (seq - 1) / {WIDTH:d} FROM ledger.events WHERE chain = %s AND seq >= 1 ORDER BY 1"
+        return array("q", (number for (number,) in self._ask(sql, self.chain.chain)))
 
     def tree_size(self) -> int:
         """Return how many leaves the tiles hold."""

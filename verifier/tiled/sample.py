@@ -33,9 +33,6 @@ from verifier.tiled.rotten import Rotten
 
 Tell = Callable[[str, int], None]
 """Hear what is being done, and how many events it has reached."""
-CheckTile = Callable[[int], tuple[list[Finding], bytes | None]]
-"""What checks the tile of a number, and returns what is wrong and the hash over its leaves, if all are known."""
-
 PROVEN: Final = "that each of these tiles stands in the root that was cosigned, by an inclusion proof"
 COVERED: Final = [
     "every column of the events in these tiles, against its hash; links to the event before; times and event ids",
@@ -51,6 +48,29 @@ NOT_COVERED: Final = [
     "whether a larger checkpoint was signed since: `open` asks the witnesses",
     "events that were never appended: reconcile with the venue",
 ]
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """
+    What came out of one tile: what is wrong, the hash over its leaves, if all are known, and how many events were read.
+    """
+
+    findings: list[Finding]
+    hash: bytes | None
+    count: int
+
+
+class Drawn(msgspec.Struct):
+    """
+    The numbers of the tiles that were drawn, in order, and how many events were read in them.
+    """
+
+    numbers: list[int] = msgspec.field(default_factory=list)
+    events: int = 0
+
+
+CheckTile = Callable[[int], Tested]
+"""What checks the tile of a number."""
 
 
 class Draw(msgspec.Struct, frozen=True):
@@ -75,7 +95,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     found = newest.of_region(region, trust)
     findings, size = Findings(), region.size()
     findings.add([*settled.findings, *found.findings])
-    drawn: list[int] = []
+    drawn = Drawn()
     if found.trusted is not None and settled.readable:
         covered = found.trusted.checkpoint.size
         nodes = TileNodes(region, covered)
@@ -84,14 +104,14 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
             findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
                                   seq=size + 1, column="seq")])  # fmt: skip
 
-        def checked(number: int) -> tuple[list[Finding], bytes | None]:
+        def checked(number: int) -> Tested:
             tile = tile_of(number, covered)
             if tile.start >= size:
-                return [], None
+                return Tested([], None, 0)
             done = check.events(region, tile.start + 1, min(tile.end, size))
             wrong = [*done.findings, *check.leaves(tile, done.leaves, nodes.tile(tile))]
             made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
-            return wrong, check.hash_of_tile(made) if len(made) == tile.width else None
+            return Tested(wrong, check.hash_of_tile(made) if len(made) == tile.width else None, done.count)
 
         rotten = Rotten(region, nodes, covered)
         drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT", rotten)
@@ -116,15 +136,16 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
     findings = Findings()
     findings.add(found.findings)
 
-    def checked(number: int) -> tuple[list[Finding], bytes | None]:
+    def checked(number: int) -> Tested:
         done = check_range(store.name, stated, archive.chain_id, [number])
         wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
         if any(one.column == "leaf" for one in wrong):
             # Entries that are not their tile's lead to another root, which is no second history.
-            return wrong, None
-        return wrong, check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+            return Tested(wrong, None, done.events)
+        made = check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+        return Tested(wrong, made, done.events)
 
-    drawn: list[int] = []
+    drawn = Drawn()
     if found.trusted is not None:
         # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
         nodes = TileNodes(archive, stated.size)
@@ -143,19 +164,20 @@ def _need_events(size: int) -> None:
 def _checked(
     trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str,
     rotten: Rotten | None = None,
-) -> list[int]:  # fmt: skip
+) -> Drawn:  # fmt: skip
     """
-    Check the tiles that are drawn, and that each leads to the cosigned root; return which. One that does not is of
-    *kind*, but where *rotten* names the tiles on the way that are to blame.
+    Check the tiles that are drawn, and that each leads to the cosigned root; return what was read. One that does not is
+    of *kind*, but where *rotten* names the tiles on the way that are to blame.
     """
     stated = trusted.checkpoint
     named: set[Finding] = set()
-    drawn = sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count))
-    for done, number in enumerate(drawn, 1):
-        wrong, made = checked(number)
-        findings.add(one for one in wrong if one not in named)
-        named.update(wrong)
-        if made is not None:
+    drawn = Drawn(sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count)))
+    for number in drawn.numbers:
+        tested = checked(number)
+        findings.add(one for one in tested.findings if one not in named)
+        named.update(tested.findings)
+        drawn.events += tested.count
+        if (made := tested.hash) is not None:
             try:
                 proof = check.proof_of_tile(nodes, number, stated.size)
                 tree.check_inclusion(made, number, count_of(stated.size), proof, stated.root)
@@ -172,29 +194,28 @@ def _checked(
                     findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
                                           f"a tile of hash {made.hex()}, from which the tiles lead to another root",
                                           seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
-        tell("checking events", done * WIDTH)
+        tell("checking events", drawn.events)
     return drawn
 
 
 def _report(
-    found: Newest, wanted: Draw, drawn: list[int], findings: Findings, covered: list[str], size: int, started: float
+    found: Newest, wanted: Draw, drawn: Drawn, findings: Findings, covered: list[str], size: int, started: float
 ) -> Report:
     listed = findings.all(None)
-    read = spans.of_tiles(drawn, 0 if found.trusted is None else found.trusted.checkpoint.size)
+    read = spans.of_tiles(drawn.numbers, 0 if found.trusted is None else found.trusted.checkpoint.size)
     said: list[str] = []
     left: list[str] = []
-    events = 0
+    tiles = len(drawn.numbers)
     if found.trusted is not None:
         stated = found.trusted.checkpoint
         count = count_of(stated.size)
-        events = sum(tile_of(number, stated.size).width for number in drawn)
-        said = [found.sentence(), *_chances(wanted, len(drawn), count), *covered]
-        if len(drawn) < count:
-            left.append(f"{count - len(drawn)} of {count} tiles, which were not drawn")
+        said = [found.sentence(), *_chances(wanted, tiles, count), *covered]
+        if tiles < count:
+            left.append(f"{count - tiles} of {count} tiles, which were not drawn")
         if size > stated.size:
             left.append(f"events {stated.size + 1} to {size}, which no checkpoint that the policy accepts covers yet")
     return Report(
-        BROKEN if listed else VERIFIED, "", "", events, {}, listed, {"tiles": len(drawn)}, said,
+        BROKEN if listed else VERIFIED, "", "", drawn.events, {}, listed, {"tiles": tiles}, said,
         [*left, *NOT_COVERED], [], spans.whole_up_to(read, listed), round(time.monotonic() - started, 3),
         trusted=found.words(), spans=read,
     )  # fmt: skip

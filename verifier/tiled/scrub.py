@@ -8,6 +8,7 @@ says how much of the round is done. A tile that was found broken is checked agai
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -42,10 +43,6 @@ NOT_COVERED: Final = [
 ]
 
 
-SPARE_EVENTS: Final = 1_000_000
-"""So many may be missing and are still looked for tile by tile."""
-
-
 class Scrub:
     """
     One run over one region, from a state to the next.
@@ -56,36 +53,49 @@ class Scrub:
         Begin where *state* says; *keep* is given each state that is reached, once all before it was checked.
         """
         self._region, self.state, self._keep = region, state, keep
-        self.last, self.leaves = region.size(), region.tree_size()
-        # One event whose seq is far ahead must not make tiles without end.
-        self.size = min(self.last, region.count(1, self.last) + SPARE_EVENTS)
-        self.count = count_of(self.size)
-        """How many tiles of events there are, the partial one among them."""
+        self.size, self.leaves = region.size(), region.tree_size()
+        self._is_whole = region.count(1, self.size) == self.size
+        # One event whose seq is far ahead makes one tile, and not as many as there are places before it.
+        self.numbers = range(count_of(self.size)) if self._is_whole else region.tile_numbers()
+        """Of the tiles that hold events, the partial one among them."""
         self._nodes = TileNodes(region, self.leaves)
         self.findings = Findings()
+        self._gaps: set[Finding] = set()
+        """Those at the ends of runs, which the run on the other side tells as well."""
         self.checked: set[int] = set()
+        self.events = 0
+        """How many events were checked."""
+        self.missing: int | None = None
+        """The first place in the tiles that were checked where there was no event."""
 
     def run(self, wanted: int, is_late: Callable[[], bool], tell: Tell, now: Clock) -> None:
         """
         Check the tiles that were broken, then *wanted* more in order, but no more once the time is up.
         """
         self._remembered()
-        self._check(number for number in self.state.broken if number < self.count)
-        left = min(wanted, self.count)
+        # A tile past the end was that of an event whose seq was far ahead, which was mended since.
+        self.state.broken = [number for number in self.state.broken if number < count_of(self.size)]
+        self._check(self.state.broken)
+        left = min(wanted, len(self.numbers))
         while left:
-            if self.state.next >= self.count:
+            if not self.left():
                 self._turn(now())
-            stop = min(self.state.next + min(left, RUN_TILES), self.count)
-            self._check(range(self.state.next, stop))
-            left -= stop - self.state.next
-            self.state.next = stop
-            if stop == self.count:
+            place = len(self.numbers) - self.left()
+            numbers = self.numbers[place : place + min(left, RUN_TILES)]
+            self._check(numbers)
+            left -= len(numbers)
+            self.state.next = numbers[-1] + 1
+            if not self.left():
                 self._turn(now())
-            tell("checking events", min(len(self.checked) * WIDTH, self.size))
+            tell("checking events", self.events)
             self._save()
             if is_late():
                 break
         self._save()
+
+    def left(self) -> int:
+        """Return how many tiles this round has not reached yet."""
+        return len(self.numbers) - bisect_left(self.numbers, self.state.next)
 
     def _turn(self, now: int) -> None:
         """Begin the next round."""
@@ -95,7 +105,8 @@ class Scrub:
     def _save(self) -> None:
         # A history that went back is told in each run, until somebody takes the state away.
         last = next(self._region.between(self.size, self.size), None)
-        if last is not None and self.size >= self.state.size and not self._differs():
+        # Nor did a history come to where the seq of one event is far ahead: mended, it would have gone back.
+        if last is not None and self._is_whole and self.size >= self.state.size and not self._differs():
             self.state.size, self.state.hash = self.size, last.hash.hex()
         self._keep(self.state)
 
@@ -108,9 +119,6 @@ class Scrub:
 
     def _remembered(self) -> None:
         seen = self.state.size
-        if self.size < self.last:
-            self.findings.add([Finding("SEQ_GAP", f"{self.last} events, as the last one's seq says",
-                                       f"no more than {self.size}", seq=self.size + 1, column="seq")])  # fmt: skip
         if self.size < seen:
             self.findings.add([Finding("ROLLBACK", f"{seen} events, which were there before", f"{self.size} events",
                                        seq=self.size + 1)])  # fmt: skip
@@ -125,10 +133,18 @@ class Scrub:
         """Check those of these tiles that this run has not checked yet."""
         for run in spans.runs(number for number in numbers if number not in self.checked):
             done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self.size))
-            broken = {(finding.seq - 1) // WIDTH for finding in done.findings if finding.seq is not None}
+            # What is told of this run may begin before it, or be that of the event after a gap.
+            broken = {
+                max(run[0], min((finding.seq - 1) // WIDTH, run[-1]))
+                for finding in done.findings if finding.seq is not None
+            }  # fmt: skip
             if done.findings and not broken:
                 broken = set(run)
-            self.findings.add(done.findings)
+            self.findings.add(finding for finding in done.findings if finding not in self._gaps)
+            gaps = [finding for finding in done.findings if finding.column == "seq"]
+            self._gaps.update(gaps[:1], gaps[-1:])
+            self.events += done.count
+            self.missing = min(filter(None, (self.missing, done.missing)), default=None)
             for number in run:
                 wrong = list(self._tiles(number, done.leaves))
                 self.findings.add(wrong)
@@ -164,19 +180,22 @@ def verify(region: Region, path: Path, share: Fraction | None, seconds: int | No
     if not scrub.size and not state.size:
         raise Unreadable(f"chain {region.origin} has no events: there is nothing to scrub")
     scrub.findings.add(settled.findings)
-    wanted = scrub.count if share is None else -(-scrub.count * share.numerator // share.denominator)
+    count = len(scrub.numbers)
+    wanted = count if share is None else -(-count * share.numerator // share.denominator)
     if settled.readable:
         is_late = (lambda: False) if seconds is None else (lambda: time.monotonic() - started >= seconds)
         scrub.run(wanted, is_late, tell, now)
     spent = time.monotonic() - started
     found = scrub.findings.all(None)
     read = spans.of_tiles(scrub.checked, scrub.size)
+    whole = spans.whole_up_to(read, found)
+    whole = whole if scrub.missing is None else min(whole, scrub.missing - 1)
     stretches = [f"events {seqs}" for seqs in _seqs(scrub.checked, scrub.size)]
     return Report(
-        BROKEN if found else VERIFIED, region.origin, region.chain.mode, _events(scrub),
+        BROKEN if found else VERIFIED, region.origin, region.chain.mode, scrub.events,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"tiles": len(scrub.checked)},
         [*stretches, *COVERED] if scrub.checked else [], [*_left(scrub, wanted if seconds is None else None, spent),
-        *NOT_COVERED], [], spans.whole_up_to(read, found), round(spent, 3), spans=read,
+        *NOT_COVERED], [], whole, round(spent, 3), spans=read,
     )  # fmt: skip
 
 
@@ -185,18 +204,14 @@ def _seqs(numbers: set[int], size: int) -> list[str]:
     return [f"{first} to {last}" for first, last in spans.of_tiles(numbers, size)]
 
 
-def _events(scrub: Scrub) -> int:
-    return sum(min(WIDTH, scrub.size - number * WIDTH) for number in scrub.checked)
-
-
 def _left(scrub: Scrub, wanted: int | None, spent: float) -> list[str]:
     """Return what this run and this round have not read yet, and when the round will be complete."""
     said = []
-    rest = _seqs(set(range(scrub.count)) - scrub.checked, scrub.size)
+    rest = _seqs(set(scrub.numbers) - scrub.checked, scrub.size)
     if rest:
         shown = ", ".join(rest[:10])
         said.append(f"in this run events {shown}{' and others' if len(rest) > 10 else ''}")
-    state, left = scrub.state, scrub.count - scrub.state.next
+    state, left = scrub.state, scrub.left()
     if state.next:
         if wanted is None:
             pace = spent / max(1, len(scrub.checked))
