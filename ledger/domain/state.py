@@ -249,8 +249,8 @@ class State:
         self.certain = certain
         self.recorded: Callable[[int], object] | None = None
         """Finds what is durable at a seq, as its caller gave it, in its newest version: in the writer alone."""
-        self.booked: Callable[[str, str, str], rows.Execution | None] | None = None
-        """Finds an execution as it was booked, where the days are gone through: terms were those of when it was."""
+        self.booked: State | None = None
+        """Where the days are gone through, all as it was booked: by the terms of then, and of what was held then."""
         self.loaded: list[tuple[Table[Any], Key, Row]] = []
         """What the loader brought back, until `durable` forgets what of it is closed."""
         self.log: list[tuple[Table[Any], Key, Row | None, Row]] = []

@@ -43,6 +43,7 @@ from ledger.reading.lineage import Name, needed_by, settled_by, told_by, version
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
+from ledger.reading.remainders import Positions
 from ledger.reading.waiting import Ground, Waiting, WatchedState
 
 _GROUND: Final = (
@@ -72,10 +73,11 @@ class KnownFold:
 
     def __init__(self, whole: State) -> None:
         self.state = WatchedState()
-        self.state.booked = whole.executions.get
+        self.state.booked = whole
         self.tries = 0
         self.misfits: list[Misfit] = []
         self.charges = Charges(whole)
+        self.split: Positions = {}
         self._whole = whole
         self._taken = 0
         self._waiting = Waiting()
@@ -213,6 +215,8 @@ class KnownFold:
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
                 self.charges.change(event, old, new)
+            if isinstance(given, SplitApplied) and isinstance(old, Position) and isinstance(new, Position):
+                self.split[event.seq, new.account] = (old, new)
         if not self._is_settling:
             self.state.log.clear()
         return None

@@ -25,8 +25,8 @@ class Result(View, frozen=True):
 
     In `asset`: `qty` to `unrealised` stand as at the end of the day, but for `realised`, which like `fees` to
     `converted` is of the day; `fees` and `tax` are positive when charged. In `base_asset`, since the day `since`:
-    `price_result`, `currency_result` (what was converted, at the day's rate, is in it), `income`, and `total`, which is
-    their sum. `rate` is what one `asset` is worth in `base_asset`, shown half-even to 18 decimals.
+    `price_result`, `currency_result` (what was converted, by splits too, at the day's rate, is in it), `income`, and
+    `total`, which is their sum. `rate` is what one `asset` is worth in `base_asset`, shown half-even to 18 decimals.
     """
 
     AMOUNTS: ClassVar = frozenset(

@@ -16,6 +16,7 @@ import bisect
 import datetime
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -35,8 +36,17 @@ from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
 from ledger.reading.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
 from ledger.reading.posted import given_of
+from ledger.reading.remainders import Remainders
 from ledger.reading.result_lines import NOTHING, Parts, Remembered, Result
 from ledger.reading.sources import check_told
+
+Ratios = dict[str, list[tuple[int, Fraction]]]
+"""Of each asset that split on a day, how many splits of it had been recorded before each of those, and its ratio."""
+
+
+def _since(ratios: Ratios, asset: str, recorded: int) -> Fraction:
+    """Return how many shares one has become that was recorded after so many splits."""
+    return Fraction(math.prod(ratio for number, ratio in ratios.get(asset, ()) if recorded <= number))
 
 
 class _Reckoning:
@@ -54,6 +64,7 @@ class _Reckoning:
         self._charged: dict[Charge, int] = {}
         self._undoing: set[str] = set()
         self._splits = splits_of(whole)
+        self._remainders = Remainders(whole)
         self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
 
     def _concerns(self, account: str) -> bool:
@@ -64,7 +75,8 @@ class _Reckoning:
         Return the lines of *day* that have something to say, and on the *closing* day those that should have.
         """
         flows: dict[tuple[Key, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
-        ratios: dict[str, list[tuple[int, Fraction]]] = defaultdict(list)
+        ratios: Ratios = defaultdict(list)
+        rest: list[tuple[Key, int, Fraction]] = []
         for each in of_day:
             seq = each.event.seq
             for line in each.lines:
@@ -77,14 +89,14 @@ class _Reckoning:
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
-                self._split(given_of(each.event), seq, ratios)
+                rest += self._split(given_of(each.event), seq, ratios, fold)
         # What waits is settled for a day alone: a charge of the day before may be gone.
         for charged in dict.fromkeys([*self._charged, *fold.charges.sums]):
             account, name, asset, recorded = charged
             change = fold.charges.sums.get(charged, 0) - self._charged.get(charged, 0)
             flows[(account, name, asset), recorded]["fees"] += change
         self._charged = dict(fold.charges.sums)
-        found = self._flowed(flows, ratios)
+        found = self._flowed(flows, ratios, rest)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
 
     def _note_late(self, line: Line, seq: int, sign: int = 1) -> None:
@@ -96,7 +108,7 @@ class _Reckoning:
         return bisect.bisect_left(self._splits.get(asset, ()), seq)
 
     def _flowed(
-        self, flows: dict[tuple[Key, int], dict[str, int]], ratios: dict[str, list[tuple[int, Fraction]]]
+        self, flows: dict[tuple[Key, int], dict[str, int]], ratios: Ratios, rest: Iterable[tuple[Key, int, Fraction]]
     ) -> Flows:
         """Return what flowed on the day by line, and note what was earned and converted in the shares of its end."""
         found: Flows = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
@@ -106,13 +118,21 @@ class _Reckoning:
                 continue
             for kind, amount in parts.items():
                 found[key][kind] += amount
-            ratio = math.prod(ratio for number, ratio in ratios.get(key[2], ()) if recorded <= number)
+            ratio = _since(ratios, key[2], recorded)
             earned = sum(-parts[x] if x in CHARGED else parts[x] for x in FLOWS if x != "converted")
-            self._earned[key].append((recorded, earned * Fraction(ratio), parts["converted"] * Fraction(ratio)))
+            self._earned[key].append((recorded, earned * ratio, parts["converted"] * ratio))
+        for key, recorded, came in rest:
+            if self._concerns(key[0]):
+                found[key]["converted"] += rounded(came, amounts.SCALE)
+                self._earned[key].append((recorded, NOTHING, came * _since(ratios, key[2], recorded)))
         return found
 
-    def _split(self, given: Event, seq: int, ratios: dict[str, list[tuple[int, Fraction]]]) -> None:
-        """Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares."""
+    def _split(self, given: Event, seq: int, ratios: Ratios, fold: KnownFold) -> list[tuple[Key, int, Fraction]]:
+        """
+        Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares.
+
+        Return what of it was rounded, and paid in cash, in shares of after the split.
+        """
         if not isinstance(given, SplitApplied):
             raise AssertionError(f"{type(given).__name__} is no split")
         asset = self._whole.instruments.rows[current_name(self._whole, given.instrument),].asset
@@ -121,6 +141,8 @@ class _Reckoning:
         for key, line in self._lines.items():
             if key[2] == asset and line.position is None:
                 line.split(number, ratio)
+        rest = self._remainders.of(given, seq, fold.split)
+        return [(key, self._recorded(key[2], seq) + (key[2] == asset), amount) for key, amount in rest]
 
     def _positions(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
         found = []

@@ -74,6 +74,27 @@ def split_postings(before: History, event: SplitApplied) -> list[Posting]:
     return found
 
 
+def of_position(before: History, event: SplitApplied, account: str, qty: Fraction) -> tuple[Fraction, Fraction | None]:
+    """
+    Return what a position of *qty* comes to in a split of the books as they were *before*, and its part of the cash.
+
+    It and what is beyond it add up, each less than a unit off; of the ways to do that it is the one with most of it.
+    """
+    its = reference.terms(before, event.instrument)
+    assert its is not None
+    unit = Fraction(1, 10 ** reference.scales(before)[its.asset])
+    has = owned(before, its.asset)[account]
+    new = whole(has * ratio(event), reference.scales(before)[its.asset], event.rounding)
+    exact, rest = qty * ratio(event), (has - qty) * ratio(event)
+    near = [(exact / unit).__floor__() * unit, (exact / unit).__ceil__() * unit]
+    found = max((x for x in near if abs(new - x - rest) < unit), key=abs)
+    cash = next((number(x.amount) for x in event.cash_in_lieu if x.account == account), None)
+    gone, all_gone = abs(exact) - abs(found), abs(has * ratio(event)) - abs(new)
+    if cash is None or gone <= 0:
+        return found, None
+    return found, rounded(cash * gone / all_gone, reference.scales(before)[its.quote])
+
+
 def splits(history: History, asset: str) -> list[tuple[int, SplitApplied]]:
     """Return the splits of an asset with the seq of each."""
     found = []
@@ -249,13 +270,12 @@ def _before(history: History, account: str, instrument: str, day: str) -> Fracti
               and reference.called_now(history, event.instrument) == name]  # fmt: skip
     if not known and newest >= day and any(split.ex_date > day for _, split in splits):
         return None
-    asset = reference.instruments(history)[name].asset
     last = 0
     for seq, split in [*splits, (len(history.entries) + 1, None)]:
         for at, came, trade in steps:
             if last < at < seq and trade.day < day:
                 qty += trade.sign * trade.qty * (1 if came else -1)
         if split is not None and split.ex_date <= day:
-            qty = whole(qty * ratio(split), reference.scales(history)[asset], split.rounding)
+            qty = of_position(history.until(seq), split, account, qty)[0] if qty else qty
         last = seq
     return qty

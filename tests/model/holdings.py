@@ -12,7 +12,7 @@ from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from tests.model import corporate, reference, trades
-from tests.model.history import History, asked, number, rounded
+from tests.model.history import History, asked, rounded
 from tests.model.trades import Key, Trade
 
 Place = tuple[str, str]
@@ -61,11 +61,9 @@ class Holding:
             self.lots.append([traded, value])
         self.cost = sum((lot[1] for lot in self.lots), Fraction(0))
 
-    def split(self, event: SplitApplied, scale: int, cash: Fraction | None, *, fifo: bool) -> None:
-        """Put new shares, of *scale* decimals, in the place of old ones; *cash* is paid for a fraction."""
-        ratio = Fraction(event.ratio_num, event.ratio_den)
+    def split(self, ratio: Fraction, new: Fraction, cash: Fraction | None, *, fifo: bool) -> None:
+        """Put *new* shares in the place of old ones; *cash* is paid for what that is less than exact."""
         exact = self.qty * ratio
-        new = corporate.whole(exact, scale, event.rounding)
         sold = abs(exact) - abs(new) if cash is not None else Fraction(0)
         released = Fraction(0)
         if not new:
@@ -143,11 +141,11 @@ def holdings(history: History) -> dict[Place, Holding]:
     for seq, event in history.steps():
         if isinstance(event, SplitApplied):
             steps[event.ca_id] = (seq, 0), event
-    for _, step in sorted(steps.values(), key=lambda x: x[0]):
+    for (seq, _), step in sorted(steps.values(), key=lambda x: x[0]):
         its = reference.terms(history, step.instrument)
         assert its is not None
         if isinstance(step, SplitApplied):
-            _split(history, step, its, found)
+            _split(history.until(seq), step, its, found)
             continue
         holding = found.setdefault((step.account, its.name), Holding(reference.scales(history)[its.quote]))
         if reference.accounts(history)[step.account].cost_method == "FIFO":
@@ -162,9 +160,9 @@ def holdings(history: History) -> dict[Place, Holding]:
     return found
 
 
-def _split(history: History, event: SplitApplied, its: reference.Terms, found: dict[Place, Holding]) -> None:
-    cash = {x.account: number(x.amount) for x in event.cash_in_lieu}
+def _split(before: History, event: SplitApplied, its: reference.Terms, found: dict[Place, Holding]) -> None:
     for (account, name), holding in found.items():
         if name == its.name and holding.qty:
-            fifo = reference.accounts(history)[account].cost_method == "FIFO"
-            holding.split(event, reference.scales(history)[its.asset], cash.get(account), fifo=fifo)
+            fifo = reference.accounts(before)[account].cost_method == "FIFO"
+            new, cash = corporate.of_position(before, event, account, holding.qty)
+            holding.split(corporate.ratio(event), new, cash, fifo=fifo)

@@ -55,6 +55,21 @@ def multiplied(amount: int, ratio: Ratio, scale: int, rounding: str) -> int:
     return whole * step if amount >= 0 else -whole * step
 
 
+def of_position(qty: int, held: int, new: int, ratio: Ratio, scale: int) -> int:
+    """
+    Return what a position of *qty* comes to, where all that is *held* of its asset comes to *new*.
+
+    What is beyond the position (a deposit, less a fee) comes to the rest, so that both add up. Neither is further from
+    its exact part than a unit, and the position has the most that this allows: so it comes to less than that only where
+    the whole holding changes by as much, and nothing of its cost is lost to a rounding that nobody had.
+    """
+    unit: int = 10 ** (amounts.SCALE - scale)
+    sign = -1 if qty < 0 else 1
+    most = -(-sign * qty * ratio[0] // (ratio[1] * unit)) * unit
+    beyond = sign * (held - qty) * ratio[0] // (ratio[1] * unit) * unit
+    return sign * min(most, sign * new - beyond)
+
+
 def after_split(asset: Asset, event: SplitApplied, seq: int) -> Asset:
     """
     Return *asset* once it has split, by an event at *seq*.

@@ -2,8 +2,8 @@
 Apply a split: what accounts own, what their positions cost, and the terms of open orders.
 
 A split multiplies what each account owns of the asset, and of that what is unsettled; the shares come from the issuer's
-account. A position keeps its exact cost, but for a fraction that is paid in cash, which is a sale of it. Ratios are
-applied to whole totals, so that every figure is rounded once.
+account. A position keeps its exact cost, but for a fraction that is paid in cash, which is a sale of it. The ratio is
+applied to all that an account has, and position and what is beyond it share what that comes to, and the cash.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
-from ledger.domain.rules.new_shares import Ratio, after_split, multiplied
+from ledger.domain.rules.new_shares import Ratio, after_split, multiplied, of_position
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import ended, rehold
 from ledger.domain.rules.position_moves import is_traded_since
@@ -62,12 +62,14 @@ def _check_not_traded(state: State, same: Container[str], ex_date: str) -> None:
 
 
 def _split_position(
-    state: State, old: Position, event: events.SplitApplied, scales: tuple[int, int], cash: int | None
+    state: State, old: Position, event: events.SplitApplied, qty: int, paid: tuple[int, int], cash_scale: int
 ) -> tuple[int, int]:
-    """Put the position after the split, and return (cost change, realised change)."""
-    ratio, (scale, cash_scale) = (event.ratio_num, event.ratio_den), scales
-    qty = multiplied(old.qty, ratio, scale, event.rounding)
-    sold = abs(old.qty) * ratio[0] - abs(qty) * ratio[1] if cash is not None else 0
+    """
+    Put *old* after the split, of *qty*, and return (cost change, realised change).
+
+    *paid* is the fraction of it that was sold, times the ratio's denominator, and the cash for that.
+    """
+    ratio, (sold, cash) = (event.ratio_num, event.ratio_den), paid
     fifo = lots.applies(state, old.account)
     if fifo:
         released = lots.split(state, old.account, old.instrument, qty, ratio, sold, cash_scale)
@@ -75,7 +77,7 @@ def _split_position(
         released = old.cost
     else:
         released = share(old.cost, sold, abs(old.qty) * ratio[0], cash_scale) if sold else 0
-    realised = (cash or 0) - released if sold or not qty else 0
+    realised = cash - released
     state.positions.put(
         Position(
             old.account, old.instrument, qty, old.cost - released, old.realised + realised, old.fees, event.ex_date,
@@ -114,7 +116,16 @@ def _split_holder(
             raise Broken("cash_in_lieu", f"found {amounts.render(cash)} to {account}; expected the sign of its holding")
     changes = (0, 0)
     if position is not None and position.qty:
-        changes = _split_position(state, position, event, (scale, quote.scale), cash)
+        was = None if state.booked is None else state.booked.entitlements.get(event.ca_id, account)
+        # In the order of days something else may be held than what was rounded.
+        whole, rest = (held, new) if was is None else (was.qty, was.new_qty)
+        qty = of_position(position.qty, whole, rest, ratio, scale)
+        fraction, sold = (abs(x) * ratio[0] - abs(y) * ratio[1] for x, y in ((whole, rest), (position.qty, qty)))
+        sale = (0, 0)
+        if cash is not None and sold > 0:
+            # What the rest gives up is not the position's sale.
+            sale = (sold, cash if sold >= fraction else share(cash, sold, fraction, quote.scale))
+        changes = _split_position(state, position, event, qty, sale, quote.scale)
     paid = cash or 0
     state.entitlements.put(
         Entitlement(event.ca_id, account, instrument.instrument, held, new, paid, 0, paid, 0, *changes)

@@ -122,7 +122,7 @@ def as_booked(state: State, venue: str, trade_date: str, exec_id: str) -> Execut
     Return the execution of this name as it was booked, with terms that may have been amended since; None where it is
     being booked.
     """
-    return None if state.booked is None else state.booked(venue, trade_date, exec_id)
+    return None if state.booked is None else state.booked.executions.get(venue, trade_date, exec_id)
 
 
 def unsplit(state: State, row: Execution) -> Instrument:
