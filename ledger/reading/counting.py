@@ -197,10 +197,12 @@ class _InOrder:
             stream, lines = self._events[place].stream, self._lines[place]
             if not stream.startswith("order/"):
                 continue
-            if self._events[place].event_type in _TELLING and _gives_back(lines):
+            is_report = self._events[place].event_type in _TELLING
+            if is_report and _gives_back(lines):
                 # An order that is not there counts for a later day yet.
                 self._move_held(place, newest.get(stream), lines[:2], seq)
-            newest[stream] = max(place, newest.get(stream, place))
+            if stream in newest or not is_report:
+                newest[stream] = max(place, newest.get(stream, place))
 
     def _move_held(self, place: int, order: int | None, lines: list[Line], seq: int) -> None:
         if order is None or order > place:

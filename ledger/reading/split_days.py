@@ -1,10 +1,11 @@
 """
-Keep trades on their own side of a split of their shares when the days are gone through in order.
+Keep trades and orders on their own side of a split of their shares when the days are gone through in order.
 
 What was recorded before a split is in old shares, and what was recorded after it in new ones, whatever day either
-counts for. A trade of the ex-date is busted a day later, the split told then and the trade again in new shares; or a
-split counts for a later day than its own, as that was closed, and a trade of a day between is told after it. In the
-order of days such a trade would be multiplied twice, or not at all: so it counts for the day that the split does.
+counts for. A trade of the ex-date is busted a day later, the split told then and the trade again in new shares; a
+split counts for a later day than its own, as that was closed, and a trade of a day between is told after it; or an
+order is placed on the day after the ex-date, and the split that is told then says its terms. In the order of days such
+a trade, or order, would be multiplied twice, or not at all: so it counts for the day that the split does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any, Final
 import msgspec
 
 from ledger.chain.entry import RecordedEvent
+from ledger.domain.events import orders
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
+from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rules.new_shares import Ratio, multiplied
 from ledger.domain.state import State
 from ledger.reading.lineage import name_of
@@ -25,9 +28,11 @@ from ledger.reading.posted import given_of, posted
 
 TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 """What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
+ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
+"""What is asked and told of orders, and is moved alike."""
 SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
 """What moves what was booked before, in shares of then, as what they have become."""
-MEETING: Final = TRADES | SETTLING
+MEETING: Final = TRADES | ORDERS | SETTLING
 """What may have a say on a day before its own, where something has split."""
 
 Find = Callable[..., Any]
@@ -82,25 +87,36 @@ def find_in(state: State) -> Find:
 
 def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -> list[RecordedEvent]:
     """
-    Return *events*, each with the day for which it counts beside the *splits* of what it trades.
+    Return *events*, each with the day for which it counts beside the *splits* of what it trades, or orders.
     """
-    if not splits:
-        return list(events)
-    return [_beside(event, splits.get(_asset_of(event, find) or "", [])) for event in events]
+    every = [split for of_asset in splits.values() for split in of_asset]
+    return [
+        # What no split would move is not looked up.
+        _beside(event, splits.get(_asset_of(event, find) or "", [])) if _is_across(event, every) else event
+        for event in events
+    ]
+
+
+def _is_across(event: RecordedEvent, splits: list[Split]) -> bool:
+    """Return whether one of *splits* was recorded on the other side of *event* than the day it counts for."""
+    seq, day = event.seq, event.effective_on
+    return any(split.day < day if seq < split.seq else split.day > day for split in splits)
 
 
 def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
     day = event.effective_on
     for split in splits:
         day = min(day, split.day) if event.seq < split.seq else max(day, split.day)
-    return event if day == event.effective_on else msgspec.structs.replace(event, effective_on=day)
+    return msgspec.structs.replace(event, effective_on=day)
 
 
 def _asset_of(event: RecordedEvent, find: Find) -> str | None:
-    """Return what a trade is of; None of everything else."""
-    if event.event_type not in TRADES:
+    """Return what a trade or an order is of; None of everything else."""
+    if event.event_type not in TRADES | ORDERS:
         return None
-    given = given_of(event)
+    given: Any = given_of(event)
+    if event.event_type in ORDERS:
+        return str(find("instruments", find("orders", given.order_id).instrument).asset)
     if isinstance(given, TradeAllocated):
         name = (given.venue, given.trade_date, given.exec_ids[0])
     elif isinstance(given, AllocationReversed):

@@ -242,20 +242,23 @@ def test_no_order_lacks_a_trade_without_one() -> None:
         assert known(books, day).rows("orders", account="A") == now(books).rows("orders")
 
 
-def test_a_fill_of_a_session_that_began_the_day_before_gives_back_no_hold_that_was_not_there() -> None:
-    """20:30 in New York is the next day by UTC: the fill is of the session's day, its order of the day after."""
+def test_fills_of_a_session_that_began_the_day_before_give_back_no_hold_that_was_not_there() -> None:
+    """20:30 in New York is the next day by UTC: fills are of the session's day, their order of the day after."""
     books = opened()
     books.set_day(TUESDAY)
-    session = TradeExecuted(
-        exec_id="E", venue="V", order_id="O", account="A", instrument="BTCUSDT", side="buy", qty="0.01", price="100",
-        trade_date=MONDAY,
+    first, second = (
+        TradeExecuted(
+            exec_id=name, venue="V", order_id="O", account="A", instrument="BTCUSDT", side="buy", qty="0.01",
+            price="100", trade_date=MONDAY,
+        )
+        for name in ("E", "F")
     )  # fmt: skip
     placed = order("O", qty="0.03")
-    assert [books.give(x).rule for x in (placed, session)] == [None, None]
+    assert [books.give(x).rule for x in (placed, first, second)] == [None, None, None]
     (monday,) = known(books, MONDAY).rows("balances", account="A", asset="USDT")
     (before,) = known(books, DAY).rows("balances", account="A", asset="USDT")
-    assert (monday.held, monday.total) == (0, before.total - UNIT)
+    assert (monday.held, monday.total) == (0, before.total - 2 * UNIT)
     for day in (TUESDAY, LAST):
         assert known(books, day).rows("balances") == now(books).rows("balances")
     (held,) = now(books).rows("balances", account="A", asset="USDT")
-    assert held.held == 2 * UNIT
+    assert held.held == UNIT

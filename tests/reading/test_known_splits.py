@@ -20,7 +20,7 @@ from ledger.domain.events.corporate_actions import (
     SplitApplied,
 )
 from ledger.domain.events.executions import TradeBusted
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced, ReplaceRejected, ReplaceRequested
+from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced, ReplaceRejected, ReplaceRequested
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_paid_in_shares import dividend, firm
@@ -144,7 +144,7 @@ def test_orders_that_came_before_the_split_was_told_are_not_asked_for_again() ->
 
 
 def test_a_request_of_the_ex_date_is_answered_before_the_split_is_told() -> None:
-    """The order splits without it; on the ex-date it waits in new shares beside those."""
+    """The order splits without it, and the answer counts for the split's day, as what comes before a split does."""
     books = ground()
     books.set_day(DAY)
     assert books.give(order("O", "10", "5")).rule is None
@@ -154,9 +154,26 @@ def test_a_request_of_the_ex_date_is_answered_before_the_split_is_told() -> None
     books.set_day(TUESDAY)
     refused = ReplaceRejected(order_id="O", cl_ord_id="c-P", reason="r")
     assert [books.give(x).rule for x in (refused, split())] == [None, None]
-    for day, held, waits in ((MONDAY, "90", (f"{MONDAY} 30 3",)), (LAST, "50", ())):
+    for day in (MONDAY, LAST):
         (row,) = known(books, day).rows("orders")
-        assert (render(row.qty), render(row.hold_amount + row.asked_hold), row.asked) == ("20", held, waits)
+        assert (render(row.qty), render(row.hold_amount + row.asked_hold), row.asked) == ("20", "50", ())
+    check_told(books, "200")
+
+
+def test_an_order_of_the_day_after_has_the_terms_that_the_split_says_and_another_is_ended_by_it() -> None:
+    """The split of Monday is told on Tuesday, after both were placed: both count for Monday, in the shares of then."""
+    books = ground()
+    books.set_day(TUESDAY)
+    adjusted = (OrderAdjustment(order_id="N", qty="200", price="5"), OrderAdjustment(order_id="O", qty="0"))
+    given = (order("N", "100", "10"), order("O", "3", "10"), split(order_adjustments=adjusted))
+    assert [books.give(x).rule for x in given] == [None] * 3
+    assert books.give(OrderAccepted(order_id="N", venue="N", venue_order_id="v")).rule is None
+    for day in (MONDAY, LAST):
+        (cash,) = known(books, day).rows("balances", account="A", asset="USD")
+        assert render(cash.held) == "1000"
+        terms = [(x.order_id, render(x.qty), x.terminal) for x in known(books, day).rows("orders")]
+        assert terms == [("N", "200", None), ("O", "3", "canceled")]
+    assert known(books, LAST).rows("orders") == now(books).rows("orders")
     check_told(books, "200")
 
 

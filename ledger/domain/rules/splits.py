@@ -215,10 +215,6 @@ def _adjust_orders(
     lines: list[Line] = []
     shown, over = [], []
     for order in orders:
-        if order.terms_day >= event.ex_date and order.order_id not in named and state.booked is not None:
-            # It ended before the split was recorded, on the terms that it had.
-            state.orders.put(msgspec.structs.replace(order, split_on=event.ex_date))
-            continue
         newest = max([order.terms_day, *asked_days(order)])
         if newest >= event.ex_date and order.order_id not in named and state.booked is None:
             # The venue may have told its new terms by then, as a restatement; or they were asked for.
