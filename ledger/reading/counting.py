@@ -10,8 +10,8 @@ have counted yet. So five things are moved between events, and the sum over all 
   place, or as it comes, where that one counts before it;
 - what settled of it is undone with it, and as it comes, where it settled later;
 - a settlement of a trade that does not count yet is posted once it does;
-- what a report gives back of its order's hold is posted once the order is there: a session may be of an earlier day
-  than the order by UTC;
+- what is given back of an order's hold is posted once the order holds as much (`giving_back`): a session may be of an
+  earlier day than the order by UTC;
 - what a settlement, or a dividend, moves as new shares, beyond those that were booked, belongs to the split: where it
   was told on the other side of the split than the day it counts for, that is posted with the split, or with it.
 
@@ -33,6 +33,7 @@ from ledger.domain.postings import Line, is_system, merged, moved, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
+from ledger.reading.giving_back import given_back, hold_lines
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import become_in, given_of, posted
 from ledger.reading.split_days import SETTLING, Splits
@@ -61,11 +62,6 @@ class _Gross(msgspec.Struct):
 
 
 _GROSS: Final = msgspec.json.Decoder(_Gross)
-
-
-def _gives_back(lines: list[Line]) -> bool:
-    """Return whether a report moves its order's hold, which it does first."""
-    return len(lines) > 1 and lines[1].bucket == "held"
 
 
 class _Settled(msgspec.Struct, frozen=True):
@@ -191,23 +187,11 @@ class _InOrder:
                         self._move(place, negated(lines), split.seq)
 
     def _beside_orders(self) -> None:
-        """Post what reports give back of holds with the newest event before them of their order, if that is later."""
-        newest: dict[str, int] = {}
-        for seq, place in sorted((event.seq, place) for place, event in enumerate(self._events)):
-            stream, lines = self._events[place].stream, self._lines[place]
-            if not stream.startswith("order/"):
-                continue
-            is_report = self._events[place].event_type in _TELLING
-            if is_report and _gives_back(lines):
-                # An order that is not there counts for a later day yet.
-                self._move_held(place, newest.get(stream), lines[:2], seq)
-            if stream in newest or not is_report:
-                newest[stream] = max(place, newest.get(stream, place))
-
-    def _move_held(self, place: int, order: int | None, lines: list[Line], seq: int) -> None:
-        if order is None or order > place:
-            self._move(place, negated(lines), seq)
-            self._move(order, lines, seq)
+        """Post what is given back of holds once as much is held."""
+        for place, later in given_back(list(zip(self._events, self._lines, strict=True))):
+            event, lines = self._events[place], hold_lines(self._events[place], self._lines[place])
+            self._move(place, negated(lines), event.seq)
+            self._move(later, lines, event.seq)
 
     def _note_undone(self, place: int, name: Name | None) -> None:
         """Note of *name*, and of every version before it, that at *place* one after it counts."""
@@ -230,7 +214,7 @@ class _InOrder:
             derived = split_payload(self._events[place].payload)[0]
             gross = given.gross if given.gross is not None else _GROSS.decode(derived).gross
             own = 2 * (1 + (gross != "0") + sum(fee.amount != "0" for fee in given.fees))
-        first = 2 if _gives_back(lines) else 0
+        first = len(hold_lines(self._events[place], lines))
         return lines[first : len(lines) - own], lines[len(lines) - own :]
 
     def _standing(self, name: Name) -> Iterator[tuple[int, list[Line]]]:

@@ -20,7 +20,13 @@ class _Postings(msgspec.Struct):
     in_new_shares: list[Any] = []
 
 
+class _OfOrders(msgspec.Struct):
+    orders: list[list[str | None]] = []
+    ended: list[str] = []
+
+
 _POSTINGS: Final = msgspec.json.Decoder(_Postings)
+_OF_ORDERS: Final = msgspec.json.Decoder(_OfOrders)
 
 
 def posted(event: RecordedEvent) -> list[Line]:
@@ -56,6 +62,16 @@ def become_in(event: RecordedEvent) -> list[Line]:
         return []
     found = _POSTINGS.decode(split_payload(event.payload)[0]).in_new_shares
     return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+
+
+def orders_split_by(event: RecordedEvent) -> list[str]:
+    """
+    Return the ids of the orders that *event* gave other terms, or ended, as a split does.
+    """
+    if event.event_type != "SplitApplied":
+        return []
+    found = _OF_ORDERS.decode(split_payload(event.payload)[0])
+    return [*(terms[0] for terms in found.orders if terms[0] is not None), *found.ended]
 
 
 def given_of(event: RecordedEvent) -> Event:

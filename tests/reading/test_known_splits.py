@@ -7,6 +7,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.domain.amounts import render
@@ -19,8 +20,16 @@ from ledger.domain.events.corporate_actions import (
     OrderAdjustment,
     SplitApplied,
 )
-from ledger.domain.events.executions import TradeBusted
-from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced, ReplaceRejected, ReplaceRequested
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
+from ledger.domain.events.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderPlaced,
+    OrderReplaced,
+    ReplaceRejected,
+    ReplaceRequested,
+)
+from ledger.domain.events.reference import AssetDefined, InstrumentDefined
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_paid_in_shares import dividend, firm
@@ -31,6 +40,7 @@ from tests.reading.test_known_settlement import (
     TUESDAY,
     WEDNESDAY,
     blotter,
+    check_stated,
     has,
     known,
     now,
@@ -175,6 +185,28 @@ def test_an_order_of_the_day_after_has_the_terms_that_the_split_says_and_another
         assert terms == [("N", "200", None), ("O", "3", "canceled")]
     assert known(books, LAST).rows("orders") == now(books).rows("orders")
     check_told(books, "200")
+
+
+@pytest.mark.parametrize("has_split", [False, True])
+def test_what_an_order_held_on_a_day_depends_on_no_later_day(has_split: bool) -> None:
+    """Of other shares than split: 30 of 100 fill on its day, which is told after it was replaced by one for 50."""
+    books = market()
+    books.set_day(DAY)
+    books.give(AssetDefined(asset="ABC", kind="security", scale=0, name="ABC"))
+    books.give(InstrumentDefined(instrument="ABC.N", asset="ABC", quote_asset="USD", settle_asset="USD", tick="0.01",
+                                 lot="1", settlement_cycle=1, venue="N"))  # fmt: skip
+    placed = msgspec.structs.replace(order("O", "100", "10"), instrument="ABC.N")
+    assert [books.give(x).rule for x in ([split(ex_date=DAY)] if has_split else [])] == [None] * has_split
+    assert books.give(placed).rule is None
+    books.set_day(MONDAY)
+    replaced = OrderReplaced(order_id="O", cl_ord_id="c-P", orig_cl_ord_id="c-O", qty="50")
+    fill = TradeExecuted(exec_id="E", venue="N", order_id="O", account="A", instrument="ABC.N", side="buy", qty="30",
+                         price="10", trade_date=DAY)  # fmt: skip
+    assert [books.give(x).rule for x in (replaced, fill)] == [None, None]
+    for day, held in ((DAY, "700"), (MONDAY, "200")):
+        (cash,) = known(books, day).rows("balances", account="A", asset="USD")
+        assert render(cash.held) == held
+        check_stated(books, known(books, day), day)
 
 
 def test_a_settlement_of_before_the_split_is_told_after_it() -> None:
