@@ -85,9 +85,10 @@ class Opened:
         """Return the state at *seq* and the events up to it that count for days up to *last*, in their order."""
         kept: list[RecordedEvent] = []
         splits = self._splits(connection, seq)
+        meets = split_days.meeting(splits)
 
         def keep(event: RecordedEvent) -> None:
-            if last is None or event.effective_on <= days(last) or (splits and event.event_type in split_days.MEETING):
+            if last is None or event.effective_on <= days(last) or meets(event):
                 kept.append(event)
 
         replay = past.show(connection, self._begin(connection, seq), keep)

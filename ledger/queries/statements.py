@@ -48,7 +48,9 @@ class Statements(Opened):
             splits, find = self._splits(connection, seq), self._find(connection)
             # What counts for a later day may have a say on that of a split.
             until = days(datetime.date.max if splits else last)
-            found = list(events.read_mentioning(connection, chain, chain_id, named, seq, until))
+            meets = split_days.meeting(splits)
+            mentioning = events.read_mentioning(connection, chain, chain_id, named, seq, until)
+            found = [each for each in mentioning if each.effective_on <= days(last) or meets(each)]
             past.check_alone(found)
             found += self._made_elsewhere(connection, found)
             beside = split_days.beside_splits(found, splits, find)

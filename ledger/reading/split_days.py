@@ -26,14 +26,12 @@ from ledger.domain.state import State
 from ledger.reading.lineage import name_of
 from ledger.reading.posted import given_of, posted
 
-TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
-"""What moves shares by a trade, and is moved to the day of a split where it was recorded on the other side of it."""
-ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
-"""What is asked and told of orders, and is moved alike."""
+_TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
+_ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
+_MOVED: Final = _TRADES | _ORDERS
+"""What is of shares that may split, and moves to the day of a split where it was recorded on the other side of it."""
 SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
 """What moves what was booked before, in shares of then, as what they have become."""
-MEETING: Final = TRADES | ORDERS | SETTLING
-"""What may have a say on a day before its own, where something has split."""
 
 Find = Callable[..., Any]
 """What returns the row of a table, named first, that has a key, or None."""
@@ -85,11 +83,25 @@ def find_in(state: State) -> Find:
     return lambda table, *key: state.table(table).get(*key)
 
 
+def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
+    """
+    Return what says whether an event may have a say on a day before its own, as *splits* are: it is moved there, or
+    settles what was booked before.
+    """
+    every = _every(splits)
+    settling = SETTLING if every else frozenset()
+    return lambda event: event.event_type in settling or (event.event_type in _MOVED and _is_across(event, every))
+
+
+def _every(splits: Splits) -> list[Split]:
+    return [split for of_asset in splits.values() for split in of_asset]
+
+
 def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -> list[RecordedEvent]:
     """
     Return *events*, each with the day for which it counts beside the *splits* of what it trades, or orders.
     """
-    every = [split for of_asset in splits.values() for split in of_asset]
+    every = _every(splits)
     return [
         # What no split would move is not looked up.
         _beside(event, splits.get(_asset_of(event, find) or "", [])) if _is_across(event, every) else event
@@ -112,10 +124,10 @@ def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
 
 def _asset_of(event: RecordedEvent, find: Find) -> str | None:
     """Return what a trade or an order is of; None of everything else."""
-    if event.event_type not in TRADES | ORDERS:
+    if event.event_type not in _MOVED:
         return None
     given: Any = given_of(event)
-    if event.event_type in ORDERS:
+    if event.event_type in _ORDERS:
         return str(find("instruments", find("orders", given.order_id).instrument).asset)
     if isinstance(given, TradeAllocated):
         name = (given.venue, given.trade_date, given.exec_ids[0])

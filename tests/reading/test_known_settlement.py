@@ -29,6 +29,7 @@ from ledger.reading import views
 from ledger.reading.counting import counted, made_elsewhere
 from ledger.reading.known import whole_of
 from ledger.reading.sources import Folded
+from ledger.reading.split_days import meeting
 from ledger.reading.statement import make
 from tests.domain import equities
 from tests.domain.books import Books
@@ -54,8 +55,9 @@ def known(books: Books, day: str) -> Folded:
 
 
 def told_by(books: Books, day: str) -> list[RecordedEvent]:
-    """Return what reads of *day* are of: what counts by then, and where something has split all that there is."""
-    return [event for event in recorded(books) if splits(books) or event.effective_on <= day_number(day)]
+    """Return what reads of *day* are of: what counts by then, and what a split may move there."""
+    meets = meeting(splits(books))
+    return [event for event in recorded(books) if event.effective_on <= day_number(day) or meets(event)]
 
 
 def now(books: Books) -> Folded:
