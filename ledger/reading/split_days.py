@@ -5,7 +5,8 @@ What was recorded before a split is in old shares, and what was recorded after i
 counts for. A trade of the ex-date is busted a day later, the split told then and the trade again in new shares; a
 split counts for a later day than its own, as that was closed, and a trade of a day between is told after it; or an
 order is placed on the day after the ex-date, and the split that is told then says its terms. In the order of days such
-a trade, or order, would be multiplied twice, or not at all: so it counts for the day that the split does.
+a trade, or order, would be multiplied twice, or not at all: so it counts for the day that the split does. Of several
+splits of a share none counts for an earlier day than one that was recorded before it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.events import orders
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from ledger.domain.registry import EVENT_TYPES
@@ -28,7 +30,7 @@ from ledger.reading.posted import given_of, posted
 
 _TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 _ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
-_MOVED: Final = _TRADES | _ORDERS
+_MOVED: Final = _TRADES | _ORDERS | {"SplitApplied"}
 """What is of shares that may split, and moves to the day of a split where it was recorded on the other side of it."""
 SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
 """What moves what was booked before, in shares of then, as what they have become."""
@@ -73,7 +75,20 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
             ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
             holders = frozenset(line.account for line in posted(event) if line.asset == asset)
             found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding, holders))
-    return {asset: sorted(splits, key=lambda split: split.seq) for asset, splits in found.items()}
+    return {asset: _in_turn(splits) for asset, splits in found.items()}
+
+
+def _in_turn(splits: list[Split]) -> list[Split]:
+    """
+    Return the splits of one asset in the order of their seqs, none of an earlier day than one before it.
+
+    One whose own day was closed counts for a later one, and the next may have been of a day between.
+    """
+    found: list[Split] = []
+    for split in sorted(splits, key=lambda each: each.seq):
+        before = found[-1].day if found else split.day
+        found.append(msgspec.structs.replace(split, day=max(split.day, before)))
+    return found
 
 
 def find_in(state: State) -> Find:
@@ -123,10 +138,12 @@ def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
 
 
 def _asset_of(event: RecordedEvent, find: Find) -> str | None:
-    """Return what a trade or an order is of; None of everything else."""
+    """Return what a trade, an order or a split is of; None of everything else."""
     if event.event_type not in _MOVED:
         return None
     given: Any = given_of(event)
+    if isinstance(given, SplitApplied):
+        return str(find("instruments", given.instrument).asset)
     if event.event_type in _ORDERS:
         return str(find("instruments", find("orders", given.order_id).instrument).asset)
     if isinstance(given, TradeAllocated):

@@ -140,6 +140,19 @@ def test_a_split_of_a_closed_day_counts_with_the_trades_that_were_told_after_it(
     check_told(books, "220")
 
 
+def test_of_two_splits_the_first_counts_for_a_later_day_than_the_own_of_the_second() -> None:
+    """That of Monday, which was closed, is told on Wednesday and counts for then: so does that of Tuesday."""
+    books = ground()
+    books.set_day(WEDNESDAY)
+    books.give(PeriodClosed(through=MONDAY))
+    second = split((3, 1), ca_id="T", ex_date=TUESDAY)
+    assert [books.give(x).rule for x in (split(), second)] == [None, None]
+    for day, shares in ((TUESDAY, "100"), (WEDNESDAY, "600")):
+        (position,) = known(books, day).rows("positions", account="A")
+        assert render(position.qty) == shares
+    check_told(books, "600")
+
+
 def test_orders_that_came_before_the_split_was_told_are_not_asked_for_again() -> None:
     """One of the day after is named in new shares; one of the ex-date was canceled by then."""
     books = ground()
