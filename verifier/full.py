@@ -83,8 +83,8 @@ def verify(
         came = _of_good(reader, *good, findings)
         if books is not None and said is not None:
             came.events -= said.at.end.seq
-            came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, as "
-                           f"{books.path} says", *kept_late(said, good[0].kept_to)]  # fmt: skip
+            came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
+                           f"region it read, as {books.path} says", *kept_late(said, good[0].kept_to)]  # fmt: skip
     else:
         doubted = not len(findings)
         came = _one_by_one(reader, chain, findings, progress, expected)

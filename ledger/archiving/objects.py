@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _TIMES: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 """The library's own would try for three minutes, ten times, before it says that a store cannot be reached."""
+_WHOSE: Final = re.compile("(AWS|AZURE|GOOGLE)_.*(ENDPOINT|ACCOUNT_NAME|BASE_URL)")
+"""Settings of the environment that say whose store a bucket is in."""
 
 
 def _client() -> ClientConfig:
@@ -65,6 +68,12 @@ class Objects:
             )  # fmt: skip
         except (BaseError, ValueError) as error:
             raise InvalidInput(f"{self.name} cannot be used as an archive: {shortened(str(error))}") from error
+
+    @property
+    def place(self) -> str:
+        """Return the URL, and whose store it is in: a bucket's name is one of many such."""
+        whose = sorted(f"{name}={value}" for name, value in os.environ.items() if _WHOSE.match(name.upper()))
+        return " ".join([self.name, *whose])
 
     @contextlib.contextmanager
     def _saying(self, path: str, what: str) -> Iterator[None]:

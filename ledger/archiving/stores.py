@@ -81,6 +81,12 @@ class Store(Protocol):
     far: bool
     """Whether each read waits for a network, so that it is worth asking for several files at once."""
 
+    @property
+    def place(self) -> str:
+        """
+        Return which place this is, the same by whatever name and from whatever folder it was reached.
+        """
+
     def read(self, path: str) -> bytes | None:
         """
         Return the bytes of a file, or None where there is none.
@@ -130,6 +136,11 @@ class Folder:
         """
         self.name = str(root)
         self._root = root
+
+    @property
+    def place(self) -> str:
+        """Return the folder's own path."""
+        return os.path.realpath(self._root)
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, or None."""

@@ -16,7 +16,7 @@ from ledger.archiving.stores import Folder
 from ledger.errors import InvalidInput
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
-from tests.archiving.chains import CHAIN_ID, POLICY, chain
+from tests.archiving.chains import CHAIN_ID, POLICY, chain, silent
 from tests.archiving.written import SIZE, kinds, verify, write
 from verifier.archive import ahead, verification
 from verifier.archive.resuming import Kept, Task
@@ -173,6 +173,33 @@ def test_a_state_of_another_checkpoint_is_begun_anew(copy: Path, tmp_path: Path,
     assert small == [1, 2]
 
 
+def test_what_was_read_of_one_copy_counts_for_no_other(copy: Path, tmp_path: Path, small: list[int]) -> None:
+    """They have one checkpoint between them, and a broken one is no better for the other's having been read."""
+    state = tmp_path / "state"
+    shutil.copytree(copy, tmp_path / "mirror")
+    (tmp_path / "mirror/segment/001").unlink()
+    stop(copy, SIZE, state)
+    small.clear()
+    report = verify(tmp_path / "mirror", state=state)
+    assert small == [0, 1, 2]
+    assert [(one.kind, one.key) for one in report.findings] == [("ARCHIVE_MISSING", ("segment/001",))]
+    assert not any("interrupted run" in line for line in report.not_covered)
+
+
+def test_one_place_is_known_by_any_name(
+    copy: Path, tmp_path: Path, small: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a link, as a URL, or from another folder."""
+    state = tmp_path / "state"
+    (tmp_path / "link").symlink_to(copy)
+    monkeypatch.chdir(copy.parent)
+    for name in (str(tmp_path / "link"), copy.as_uri(), copy.name):
+        stop(copy, 512, state)
+        small.clear()
+        assert verification.verify(name, POLICY, silent, Wanted(state=state)).verdict == "verified"
+        assert small == [2]
+
+
 def test_a_file_that_is_no_state_is_left_alone(archived: Path, tmp_path: Path) -> None:
     """Somebody's file, a damaged state, and a folder: named, and not written over."""
     for content in (b"my notes", b"my notes\n", b"{}\n", b'{"checkpoint":"x","first":0,"last":3,"format":1}x\n'):
@@ -189,7 +216,7 @@ def test_ranges_with_very_many_findings_are_not_kept(copy: Path, tmp_path: Path,
     """They are checked again, so that the file stays as small as the archive is long."""
     for name in ("tile/0/000", "tile/0/001"):
         (copy / name).write_bytes(bytes(8192))
-    task = Task("x", 0, 3)
+    task = Task("here", "x", 0, 3)
     stated, _ = checkpoint.decode_note((copy / "checkpoint").read_bytes())
     (done,) = [verification.check_range(str(copy), stated, CHAIN_ID, range(1))]
     kept = Kept(tmp_path / "state", task)
@@ -220,7 +247,7 @@ def test_no_more_ranges_are_in_hand_than_workers_need(
     events = chain(256 * 8 + 5, seed=5)
     write(tmp_path / "long", len(events), events=events)
     Counting.given = 0
-    kept = Kept(None, Task("x", 0, 9))
+    kept = Kept(None, Task("here", "x", 0, 9))
     stated, _ = checkpoint.decode_note((tmp_path / "long/checkpoint").read_bytes())
     walk = verification._checked(str(tmp_path / "long"), stated, CHAIN_ID, range(9), 2, kept)
     for number in range(9):

@@ -78,6 +78,18 @@ def test_a_name_moves_from_what_was_seen_there(place: str) -> None:
     assert store.read("checkpoint") == b"2"
 
 
+def test_buckets_of_one_name_in_two_stores_are_two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a mirror and of what it mirrors are; the same bucket asked again is the same place."""
+    places = []
+    for address in ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:1"):
+        for name, value in {**s3.CREDENTIALS, "AWS_ENDPOINT_URL": address}.items():
+            monkeypatch.setenv(name, value)
+        places.append(open_store("s3://bucket/path/").place)
+    assert places[0] != places[1]
+    assert places[0] == places[2]
+    assert not any(secret in places[0] for secret in s3.CREDENTIALS.values())
+
+
 def race(count: int, act: Callable[[int], None]) -> list[type[Exception] | None]:
     """Let so many threads act at the same time, and return what each was told."""
     told: list[type[Exception] | None] = [None] * count

@@ -203,7 +203,7 @@ def states(folder: Path) -> list[Target]:
     hashes = examples.read_nodes(tree.complete_nodes(0, 7))
     walked = msgspec.json.encode(Saved(saved.FORMAT, ORIGIN, CHAIN_ID, end, hashes))
     round_of = msgspec.json.encode(Scrubbed(ORIGIN, CHAIN_ID.hex(), 1, 3, broken=[1, 2], size=900, hash="00"))
-    task = Task("00" * 32, 0, 3)
+    task = Task("here", "00" * 32, 0, 3)
     archive = examples.write_archive(folder / "archive", examples.SMALL)
     stated, _ = checkpoint.decode_note((archive / CHECKPOINT).read_bytes())
     done = msgspec.json.encode(check_range(str(archive), stated, CHAIN_ID, range(1)))

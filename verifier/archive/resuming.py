@@ -2,8 +2,9 @@
 Remember which ranges were checked, so that a verification that was interrupted goes on where it stood.
 
 The file is the auditor's own, as the policy is: whoever can write to it decides what is checked again. Its first line
-binds it to one checkpoint and one run of bundles; each other line is what came out of one range. A line that was being
-written when the machine stopped has no end, and its range is checked again.
+binds it to one place, one checkpoint and one run of bundles: a copy in another place has the same checkpoint, and
+nothing of it was read. Each other line is what came out of one range. A line that was being written when the machine
+stopped has no end, and its range is checked again.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 KEPT_FINDINGS: Final = 1_000
 """A range with more is not kept but checked again, so that the file does not grow with what is wrong."""
 
 
 class Task(msgspec.Struct, frozen=True):
     """
-    What is being verified: the hash of the whole checkpoint (SHA-256, hexadecimal), and bundles first to last.
+    What is being verified: where, the hash of the whole checkpoint (SHA-256, hexadecimal), and bundles first to last.
     """
 
+    place: str
     checkpoint: str
     first: int
     last: int
@@ -46,7 +48,7 @@ class Kept:
 
     def __init__(self, path: Path | None, task: Task) -> None:
         """
-        Take up what *path* has of *task*; of another task, as after the archive grew, nothing is taken up.
+        Take up what *path* has of *task*; of another, as of a copy or after the archive grew, nothing is taken up.
 
         Raises:
             Unreadable: the file cannot be read, or is none of these.

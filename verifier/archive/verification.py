@@ -97,7 +97,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     chain_id = checkpoints.chain_id_of(store, stated, findings)
     numbers, wrong = _borne_out(store, stated, _bundles(asked, stated.size))
     findings.add(wrong)
-    kept = Kept(asked.state, Task(sha256(signed).hexdigest(), numbers.start, numbers.stop))
+    kept = Kept(asked.state, Task(store.place, sha256(signed).hexdigest(), numbers.start, numbers.stop))
     joining, good = Joining(store, stated, chain_id, numbers.start), _Good(not len(findings))
     keys = KeyHistory()
     for done in _checked(where, stated, chain_id, numbers, asked.jobs, kept):

@@ -45,7 +45,8 @@ COVERED: Final = [
 ]
 SINCE: Final = [
     "events up to {0}, and rows of read models, keys, commits and histories that no event since has touched: they were "
-    "checked when the state was saved, and an edit since then is for `full` or `scrub`",
+    "checked when the state was saved, in the region that was read then; of an edit since then, and of another region, "
+    "it is `full` or `scrub` that tells",
     "rows of idempotency_keys that no group since has used",
 ]
 

@@ -169,7 +169,8 @@ class _Walk:
             if len(self._findings):
                 return False
             self._walked = Walked(kept.end, kept.frontier(), after=kept.end)
-            self._notes.append(f"events 1 to {kept.end.seq} again: an earlier walk checked them, as {self._state} says")
+            self._notes.append(f"events 1 to {kept.end.seq} again: an earlier walk checked them, in whichever region "
+                               f"it read, as {self._state} says")  # fmt: skip
             self._last_good = kept.end.seq
         elif first > 1:
             self._walked.after = self._event_at(first - 1)
