@@ -21,7 +21,7 @@ from verifier.kept import KeptCheck
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
-from verifier.sealed import SealedCheck
+from verifier.sealed import SealedCheck, not_here_yet
 from verifier.signed import Signed
 from verifier.spill import Spill
 from verifier.state import Replay
@@ -63,7 +63,7 @@ def verify(
 
     Raises:
         Unreadable: there is nothing to check, or nothing wrong with a replica of which, with a policy, no checkpoint
-            says who has seen it.
+            says who has seen it, or that has fewer events than an expected one covers.
     """
     started, findings = time.monotonic(), Findings()
     settled = identity.settle(reader)
@@ -97,6 +97,11 @@ def verify(
     findings.add(catalogue.check(reader))
     came.unread += catalogue.unseen(reader)
     found = findings.all(came.lost)
+    late = _late(chain, came, expected)
+    if late and not found:
+        raise Unreadable(f"the replica of {chain.origin} is good by itself, and lacks {late[0]}; let it catch up and "
+                         f"verify it again, or bring a checkpoint of at most {came.last} events")  # fmt: skip
+    came.unread += late
     if came.unseen and not found:
         raise Unreadable(f"the replica of {chain.origin} is good by itself, and keeps no checkpoint: {SEEN_BY_NOBODY}")
     if books is not None and came.whole is not None and not found:
@@ -129,6 +134,8 @@ class _Came(msgspec.Struct):
     lost: int | None = None
     unread: list[str] = msgspec.field(default_factory=list)
     whole: Whole | None = None
+    last: int = 0
+    """The last event that there is."""
     unseen: bool = False
     """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
@@ -138,7 +145,8 @@ def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], findings: Findi
     findings.add(wrong)
     end = whole.end
     keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
-    return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole)
+    return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole,
+                 last=end.seq)  # fmt: skip
 
 
 def _one_by_one(
@@ -158,7 +166,15 @@ def _one_by_one(
         findings.add(region.digest(reader, replay.digest, walked.seq))
         keys = list(replay.state.chain_keys.rows.values())
     head: dict[str, object] = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
-    return _Came(walked.seq, walked.last_good, head, rows, keys, lost)
+    return _Came(walked.seq, walked.last_good, head, rows, keys, lost, last=walked.seq)
+
+
+def _late(chain: ChainRow, came: _Came, expected: Sequence[Checkpoint]) -> list[str]:
+    """Return what the largest checkpoint that was brought covers and a replica has not got, as a sentence, if any."""
+    size = max((stated.size for stated in expected), default=0)
+    if chain.mode != "replica" or size <= came.last:
+        return []
+    return [not_here_yet(came.last, size, f"the {size} that a checkpoint covers")]
 
 
 def _signed(
@@ -219,7 +235,8 @@ def _good(
 
 
 def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
-    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected)
+    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
+                       may_be_behind=reader.chain.mode == "replica")  # fmt: skip
 
 
 def _tree(reader: Reader, chain: ChainRow, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:

@@ -96,7 +96,8 @@ class SealedCheck:
     Hold tiles and checkpoints against the events while these are walked.
 
     The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they hold by
-    their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought.
+    their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought. A replica
+    *may be behind* those: what they cover beyond its last event may be on its way.
     """
 
     def __init__(
@@ -106,6 +107,8 @@ class SealedCheck:
         rows: Iterator[CheckpointRow],
         now: int,
         expected: Sequence[Checkpoint] = (),
+        *,
+        may_be_behind: bool = False,
     ) -> None:
         self._size, self._now, self._sealed_at = size, now, 0
         self._levels = [_Level(level, read_level(level)) for level in range(LEVELS)]
@@ -116,6 +119,7 @@ class SealedCheck:
         # Of no events every log is the same: that is what a witness shows of one at first.
         self._expected = sorted((x for x in expected if x.size), key=lambda stated: stated.size)
         self._of_nothing = [x for x in expected if not x.size and x.root != tree.EMPTY_ROOT]
+        self._may_be_behind = may_be_behind
         self._torn = False
         self._unknown: int | None = None
 
@@ -211,13 +215,21 @@ class SealedCheck:
         while self._row is not None:
             found.append(self._beyond(self._row.size, "checkpoints"))
             self._row = next(self._rows, None)
-        return found + [self._beyond(stated.size) for stated in self._expected]
+        return found + [self._beyond(stated.size) for stated in self._expected if not self._may_be_behind]
 
     def _beyond(self, size: int, table: str | None = None) -> Finding:
         key = None if table is None else (str(size),)
         column, last = None if table is None else "size", self._edge.size
         return Finding("TRUNCATED", f"{size} events, which a checkpoint covers", f"{last} events", seq=last + 1,
                        table=table, key=key, column=column)  # fmt: skip
+
+
+def not_here_yet(last: int, size: int, who: str) -> str:
+    """
+    Return, as a sentence, what a replica with *last* events lacks of the *size* that *who* has seen signed.
+    """
+    lacking = f"event {size}" if size == last + 1 else f"events {last + 1} to {size}"
+    return f"{lacking}, of {who}: the end was cut off, or has not got to this replica yet"
 
 
 def of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: str = "TREE_MISMATCH") -> Finding:

@@ -80,6 +80,15 @@ def test_an_old_backup_that_was_put_back_is_a_rollback(
             # What was signed goes with the finding, for whoever doubts it.
             signed = finding.expected.partition("seen signed: ")[2].encode()
             assert checkpoint.decode_note(signed)[0].size == 15
+            with Intruder(backup) as intruder, intruder.undone("chain_heads"):
+                intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+                # A replica may simply be behind; what else is wrong with it is told all the same.
+                with pytest.raises(Unreadable, match=r"lacks events 11 to 15, of the 15 that .* has seen signed"):
+                    opened(before, trust, outside_of)
+                intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')")
+                report = opened(before, trust, outside_of).report
+                assert [x.kind for x in report.findings] == ["HEAD_MISMATCH"]
+                assert any("has not got to this replica yet" in line for line in report.not_covered)
             # The restored region goes on by itself, past what was seen: another history of the same length.
             append(backup, 7)
             fork = opened(before, trust, outside_of)

@@ -24,7 +24,7 @@ from verifier.full import verify
 from verifier.reader import Reader
 from verifier.report import Finding, Report
 from verifier.signed import Signed
-from verifier.stored import CheckpointRow
+from verifier.stored import CheckpointRow, Unreadable
 
 MOVED = {"level": "level + 5", "number": "number + 70", "size": "size + 1", "sealed_at": "1"}
 """How a column is edited that another edit would move to where another row is, or by less than can be told."""
@@ -172,6 +172,28 @@ def test_a_tail_that_was_cut_behind_a_checkpoint_is_named(made: Database, tmp_pa
             assert (found.kind, found.seq) == ("INCONSISTENT", size)
         (found,) = real(report_on(old, expected=[Checkpoint(ORIGIN, 0, bytes(32))]))
         assert (found.kind, found.seq) == ("INCONSISTENT", 0)
+
+
+def test_a_replica_that_is_behind_what_was_signed_is_not_called_broken(made: Database) -> None:
+    """What it lacks may be on its way: that is no verification, and no finding; beside a finding it is said."""
+    text = Checkpoint(ORIGIN, 10_000, bytes(32)).text()
+    later = note.with_signatures(text, (LOG_KEY.sign(text), WITNESSES[0].sign(text, 1_700_000_000))).encode()
+    stated, _ = checkpoint.decode_note(later)
+    with copied(made) as replica, Intruder(replica) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        intruder.edit("replica_state", "INSERT INTO ledger.replica_state SELECT 1, 'ledger.' || "
+                      "replace(chain_id::text, '-', '') || '.segments.v1', 'x', 5 FROM ledger.chains")  # fmt: skip
+        last = int(replica.sql("SELECT seq FROM ledger.chain_heads"))
+        lacks = f"events {last + 1} to 10000, of the 10000 that a checkpoint covers"
+        for trust in (None, WITNESSED):
+            with Reader(replica.dsn("auditor"), ORIGIN) as reader, pytest.raises(Unreadable, match=lacks):
+                verify(reader, trust=trust, expected=[stated], notes=[later])
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 9")
+        with Reader(replica.dsn("auditor"), ORIGIN) as reader:
+            report = verify(reader, trust=WITNESSED, expected=[stated], notes=[later])
+        assert {(finding.kind, finding.seq) for finding in report.findings} == {("BYTES_MODIFIED", 9)}
+        assert any(line.startswith(lacks) for line in report.not_covered)
 
 
 def test_a_signature_that_is_false_foreign_or_not_enough_is_named(made: Database) -> None:

@@ -23,6 +23,7 @@ from ledger.evidence.witness import Evidence
 from verifier import identity
 from verifier.conviction import hashes_to
 from verifier.report import BROKEN, VERIFIED, Finding, Report
+from verifier.sealed import not_here_yet
 from verifier.stored import Unreadable
 from verifier.tiled import gathered, newest
 from verifier.tiled.copies import TileNodes
@@ -76,6 +77,8 @@ class _Opening:
         self.findings: list[Finding] = []
         self.evidence: list[Evidence] = []
         self._roots: dict[int, bytes] = {}
+        self.late: list[str] = []
+        """What others have seen signed and a replica may not have got yet, as sentences."""
 
     def found(self, kind: str, expected: str, actual: str, **place: object) -> None:
         self.findings.append(Finding(kind, expected, actual, **place))  # type: ignore[arg-type]
@@ -165,6 +168,9 @@ class _Opening:
     def shown(self, said: Shown) -> None:
         """Hold what somebody outside shows against what is here."""
         stated = said.stated
+        if stated.size > self.size and self._region.chain.mode == "replica":
+            self.late.append(not_here_yet(self.size, stated.size, f"the {stated.size} that {said.who} has seen signed"))
+            return
         if stated.size > self.size:
             self.found("ROLLBACK", f"{stated.size} events, which {said.who} has seen signed: {said.signed.decode()}",
                        f"{self.size} events", seq=self.size + 1)  # fmt: skip
@@ -251,7 +257,10 @@ def _age(opening: _Opening, trusted: Trusted, max_age: int, now: int) -> None:
 
 
 def _must_be_known(opening: _Opening, trusted: Trusted | None, answers: Answers, known: bool, trust: Policy) -> None:
-    """Raise Unreadable where nothing is wrong for the reason that too little is known."""
+    """Raise Unreadable where nothing is wrong for the reason that too little is known, or is here."""
+    if opening.late:
+        raise Unreadable(f"nothing is wrong with this replica but that it lacks {opening.late[0]}; let it catch up and "
+                         "ask again, or start read-only")  # fmt: skip
     if not known:
         silent = "; ".join(answers.silent) or "the policy lists no witness and no --signer is given"
         raise Unreadable(f"too few of those answer who would know of more events than the {opening.size} here, and the "
@@ -275,7 +284,7 @@ def _covered(trusted: Trusted | None, answers: Answers) -> list[str]:
 
 
 def _not_covered(opening: _Opening, trusted: Trusted | None, answers: Answers, max_age: int | None) -> list[str]:
-    left = [f"what it has seen: {said}" for said in answers.silent]
+    left = [*opening.late, *(f"what it has seen: {said}" for said in answers.silent)]
     if trusted is not None and trusted.checkpoint.size < opening.size:
         left.append(f"events {trusted.checkpoint.size + 1} to {opening.size}, which no accepted checkpoint covers yet: "
                     "should they be gone or others, receipts show it")  # fmt: skip
