@@ -179,7 +179,7 @@ class _InOrder:
                 for split in self._splits.get(line.asset, ()):
                     at = self._at.get(split.seq)
                     told_before = event.seq < split.seq and split.day < event.effective_on
-                    if told_before and line.account in split.holders and at is not None:
+                    if told_before and at is not None:
                         # It was settled when the split was told, and had not settled yet on the split's day.
                         more = split.adds(line.amount)
                         lines = moved(line.asset, more, (line.account, "settled"), (line.account, "unsettled"))

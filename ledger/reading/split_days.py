@@ -26,7 +26,7 @@ from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rules.new_shares import Ratio, multiplied
 from ledger.domain.state import State
 from ledger.reading.lineage import name_of
-from ledger.reading.posted import given_of, posted
+from ledger.reading.posted import given_of
 
 _TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 _ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
@@ -41,8 +41,7 @@ Find = Callable[..., Any]
 
 class Split(msgspec.Struct, frozen=True):
     """
-    A split of an asset: where it was recorded, the day it counts for, what it makes of an amount, and whose shares it
-    multiplied.
+    A split of an asset: where it was recorded, the day it counts for, and what it makes of an amount.
     """
 
     seq: int
@@ -50,7 +49,6 @@ class Split(msgspec.Struct, frozen=True):
     ratio: Ratio
     scale: int
     rounding: str
-    holders: frozenset[str]
 
     def adds(self, amount: int) -> int:
         """
@@ -73,8 +71,7 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
             given: Any = given_of(event)
             asset = find("instruments", given.instrument).asset
             ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
-            holders = frozenset(line.account for line in posted(event) if line.asset == asset)
-            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding, holders))
+            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding))
     return {asset: _in_turn(splits) for asset, splits in found.items()}
 
 

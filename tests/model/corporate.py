@@ -41,18 +41,20 @@ def is_owner(history: History, account: str) -> bool:
 
 
 def owned(history: History, asset: str) -> dict[str, Fraction]:
-    """Return what each account has of an asset that it owns, in all buckets; also nothing, where it has a position."""
+    """
+    Return what each account has of an asset that it owns, in all buckets.
+
+    It may be nothing in all, where something is in one of them or the account has a position.
+    """
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for (account, found, _), amount in money.buckets(history).items():
-        if found == asset and is_owner(history, account):
+        if found == asset and amount and is_owner(history, account):
             sums[account] += amount
     every = reference.instruments(history)
     of_positions = {
         place[0] for place, x in holdings.holdings(history).items() if x.qty and every[place[1]].asset == asset
     }
-    return {
-        account: sums[account] for account in sorted({*sums, *of_positions}) if sums[account] or account in of_positions
-    }
+    return {account: sums[account] for account in sorted({*sums, *of_positions})}
 
 
 def split_postings(before: History, event: SplitApplied) -> list[Posting]:
@@ -149,8 +151,6 @@ def _into_and_out_of(history: History, account: str, asset: str, place: int) -> 
     if place:
         came += _into_and_out_of(history, account, asset, place - 1)[1]
         came -= _into_and_out_of(then, account, asset, place - 1)[1]
-    if account not in owned(then, asset):
-        return came, came
     return came, whole(came * ratio(event), reference.scales(history)[asset], event.rounding)
 
 

@@ -17,7 +17,7 @@ from ledger.domain import amounts
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, moved
-from ledger.domain.rows import Asset
+from ledger.domain.rows import Asset, Entitlement
 from ledger.domain.rules.ground import Broken, known
 from ledger.domain.state import State
 
@@ -136,11 +136,16 @@ def difference(state: State, account: str, seq: int, settling: Iterable[Line]) -
 def _become(state: State, account: str, seq: int, asset: Asset, amount: int) -> int:
     """Return what *amount* more of *asset*, owed since *seq*, has become as it settles, and note it with each split."""
     for split in _APPLIED.decode(asset.splits):
-        # An account that owned nothing in all kept its buckets as they were.
-        due = state.entitlements.get(split.ca_id, account) if seq < split.seq else None
-        if due is not None:
+        if seq < split.seq:
+            due = state.entitlements.get(split.ca_id, account) or _of_nothing(state, split, account)
             ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + amount
             before = multiplied(due.settled_qty, ratio, asset.scale, split.rounding)
             amount = multiplied(upto, ratio, asset.scale, split.rounding) - before
             state.entitlements.put(msgspec.structs.replace(due, settled_qty=upto))
     return amount
+
+
+def _of_nothing(state: State, split: Applied, account: str) -> Entitlement:
+    """Return what *split* gave who had no shares, as much to come as to deliver: nothing until some of it settles."""
+    action = known(state.corporate_actions, split.ca_id, "corporate_action")
+    return Entitlement(split.ca_id, account, action.instrument, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -263,10 +263,11 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
         raise Broken(
             "cash_in_lieu", "found cash for one account twice, or with a rounding other than 'cash'; expected each once"
         )
+    # Who owns none in all may have sold what is still there to be delivered.
     holders = {
         account
         for (account, asset), row in state.balances.rows.items()
-        if asset == instrument.asset and row.total and postings.owns(account)
+        if asset == instrument.asset and (row.settled or row.unsettled or row.held) and postings.owns(account)
     }
     holders |= {
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
