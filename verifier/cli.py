@@ -79,8 +79,8 @@ def full(
     Check every byte, link, rule, row and guard of one chain in one region.
 
     Give the auditor's login: it may read everything and change nothing. The report goes to standard output, progress
-    to standard error where that is a terminal. With --format json there is one JSON object whatever happens. With
-    --state an interrupted verification goes on where it was, and what an earlier one checked is not read again.
+    to standard error where that is a terminal. With --format json there is one JSON object whatever is found.
+    With --state an interrupted verification goes on where it was, and what an earlier one checked is not read again.
     """
     if status := judged(lambda: _verified(dsn, origin, jobs, trust, expect or [], state), format, report):
         raise typer.Exit(status)

@@ -13,6 +13,7 @@ import msgspec
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
+from ledger.evidence.tile_edge import TileEdge
 from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -29,7 +30,7 @@ from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
-from verifier.walk.books import Books
+from verifier.walk.books import NO_TREE, Books, Tree
 from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
 
@@ -106,7 +107,7 @@ def verify(
         raise Unreadable(f"the replica of {chain.origin} is good by itself, and keeps no checkpoint: {SEEN_BY_NOBODY}")
     if books is not None and came.whole is not None and not found:
         came.head["root"] = came.whole.frontier.root().hex()
-        books.save(came.whole.replay.state, came.whole.said(chain))
+        books.save(came.whole.replay.state, came.whole.said(chain, came.tree))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
         COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread,
@@ -136,17 +137,18 @@ class _Came(msgspec.Struct):
     whole: Whole | None = None
     last: int = 0
     """The last event that there is."""
+    tree: Tree = NO_TREE
     unseen: bool = False
     """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
 
-def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], findings: Findings) -> _Came:
-    """Return what a good chain came to; what is *wrong* is with its tree."""
+def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], edge: TileEdge, findings: Findings) -> _Came:
+    """Return what a good chain came to; what is *wrong* is with its tree, which was checked up to *edge*."""
     findings.add(wrong)
-    end = whole.end
+    end, tree = whole.end, Tree.at(edge)
     keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
     return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole,
-                 last=end.seq)  # fmt: skip
+                 tree=tree, last=end.seq)  # fmt: skip
 
 
 def _one_by_one(
@@ -218,10 +220,10 @@ def _good(
     jobs: int,
     books: Books | None,
     expected: Sequence[Checkpoint],
-) -> tuple[Whole, list[Finding]] | None:
+) -> tuple[Whole, list[Finding], TileEdge] | None:
     """
-    Return what a good chain is, checked at speed, and what is wrong with its tree; None where something else is: then
-    it has to be looked for.
+    Return what a good chain is, checked at speed, and what is wrong with its tree, up to which edge; None where
+    something else is: then it has to be looked for.
     """
     try:
         if books is None:
@@ -229,7 +231,9 @@ def _good(
                 whole = check(reader, chain, spill, progress, jobs)
         else:
             whole = check(reader, chain, books, progress, jobs)
-        return whole, list(_tree(reader, chain, expected, progress))
+        sealed = _sealed(reader, expected)
+        wrong = list(tree_of(reader, chain, sealed, progress))
+        return whole, wrong, sealed.covered
     except Doubt:
         return None
 
@@ -239,12 +243,13 @@ def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
                        may_be_behind=reader.chain.mode == "replica")  # fmt: skip
 
 
-def _tree(reader: Reader, chain: ChainRow, expected: Sequence[Checkpoint], progress: Progress) -> Iterator[Finding]:
-    """Yield what is wrong about tiles and checkpoints of a good chain; one that is not sealed is not read again."""
-    check = _sealed(reader, expected)
+def tree_of(reader: Reader, chain: ChainRow, check: SealedCheck, progress: Progress) -> Iterator[Finding]:
+    """
+    Yield what is wrong about tiles and checkpoints of a good chain; one that is not sealed is not read again.
+    """
     if check.is_empty:
         return
-    for seq, recorded_at, leaf in leaves.read(reader, chain):
+    for seq, recorded_at, leaf in leaves.read(reader, chain, check.covered.size + 1):
         yield from check.take(seq, recorded_at, leaf)
         if seq % 1000 == 0:
             progress("checking the tree", seq)

@@ -321,22 +321,27 @@ class Reader:
         ).fetchone()
         return 0 if row is None or row[0] is None else int(row[0])
 
-    def tiles(self, level: int) -> Iterator[tuple[int, bytes]]:
+    def tiles(self, level: int, first: int | None = None) -> Iterator[tuple[int, bytes]]:
         """
-        Yield (number, hashes) of every tile of a level, in order.
+        Yield (number, hashes) of every tile of a level, in order, from the *first* on where that is given.
         """
-        sql = f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)} ORDER BY number"
+        onward = "" if first is None else f" AND number >= {int(first)}"
+        sql = (
+            f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)}{onward} ORDER BY number"
+        )
         # A tile is 8 KiB, so few of them at once.
         for row in self._stream(f"tiles_{level}", sql, rows=FETCH_TILES):
             yield row[0], bytes(row[1] or b"")
 
-    def checkpoints(self, name: str) -> Iterator[CheckpointRow]:
+    def checkpoints(self, name: str, above: int | None = None) -> Iterator[CheckpointRow]:
         """
-        Yield every checkpoint, in order of size; *name* tells this reading from others that go on at the same time.
+        Yield every checkpoint, or those *above* a size, in order of size; *name* tells this reading from others that go
+        on at the same time.
         """
+        onward = "" if above is None else f" AND size > {int(above)}"
         sql = (
             "SELECT size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
-            " FROM ledger.checkpoints WHERE chain = %s ORDER BY size"
+            f" FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
         )
         for row in self._stream(f"checkpoints_{name}", sql):
             yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])

@@ -97,7 +97,10 @@ class SealedCheck:
 
     The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they hold by
     their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought. A replica
-    *may be behind* those: what they cover beyond its last event may be on its way.
+    *may be behind* those: what they cover beyond its last event may be on its way. What was checked before ends at
+    *start*, and tiles and rows are those from there on.
+
+    `covered` is the edge of what the tiles hold, as far as it is checked.
     """
 
     def __init__(
@@ -109,10 +112,12 @@ class SealedCheck:
         expected: Sequence[Checkpoint] = (),
         *,
         may_be_behind: bool = False,
+        start: TileEdge | None = None,
     ) -> None:
         self._size, self._now, self._sealed_at = size, now, 0
         self._levels = [_Level(level, read_level(level)) for level in range(LEVELS)]
-        self._edge = TileEdge()
+        self._edge = TileEdge() if start is None else start.copy()
+        self.covered = self._edge.copy()
         self._leaves: list[bytes] = []
         self._rows = rows
         self._row = next(rows, None)
@@ -169,8 +174,10 @@ class SealedCheck:
             self._row = next(self._rows, None)
         at_row = self._row is not None and self._row.size == seq
         at_expected = bool(self._expected) and self._expected[0].size == seq
-        if len(self._leaves) == WIDTH or at_row or at_expected:
+        if len(self._leaves) == WIDTH or at_row or at_expected or seq == self._size:
             found += self._take_in()
+        if seq == self._size:
+            self.covered = self._edge.copy()
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
                 found += self._above([of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex())])

@@ -46,6 +46,12 @@ class TileEdge:
         made._whole, made._rows, made.size = self._whole.copy(), [list(row) for row in self._rows], self.size
         return made
 
+    def hashes(self) -> tuple[list[bytes], list[list[bytes]]]:
+        """
+        Return the hashes over the full tiles of leaves, and those in the partial tile of each level.
+        """
+        return list(self._whole.hashes), [list(row) for row in self._rows]
+
     def extend(self, leaves: Sequence[bytes]) -> list[list[bytes]]:
         """
         Add *leaves*, and return the hashes that each level gains, the leaves first; levels that gain none are left out.

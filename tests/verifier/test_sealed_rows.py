@@ -267,3 +267,33 @@ def test_where_no_leaf_is_stored_for_it_nothing_is_told_any_more(change: Callabl
     ]  # fmt: skip
     first = reached({**GOOD, 0: [(-1, b""), *GOOD[0][1:]]}, (1,))
     assert first == [wrong(0, -1, "no such row", "a row")]
+
+
+@pytest.mark.parametrize("start", [1, 255, 256, 257, 300, 511, 699])
+def test_from_an_edge_on_the_rest_is_held_as_from_the_start(start: int) -> None:
+    """The tiles reach the edge: what is wrong after it is found, what is wrong before it was looked at then."""
+    first = SealedCheck(start, lambda level: iter(tiles_of(start).get(level, [])), iter(()), NOW)
+    for seq in range(1, start + 1):
+        assert first.take(seq, HISTORY[seq - 1].recorded_at, LEAVES[seq - 1]) == []
+    assert (first.covered.size, first.covered.root()) == (start, chains.root(HISTORY[:start]))
+
+    def found(place: int | None) -> list[Finding]:
+        changed = {level: list(rows) for level, rows in GOOD.items()}
+        if place is not None:
+            number, inside = divmod(place, WIDTH)
+            hashes = bytearray(changed[0][number][1])
+            hashes[inside * 32] ^= 1
+            changed[0][number] = (number, bytes(hashes))
+        onward = {level: [row for row in rows if row[0] >= start >> 8 * (level + 1)] for level, rows in changed.items()}
+        rows = iter([row for row in ROWS if row.size > start])
+        check = SealedCheck(SIZE, lambda level: iter(onward.get(level, [])), rows, NOW, start=first.covered)
+        wrong = [one for seq in range(start + 1, SIZE + 1)
+                 for one in check.take(seq, HISTORY[seq - 1].recorded_at, LEAVES[seq - 1])]  # fmt: skip
+        wrong += check.end()
+        assert (check.covered.size, check.covered.root()) == (SIZE, ROOTS[SIZE])
+        return wrong
+
+    assert found(None) == []
+    for place in (start, SIZE - 1):
+        assert [one.seq for one in found(place)] == [place + 1]
+    assert found(start - 1) == []

@@ -23,25 +23,62 @@ import msgspec
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
+from ledger.evidence.tile_edge import TileEdge
+from ledger.evidence.tiles import WIDTH, edge_of
+from ledger.evidence.tree import Frontier
 from verifier.spill import Spill, row_from
 from verifier.stored import Unreadable
 from verifier.walk.saved import Saved
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _PART: Final = ".part"
+
+
+class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The edge of the tree of the first *size* events, up to which tiles and checkpoints were checked.
+
+    `whole` are the hashes over the full tiles of leaves, `partial` those in the partial tile of each level.
+    """
+
+    size: int
+    whole: list[bytes]
+    partial: list[list[bytes]]
+
+    @classmethod
+    def at(cls, edge: TileEdge) -> Tree:
+        """
+        Return what to keep of *edge*.
+        """
+        return cls(edge.size, *edge.hashes())
+
+    def edge(self) -> TileEdge:
+        """
+        Return the edge that was kept.
+
+        Raises:
+            InvalidInput: it is the edge of no tree.
+        """
+        whole = Frontier(self.size // WIDTH * WIDTH, self.whole)
+        return TileEdge(whole, {tile: self.partial[tile.level] for tile in edge_of(self.size)})
+
+
+NO_TREE: Final = Tree(0, [], [])
 
 
 class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     What the rows of the file are: of which chain and event they are the state, and the lanes of its digest.
 
-    `counts` are the rows of each read model, `kept_to` how far what is kept for reads of the past was checked, and
-    `boundary` is the last transaction's end. What does not stand beside an event, such as the rows of read models, was
-    checked where all is `compared`.
+    `tree` is how far tiles and checkpoints were checked, which are made behind the events. `counts` are the rows of
+    each read model, `kept_to` how far what is kept for reads of the past was checked, and `boundary` is the last
+    transaction's end. What does not stand beside an event, such as the rows of read models, was checked where all is
+    `compared`.
     """
 
     format_version: int
     at: Saved
+    tree: Tree
     lanes: bytes
     counts: dict[str, int]
     kept_to: int
@@ -91,7 +128,7 @@ class Books(Spill):
             said = msgspec.msgpack.decode(what, type=Verified)
             if said.format_version != FORMAT:
                 raise ValueError(f"it has format {said.format_version}; expected {FORMAT}")
-            said.at.frontier()
+            said.at.frontier(), said.tree.edge()
         except sqlite3.OperationalError as error:
             self._db.close()
             if "locked" in str(error):

@@ -37,7 +37,7 @@ from verifier.report import Findings
 from verifier.spill import Spill
 from verifier.stored import ChainRow
 from verifier.walk import keyed, layout, ranges, rows, saved, tables
-from verifier.walk.books import FORMAT, Books, Verified
+from verifier.walk.books import FORMAT, NO_TREE, Books, Tree, Verified
 from verifier.walk.kept_since import KeptSince
 from verifier.walk.layout import End, Parsed
 from verifier.walk.others import Others, follows
@@ -66,19 +66,26 @@ class Whole(msgspec.Struct):
     frontier: Frontier
     kept_to: int
 
-    def said(self, chain: ChainRow) -> Verified:
+    def said(self, chain: ChainRow, tree: Tree) -> Verified:
         """
-        Return what books say of it.
+        Return what books say of it, where tiles and checkpoints were checked up to *tree*.
         """
-        return _said(chain, self.end, self.replay, self.frontier, (self.kept_to, self.end.seq), compared=True)
+        return _said(chain, self.end, tree, self.replay, self.frontier, (self.kept_to, self.end.seq), compared=True)
 
 
 def _said(
-    chain: ChainRow, end: End, replay: NetReplay, edge: Frontier, beside: tuple[int, int], *, compared: bool
+    chain: ChainRow,
+    end: End,
+    tree: Tree,
+    replay: NetReplay,
+    edge: Frontier,
+    beside: tuple[int, int],
+    *,
+    compared: bool,
 ) -> Verified:
     """Return what books say once all up to *end* is checked; *beside* is how far the past is kept, and commits go."""
     at = Saved(saved.FORMAT, chain.origin, chain.chain_id, end, list(edge.hashes))
-    return Verified(FORMAT, at, replay.digest().lanes(), dict(replay.made), *beside, compared)
+    return Verified(FORMAT, at, tree, replay.digest().lanes(), dict(replay.made), *beside, compared)
 
 
 def check(
@@ -165,7 +172,7 @@ def _keeper(
             others.reach(end)
         same((len(beside.findings), beside.commits.is_clean), (0, True))
         reached = (beside.kept.kept_to, beside.commits.boundary)
-        books.save(replay.state, _said(chain, end, replay, edge, reached, compared=False))
+        books.save(replay.state, _said(chain, end, NO_TREE, replay, edge, reached, compared=False))
         kept_at = time.monotonic()
 
     return keep

@@ -17,16 +17,19 @@ from typing import Final
 
 import msgspec
 
-from ledger.domain.rows import TABLES
+from ledger.domain.rows import TABLES, ChainKey
 from ledger.domain.state import Key
+from ledger.evidence.tiles import HEIGHT
 from verifier import catalogue, full, held, identity, region
 from verifier.connection import open_connection
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
 from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
+from verifier.sealed import SealedCheck
+from verifier.signed import Signed
 from verifier.stored import ChainRow, Unreadable
 from verifier.walk import before, good
-from verifier.walk.books import Books, Verified
+from verifier.walk.books import Books, Tree, Verified
 from verifier.walk.replaying import Doubt, NetReplay, same
 
 Tell = Callable[[str, int], None]
@@ -40,6 +43,8 @@ COVERED: Final = [
     "every row and column of the read models that they touched, the state digest, commits, the head, the chain's row",
     "that what accounts hold is what their open orders and holds do",
     "every version of these rows up to the watermark, and the snapshots since; acknowledgements and their signatures",
+    "the hashes that tiles have gained since, and every larger checkpoint: its root, what it says and that a key which "
+    "the chain names for checkpoints signed it",
     "the event at the state, against the state's hash",
     "rows of chain numbers that no chain of this database has; tables, triggers, functions, grants and settings",
 ]
@@ -48,6 +53,9 @@ SINCE: Final = [
     "checked when the state was saved, in the region that was read then; of an edit since then, and of another region, "
     "it is `full` or `scrub` that tells",
     "rows of idempotency_keys that no group since has used",
+    "tiles and checkpoints up to {1} events: they were checked when the state was saved",
+    "who outside has seen this history: no policy is asked, and a rewrite of all rows is for `full` and `open`, which "
+    "take the auditor's",
 ]
 
 
@@ -103,12 +111,13 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     tell("comparing rows", 0)
     rows = _compare(reader, replay, books)
     same(region.position(reader, end.seq), [])
+    tree = _tree(reader, chain, said.tree, tell)
     tell("checking the guards", 0)
     wrong = Findings()
     wrong.add(catalogue.check(reader))
     if not len(wrong):
-        books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain))
-    notes = [line.format(start.seq) for line in SINCE]
+        books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
+    notes = [line.format(start.seq, said.tree.size) for line in SINCE]
     notes += good.kept_late(said, beside.kept.kept_to)
     notes += catalogue.unseen(reader)
     return Report(
@@ -119,6 +128,22 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         vouched=[*reader.vouched(), *catalogue.holders(reader)],
         last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
+
+
+def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell) -> Tree:
+    """Check what the tree has gained since *said*, and who signed it; return how far it was checked."""
+    size = reader.tree_size()
+    same(size >= said.size, True)
+    sealed = SealedCheck(
+        size, lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
+        reader.checkpoints("sealed", said.size), reader.now(), start=said.edge(),
+    )  # fmt: skip
+    same(list(full.tree_of(reader, chain, sealed, tell)), [])
+    signed = Signed(chain.origin, [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)], None)
+    for row in reader.checkpoints("signed", said.size):
+        same(signed.check(row), [])
+    same(signed.end(), [])
+    return Tree.at(sealed.covered)
 
 
 def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:

@@ -17,9 +17,9 @@ from verifier.walk import layout, rows
 from verifier.walk.replaying import Doubt
 
 
-def read(reader: Reader, chain: ChainRow) -> Iterator[tuple[int, int, bytes]]:
+def read(reader: Reader, chain: ChainRow, first: int = 1) -> Iterator[tuple[int, int, bytes]]:
     """
-    Yield (seq, recorded at, leaf) of every event, in order.
+    Yield (seq, recorded at, leaf) of every event from the *first* on, in order.
 
     Raises:
         Doubt: an event does not fit itself.
@@ -29,7 +29,7 @@ def read(reader: Reader, chain: ChainRow) -> Iterator[tuple[int, int, bytes]]:
     try:
         with (
             open_connection(reader.dsn, reader.snapshot()) as connection,
-            contextlib.closing(rows.read(connection, chain.chain, 1, chain.seq, absent)) as found,
+            contextlib.closing(rows.read(connection, chain.chain, first, chain.seq, absent)) as found,
         ):
             for some in found:
                 parsed = layout.parse(some, chain.chain_id, absent)
