@@ -36,8 +36,8 @@ COVERED: Final = [
     "the head and the chain's own row",
 ]
 NOT_COVERED: Final = [
-    "read models, keys, commits, what is kept of the past, acknowledgements, tiles and checkpoints, and guards, as they "
-    "are stored: `tradeledger-verify full` checks them",
+    "read models, keys, commits, what is kept of the past, acknowledgements, tiles, checkpoints and guards as they are "
+    "stored: `tradeledger-verify full` checks them",
     "whether a sealed root is that of the events: hold it against a signed checkpoint and the archive",
     "a rewrite of all events alike: compare the head with one that was kept outside",
     "events that were never appended: reconcile with the venue",
