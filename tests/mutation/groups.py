@@ -1,8 +1,8 @@
 """
 Say what is mutated, and which tests have to notice.
 
-The tests of a group need no server, so that a mutant takes a second and not a minute; what only a database can show is
-in `LATER`, and the page says that nothing of it was run.
+The tests of a group need no server, so that a mutant takes a part of a second and not a minute; what only a database
+can show is in `LATER`, and the page says that nothing of it was run.
 """
 
 from __future__ import annotations
@@ -122,7 +122,15 @@ GROUPS: Final = (
     Group("forms", ("verifier/forms/*",), ("tests/verifier/forms", "tests/verifier/test_spans.py")),
     Group(
         "fold",
-        ("ledger/domain/fold.py", "ledger/domain/rules/*"),
+        (
+            "ledger/domain/fold.py",
+            "ledger/domain/ladder.py",
+            "ledger/domain/positions.py",
+            "ledger/domain/postings.py",
+            "ledger/domain/profit_and_loss.py",
+            "ledger/domain/rulebook.py",
+            "ledger/domain/rules/*",
+        ),
         (*_OF_DOMAIN, "tests/model/test_known_histories.py"),
         sample=200,
         first=("tests/model/test_known_histories.py::test_a_known_history",),
