@@ -144,6 +144,31 @@ def test_a_column_that_nobody_states_is_among_the_suspects(
 
 
 @pytest.mark.usefixtures("hurried")
+def test_behind_an_event_that_is_not_known_the_links_are_held_to_its_hash() -> None:
+    """Its bytes are not known, and its hash is."""
+    rows = changed(ALONE, actor="x")
+    assert walked(rows).events[ALONE - 1].hash == of(ALONE, "hash")
+    rows[ALONE] = rehashed(rows[ALONE], prev_hash=bytes(32))
+    assert ("CHAIN_BREAK", 19, "prev_hash") in [one[:3] for one in walked(rows).found]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_hash_of_the_head_counts_where_the_last_event_has_it() -> None:
+    """Where it has not, it says no more of the event than the event's own."""
+    found, *_ = walked(changed(60, actor="x", hash=bytes(32))).found
+    assert found[3] == f"bytes of hash {bytes(32).hex()}"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_was_asked_may_differ_for_an_event_of_the_group_that_is_not_known() -> None:
+    """That one is named, wherever in the group it is; where all are known, none is."""
+    found = walked(changed(GROUPED, payload=b"no JSON")).found
+    assert [(one[1], one[5]) for one in found if one[0] == "REQUEST_MISMATCH"] == [(10, GROUPED)]
+    known = walked(chains.edited(HISTORY, ALONE, request_hash=bytes(32))).found
+    assert [(one[1], one[5]) for one in known if one[0] == "REQUEST_MISMATCH"] == [(ALONE, None)]
+
+
+@pytest.mark.usefixtures("hurried")
 def test_an_id_that_is_none_says_no_time() -> None:
     """Then the time may have been changed as well as the id."""
     (_, _, suspects, *_), clock = walked(changed(ALONE, event_id=bytes(16))).found
