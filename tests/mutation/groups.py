@@ -103,7 +103,7 @@ GROUPS: Final = (
         ("tests/chain", "tests/keyring/test_private_files.py", "tests/replicator/test_segment_bytes.py"),
     ),
     Group("evidence", ("ledger/evidence/*",), ("tests/evidence", "tests/verifier/test_proof.py")),
-    Group("archives", ("verifier/archive/*",), (*_ARCHIVES, "tests/evidence/test_bugs_of_others.py")),
+    Group("archives", ("verifier/archive/*",), (*_ARCHIVES, "tests/evidence/test_bugs_of_others.py"), sample=300),
     Group(
         "proofs",
         ("verifier/proof.py", "verifier/vouching.py"),
