@@ -37,7 +37,9 @@ def main() -> int:
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="SHARE", help="what has to be noticed, such as 0.95"
     )
-    parser.add_argument("--again", action="store_true", help="run what lives once more: tests may be better now")
+    parser.add_argument(
+        "--again", action="store_true", help="run what lives for no reason once more: tests may be better now"
+    )
     asked = parser.parse_args()
     if asked.page:
         page.write(asked.seed)
@@ -55,14 +57,14 @@ def main() -> int:
 
 def mutate(group: Group, seconds: float, asked: argparse.Namespace) -> None:
     """
-    Run the mutants of a group that were not run yet, or those that live as well, for so many seconds.
+    Run the mutants of a group that were not run yet, or those that live for no reason, for so many seconds.
     """
     place = folder.folder_of(group)
     verdicts.seed(group, place, group)
     folder.make(place)
     made = list(folder.mutants(place))
     if asked.again:
-        chosen = verdicts.lives(made)
+        chosen = page.for_no_reason(place, verdicts.lives(made))
     else:
         chosen = made if group.sample is None else folder.drawn(made, group.sample, asked.seed)
         chosen = [one for one in chosen if one.exit_code is None]
@@ -105,10 +107,10 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     made = [one for one in folder.mutants(place) if one.path in paths]
     ran = [one for one in made if one.exit_code is not None]
     living = [one for one in ran if one.exit_code not in KILLED]
-    known, changes = page.reasons(), folder.differences(place, living) if living else {}
-    unknown = [one for one in living if (one.function, changes[one.name]) not in known]
+    unknown = page.for_no_reason(place, living)
     print(f"{group.name}: {', '.join(paths)}: {len(made)} mutants, {len(ran)} run, {len(living)} not noticed, "
           f"{len(unknown)} of them for no reason that is known")  # fmt: skip
+    changes = folder.differences(place, unknown)
     for one in unknown:
         print(f"  {one.path} {one.function}: {changes[one.name]}")
     return int(share(ran, unknown) < least)

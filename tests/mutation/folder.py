@@ -105,12 +105,25 @@ def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return sorted(chosen, key=lambda one: one.name)
 
 
+_MAKE: Final = """
+from mutmut.__main__ import create_mutants
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+copy_src_dir()
+copy_also_copy_files()
+create_mutants(1)
+"""
+
+
 def make(folder: Path) -> None:
     """
     Make the mutants in *folder*, where the code is newer than they are; verdicts on functions that changed are dropped.
     """
-    if _runner(folder, None, None):
-        raise RuntimeError(f"no mutants were made in {folder}: what is said above tells why")
+    (folder / "mutants").mkdir(exist_ok=True)
+    environment = {**os.environ, "MUTANT_UNDER_TEST": "mutant_generation"}
+    command = [sys.executable, "-c", _MAKE]
+    said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if said.returncode:
+        raise RuntimeError(f"no mutants were made in {folder}: {said.stderr}")
 
 
 def run(
@@ -125,21 +138,14 @@ def run(
         "names": list(names), "tests": list(group.tests), "first": list(group.first), "seconds": seconds,
         "children": children, "afresh": afresh,
     }  # fmt: skip
-    return _runner(folder, json.dumps(asked), seconds + LATEST_S)
-
-
-def _runner(folder: Path, request: str | None, seconds: float | None) -> int | None:
     environment = {
         **os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0",
         "PYTEST_ADDOPTS": "-p tests.mutation.unhurried",
     }  # fmt: skip
-    # Without -P the interpreter would find the modules beside the program before any other.
-    command = [sys.executable, "-P", str(Path(__file__).with_name("runner.py"))]
-    if request is not None:
-        command.append(request)
-    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
+    command = [sys.executable, "-m", "tests.mutation.runner", json.dumps(asked)]
+    with subprocess.Popen(command, cwd=folder / "mutants", env=environment, start_new_session=True) as process:
         try:
-            return process.wait(seconds)
+            return process.wait(seconds + LATEST_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -157,6 +163,8 @@ def differences(folder: Path, living: Sequence[Mutant]) -> dict[str, str]:
     """
     Return what each of these mutants changes, by name: the line before, an arrow, and the line after.
     """
+    if not living:
+        return {}
     asked = json.dumps([(one.name, one.path) for one in living])
     said = subprocess.run(
         [sys.executable, "-c", _SHOW], cwd=folder, input=asked, capture_output=True, text=True, check=True

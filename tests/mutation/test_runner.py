@@ -5,13 +5,14 @@ Run the mutants of a small program, and see that each gets its verdict.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.mutation import folder
+from tests.mutation.groups import Group
 
 RUNNER = Path(__file__).with_name("runner.py")
 CODE = """
@@ -66,23 +67,23 @@ NAMES = "small.sums.x_"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small program and its mutants."""
-    place = tmp_path_factory.mktemp("mutants")
-    files = {"small/__init__.py": "", "small/sums.py": CODE, "tests/test_sums.py": TESTS, "pyproject.toml": SETTINGS}
+    made = tmp_path_factory.mktemp("mutants")
+    files = {"small/__init__.py": "", "small/sums.py": CODE, "tests/test_sums.py": TESTS, "tests/__init__.py": "",
+             "pyproject.toml": SETTINGS}  # fmt: skip
     for name, text in files.items():
-        (place / name).parent.mkdir(exist_ok=True)
-        (place / name).write_text(text)
-    assert _run(place).returncode == 0
-    return place
+        (made / name).parent.mkdir(exist_ok=True)
+        (made / name).write_text(text)
+    ours = shutil.ignore_patterns("test_*", "__pycache__")
+    shutil.copytree(Path(__file__).parent, made / "tests" / "mutation", ignore=ours)
+    folder.make(made)
+    return made
 
 
-def _run(place: Path, **request: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", str(RUNNER)]
-    if request:
-        defaults = {"tests": ["tests"], "first": [], "seconds": 60, "children": 2, "afresh": False}
-        command.append(json.dumps({**defaults, **request}))
-    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+def _run(place: Path, names: Iterable[str], seconds: float = 60) -> int | None:
+    group = Group("small", ("small/*",), ("tests",))
+    return folder.run(place, group, list(names), seconds, children=2)
 
 
 def _codes(place: Path) -> Mapping[str, int | None]:
@@ -90,34 +91,31 @@ def _codes(place: Path) -> Mapping[str, int | None]:
     return {name.removeprefix(NAMES): code for name, code in found.items()}
 
 
-def test_each_mutant_gets_its_verdict(folder: Path) -> None:
+def test_each_mutant_gets_its_verdict(place: Path) -> None:
     """Noticed, by what the fixture of a module calls too; not noticed; without a test; without an end."""
-    assert set(_codes(folder).values()) == {None}
-    done = _run(folder, names=[NAMES + name for name in _codes(folder)])
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(_codes(place).values()) == {None}
+    assert _run(place, [NAMES + name for name in _codes(place)]) == 0
     by_function: dict[str, set[int | None]] = {}
-    for name, code in _codes(folder).items():
+    for name, code in _codes(place).items():
         by_function.setdefault(name.partition("__")[0], set()).add(code)
     # Where it counts down by two, or from one too many, it ends elsewhere; where it counts up it never does.
     assert by_function == {
         "asked": {1}, "passed_by": {0}, "never_called": {33}, "of_a_fixture": {1}, "counted_to": {1, 36},
     }  # fmt: skip
-    assert not (folder / "mutants" / "rooms").exists()
+    assert not (place / "mutants" / "rooms").exists()
 
 
-def test_no_mutant_is_run_where_a_test_fails_without_one(folder: Path) -> None:
+def test_no_mutant_is_run_where_a_test_fails_without_one(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """For every mutant would seem to be noticed."""
-    test = folder / "tests" / "test_more.py"
+    test = place / "mutants" / "tests" / "test_more.py"
     test.write_text("def test_wrong():\n    assert 1 == 2\n")
-    done = _run(folder, names=[f"{NAMES}asked__mutmut_1"])
+    assert _run(place, [f"{NAMES}asked__mutmut_1"])
     test.unlink()
-    (folder / "mutants" / "tests" / "test_more.py").unlink()
-    assert done.returncode
-    assert "test_wrong (call)" in done.stdout + done.stderr
+    assert "test_wrong (call)" in "".join(capfd.readouterr())
 
 
-def test_no_mutant_is_begun_after_the_time(folder: Path) -> None:
+def test_no_mutant_is_begun_after_the_time(place: Path) -> None:
     """What was run stays as it was."""
-    before = _codes(folder)
-    assert _run(folder, names=[f"{NAMES}{name}" for name in before], seconds=0).returncode == 0
-    assert _codes(folder) == before
+    before = _codes(place)
+    assert _run(place, [f"{NAMES}{name}" for name in before], seconds=0) == 0
+    assert _codes(place) == before
