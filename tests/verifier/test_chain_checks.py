@@ -286,6 +286,12 @@ def test_what_is_there_twice_is_named_and_passed_over() -> None:
     assert (past.events, past.check.lost, past.check.seq) == (list(HISTORY), None, 60)
 
 
+@pytest.mark.usefixtures("hurried")
+def test_behind_a_row_that_is_there_twice_the_next_mistake_counts_too() -> None:
+    """What is good ends there, and not at a mistake that took nothing from the chain."""
+    assert walked([*changed(30, actor="x"), HISTORY[ALONE - 1]]).check.last_good == 29
+
+
 @pytest.mark.parametrize("source", [13, 17])
 def test_an_event_of_another_place_took_the_place_of_one(source: int) -> None:
     """What stood there is lost; the one that was copied is not, be it the one before."""
