@@ -134,9 +134,10 @@ def run(
 
     After so many seconds no other is begun. *afresh* measures again which test calls what.
     """
+    tests = [*group.tests, *(f"--deselect={name}" for name in group.without)]
     asked = {
-        "names": list(names), "tests": list(group.tests), "first": list(group.first), "seconds": seconds,
-        "children": children, "afresh": afresh,
+        "names": list(names), "tests": tests, "first": list(group.first), "seconds": seconds, "children": children,
+        "afresh": afresh,
     }  # fmt: skip
     environment = {
         **os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0",
