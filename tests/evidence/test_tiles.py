@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.errors import InvalidInput, UnknownFormat
@@ -41,6 +41,7 @@ def test_names_are_spelt_as_the_specification_spells_them() -> None:
 
 
 @given(st.integers(0, 7), st.integers(0, 1 << 40), st.integers(1, 256))
+@example(0, 1_234_067, 256)
 def test_names_are_read_back(level: int, number: int, width: int) -> None:
     """Every tile that a log can have is had back from its name."""
     tile = Tile(level, number, width)

@@ -32,11 +32,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="for each group; a later run goes on")
     parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn where not all mutants are run")
     parser.add_argument("--page", action="store_true", help="write docs/MUTATION.md from what was run, and no more")
+    parser.add_argument("--children", type=int, default=1, help="mutants at a time")
     parser.add_argument("--changed", metavar="BASE", help="the modules that differ from this commit, and no others")
     parser.add_argument(
         "--least", type=float, default=0.0, metavar="SHARE", help="what has to be noticed, such as 0.95"
     )
-    parser.add_argument("--again", action="store_true", help="run what lives once more: tests may be better now")
+    parser.add_argument(
+        "--again", action="store_true", help="run what lives for no reason once more: tests may be better now"
+    )
     asked = parser.parse_args()
     if asked.page:
         page.write(asked.seed)
@@ -46,33 +49,28 @@ def main() -> int:
     print(f"seed {asked.seed}", flush=True)
     for group in GROUPS:
         if not asked.groups or group.name in asked.groups:
-            mutate(group, asked.minutes * 60, asked.seed, again=asked.again)
+            mutate(group, asked.minutes * 60, asked)
             verdicts.write(group, folder.folder_of(group))
     page.write(asked.seed)
     return 0
 
 
-def mutate(group: Group, seconds: float, seed: int, *, again: bool = False) -> None:
+def mutate(group: Group, seconds: float, asked: argparse.Namespace) -> None:
     """
-    Run the mutants of a group that were not run yet, or those that live *again*, for so many seconds.
+    Run the mutants of a group that were not run yet, or those that live for no reason, for so many seconds.
     """
-    place, until = folder.folder_of(group), time.monotonic() + seconds
+    place = folder.folder_of(group)
     verdicts.seed(group, place, group)
-    names: list[str] = []
-    if again:
-        names = [one.name for one in folder.mutants(place) if one.exit_code not in (None, *KILLED)]
-        if not names:
-            return
-    elif group.sample is not None:
-        if not list(folder.mutants(place)):
-            # Mutants are made before the first is run; a run that ends at once leaves them there.
-            folder.run(place, ["none of this name"], seconds)
-        chosen = folder.drawn(list(folder.mutants(place)), group.sample, seed)
-        names = [one.name for one in chosen if one.exit_code is None]
-        if not names:
-            return
-    folder.ask_first(place, group.first)
-    folder.run(place, names, max(1.0, until - time.monotonic()))
+    folder.make(place)
+    made = list(folder.mutants(place))
+    if asked.again:
+        chosen = page.for_no_reason(place, verdicts.lives(made))
+    else:
+        chosen = made if group.sample is None else folder.drawn(made, group.sample, asked.seed)
+        chosen = [one for one in chosen if one.exit_code is None]
+    if chosen:
+        names = [one.name for one in chosen]
+        folder.run(place, group, names, seconds, children=asked.children, afresh=asked.again)
 
 
 def changed(base: str, minutes: float, least: float) -> int:
@@ -100,17 +98,19 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     of_these = msgspec.structs.replace(group, name=f"{group.name} changed", sources=tuple(paths))
     place = folder.folder_of(of_these)
     verdicts.seed(of_these, place, group)
-    status = folder.run(place, [], seconds)
+    folder.make(place)
+    names = [one.name for one in folder.mutants(place) if one.exit_code is None and one.path in paths]
+    status = folder.run(place, group, names, seconds) if names else 0
     if status:
-        print(f"{group.name}: mutmut ended with {status}, so nothing is known of {', '.join(paths)}")
+        print(f"{group.name}: the run ended with {status}, so nothing is known of {', '.join(paths)}")
         return 1
     made = [one for one in folder.mutants(place) if one.path in paths]
     ran = [one for one in made if one.exit_code is not None]
     living = [one for one in ran if one.exit_code not in KILLED]
-    known, changes = page.reasons(), folder.differences(place, living) if living else {}
-    unknown = [one for one in living if (one.function, changes[one.name]) not in known]
+    unknown = page.for_no_reason(place, living)
     print(f"{group.name}: {', '.join(paths)}: {len(made)} mutants, {len(ran)} run, {len(living)} not noticed, "
           f"{len(unknown)} of them for no reason that is known")  # fmt: skip
+    changes = folder.differences(place, unknown)
     for one in unknown:
         print(f"  {one.path} {one.function}: {changes[one.name]}")
     return int(share(ran, unknown) < least)

@@ -2,7 +2,8 @@
 Give mutmut a folder in which to work: the sources by links, its own copy of them beside, and what it found so far.
 
 mutmut works where it stands and keeps what it knows in `mutants/` there. So each group has a folder of its own, with
-links to the code and a configuration that is written anew each time: nothing is mutated in the tree itself.
+links to the code and a configuration that is written anew each time: nothing is mutated in the tree itself. What runs
+the mutants is `runner`, a program of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ LINKED: Final = ("ledger", "verifier", "replicator", "tests", "examples", "docs"
 KILLED: Final = frozenset({1, 3, 24, -24, 36, 152, 255})
 """Exit codes of pytest, and of running out of time, that say that a test noticed (mutmut's own numbers)."""
 NO_TEST: Final = frozenset({5, 33})
+LATEST_S: Final = 900.0
+"""So long after its time a run is ended: until then tests are measured, and the mutants at hand run to an end."""
 
 
 class Mutant(msgspec.Struct, frozen=True):
@@ -70,11 +73,6 @@ def _configuration(group: Group) -> str:
         "only_mutate": list(group.sources),
         "do_not_mutate_patterns": list(LINES_NOT_MUTATED),
         "also_copy": [name for name in LINKED if name not in ("ledger", "verifier", "replicator")],
-        "pytest_add_cli_args_test_selection": list(group.tests),
-        # Hypothesis keeps no examples from one mutant to the next: what one run found would be another's head start.
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
-        "use_git_change_detection": False,
-        "timeout_constant": 5.0,
     }
     lines = ["[tool.pytest.ini_options]", *(f"{name} = {json.dumps(value)}" for name, value in pytest.items())]
     lines += ["[tool.mutmut]", *(f"{name} = {json.dumps(value)}" for name, value in listed.items())]
@@ -107,38 +105,48 @@ def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return sorted(chosen, key=lambda one: one.name)
 
 
-def ask_first(folder: Path, first: Sequence[str]) -> None:
-    """
-    Have the tests whose names begin with one of *first* asked before the others, which mutmut asks the quickest first.
-    """
-    file = folder / "mutants" / "mutmut-stats.json"
-    if first and file.exists():
-        stats: dict[str, Any] = json.loads(file.read_text())
-        durations: dict[str, float] = stats["duration_by_test"]
-        stats["duration_by_test"] = {
-            name: 0.0 if name.startswith(tuple(first)) else took for name, took in durations.items()
-        }
-        file.write_text(json.dumps(stats))
+_MAKE: Final = """
+from mutmut.__main__ import create_mutants
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+copy_src_dir()
+copy_also_copy_files()
+create_mutants(1)
+"""
 
 
-def run(folder: Path, names: Sequence[str], seconds: float) -> int | None:
+def make(folder: Path) -> None:
     """
-    Run mutmut in *folder*, on the mutants of these names or, without any, on all that were not run; return its status.
+    Make the mutants in *folder*, where the code is newer than they are; verdicts on functions that changed are dropped.
+    """
+    (folder / "mutants").mkdir(exist_ok=True)
+    environment = {**os.environ, "MUTANT_UNDER_TEST": "mutant_generation"}
+    command = [sys.executable, "-c", _MAKE]
+    said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if said.returncode:
+        raise RuntimeError(f"no mutants were made in {folder}: {said.stderr}")
 
-    After so many seconds it is told to stop, which it does as soon as the mutants at hand are done; then there is none.
+
+def run(
+    folder: Path, group: Group, names: Sequence[str], seconds: float, *, children: int = 1, afresh: bool = False
+) -> int | None:
     """
+    Run the mutants of these names by the tests of *group*, and return the exit status; None where it had to be ended.
+
+    After so many seconds no other is begun. *afresh* measures again which test calls what.
+    """
+    tests = [*group.tests, *(f"--deselect={name}" for name in group.without)]
+    asked = {
+        "names": list(names), "tests": tests, "first": list(group.first), "seconds": seconds, "children": children,
+        "afresh": afresh,
+    }  # fmt: skip
     environment = {
         **os.environ, "LEDGER_TEST_SERVERS": "none", "PYTHONHASHSEED": "0",
         "PYTEST_ADDOPTS": "-p tests.mutation.unhurried",
     }  # fmt: skip
-    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *names]
-    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
+    command = [sys.executable, "-m", "tests.mutation.runner", json.dumps(asked)]
+    with subprocess.Popen(command, cwd=folder / "mutants", env=environment, start_new_session=True) as process:
         try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(30)
+            return process.wait(seconds + LATEST_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -156,6 +164,8 @@ def differences(folder: Path, living: Sequence[Mutant]) -> dict[str, str]:
     """
     Return what each of these mutants changes, by name: the line before, an arrow, and the line after.
     """
+    if not living:
+        return {}
     asked = json.dumps([(one.name, one.path) for one in living])
     said = subprocess.run(
         [sys.executable, "-c", _SHOW], cwd=folder, input=asked, capture_output=True, text=True, check=True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,14 @@ def reasons() -> Reasons:
     """
     listed = json.loads(REASONS.read_text()) if REASONS.exists() else []
     return {(one["function"], one["change"]): one["reason"] for one in listed}
+
+
+def for_no_reason(place: Path, living: Sequence[Mutant]) -> list[Mutant]:
+    """
+    Return those of the mutants of a folder that live although no reason is known.
+    """
+    known, changes = reasons(), folder.differences(place, living)
+    return [one for one in living if (one.function, changes[one.name]) not in known]
 
 
 def write(seed: int) -> None:
@@ -65,7 +74,7 @@ def write(seed: int) -> None:
         "",
         "A mutant that runs into the time limit, twenty times what its tests take, counts as noticed. Those with the "
         "quickest tests are run first, so where not all were run the score is of these and no sample of all. A verdict "
-        "stays until the function changes or the living are run `--again`.",
+        "stays until the function changes; what lives for no reason is run `--again`.",
         "",
     ]
     lines += ["Not mutated, or not run:", "", *(f"- {said}" for said in (*NOT_MUTATED, *LATER, *notes)), ""]

@@ -112,14 +112,3 @@ def test_what_was_never_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(verdicts, "HOME", tmp_path / "kept")
     verdicts.write(GROUPS[0], tmp_path)
     assert not (tmp_path / "kept").exists()
-
-
-def test_tests_that_notice_most_are_asked_first(tmp_path: Path) -> None:
-    """Where mutmut has timed them; the others keep their time."""
-    folder.ask_first(tmp_path, ("tests/a",))
-    stats = tmp_path / "mutants" / "mutmut-stats.json"
-    stats.parent.mkdir()
-    stats.write_text(json.dumps({"duration_by_test": {"tests/a::b": 2.0, "tests/c": 1.0}, "more": 1}))
-    folder.ask_first(tmp_path, ())
-    folder.ask_first(tmp_path, ("tests/a", "tests/z"))
-    assert json.loads(stats.read_text()) == {"duration_by_test": {"tests/a::b": 0.0, "tests/c": 1.0}, "more": 1}

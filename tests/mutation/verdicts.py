@@ -80,8 +80,7 @@ def write(group: Group, place: Path) -> None:
             name: Function(hashes.get(name, ""), "".join(map(_letter, found)))
             for name, found in sorted(functions.items())
         }
-    living = lives(made)
-    kept.living = folder.differences(place, living) if living else {}
+    kept.living = folder.differences(place, lives(made))
     HOME.mkdir(exist_ok=True)
     _file(group).write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
 

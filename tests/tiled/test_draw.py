@@ -28,16 +28,21 @@ def test_the_page_s_known_answer_is_drawn() -> None:
     assert draw.draw(bytes.fromhex(root), bytes.fromhex(nonce), int(tiles), len(expected)) == expected
 
 
-def test_a_draw_can_be_made_again_by_whoever_has_the_page() -> None:
-    """Here, in ten lines that share nothing with the program."""
-    root, nonce, tiles = bytes(range(32)), b"an auditor's own", 39_063
+@pytest.mark.parametrize(("tiles", "count"), [(39_063, 4603), (2**63 + 1, 20)])
+def test_a_draw_can_be_made_again_by_whoever_has_the_page(tiles: int, count: int) -> None:
+    """Here, in ten lines that share nothing with the program. Of so many tiles every other number is passed over."""
+    root, nonce = bytes(range(32)), b"an auditor's own"
     seed, numbers, place = sha256(b"trade-ledger/dr1" + root + nonce).digest(), [], 0
-    while len(numbers) < 4603:
+    while len(numbers) < count:
         number = int.from_bytes(sha256(seed + place.to_bytes(8, "big")).digest()[:8], "big")
         place += 1
         if number < 2**64 - 2**64 % tiles and number % tiles not in numbers:
             numbers.append(number % tiles)
-    assert draw.draw(root, nonce, tiles, 4603) == numbers
+    assert draw.draw(root, nonce, tiles, count) == numbers
+
+
+def test_all_are_taken_in_their_order_where_there_are_no_more() -> None:
+    assert draw.draw(bytes(32), b"", 9, 9) == draw.draw(bytes(32), b"", 9, 10) == list(range(9))
 
 
 @given(st.binary(max_size=40), st.integers(1, 500), st.integers(1, 600))
@@ -69,6 +74,18 @@ def test_enough_is_the_smallest_count_by_fractions(share: int, confidence: int) 
     assert draw.enough(Decimal("0.5"), Decimal("0.75")) == 2
 
 
+@pytest.mark.parametrize(("missed", "count"), [("0.02", 3), ("0.02", 8), ("0.04", 9), ("0.05", 8), ("0.7", 1)])
+def test_where_a_power_is_what_is_allowed_it_is_enough(missed: str, count: int) -> None:
+    """Though the quotient of the logarithms is a little more than that."""
+    allowed = Decimal(missed) ** count
+    assert draw.enough(1 - Decimal(missed), 1 - allowed) == count
+
+
+def test_the_last_of_thirty_digits_counts() -> None:
+    """Two halves leave a quarter, which is more than is allowed here."""
+    assert draw.enough(Decimal("0.5"), Decimal("0.75" + "0" * 27 + "1")) == 3
+
+
 @given(st.integers(1, 999), st.integers(1, 60))
 def test_a_probability_is_never_rounded_up(share: int, count: int) -> None:
     exact = (1 - Fraction(1000 - share, 1000) ** count) * 100
@@ -80,3 +97,8 @@ def test_a_probability_is_never_rounded_up(share: int, count: int) -> None:
 def test_a_share_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         draw.read_share(text, "share")
+
+
+@pytest.mark.parametrize("text", ["0.001", "1e-30", "0." + "1" * 30, "0.9"])
+def test_a_share_is_read_as_it_is_written(text: str) -> None:
+    assert draw.read_share(text, "share") == Decimal(text)

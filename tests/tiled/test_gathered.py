@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
+import pytest
+
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.policy import Policy
 from tests.sealing.logs import KEY, WITNESSES, Log
+from verifier.report import Finding
 from verifier.stored import CheckpointRow
 from verifier.tiled import gathered
 from verifier.tiled.outside import Shown
@@ -66,6 +70,32 @@ def test_the_newest_that_is_accepted_is_found_wherever_it_stands() -> None:
         assert found is not None
         assert found.checkpoint.size == size
     assert gathered.newest(rules, kept, KEY.name, [shown(cosigned(61))])[0] is None
+
+
+def test_of_several_that_are_shown_the_largest_is_taken() -> None:
+    """With what is kept below or above them, or with nothing; in whatever order they come."""
+    rules, kept = trust(1, 1), [row(cosigned(30))]
+    for sizes, rows in (((40, 61, 50), kept), ((40, 61, 50), []), ((5, 20, 7), kept)):
+        found, _ = gathered.newest(rules, rows, KEY.name, [shown(cosigned(size, 0)) for size in sizes])
+        assert found is not None
+        assert found.checkpoint.size == max(sizes)
+
+
+def test_what_is_kept_that_is_no_note_of_its_row_is_named_among_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are looked at where one is accepted before; and all until one is."""
+    monkeypatch.setattr(gathered, "LOOKED_AT", 3)
+    bad = [msgspec.structs.replace(row(cosigned(size)), size=size + 100) for size in range(20, 10, -1)]
+    wrong = [
+        Finding("CHECKPOINT_SIG", f"a checkpoint of {size + 100} events",
+                f"a checkpoint of {size} events of {KEY.name}", size + 100, "checkpoints", (str(size + 100),), "note")
+        for size in range(20, 10, -1)
+    ]  # fmt: skip
+    found, named = gathered.newest(trust(1, 1), [row(cosigned(200, 0)), *bad], KEY.name, [])
+    assert found is not None
+    assert named == wrong[:2]
+    found, named = gathered.newest(trust(1, 1), [*bad, row(cosigned(9, 0)), *bad], KEY.name, [])
+    assert found is not None
+    assert (found.checkpoint.size, named) == (9, wrong)
 
 
 def test_a_checkpoint_of_no_events_is_not_the_newest() -> None:

@@ -123,7 +123,7 @@ ASKED = ("event_id or event_type or schema_version or stream or stream_version o
 UNKNOWN: list[tuple[str, Any, str, bool]] = [
     ("stream", "other", REST, False), ("group_id", bytes(16), REST, False), ("actor", "other", REST, False),
     ("chain_id", bytes(16), REST, False), ("event_type", "Other", ASKED, True), ("payload", b"no JSON", ASKED, True),
-    ("salt", bytes(16), ASKED, True), ("occurred_at", 7, ASKED, True),
+    ("salt", bytes(16), ASKED, True), ("occurred_at", 7, ASKED, True)
 ]  # fmt: skip
 
 
@@ -143,15 +143,78 @@ def test_a_column_that_nobody_states_is_among_the_suspects(
     assert (of_one.check.last_good, of_one.check.lost, len(of_one.events)) == (ALONE - 1, ALONE, 60)
 
 
+@pytest.mark.usefixtures("hurried")
+def test_behind_an_event_that_is_not_known_the_links_are_held_to_its_hash() -> None:
+    """Its bytes are not known, and its hash is."""
+    rows = changed(ALONE, actor="x")
+    assert walked(rows).events[ALONE - 1].hash == of(ALONE, "hash")
+    rows[ALONE] = rehashed(rows[ALONE], prev_hash=bytes(32))
+    assert ("CHAIN_BREAK", 19, "prev_hash") in [one[:3] for one in walked(rows).found]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_hash_of_the_head_counts_where_the_last_event_has_it() -> None:
+    """Where it has not, it says no more of the event than the event's own."""
+    found, *_ = walked(changed(60, actor="x", hash=bytes(32))).found
+    assert found[3] == f"bytes of hash {bytes(32).hex()}"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_was_asked_may_differ_for_an_event_of_the_group_that_is_not_known() -> None:
+    """That one is named, wherever in the group it is; where all are known, none is."""
+    found = walked(changed(GROUPED, payload=b"no JSON")).found
+    assert [(one[1], one[5]) for one in found if one[0] == "REQUEST_MISMATCH"] == [(10, GROUPED)]
+    known = walked(chains.edited(HISTORY, ALONE, request_hash=bytes(32))).found
+    assert [(one[1], one[5]) for one in known if one[0] == "REQUEST_MISMATCH"] == [(ALONE, None)]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_an_id_that_is_none_says_no_time() -> None:
+    """Then the time may have been changed as well as the id."""
+    (_, _, suspects, *_), clock = walked(changed(ALONE, event_id=bytes(16))).found
+    assert {"event_id", "recorded_at"} < set(str(suspects).split(" or "))
+    assert clock[:3] == ("CLOCK", ALONE, "event_id")
+
+
 def test_what_the_rules_foresee_and_small_edits_are_tried_too() -> None:
     """Where it has the hash it is what was there."""
     true = of(ALONE, "stream")
-    foreseen = walked(changed(ALONE, stream="quite/another"), foresee=lambda event: {"stream": ["no/such", true]})
+    foreseen = walked(
+        changed(ALONE, stream="quite/another"),
+        foresee=lambda event: {"stream": ["no/such", true * (event.seq == ALONE)]},
+    )
     assert foreseen.found == [("BYTES_MODIFIED", ALONE, "stream", true, "quite/another", None)]
     assert foreseen.events == list(HISTORY)
     true = of(ALONE, "schema_version")
     near = walked(changed(ALONE, schema_version=9))
     assert near.found == [("BYTES_MODIFIED", ALONE, "schema_version", "1", "9", None)]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_is_foreseen_of_an_event_counts_where_the_first_of_its_group_is_not_known() -> None:
+    """The first says who acted, and so do the rules; either may be right."""
+    true, rows = of(GROUPED, "actor"), changed(GROUPED, actor="x")
+    rows[GROUPED - 2] = msgspec.structs.replace(rows[GROUPED - 2], actor="x")
+    found = walked(rows, foresee=lambda event: {"actor": [true]} if event.seq == GROUPED else {}).found
+    assert ("BYTES_MODIFIED", GROUPED, "actor", true, "x", None) in found
+
+
+@pytest.mark.usefixtures("hurried")
+def test_behind_a_gap_less_is_stated() -> None:
+    """The place in a group that began with what is missing is; the hash before it is not."""
+    indexed = [msgspec.structs.replace(x, group_index=7) if x.seq == GROUPED else x for x in without(GROUPED - 1)]
+    assert ("BYTES_MODIFIED", GROUPED, "group_index", "1", "7", None) in walked(indexed).found
+    unlinked = [msgspec.structs.replace(x, prev_hash=bytes(32)) if x.seq == 19 else x for x in without(ALONE)]
+    (column,) = [x[2] for x in walked(unlinked).found if x[:2] == ("BYTES_MODIFIED", 19)]
+    assert "prev_hash" in str(column).split(" or ")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_epoch_of_the_event_before_is_stated() -> None:
+    """And not the first one."""
+    later = chains.edited(chains.edited(HISTORY, 59, epoch=3), 60, epoch=3)
+    rows = [*later[:-1], msgspec.structs.replace(later[-1], epoch=8)]
+    assert ("BYTES_MODIFIED", 60, "epoch", "3", "8", None) in walked(rows).found
 
 
 def test_values_of_other_events_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +270,11 @@ def test_missing_events_are_one_finding_and_what_follows_from_it(seqs: Sequence[
     assert of_gap.events == without(*seqs)
 
 
+def test_of_several_events_that_are_lost_the_first_is_told() -> None:
+    """What is missing later changes nothing about where knowledge ends."""
+    assert walked(without(18, 30)).check.lost == 18
+
+
 def test_what_is_there_twice_is_named_and_passed_over() -> None:
     """In its place or past the end, where it says by its hash of which event it is a copy."""
     event = HISTORY[ALONE - 1]
@@ -218,11 +286,18 @@ def test_what_is_there_twice_is_named_and_passed_over() -> None:
     assert (past.events, past.check.lost, past.check.seq) == (list(HISTORY), None, 60)
 
 
-def test_an_event_of_another_place_took_the_place_of_one() -> None:
-    """What stood there is lost; the one that was copied is not."""
-    copied = {name: of(13, name) for name in RecordedEvent.__struct_fields__ if name != "seq"}
+@pytest.mark.usefixtures("hurried")
+def test_behind_a_row_that_is_there_twice_the_next_mistake_counts_too() -> None:
+    """What is good ends there, and not at a mistake that took nothing from the chain."""
+    assert walked([*changed(30, actor="x"), HISTORY[ALONE - 1]]).check.last_good == 29
+
+
+@pytest.mark.parametrize("source", [13, 17])
+def test_an_event_of_another_place_took_the_place_of_one(source: int) -> None:
+    """What stood there is lost; the one that was copied is not, be it the one before."""
+    copied = {name: of(source, name) for name in RecordedEvent.__struct_fields__ if name != "seq"}
     placed = walked(changed(ALONE, **copied))
-    assert placed.found[:1] == [("SEQ_DUP", 18, "seq", "no such row", "a copy of event 13", None)]
+    assert placed.found[:1] == [("SEQ_DUP", 18, "seq", "no such row", f"a copy of event {source}", None)]
     assert ("CHAIN_BREAK", 19) not in [one[:2] for one in placed.found]
     assert (placed.check.lost, placed.check.last_good) == (18, 17)
     assert placed.events == without(18)
@@ -255,15 +330,28 @@ def rehashed(event: RecordedEvent, **changes: Any) -> RecordedEvent:
     return msgspec.structs.replace(made, hash=blake3(entry.encode(made)).digest())
 
 
-def test_an_event_of_another_chain_is_named_as_such() -> None:
-    """Of a chain that this database has; the hash in its place is another's, so what stood there is lost."""
-    foreign = rehashed(HISTORY[ALONE - 1], chain_id=OTHER_CHAIN, payload=b'{"derived":{},"given":{"note":"theirs"}}')
-    here = msgspec.structs.replace(foreign, chain_id=chains.CHAIN_ID)
-    of_other = walked([here if event.seq == ALONE else event for event in HISTORY])
+def with_foreign(at: int) -> list[RecordedEvent]:
+    """Return the history with an event of another chain, which this database has, in one place."""
+    theirs = rehashed(HISTORY[at - 1], chain_id=OTHER_CHAIN, payload=b'{"derived":{},"given":{"note":"theirs"}}')
+    return [msgspec.structs.replace(theirs, chain_id=chains.CHAIN_ID) if x.seq == at else x for x in HISTORY]
+
+
+@pytest.mark.parametrize("at", [ALONE, 60])
+def test_an_event_of_another_chain_is_named_as_such(at: int) -> None:
+    """The hash in its place is another's, so what stood there is lost, at the end of the chain too."""
+    of_other = walked(with_foreign(at))
     said = f"one of chain {OTHER_CHAIN.hex()}"
-    assert of_other.found[0] == ("BYTES_MODIFIED", 18, "chain", "an event of this chain", said, None)
-    assert (of_other.check.lost, of_other.check.last_good, of_other.events) == (18, 17, without(18))
-    assert [one[0] for one in of_other.found[1:]] == ["KEY_MISMATCH"]
+    assert of_other.found[0] == ("BYTES_MODIFIED", at, "chain", "an event of this chain", said, None)
+    assert (of_other.check.lost, of_other.check.last_good, of_other.events) == (at, at - 1, without(at))
+    if at == ALONE:
+        assert [one[0] for one in of_other.found[1:]] == ["KEY_MISMATCH"]
+
+
+def test_one_of_another_chain_in_the_midst_of_a_group_ends_what_is_known_of_it() -> None:
+    """The group is partial for want of the event that stood there; where that one is met it was moved."""
+    assert (PARTIAL, 10, "group_size", "3 events", "1", GROUPED) in walked(with_foreign(GROUPED)).found
+    rows = [*with_foreign(ALONE), msgspec.structs.replace(HISTORY[ALONE - 1], seq=61)]
+    assert ("BYTES_MODIFIED", 61, "seq", "18", "61", None) in walked(rows).found
 
 
 def test_where_two_histories_meet_the_chain_is_broken() -> None:

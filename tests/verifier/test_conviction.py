@@ -71,6 +71,12 @@ def test_one_small_edit_is_one_step_from_what_was_there(column: str, value: Any)
     assert told(edited, deep=False) is None
 
 
+def test_of_letters_of_several_bytes_none_is_left_in_part() -> None:
+    """Such a letter may have been put in; what is cut in its midst loses all of it."""
+    edited = msgspec.structs.replace(EVENT, source="gatew\u00fcay")
+    assert {"gateway", "gatewXay"} <= set(tried(edited, "source"))
+
+
 @pytest.mark.parametrize(("column", "value"), [SMALL[0], ("stream_version", 2), ("actor", "engine-2")])
 def test_a_small_edit_is_undone(column: str, value: Any) -> None:
     """The column is named with the one value that has the hash, where it is looked for that long."""

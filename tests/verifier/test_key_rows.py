@@ -90,6 +90,16 @@ def test_two_rows_that_took_each_others_place_are_both_named() -> None:
     ]
 
 
+def test_a_row_in_the_place_of_one_that_is_gone_is_named_once() -> None:
+    """It is moved, and the other one missing."""
+    rows = [*ROWS[:5], msgspec.structs.replace(ROWS[5], first_seq=ROWS[6].first_seq), *ROWS[7:]]
+    later = ROWS[6].first_seq
+    assert checked(rows) == [
+        wrong("gateway", KEY, "first_seq", str(SEQ), str(later)),
+        wrong("gateway", ROWS[6].key, None, f"a row with first_seq {later}", "no such row"),
+    ]
+
+
 def test_a_row_is_a_witness_for_the_group_that_it_names() -> None:
     """Where it is the only one for that seq."""
     check = KeyCheck(iter(sorted([*ROWS, KeyRow("gateway", "more", SEQ)], key=lambda row: row.first_seq)))

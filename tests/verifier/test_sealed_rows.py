@@ -119,6 +119,15 @@ def test_a_changed_tile_is_one_finding_with_its_place(tiles: Tiles, expected: li
     assert sealed(tiles) == expected
 
 
+def test_behind_a_missing_tile_the_next_is_held_against_the_events() -> None:
+    """Though both were waited for at once, where a checkpoint stands inside a tile."""
+    tiles = with_tile(0, 1, lambda data: None)
+    tiles[0] = [*tiles[0][:1], (2, put_in(8, ZERO)(tiles[0][1][1]))]
+    assert sealed(tiles, ROWS[1:2]) == [
+        wrong(0, 1, "a tile", "no such row"), wrong(0, 2, LEAVES[520].hex(), ZERO.hex(), "hashes[8]", 521)
+    ]  # fmt: skip
+
+
 def test_what_is_stored_past_the_count_of_leaves_is_named() -> None:
     """Though the hashes are of the events; and a count beyond them has no tiles to show."""
     assert sealed(GOOD, size=600) == [wrong(0, 2, "88 hashes", "188 of them")]
@@ -149,6 +158,16 @@ def test_a_changed_checkpoint_is_one_finding_with_its_column() -> None:
     ]  # fmt: skip
     last = [msgspec.structs.replace(ROWS[3], size=701), ROWS[3]]
     assert [one.kind for one in sealed(rows=[*ROWS[:3], *last])] == ["TRUNCATED", "TRUNCATED"]
+
+
+def test_a_checkpoint_that_is_there_twice_hides_no_other() -> None:
+    """Those behind it are held against the events, at the next event too, and none has to be there."""
+    twice = of_row(256, "size", "1 or more, each once", "256")
+    assert sealed(rows=[ROWS[0], ROWS[0]]) == [twice]
+    good = CheckpointRow(257, ROOTS[257], b"", ROWS[0].sealed_at)
+    bad = msgspec.structs.replace(good, root=ZERO)
+    assert sealed(rows=[ROWS[0], ROWS[0], good]) == [twice]
+    assert sealed(rows=[ROWS[0], ROWS[0], bad]) == [twice, of_row(257, "root", ROOTS[257].hex(), ZERO.hex())]
 
 
 AT = HISTORY[299].recorded_at
@@ -197,6 +216,15 @@ def test_a_checkpoint_that_was_brought_has_to_be_of_these_events() -> None:
     ]
     assert sealed(expected=[stated(900, ZERO), *brought]) == [
         Finding("TRUNCATED", "900 events, which a checkpoint covers", "700 events", 701)
+    ]
+
+
+def test_a_stored_and_a_brought_checkpoint_of_one_size_are_both_named() -> None:
+    """Each by itself: one says what was stored, the other what was signed."""
+    rows = [ROWS[0], msgspec.structs.replace(ROWS[1], root=ZERO)]
+    assert sealed(rows=rows, expected=[stated(300, ZERO)]) == [
+        of_row(300, "root", ROOTS[300].hex(), ZERO.hex()),
+        Finding("INCONSISTENT", f"root {ZERO.hex()}", f"root {ROOTS[300].hex()}", 300),
     ]
 
 
