@@ -120,10 +120,17 @@ CREATE FUNCTION ledger.check_balanced() RETURNS trigger LANGUAGE plpgsql SECURIT
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     moved jsonb;
+    touched smallint[];
     unmoved smallint;
 BEGIN
-    SELECT p.chain INTO unmoved FROM (SELECT DISTINCT chain FROM put) p WHERE (
-        SELECT e.xmin FROM ledger.events e WHERE e.chain = p.chain ORDER BY e.chain DESC, e.seq DESC LIMIT 1)
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(DISTINCT chain) INTO touched FROM put;
+    ELSE
+        -- Of a row that is given to another chain, the one that it is taken from changes as well.
+        SELECT array_agg(DISTINCT chain) INTO touched FROM (SELECT chain FROM put UNION ALL SELECT chain FROM taken) b;
+    END IF;
+    SELECT t INTO unmoved FROM unnest(touched) t WHERE (
+        SELECT e.xmin FROM ledger.events e WHERE e.chain = t ORDER BY e.chain DESC, e.seq DESC LIMIT 1)
         IS DISTINCT FROM pg_current_xact_id()::xid;
     IF unmoved IS NOT NULL THEN
         RAISE EXCEPTION 'balances of chain % change only with its events, and this transaction has appended none', unmoved
@@ -165,7 +172,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A boundary ends where the head is and begins where the last one ended, so that none can be slipped in or left out.
+-- A boundary ends where the head is and begins where the last one ended, so that none can be slipped in or left out. It
+-- ends a group: within a transaction the head may stand inside one, and what is published up to there would be half of it.
 CREATE FUNCTION ledger.check_committed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head ledger.chain_heads;
@@ -178,6 +186,11 @@ BEGIN
         IS DISTINCT FROM (coalesce(before, 0) + 1, head.seq, head.recorded_at) THEN
         RAISE EXCEPTION 'a commit of events % to % is not what follows the last one up to the head', NEW.first_seq,
             NEW.last_seq USING ERRCODE = 'TL003';
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM ledger.events e
+                   WHERE e.chain = NEW.chain AND e.seq = NEW.last_seq AND e.group_index = e.group_size - 1) THEN
+        RAISE EXCEPTION 'a commit ends at event %, which is not there or does not end its group', NEW.last_seq
+            USING ERRCODE = 'TL003';
     END IF;
     RETURN NULL;
 END $$;

@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
+from ledger.chain.link import genesis
 from ledger.domain.amounts import UNIT
 from ledger.domain.rows import TABLES, Balance
 from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, StateMismatch
@@ -280,6 +281,28 @@ def test_a_whole_group_is_taken(database: Database) -> None:
         assert chains.head(connection, chain).seq == 4
 
 
+def test_no_transaction_is_said_to_end_inside_a_group(database: Database) -> None:
+    """The head stands there for a while, where a group is appended in two runs, or before its events are."""
+    connection, chain = prepared(database)
+    made = linked(3)
+    made[1] = msgspec.structs.replace(made[1], group_size=2)
+    made[2] = msgspec.structs.replace(made[2], group_index=1, group_size=2)
+    with connection:
+        put(connection, chain, made[:2])
+        with pytest.raises(psycopg.Error, match="ends at event 2, which is not there or does not") as refused:
+            chains.insert_commit(connection, chain, 1, 2, bytes(32), made[1].recorded_at)
+        assert isinstance(db.translated(refused.value), SequenceGap)
+        connection.rollback()
+        connection.execute("UPDATE ledger.chain_heads SET seq = 3, recorded_at = %s", [made[2].recorded_at])
+        with pytest.raises(psycopg.Error, match="ends at event 3, which is not there"):
+            chains.insert_commit(connection, chain, 1, 3, bytes(32), made[2].recorded_at)
+        connection.rollback()
+        put(connection, chain, made[:2])
+        put(connection, chain, made[2:])
+        chains.insert_commit(connection, chain, 1, 3, bytes(32), made[2].recorded_at)
+        connection.commit()
+
+
 def test_a_key_of_no_group_and_a_commit_that_does_not_follow_are_refused(five: tuple[Connection, int]) -> None:
     """A key must name the first event of a group that used it; a boundary follows the last and ends at the head."""
     connection, chain = five
@@ -398,6 +421,22 @@ def test_a_head_that_moved_over_no_event_lets_no_balance_change(five: tuple[Conn
             read_models.write(connection, chain, [balance("A", 5), balance("B", -5)])
         assert refused.value.sqlstate == "TL006"
         connection.rollback()
+
+
+def test_no_balance_is_taken_from_a_chain_beside_an_event_of_another(database: Database) -> None:
+    """All rows of an asset sum to zero in each chain, so that their sums tell nothing where they move together."""
+    connection, chain = prepared(database)
+    with psycopg.connect(database.dsn("owner")) as owner:
+        owner.execute("SET ROLE ledger_owner")
+        other = chains.create(owner, bytes(16), "example.com/b", genesis(CHAIN_ID, "example.com/a"), "primary").chain
+    with connection:
+        put(connection, chain, linked(1))
+        read_models.write(connection, chain, [balance("A", 5), balance("B", -5)])
+        connection.commit()
+        put(connection, other, linked(1))
+        with pytest.raises(psycopg.Error, match="chain 1 change only with its events") as refused:
+            connection.execute("UPDATE ledger.balances SET chain = %s WHERE chain = %s", [other, chain])
+        assert refused.value.sqlstate == "TL006"
 
 
 @pytest.mark.parametrize(
