@@ -13,7 +13,7 @@ BEGIN
     IF cardinality(changed) > 0 THEN
         UPDATE ledger.assets t SET
             kind = c.kind, scale = c.scale, name = c.name, version = c.version,
-            splits = c.splits
+            splits = c.splits, moved_on = c.moved_on
             FROM unnest(changed::ledger.assets[]) c
             WHERE t.chain = c.chain AND t.asset = c.asset;
         GET DIAGNOSTICS found = ROW_COUNT;

@@ -93,6 +93,7 @@ CREATE TABLE ledger.assets (
 	name TEXT NOT NULL,
 	version BIGINT NOT NULL,
 	splits TEXT NOT NULL,
+	moved_on DATE,
 	CONSTRAINT assets_pkey PRIMARY KEY (chain, asset),
 	CONSTRAINT assets_scale_in_range CHECK (scale BETWEEN 0 AND 18)
 )

@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
-from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted, JournalPosted, JournalReversed
+from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted, JournalPosted, JournalReversed
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -480,6 +480,61 @@ def test_a_split_comes_once_the_trades_of_its_day_and_later_are_undone(
     books.replayed()
 
 
+MOVING: dict[str, Any] = {
+    "deposit": lambda: CashMoved(movement_id="M", account="A", asset="XYZ", amount="200", kind="deposit",
+                                 value_date=TUESDAY),
+    "conversion": lambda: FxConverted(fx_id="M", account="A", sold=AssetAmount(asset="XYZ", amount="1"), rate="1",
+                                      bought=AssetAmount(asset="USD", amount="1"), value_date=TUESDAY),
+    "fee": lambda: FeeCharged(fee_id="M", account="A", kind="k", asset="XYZ", amount="1"),
+    "journal": lambda: JournalPosted(journal_id="M", memo="m", postings=tuple(
+        Posting(account=x, asset="XYZ", bucket="settled", amount=n) for x, n in (("A", "-1"), ("B", "1")))),
+    "dividend": lambda: accrued(entitled(tax="7"), ca_id="M", asset="XYZ"),
+    "paid in": lambda: traded("M", instrument="ABC", qty="1", price="1", trade_date=TUESDAY),
+    "charged": lambda: traded("M", instrument="DEF", qty="1", trade_date=TUESDAY,
+                              fees=(Fee(kind="c", asset="XYZ", amount="1"),)),
+}  # fmt: skip
+
+
+def moved_market(kind: type[Books] = Books) -> Books:
+    """Hold 100 shares of Monday; ABC is paid in them."""
+    books = market(kind=kind)
+    for asset, quote in (("ABC", "XYZ"), ("DEF", "USD")):
+        books.give(AssetDefined(asset=asset, kind="security", scale=0, name=asset))
+        terms: Any = {"tick": "0.01", "lot": "1", "settlement_cycle": 0, "venue": "V"}
+        books.give(InstrumentDefined(instrument=asset, asset=asset, quote_asset=quote, settle_asset=quote, **terms))
+    books.set_day(MONDAY)
+    for name, event in MOVING.items():
+        if name in ("fee", "journal"):
+            # What was moved on Monday is of old shares.
+            books.give(msgspec.structs.replace(event(), **{f"{name}_id": "before"}))
+    books.give(traded("E"))
+    books.set_day(TUESDAY)
+    return books
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("what", list(MOVING))
+def test_what_moved_shares_on_the_ex_date_keeps_the_split_out_unless_it_says_why(what: str, kind: type[Books]) -> None:
+    """Nobody could tell whether it was in new shares; of the day before it does not matter."""
+    books = moved_market(kind)
+    assert books.give(MOVING[what]()).rule is None
+    made = books.give(split())
+    assert (made.rule, f"XYZ was moved on {TUESDAY}" in (made.detail or "")) == ("moved_since", True)
+    assert books.give(split(moved_reason="of old shares", rounding="down", ca_id="S2")).rule is None
+    assert moved_market(kind).give(split()).rule is None
+    books.replayed()
+
+
+def test_a_busted_trade_with_a_fee_in_its_own_shares_keeps_no_split_out() -> None:
+    """The fee is undone with it."""
+    books = moved_market()
+    books.give(traded("N", trade_date=TUESDAY, fees=(Fee(kind="c", asset="XYZ", amount="1"),)))
+    assert books.give(split()).rule == "traded_since"
+    place: Any = {"exec_ref": "N", "ref_trade_date": TUESDAY, "trade_date": TUESDAY}
+    books.give(TradeBusted(exec_id="B", venue="V", reason="r", **place))
+    assert books.give(split(ca_id="S2")).rule is None
+
+
 @pytest.mark.parametrize("reversed_first", [True, False])
 def test_a_deposit_of_new_shares_before_the_split_is_put_right(reversed_first: bool) -> None:
     """It is multiplied as all that is owned: it is reversed before, or what is too much is journaled afterwards."""
@@ -489,7 +544,7 @@ def test_a_deposit_of_new_shares_before_the_split_is_put_right(reversed_first: b
     books.give(CashMoved(movement_id="D", **deposit))  # type: ignore[arg-type]
     if reversed_first:
         books.give(JournalReversed(journal_id="R", reverses_kind="cash", reverses="D", reason="r"))
-    assert books.give(split()).rule is None
+    assert books.give(split(moved_reason="D is reversed" if reversed_first else "D will be journaled")).rule is None
     if reversed_first:
         books.give(CashMoved(movement_id="D2", **deposit))  # type: ignore[arg-type]
     else:
@@ -727,7 +782,7 @@ def test_what_the_owner_of_the_ledger_has_of_a_share_splits_too() -> None:
     lines = (("B", "-1"), ("~suspense", "1"))
     books.give(JournalPosted(journal_id="J", memo="m", postings=tuple(
         Posting(account=x, asset="XYZ", bucket="settled", amount=n) for x, n in lines)))  # fmt: skip
-    books.give(split(10))
+    assert books.give(split(10, moved_reason="of old shares")).rule is None
     found = {x: sum(balance(books, x, "XYZ")) for x in ("A", "B", "~fees", "~fx_clearing.XYZ", "~suspense")}
     assert found == {
         "A": amount("969.8"), "B": amount("-10"), "~fees": amount("0.2"), "~fx_clearing.XYZ": amount("30"),

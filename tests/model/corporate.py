@@ -9,7 +9,11 @@ from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ledger.domain.events.cash import CashMoved, FeeCharged, FxConverted, JournalPosted
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, SplitApplied
+from ledger.domain.events.executions import TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import TradeAllocated
 from tests.model import holdings, money, reference, trades
 from tests.model.history import History, asked, number, rounded
 
@@ -243,6 +247,38 @@ def is_traded_since(history: History, account: str, instrument: str, day: str) -
     name = reference.called_now(history, instrument)
     return any(x.day >= day for x in trades.live(history).values()
                if x.account == account and reference.called_now(history, x.instrument) == name)  # fmt: skip
+
+
+def _moves(history: History, event: Event, today: str) -> tuple[str, set[str]]:
+    """Return the day that an event is of, and what it moved other than by a trade of that itself."""
+    match event:
+        case CashMoved():
+            return event.value_date, {event.asset}
+        case FxConverted():
+            return event.value_date, {event.sold.asset, event.bought.asset}
+        case FeeCharged():
+            return today, {event.asset}
+        case JournalPosted():
+            return today, {line.asset for line in event.postings}
+        case CashDividendAccrued():
+            return event.ex_date, {asset_of(history, event)}
+        case TradeExecuted():
+            its = reference.terms(history, event.instrument)
+            assert its is not None
+            return event.trade_date, {its.quote, *(fee.asset for fee in event.fees)} - {its.asset}
+        case TradeAllocated():
+            key = (event.venue, event.trade_date, event.exec_ids[0])
+            its = reference.terms(history, trades.live(history)[key].instrument)
+            assert its is not None
+            charged = {fee.asset for line in event.lines for fee in line.fees}
+            return event.trade_date, charged - {its.asset, its.quote}
+    return "", set()
+
+
+def moved_on(history: History, asset: str) -> str:
+    """Return the newest day on which something else than a trade of an asset moved it, undone since or not."""
+    days = (_moves(history.until(x.seq), x.event, x.day) for x in history.entries if not x.quarantined)
+    return max((day for day, assets in days if asset in assets), default="")
 
 
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:

@@ -92,6 +92,7 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
         ca_id=f"s{now.seq}", instrument=dice.of(its.name, "XYZ.N"), ratio_num=num, ratio_den=den,
         ex_date=ex, rounding=rounding,
         cash_in_lieu=tuple(cash), order_adjustments=tuple(adjustments),
+        moved_reason="told late" if dice.often(0.1 if corporate.moved_on(history, its.asset) < ex else 0.9) else None,
     )  # fmt: skip
 
 

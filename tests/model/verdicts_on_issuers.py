@@ -74,6 +74,8 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
     for account in reference.accounts(history):
         if any(corporate.is_traded_since(history, account, name, event.ex_date) for name in traded_as):
             return False
+    if event.moved_reason is None and corporate.moved_on(history, its.asset) >= event.ex_date:
+        return False
     if not _pays_for_fractions(history, event, its):
         return False
     open_orders = orders.of_instrument(history, its.name)

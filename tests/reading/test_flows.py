@@ -109,10 +109,10 @@ def test_what_was_not_valued_before_a_split_is_of_the_shares_after_it() -> None:
     books.set_day(TUESDAY)
     given(books, split("T", 1, 2, TUESDAY), marked("8", TUESDAY))
     found = [cells(row, "day qty interest currency_result income total") for row in pnl(books, account="A")]
-    # 3 are 4.5 by now, 36 USD of income; 10 at 12 were 120 and are 15 at 8.
+    # 3 are 4.5 by now, 36 USD of income; 10 at 12 were 120 and are 15 at 8; half a share at 8 was dropped.
     assert found == [
         [THURSDAY, "10", "0", "0", "0", "0"],
         [FRIDAY, "13", "3", None, None, None],
         [MONDAY, "39", "0", None, None, None],
-        [TUESDAY, "19", "0", "0", "36", "36"],
+        [TUESDAY, "19", "0", "-4", "36", "32"],
     ]

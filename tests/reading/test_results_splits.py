@@ -54,7 +54,8 @@ def trade(name: str, of: int, fee: str = "0.5") -> TradeExecuted:
 
 
 def split(name: str, of: int) -> SplitApplied:
-    return SplitApplied(ca_id=name, instrument="B", ratio_num=2, ratio_den=1, ex_date=day(of), rounding="down")
+    return SplitApplied(ca_id=name, instrument="B", ratio_num=2, ratio_den=1, ex_date=day(of), rounding="down",
+                        moved_reason="of old shares")  # fmt: skip
 
 
 def rate(price: str, of: int, as_of: int = 1) -> MarkRecorded:

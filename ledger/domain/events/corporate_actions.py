@@ -92,9 +92,11 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     a fraction: paid in `cash`, dropped (`down`), filled up (`up`) or the nearest. Open orders without an adjustment
     follow the ratio: quantity down to a lot, price to a tick (buys down, sales up); where that leaves nothing, or less
     than has filled, the split ends the order. One whose terms were said on the ex-date or later needs an adjustment,
-    so record the split before the orders of its day, and before its deposits and journals: what moved shares by itself
-    is multiplied, whatever its day, if it was recorded before. What the ledger's owner has in `~fees`, `~rounding`,
-    `~suspense` and `~fx_clearing` splits too, and a fraction of that needs no cash.
+    so record the split before the orders of its day, and before its deposits and journals: what moved shares by itself,
+    or paid in them for something else, is multiplied if it was recorded before. Where some of that is of the ex-date or
+    later, undone or not, the split needs a `moved_reason`: why those are old shares, or what becomes of them. What the
+    ledger's owner has in `~fees`, `~rounding`, `~suspense` and `~fx_clearing` splits too, and a fraction of that needs
+    no cash.
     """
 
     KIND: ClassVar = "fact"
@@ -106,6 +108,7 @@ class SplitApplied(Event, frozen=True, kw_only=True):
     rounding: Literal["cash", "down", "up", "nearest"]
     cash_in_lieu: tuple[CashInLieu, ...] = ()
     order_adjustments: tuple[OrderAdjustment, ...] = ()
+    moved_reason: Text | None = None
 
 
 class InstrumentRenamed(Event, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def _spec(name: str, row_type: type[Row], key: str, amounts: str = "", dates: st
 TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
-        _spec("assets", Asset, "asset"),
+        _spec("assets", Asset, "asset", dates="moved_on"),
         _spec("instruments", Instrument, "instrument", "tick lot multiplier", "split_on"),
         _spec("calendars", Calendar, "calendar"),
         _spec("accounts", Account, "account"),

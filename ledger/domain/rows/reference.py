@@ -12,7 +12,8 @@ class Asset(Row, frozen=True, gc=False):
     What is owned or owed: a currency, a security, a crypto asset, a contract. Stream `asset/…`.
 
     `splits` is JSON of what became of what there was of it: [seq, ex-date, action, ratio_num, ratio_den, rounding] of
-    each split, the newest last, and empty before the first.
+    each split, the newest last, and empty before the first. `moved_on` is the newest day on which something else than
+    a trade of it moved it, and absent before the first; what is undone stays counted.
     """
 
     asset: str
@@ -21,6 +22,7 @@ class Asset(Row, frozen=True, gc=False):
     name: str
     version: int
     splits: str = "[]"
+    moved_on: str | None = None
 
 
 class Instrument(Row, frozen=True, gc=False):

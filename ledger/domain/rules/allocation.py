@@ -19,7 +19,7 @@ from ledger.domain.postings import ROUNDING, Line, moved, negated
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
 from ledger.domain.rules.approval import check_second_person
-from ledger.domain.rules.executions import check_fees, fees_text
+from ledger.domain.rules.executions import check_fees, fees_text, note_fees
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -81,6 +81,7 @@ def _line(
         raise Broken("quantity", f"found quantity {line.qty} for {line.account}; expected more than 0")
     check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
     check_fees(state, line.fees, event.trade_date)
+    note_fees(state, line.fees, (block.asset, block.gross_asset), event.trade_date)
     exec_id = _exec_id(event, number)
     if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
         raise Broken("exec_id_taken", f"execution {exec_id!r} exists; use another allocation id")

@@ -28,7 +28,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.new_shares import check_day, check_undone
+from ledger.domain.rules.new_shares import check_day, check_undone, note_moved
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
@@ -56,6 +56,7 @@ def charge_fee(state: State, event: events.FeeCharged, now: Now) -> Effects:
         raise Broken("fee_exists", f"found fee {event.fee_id!r} a second time; expected a new id")
     lines = moved(event.asset, amount, (event.account, "settled"), (FEES, "settled"))
     post(state, lines, may_refuse=True)
+    note_moved(state, known(state.assets, event.asset, "asset"), now.day)
     _record(state, "fee", event.fee_id, lines, now.day, now)
     version = touch_account(state, event.account)
     return Effects(f"account/{event.account}", version, {"postings": as_derived(lines)})
@@ -70,11 +71,13 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     check_come(event.value_date, now, "value_date_to_come", "a cash movement with the value date")
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
-    check_day(known(state.assets, event.asset, "asset"), event.value_date, "a cash movement")
+    asset = known(state.assets, event.asset, "asset")
+    check_day(asset, event.value_date, "a cash movement")
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
         raise Broken("amount", f"found a {event.kind} of {event.amount}; expected deposits above 0, withdrawals below")
     lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
+    note_moved(state, asset, event.value_date)
     _record(state, "cash", event.movement_id, lines, open_day(state, event, event.value_date, now), now)
     version = touch_account(state, event.account)
     return Effects(f"account/{event.account}", version, {"postings": as_derived(lines)}, event.value_date)
@@ -180,6 +183,8 @@ def post_journal(state: State, event: events.JournalPosted, now: Now) -> Effects
                                         "may change that: give HoldPlaced or HoldReleased")  # fmt: skip
         check_scale(line.amount, known(state.assets, line.asset, "asset"), "posting")
     post(state, lines, may_refuse=True)
+    for name in dict.fromkeys(line.asset for line in lines):
+        note_moved(state, known(state.assets, name, "asset"), now.day)
     _record(state, "journal", event.journal_id, lines, now.day, now)
     return Effects(f"journal/{event.journal_id}", 1)
 

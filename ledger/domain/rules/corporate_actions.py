@@ -33,7 +33,7 @@ from ledger.domain.rules.ground import (
     post,
     units,
 )
-from ledger.domain.rules.new_shares import check_day, difference
+from ledger.domain.rules.new_shares import check_day, difference, note_moved
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
@@ -124,6 +124,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
             Entitlement(event.ca_id, line.account, instrument.instrument, qty, qty, gross, tax, 0, 0, 0, 0)
         )
     post(state, lines, may_refuse=False)
+    note_moved(state, cash, event.ex_date)
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )

@@ -27,7 +27,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.new_shares import check_day
+from ledger.domain.rules.new_shares import check_day, note_moved
 from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
@@ -45,6 +45,15 @@ def fees_text(fees: tuple[events.Fee, ...]) -> str:
     Return fees as a row keeps them.
     """
     return "[]" if not fees else msgspec.json.encode([[fee.kind, fee.asset, str(fee.amount)] for fee in fees]).decode()
+
+
+def note_fees(state: State, fees: tuple[events.Fee, ...], known_of: tuple[str, str], trade_date: str) -> None:
+    """
+    Note that a trade of *trade_date* is charged in other assets than those *known_of*: its own and what it is paid in.
+    """
+    for fee in fees:
+        if fee.asset not in known_of:
+            note_moved(state, known(state.assets, fee.asset, "asset"), trade_date)
 
 
 def check_fees(state: State, fees: tuple[events.Fee, ...], trade_date: str) -> None:
@@ -137,6 +146,8 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
             )
         gross = given
     check_fees(state, event.fees, event.trade_date)
+    note_moved(state, quote, event.trade_date)
+    note_fees(state, event.fees, (instrument.asset, instrument.quote_asset), event.trade_date)
     due, at_once = settles_on(state, instrument, event.trade_date)
     if as_was is not None:
         due, at_once = as_was.settle_date, as_was.bucket == "settled"

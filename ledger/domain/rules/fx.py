@@ -25,7 +25,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.new_shares import check_day
+from ledger.domain.rules.new_shares import check_day, note_moved
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
@@ -64,6 +64,8 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     lines = moved(event.sold.asset, sold, (event.account, "settled"), (clearing(event.sold.asset), "settled"))
     lines += moved(event.bought.asset, bought, (clearing(event.bought.asset), "settled"), (event.account, "settled"))
     post(state, lines, may_refuse=False)
+    for side in (event.sold, event.bought):
+        note_moved(state, known(state.assets, side.asset, "asset"), event.value_date)
     day = open_day(state, event, event.value_date, now)
     movement = Movement("fx", event.fx_id, now.seq, day, postings.text(lines), now.content(), None)
     state.movements.put(movement)

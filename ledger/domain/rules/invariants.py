@@ -55,7 +55,7 @@ _RULES: Final[dict[str, str]] = {
     "I13": "over_settlement not_whole net_quantity settlement_amount settled_before settled_with_trade allocated "
     "allocated_qty allocated_price block_mismatch",
     "I14": "settle_date settled_before_trade settlement_to_come",
-    "I15": "unknown_position unknown_lot before_split traded_since ex_date_to_come trade_date_to_come",
+    "I15": "unknown_position unknown_lot before_split traded_since moved_since ex_date_to_come trade_date_to_come",
     "I16": "period_closed period_not_over trial_balance",
     "I19": "hold_exceeded hold_not_open held_below_zero held_bucket",
     "I20": "excess_scale scale gross beyond_limit",

@@ -86,6 +86,29 @@ def newest(asset: Asset) -> Applied | None:
     return None if asset.splits == NONE else _APPLIED.decode(asset.splits)[-1]
 
 
+def note_moved(state: State, asset: Asset, day: str) -> None:
+    """
+    Keep *day* with *asset*, which something else than a trade of it moved then, if it is the newest: a split asks.
+    """
+    if asset.moved_on is None or day > asset.moved_on:
+        # Some rules read the row before others of the same event note it.
+        now = known(state.assets, asset.asset, "asset")
+        state.assets.put(msgspec.structs.replace(now, moved_on=day))
+
+
+def check_not_moved(asset: Asset, ex_date: str) -> None:
+    """
+    Raise Broken where *asset* was moved on *ex_date* or later: nobody could tell whether in old shares or new ones.
+    """
+    if asset.moved_on is not None and asset.moved_on >= ex_date:
+        raise Broken(
+            "moved_since",
+            f"{asset.asset} was moved on {asset.moved_on}, by itself or to pay for something else; expected the split "
+            f"of {ex_date} before what moves the shares of its day: reverse that, tell it again after the split, or "
+            "say why the split multiplies it (`moved_reason`)",
+        )
+
+
 def check_day(asset: Asset, day: str, what: str) -> None:
     """
     Raise Broken where *what*, told now, moved shares of before the newest split of *asset* on *day*.

@@ -21,7 +21,7 @@ from ledger.domain.postings import ISSUER, Line, moved
 from ledger.domain.rows import Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
-from ledger.domain.rules.new_shares import Ratio, after_split, multiplied, of_position
+from ledger.domain.rules.new_shares import Ratio, after_split, check_not_moved, multiplied, of_position
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.orders import ended, rehold
 from ledger.domain.rules.position_moves import is_traded_since
@@ -258,6 +258,8 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     same = _of_asset(state, instrument.asset)
     _check_alone(state, instrument, same)
     _check_not_traded(state, same, event.ex_date)
+    if event.moved_reason is None and state.booked is None:
+        check_not_moved(known(state.assets, instrument.asset, "asset"), event.ex_date)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
         raise Broken(
