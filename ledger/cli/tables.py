@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +18,11 @@ from ledger.importing.translation import NOT_APPENDED
 
 _WIDE: Final = 10_000
 """Columns of an output that is no terminal: nothing has to fit, and a wrapped line would be two."""
+
+_FRAME: Final = 3
+"""Columns that a frame and the space on both sides of a value take."""
+_PROSE: Final = 20
+"""So many columns are enough for words that go on in the next line."""
 
 
 def progress() -> Progress:
@@ -36,16 +42,38 @@ class _Page:
         self._box = box.HEAVY_HEAD if plain.is_terminal else None
 
     def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-        """Print a table; a figure that does not fit goes on in the next line."""
+        """
+        Print a table; where it does not fit the terminal prose goes on in the next line, and a figure never does: then
+        each row stands by itself, a value a line.
+        """
         if not rows:
             return
+        self.line(f"{title}:")
+        prose = [any(" " in row[place] for row in rows) for place in range(len(columns))]
+        if self._box is not None and not self._fits(columns, rows, prose):
+            self._one_by_one(columns, rows)
+            return
         table = Table(box=self._box, pad_edge=self._box is not None)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for column, folds in zip(columns, prose, strict=True):
+            table.add_column(column, overflow="fold", no_wrap=not folds)
         for row in rows:
             table.add_row(*row)
-        self.line(f"{title}:")
         self._console.print(table, markup=False, highlight=False)
+
+    def _fits(self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], prose: Sequence[bool]) -> bool:
+        """Return whether the terminal has room for all values but prose, and for some of that."""
+        width = 1
+        for place, (column, folds) in enumerate(zip(columns, prose, strict=True)):
+            widest = max(cell_len(text) for text in (column, *(row[place] for row in rows)))
+            width += _FRAME + (min(widest, max(_PROSE, cell_len(column))) if folds else widest)
+        return width <= self._console.width
+
+    def _one_by_one(self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        width = max(map(cell_len, columns))
+        for number, row in enumerate(rows, 1):
+            self.line(f"{number} of {len(rows)}")
+            for column, value in zip(columns, row, strict=True):
+                self.line(f"    {column:<{width}}  {value}".rstrip())
 
     def line(self, text: str) -> None:
         """Print a line as it is."""
