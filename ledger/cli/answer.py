@@ -28,7 +28,13 @@ def as_json(value: Any) -> str:
     """
     Return *value* as one line of JSON.
     """
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=_as_it_is).decode()
+
+
+def _as_it_is(value: Any) -> msgspec.Raw:
+    if isinstance(value, shown.Structured):
+        return msgspec.Raw(value.encode())
+    raise NotImplementedError(f"found a {type(value).__name__}; expected what JSON can say")
 
 
 def _cell(value: Any) -> str:

@@ -1,8 +1,9 @@
 """
 Read one thing of the books at a time, from an open ledger.
 
-Each opens the books, reads and closes them again; for several reads of one moment open `books()` once, which also
-folds a past state once. Everything read is durable: nothing of what this process still commits is in it.
+Each opens the books, reads and closes them again, and says its seq. For several reads open `books()` once, which also
+folds a past state once; those of one moment name it (`at=Seq(books.head().seq)`), as now goes on between two
+of them. Everything read is durable: nothing of what this process still commits is in it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-Show rows as plain values: exact amounts as decimal text, integers past 2^53 as text, lists as lists.
+Show rows as plain values: exact amounts as decimal text, integers past 2^53 as text, lists as lists, and text that is
+JSON as text that says so.
 """
 
 from __future__ import annotations
@@ -10,13 +11,28 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.ladder import Rung
-from ledger.domain.rows import TABLES, Balance
-from ledger.reading.views import View
+from ledger.domain.rows import TABLES, Asset, Balance, Calendar, Execution, Hold, Instrument
+from ledger.reading.views import BlotterLine, HistoryLine, View
 
 _AMOUNTS: Final[dict[type[Any], frozenset[str]]] = {spec.row_type: spec.amounts for spec in TABLES.values()} | {
     Rung: frozenset({"due", "settled", "failed"})
 }
+_STRUCTURED: Final[dict[type[Any], frozenset[str]]] = {
+    Asset: frozenset({"splits"}),
+    BlotterLine: frozenset({"fees"}),
+    Calendar: frozenset({"cycles"}),
+    Execution: frozenset({"fees"}),
+    HistoryLine: frozenset({"given", "derived"}),
+    Hold: frozenset({"legs", "remaining"}),
+    Instrument: frozenset({"amendments"}),
+}
 _SAFE: Final = 2**53
+
+
+class Structured(str):
+    """
+    Text that is JSON, to the letter as it is recorded: a part of JSON as it is, text elsewhere.
+    """
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -43,6 +59,8 @@ def plain(row: Any) -> dict[str, Any]:
     """
     exact = row.AMOUNTS if isinstance(row, View) else _AMOUNTS[type(row)]
     found = {name: _value(value, name in exact) for name, value in msgspec.structs.asdict(row).items()}
+    for name in _STRUCTURED.get(type(row), ()):
+        found[name] = Structured(found[name])
     if isinstance(row, Balance):
         found |= {"total": amounts.render(row.total), "available": amounts.render(row.available)}
     return found

@@ -20,7 +20,7 @@ from ledger.cli.show import show
 from ledger.errors import Rejected
 from ledger.queries import Books, Seq
 from ledger.reading.moment import parse_day
-from ledger.reading.shown import plain
+from ledger.reading.shown import Structured, plain
 from tests.cli.test_embedded import program
 from tests.conftest import Database
 from tests.reading.histories import DAYS, Teller
@@ -66,9 +66,10 @@ def test_each_read_is_what_python_reads_in_every_format(told: Database, name: st
         expected = [plain(row) for row in answer.value]
     moment = ("--at-seq", seq)
     found = json.loads(shown(told, name, *moment, "--format", "json")[0])
-    assert found == {"schema_version": 1, "seq": seq, "read_from": found["read_from"], "rows": expected}
+    as_json = [{k: json.loads(v) if isinstance(v, Structured) else v for k, v in row.items()} for row in expected]
+    assert found == {"schema_version": 1, "seq": seq, "read_from": found["read_from"], "rows": as_json}
     lines = [json.loads(line) for line in shown(told, name, *moment, "--format", "jsonl")[0].splitlines()]
-    assert lines == [{"at_seq": seq, **row} for row in expected]
+    assert lines == [{"at_seq": seq, **row} for row in as_json]
     table = list(csv.DictReader(io.StringIO(shown(told, name, *moment, "--format", "csv")[0])))
     assert table == [{"at_seq": str(seq), **{k: as_text(v) for k, v in row.items()}} for row in expected]
     out, err = shown(told, name, *moment)
@@ -86,7 +87,8 @@ def test_order_history_and_statement_are_shown(told: Database) -> None:
         trail = books.history("order/x1").value
         made = books.statement("A", parse_day(DAYS[2]), parse_day(DAYS[3])).value
     found = json.loads(shown(told, "history", "order/x1", "--format", "json")[0])
-    assert found["rows"] == [plain(line) for line in trail]
+    told_by = [plain(line) | {name: json.loads(getattr(line, name)) for name in ("given", "derived")} for line in trail]
+    assert found["rows"] == told_by
     assert [row["event_type"] for row in found["rows"]] == ["OrderPlaced", "TradeExecuted", "TradeCorrected"]
     one = json.loads(shown(told, "order", "x1", "--at-seq", trail[0].seq, "--format", "json")[0])
     assert (one["seq"], one["rows"][0]["status"], one["rows"][0]["cum_qty"]) == (trail[0].seq, "PENDING_NEW", "0")
