@@ -98,11 +98,11 @@ def find_in(state: State) -> Find:
 def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
     """
     Return what says whether an event may have a say on a day before its own, as *splits* are: it is moved there, or
-    settles what was booked before.
+    settles what was booked before. Trades come with what settles them.
     """
     every = _every(splits)
-    settling = SETTLING if every else frozenset()
-    return lambda event: event.event_type in settling or (event.event_type in _MOVED and _is_across(event, every))
+    together = _TRADES | SETTLING if every else frozenset()
+    return lambda event: event.event_type in together or (event.event_type in _MOVED and _is_across(event, every))
 
 
 def _every(splits: Splits) -> list[Split]:
