@@ -2,9 +2,9 @@
 Check the guards around the rows: triggers that are off, functions that were changed, rights that were widened.
 
 An edit behind the ledger's back usually begins here: disable a trigger, edit, enable it again, or not; or leave
-something behind that edits later. What the schema should be is in catalogue.json, taken from a database as the
-migrations make it, and nothing else may be in it. What surrounds the schema (roles, settings, event triggers) differs
-from firm to firm, so there the rule is that nothing may be what would let someone past the guards.
+something behind that edits later. What the schema should be is said by `ledger.guards`, fact by fact, and nothing else
+may be in it. What surrounds the schema (roles, settings, event triggers) differs from firm to firm, so there the rule
+is that nothing may be what would let someone past the guards.
 """
 
 from __future__ import annotations
@@ -12,71 +12,14 @@ from __future__ import annotations
 import json
 import sys
 import typing
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import psycopg
-from blake3 import blake3
 
+from ledger import guards
+from ledger.guards import Query
 from verifier.reader import Reader
 from verifier.report import Finding
-
-EXPECTED: Final = Path(__file__).parent / "catalogue.json"
-
-Query = Callable[[typing.LiteralString], list[tuple[typing.Any, ...]]]
-"""What runs SQL and returns its rows."""
-
-_SCHEMA: Final[tuple[typing.LiteralString, ...]] = (
-    # Everything that is in the schema, of whatever kind: a view or an operator of somebody's own is a trap for readers.
-    "SELECT 'object ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'present' FROM pg_depend d"
-    " WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('ledger')",
-    "SELECT 'relation ' || c.relname, concat('kind=', c.relkind, ' persistence=', c.relpersistence, ' row security=',"
-    " c.relrowsecurity, c.relforcerowsecurity, ' rules=', c.relhasrules, ' owner=', pg_get_userbyid(c.relowner))"
-    " FROM pg_class c WHERE c.relnamespace = to_regnamespace('ledger') AND c.relkind NOT IN ('i', 'c')",
-    "SELECT format('column %s.%s', c.relname, a.attname), concat_ws(' ', format_type(a.atttypid, a.atttypmod),"
-    " CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity, ''),"
-    " nullif(a.attgenerated, '')) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-    " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE c.relnamespace ="
-    " to_regnamespace('ledger') AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'c', 'S')",
-    "SELECT format('index %s.%s', t.relname, c.relname), concat(pg_get_indexdef(i.indexrelid), ' valid=', i.indisvalid,"
-    " ' ready=', i.indisready) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t"
-    " ON t.oid = i.indrelid WHERE t.relnamespace = to_regnamespace('ledger')",
-    "SELECT format('constraint %s.%s', c.relname, k.conname), concat(pg_get_constraintdef(k.oid), ' valid=',"
-    " k.convalidated) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
-    " WHERE c.relnamespace = to_regnamespace('ledger') AND k.contype <> 'n'",
-    "SELECT format('trigger %s.%s', c.relname, t.tgname), concat(t.tgenabled, ' ', pg_get_triggerdef(t.oid))"
-    " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-    " WHERE c.relnamespace = to_regnamespace('ledger') AND NOT t.tgisinternal",
-    # A foreign key is kept by triggers of the database's own, which can be switched off like any other.
-    "SELECT format('foreign key %s %s on %s', k.conname, p.proname, c.relname), t.tgenabled::text FROM pg_trigger t"
-    " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_constraint k ON k.oid = t.tgconstraint JOIN pg_proc p"
-    " ON p.oid = t.tgfoid WHERE c.relnamespace = to_regnamespace('ledger') AND t.tgisinternal",
-    "SELECT format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), concat(p.prosrc, ' ',"
-    " p.proconfig, ' language=', l.lanname, ' kind=', p.prokind, ' volatility=', p.provolatile, ' returns=',"
-    " format_type(p.prorettype, NULL), ' definer=', p.prosecdef, ' owner=', pg_get_userbyid(p.proowner))"
-    " FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = to_regnamespace('ledger')",
-    "SELECT format('rule %s.%s', c.relname, r.rulename), concat(r.ev_enabled, ' ', pg_get_ruledef(r.oid))"
-    " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relnamespace = to_regnamespace('ledger')",
-    "SELECT format('policy %s.%s', c.relname, p.polname), concat(p.polcmd, ' ', pg_get_expr(p.polqual, p.polrelid))"
-    " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = to_regnamespace('ledger')",
-    "SELECT format('inheritance %s of %s', i.inhrelid::regclass, i.inhparent::regclass), 'present' FROM pg_inherits i"
-    " JOIN pg_class c ON c.oid = i.inhparent WHERE c.relnamespace = to_regnamespace('ledger') AND c.relkind <> 'I'",
-    "WITH acl AS ("
-    " SELECT c.relname AS name, c.relowner AS owner, aclexplode(c.relacl) AS item FROM pg_class c"
-    "  WHERE c.relnamespace = to_regnamespace('ledger')"
-    " UNION ALL SELECT format('%s(%s)', c.relname, a.attname), c.relowner, aclexplode(a.attacl) FROM pg_attribute a"
-    "  JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = to_regnamespace('ledger') AND a.attnum > 0"
-    " UNION ALL SELECT format('function %s', p.proname), p.proowner, aclexplode(coalesce(p.proacl,"
-    "  acldefault('f', p.proowner))) FROM pg_proc p WHERE p.pronamespace = to_regnamespace('ledger')"
-    " UNION ALL SELECT 'schema', n.nspowner, aclexplode(n.nspacl) FROM pg_namespace n WHERE n.nspname = 'ledger')"
-    " SELECT format('grant %s %s %s', CASE WHEN (item).grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid((item).grantee)"
-    " END, (item).privilege_type, name), CASE WHEN (item).is_grantable THEN 'granted, with the right to grant it on'"
-    " ELSE 'granted' END FROM acl WHERE (item).grantee <> owner",
-    "SELECT 'schema', concat('owner=', pg_get_userbyid(n.nspowner)) FROM pg_namespace n WHERE n.nspname = 'ledger'",
-    "SELECT 'revision', coalesce(string_agg(version_num, ' and ' ORDER BY version_num), 'none')"
-    " FROM ledger.alembic_version",
-)
 
 _HELD: Final = (
     # The ledger's roles, and whoever is a member of one: (member, role).
@@ -164,19 +107,6 @@ _UNSEEN: Final = (
 )
 
 
-def facts(query: Query) -> dict[str, str]:
-    """
-    Return every fact about the schema and its guards, by name; the text of functions as its hash.
-    """
-    found: dict[str, str] = {}
-    for sql in _SCHEMA:
-        for name, value in query(sql):
-            # Rows that would share a name (two indexes alike) must not hide each other.
-            shown = blake3(value.encode()).hexdigest() if name.startswith("function ") else value
-            found[name] = f"{found[name]}; {shown}" if name in found else shown
-    return found
-
-
 def around(query: Query) -> dict[str, str]:
     """
     Return, by name, what surrounds the schema and would let someone past its guards; nothing is good.
@@ -188,15 +118,10 @@ def check(reader: Reader) -> list[Finding]:
     """
     Return every guard that is missing, changed or new.
     """
-    expected: dict[str, str] = json.loads(EXPECTED.read_text())
-    actual = facts(reader.query)
     surprising = around(reader.query)
     return [
-        Finding(
-            "GUARD_CHANGED", expected.get(name, "nothing"), actual.get(name, "nothing"), table="catalogue", key=(name,)
-        )
-        for name in sorted({*expected, *actual})
-        if expected.get(name) != actual.get(name)
+        Finding("GUARD_CHANGED", expected, actual, table="catalogue", key=(name,))
+        for name, expected, actual in guards.differences(reader.query)
     ] + [
         Finding("GUARD_CHANGED", "nothing", value, table="catalogue", key=(name,))
         for name, value in sorted(surprising.items())
@@ -224,8 +149,8 @@ def write(address: str) -> None:
     """
     with psycopg.connect(address) as connection:
         connection.execute("SET search_path = pg_catalog")
-        found = facts(lambda sql: connection.execute(sql).fetchall())
-    EXPECTED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        found = guards.facts(lambda sql: connection.execute(sql).fetchall())
+    guards.EXPECTED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def upgrade(dsn: Dsn = None) -> None:
 @db.command("check")
 def check(dsn: Dsn = None) -> None:
     """
-    Say whether the database has exactly this release's schema.
+    Say whether the database has exactly this release's schema, with every guard in it.
     """
     with connections.access(dsn) as found:
         schema.check(found.dsn("owner"))

@@ -47,7 +47,7 @@ _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
     "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
     "catalogue": "guards are the schema's: tradeledger db check says what differs",
-    "settings": "a setting of the server: tradeledger db check says what differs",
+    "settings": "a setting of the server or of a login: whoever administers it sets it back, as the finding says",
     "archive": "an archive is written once: keep it as evidence, and write another with tradeledger archive",
     "topic": "records of a topic stay; publish again with tradeledger-replicator publish --again-after",
     "receipts": "a receipt is evidence and is not mended",

@@ -14,9 +14,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Connection, Engine, PrimaryKeyConstraint, create_engine, pool
+from sqlalchemy import Connection, Engine, create_engine, pool
 from sqlalchemy.exc import DBAPIError
 
+from ledger import guards
 from ledger.errors import NotPermitted, SchemaVersion, SetupNeeded
 from ledger.storage import database
 from ledger.storage.tables import SCHEMA, metadata
@@ -27,8 +28,8 @@ ROLE_NAMES: Final = ("owner", "writer", "publisher", "applier", "sealer", "audit
 ROLES: Final = tuple(f"ledger_{role}" for role in ROLE_NAMES)
 
 
-_MADE_ANEW: Final = ("snapshots", "read_model_watermarks", "balance_history", "position_history")
-"""Tables that follow from the others and may be emptied."""
+_SHOWN: Final = 70
+"""How many characters of a guard are shown, on either side: enough to tell them apart."""
 
 
 def engine(dsn: str) -> Engine:
@@ -123,53 +124,21 @@ def upgrade(dsn: str) -> None:
             found.commit()
 
 
-def _guards() -> Iterator[tuple[str, str]]:
-    """Yield (table, trigger) of every trigger that migrations make."""
-    for table in metadata.tables.values():
-        if table.name in ("events", "idempotency_keys", "commits", "chains", "history_changes"):
-            yield table.name, "refuse_change"
-        elif table.name not in ("source_logins", *_MADE_ANEW):
-            yield table.name, "refuse_delete"
-    yield from (
-        ("events", "check_appended"), ("chain_heads", "check_head"), ("tiles", "check_grown"),
-        ("checkpoints", "check_grown"), ("checkpoints", "check_sealed"),
-    )  # fmt: skip
-
-
 def _guard_differences(found: Connection) -> list[str]:
-    """Return what alembic does not look at: checks and primary keys that differ, triggers that do not always fire."""
-    constraints = {
-        (table, name)
-        for table, name in found.exec_driver_sql(
-            "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype "
-            "IN ('c', 'p') AND k.convalidated AND c.relnamespace = %s::regnamespace AND c.relname <> 'alembic_version'",
-            (SCHEMA,),
-        )
-    }
-    described = {
-        (table.name, str(constraint.name))
-        for table in metadata.tables.values()
-        for constraint in table.constraints
-        if isinstance(constraint, CheckConstraint | PrimaryKeyConstraint)
-    }
-    triggers = {
-        (table, name)
-        for table, name in found.exec_driver_sql(
-            "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-            "WHERE NOT t.tgisinternal AND t.tgenabled = 'A' AND c.relnamespace = %s::regnamespace",
-            (SCHEMA,),
-        )
-    }
+    """Return what alembic does not look at: checks, triggers, functions, grants and whatever else is in the schema."""
+    raw = found.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection), "the engine's own"
+    raw.execute("SET search_path = pg_catalog")
     return [
-        *(f"the constraint {name} of {table} is missing" for table, name in sorted(described - constraints)),
-        *(f"the constraint {name} of {table} is unknown" for table, name in sorted(constraints - described)),
-        *(f"the trigger {name} of {table} is missing or off" for table, name in sorted(set(_guards()) - triggers)),
+        f"{name}: found {actual[:_SHOWN]}, expected {expected[:_SHOWN]}"
+        for name, expected, actual in guards.differences(lambda sql: raw.execute(sql).fetchall())
     ]
 
 
 def check(dsn: str) -> None:
     """
-    Raise SchemaVersion unless the database at *dsn* has exactly the tables of this program, each check and trigger on.
+    Raise SchemaVersion unless the database at *dsn* has exactly the tables of this program, and every guard of theirs:
+    constraints, triggers that are on, the functions they call, grants.
     """
     with _errors(), engine(dsn).connect() as found:
         context = MigrationContext.configure(
@@ -190,5 +159,7 @@ def check(dsn: str) -> None:
         differences = [str(difference) for difference in compare_metadata(context, metadata)]
         differences += _guard_differences(found)
     if differences:
-        shown = "; ".join(difference[:160] for difference in differences[:10])
-        raise SchemaVersion(f"the database is not as its migrations made it: {shown}")
+        shown = "; ".join(difference[:250] for difference in differences[:10])
+        more = f"; and {len(differences) - 10} more" if len(differences) > 10 else ""
+        raise SchemaVersion(f"the database is not as its migrations made it: {shown}{more}. Put back what they say "
+                            "(migrations/versions), as the tables' owner, and verify the ledger")  # fmt: skip

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import verifier
+from ledger import guards
 from ledger.domain.rules.invariants import INVARIANTS, OF_RULE, PRINCIPLES
 from tests.invariants import blocks, test_memory
 from tests.invariants.test_rehashed import REWRITTEN
@@ -91,7 +92,7 @@ def test_every_wall_stands_and_is_broken_by_a_block(number: str) -> None:
         assert re.match(r"none: \w+", entry.database)
         return
     assert {f"{code} {name}" for name, code in re.findall(r"`(\w+)` \((\w+)\)", entry.database)} == stopped
-    schema = json.loads((ROOT / "verifier" / "catalogue.json").read_text())
+    schema = json.loads(guards.EXPECTED.read_text())
     known = {part for key in schema for part in re.split(r"[ .(]", key)}
     assert names(entry.database) <= known
 

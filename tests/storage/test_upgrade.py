@@ -53,19 +53,34 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 @pytest.mark.parametrize(
     ("done", "seen"),
     [
-        ("ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative", "held_not_negative.* is missing"),
-        ("ALTER TABLE ledger.events ADD CONSTRAINT odd CHECK (seq < 5)", "odd of events is unknown"),
-        ("ALTER TABLE ledger.events DISABLE TRIGGER refuse_change", "refuse_change of events is missing or off"),
-        ("ALTER TABLE ledger.events ENABLE TRIGGER refuse_change", "refuse_change of events is missing or off"),
-        ("DROP TRIGGER check_appended ON ledger.events", "check_appended of events is missing"),
-        ("DROP TRIGGER refuse_delete ON ledger.orders", "refuse_delete of orders is missing"),
+        ("ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative", "held_not_negative: found nothing"),
+        (
+            "ALTER TABLE ledger.events ADD CONSTRAINT odd CHECK (seq < 5)",
+            "constraint events.odd: found CHECK .*, expected nothing",
+        ),
+        ("ALTER TABLE ledger.events DISABLE TRIGGER refuse_change", "trigger events.refuse_change: found D"),
+        ("ALTER TABLE ledger.events ENABLE TRIGGER refuse_change", "trigger events.refuse_change: found O"),
+        ("DROP TRIGGER check_appended ON ledger.events", "trigger events.check_appended: found nothing"),
+        ("DROP TRIGGER refuse_delete ON ledger.orders", "trigger orders.refuse_delete: found nothing"),
+        ("DROP TRIGGER check_balanced_new ON ledger.balances", "trigger balances.check_balanced_new: found nothing"),
+        ("GRANT UPDATE ON ledger.events TO ledger_reader", "grant ledger_reader UPDATE events: found granted"),
+        (
+            "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = "
+            "pg_catalog, pg_temp AS $$ BEGIN RETURN NEW; END $$",
+            r"function refuse_change\(\): found",
+        ),
+        (
+            "ALTER TABLE ledger.orders DROP CONSTRAINT orders_cum_qty_in_range, "
+            "ADD CONSTRAINT orders_cum_qty_in_range CHECK (true)",
+            "constraint orders.orders_cum_qty_in_range: found CHECK .true",
+        ),
         ("DROP INDEX ledger.executions_ref", "executions_ref"),
         ("ALTER TABLE ledger.orders ALTER COLUMN qty TYPE double precision", "qty"),
         ("ALTER TABLE ledger.orders ALTER COLUMN side DROP NOT NULL", "side"),
         ("ALTER TABLE ledger.chain_heads DROP CONSTRAINT chain_heads_chain_fkey", "chain"),
         (
             "ALTER TABLE ledger.source_logins DROP CONSTRAINT source_logins_pkey",
-            "source_logins_pkey of source_logins is missing",
+            "constraint source_logins.source_logins_pkey: found nothing",
         ),
         ("CREATE TABLE ledger.extra (x int)", "extra"),
     ],

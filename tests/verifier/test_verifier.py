@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from benchmarks import workload
-from ledger import Ledger
+from ledger import Ledger, guards
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
@@ -37,7 +37,6 @@ from ledger.storage import events
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import NOW, history
 from tests.verifier.intruder import Intruder, copied, real, report_on
-from verifier import catalogue
 from verifier import reader as reading
 from verifier.full import verify
 from verifier.reader import Reader
@@ -116,7 +115,7 @@ def test_an_acknowledgement_that_arrived_before_its_event_is_found(copy: Databas
 def test_the_catalogue_is_what_the_migrations_make(copy: Database) -> None:
     """The expected guards are not stale, on this version of PostgreSQL."""
     with Reader(copy.dsn("auditor"), ORIGIN) as reader:
-        assert catalogue.facts(reader.query) == json.loads(catalogue.EXPECTED.read_text())
+        assert guards.facts(reader.query) == json.loads(guards.EXPECTED.read_text())
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
