@@ -93,11 +93,12 @@ class Opened:
 
         replay = past.show(connection, self._begin(connection, seq), keep)
         state = past.advance(connection, replay, seq, keep).state
-        if not kept and last is not None:
-            self._no_day(connection, seq, last)
         beside = split_days.beside_splits(kept, splits, split_days.find_in(state))
         counts = counted(beside, state.executions.get, splits=splits)
-        return state, [each for each in counts if last is None or each.event.effective_on <= days(last)]
+        found = [each for each in counts if last is None or each.event.effective_on <= days(last)]
+        if not found and last is not None:
+            self._no_day(connection, seq, last)
+        return state, found
 
     def _splits(self, connection: Connection, seq: int) -> Splits:
         """Return the splits that were recorded up to *seq*."""

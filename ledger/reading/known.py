@@ -206,7 +206,11 @@ class KnownFold:
         except Broken as broken:
             self.state.rollback(mark)
             return broken
-        except (DuplicateFact, LedgerError) as error:
+        except DuplicateFact:
+            # By the names that are known it is there already: nothing is lacking.
+            self.state.rollback(mark)
+            return None
+        except LedgerError as error:
             self.state.rollback(mark)
             return Broken("order_of_days", str(error))
         for table, key, old, new in self.state.log[mark:]:

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import render
+from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
+from ledger.reading.exposure import exposure
 from tests.domain.books import Books
 from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
@@ -75,3 +78,17 @@ def test_allocations_too_cost_what_was_booked() -> None:
     check_same(books)
     assert books.give(AllocationReversed(allocation_id="AL", reason="r", proposed_by="ann")).rule is None
     check_same(books)
+
+
+def test_a_mark_that_is_sent_again_by_the_new_name_of_its_instrument_lacks_nothing() -> None:
+    """Names count as known from the first day on, so in the order of days it is there already."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(trade(fee="0")).rule is None
+    for name in ("XYZ.N", "NEW.N"):
+        assert books.give(MarkRecorded(instrument=name, price="10", kind="eod", day=DAY, as_of=5)).rule is None
+        if name == "XYZ.N":
+            assert books.give(InstrumentRenamed(ca_id="R", old="XYZ.N", new="NEW.N", effective=DAY)).rule is None
+    told = known(books, LAST)
+    assert exposure(told, "A") == exposure(now(books), "A")
+    assert [render(mark.price) for mark in told.rows("marks")] == ["10"]

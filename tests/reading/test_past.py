@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from ledger import Ledger
 from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.times import time_text
 from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound, SequenceGap
 from ledger.journal.chain_creation import create_chain
@@ -138,6 +139,19 @@ def test_a_moment_that_was_not_is_named(told: Database) -> None:
         for wrong in ("5", 5, Seq("5"), Known(5, "2024-08-08"), RecordedAt(True)):  # type: ignore[arg-type]
             with pytest.raises(InvalidInput, match="expected"):
                 books.balances(at=wrong)  # type: ignore[arg-type]
+
+
+def test_a_day_before_all_is_none_also_where_something_has_split(told: Database) -> None:
+    """Trades of later days, which a split may move, are none of that day."""
+    with Ledger.open(told.dsn("writer")) as ledger:
+        split = SplitApplied(ca_id="S", instrument="BTCUSDT", ratio_num=2, ratio_den=1, ex_date="2024-08-20",
+                             rounding="down")  # fmt: skip
+        assert ledger.append(split, key="S").quarantined == ()
+    with Books(told.dsn("reader")) as books:
+        before = Known(time.time_ns(), datetime.date(2020, 1, 1))
+        for read in (books.positions, books.balances, books.orders, books.settlement_ladder):
+            with pytest.raises(NoSuchMoment, match="before 2024-08-07"):
+                read(at=before)
 
 
 def test_a_name_that_was_not_known_is_no_empty_answer(told: Database) -> None:
