@@ -22,6 +22,7 @@ from ledger.errors import InvalidInput, UnknownFormat
 from ledger.repairing import lines
 from ledger.sandbox import home
 from ledger.storage import database, upgrade
+from ledger.version import Version
 from replicator import segment, transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
@@ -49,6 +50,13 @@ Kafka = Annotated[
 ]
 Key = Annotated[Path, typer.Option(help="This program's private key file.")]
 StatusFile = Annotated[Path | None, typer.Option(help="Keep the status here, as JSON.")]
+
+
+@app.callback()
+def replicator(version: Version = False) -> None:
+    """
+    Stream a ledger to other regions.
+    """
 
 
 class _Stop:

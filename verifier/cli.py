@@ -15,6 +15,7 @@ from ledger.errors import LedgerError
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
+from ledger.version import Version
 from verifier import commands, modes, witnessing
 from verifier import full as whole
 from verifier.archive.command import archive
@@ -49,7 +50,7 @@ modes.register(app)
 
 
 @app.callback()
-def verify() -> None:
+def verify(version: Version = False) -> None:
     """
     Verify a trade ledger.
     """

@@ -158,6 +158,19 @@ def write(path: Path, pair: KeyPair) -> None:
     private_files.write_new(path, encode(pair))
 
 
+def read_for(path: Path, purpose: str) -> KeyPair:
+    """
+    Return the key in *path*, which has to be for *purpose*; errors as of `read`.
+
+    Raises:
+        InvalidInput: it is for another purpose.
+    """
+    pair = read(path)
+    if pair.purpose != purpose:
+        raise InvalidInput(f"{path} is the key of a {pair.purpose}; expected that of a {purpose}")
+    return pair
+
+
 def read(path: Path) -> KeyPair:
     """
     Return the key in *path*.

@@ -31,6 +31,7 @@ from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 from ledger.storage import upgrade as schema
 from ledger.throughput import for_throughput
+from ledger.version import Version
 
 _MANNER: Final = command.Manner(
     "error",
@@ -63,6 +64,13 @@ app.command("generate")(requests.generate)
 importing.command("requests")(requests.import_requests)
 app.command("chain")(show_chain)
 app.command("prove")(prove)
+
+
+@app.callback()
+def tradeledger(version: Version = False) -> None:
+    """
+    Append to a trade ledger, and operate it.
+    """
 
 
 @db.command("upgrade")

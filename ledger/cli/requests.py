@@ -52,7 +52,7 @@ def generate(
     if seed < 0:
         # The generator of random numbers takes -1 for 1.
         raise InvalidInput(f"found seed {seed}; expected 0 or more: another seed makes another firm")
-    key = None if checkpoint_key is None else signatures.read(checkpoint_key)
+    key = None if checkpoint_key is None else signatures.read_for(checkpoint_key, "checkpoint")
     made = generated(events, Random(seed), f"generated-{seed}", after=after, key=key)
     with _output(output) as file, tables.progress() as bar:
         task = bar.add_task("generating", total=events)

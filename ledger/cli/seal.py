@@ -17,7 +17,7 @@ from ledger.chain import signatures
 from ledger.cli import access, tables
 from ledger.cli.options import Dsn, Origin
 from ledger.cli.signer import read_policy
-from ledger.errors import InvalidInput, Unavailable
+from ledger.errors import Unavailable
 from ledger.evidence import note
 from ledger.evidence.note import COSIGNATURE, SigningKey
 from ledger.sealing import replica, serving
@@ -155,8 +155,6 @@ def cosigning_key(path: Path) -> SigningKey:
     Raises:
         NotPermitted, InvalidInput: others may read the file, or it is no replica's key.
     """
-    pair = signatures.read(path)
-    if pair.purpose != "replica":
-        raise InvalidInput(f"{path} is the key of a {pair.purpose}; expected that of a replica")
+    pair = signatures.read_for(path, "replica")
     note.check_name(pair.name)
     return SigningKey(pair.name, COSIGNATURE, pair.seed)

@@ -36,9 +36,7 @@ def signing_key(path: Path, origin: str) -> SigningKey:
     Raises:
         NotPermitted, InvalidInput: others may read the file, or it is no checkpoint key, or no log can have the name.
     """
-    pair = signatures.read(path)
-    if pair.purpose != PURPOSE:
-        raise InvalidInput(f"{path} is the key of a {pair.purpose}; expected that of a {PURPOSE}")
+    pair = signatures.read_for(path, PURPOSE)
     note.check_name(origin)
     return SigningKey(origin, ED25519, pair.seed)
 

@@ -43,6 +43,14 @@ def test_a_key_id_is_of_one_purpose() -> None:
     assert PAIR.key_id != KeyPair("replica", "region-a", PAIR.seed).key_id
 
 
+def test_a_key_of_another_purpose_is_refused_by_name(tmp_path: Path) -> None:
+    pair = KeyPair("publisher", "p", bytes(32))
+    signatures.write(tmp_path / "p.json", pair)
+    assert signatures.read_for(tmp_path / "p.json", "publisher") == pair
+    with pytest.raises(InvalidInput, match="is the key of a publisher; expected that of a checkpoint"):
+        signatures.read_for(tmp_path / "p.json", "checkpoint")
+
+
 def test_key_files_are_their_owners_alone(tmp_path: Path) -> None:
     """Written with mode 0600, never over another, refused when others may read them or when they were changed."""
     path = tmp_path / "keys" / "publisher.json"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -25,6 +26,12 @@ def test_no_argument_shows_help_and_a_wrong_one_is_usage(name: str) -> None:
     wrong = program(name, PROGRAMS[name], "--nope")
     assert (wrong.returncode, wrong.stdout, "No such option: --nope" in wrong.stderr) == (2, "", True)
     assert "\x1b" not in bare.stdout + wrong.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_program_says_which_release_it_is(name: str) -> None:
+    said = program(name, "--version")
+    assert (said.returncode, said.stdout, said.stderr) == (0, f"trade-ledger {metadata.version('trade-ledger')}\n", "")
 
 
 def test_a_wrong_format_and_an_address_that_is_none_are_named() -> None:

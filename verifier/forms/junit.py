@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from ledger.version import PROGRAM as RELEASE
 from verifier import meaning
 from verifier.forms.cleaning import moment, plain
 from verifier.forms.sentences import counted, verdict
@@ -65,7 +66,7 @@ def _ended(suite: Element, outcome: Ended) -> None:
 
 def _findings(suite: Element, report: Report) -> None:
     said = {
-        "verdict": report.verdict, "origin": report.origin, "region_mode": report.region_mode,
+        "program": RELEASE, "verdict": report.verdict, "origin": report.origin, "region_mode": report.region_mode,
         "events": str(report.events), "last_good_seq": str(report.last_good_seq),
         **{f"head.{name}": str(value) for name, value in report.head.items()},
     }  # fmt: skip

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from ledger.version import PROGRAM
 from verifier import meaning
 from verifier.forms.cleaning import moment, plain
 from verifier.forms.sentences import amount, pace, subject, verdict
@@ -25,7 +26,7 @@ def markdown(outcome: Outcome, checked_at: int) -> str:
     """
     if isinstance(outcome, Ended):
         made = [f"# {outcome.verdict.upper()}", "", code(outcome.message), "", f"- code: {code(outcome.code)}"]
-        return "\n".join([*made, f"- tried at: {moment(checked_at)}", ""])
+        return "\n".join([*made, f"- tried at: {moment(checked_at)}, by {PROGRAM}", ""])
     return "\n".join([*_head(outcome, checked_at), *_findings(outcome.findings), *_statements(outcome), ""])
 
 
@@ -43,7 +44,7 @@ def _head(report: Report, checked_at: int) -> list[str]:
     made = [
         f"# {report.verdict.upper()}: {code(report.origin)}", "", verdict(report), "",
         f"- checked: {code(subject(report))}, {amount(report)}, in {pace(report)}",
-        f"- at: {moment(checked_at)}",
+        f"- at: {moment(checked_at)}, by {PROGRAM}",
     ]  # fmt: skip
     made += [f"- {name}: {code(str(value))}" for name, value in report.head.items()]
     for seen in report.checkpoints:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.version import PROGRAM
 from verifier import meaning
 from verifier.forms.cleaning import moment
 from verifier.report import Outcome, Report
@@ -22,6 +23,7 @@ def objects(outcome: Outcome, checked_at: int) -> str:
     """
     made: dict[str, Any] = msgspec.to_builtins(outcome)
     made["checked_at"] = moment(checked_at)
+    made["program"] = PROGRAM
     if isinstance(outcome, Report):
         for finding, written in zip(outcome.findings, made["findings"], strict=True):
             written["taints_what_follows"] = meaning.taints(finding)

@@ -13,6 +13,7 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
+from ledger.version import PROGRAM
 from verifier import meaning
 from verifier.forms.cleaning import moment, plain
 from verifier.forms.picture import drawn
@@ -87,7 +88,8 @@ def _verdict(outcome: Outcome) -> str:
 
 
 def _ended(outcome: Ended, checked_at: int) -> str:
-    facts = (("Tried at", _e(moment(checked_at))), ("Reason", _e(outcome.message)), ("Code", _code(outcome.code)))
+    when = f"{_e(moment(checked_at))}, by {_e(PROGRAM)}"
+    facts = (("Tried at", when), ("Reason", _e(outcome.message)), ("Code", _code(outcome.code)))
     nothing = "<h2>What was not checked</h2><p>Everything. This is not a statement that the ledger is good or bad.</p>"
     return f"<h1>Verification of a trade ledger</h1>{_verdict(outcome)}{_facts(facts)}{nothing}"
 
@@ -95,7 +97,7 @@ def _ended(outcome: Ended, checked_at: int) -> str:
 def _whole(report: Report, checked_at: int) -> str:
     facts = [
         ("What was checked", f"{_e(subject(report))}: {_e(amount(report))}"),
-        ("When", f"{_e(moment(checked_at))}, in {report.seconds} s"),
+        ("When", f"{_e(moment(checked_at))}, in {report.seconds} s, by {_e(PROGRAM)}"),
         *((f"Head: {name}", _code(str(value))) for name, value in report.head.items()),
     ]
     parts = [

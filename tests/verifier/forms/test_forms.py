@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from ledger.version import PROGRAM
 from tests.verifier.forms.outcomes import AT, BROKEN_ONES, HOSTILE, OUTCOMES, hostile, report
 from verifier.forms import page, picture
 from verifier.forms.cleaning import moment, plain
@@ -117,6 +118,7 @@ def test_the_json_of_a_finding_says_what_follows_and_where_a_good_copy_is() -> N
         "replica"
     ] * 2
     assert (said["schema_version"], said["checked_at"]) == (1, "2023-11-14 22:13:20 UTC")
+    assert said["program"] == PROGRAM
     assert msgspec.json.decode(text, type=Report) == report(*BROKEN_ONES)
 
 
