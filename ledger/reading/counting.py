@@ -169,10 +169,10 @@ class _InOrder:
             for seq, lines in later.items():
                 self._lines[place] = merged(self._lines[place] + negated(lines))
                 self._move(self._at.get(seq), lines, event.seq)
-        for at, name in self._replaces.items():
-            self._ends[name] = self._events[at].seq
-        for at, allocation_id in self._reversals.items():
-            self._ends |= dict.fromkeys(self._allotted(self._allocations[allocation_id][1]), self._events[at].seq)
+        for place, name in self._replaces.items():
+            self._ends[name] = self._events[place].seq
+        for place, allocation_id in self._reversals.items():
+            self._ends |= dict.fromkeys(self._allotted(self._allocations[allocation_id][1]), self._events[place].seq)
         waited = Waited(self._splits)
         for place in settling:
             for seq, lines in waited.of(self._events[place], functools.partial(self._standing_at, place)):
