@@ -21,7 +21,6 @@ from ledger.reading.known import whole_of
 from ledger.reading.moment import At, Known, Moment, check, day_text, days
 from ledger.reading.past import Replay
 from ledger.reading.sources import Folded, Source, Stored
-from ledger.reading.split_days import Splits
 from ledger.storage import chains, database, events, known_chains, moments, read_models
 from ledger.storage.database import Connection
 
@@ -84,7 +83,7 @@ class Opened:
     def _by_day(self, connection: Connection, seq: int, last: datetime.date | None) -> tuple[State, list[Counted]]:
         """Return the state at *seq* and the events up to it that count for days up to *last*, in their order."""
         kept: list[RecordedEvent] = []
-        splits = self._splits(connection, seq)
+        splits = split_days.splits_in(self._splitting(connection, seq), self._find(connection))
         meets = split_days.meeting(splits)
 
         def keep(event: RecordedEvent) -> None:
@@ -100,15 +99,12 @@ class Opened:
             self._no_day(connection, seq, last)
         return state, found
 
-    def _splits(self, connection: Connection, seq: int) -> Splits:
+    def _splitting(self, connection: Connection, seq: int) -> list[RecordedEvent]:
         """Return the splits that were recorded up to *seq*."""
         chain = self.chain.chain
         rows: list[Any] = read_models.rows(connection, chain, "corporate_actions", "kind = %s", ["split"])
         seqs = [row.event_seq for row in rows if row.event_seq <= seq]
-        if not seqs:
-            return {}
-        found = events.read_seqs(connection, chain, self.chain.chain_id, seqs).values()
-        return split_days.splits_in(found, self._find(connection))
+        return list(events.read_seqs(connection, chain, self.chain.chain_id, seqs).values()) if seqs else []
 
     def _find(self, connection: Connection) -> split_days.Find:
         """Return what finds rows of now by their keys."""

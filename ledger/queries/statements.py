@@ -45,17 +45,20 @@ class Statements(Opened):
             chain, chain_id = self.chain.chain, self.chain.chain_id
             seq = head if at is None else past.resolve(connection, self.chain, at)
             named = msgspec.json.encode(account).decode()
-            splits, find = self._splits(connection, seq), self._find(connection)
+            splitting, find = self._splitting(connection, seq), self._find(connection)
+            splits = split_days.splits_in(splitting, find)
             # What counts for a later day may have a say on that of a split.
             until = days(datetime.date.max if splits else last)
             meets = split_days.meeting(splits)
             mentioning = events.read_mentioning(connection, chain, chain_id, named, seq, until)
-            found = [each for each in mentioning if each.effective_on <= days(last) or meets(each)]
+            # A split need not name who had as much to come as to deliver, and settles its shares all the same.
+            every = {each.seq: each for each in (*mentioning, *splitting)}.values()
+            found = [each for each in every if each.effective_on <= days(last) or meets(each)]
             past.check_alone(found)
             found += self._made_elsewhere(connection, found)
             beside = split_days.beside_splits(found, splits, find)
-            every = counted(beside, functools.partial(find, "executions"), account, splits)
-            counts = [each for each in every if each.event.effective_on <= days(last)]
+            in_order = counted(beside, functools.partial(find, "executions"), account, splits)
+            counts = [each for each in in_order if each.event.effective_on <= days(last)]
             self._check_stated(connection, account, seq, last, counts)
             link = events.read_seqs(connection, chain, chain_id, [seq])[seq]
             made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)

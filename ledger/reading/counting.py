@@ -20,6 +20,7 @@ This module knows no rule; `known` folds the events whose postings are told here
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -29,13 +30,14 @@ import msgspec
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
-from ledger.domain.postings import Line, is_system, merged, moved, negated
+from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
 from ledger.reading.giving_back import given_back, hold_lines
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
-from ledger.reading.posted import become_in, given_of, posted
+from ledger.reading.posted import given_of, posted
+from ledger.reading.settled_shares import Waited, told_after
 from ledger.reading.split_days import SETTLING, Splits
 
 Find = Callable[[str, str, str], Execution | None]
@@ -91,6 +93,8 @@ class _InOrder:
         self._booked: dict[Name, list[int]] = defaultdict(list)
         """The place of each event that books a version: its own first, then reversals of allocations of it."""
         self._replaces: dict[int, Name] = {}
+        self._ends: dict[Name, int] = {}
+        """The seq of what took the place of a version, or reversed it; where something has split."""
         self._undone: dict[Name, int] = {}
         """Where the first version that counts after this one does."""
         self._settled: dict[Name, list[_Settled]] = defaultdict(list)
@@ -102,9 +106,8 @@ class _InOrder:
 
     def counted(self) -> list[Counted]:
         self._read()
-        for place, event in enumerate(self._events if self._splits else ()):
-            if event.event_type in SETTLING:
-                self._beside_splits(place)
+        if self._splits:
+            self._beside_splits()
         self._beside_orders()
         for place, name in self._replaces.items():
             self._note_undone(place, name)
@@ -157,34 +160,38 @@ class _InOrder:
                 for exec_id in block.exec_ids:
                     self._booked[block.venue, block.trade_date, exec_id].append(place)
 
-    def _beside_splits(self, place: int) -> None:
-        """Post with a split what the event that settles at *place* has of it, and with that what the split has."""
-        event = self._events[place]
-        become = become_in(event)
-        for asset in {line.asset for line in become}:
-            lines = [line for line in become if line.asset == asset]
-            later = [x for x in self._splits[asset] if x.seq < event.seq and x.day > event.effective_on]
-            if not later:
-                self._become[place] = self._become.get(place, []) + lines
-                continue
-            if len(later) < sum(x.seq < event.seq for x in self._splits[asset]):
-                raise NotFound(
-                    f"balances cannot be told for these days: event {event.seq} settles over several splits of "
-                    f"{asset}, of which some count for later days: ask by seq"
-                )
-            self._lines[place] = merged(self._lines[place] + negated(lines))
-            self._move(self._at.get(later[0].seq), lines, event.seq)
-        for line in merged(self._lines[place] + negated(become)):
-            if line.bucket == "settled" and not is_system(line.account):
-                for split in self._splits.get(line.asset, ()):
-                    at = self._at.get(split.seq)
-                    told_before = event.seq < split.seq and split.day < event.effective_on
-                    if told_before and at is not None:
-                        # It was settled when the split was told, and had not settled yet on the split's day.
-                        more = split.adds(line.amount)
-                        lines = moved(line.asset, more, (line.account, "settled"), (line.account, "unsettled"))
-                        self._move(at, lines, split.seq)
-                        self._move(place, negated(lines), split.seq)
+    def _beside_splits(self) -> None:
+        """Post with a split what the events that settle have of it, and with those what the split has."""
+        settling = [place for place, event in enumerate(self._events) if event.event_type in SETTLING]
+        for place in settling:
+            event = self._events[place]
+            self._become[place], later = told_after(event, self._splits)
+            for seq, lines in later.items():
+                self._lines[place] = merged(self._lines[place] + negated(lines))
+                self._move(self._at.get(seq), lines, event.seq)
+        for place, name in self._replaces.items():
+            self._ends[name] = self._events[place].seq
+        for place, allocation_id in self._reversals.items():
+            self._ends |= dict.fromkeys(self._allotted(self._allocations[allocation_id][1]), self._events[place].seq)
+        waited = Waited(self._splits)
+        for place in settling:
+            for seq, lines in waited.of(self._events[place], functools.partial(self._standing_at, place)):
+                at = self._at.get(seq)
+                if at is not None:
+                    self._move(at, lines, seq)
+                    self._move(place, negated(lines), seq)
+
+    def _standing_at(self, place: int, seq: int) -> list[Line]:
+        """Return what the settlement at *place* moved, as it was traded, of what was not undone before *seq*."""
+        names = settled_by(self._settlements[place]) if place in self._settlements else []
+        undone = {name for name in names if self._ends.get(name, seq) < seq}
+        if not undone:
+            return self._as_traded(place)
+        settled_at = self._events[place].seq
+        return merged([x for name in names if name not in undone for x in self._left(name, settled_at)])
+
+    def _as_traded(self, place: int) -> list[Line]:
+        return merged(self._lines[place] + negated(self._become.get(place, [])))
 
     def _beside_orders(self) -> None:
         """Post what is given back of holds once as much is held."""
@@ -248,8 +255,7 @@ class _InOrder:
             return self._lines[settled.place]
         # Of several it settles all that is left, and what is stored is their sum.
         left = {each: self._left(each, settled.seq) for each in names}
-        as_traded = self._lines[settled.place] + negated(self._become.get(settled.place, []))
-        wrong = merged([x for lines in left.values() for x in lines] + negated(as_traded))
+        wrong = merged([x for lines in left.values() for x in lines] + negated(self._as_traded(settled.place)))
         if any(self._account in (None, line.account) for line in wrong):
             event = self._events[settled.place]
             raise NotFound(
@@ -264,8 +270,12 @@ class _InOrder:
             raise AssertionError(f"a settlement of {name}, which is no execution")
         own = lines_of(row)
         whole = negated(own) + [Line(x.account, x.asset, "settled", x.amount) for x in own]
-        before = [x for one in self._settled[name] if one.seq < seq for x in self._moved(name, one)]
+        before = [x for one in self._settled[name] if one.seq < seq for x in self._moved_as_traded(name, one)]
         return merged(whole + negated(before))
+
+    def _moved_as_traded(self, name: Name, settled: _Settled) -> list[Line]:
+        alone = len(settled_by(self._settlements[settled.place])) < 2
+        return self._as_traded(settled.place) if alone else self._moved(name, settled)
 
     def _move(self, place: int | None, lines: list[Line], seq: int) -> None:
         """Post *lines*, which the event at *seq* recorded, with the event at *place*; None is none of these days."""

@@ -17,7 +17,7 @@ from ledger.domain.postings import Bucket, Line
 class _Postings(msgspec.Struct):
     postings: list[Any] = []
     postings_of_many: dict[str, dict[Bucket, dict[str, str]]] = {}
-    in_new_shares: list[Any] = []
+    in_new_shares: dict[str, list[Any]] = {}
 
 
 class _OfOrders(msgspec.Struct):
@@ -54,14 +54,18 @@ def posted(event: RecordedEvent) -> list[Line]:
     ]
 
 
-def become_in(event: RecordedEvent) -> list[Line]:
+def become_in(event: RecordedEvent) -> dict[str, list[Line]]:
     """
-    Return those of a settlement's postings that move new shares beyond those that were traded.
+    Return those of a settlement's postings that move new shares beyond those that were traded, by the split, `ca_id`,
+    that they belong to.
     """
     if b'"in_new_shares":' not in event.payload:
-        return []
+        return {}
     found = _POSTINGS.decode(split_payload(event.payload)[0]).in_new_shares
-    return [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in found]
+    return {
+        ca_id: [Line(account, asset, bucket, amounts.parse(amount)) for account, asset, bucket, amount in lines]
+        for ca_id, lines in found.items()
+    }
 
 
 def orders_split_by(event: RecordedEvent) -> list[str]:

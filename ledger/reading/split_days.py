@@ -44,6 +44,7 @@ class Split(msgspec.Struct, frozen=True):
     A split of an asset: where it was recorded, the day it counts for, and what it makes of an amount.
     """
 
+    ca_id: str
     seq: int
     day: int
     ratio: Ratio
@@ -71,7 +72,7 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
             given: Any = given_of(event)
             asset = find("instruments", given.instrument).asset
             ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
-            found[asset].append(Split(event.seq, event.effective_on, ratio, scale, given.rounding))
+            found[asset].append(Split(given.ca_id, event.seq, event.effective_on, ratio, scale, given.rounding))
     return {asset: _in_turn(splits) for asset, splits in found.items()}
 
 

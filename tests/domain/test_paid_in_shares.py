@@ -89,7 +89,7 @@ def test_the_ladder_tells_what_settled_in_the_shares_that_were_due() -> None:
     for name, settles, waits in (("S1", "50", "50"), ("S2", "100", "0")):
         made = books.give(settled(name, "E", "50", date=LATER, partial=name == "S1"))
         moved = [["A", "XYZ", "unsettled", "-50"], ["A", "XYZ", "settled", "50"]]
-        assert msgspec.json.decode(made.derived)["in_new_shares"] == moved
+        assert msgspec.json.decode(made.derived)["in_new_shares"] == {"S2:1": moved}
         state = books.state
         rungs = ladder(
             state.executions.rows.values(), [], state.movements.rows.values(), [],

@@ -10,6 +10,7 @@ from ledger.domain.amounts import render
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import TradeSettled
 from ledger.queries import Books, Known
 from ledger.reading.moment import parse_day
 from tests.conftest import Database
@@ -63,3 +64,20 @@ def test_a_split_of_a_closed_day_counts_with_the_trades_that_were_told_after_it(
             statement = books.statement("A", parse_day(MONDAY), parse_day(day)).value
             assert [render(x.amount) for x in statement.closing if x.asset == "SAP"] == [held]
         assert [(x.day, render(x.qty)) for x in books.pnl().value if x.instrument][-1] == ("2024-08-08", "25")
+
+
+def test_a_statement_has_what_settles_of_a_split_that_does_not_name_the_account(chain: Database) -> None:
+    """As much was to come as to be delivered when the shares split; the purchase is of the day before."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        settlements = (
+            TradeSettled(settlement_id=f"S{name}", venue="V", trade_date=MONDAY, exec_id=name, qty="10", date=day)
+            for name, day in (("E", MONDAY), ("F", "2024-08-07"))
+        )
+        sale = trade("F", "10", "100", side="sell")
+        known = told(ledger, trade("E", "10", "100"), sale, split(TUESDAY), *settlements)
+        for day, settled in ((MONDAY, "10"), (TUESDAY, "20"), ("2024-08-07", None)):
+            row = books.balance("A", "SAP", at=Known(known, parse_day(day))).value
+            assert (render(row.settled), render(row.unsettled)) == (settled or "0", f"-{settled}" if settled else "0")
+            statement = books.statement("A", parse_day(MONDAY), parse_day(day)).value
+            closing = {x.bucket: render(x.amount) for x in statement.closing if x.asset == "SAP"}
+            assert closing == ({"settled": settled, "unsettled": f"-{settled}"} if settled else {})

@@ -85,9 +85,10 @@ def blotter(source: Folded) -> list[tuple[str, str, str]]:
 
 
 def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
-    """Return what a statement of *account* closes at on *day*, of the events that have its name and no more of them."""
+    """Return what a statement of *account* closes at on *day*, of the events that have its name, and the splits."""
     events = told_by(books, day)
-    found = [event for event in events if f'"{account}"'.encode() in event.payload]
+    named = f'"{account}"'.encode()
+    found = [event for event in events if named in event.payload or event.event_type == "SplitApplied"]
     names, ids = made_elsewhere(found)
     state = books.state
     rows = [state.executions.rows[name] for name in names], [state.allocations.rows[(name,)] for name in ids]

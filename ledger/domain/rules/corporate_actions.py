@@ -19,7 +19,7 @@ from ledger.domain.order_status import is_closed
 from ledger.domain.postings import ISSUER, TAX, Line, moved
 from ledger.domain.postings import text as postings_text
 from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Position
-from ledger.domain.rules import lots, position_moves
+from ledger.domain.rules import lots, new_shares, position_moves
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -33,7 +33,7 @@ from ledger.domain.rules.ground import (
     post,
     units,
 )
-from ledger.domain.rules.new_shares import check_day, difference, note_moved
+from ledger.domain.rules.new_shares import check_day, note_moved
 from ledger.domain.rules.of_asset import instruments_of
 from ledger.domain.rules.periods import open_day
 from ledger.domain.rules.splits import apply_split
@@ -194,19 +194,20 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
         raise Broken("lines", "found no account, or one twice; expected each account that was paid once")
     asset = known(state.assets, action.asset, "asset")
     lines: list[Line] = []
-    become: list[Line] = []
+    every: list[new_shares.Parts] = []
     for paid in event.lines:
         settling = _pay(state, event.ca_id, asset, paid)
         lines += settling
-        become += difference(state, paid.account, action.event_seq, settling)
-    post(state, lines + become, may_refuse=False)
+        every.append(new_shares.difference(state, paid.account, action.event_seq, settling))
+    become = new_shares.together(every)
+    with_become = lines + new_shares.all_lines(become)
+    post(state, with_become, may_refuse=False)
     day = open_day(state, event, event.paid_on, now)
     state.movements.put(Movement("dividend", event.payment_id, now.seq, day, postings_text(lines), content, None))
     state.corporate_actions.put(msgspec.structs.replace(action, version=action.version + 1))
-    derived = {"postings": as_derived(lines + become)}
+    derived: dict[str, Any] = {"postings": as_derived(with_become)}
     if become:
-        # A part of the postings, as of a settlement.
-        derived["in_new_shares"] = as_derived(become)
+        derived["in_new_shares"] = new_shares.as_stored(become)
     return Effects(stream_of(event.ca_id), action.version + 1, derived, event.paid_on)
 
 

@@ -8,7 +8,7 @@ has settled so since the split, and the parts add up to what was unsettled then,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -16,9 +16,9 @@ import msgspec
 from ledger.domain import amounts
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.positions import share
-from ledger.domain.postings import Line, moved
+from ledger.domain.postings import Line, merged, moved
 from ledger.domain.rows import Asset, Entitlement
-from ledger.domain.rules.ground import Broken, known
+from ledger.domain.rules.ground import Broken, as_derived, known
 from ledger.domain.state import State
 
 NONE: Final = "[]"
@@ -135,7 +135,11 @@ def check_undone(asset: Asset, seq: int, what: str) -> None:
         )
 
 
-def difference(state: State, account: str, seq: int, settling: Iterable[Line]) -> list[Line]:
+Parts = dict[str, list[Line]]
+"""Postings by the split, `ca_id`, that they belong to."""
+
+
+def difference(state: State, account: str, seq: int, settling: Iterable[Line]) -> Parts:
     """
     Return the postings by which *settling*, which moves what the event at *seq* had booked for *account* as unsettled,
     moves new shares instead; none where nothing of it has split since: of a trade neither what was traded, nor what it
@@ -147,25 +151,53 @@ def difference(state: State, account: str, seq: int, settling: Iterable[Line]) -
     for line in settling:
         if (line.account, line.bucket) == (account, "settled"):
             own[line.asset] = own.get(line.asset, 0) + line.amount
-    lines: list[Line] = []
+    parts: Parts = {}
     for name, amount in own.items():
         asset = known(state.assets, name, "asset")
         if asset.splits != NONE:
-            more = _become(state, account, seq, asset, amount) - amount
-            lines += moved(name, more, (account, "unsettled"), (account, "settled"))
-    return lines
+            for ca_id, more in _become(state, account, seq, asset, amount):
+                parts.setdefault(ca_id, []).extend(moved(name, more, (account, "unsettled"), (account, "settled")))
+    return parts
 
 
-def _become(state: State, account: str, seq: int, asset: Asset, amount: int) -> int:
-    """Return what *amount* more of *asset*, owed since *seq*, has become as it settles, and note it with each split."""
+def together(every: Iterable[Parts]) -> Parts:
+    """
+    Return the parts of several settlements as those of one, each line once, and no split that adds nothing.
+    """
+    found: Parts = {}
+    for parts in every:
+        for ca_id, lines in parts.items():
+            found.setdefault(ca_id, []).extend(lines)
+    return {ca_id: lines for ca_id, unmerged in found.items() if (lines := merged(unmerged))}
+
+
+def all_lines(parts: Parts) -> list[Line]:
+    """
+    Return the postings of *parts*, whatever split each belongs to.
+    """
+    return [line for lines in parts.values() for line in lines]
+
+
+def as_stored(parts: Parts) -> dict[str, list[list[str]]]:
+    """
+    Return *parts* as they are stored in a payload, as `in_new_shares`.
+
+    They are among the postings of the event, and belong to the splits and not to the day of the settlement.
+    """
+    return {ca_id: as_derived(lines) for ca_id, lines in parts.items()}
+
+
+def _become(state: State, account: str, seq: int, asset: Asset, amount: int) -> Iterator[tuple[str, int]]:
+    """Yield (split, what it adds to) *amount* more of *asset*, owed since *seq*, as it settles, and note it there."""
     for split in _APPLIED.decode(asset.splits):
         if seq < split.seq:
             due = state.entitlements.get(split.ca_id, account) or _of_nothing(state, split, account)
             ratio, upto = (split.ratio_num, split.ratio_den), due.settled_qty + amount
             before = multiplied(due.settled_qty, ratio, asset.scale, split.rounding)
-            amount = multiplied(upto, ratio, asset.scale, split.rounding) - before
+            became = multiplied(upto, ratio, asset.scale, split.rounding) - before
             state.entitlements.put(msgspec.structs.replace(due, settled_qty=upto))
-    return amount
+            yield split.ca_id, became - amount
+            amount = became
 
 
 def _of_nothing(state: State, split: Applied, account: str) -> Entitlement:

@@ -128,7 +128,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     if event.amount is not None:
         check_scale(units(event.amount), quote, "amount")
     lines: list[Line] = []
-    become: list[Line] = []
+    every: list[new_shares.Parts] = []
     if event.net:
         _, amount = _whole(event, rows)
         parts = [(row, row.qty - row.settled_qty, row.gross - row.settled_gross) for row in rows]
@@ -138,12 +138,12 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     for row, qty, gross in parts:
         settling = trades.settling(state, row, qty, gross)
         lines += settling
-        become += new_shares.difference(state, row.account, row.event_seq, settling)
+        every.append(new_shares.difference(state, row.account, row.event_seq, settling))
         state.executions.put(
             msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
         )
-    as_traded, become = postings.text(postings.merged(lines)), postings.merged(become)
-    lines = postings.merged(lines + become)
+    as_traded, become = postings.text(postings.merged(lines)), new_shares.together(every)
+    lines = postings.merged(lines + new_shares.all_lines(become))
     post(state, lines, may_refuse=False)
     day = open_day(state, event, event.date, now)
     # What has settled is told in the shares that were traded, as what is due and what failed are.
@@ -151,8 +151,7 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     account = rows[0].account
     derived: dict[str, Any] = {"postings": as_derived(lines)}
     if become:
-        # A part of the postings, which belongs to the split and not to the day of the settlement.
-        derived["in_new_shares"] = as_derived(become)
+        derived["in_new_shares"] = new_shares.as_stored(become)
     if event.amount is None:
         derived["amount"] = amounts.render(amount)
     return Effects(f"account/{account}", touch_account(state, account), derived, event.date)
