@@ -30,7 +30,7 @@ from verifier.walk.books import Books
 
 _MANNER: Final = command.Manner(
     "could not verify",
-    "interrupted; nothing was verified",
+    "interrupted; the verification that was under way came to no verdict",
     lambda error: 3 if error.exit_status == 3 else 4,
     fault=4,
     full=4,

@@ -35,7 +35,7 @@ from ledger.version import Version
 
 _MANNER: Final = command.Manner(
     "error",
-    "interrupted; what was recorded stays, and a second run goes on from there",
+    "interrupted; what was recorded by then stays, and an import that is run again goes on from there",
     lambda error: error.exit_status,
 )
 app = typer.Typer(

@@ -4,6 +4,7 @@ Verify what was appended since the last time: whatever these events touch is fou
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -307,10 +308,28 @@ def test_a_watch_ends_with_a_ctrl_c_and_leaves_its_state(copy: Database, state: 
     # Its first report: all before it is verified, and written down.
     assert process.stdout is not None
     process.stdout.readline()
+    seq = int(copy.sql("SELECT max(seq) FROM ledger.events"))
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
-    assert (process.returncode, said.strip()) == (130, "interrupted; nothing was verified")
+    assert process.returncode == 130
+    *lines, last = said.strip().splitlines()
+    assert re.fullmatch(rf"incremental: \d+ verifications?; .* at 20.* UTC, up to event {seq}", lines[-1])
+    assert last == "interrupted; the verification that was under way came to no verdict"
     assert since(copy, state).verdict == "verified"
+
+
+def test_a_rolling_check_says_where_its_round_is_and_no_last_event() -> None:
+    """It reads one stretch after another, each of which is good by itself; before the first nothing was verified."""
+    rolling = Seen("scrub", verified_seq=None)
+    assert rolling.sentence() == "scrub: nothing was verified"
+    for _ in range(2):
+        rolling.take(Report("verified", "o", "primary", 256, {}, [], {}, [], [], [], 0, 0.5), 1_800_000_000.0)
+    rolling.next_seq = 513
+    assert 'verified_seq{mode="scrub"}' not in metrics.text([rolling])
+    assert 'round_next_seq{mode="scrub"} 513' in metrics.text([rolling])
+    assert rolling.sentence() == (
+        "scrub: 2 verifications; the newest that found nothing ended at 2027-01-15 08:00:00 UTC"
+    )
 
 
 def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,11 +151,13 @@ def watch(
     Verify what is appended, soon after it is, for ever: `incremental` again and again, with --scrub `scrub` as well.
 
     It ends with 3 when something is found, unless it is told to go on; with 4 when a fixed number of rounds ended and
-    the last of them could not verify. What could not be verified is tried again.
+    the last of them could not verify. What could not be verified is tried again. Ctrl-C and SIGTERM end it with 130,
+    once it has said how far it came.
     """
     checks = [watching.Check(lambda: _newest(dsn, origin, state, jobs), metrics.Seen("incremental"))]
     if scrub is not None:
-        old = metrics.Seen("scrub")
+        # A round reads one stretch after another: up to where all is good is for the state's round to say.
+        old = metrics.Seen("scrub", verified_seq=None)
         share = min(Fraction(1), Fraction(every) / (days * DAY_S))
         checks.append(watching.Check(lambda: _old(dsn, origin, scrub, share, old), old))
 
@@ -166,7 +168,11 @@ def watch(
     seen = [check.seen for check in checks]
     with watching.told(listen, seen):
         how = watching.Watch(every, goes_on=on_findings is OnFindings.CONTINUE, rounds=rounds)
-        broken = watching.run(checks, how, show)
+        try:
+            broken = watching.run(checks, how, show)
+        except KeyboardInterrupt:
+            print(*(each.sentence() for each in seen), sep="\n", file=sys.stderr)
+            raise
     if broken is not None or not all(each.up for each in seen):
         raise typer.Exit(3 if broken is not None else 4)
 

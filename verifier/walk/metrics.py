@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from ledger.sealing.serving import Reply
+from verifier.forms.cleaning import moment
+from verifier.forms.sentences import counted
 from verifier.report import Report
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,13 +33,14 @@ class Seen(msgspec.Struct):
     """
     What verifications of one mode have seen so far.
 
-    A rolling check has a place too: with which event it goes on, and when it was last through (seconds since 1970).
+    A rolling check has a place too: with which event it goes on, and when it was last through (seconds since 1970). It
+    has no `verified_seq`, since it reads one stretch after another.
     """
 
     mode: str
     runs: Counter[str] = msgspec.field(default_factory=Counter)
     findings: Counter[str] = msgspec.field(default_factory=Counter)
-    verified_seq: int = 0
+    verified_seq: int | None = 0
     succeeded_at: float = 0.0
     seconds: float = 0.0
     up: bool = False
@@ -54,7 +57,9 @@ class Seen(msgspec.Struct):
             # They stay until somebody has looked: the process may be told to go on.
             self.findings = report.by_kind()
         else:
-            self.verified_seq, self.succeeded_at = report.last_good_seq, now
+            self.succeeded_at = now
+            if self.verified_seq is not None:
+                self.verified_seq = report.last_good_seq
 
     def fail(self, verdict: str) -> None:
         """
@@ -62,6 +67,16 @@ class Seen(msgspec.Struct):
         """
         self.runs[verdict] += 1
         self.up = False
+
+    def sentence(self) -> str:
+        """
+        Return how far it came without a finding, and when.
+        """
+        if not self.succeeded_at:
+            return f"{self.mode}: nothing was verified"
+        upto = "" if self.verified_seq is None else f", up to event {self.verified_seq}"
+        ended = f"the newest that found nothing ended at {moment(int(self.succeeded_at))}{upto}"
+        return f"{self.mode}: {counted(self.runs.total(), 'verification')}; {ended}"
 
     def samples(self, name: str) -> list[tuple[str, float]]:
         """
