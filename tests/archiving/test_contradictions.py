@@ -100,6 +100,45 @@ def test_an_entry_that_rotted_is_no_fork(copy: Path) -> None:
     assert {key for kind, key, column in places(report) if column == "leaf"} == {"tile/entries/001"}
 
 
+def entry_at(bundle: bytes, width: int, place: int) -> slice:
+    """Return where the entry at *place* of a bundle stands in it."""
+    found = tiles.decode_bundle(tiles.Tile(0, 0, width), bundle)
+    start = sum(2 + len(entry) for entry in found[:place]) + 2
+    return slice(start, start + len(found[place]))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("back", [1, 9, 40, 100, 150], ids=lambda back: f"{back} from the end")
+@pytest.mark.parametrize(("number", "place"), [(0, 0), (0, 255), (1, 0), (1, 100), (1, 255), (2, 0), (2, 187)])
+def test_a_bit_of_an_entry_is_one_finding_of_its_event(
+    copy: Path, number: int, place: int, back: int, jobs: int
+) -> None:
+    """
+    Its tile leads to the signed root, so all other events are shown to be what they were. What its false bytes bring
+    with them, in the next event's link, in its payload or its group, is said to follow from it.
+    """
+    width = 256 if number < 2 else SIZE % 256
+    path = copy / tiles.Tile(0, number, width).bundle_path()
+    rot(path, entry_at(path.read_bytes(), width, place).stop - back)
+    report, seq = verify(copy, jobs, expected=KEPT), number * 256 + place + 1
+    alone = [one for one in report.findings if one.after is None]
+    leaves = [one for one in alone if one.column == "leaf"]
+    assert [(one.kind, one.seq) for one in leaves] == [("TREE_MISMATCH", seq)]
+    assert {one.after for one in report.findings} <= {None, seq}
+    assert [one for one in alone if one.column != "leaf"] == []
+    assert not any(key == "checkpoint" for _, key, _ in places(report))
+    assert report.last_good_seq == seq - 1
+    assert report.checkpoints[0].accepted
+
+
+def test_a_letter_of_the_checkpoints_origin_is_one_finding_of_it(copy: Path) -> None:
+    """The chain's file and the older checkpoints are held against the log that the policy has."""
+    rot(copy / "checkpoint", 3)
+    report = verify(copy)
+    assert {(kind, key) for kind, key, _ in places(report)} == {("CHECKPOINT_SIG", "checkpoint")}
+    assert report.origin == ORIGIN
+
+
 @pytest.mark.parametrize("name", [None, "tile/0/001", "tile/1/000.p/2"])
 def test_a_fork_is_a_fork_whatever_else_rotted(copy: Path, name: str | None) -> None:
     """The entries have the newest root, so another one of 300 or 512 entries is of another history."""

@@ -51,9 +51,9 @@ def judge(store: Store, trust: Policy, signed: bytes) -> Judged:
     if stated.size == 0:
         raise Unreadable(f"{CHECKPOINT} covers no events of {stated.origin}, so there is nothing to verify")
     if not trust.logs_of(stated.origin) and trust.logs_of(_origin(store)):
-        # The archive is of a log of the policy, and the checkpoint was exchanged.
+        # The archive is of a log of the policy, and the checkpoint was exchanged: the rest is held against that log.
         other = finding("CHECKPOINT_SIG", f"a checkpoint of {_origin(store)}", f"one of {stated.origin}", CHECKPOINT)
-        return Judged(stated, None, [other])
+        return Judged(msgspec.structs.replace(stated, origin=_origin(store)), None, [other])
     return vouching.judge(trust, signed, "archive", CHECKPOINT)
 
 

@@ -2,7 +2,8 @@
 Check a run of consecutive bundles by themselves: entries, leaves, payloads, links, times and groups.
 
 Each entry hashes to its leaf and to the next entry's link, each payload to its entry, and the 256 leaves are the
-tile's. Where they are not, the signed root decides whether tile or entry is another than it was. One bundle is in
+tile's. Where they are not, the signed root decides whether tile or entry is another than it was. What an entry that is
+another brings with it, such as a link of the next one that does not fit, is said to follow from it. One bundle is in
 memory at a time, so a range needs no more of it than its largest bundle does.
 """
 
@@ -36,6 +37,9 @@ from verifier.revocations import KINDS
 RANGE_BUNDLES: Final = 64
 """How many bundles one worker checks before it says what it found: 16,384 events, a third of a second."""
 
+_OF_GROUPS: Final = frozenset({"GROUP_PARTIAL", "REQUEST_MISMATCH"})
+"""What is found of a group may follow from any event of it."""
+
 Payloads = Sequence[tuple[bytes, bytes] | None]
 """Salt and payload of each event of a bundle, None where they are not the ones that its entry names."""
 
@@ -66,11 +70,12 @@ class Range(msgspec.Struct):
     """
     What came out of one range of bundles, from number *first* on.
 
-    `ends` are its first and its last event, None where one could not be read. `roots` has the hash of each full bundle
-    as its entries make it, `above` the hashes of which the tile above has to have one: its entries' or its tile's, both
-    in doubt, none where nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events
-    about keys. `astray` has the numbers of bundles that do not lead to the signed root by the tiles above them, and
-    neither do their tiles; in a part of an archive each is asked.
+    `ends` are its first and its last event, None where one could not be read, or is shown to be another than it was.
+    `roots` has the hash of each full bundle as its entries make it, or the tile where that is shown to be right,
+    `above` the hashes of which the tile above has to have one: its entries' or its tile's, both in doubt, none where
+    nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events about keys. `astray` has
+    the numbers of bundles that do not lead to the signed root by the tiles above them, and neither do their tiles; in a
+    part of an archive each is asked.
     """
 
     first: int
@@ -110,9 +115,12 @@ class _RangeCheck:
         for place, number in enumerate(numbers):
             tile = tile_of(number, self._stated.size)
             found.events += tile.width
-            stated = self._leaves(tile)
+            stated, before = self._leaves(tile), len(self._findings)
             read = self._entries(tile)
             leaves = stated if read is None else self._check(tile, read)
+            if leaves is not None and (others := self._others(tile, stated, leaves)):
+                self._follow_from(tile, others, before)
+                leaves = stated
             signed = self._compare(tile, stated, leaves)
             if place == 0:
                 first = self._first
@@ -158,6 +166,36 @@ class _RangeCheck:
         self._groups.lose()
         return None
 
+    def _others(self, tile: Tile, stated: list[bytes] | None, made: list[bytes]) -> list[int]:
+        """Return which entries are shown to be others than were signed: the tile leads to the signed root, and has not
+        their leaves; by their places."""
+        if stated is None or stated == made or leads(self._nodes, self._stated, tile, made):
+            return []
+        if not leads(self._nodes, self._stated, tile, stated):
+            return []
+        differing = [place for place, pair in enumerate(zip(stated, made, strict=True)) if pair[0] != pair[1]]
+        for place in differing:
+            expected, actual = stated[place].hex(), made[place].hex()
+            path, seq = tile.bundle_path(), tile.start + 1 + place
+            self._found("TREE_MISMATCH", expected, actual, path, seq=seq, column="leaf")
+        return differing
+
+    def _follow_from(self, tile: Tile, others: list[int], before: int) -> None:
+        """Say of what was found in a bundle since *before* that it may follow from entries that are others."""
+        seqs = [tile.start + 1 + place for place in others]
+        for at in range(before, len(self._findings)):
+            one = self._findings[at]
+            of_any = one.seq is None or one.kind in _OF_GROUPS
+            near = [seq for seq in seqs if of_any or one.seq in (seq, seq + 1)]
+            if near and one.column != "leaf":
+                self._findings[at] = msgspec.structs.replace(one, after=near[0])
+        if tile.width - 1 in others:
+            # What links to it is held by its own leaf.
+            self._before = None
+            self._groups.lose()
+        if 0 in others:
+            self._first = None
+
     def _compare(self, tile: Tile, stated: list[bytes] | None, made: list[bytes] | None) -> list[list[bytes]]:
         """Hold a tile's leaves against those that its entries make; return what may have been signed, in doubt both."""
         if stated is None or made is None or stated == made:
@@ -175,10 +213,9 @@ class _RangeCheck:
             finding("TREE_MISMATCH", leaf.hex(), entry.hex(), tile.bundle_path(), tile.start + 1 + place, "leaf")
             for place, leaf, entry in differing
         ]
-        for leaves, wrong in ((made, of_tile), (stated, of_entries)):
-            if leads(self._nodes, self._stated, tile, leaves):
-                self._findings += wrong
-                return [leaves]
+        if leads(self._nodes, self._stated, tile, made):
+            self._findings += of_tile
+            return [made]
         self._doubts.append(Doubt(of_tile, of_entries))
         self._astray.append(tile.number)
         return [made, stated]

@@ -157,7 +157,12 @@ class _Good:
 
     def take(self, done: Range, found: list[Finding], reached: int) -> None:
         """Take what is wrong in a range and before it, after which so many events were checked."""
-        self._goes_on &= all(_of_a_tile(one) for one in found)
+        wrong = [one.seq if one.after is None else one.after for one in found if not _of_a_tile(one)]
+        firsts = [seq for seq in wrong if seq is not None]
+        if self._goes_on and firsts and None not in wrong:
+            # All before the first event of which anything is wrong are whole.
+            self._events = max(self._events, min(firsts) - 1)
+        self._goes_on &= not wrong
         self._sure &= self._goes_on and not done.doubts
         self._events = reached if self._goes_on else self._events
         self._sure_of = reached if self._sure else self._sure_of
