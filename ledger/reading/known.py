@@ -44,6 +44,7 @@ from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
 from ledger.reading.remainders import Positions
+from ledger.reading.split_days import TRADES, asset_of, find_in
 from ledger.reading.waiting import Ground, Waiting, WatchedState
 
 _GROUND: Final = (
@@ -57,9 +58,7 @@ _UNMOVED: Final = frozenset(
 """No rule is refused here for want of these: they are known from the start, or set aside."""
 _BY_BALANCE: Final = frozenset({"held_below_zero", "beyond_limit"})
 """The rules that a balance breaks, whatever its floor."""
-_MOVING: Final = frozenset(
-    {"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed", "SplitApplied"}
-)
+_MOVING: Final = TRADES | {"SplitApplied"}
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
 
@@ -104,6 +103,8 @@ class KnownFold:
         Apply the next event in the order of days.
         """
         self._taken += 1
+        if event.event_type == SplitApplied.__name__:
+            self._settle_before(event)
         broken = self._try(event)
         if broken is not None:
             self._waiting.put(self._taken, event, self._grounds(event, broken))
@@ -156,13 +157,33 @@ class KnownFold:
             self.state.add("assets", msgspec.structs.replace(self.state.assets.rows[asset], splits=of_days))
         return self
 
+    def _settle_before(self, split: RecordedEvent) -> None:
+        """Settle the trades of what splits that wait: they are of old shares, and so would their ground have to be."""
+        find = find_in(self._whole)
+        asset = asset_of(split, find)
+        waiting = self._waiting
+        old = [waiting.take(each) for each in waiting.numbers(TRADES) if asset_of(waiting.event(each), find) == asset]
+        for event in self._in_turn(old):
+            self._settle_one(event)
+            self._again()
+
     def _settle(self) -> None:
-        left = [(event, given_of(event)) for event in self._waiting.events()]
+        for event in self._in_turn(self._waiting.events()):
+            self._settle_one(event)
+        self._annul()
+
+    def _settle_one(self, event: RecordedEvent) -> None:
+        broken = self._try(event)
+        if broken is not None:
+            self._without_ground(event, broken)
+
+    def _in_turn(self, events: list[RecordedEvent]) -> Iterator[RecordedEvent]:
+        """Yield what is about an execution after what was recorded of it before, where that is among *events* too."""
+        left = [(event, given_of(event)) for event in events]
         told: dict[Name, list[int]] = defaultdict(list)
         for place, (_, given) in enumerate(left):
             for name in told_by(given, self._whole):
                 told[name].append(place)
-        # What is about an execution comes after what was recorded of it before, where that waits as well.
         order: TopologicalSorter[int] = TopologicalSorter()
         for place, (event, given) in enumerate(left):
             before = [other for name in needed_by(given, self._whole) for other in told.get(name, ())]
@@ -170,12 +191,8 @@ class KnownFold:
         order.prepare()
         while order.is_active():
             for place in sorted(order.get_ready()):
-                event = left[place][0]
-                broken = self._try(event)
-                if broken is not None:
-                    self._without_ground(event, broken)
+                yield left[place][0]
                 order.done(place)
-        self._annul()
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         self._changed = set()

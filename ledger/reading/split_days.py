@@ -28,9 +28,10 @@ from ledger.domain.state import State
 from ledger.reading.lineage import name_of
 from ledger.reading.posted import given_of
 
-_TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
+TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
+"""What moves shares by a trade."""
 _ORDERS: Final = frozenset(name for name, kind in EVENT_TYPES.items() if kind.__module__ == orders.__name__)
-_MOVED: Final = _TRADES | _ORDERS | {"SplitApplied"}
+_MOVED: Final = TRADES | _ORDERS | {"SplitApplied"}
 """What is of shares that may split, and moves to the day of a split where it was recorded on the other side of it."""
 SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
 """What moves what was booked before, in shares of then, as what they have become."""
@@ -102,7 +103,7 @@ def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
     settles what was booked before. Trades come with what settles them.
     """
     every = _every(splits)
-    together = _TRADES | SETTLING if every else frozenset()
+    together = TRADES | SETTLING if every else frozenset()
     return lambda event: event.event_type in together or (event.event_type in _MOVED and _is_across(event, every))
 
 
@@ -117,7 +118,7 @@ def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -
     every = _every(splits)
     return [
         # What no split would move is not looked up.
-        _beside(event, splits.get(_asset_of(event, find) or "", [])) if _is_across(event, every) else event
+        _beside(event, splits.get(asset_of(event, find) or "", [])) if _is_across(event, every) else event
         for event in events
     ]
 
@@ -135,8 +136,10 @@ def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
     return msgspec.structs.replace(event, effective_on=day)
 
 
-def _asset_of(event: RecordedEvent, find: Find) -> str | None:
-    """Return what a trade, an order or a split is of; None of everything else."""
+def asset_of(event: RecordedEvent, find: Find) -> str | None:
+    """
+    Return what a trade, an order or a split is of; None of everything else.
+    """
     if event.event_type not in _MOVED:
         return None
     given: Any = given_of(event)

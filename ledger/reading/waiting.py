@@ -8,6 +8,7 @@ all of them after every event would take steps by the square of a history in whi
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -93,6 +94,12 @@ class Waiting:
                 del self._by_ground[ground]
         return entry.event
 
+    def event(self, number: int) -> RecordedEvent:
+        """
+        Return the event of this number, which goes on waiting.
+        """
+        return self._entries[number].event
+
     def due(self, changed: set[Ground]) -> set[int]:
         """
         Return the numbers of those that wait for a row of *changed*.
@@ -101,6 +108,14 @@ class Waiting:
         for ground in changed:
             found |= self._by_ground.get(ground, frozenset())
         return found
+
+    def numbers(self, types: Collection[str]) -> list[int]:
+        """
+        Return the numbers of what waits of these event types, in the order in which it came.
+        """
+        if not any(self.types[name] for name in types):
+            return []
+        return sorted(number for number, entry in self._entries.items() if entry.event.event_type in types)
 
     def events(self) -> list[RecordedEvent]:
         """
