@@ -10,9 +10,10 @@ from typing import Any
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.rows import TABLES
+from ledger.domain.rules import new_shares
 from ledger.errors import NotFound, SequenceGap, closest, shown
 from ledger.queries.opened import Opened, check_names
-from ledger.reading import past, views
+from ledger.reading import order_splits, past, split_days, views
 from ledger.reading.moment import At, Known, Moment, check_integers, days
 from ledger.storage import chains, database, events, moments
 
@@ -24,20 +25,44 @@ class Trail(Opened):
 
     def history(self, stream: str, *, at: Moment | None = None) -> At[list[views.HistoryLine]]:
         """
-        Return the events of one stream, such as `order/O-17`, as an audit trail.
+        Return the events of one stream, such as `order/O-17`, as an audit trail; of an order with the splits that
+        changed or ended it, and what each says of it.
 
         Raises:
             NotFound: nothing had happened in that stream.
         """
-        seq, found = self._stream(stream, at)
+        seq, found, splits = self._stream(stream, at)
+        of_splits = self._of_splits(stream, found[0].seq, [x for x in splits if x <= seq])
+        told = found + [event for event, _ in of_splits]
+        counts = {event.seq: event.effective_on for event in told}
         if isinstance(at, Known):
-            found = [event for event in found if event.effective_on <= days(at.effective_on)]
-            if not found:
+            if of_splits:
+                find = self._find(self._connection)
+                beside = split_days.beside_splits(told, split_days.splits_in(told, find), find)
+                counts = {event.seq: event.effective_on for event in beside}
+            last = days(at.effective_on)
+            if not any(counts[event.seq] <= last for event in found):
                 raise NotFound(
                     f"found stream {shown(stream)}, of which nothing counts for days up to {at.effective_on}"
                 )
-            found.sort(key=lambda event: (event.effective_on, event.seq))
-        return At(seq, views.history(found), "replay")
+            counts = {seq: day for seq, day in counts.items() if day <= last}
+        lines = [line for line in [*views.history(found), *(line for _, line in of_splits)] if line.seq in counts]
+        lines.sort(key=lambda line: (counts[line.seq] if isinstance(at, Known) else 0, line.seq))
+        return At(seq, lines, "replay")
+
+    def _of_splits(self, stream: str, first: int, splits: list[int]) -> list[tuple[RecordedEvent, views.HistoryLine]]:
+        """Return those of the *splits* after seq *first* that changed or ended the order whose stream this is."""
+        seqs = [seq for seq in splits if seq > first]
+        if not seqs:
+            return []
+        with database.translating():
+            read = events.read_seqs(self._connection, self.chain.chain, self.chain.chain_id, seqs)
+        if len(read) < len(seqs):
+            raise SequenceGap(f"of the splits at seqs {', '.join(map(str, seqs))} not all are there: verify the ledger")
+        found = [read[seq] for seq in seqs]
+        past.check_alone(found)
+        lines = [(event, order_splits.line_of(event, stream.removeprefix("order/"))) for event in found]
+        return [(event, line) for event, line in lines if line is not None]
 
     def stream(self, name: str) -> list[RecordedEvent]:
         """
@@ -48,12 +73,15 @@ class Trail(Opened):
         """
         return self._stream(name, None)[1]
 
-    def _stream(self, name: str, at: Moment | None) -> tuple[int, list[RecordedEvent]]:
-        """Return the seq that *at* means, and the events of the stream up to it; each has the hash that it says."""
+    def _stream(self, name: str, at: Moment | None) -> tuple[int, list[RecordedEvent], list[int]]:
+        """
+        Return the seq that *at* means, the events of the stream up to it, each of the hash that it says, and the seqs
+        of the splits of what an order is of.
+        """
         check_names(stream=name)
         connection, chain = self._connection, self.chain
         with database.translating():
-            head, found = events.read_stream_now(connection, chain.chain, chain.chain_id, name)
+            head, splits, found = events.read_stream_now(connection, chain.chain, chain.chain_id, name)
             if at is not None:
                 seq = past.resolve(connection, chain, at)
                 found = [event for event in found if event.seq <= seq]
@@ -69,7 +97,7 @@ class Trail(Opened):
         versions = [event.stream_version for event in found]
         if versions != list(range(1, len(found) + 1)):
             raise SequenceGap(f"stream {name!r} has not its versions 1 to {len(found)}, each once: verify the ledger")
-        return seq, found
+        return seq, found, [split.seq for split in new_shares.applied(splits or new_shares.NONE)]
 
     def recorded(self, upto: int) -> Iterator[RecordedEvent]:
         """

@@ -57,7 +57,10 @@ FROM ledger.events WHERE chain = %s
 # Without statistics the primary key seems as good for a stream, and its first column, the chain, all events have.
 _SELECT_STREAM: Final = _SELECT.replace("chain = %s", "chain + 0 = %s AND stream = %s")
 _SELECT_STREAM_NOW: Final = _SELECT_STREAM.replace(
-    "SELECT seq", "SELECT (SELECT h.seq FROM ledger.chain_heads h WHERE h.chain = events.chain) AS head, seq"
+    "SELECT seq",
+    "SELECT (SELECT h.seq FROM ledger.chain_heads h WHERE h.chain = events.chain) AS head,"
+    " (SELECT a.splits FROM ledger.orders o JOIN ledger.instruments i USING (chain, instrument)"
+    " JOIN ledger.assets a USING (chain, asset) WHERE o.chain = %s AND o.order_id = %s) AS splits, seq",
 )
 
 
@@ -193,17 +196,19 @@ def read_stream(
 
 def read_stream_now(
     connection: Connection, chain: int, chain_id: bytes, stream: str
-) -> tuple[int | None, list[RecordedEvent]]:
+) -> tuple[int | None, str | None, list[RecordedEvent]]:
     """
-    Return the events of *stream* in order, and the seq of the chain's head then, in one statement.
+    Return the seq of the chain's head, the splits of what an order is of, and the events of *stream* in order.
 
-    Of a stream without events there is no row, and so no seq.
+    They are of one statement, and so of one moment. Of a stream without events there is no row, and so no seq.
     """
+    order_id = stream.removeprefix("order/") if stream.startswith("order/") else None
     with connection.cursor(binary=True) as cursor:
         query = f"{_SELECT_STREAM_NOW} ORDER BY stream_version, seq"
-        found = cursor.execute(query, [chain, stream], prepare=True).fetchall()
-    events = [RecordedEvent(**dict(zip(_NAMES, row[1:], strict=True)), chain_id=chain_id) for row in found]
-    return found[0][0] if found else None, events
+        found = cursor.execute(query, [chain, order_id, chain, stream], prepare=True).fetchall()
+    events = [RecordedEvent(**dict(zip(_NAMES, row[2:], strict=True)), chain_id=chain_id) for row in found]
+    head, splits = found[0][:2] if found else (None, None)
+    return head, splits, events
 
 
 def read_mentioning(

@@ -4,15 +4,18 @@ Check that a split does to orders on a real database what it does in memory, and
 
 from __future__ import annotations
 
+from datetime import date
+
 from ledger import Ledger
 from ledger.domain.amounts import render
+from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderDoneForDay, OrderReplaced, OrderRestated, ReplaceRequested
 from ledger.domain.fold import registry
 from ledger.domain.rules.ground import NS_PER_DAY
-from ledger.queries import Seq
+from ledger.queries import Books, Known, Seq
 from tests.conftest import Database
-from tests.domain.test_corporate_actions import ON_MONDAY, market, order, split, traded
+from tests.domain.test_corporate_actions import MONDAY, ON_MONDAY, WEDNESDAY, market, order, split, traded
 from tests.verifier.intruder import report_on
 
 
@@ -39,4 +42,48 @@ def test_a_split_is_replayed_as_it_was_when_memory_had_forgotten_closed_orders(c
         found = {x.order_id: tuple(map(render, (x.qty, x.cum_qty, x.hold_amount))) for x in now.value}
         assert found == {"D": ("100", "40", "0"), "F": ("300", "200", "500"), "G": ("200", "0", "1000")}
         assert books.orders("A", at=Seq(now.seq)).value == now.value
+        told = [line.event_type for line in books.history("order/F").value]
+        assert told == ["OrderPlaced", "TradeExecuted", "ReplaceRequested", "SplitApplied", "OrderReplaced"]
+        # It was done for the day, and closed, when the share split.
+        assert "SplitApplied" not in [line.event_type for line in books.history("order/D").value]
     assert report_on(chain).findings == []
+
+
+def test_the_history_of_an_order_tells_of_the_splits_that_changed_or_ended_it(chain: Database) -> None:
+    """With what they say of this order and nothing of others; at any moment, whichever came before the other."""
+    named = OrderAdjustment(order_id="N", qty="33", price="7")
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        for n, outcome in enumerate(market().stored):
+            ledger.append(registry.decode_given(outcome.event_type, 1, outcome.given), key=f"setup-{n}")
+        steps: list[tuple[Event, int]] = [
+            (traded("E", qty="1"), 0),
+            (order("G", "buy", "100", "10"), 0), (order("S", "buy", "5", "10"), 0), (order("N", "buy", "9", "9"), 0),
+            (split(3, 1, order_adjustments=(named,)), 1), (order("L", "buy", "100", "3"), 1),
+            (split(1, 20, ca_id="S2", ex_date=WEDNESDAY, cash_in_lieu=(CashInLieu(account="A", amount="1"),)), 2),
+        ]  # fmt: skip
+        seqs = []
+        for n, (event, days) in enumerate(steps):
+            receipt = ledger.append(event, key=f"step-{n}", occurred_at=ON_MONDAY + days * NS_PER_DAY)
+            assert receipt.quarantined == ()
+            seqs.append(receipt.seq)
+    with Books(chain.dsn("reader")) as books:
+        told = {name: books.history(f"order/{name}").value for name in "GSNL"}
+        assert {name: [line.event_type for line in lines] for name, lines in told.items()} == {
+            "G": ["OrderPlaced", "SplitApplied", "SplitApplied"], "S": ["OrderPlaced", "SplitApplied", "SplitApplied"],
+            "N": ["OrderPlaced", "SplitApplied", "SplitApplied"], "L": ["OrderPlaced", "SplitApplied"],
+        }  # fmt: skip
+        assert [line.derived for line in told["G"][1:]] == [
+            '{"orders":[["G","300","0","3.33",null,"999"]]}',
+            '{"orders":[["G","15","0","66.6",null,"999"]]}',
+        ]
+        assert [line.derived for line in told["S"][2:]] == ['{"ended":["S"]}']
+        assert "order_adjustments" not in told["G"][1].given
+        assert '"order_adjustments":[{"order_id":"N","price":"7","qty":"33"}]' in told["N"][1].given
+        assert "cash_in_lieu" not in told["L"][1].given
+        (whole,) = books.history("corporate-action/S2").value
+        assert (whole.hash, whole.seq, "cash_in_lieu" in whole.given) == (told["L"][1].hash, seqs[-1], True)
+        assert books.history("order/G", at=Seq(seqs[-1] - 1)).value == told["G"][:2]
+        # The row of the split was not yet that of a day before its ex-date.
+        known = books.recorded_at()
+        assert books.history("order/G", at=Known(known, date.fromisoformat(MONDAY))).value == told["G"][:1]
+        assert books.history("order/G", at=Known(known, date.fromisoformat(WEDNESDAY))).value == told["G"]

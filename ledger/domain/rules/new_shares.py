@@ -70,6 +70,13 @@ def of_position(qty: int, held: int, new: int, ratio: Ratio, scale: int) -> int:
     return sign * min(most, sign * new - beyond)
 
 
+def applied(splits: str) -> tuple[Applied, ...]:
+    """
+    Return the splits that an asset's row lists, the newest last.
+    """
+    return _APPLIED.decode(splits)
+
+
 def after_split(asset: Asset, event: SplitApplied, seq: int) -> Asset:
     """
     Return *asset* once it has split, by an event at *seq*.
