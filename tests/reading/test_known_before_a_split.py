@@ -9,12 +9,18 @@ import datetime
 import pytest
 
 from ledger.domain.amounts import render
+from ledger.domain.events.cash import CashMoved, JournalReversed
+from ledger.domain.events.control import PeriodClosed
+from ledger.domain.events.executions import Fee
 from ledger.domain.events.fields import Event
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
+from tests.domain.test_paid_in_shares import bought, firm
 from tests.reading.days import pnl
-from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, has, known, now
-from tests.reading.test_known_splits import bust, order, split
+from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, has, known, now, rungs
+from tests.reading.test_known_splits import bust, ground, order, split
+
+FEE = (Fee(kind="commission", asset="XYZ", amount="1"),)
 
 
 def after_midnight(books: Books) -> None:
@@ -43,3 +49,32 @@ def test_a_fill_that_the_order_of_days_cannot_give_to_its_order_stays_readable(s
         assert has(source) == ("0", shares)
     assert known(books, LAST).rows("balances") == now(books).rows("balances")
     assert [render(row.qty) for row in pnl(books, last=TUESDAY) if row.instrument][-1] == "20"
+
+
+def test_what_was_undone_before_a_split_was_told_is_not_judged_by_it() -> None:
+    """A trade of other shares was charged in those that split; its bust is of the day after, and came before."""
+    books = firm(shares="100")
+    books.set_day(DAY)
+    assert books.give(bought(instrument="ABC.N", fees=FEE)).rule is None
+    books.set_day(TUESDAY)
+    assert [books.give(x).rule for x in (bust("E", TUESDAY, DAY), split())] == [None, None]
+    source = known(books, LAST)
+    assert [(row.instrument, row.qty) for row in source.rows("positions", account="A") if row.qty] == []
+    assert [row.live for row in source.rows("executions", exec_id="E")] == [False]
+    assert source.rows("balances") == now(books).rows("balances")
+    assert pnl(books, account="A") is not None
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_counts_for_a_later_day_as_its_own_was_closed_was_told_before_the_split(undone: bool) -> None:
+    """A deposit of Friday counts for Tuesday, and may be reversed then; the split of Monday was told after that."""
+    books = ground()
+    books.set_day(TUESDAY)
+    came = CashMoved(movement_id="M", account="A", asset="XYZ", amount="5", kind="deposit", value_date=DUE)
+    reversal = JournalReversed(journal_id="J", reverses_kind="cash", reverses="M", reason="r")
+    steps = [PeriodClosed(through=DUE), came, *([reversal] if undone else []), split()]
+    assert [books.give(x).rule for x in steps] == [None] * len(steps)
+    source = known(books, LAST)
+    assert source.rows("movements") == now(books).rows("movements")
+    assert rungs(source) == rungs(now(books))
+    assert source.rows("balances") == now(books).rows("balances")

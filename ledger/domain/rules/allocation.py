@@ -37,16 +37,16 @@ from ledger.domain.state import State
 from ledger.domain.terms import terms_on
 
 
-def _block(state: State, event: events.TradeAllocated) -> tuple[list[Execution], Instrument]:
+def _block(state: State, event: events.TradeAllocated, now: Now) -> tuple[list[Execution], Instrument]:
     if not event.exec_ids or len(set(event.exec_ids)) < len(event.exec_ids):
         raise Broken(
             "exec_ids", f"{event.allocation_id!r}: found no execution, or one twice; expected each of the block once"
         )
     rows = [trades.live(state, event.venue, event.trade_date, exec_id) for exec_id in event.exec_ids]
     first = rows[0]
-    instrument = trades.unsplit(state, first)
+    instrument = trades.unsplit(state, first, now)
     for row in rows:
-        if (row.account, trades.unsplit(state, row), row.side) != (first.account, instrument, first.side):
+        if (row.account, trades.unsplit(state, row, now), row.side) != (first.account, instrument, first.side):
             raise Broken(
                 "block_mismatch",
                 f"{row.exec_id!r} is of another account, instrument or side than the first; expected one block's",
@@ -80,7 +80,7 @@ def _line(
     if qty <= 0:
         raise Broken("quantity", f"found quantity {line.qty} for {line.account}; expected more than 0")
     check_scale(qty, known(state.assets, block.asset, "asset"), "quantity")
-    check_fees(state, line.fees, event.trade_date)
+    check_fees(state, line.fees, event.trade_date, now)
     note_fees(state, line.fees, (block.asset, block.gross_asset), event.trade_date)
     exec_id = _exec_id(event, number)
     if state.executions.fresh(event.venue, event.trade_date, exec_id) is not None:
@@ -154,7 +154,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     """
     if state.allocations.fresh(event.allocation_id) is not None:
         raise Broken("allocation_exists", f"found allocation {event.allocation_id!r} a second time; expected a new id")
-    block, instrument = _block(state, event)
+    block, instrument = _block(state, event, now)
     if not event.lines:
         raise Broken("lines", "found an allocation without lines; expected one or more")
     if len(_exec_id(event, len(event.lines))) > IDENTIFIER_LIMIT_BYTES:
@@ -202,7 +202,7 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         for number in range(1, old.lines + 1)
     ]
     for line in lines:
-        trades.unsplit(state, line)
+        trades.unsplit(state, line, now)
     for account in (old.account, *(row.account for row in lines)):
         check_not_closed(state, account)
     block = []
@@ -211,7 +211,7 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         if row is None:
             raise Broken("unknown_ref", f"found no execution {exec_id!r}; expected it, as the allocation names it: "
                                         "run tradeledger-verify")  # fmt: skip
-        instrument = trades.unsplit(state, row)
+        instrument = trades.unsplit(state, row, now)
         block.append(msgspec.structs.replace(row, instrument=instrument.instrument, live=True, allocation_id=None))
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     postings_made = _moved_between(state, lines, block, -old.rounding)

@@ -72,7 +72,7 @@ def move_cash(state: State, event: events.CashMoved, now: Now) -> Effects:
     known(state.accounts, event.account, "account")
     amount = _amount(state, event.asset, units(event.amount))
     asset = known(state.assets, event.asset, "asset")
-    check_day(asset, event.value_date, "a cash movement")
+    check_day(asset, event.value_date, "a cash movement", now)
     if (event.kind == "deposit" and amount < 0) or (event.kind == "withdrawal" and amount > 0):
         raise Broken("amount", f"found a {event.kind} of {event.amount}; expected deposits above 0, withdrawals below")
     lines = moved(event.asset, amount, (outside(event.kind), "settled"), (event.account, "settled"))
@@ -210,7 +210,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     for line in lines:
         check_account(state, line.account)
         asset = known(state.assets, line.asset, "asset")
-        check_undone(asset, old.event_seq, f"a reversal of {event.reverses_kind} {event.reverses!r}")
+        check_undone(asset, old.event_seq, f"a reversal of {event.reverses_kind} {event.reverses!r}", now)
     post(state, lines, may_refuse=True)
     state.movements.put(msgspec.structs.replace(old, reversed_by=now.seq))
     _record(state, "journal", event.journal_id, lines, open_day(state, event, old.effective_on, now), now)

@@ -111,7 +111,7 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     cash = known(state.assets, event.asset or instrument.quote_asset, "asset")
     if units(event.rate) <= 0 or not 0 <= units(event.tax_rate) <= amounts.UNIT:
         raise Broken("rate", f"found rate {event.rate}, tax rate {event.tax_rate}; expected more than 0, and 0 to 1")
-    check_day(cash, event.ex_date, "a dividend")
+    check_day(cash, event.ex_date, "a dividend", now)
     named = {line.account for line in event.entitlements}
     if len(named) != len(event.entitlements) or not named:
         raise Broken("entitlements", "found no account, or one twice; expected each account that is entitled once")

@@ -56,14 +56,14 @@ def note_fees(state: State, fees: tuple[events.Fee, ...], known_of: tuple[str, s
             note_moved(state, known(state.assets, fee.asset, "asset"), trade_date)
 
 
-def check_fees(state: State, fees: tuple[events.Fee, ...], trade_date: str) -> None:
+def check_fees(state: State, fees: tuple[events.Fee, ...], trade_date: str, now: Now) -> None:
     """
     Raise Broken where a fee of a trade has more decimals than its asset, or is of old shares.
     """
     for fee in fees:
         asset = known(state.assets, fee.asset, "asset")
         check_scale(units(fee.amount), asset, "fee")
-        check_day(asset, trade_date, "a fee")
+        check_day(asset, trade_date, "a fee", now)
 
 
 def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -> str:
@@ -118,7 +118,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
         )
     base = known(state.assets, instrument.asset, "asset")
     quote = known(state.assets, instrument.quote_asset, "asset")
-    check_day(quote, event.trade_date, f"the payment for {event.exec_id!r}")
+    check_day(quote, event.trade_date, f"the payment for {event.exec_id!r}", now)
     qty, price = units(event.qty), units(event.price)
     if qty <= 0:
         raise Broken("quantity", f"found quantity {event.qty} of {event.exec_id!r}; expected more than 0")
@@ -145,7 +145,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
                 f"{amounts.render(gross)}",
             )
         gross = given
-    check_fees(state, event.fees, event.trade_date)
+    check_fees(state, event.fees, event.trade_date, now)
     note_moved(state, quote, event.trade_date)
     note_fees(state, event.fees, (instrument.asset, instrument.quote_asset), event.trade_date)
     due, at_once = settles_on(state, instrument, event.trade_date)
@@ -226,7 +226,7 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     return Effects(stream, version, _derived(row, lines, event), event.trade_date)
 
 
-def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted) -> Execution:
+def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted, now: Now) -> Execution:
     old = live(state, event.venue, event.ref_trade_date or event.trade_date, event.exec_ref)
     if old.kind == "allocation":
         raise Broken(
@@ -237,7 +237,7 @@ def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted)
         raise Broken(
             "exec_id_reused", f"{event.exec_id!r} is the execution that it is to replace; expected an id of its own"
         )
-    unsplit(state, old)
+    unsplit(state, old, now)
     return old
 
 
@@ -267,7 +267,7 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
     The newest version of a trade is replaced as a whole: its postings negated exactly, the new ones made.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
-    old = _superseded(state, event)
+    old = _superseded(state, event, now)
     if (old.order_id, old.account, current_name(state, old.instrument)) != (
         event.order_id, event.account, current_name(state, event.instrument)
     ):  # fmt: skip
@@ -296,7 +296,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     A trade is undone exactly; its order works what had filled again, unless the venue says that it does not.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
-    old = _superseded(state, event)
+    old = _superseded(state, event, now)
     instrument = known_instrument(state, old.instrument)
     scale = known(state.assets, instrument.quote_asset, "asset").scale
     lines = negated(booked(state, old))

@@ -57,7 +57,7 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
             raise Broken("amount", f"found {side.amount} {side.asset}; expected more than 0 on both sides")
         asset = known(state.assets, side.asset, "asset")
         check_scale(amount, asset, "amount")
-        check_day(asset, event.value_date, "a conversion")
+        check_day(asset, event.value_date, "a conversion", now)
     scale = known(state.assets, event.bought.asset, "asset").scale
     _check_rate(event, sold, bought, scale)
     clearing = postings.fx_clearing

@@ -18,7 +18,7 @@ from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.positions import share
 from ledger.domain.postings import Line, merged, moved
 from ledger.domain.rows import Asset, Entitlement
-from ledger.domain.rules.ground import Broken, as_derived, known
+from ledger.domain.rules.ground import Broken, Now, as_derived, known
 from ledger.domain.state import State
 
 NONE: Final = "[]"
@@ -86,11 +86,14 @@ def after_split(asset: Asset, event: SplitApplied, seq: int) -> Asset:
     return msgspec.structs.replace(asset, splits=splits)
 
 
-def newest(asset: Asset) -> Applied | None:
+def newest(asset: Asset, now: Now | None = None) -> Applied | None:
     """
-    Return the newest split of *asset*, if it has split.
+    Return the newest split of *asset* that was recorded before *now*, if it had split by then.
+
+    When the days are gone through in order, one may have been applied that was recorded later.
     """
-    return None if asset.splits == NONE else _APPLIED.decode(asset.splits)[-1]
+    splits = () if asset.splits == NONE else _APPLIED.decode(asset.splits)
+    return next((split for split in reversed(splits) if now is None or split.seq < now.seq), None)
 
 
 def note_moved(state: State, asset: Asset, day: str) -> None:
@@ -116,11 +119,11 @@ def check_not_moved(asset: Asset, ex_date: str) -> None:
         )
 
 
-def check_day(asset: Asset, day: str, what: str) -> None:
+def check_day(asset: Asset, day: str, what: str, now: Now) -> None:
     """
     Raise Broken where *what*, told now, moved shares of before the newest split of *asset* on *day*.
     """
-    split = newest(asset)
+    split = newest(asset, now)
     if split is not None and day < split.ex_date:
         raise Broken(
             "before_split",
@@ -129,11 +132,11 @@ def check_day(asset: Asset, day: str, what: str) -> None:
         )
 
 
-def check_undone(asset: Asset, seq: int, what: str) -> None:
+def check_undone(asset: Asset, seq: int, what: str, now: Now) -> None:
     """
     Raise Broken where *what*, to be undone exactly, was recorded at *seq*, before the newest split of *asset*.
     """
-    split = newest(asset)
+    split = newest(asset, now)
     if split is not None and seq < split.seq:
         raise Broken(
             "before_split",

@@ -18,7 +18,7 @@ from ledger.domain import amounts, postings
 from ledger.domain.positions import share
 from ledger.domain.postings import Bucket, Line, negated
 from ledger.domain.rows import Execution, Instrument
-from ledger.domain.rules.ground import Broken, known, known_instrument
+from ledger.domain.rules.ground import Broken, Now, known, known_instrument
 from ledger.domain.rules.new_shares import check_undone
 from ledger.domain.state import State
 
@@ -125,10 +125,10 @@ def as_booked(state: State, venue: str, trade_date: str, exec_id: str) -> Execut
     return None if state.booked is None else state.booked.executions.get(venue, trade_date, exec_id)
 
 
-def unsplit(state: State, row: Execution) -> Instrument:
+def unsplit(state: State, row: Execution, now: Now) -> Instrument:
     """
-    Return the instrument of an execution as it is called now, or raise Broken where the execution is of older shares,
-    by what was traded, or what it was paid or charged in.
+    Return the instrument of an execution as it is called now, or raise Broken where the execution is, *now* that it is
+    to change, of older shares, by what was traded, or what it was paid or charged in.
     """
     instrument = known_instrument(state, row.instrument)
     if instrument.split_on is not None and row.trade_date < instrument.split_on:
@@ -138,5 +138,5 @@ def unsplit(state: State, row: Execution) -> Instrument:
             "change it by hand",
         )
     for name in dict.fromkeys([row.gross_asset, *(asset for asset, _ in fees_of(row.fees))]):
-        check_undone(known(state.assets, name, "asset"), row.event_seq, f"a change of {row.exec_id!r}")
+        check_undone(known(state.assets, name, "asset"), row.event_seq, f"a change of {row.exec_id!r}", now)
     return instrument
