@@ -41,13 +41,15 @@ Tell = Callable[[str, int], None]
 
 class KeptReceipt(msgspec.Struct, frozen=True):
     """
-    What an engine was told of one group: its last event's seq, hash and recorded time, and the line that says so.
+    What an engine was told of one group: its last event's seq, hash and recorded time, the line that says so, and the
+    group's `first` seq where it says both.
     """
 
     line: int
     seq: int
     hash: bytes
     recorded_at: int | None
+    first: int | None = None
 
 
 class _Shape(msgspec.Struct):
@@ -59,11 +61,12 @@ class _Shape(msgspec.Struct):
 
 class Recorded(msgspec.Struct, frozen=True):
     """
-    What is recorded at a seq now: the hash of its bytes, and its recorded time.
+    What is recorded at a seq now: the hash of its bytes, its recorded time, and the first seq of its group.
     """
 
     hash: bytes
     recorded_at: int
+    first: int
 
 
 class Holder(Protocol):
@@ -101,12 +104,13 @@ def _decoded(number: int, line: bytes) -> KeptReceipt:
         shape = msgspec.json.decode(line, type=_Shape)
         hashed = bytes.fromhex(shape.hash) if len(shape.hash) == 64 else note.decode_base64(shape.hash, "hash")
         seq = shape.seq if shape.last_seq is None else shape.last_seq
-        if len(hashed) != 32 or not 1 <= seq < 2**63:
-            raise UnknownFormat(f"found seq {seq} and a hash of {len(hashed)} bytes; expected 32")
+        if len(hashed) != 32 or not 1 <= shape.seq <= seq < 2**63:
+            raise UnknownFormat(f"found seq {shape.seq}, last seq {seq} and a hash of {len(hashed)} bytes; expected "
+                                "32, and seqs from 1 on, the last one last")  # fmt: skip
     except (LedgerError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         said = shown(line[:200].decode(errors="replace"))
         raise Unreadable(f"line {number} is no receipt: {error}; found {said}; nothing was verified") from error
-    return KeptReceipt(number, seq, hashed, shape.recorded_at)
+    return KeptReceipt(number, seq, hashed, shape.recorded_at, None if shape.last_seq is None else shape.seq)
 
 
 class ArchiveHolder:
@@ -145,7 +149,8 @@ class ArchiveHolder:
             if self._bundle[1] is not None:
                 entry = self._bundle[1][place]
                 with suppress(UnknownFormat):
-                    found[seq] = Recorded(blake3(entry).digest(), entries.parse(entry).recorded_at)
+                    said = entries.parse(entry)
+                    found[seq] = Recorded(blake3(entry).digest(), said.recorded_at, seq - said.group_index)
         return found
 
     def _tile(self, tile: Tile) -> bytes | None:
@@ -208,7 +213,8 @@ class DatabaseHolder:
         found = {}
         for event in self._reader.events_at(seqs):
             with suppress(LedgerError):
-                found[event.seq] = Recorded(blake3(entries.encode(event)).digest(), event.recorded_at)
+                hashed = blake3(entries.encode(event)).digest()
+                found[event.seq] = Recorded(hashed, event.recorded_at, event.seq - event.group_index)
         return found
 
 
@@ -264,7 +270,7 @@ def verify(
         not_covered.append("any signature: the database's own word was asked; give --archive and --policy")
     return Report(
         BROKEN if found else VERIFIED, holders[0].origin, TABLE, count, {"seq": longest}, found, {},
-        [f"seq, hash and recorded time of each receipt, against {names}"], not_covered, [], 0,
+        [f"seqs, hash and recorded time of each receipt, against {names}"], not_covered, [], 0,
         round(time.monotonic() - began, 3), checkpoints=seen,
         trusted=[line for holder in archives for line in holder.trusted], spans=[],
     )  # fmt: skip
@@ -281,6 +287,10 @@ def _held(receipt: KeptReceipt, recorded: Recorded | None, holder: Holder) -> It
     elif receipt.recorded_at not in (None, recorded.recorded_at):
         expected, actual = str(receipt.recorded_at), f"{recorded.recorded_at} in {holder.name}"
         yield Finding("RECEIPT_MISMATCH", expected, actual, column="recorded_at", **place)  # type: ignore[arg-type]
+    elif receipt.first not in (None, recorded.first):
+        expected = f"a group from {receipt.first} to {receipt.seq}"
+        actual = f"one that begins at {recorded.first} in {holder.name}"
+        yield Finding("RECEIPT_MISMATCH", expected, actual, column="seq", **place)  # type: ignore[arg-type]
 
 
 def _beyond(receipt: KeptReceipt, size: int) -> Finding:

@@ -104,6 +104,9 @@ def backup(
         raise _unwritten(file, error) from error
     if again != content:
         raise InvalidInput(f"{file} reads back as something else; do not rely on it")
+    if any(found.pair is not None and found.pair.purpose == "recovery" for found in key_files(keys)):
+        print(f"the recovery key lies in {keys} and is in {file} with the keys that it is to end, so that one theft "
+              "has all of them: carry it to a safe, and back up again without it", file=sys.stderr)  # fmt: skip
     print(f"backed up to {file}: {', '.join(sorted(content.keys))}{'' if state is None else ' and the state'}")
     if state is None and _holds_signer(content):
         print("without the signer's state: a signer that is restored from this learns it from witnesses alone")

@@ -67,7 +67,8 @@ def seal(
     Keep the tree over the chain's events, and have its head signed and witnessed while events flow.
 
     The login is a member of ledger_sealer. What is signed stands in the table of checkpoints. Whoever does not answer
-    is asked again; whoever says that this history is another than the one it knows ends this with status 3.
+    is asked again. A replica or signer that knows another history ends this with status 3; so does a witness where it
+    shows what the log's key signed of it, or where the others cannot make the quorum.
     """
     needed, asked = read_policy(replicas), read_policy(witnesses)
     place = Place(str(Path(signer).resolve()) if "://" not in signer else signer)

@@ -12,7 +12,7 @@ import pytest
 from ledger.archiving.layout import CHAIN, ChainFile
 from ledger.archiving.stores import Folder
 from ledger.chain import entry
-from ledger.evidence import note, segments, tiles, tree
+from ledger.evidence import note, policy, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.segments import Segment
@@ -86,6 +86,10 @@ def test_a_policy_that_was_exchanged_in_the_archive_is_told(copy: Path) -> None:
         report = verify(copy)
         assert report.verdict == "verified"
         assert any("trusts others than the policy given" in line for line in report.not_covered), data
+    # One that lets a key count for larger trees, which the auditor's has revoked since.
+    ended = policy.decode(POLICY_TEXT + f"revoked {KEY.verifier.text()} 1000000\n".encode())
+    (copy / "policy").write_bytes(POLICY_TEXT)
+    assert any("trusts others than the policy given" in line for line in verify(copy, trust=ended).not_covered)
     (copy / "policy").unlink()
     assert not any("trusts others" in line for line in verify(copy).not_covered)
 

@@ -50,6 +50,16 @@ def run(*arguments: object, status: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+def test_a_backup_with_the_recovery_key_says_so(keys: Path, tmp_path: Path) -> None:
+    """It is there to end the others, once they are stolen: with them in one file it is stolen with them."""
+    phrase = ("--passphrase-file", tmp_path / "phrase")
+    assert "recovery key" not in run("backup", tmp_path / "without", "--keys", keys, *phrase)[1]
+    signatures.write(keys / "recovery.json", KeyPair("recovery", "recovery", bytes(32)))
+    said, told = run("backup", tmp_path / "with", "--keys", keys, *phrase)
+    assert "recovery.json" in said
+    assert "has all of them: carry it to a safe, and back up again without it" in told
+
+
 def test_a_backup_brings_back_keys_and_nothing_by_halves(keys: Path, tmp_path: Path) -> None:
     """The same keys in files of mode 0600; a witness's is left out; no file is ever written over."""
     phrase, file = ("--passphrase-file", tmp_path / "phrase"), tmp_path / "keys.backup"

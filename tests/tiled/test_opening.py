@@ -237,3 +237,4 @@ def test_a_tile_that_rotted_is_named_where_nothing_signed_is_kept(copy: Sealed) 
                     ("TREE_MISMATCH", (str(level), str(number)), f"hashes[{place}]")
                 }
                 assert done.evidence == []
+                assert any("whether these are the 1300 events" in line for line in done.report.not_covered)

@@ -58,7 +58,7 @@ def test_receipts_that_fit_are_verified(archived: Path, monkeypatch: pytest.Monk
     lines = [line(event, replayed=False) for event in reversed(EVENTS)]
     lines += [line(EVENTS[0]), b"\n"]
     for event in EVENTS[:5]:
-        receipt = Receipt(1, event.seq, event.hash, event.recorded_at, event.event_id)
+        receipt = Receipt(event.seq - event.group_index, event.seq, event.hash, event.recorded_at, event.event_id)
         lines.append(msgspec.json.encode(receipt))
     report = verify(archived, lines)
     assert places(report) == []
@@ -82,6 +82,18 @@ def test_another_hash_another_time_and_what_is_gone_are_found(archived: Path) ->
     assert any(f"1 receipts that are newer than the {SIZE} events here" in said for said in report.not_covered)
     assert report.findings[0].expected == "00" * 32
     assert EVENTS[9].hash.hex() in report.findings[0].actual
+
+
+def test_the_first_seq_of_a_group_is_held_too(archived: Path) -> None:
+    """Beside the last one, which hash and time are of."""
+    event = next(one for one in EVENTS[100:] if one.group_index)
+    first = event.seq - event.group_index
+    assert places(verify(archived, [line(event, seq=first, last_seq=event.seq)])) == []
+    report = verify(archived, [line(event, seq=first - 3, last_seq=event.seq)])
+    assert places(report) == [("RECEIPT_MISMATCH", event.seq, "seq")]
+    for seq in (event.seq + 1, 0):
+        with pytest.raises(Unreadable, match="line 1 is no receipt"):
+            verify(archived, [line(event, seq=seq, last_seq=event.seq)])
 
 
 def test_receipts_that_an_archive_has_not_got_yet_are_not_called_broken(archived: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from ledger.evidence.revocation import KeyIsRevoked
+from ledger.evidence.revocation import KeyIsRevoked, Revoked
 from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import Held, hold, tile_of
@@ -246,15 +247,16 @@ def grown(store: Store, trust: Policy, signed: bytes, stated: Checkpoint) -> tup
     return now, []
 
 
-def other_policy(store: Store, trust: Policy) -> list[str]:
+def other_policy(store: Store, trust: Policy, revoked: Sequence[Revoked]) -> list[str]:
     """
-    Return that the file `policy` of the archive trusts others than the auditor does, if so.
+    Return that the file `policy` of the archive trusts others than the auditor does, if so; what the chain itself has
+    *revoked* counts for neither.
 
     Nothing here rests on it, but who has no policy may take it for one.
     """
     try:
         data = store.read(POLICY)
-        if data is None or _trusted(policy.decode(data)) == _trusted(trust):
+        if data is None or _trusted(policy.decode(data).revoking(revoked)) == _trusted(trust.revoking(revoked)):
             return []
     except (InvalidInput, TooLong):
         pass
@@ -263,7 +265,7 @@ def other_policy(store: Store, trust: Policy) -> list[str]:
 
 
 def _trusted(found: Policy) -> tuple[object, ...]:
-    """Return whom a policy trusts, whatever it calls them and wherever they answer."""
+    """Return whom a policy trusts and up to where, whatever it calls them and wherever they answer."""
     names = {witness.name: witness.key for witness in found.witnesses}
     groups = {group.name: (group.needed, group.members) for group in found.groups}
 
@@ -273,7 +275,8 @@ def _trusted(found: Policy) -> tuple[object, ...]:
             return needed, frozenset(meant(member) for member in members)
         return names.get(name)
 
-    return frozenset(log.key for log in found.logs), frozenset(names.values()), meant(found.quorum)
+    ended = frozenset((one.public_key, one.last_valid_size) for one in found.revoked)
+    return frozenset(log.key for log in found.logs), frozenset(names.values()), meant(found.quorum), ended
 
 
 def _belongs(name: str, size: int) -> bool:

@@ -5,7 +5,7 @@ Verify a whole archive, or a run of its bundles, and make the report.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
@@ -22,6 +22,7 @@ from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
+from ledger.evidence.revocation import Revoked
 from ledger.evidence.tiles import WIDTH
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
@@ -124,7 +125,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         wrong = list(_gone_astray(store, stated, joining.astray))
         findings.add(one for one in wrong if (one.kind, one.key, one.column) not in told)
     tell("checking checkpoints", 0)
-    beside = _others(store, trust, signed, judged, findings)
+    beside = _others(store, trust, signed, judged, findings, keys.revoked() if whole else ())
     found = findings.all(None)
     kept.forget()
     first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
@@ -137,7 +138,9 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     )  # fmt: skip
 
 
-def _others(store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings) -> list[str]:
+def _others(
+    store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings, revoked: Sequence[Revoked]
+) -> list[str]:
     """Judge what lies beside the newest checkpoint and its events; return what of it was not checked."""
     size = judged.stated.size
     newer, wrong = checkpoints.grown(store, trust, signed, judged.stated)
@@ -145,7 +148,7 @@ def _others(store: Store, trust: Policy, signed: bytes, judged: Judged, findings
     wrong, unknown = checkpoints.older(store, trust, judged, newer)
     findings.add(wrong)
     since = [] if newer is None else [f"events {size + 1} to {newer.size}, which were archived meanwhile"]
-    return [*checkpoints.other_policy(store, trust), *unknown, *since]
+    return [*checkpoints.other_policy(store, trust, revoked), *unknown, *since]
 
 
 class _Good:

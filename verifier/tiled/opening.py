@@ -77,8 +77,8 @@ class _Opening:
         self.findings: list[Finding] = []
         self.evidence: list[Evidence] = []
         self._roots: dict[int, bytes] = {}
-        self.late: list[str] = []
-        """What others have seen signed and a replica may not have got yet, as sentences."""
+        self.unknown: list[str] = []
+        """What others have seen signed and cannot be told of this region, as sentences."""
 
     def found(self, kind: str, expected: str, actual: str, **place: object) -> None:
         self.findings.append(Finding(kind, expected, actual, **place))  # type: ignore[arg-type]
@@ -169,7 +169,8 @@ class _Opening:
         """Hold what somebody outside shows against what is here."""
         stated = said.stated
         if stated.size > self.size and self._region.chain.mode == "replica":
-            self.late.append(not_here_yet(self.size, stated.size, f"the {stated.size} that {said.who} has seen signed"))
+            seen = f"the {stated.size} that {said.who} has seen signed"
+            self.unknown.append(not_here_yet(self.size, stated.size, seen))
             return
         if stated.size > self.size:
             self.found("ROLLBACK", f"{stated.size} events, which {said.who} has seen signed: {said.signed.decode()}",
@@ -196,6 +197,8 @@ class _Opening:
         rotten = Rotten(self._region, nodes, covered).among(tree.complete_nodes(0, covered)) if mine is None else []
         if rotten:
             self.findings += (finding for finding in rotten if finding not in self.findings)
+            self.unknown.append(f"whether these are the {size} events that {who} has seen signed: tiles that would "
+                                "show it are broken, so mend them and ask again")  # fmt: skip
             return
         here = mine if mine is not None else self.row
         said = "" if here is None else f", in: {here.note.decode(errors='replace')}"
@@ -258,9 +261,9 @@ def _age(opening: _Opening, trusted: Trusted, max_age: int, now: int) -> None:
 
 def _must_be_known(opening: _Opening, trusted: Trusted | None, answers: Answers, known: bool, trust: Policy) -> None:
     """Raise Unreadable where nothing is wrong for the reason that too little is known, or is here."""
-    if opening.late:
-        raise Unreadable(f"nothing is wrong with this replica but that it lacks {opening.late[0]}; let it catch up and "
-                         "ask again, or start read-only")  # fmt: skip
+    if opening.unknown:
+        raise Unreadable(f"nothing is wrong with this replica but that it lacks {opening.unknown[0]}; let it catch "
+                         "up and ask again, or start read-only")  # fmt: skip
     if not known:
         silent = "; ".join(answers.silent) or "the policy lists no witness and no --signer is given"
         raise Unreadable(f"too few of those answer who would know of more events than the {opening.size} here, and the "
@@ -284,7 +287,7 @@ def _covered(trusted: Trusted | None, answers: Answers) -> list[str]:
 
 
 def _not_covered(opening: _Opening, trusted: Trusted | None, answers: Answers, max_age: int | None) -> list[str]:
-    left = [*opening.late, *(f"what it has seen: {said}" for said in answers.silent)]
+    left = [*opening.unknown, *(f"what it has seen: {said}" for said in answers.silent)]
     if trusted is not None and trusted.checkpoint.size < opening.size:
         left.append(f"events {trusted.checkpoint.size + 1} to {opening.size}, which no accepted checkpoint covers yet: "
                     "should they be gone or others, receipts show it")  # fmt: skip
