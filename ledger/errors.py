@@ -1,5 +1,5 @@
 """
-Name every way an operation can fail, by what the caller should do about it.
+Name the ways in which an operation can fail, by what the caller should do about it.
 
 Three families, and the family is the instruction: a `Rejected` request must be changed before it is sent
 again; an `Unavailable` one may be sent again, unchanged and under the same key, later; `Corrupt` means stop,

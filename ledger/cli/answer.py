@@ -37,6 +37,13 @@ def _as_it_is(value: Any) -> msgspec.Raw:
     raise NotImplementedError(f"found a {type(value).__name__}; expected what JSON can say")
 
 
+def print_json(value: Any) -> None:
+    """
+    Print *value* as JSON for programs and for people: indented, integers past 2^53 as text.
+    """
+    print(msgspec.json.format(as_json(shown.safe(value)), indent=1))
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

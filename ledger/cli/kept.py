@@ -13,6 +13,7 @@ from ledger.cli import access, tables
 from ledger.cli.answer import SCHEMA_VERSION, as_json
 from ledger.cli.options import Origin
 from ledger.cli.question import Dsn
+from ledger.domain.times import time_text
 from ledger.reading import follower, snapshots
 from ledger.reading.follower import Follower
 
@@ -51,8 +52,8 @@ def snapshot(
                 shown = [{"seq": seq, "bytes": size, "made_at": str(made)} for seq, size, made in there]
                 print(as_json({"schema_version": SCHEMA_VERSION, "snapshots": shown}))
             else:
-                tables.show_rows("snapshots", ("seq", "bytes", "made at (ns)"), [
-                    (str(seq), str(size), str(made)) for seq, size, made in there
+                tables.show_rows("snapshots", ("seq", "bytes", "made at"), [
+                    (str(seq), str(size), time_text(made)) for seq, size, made in there
                 ])  # fmt: skip
         else:
             seq, size = snapshots.make(address, origin, at_seq)

@@ -15,6 +15,7 @@ import typer
 
 from ledger.chain.entry import split_payload
 from ledger.cli import access as connections
+from ledger.cli.answer import print_json
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.cli.tables import show_rows
 from ledger.domain import registry
@@ -32,10 +33,6 @@ _COLUMNS = {
 }  # fmt: skip
 
 Seq = Annotated[int, typer.Argument(help="Seq of the quarantined fact, as `list` prints it.")]
-
-
-def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
 
 
 def _shown(value: object) -> str:
@@ -57,7 +54,7 @@ def list_facts(
         known = books.table("quarantine") if every else books.quarantine()
     facts = sorted(known.value, key=lambda row: row.seq)
     if format == "json":
-        _print_json({"schema_version": 1, "seq": known.seq, "rows": facts})
+        print_json({"schema_version": 1, "seq": known.seq, "rows": facts})
         return
     show_rows("quarantine", tuple(_COLUMNS), [
         tuple(_shown(getattr(row, name)) for name in _COLUMNS.values()) for row in facts
@@ -80,7 +77,7 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     original: Any = kept.original
     if kept.original_version is not None:
         original = msgspec.Raw(kept.original.encode())
-    _print_json(
+    print_json(
         {
             "seq": seq, "original_type": kept.original_type, "rule": kept.rule, "detail": kept.detail,
             "recorded_at": event.recorded_at, "actor": event.actor, "source": event.source, "original": original,

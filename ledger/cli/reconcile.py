@@ -18,11 +18,13 @@ from typer.core import TyperGroup
 
 from ledger.cli import access as connections
 from ledger.cli import tables
+from ledger.cli.answer import as_json, print_json
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain.events.control import BreakResolution
 from ledger.errors import InvalidInput
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
+from ledger.reading import shown
 from ledger.reconciliation import run, sheets, statement
 from ledger.reconciliation.lives import Life
 from ledger.reconciliation.run import Report
@@ -94,7 +96,7 @@ def of_statement(
     ):
         report = run.reconcile(ledger, books, found, by)
     if format == "json":
-        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        print_json(report)
     else:
         _show_report(report)
 
@@ -131,14 +133,10 @@ def list_breaks(
         known = run.all_lives(books, issuer)
     seq, found = known.seq, [life for life in known.value if every or life.closed_seq is None]
     if format == "json":
-        print(
-            msgspec.json.format(
-                msgspec.json.encode({"schema_version": 1, "seq": seq, "rows": found}), indent=1
-            ).decode()
-        )
+        print_json({"schema_version": 1, "seq": seq, "rows": found})
     elif format == "jsonl":
         for life in found:
-            print(msgspec.json.encode({"at_seq": seq, **msgspec.structs.asdict(life)}).decode())
+            print(as_json(shown.safe({"at_seq": seq, **msgspec.structs.asdict(life)})))
     elif format == "csv":
         out = csv.writer(sys.stdout, lineterminator="\n")
         out.writerow(("at_seq", *Life.__struct_fields__))
@@ -157,9 +155,9 @@ def _cell(value: Any) -> str:
 
 def _life(x: Life) -> tuple[str, ...]:
     how = x.how if x.reason is None else f"{x.how}: {x.reason}"
-    shown = (x.issuer, x.key, x.ledger, x.external, x.opened_seq, x.changed_seqs, x.closed_seq, x.closed_by, how,
+    cells = (x.issuer, x.key, x.ledger, x.external, x.opened_seq, x.changed_seqs, x.closed_seq, x.closed_by, how,
              x.approved_by)  # fmt: skip
-    return tuple(map(_cell, shown))
+    return tuple(map(_cell, cells))
 
 
 @app.command("resolve")

@@ -122,7 +122,7 @@ def breaks(asked: Question) -> None:
 
 
 @command(show, "order")
-def order(asked: Question, order_id: str) -> None:
+def order(asked: Question, order_id: Annotated[str, typer.Argument(help="As it was placed: O-17.")]) -> None:
     """
     One order.
     """
@@ -167,7 +167,7 @@ def _total(kind: str, total: Total, day: str) -> dict[str, Any]:
 @command(show, "statement")
 def statement(
     asked: Question,
-    account: str,
+    account: Annotated[str, typer.Argument(help="Whose: an account, or one of the ledger's own such as ~fees.")],
     first: Annotated[str, typer.Option("--from", help="The first day: 2024-08-08.")],
     last: Annotated[str, typer.Option("--to", help="The last day, included.")],
 ) -> None:

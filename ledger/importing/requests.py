@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from ledger.domain import registry
-from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, UnknownFormat, shortened
+from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, Unavailable, UnknownFormat, shortened
 from ledger.importing import lines
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
@@ -141,6 +141,7 @@ def append(ledger: Ledger, path: Path, progress: Callable[[int], None] = lambda 
 
 def _named(path: Path, number: int, error: LedgerError) -> LedgerError:
     return type(error)(
-        f"{path}:{number}: {error}; the lines before it, and some on their way with it, are recorded: a second run "
-        "goes on from there"
+        f"{path}:{number}: {error}; the lines before it, and some on their way with it, are recorded: "
+        f"{'run it again' if isinstance(error, Unavailable) else 'mend or take out the line'}, and a "
+        "second run goes on from there"
     )

@@ -67,6 +67,11 @@ def _check_new(connection: Connection, origin: str, logins: Sequence[str]) -> No
                 f"found no login {login!r} on this server; name one that is there, or let the superuser run: "
                 f'CREATE ROLE "{login}" LOGIN IN ROLE ledger_writer;'
             )
+        if not chains.may_append(connection, login):
+            raise InvalidInput(
+                f"the login {login!r} may not append: it has not the role ledger_writer; name one that has it, or let "
+                f'the superuser run: GRANT ledger_writer TO "{login}";'
+            )
 
 
 def create_chain(

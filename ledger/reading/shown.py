@@ -35,6 +35,19 @@ class Structured(str):
     """
 
 
+def safe(value: Any) -> Any:
+    """
+    Return *value*, made of structs, dicts and lists, ready for JSON that any program reads: integers past 2^53 as text.
+    """
+    if type(value) is int and abs(value) > _SAFE:
+        return str(value)
+    if isinstance(value, msgspec.Struct):
+        return {name: safe(one) for name, one in msgspec.structs.asdict(value).items()}
+    if isinstance(value, dict):
+        return {name: safe(one) for name, one in value.items()}
+    return [safe(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def columns(kind: type[Any]) -> tuple[str, ...]:
     """
     Return the names that `plain` gives a row of *kind*, in order.
@@ -46,11 +59,7 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
 def _value(value: Any, is_amount: bool) -> Any:
     if is_amount and value is not None:
         return amounts.render(value)
-    if isinstance(value, tuple):
-        return list(value)
-    if type(value) is int and abs(value) > _SAFE:
-        return str(value)
-    return value
+    return safe(value)
 
 
 def plain(row: Any) -> dict[str, Any]:

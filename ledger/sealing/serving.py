@@ -123,6 +123,10 @@ class _FileServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 Server = socketserver.BaseServer
 
 
+_SOCKET: Final = ".socket"
+"""What a name without a folder ends in if it is meant for a socket."""
+
+
 def serve(where: str, respond: Respond, complain: Complain) -> Server:
     """
     Return a server at *where*, `host:port` or the path of a socket; `serve_forever` runs it, `shutdown` ends it.
@@ -137,6 +141,10 @@ def serve(where: str, respond: Respond, complain: Complain) -> Server:
     try:
         if colon and "/" not in where and port.isascii() and port.isdigit():
             return _TcpServer((host.strip("[]") or "127.0.0.1", int(port)), handler)
+        if "/" not in where and not where.endswith(_SOCKET):
+            port = where if where.isdigit() else "9464"
+            raise InvalidInput(f"found {where!r} to listen at; expected host:port, such as 127.0.0.1:{port}, or the "
+                               f"path of a socket, such as ./{where}{_SOCKET}")  # fmt: skip
         path = Path(where)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.is_socket() and not _is_served(path):

@@ -209,6 +209,14 @@ def is_login(connection: Connection, name: str) -> bool:
     return found.fetchone() is not None
 
 
+def may_append(connection: Connection, login: str) -> bool:
+    """
+    Return whether *login*, which is one, has the role that writers have.
+    """
+    found = connection.execute("SELECT pg_has_role(%s, 'ledger_writer', 'MEMBER')", [login]).fetchone()
+    return found == (True,)
+
+
 def bind_source(connection: Connection, login: str, source: str) -> None:
     """
     Let *login* append as *source*; only the owner of the tables may say so.

@@ -189,6 +189,12 @@ _BY_STATE: Final[dict[str, type[LedgerError]]] = {
 }  # fmt: skip
 
 
+_ROLES: Final = (
+    "let the superuser grant it the one that it needs: ledger_writer to append, ledger_reader to read, ledger_auditor "
+    "to verify (docs/ROLES.md)"
+)
+
+
 def translated(error: psycopg.Error) -> LedgerError:
     """
     Return the ledger's error for one of the driver's, by what the caller should do about it.
@@ -196,6 +202,8 @@ def translated(error: psycopg.Error) -> LedgerError:
     said = str(error).strip().splitlines()
     message = said[0] if said else type(error).__name__
     state = error.sqlstate
+    if state == "42501" and message.endswith("schema ledger"):
+        return NotPermitted(f"PostgreSQL refused: {message}: the login has no role in this ledger; {_ROLES}")
     if state in _BY_STATE:
         return _BY_STATE[state](f"PostgreSQL refused: {message}")
     if state is None and isinstance(error, psycopg.DataError):

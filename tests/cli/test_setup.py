@@ -34,6 +34,8 @@ def test_an_init_that_fails_leaves_no_keys_and_the_next_one_works(
     keys = tmp_path / "keys"
     status, said = init(database, keys, "--writer", "nosuchlogin")
     assert (status, "'nosuchlogin'" in said, "CREATE ROLE" in said) == (8, True, True)
+    status, said = init(database, keys, "--writer", "reader")
+    assert (status, 'GRANT ledger_writer TO "reader";' in said) == (8, True)
     assert init(database, keys, origin="a b")[0] == 8
     assert init(empty_database, keys)[0] == 8
     status, said = init(database, keys, login="reader")
@@ -137,6 +139,14 @@ def test_an_upgrade_without_rights_prints_the_statements_that_give_them(foreign:
     foreign.sql(str(refused.value).partition("as its superuser: ")[2])
     upgrade.upgrade(foreign.dsn("guest"))
     upgrade.check(foreign.dsn("owner"))
+
+
+def test_a_login_without_a_role_is_told_which_there_are(foreign: Database) -> None:
+    """It may connect, and read nothing of the ledger."""
+    foreign.sql("DROP SCHEMA IF EXISTS ledger CASCADE; CREATE SCHEMA ledger")
+    done = tradeledger("head", LEDGER_DSN=foreign.dsn("guest"))
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "ledger_writer to append, ledger_reader to read, ledger_auditor to verify" in done.stderr
 
 
 def test_a_database_that_does_not_exist_is_said_not_to(database: Database) -> None:

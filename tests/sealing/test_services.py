@@ -342,3 +342,10 @@ def test_what_fails_inside_is_said_to_be_the_servers_fault() -> None:
         thread.join()
     assert (status, body) == (500, b"nothing was signed; see the log of this server\n")
     assert complaints == ["POST /x: OSError: no room on the disk"]
+
+
+@pytest.mark.parametrize("where", ["9464", "nonsense", ""])
+def test_a_bare_word_is_nowhere_to_listen(where: str) -> None:
+    """It would have been a socket's file of this name, and whoever left out the host found nothing at the port."""
+    with pytest.raises(InvalidInput, match=r"expected host:port, such as .*, or the path of a socket"):
+        serving.serve(where, lambda request: None, print)  # type: ignore[arg-type, return-value]

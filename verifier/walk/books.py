@@ -194,4 +194,7 @@ def _take_the_place(part: Path, path: Path) -> None:
 
 
 def _broken(path: Path, why: str) -> str:
-    return f"{path} is no state of a verification: {why}; delete it, and all is verified from the first event"
+    return (
+        f"{path} is no state of a verification: {why}; name another file, or delete it if it was one, and all is "
+        "verified from the first event"
+    )

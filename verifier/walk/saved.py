@@ -65,7 +65,8 @@ def read(path: Path) -> Saved | None:
         found.frontier()
     except (UnknownFormat, InvalidInput) as error:
         raise Unreadable(
-            f"{path} is no state of a verification: {error}; delete it, and all is verified from the first event"
+            f"{path} is no state of a verification: {error}; name another file, or delete it if it was one, and all is "
+            "verified from the first event"
         ) from error
     return found
 
