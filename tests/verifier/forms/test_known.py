@@ -63,9 +63,28 @@ def little(mode: str, events: int, seconds: float, *findings: Finding, good: int
     return made
 
 
+def odd() -> Report:
+    """Return a report with text that does not print, values that are empty, and a head that says no number."""
+    findings = [Finding("STRAY_ROWS", "", "a\x07\ud800b", table="checkpoints", key=("1",)), clock(1), clock(20), clock(21),
+                *(Finding("SEQ_GAP", "1", "2", seq=1_200) for _ in range(20))]  # fmt: skip
+    made = little("primary", 1_200, 9.0, *findings, good=500)
+    made.head, made.vouched, made.covered = {"seq": "many"}, ["\udcff said"], ["Everything IS"]
+    return made
+
+
+def clock(seq: int) -> Finding:
+    return Finding("CLOCK", f"later than {seq}", "1", seq=seq, column="recorded_at")
+
+
+def headed(made: Report, seq: int) -> Report:
+    """Return a report whose head is another than how much was verified."""
+    made.head = {"seq": seq}
+    return made
+
+
 SEEN: Final = SeenCheckpoint(40, "ab" * 32, (Cosigned("w1", AT), Cosigned("w2", AT + 1)))
 EARLY: Final = SeenCheckpoint(5, "ab" * 32)
-ONE: Final = Finding("CLOCK", "later than 1", "1", seq=2, column="recorded_at")
+BESIDE: Final = Finding("PROJECTION_MISMATCH", "1", "2", table="orders", key=("O",))
 SHOWN: Final[dict[str, Outcome]] = {
     **{name.replace(" ", "-"): outcome for name, (outcome, _) in OUTCOMES.items() if isinstance(outcome, Ended)},
     "much": much(),
@@ -74,8 +93,15 @@ SHOWN: Final[dict[str, Outcome]] = {
     "doubt": little("primary", 48, 1.0, *BROKEN_ONES, good=8, checkpoints=[EARLY]),
     "proof": little("proof", 1, 0.125, good=1),
     "receipts": little("receipts", 2_000, 4.0, good=0),
-    "archive": little("archive", 2, 2.0, ONE, good=1),
-    "replica": little("replica", 0, 2.0, ONE, good=0),
+    "archive": little("archive", 2, 2.0, clock(2), good=1),
+    "replica": little("replica", 0, 2.0, clock(2), good=0),
+    "nothing": little("primary", 0, 0.0, good=0),
+    "odd": odd(),
+    "one": little("primary", 48, 1.0, *BROKEN_ONES, good=8, checkpoints=[SeenCheckpoint(1, "ab" * 32)]),
+    "two": little("primary", 48, 1.0, *BROKEN_ONES, good=8, checkpoints=[SeenCheckpoint(6, "ab" * 32)]),
+    "later": little("primary", 48, 1.0, clock(30), good=20),
+    "beside": headed(little("primary", 48, 1.0, BESIDE, good=8, spans=[(1, 48)]), 100),
+    "last": little("proof", 10**9, 1.0, good=10**9, spans=[(10**9, 10**9)]),
 }
 
 
