@@ -65,8 +65,8 @@ def little(mode: str, events: int, seconds: float, *findings: Finding, good: int
 
 def odd() -> Report:
     """Return a report with text that does not print, values that are empty, and a head that says no number."""
-    findings = [Finding("STRAY_ROWS", "", "a\x07\ud800b", table="checkpoints", key=("1",)), clock(1), clock(20), clock(21),
-                *(Finding("SEQ_GAP", "1", "2", seq=1_200) for _ in range(20))]  # fmt: skip
+    findings = [Finding("STRAY_ROWS", "", "a\x07\ud800b", table="checkpoints", key=("1",)),
+                *map(clock, (1, 20, 21)), *(Finding("SEQ_GAP", "1", "2", seq=1_200) for _ in range(20))]  # fmt: skip
     made = little("primary", 1_200, 9.0, *findings, good=500)
     made.head, made.vouched, made.covered = {"seq": "many"}, ["\udcff said"], ["Everything IS"]
     return made
