@@ -72,7 +72,7 @@ def write(seed: int) -> None:
         living += _living(made, kept.living)
     lines += [
         "",
-        "A mutant with which a test takes twenty times as long, and three seconds more, counts as noticed. Those with "
+        "A mutant with which a test takes twenty times as long, and a second more, counts as noticed. Those with "
         "the quickest tests are run first, so where not all were run the score is of these and no sample of all. A "
         "verdict stays until the function changes; what lives for no reason is run `--again`.",
         "",

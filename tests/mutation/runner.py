@@ -35,7 +35,7 @@ from tests.mutation.measuring import Measure, Measuring
 
 KILLED, LIVES, NO_TEST, OUT_OF_TIME = 1, 0, 33, 36
 CPU_TIMES: Final = 20
-CPU_MORE_S: Final = 3
+CPU_MORE_S: Final = 1
 """With a mutant a test may take so many times what it takes without on the processor, and so many seconds more."""
 WALL_S: Final = 300
 """And so long by the clock: what waits for ever takes no processor. Others may have it for minutes, so it is much."""

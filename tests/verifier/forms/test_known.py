@@ -15,6 +15,7 @@ import pytest
 
 from tests.verifier.forms.outcomes import AT, BROKEN_ONES, OUTCOMES, report
 from verifier import meaning
+from verifier.forms import junit, markdown, objects, page
 from verifier.forms.form import Form, written
 from verifier.meaning import Meaning
 from verifier.report import BROKEN, Cosigned, Ended, Finding, Outcome, Report, SeenCheckpoint
@@ -106,10 +107,13 @@ SHOWN: Final[dict[str, Outcome]] = {
 
 
 @pytest.fixture(autouse=True)
-def meanings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put other words in the place of what findings mean: those may be put better any day."""
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put other words in the place of what findings mean and what release it is: those may be others any day."""
     said = {kind: Meaning(f"title of {kind}", f"means of {kind}.", f"advice of {kind}.") for kind in meaning.MEANINGS}
     monkeypatch.setattr(meaning, "MEANINGS", said)
+    monkeypatch.setattr(junit, "RELEASE", "a release")
+    for form in (markdown, objects, page):
+        monkeypatch.setattr(form, "PROGRAM", "a release")
 
 
 @pytest.mark.parametrize("form", Form)
