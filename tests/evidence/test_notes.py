@@ -163,6 +163,22 @@ def test_what_is_no_checkpoint_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("origin", "size", "root"),
+    [("", 7, bytes(32)), ("a\nb", 7, bytes(32)), ("o", -1, bytes(32)), ("o", 2**63, bytes(32)), ("o", 7, bytes(31))],
+)
+def test_what_is_no_checkpoint_has_no_text(origin: str, size: int, root: bytes) -> None:
+    """What is wrong in one part alone would be signed, and read by nobody or as another."""
+    with pytest.raises(InvalidInput):
+        Checkpoint(origin, size, root).text()
+
+
+def test_an_origin_may_have_spaces_and_a_tree_as_many_leaves_as_there_can_be() -> None:
+    """Each is read back as it was."""
+    widest = Checkpoint("a log", 2**63 - 1, bytes(32))
+    assert checkpoint.decode(widest.text()) == widest
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("name+530d903a", "verifier key"),
@@ -285,6 +301,15 @@ def test_a_policy_may_be_as_long_as_it_may_be() -> None:
     assert policy.decode(longest).quorum == "none"
     with pytest.raises(InvalidInput, match="at most"):
         policy.decode(longest[:-1] + b"#\n")
+
+
+def test_a_policy_may_name_as_many_witnesses_as_can_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the witness."""
+    monkeypatch.setattr(policy, "WITNESSES_LIMIT", len(WITNESSES))
+    assert len(policy.decode(policy_text()).witnesses) == len(WITNESSES)
+    monkeypatch.setattr(policy, "WITNESSES_LIMIT", len(WITNESSES) - 1)
+    with pytest.raises(InvalidInput, match=f"at most {len(WITNESSES) - 1} can sign"):
+        policy.decode(policy_text())
 
 
 def test_what_is_expected_of_a_verifier_key_is_said() -> None:

@@ -49,6 +49,22 @@ def test_runs_of_any_lengths_make_the_tiles_of_the_whole(runs: list[int]) -> Non
     assert gained == ([] if size == 0 else [row for row in rows(size) if row])
 
 
+@pytest.mark.parametrize("size", [0, 255, 256, 3 * WIDTH + 5])
+def test_its_hashes_are_those_of_full_tiles_and_of_the_partial_one_of_each_level(size: int) -> None:
+    """What they are handed out as is theirs no more: the edge goes on as it was."""
+    edge = TileEdge()
+    edge.extend(LEAVES[:size])
+    whole, partial = edge.hashes()
+    full = Frontier()
+    for leaf in LEAVES[: size // WIDTH * WIDTH]:
+        full.add(leaf)
+    assert whole == list(full.hashes)
+    assert partial == [row[len(row) // WIDTH * WIDTH :] for row in [*rows(size), *[[]] * 8][:8]]
+    whole.clear()
+    partial[0].clear()
+    assert edge.root() == root(size)
+
+
 def test_a_tree_of_three_levels_of_tiles_is_grown_past_the_second() -> None:
     """65,536 leaves fill the first tile of level 1, whose hash is the first of level 2."""
     edge = TileEdge()

@@ -160,3 +160,9 @@ def test_a_subtree_that_is_not_whole_has_no_hash() -> None:
         tiles.tile_with((1, 1), 3)
     with pytest.raises(UnknownFormat, match="expected 3 hashes"):
         tiles.decode_tile(Tile(0, 0, 3), bytes(95))
+
+
+def test_a_tree_of_full_tiles_gains_no_empty_one() -> None:
+    """Of 256 leaves one tile is full, and the hash over it is the first of the next level."""
+    assert list(tiles.tiles_of(0, 256)) == [Tile(0, 0), Tile(1, 0, 1)]
+    assert list(tiles.tiles_of(255, 512)) == [Tile(0, 0), Tile(0, 1), Tile(1, 0, 2)]

@@ -186,3 +186,10 @@ def test_what_is_no_tree_is_refused() -> None:
         assert refused(tree.check_consistency, 1, bytes(32), size, bytes(32), [bytes(32)])
     assert refused(tree.check_inclusion, bytes(32), 0, 1 << 62, [bytes(32)] * 64, bytes(32))
     assert refused(tree.check_consistency, 0, tree.EMPTY_ROOT, 0, bytes(32), [])
+
+
+def test_no_tree_is_larger_than_a_size_can_say() -> None:
+    """Though its root is given for both sizes, and a leaf for the root of a tree of one."""
+    root = bytes(32)
+    assert refused(tree.check_consistency, 2**63, root, 2**63, root, [])
+    assert not refused(tree.check_consistency, 2**63 - 1, root, 2**63 - 1, root, [])

@@ -29,7 +29,12 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("groups", nargs="*", choices=[[], *(group.name for group in GROUPS)], metavar="GROUP")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for each group; a later run goes on")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="for each group; a later run goes on; 0: only drop verdicts on what changed",
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn where not all mutants are run")
     parser.add_argument("--page", action="store_true", help="write docs/MUTATION.md from what was run, and no more")
     parser.add_argument("--children", type=int, default=1, help="mutants at a time")
@@ -68,7 +73,7 @@ def mutate(group: Group, seconds: float, asked: argparse.Namespace) -> None:
     else:
         chosen = made if group.sample is None else folder.drawn(made, group.sample, asked.seed)
         chosen = [one for one in chosen if one.exit_code is None]
-    if chosen:
+    if chosen and seconds > 0:
         names = [one.name for one in chosen]
         folder.run(place, group, names, seconds, children=asked.children, afresh=asked.again)
 

@@ -72,9 +72,9 @@ def write(seed: int) -> None:
         living += _living(made, kept.living)
     lines += [
         "",
-        "A mutant that runs into the time limit, twenty times what its tests take, counts as noticed. Those with the "
-        "quickest tests are run first, so where not all were run the score is of these and no sample of all. A verdict "
-        "stays until the function changes; what lives for no reason is run `--again`.",
+        "A mutant with which a test takes twenty times as long, and a second more, counts as noticed. Those with "
+        "the quickest tests are run first, so where not all were run the score is of these and no sample of all. A "
+        "verdict stays until the function changes; what lives for no reason is run `--again`.",
         "",
     ]
     lines += ["Not mutated, or not run:", "", *(f"- {said}" for said in (*NOT_MUTATED, *LATER, *notes)), ""]

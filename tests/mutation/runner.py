@@ -23,6 +23,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TypedDict
 
@@ -34,8 +35,8 @@ from tests.mutation.measuring import Measure, Measuring
 
 KILLED, LIVES, NO_TEST, OUT_OF_TIME = 1, 0, 33, 36
 CPU_TIMES: Final = 20
-CPU_MORE_S: Final = 3
-"""A mutant may take so many times what its tests take on the processor, and so many seconds more."""
+CPU_MORE_S: Final = 1
+"""With a mutant a test may take so many times what it takes without on the processor, and so many seconds more."""
 WALL_S: Final = 300
 """And so long by the clock: what waits for ever takes no processor. Others may have it for minutes, so it is much."""
 
@@ -151,12 +152,12 @@ class Session:
             os.close(write)
             self._running[pid] = Running(name, tests, read, time.monotonic())
             return
-        limit = int(child.processor_s() + CPU_MORE_S + CPU_TIMES * sum(self._seconds(item) for item in tests)) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         child.begin(str(os.getpid()), tests[0].config)
         child.call_mutant(name)
         self._fails = lambda: _notice(write, number)
         for number, (item, following) in enumerate(zip(tests, [*tests[1:], None], strict=True)):  # noqa: B007
+            limit = time.process_time() + CPU_MORE_S + CPU_TIMES * self._seconds(item)
+            resource.setrlimit(resource.RLIMIT_CPU, (ceil(limit), resource.RLIM_INFINITY))
             try:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             except BaseException:  # whatever a mutant throws at pytest itself was noticed

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ import pytest
 from ledger.version import PROGRAM
 from tests.verifier.forms.outcomes import AT, BROKEN_ONES, HOSTILE, OUTCOMES, hostile, report
 from verifier.forms import page, picture
-from verifier.forms.cleaning import moment, plain
+from verifier.forms.cleaning import SECONDS_LIMIT, moment, plain
 from verifier.forms.form import Form, written
 from verifier.forms.markdown import code
 from verifier.report import Ended, Finding, Outcome, Report, SeenCheckpoint
@@ -254,7 +255,19 @@ def test_a_span_of_code_ends_where_it_should() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "1970-01-01 00:00:00 UTC"), (2**62, f"second {2**62}"),
-                                               (-1, "second -1")])  # fmt: skip
+                                               (-1, "second -1"), (SECONDS_LIMIT - 1, "9999-12-31 23:59:59 UTC"),
+                                               (SECONDS_LIMIT, f"second {SECONDS_LIMIT}")])  # fmt: skip
 def test_any_second_can_be_shown(seconds: int, text: str) -> None:
     """A cosignature may say one that no calendar has."""
     assert moment(seconds) == text
+
+
+def test_a_moment_is_told_in_utc_wherever_the_reader_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone of the machine says nothing about a report."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment(AT) == "2023-11-14 22:13:20 UTC"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
