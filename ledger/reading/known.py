@@ -29,7 +29,7 @@ from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApp
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
-from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
+from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
 from ledger.domain.rows import Balance, Execution, Movement, Order, Position
 from ledger.domain.rulebook import RULES, Rule, rule_of
 from ledger.domain.rules import new_shares
@@ -39,7 +39,7 @@ from ledger.errors import LedgerError
 from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted
 from ledger.reading.ending import answered, balances_of
-from ledger.reading.lineage import Name, needed_by, settled_by, told_by, versions_before
+from ledger.reading.lineage import Name, lines_for, needed_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
@@ -82,6 +82,8 @@ class KnownFold:
         self._waiting = Waiting()
         self._changed: set[Ground] = set()
         self._is_settling = False
+        self._reversed: set[str] = set()
+        """The allocations of which the reversal has found no ground either."""
         for name in _GROUND:
             for row in whole.table(name).rows.values():
                 self.state.add(name, row)
@@ -170,7 +172,6 @@ class KnownFold:
     def _settle(self) -> None:
         for event in self._in_turn(self._waiting.events()):
             self._settle_one(event)
-        self._annul()
 
     def _settle_one(self, event: RecordedEvent) -> None:
         broken = self._try(event)
@@ -180,6 +181,7 @@ class KnownFold:
     def _in_turn(self, events: list[RecordedEvent]) -> Iterator[RecordedEvent]:
         """Yield what is about an execution after what was recorded of it before, where that is among *events* too."""
         left = [(event, given_of(event)) for event in events]
+        self._reversed = {given.allocation_id for _, given in left if isinstance(given, AllocationReversed)}
         told: dict[Name, list[int]] = defaultdict(list)
         for place, (_, given) in enumerate(left):
             for name in told_by(given, self._whole):
@@ -315,6 +317,11 @@ class KnownFold:
     def _without_ground(self, event: RecordedEvent, broken: Broken) -> None:
         given = given_of(event)
         lacking = LACKING[type(given)]
+        if isinstance(given, TradeAllocated) and given.allocation_id in self._reversed:
+            self._annul(given)
+            return
+        if self._is_annulled(given, event.seq):
+            return
         if isinstance(given, TradeCorrected | TradeBusted):
             given = self._of_newest(given)
             if self._apply(event, given) is None:
@@ -332,15 +339,21 @@ class KnownFold:
         if lacking:
             self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking, of))
 
-    def _annul(self) -> None:
-        """Have an allocation and its reversal, where neither found its ground, be missed by no position."""
-        without = {misfit.seq for misfit in self.misfits if misfit.event_type == AllocationReversed.__name__}
-        rows = [row for row in self._whole.allocations.rows.values() if row.reversed_by in without] if without else []
-        both = {seq for row in rows for seq in (row.event_seq, row.reversed_by)}
-        self.misfits = [
-            msgspec.structs.replace(x, lacking=x.lacking - {"positions", "lots"}) if x.seq in both else x
-            for x in self.misfits
-        ]
+    def _annul(self, given: TradeAllocated) -> None:
+        """
+        Note an allocation that was reversed, and its lines, as what they have become.
+
+        Its executions had been undone for an earlier day once it was reversed: by days, before they were allocated.
+        """
+        self.state.allocations.put(self._whole.allocations.rows[given.allocation_id,])
+        for name in lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)):
+            line = self._whole.executions.rows[name]
+            # What settled of them is among the events.
+            self.state.executions.put(msgspec.structs.replace(line, live=False, settled_qty=0, settled_gross=0))
+
+    def _is_annulled(self, given: Event, seq: int) -> bool:
+        row = self.state.allocations.get(given.allocation_id) if isinstance(given, AllocationReversed) else None
+        return row is not None and row.reversed_by == seq
 
     def _of_newest(self, given: TradeCorrected | TradeBusted) -> TradeExecuted | TradeBusted:
         """Return *given* as of the newest version that counts; where none does, a correction as a trade of its own."""

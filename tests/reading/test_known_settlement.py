@@ -338,3 +338,33 @@ def test_each_day_has_settled_what_settled_by_then_of_what_counts(steps: list[tu
     assert rungs(known(books, LAST)) == rungs(now(books))
     assert blotter(known(books, LAST)) == blotter(now(books))
     assert known(books, LAST).rows("balances") == now(books).rows("balances")
+
+
+UNDOING: dict[str, Event] = {
+    "bust": TradeBusted(exec_id="C", exec_ref="E1", ref_trade_date=DAY, venue="N", trade_date=BEFORE, reason="r"),
+    "correct": TradeCorrected(exec_id="C", exec_ref="E1", ref_trade_date=DAY, qty="10", price="11",
+                              trade_date=BEFORE, **{**TERMS, "account": "BLOCK"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["", "20"], ids=["", "settled"])
+@pytest.mark.parametrize("undone", list(UNDOING))
+def test_executions_of_a_reversed_allocation_that_are_undone_for_an_earlier_day(undone: str, part: str) -> None:
+    """In the order of days they were gone before they were allocated; the blotter has the lines as what they are."""
+    books = told((DUE, allocated(*BOTH)), books=block())
+    if part:
+        told((DUE, settled("S", "AL.1", part, partial=True)), books=books)
+    told((MONDAY, AllocationReversed(allocation_id="AL", reason="r")), (MONDAY, UNDOING[undone]), books=books)
+    stands = now(books)
+    for day in (DAY, DUE, LAST):
+        source = known(books, day)
+        assert [(x[0], x[1]) for x in blotter(source)] == [(x[0], x[1]) for x in blotter(stands)]
+        held = [
+            [(x.account, x.qty, x.cost, x.realised) for x in y.rows("positions") if x.qty] for y in (source, stands)
+        ]
+        assert held[0] == held[1]
+        assert source.rows("allocations") == stands.rows("allocations")
+        check_stated(books, source, day)
+    assert blotter(known(books, DAY))[-2][2] == "0"
+    assert blotter(known(books, LAST)) == blotter(now(books))
+    assert rungs(known(books, LAST)) == rungs(now(books))
