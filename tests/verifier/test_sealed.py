@@ -248,7 +248,7 @@ def test_an_event_whose_content_is_not_known_taints_no_tile_and_no_request(regio
 
 
 def test_of_a_history_that_was_rewritten_nothing_is_said_to_be_as_it_was_recorded(made: Database) -> None:
-    """The region kept no checkpoint; the one that was brought is of another history, or of more events than are here."""
+    """The region kept no checkpoint; the one that was brought is of another history, or of more events than these."""
     size, signed = newest(made)
     stated, _ = checkpoint.decode_note(signed)
     with copied(made) as other, Intruder(other) as intruder:
