@@ -4,7 +4,7 @@ Find the newest checkpoint of a copy that the auditor's policy accepts: what all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -13,11 +13,13 @@ from ledger.errors import LedgerError
 from ledger.evidence import policy
 from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.forms.cleaning import moment
-from verifier.report import Finding
+from verifier.report import Finding, SeenCheckpoint
 from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled.databases import Region
-from verifier.vouching import NOBODYS
+from verifier.vouching import NOBODYS, Judged
 
+_ANOTHER: Final = ("INCONSISTENT", "TREE_MISMATCH", "TRUNCATED", "ROLLBACK")
+"""Classes that say that the events do not have the root of a checkpoint, or that it cannot be told."""
 SEAL: Final = "seal it first, with `tradeledger seal`"
 TO_DO: Final = {
     "replica": "a replica keeps none; verify it with `full --policy P --expect NOTE`, by a checkpoint that the primary "
@@ -39,6 +41,16 @@ class Newest(msgspec.Struct):
         Return on whose word what is checked rests.
         """
         return [self.sentence() if self.trusted is not None else NOBODYS]
+
+    def seen(self, found: Sequence[Finding]) -> list[SeenCheckpoint]:
+        """
+        Return it as a report shows it, accepted where nothing that was *found* says that the history is another.
+        """
+        if self.trusted is None:
+            return []
+        judged = Judged(self.trusted.checkpoint, self.trusted, []).seen()
+        is_another = any(one.kind in _ANOTHER for one in found)
+        return [msgspec.structs.replace(judged, accepted=not is_another)]
 
     def sentence(self) -> str:
         """

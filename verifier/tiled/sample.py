@@ -217,7 +217,7 @@ def _report(
     return Report(
         BROKEN if listed else VERIFIED, "", "", drawn.events, {}, listed, {"tiles": tiles}, said,
         [*left, *NOT_COVERED], [], spans.whole_up_to(read, listed), round(time.monotonic() - started, 3),
-        trusted=found.words(), spans=read,
+        checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip
 
 
