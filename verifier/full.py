@@ -30,7 +30,7 @@ from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
-from verifier.walk.books import NO_TREE, Books, Tree
+from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, unread
 from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
 
@@ -241,6 +241,10 @@ def _good(
         return whole, wrong, sealed.covered
     except Doubt:
         return None
+    except UNREAD as error:
+        if books is None or books.said is None:
+            raise
+        raise unread(books.path, error) from error
 
 
 def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:

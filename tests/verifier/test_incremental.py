@@ -4,8 +4,10 @@ Verify what was appended since the last time: whatever these events touch is fou
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -24,10 +26,12 @@ from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier import full
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.walk import incremental, metrics, replayed
+from verifier.walk.books import Books
 from verifier.walk.metrics import Seen
 from verifier.walk.watching import Check, Watch, run
 
@@ -204,10 +208,41 @@ def test_a_file_that_is_no_state_is_not_taken_for_one(written: Database, tmp_pat
     assert path.read_bytes() == data
 
 
+DAMAGES = {
+    "a row of another shape": "UPDATE open SET row = '[1]'",
+    "a table that is gone": "DROP TABLE kept",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_state_with_rows_that_are_none_is_named_in_every_mode_that_goes_on_from_it(
+    copy: Database, state: Path, what: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(state)) as damaged:
+        damaged.execute(DAMAGES[what])
+        damaged.commit()
+    go_on(copy)
+    with pytest.raises(Unreadable, match="is no whole state"):
+        since(copy, state)
+    with (
+        Books(state) as books,
+        Reader(copy.dsn("auditor"), ORIGIN) as reader,
+        pytest.raises(Unreadable, match="is no whole state"),
+    ):
+        full.verify(reader, books=books)
+
+
+def test_a_state_of_other_rules_is_not_gone_on_from(
+    written: Database, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one program let pass, another may not; and rows of other columns are not to be read as these."""
+    monkeypatch.setattr("verifier.walk.books.rules", lambda: "others")
+    with pytest.raises(Unreadable, match="other rules or other read models"):
+        since(written, state)
+
+
 def test_two_verifications_do_not_share_a_state(written: Database, state: Path) -> None:
     """The second is told so, and the first goes on."""
-    from verifier.walk.books import Books
-
     with Books(state), pytest.raises(Unreadable, match="another verification"):
         since(written, state)
     assert since(written, state).verdict == "verified"
