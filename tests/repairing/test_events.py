@@ -85,7 +85,11 @@ def test_events_that_were_deleted_are_restored(firm: Firm, broken: Database, rep
     """One in the middle, and two in a row; all that follows from them is whole as well, and so are the guards."""
     with Intruder(broken) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq IN (9, 280, 281)")
-    with copies(*((None, firm.archive, "", firm.other) if source == "archive" else (replica, None, source))) as found:
+    given = {
+        "replica": (replica, None, source, None), "archive": (None, firm.archive, "", firm.other),
+        "backup": (replica, None, source, firm.other),
+    }  # fmt: skip
+    with copies(*given[source]) as found:
         plan = mended(broken, firm, found)
     assert {write.seq for write in plan.writes if write.what == RESTORE} == {9, 280, 281}
     assert {write.source for write in plan.writes if write.what == RESTORE} == {source}

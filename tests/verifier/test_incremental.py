@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger import Group, Ledger
@@ -30,7 +31,7 @@ from verifier import full
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
-from verifier.walk import incremental, metrics, replayed
+from verifier.walk import incremental, metrics, ranges, replayed
 from verifier.walk.books import Books
 from verifier.walk.metrics import Seen
 from verifier.walk.watching import Check, Watch, run
@@ -263,6 +264,25 @@ def test_state_says_what_the_events_make(written: Database) -> None:
     assert report.state_digest == digest[0].hex()
     assert report.positions
     assert len(replayed.lines(report)) == 1 + len(report.balances) + len(report.positions) + len(report.sealed)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_two_processes_make_exactly_what_one_makes_of_the_events(
+    copy: Database, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """State, digest and findings; an event whose link alone was changed is met by the process that hashes."""
+    monkeypatch.setattr(ranges, "RANGE", 7)
+    if broken:
+        with Intruder(copy) as intruder:
+            intruder.edit("events", "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 20")
+    reports = []
+    for jobs in (1, 2):
+        with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            report = replayed.verify(reader, lambda what, count: None, jobs)
+        reports.append(msgspec.structs.replace(report, seconds=0.0))
+    assert reports[0] == reports[1]
+    assert isinstance(reports[0], replayed.Replayed) != broken
+    assert bool(reports[0].findings) == broken
 
 
 def test_state_of_a_broken_chain_is_a_broken_report(copy: Database) -> None:
