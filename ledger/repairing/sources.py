@@ -51,9 +51,13 @@ class Source(Protocol):
     """
 
     kind: str
-    mode: str
-    """Which role a region says that it has, `primary` or `replica`; nothing where it is no region."""
     chain_id: bytes
+
+    @property
+    def mode(self) -> str:
+        """
+        Return which role a region says that it has, `primary` or `replica`; nothing where it is no region.
+        """
 
     def newest(self, upto: int) -> RecordedEvent | None:
         """
