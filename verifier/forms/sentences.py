@@ -86,7 +86,7 @@ def _fits(report: Report) -> str:
     if report.region_mode == "two copies":
         return f"Both have the same {count}."
     last, seen = last_read(report), vouched(report)
-    if not last:
+    if report.spans is not None and not last:
         return f"What was asked of the head fits what others have seen: {count}."
     if seen >= last:
         return f"Everything that was checked is as it was recorded: {count}."
