@@ -19,7 +19,7 @@ from ledger.version import Version
 from verifier import commands, modes, witnessing
 from verifier import full as whole
 from verifier.archive.command import archive
-from verifier.options import Dsn, Format, Origin, ReportFile
+from verifier.options import Dsn, Format, Jobs, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -66,7 +66,7 @@ def full(
     expect: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that you kept; the history must hold what it covered.")
     ] = None,
-    jobs: walks.Jobs = 1,
+    jobs: Jobs = 1,
     state: Annotated[
         Path | None,
         typer.Option(

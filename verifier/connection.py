@@ -15,9 +15,13 @@ from verifier.stored import Unreadable
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
 SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
-SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout',
+'idle_in_transaction_session_timeout', 'idle_session_timeout', 'lock_timeout')
 """
-"""Nothing that was set for the login may change what is read; no other schema's functions may slip under ours."""
+"""
+Nothing that was set for the login may change what is read; no other schema's functions may slip under ours. A server
+is asked which limits of time it knows: not every version has all of them.
+"""
 
 
 def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:

@@ -30,7 +30,7 @@ from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
-from verifier.walk.books import NO_TREE, Books, Tree
+from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, unread
 from verifier.walk.good import Whole, check, kept_late
 from verifier.walk.replaying import Doubt
 
@@ -112,8 +112,8 @@ def verify(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
         COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread,
         [*reader.vouched(), *catalogue.holders(reader)],
-        came.last_good, round(time.monotonic() - started, 3),
-        checkpoints=[] if judged is None else [_met(judged, found)],
+        0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
+        checkpoints=[] if judged is None else [_met(judged, found, came)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),
     )  # fmt: skip
 
@@ -202,11 +202,16 @@ def _signed(
     return None if newest is None else Judged(newest.checkpoint, newest, [])
 
 
-def _met(judged: Judged, found: Sequence[Finding]) -> SeenCheckpoint:
+def _met(judged: Judged, found: Sequence[Finding], came: _Came) -> SeenCheckpoint:
     """Return the newest checkpoint that the policy accepts: accepted here where the events have its root too."""
     seen = judged.seen()
-    wrong = any(one.table == "checkpoints" and one.key == (str(seen.size),) for one in found)
-    return msgspec.structs.replace(seen, accepted=seen.accepted and not wrong)
+    wrong = any(one.table == "checkpoints" and one.key == (str(seen.size),) for one in found) or bool(_others(found))
+    return msgspec.structs.replace(seen, accepted=seen.accepted and not wrong and seen.size <= came.last)
+
+
+def _others(found: Sequence[Finding]) -> list[Finding]:
+    """Return that the history is another than a checkpoint that was brought: which of its events are, it cannot say."""
+    return [one for one in found if one.kind == "INCONSISTENT" and one.table is None]
 
 
 def _not_covered(trust: Policy | None) -> list[str]:
@@ -236,6 +241,10 @@ def _good(
         return whole, wrong, sealed.covered
     except Doubt:
         return None
+    except UNREAD as error:
+        if books is None or books.said is None:
+            raise
+        raise unread(books.path, error) from error
 
 
 def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:

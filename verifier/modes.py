@@ -20,7 +20,7 @@ from ledger.archiving.places import open_store
 from ledger.errors import InvalidInput, shown
 from ledger.evidence.witness import Evidence
 from ledger.sandbox import home
-from verifier.options import Dsn, Format, Origin, ReportFile, Trust
+from verifier.options import Dsn, Format, Jobs, Origin, ReportFile, Trust
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
 from verifier.stored import Unreadable
@@ -98,6 +98,7 @@ def scrub_(
         Fraction | None, typer.Option(parser=_share, metavar="SHARE", help="How much to check, such as 1/30.")
     ] = None,
     seconds: Annotated[int | None, typer.Option(min=1, help="For how long to check, instead of a share.")] = None,
+    jobs: Jobs = 1,
     format: Format = Form.TABLE,
     report: ReportFile = None,
 ) -> None:
@@ -110,7 +111,7 @@ def scrub_(
 
     def made() -> Report:
         with _region(dsn, origin) as region, progress(None) as told:
-            return scrub.verify(region, state, portion, seconds, told, lambda: int(time.time()))
+            return scrub.verify(region, state, portion, seconds, told, lambda: int(time.time()), jobs)
 
     if status := judged(made, format, report):
         raise typer.Exit(status)
@@ -148,6 +149,7 @@ def sample_(
     nonce: Annotated[
         bytes | None, typer.Option(parser=_nonce, metavar="HEX", help="Your own; else one is drawn and printed.")
     ] = None,
+    jobs: Jobs = 1,
     format: Format = Form.TABLE,
     report: ReportFile = None,
 ) -> None:
@@ -165,9 +167,9 @@ def sample_(
         found = read_policy(trust)
         with progress(None) as told:
             if archive is not None:
-                return sample.of_archive(open_store(archive), found, wanted, told)
+                return sample.of_archive(open_store(archive), found, wanted, told, jobs)
             with _region(dsn, origin) as region:
-                return sample.of_region(region, found, wanted, told)
+                return sample.of_region(region, found, wanted, told, jobs)
 
     if status := judged(made, format, report):
         raise typer.Exit(status)

@@ -5,7 +5,7 @@ Name the options that several commands of the verifier have, so that they mean t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -32,4 +32,6 @@ ReportFile = Annotated[
     Path | None,
     typer.Option("--report", callback=_report_file, help="Write it into this file too: .json, .xml, .md or .html."),
 ]
+JOBS_LIMIT: Final = 64
+Jobs = Annotated[int, typer.Option(min=1, max=JOBS_LIMIT, help="How many processes check at once.")]
 Trust = Annotated[Path, typer.Option("--policy", help="Your own file of whose signatures count.")]

@@ -59,12 +59,12 @@ class Reader:
     One consistent view of one chain's rows.
     """
 
-    def __init__(self, dsn: str, origin: str | None) -> None:
-        self.dsn = dsn
+    def __init__(self, dsn: str, origin: str | None, snapshot: str | None = None) -> None:
+        self.dsn, self._wanted = dsn, origin
         self._cursors = itertools.count(1)
         self.zero_ids: list[tuple[int, str]] = []
         """(seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones."""
-        self._connection = open_connection(dsn)
+        self._connection = open_connection(dsn, snapshot)
         try:
             self.chain = self._find(origin)
         except psycopg.Error as error:

@@ -39,6 +39,7 @@ SOURCE: Final = "operator"
 CORRUPT: Final = 3
 KEY_LETTERS: Final = 32
 LISTED: Final = 100
+_UNRECORDED: Final = "what was mended stays, and is not recorded as an event yet (apply the same plan once it can be)"
 LIMIT_BYTES: Final = 1 << 28
 """No report or plan is larger: the largest plan names 100,000 events."""
 
@@ -151,9 +152,17 @@ def apply_plan(
         _tell(mended, dry_run)
         if dry_run:
             return
-        seq = _record(recorder, found_plan, why, source, actor)
-        print(f"recorded at seq {seq}; verifying everything", flush=True)
-        raise typer.Exit(_verify(auditor or found.dsn("auditor"), found_plan, trust, jobs))
+        unrecorded: LedgerError | None = None
+        try:
+            print(f"recorded at seq {_record(recorder, found_plan, why, source, actor)}", flush=True)
+        except LedgerError as error:
+            unrecorded = error
+            print(f"{_UNRECORDED}: {error}", file=sys.stderr)
+        print("verifying everything", flush=True)
+        status = _verify(auditor or found.dsn("auditor"), found_plan, trust, jobs)
+        if unrecorded is not None and not status:
+            raise unrecorded
+        raise typer.Exit(status)
 
 
 def _bytes(path: Path, what: str) -> bytes:
@@ -232,6 +241,12 @@ def _first(lines: Sequence[str]) -> list[str]:
 
 
 def _ask(made: Plan, yes: bool) -> None:
+    if made.left():
+        print(
+            "where the books of the region that records this do not fit its head afterwards, nothing can be appended "
+            "there: the record then waits until they do and this plan is applied once more",
+            file=sys.stderr,
+        )
     if yes:
         return
     if not sys.stdin.isatty():
@@ -280,13 +295,9 @@ def _record(dsn: str, made: Plan, reason: str, source: str, actor: str) -> int:
         from_seq=min(seqs), to_seq=max(seqs), good_copy=" ".join(copies), report_digest=made.report,
         reason=f"{reason} ({counted})",
     )  # fmt: skip
-    try:
-        with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
-            there = ledger.lookup(key)
-            return (there or ledger.append(event, key=key, actor=actor)).seq
-    except LedgerError:
-        print("what was mended stays, and is not recorded as an event yet: apply the plan again", file=sys.stderr)
-        raise
+    with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
+        there = ledger.lookup(key)
+        return (there or ledger.append(event, key=key, actor=actor)).seq
 
 
 def _verify(dsn: str, made: Plan, trust: Path, jobs: int) -> int:

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ledger.chain.link import genesis
+from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
-from ledger.repairing import region
+from ledger.repairing import region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
-from ledger.repairing.proving import Proven, Prover, fetch, unheard, unvouched
+from ledger.repairing.proving import Proven, Prover, fetch
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
 from ledger.storage import chains, repairs, staged
@@ -130,15 +130,16 @@ class Applying:
                 self._note(write, mended)
         for write in by_what[DROP]:
             for seq in write.key or ():
-                last = max(self._stated.size, repairs.head_seq(self._connection, row.chain))
-                if seq.isdigit() and int(seq) > last:
-                    raise NotProven(f"{unheard(last, [(SNAPSHOTS, int(seq))])}; nothing was written")
+                last = repairs.end(self._connection, row.chain, self._stated.size)
+                refused = self._refused(last) if seq.isdigit() and int(seq) > self._stated.size else ""
                 if repairs.drop_snapshot(self._connection, row.chain, seq, self._reason):
+                    if refused:
+                        raise NotProven(f"{refused}; nothing was written")
                     mended.done.append(write.sentence())
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
-            refused = self._refused(walk.head.seq, walk.head.hash)
+            refused = self._refused(walk.head)
             written = [made for made in walk.write(self._reason, tell) if made.gone or made.came]
             if written and refused:
                 raise NotProven(f"{refused}; nothing was written")
@@ -147,13 +148,10 @@ class Applying:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
 
-    def _refused(self, last: int, digest: bytes) -> str:
+    def _refused(self, last: ChainHead) -> str:
         """Return why nothing is made to fit the events up to the *last* one here."""
         copies = [source for source in self._sources.values() if source is not self._local]
-        follows = repairs.is_replica(self._connection, self._row.chain)
-        return unheard(last, repairs.spoken(self._connection, self._row.chain)) or unvouched(
-            last, {digest}, self._stated.size, copies, follows=follows
-        )
+        return tail.refused(self._connection, self._row.chain, last, self._stated.size, copies)
 
     def _identity(self, restoring: Sequence[Write], mended: Mended) -> ChainRow:
         wanted = [write for write in restoring if write.table == CHAINS]

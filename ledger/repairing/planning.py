@@ -7,15 +7,17 @@ is given up.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Final
 
+from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import region
+from ledger.repairing import region, tail
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
-from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest, unheard, unvouched
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
@@ -80,6 +82,8 @@ class Planning:
         """Where in `writes` the one of (table, place) is."""
         self._reasons: dict[int, str] = {}
         """Why an event is not mended, by seq."""
+        self._proven: dict[int, Proven] = {}
+        """The events that were asked for and are proven, by seq."""
 
     def seqs(self, want: Wanted) -> range | tuple[int, ...]:
         """
@@ -116,6 +120,7 @@ class Planning:
             self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
         proven, reasons = fetch(signed, [self._local, *self._sources], self._prover)
         self._reasons |= reasons
+        self._proven |= proven
         staged.stage(self._connection, self._row.chain, (one.event for one in proven.values()))
         stands = staged.standing(self._connection, self._row.chain)
         wrong = {one.seq: one.columns for one in stands if one.columns != ()}
@@ -160,20 +165,23 @@ class Planning:
         """
         if self._reasons:
             return
-        if names:
-            # Not where the head says that they end: it may be what is to be mended.
-            last = repairs.last_seq(self._connection, self._row.chain, self._stated.size)
-            mine = self._local.events([last]).get(last, [])
-            reason = unheard(last, repairs.spoken(self._connection, self._row.chain)) or unvouched(
-                last, {event.hash for event in mine}, self._stated.size, self._sources,
-                follows=repairs.is_replica(self._connection, self._row.chain),
-            )  # fmt: skip
-            if reason:
-                self._reasons[self._last] = reason
-                return
+        if names and self._is_refused:
+            return
         for table in MADE_ANEW:
             if table in names:
                 self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
+
+    @functools.cached_property
+    def _is_refused(self) -> bool:
+        """Whether nothing may be made to fit the events here; the reason is kept."""
+        # Not where the head says that they end: it may be what is to be mended.
+        last = repairs.end(self._connection, self._row.chain, self._stated.size)
+        if last.seq in self._proven:
+            last = ChainHead(last.seq, self._proven[last.seq].event.hash)
+        reason = tail.refused(self._connection, self._row.chain, last, self._stated.size, self._sources)
+        if reason:
+            self._reasons[self._last] = reason
+        return bool(reason)
 
     def note(self, size: int) -> str:
         """
@@ -222,8 +230,8 @@ class Planning:
         """
         if self._reasons:
             return
-        if seq.isdigit() and int(seq) > self._last:
-            self._reasons[self._last] = unheard(self._last, [(SNAPSHOTS, int(seq))])
+        # An older one is told from a good one by what was signed; this one speaks for or against what was not.
+        if seq.isdigit() and int(seq) > self._stated.size and self._is_refused:
             return
         self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 

@@ -8,7 +8,7 @@ where no tiles lead there, all the events of a copy whose root is the signed one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tree import Frontier
-from ledger.repairing.sources import TOPIC, Source
+from ledger.repairing.sources import Source
 
 EVENTS_LIMIT: Final = 100_000
 """How many events one plan may restore; a region that lost more is better made anew from another one."""
@@ -85,7 +85,8 @@ class Prover:
     def __init__(self, stated: Checkpoint, copies: Sequence[Source]) -> None:
         self._stated, self._copies = stated, copies
         self._nodes = [(copy, TileNodes(copy.tile)) for copy in copies]
-        self._whole: dict[str, bool] = {}
+        self._walked: dict[str, dict[int, bytes | None]] = {}
+        """By source the leaf at each seq that was asked for, of all its events, where these have the signed root."""
 
     def words(self) -> str:
         """
@@ -93,9 +94,9 @@ class Prover:
         """
         return f"the checkpoint of {self._stated.size} events, root {self._stated.root.hex()}"
 
-    def prove(self, event: RecordedEvent, source: Source) -> Proven | str:
+    def prove(self, event: RecordedEvent, source: Source, asked: Sequence[int] = ()) -> Proven | str:
         """
-        Return the event as proven, or why it is not.
+        Return the event as proven, or why it is not; *asked* are the seqs of others that will be, of the same source.
         """
         if event.seq > self._stated.size:
             return f"event {event.seq} is after {self.words()}: nothing that was signed covers it"
@@ -106,7 +107,7 @@ class Prover:
         for copy, nodes in self._nodes:
             if self._included(leaf, event.seq - 1, nodes):
                 return Proven(event, leaf, source.kind, f"inclusion in {self.words()}, by tiles of the {copy.kind}")
-        if self._is_whole(source):
+        if self._is_of_whole(leaf, event.seq, source, asked):
             return Proven(event, leaf, source.kind, f"all events of the {source.kind}, which have the root of "
                           f"{self.words()}")  # fmt: skip
         return (
@@ -140,24 +141,32 @@ class Prover:
             return False
         return True
 
-    def _is_whole(self, source: Source) -> bool:
-        if source.kind not in self._whole:
-            try:
-                self._whole[source.kind] = _root(source.all_events(self._stated.size)) == self._stated.root
-            except LedgerError:
-                self._whole[source.kind] = False
-        return self._whole[source.kind]
+    def _is_of_whole(self, leaf: bytes, seq: int, source: Source, asked: Sequence[int]) -> bool:
+        """
+        Whether all events of a source have the signed root and this leaf is among them at its place.
 
+        The leaves are those of this one walk: a source that is asked for an event by itself may say another.
+        """
+        known = self._walked.setdefault(source.kind, {})
+        if seq not in known:
+            known |= dict.fromkeys([seq, *asked]) | self._walk(source, {seq, *asked})
+        return known[seq] == leaf
 
-def _root(events: Iterator[RecordedEvent]) -> bytes | None:
-    """Return the root over events, None where one is missing or not what its hash is of."""
-    edge = Frontier()
-    for seq, event in enumerate(events, 1):
-        entry = laid_out(event)
-        if entry is None or event.seq != seq:
-            return None
-        edge.add(tree.leaf_hash(entry))
-    return edge.root()
+    def _walk(self, source: Source, wanted: Collection[int]) -> dict[int, bytes]:
+        """Return the leaves at these seqs, of a source whose events are whole and have the signed root; else none."""
+        edge, leaves = Frontier(), dict[int, bytes]()
+        try:
+            for seq, event in enumerate(source.all_events(self._stated.size), 1):
+                entry = laid_out(event)
+                if entry is None or event.seq != seq:
+                    return {}
+                leaf = tree.leaf_hash(entry)
+                edge.add(leaf)
+                if seq in wanted:
+                    leaves[seq] = leaf
+        except LedgerError:
+            return {}
+        return leaves if edge.root() == self._stated.root else {}
 
 
 def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tuple[dict[int, Proven], dict[int, str]]:
@@ -181,64 +190,10 @@ def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tup
                 reasons[seq].append(f"the {source.kind} has no event {seq}")
                 continue
             for event in found[seq]:
-                made = prover.prove(event, source)
+                made = prover.prove(event, source, left)
                 if isinstance(made, Proven):
                     proven[seq] = made
                     break
                 reasons[seq].append(made)
     none = "no source was given that has a copy: give --replica, --topic, --archive or --backup"
     return proven, {seq: "; ".join(said) or none for seq, said in reasons.items() if seq not in proven}
-
-
-def unvouched(seq: int, hashed: Collection[bytes], size: int, sources: Sequence[Source], *, follows: bool) -> str:
-    """
-    Return why what follows from the events up to *seq*, the last here, of one of these hashes, is not made anew;
-    nothing where it may be.
-
-    Whoever can write the newest events can write them with good hashes, and can take them away. So no copy may go on
-    after the last one, unless this region *follows* another; and where it is after the *size* that were signed, a copy
-    has to have the same one, since its hash holds all before it, and none another. Anybody may write to a topic: it is
-    not asked.
-    """
-    vouched = seq <= size
-    for source in sources:
-        if source.kind == TOPIC:
-            continue
-        try:
-            found = source.events([seq, seq + 1])
-        except LedgerError:
-            continue
-        same = [event.hash in hashed for event in found.get(seq, []) if laid_out(event) is not None]
-        if seq > size and not all(same):
-            return (
-                f"the {source.kind} has another event {seq}, after the signed checkpoint, and nothing tells which of "
-                "both is true: seal what is, where it is"
-            )
-        onward = [event for event in found.get(seq + 1, []) if laid_out(event) is not None]
-        if not follows and any(event.prev_hash in hashed for event in onward):
-            return (
-                f"the events end at {seq} here, and the {source.kind} goes on from there: the end was cut off, and "
-                "books made to fit it would hide that; take that copy as the primary, or restore a backup"
-            )
-        vouched |= any(same)
-    if vouched:
-        return ""
-    return (
-        f"events {size + 1} to {seq} are after the signed checkpoint, and no copy that was named has the same: seal "
-        "first, or name a copy that has them"
-    )
-
-
-def unheard(seq: int, spoken: Sequence[tuple[str, int]]) -> str:
-    """
-    Return why nothing is made to fit events that end at *seq* where rows speak of later ones, by table; nothing where
-    none does.
-    """
-    beyond = [f"{table} of event {last}" for table, last in spoken if last > seq]
-    if not beyond:
-        return ""
-    return (
-        f"the events end at {seq}, and rows here speak of more ({', '.join(beyond)}): the end was cut off, or these "
-        "rows were made up, and nothing that was signed tells which; take another region as the primary, or restore a "
-        "backup"
-    )

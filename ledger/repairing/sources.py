@@ -25,7 +25,7 @@ from ledger.errors import LedgerError, Unavailable, UnknownFormat
 from ledger.evidence import checkpoint, segments, tiles
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.repairing import lines
-from ledger.storage import chains, database, evidence
+from ledger.storage import chains, database, evidence, repairs
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
 
@@ -52,6 +52,20 @@ class Source(Protocol):
 
     kind: str
     chain_id: bytes
+
+    @property
+    def mode(self) -> str:
+        """
+        Return which role a region says that it has, `primary` or `replica`; nothing where it is no region.
+        """
+
+    def newest(self, upto: int) -> RecordedEvent | None:
+        """
+        Return its last event up to seq *upto*, or None.
+
+        Raises:
+            LedgerError: it cannot be read; the message says why.
+        """
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """
@@ -90,6 +104,18 @@ class Database:
     def __init__(self, kind: str, connection: Connection, chain: int, chain_id: bytes) -> None:
         self.kind, self.chain_id = kind, chain_id
         self._connection, self._chain = connection, chain
+
+    @property
+    def mode(self) -> str:
+        """Return which role the head says that the region has."""
+        with self._reading():
+            return repairs.mode(self._connection, self._chain)
+
+    def newest(self, upto: int) -> RecordedEvent | None:
+        """Return the last event up to seq *upto*."""
+        with self._reading():
+            seq = repairs.last_until(self._connection, self._chain, upto)
+        return None if seq is None else next(iter(self.events([seq]).get(seq, [])), None)
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """Return those of the events at these seqs that there are."""
@@ -157,7 +183,7 @@ class Archived:
     The chain in an archive, as far as its checkpoint says that it goes.
     """
 
-    kind = ARCHIVE
+    kind, mode = ARCHIVE, ""
 
     def __init__(self, store: Store, origin: str) -> None:
         """
@@ -180,6 +206,11 @@ class Archived:
             raise SourceUnread(f"{store.name} is an archive of {stated.origin}; expected one of {origin}")
         self._signed, self._size = signed, stated.size
         self._bundles: dict[int, dict[int, RecordedEvent]] = {}
+
+    def newest(self, upto: int) -> RecordedEvent | None:
+        """Return the last event up to seq *upto* that the archive covers."""
+        seq = min(upto, self._size)
+        return self.events([seq])[seq][0] if seq else None
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """Return those of the events at these seqs that the archive covers."""
@@ -246,10 +277,14 @@ class Topic:
     The events in the topic between the regions, as the program that speaks to it hands them over.
     """
 
-    kind = TOPIC
+    kind, mode = TOPIC, ""
 
     def __init__(self, bootstrap: str, chain_id: bytes) -> None:
         self._bootstrap, self.chain_id = bootstrap, chain_id
+
+    def newest(self, upto: int) -> RecordedEvent | None:
+        """Return nothing: whatever is newest there, anybody may have written."""
+        return None
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         """Return what the topic has at these seqs; anybody may have written there, so it can be several."""

@@ -42,6 +42,8 @@ class Refused(LedgerError):
     exit_status = 3
 
 
+KeysAt = Callable[[int], Sequence[VerifierKey]]
+"""What returns the keys of a log whose signature counts under a checkpoint of so many events."""
 Prove = Callable[[int], list[bytes]]
 """What returns the consistency proof from an older size to that of the checkpoint that is asked about."""
 
@@ -115,10 +117,10 @@ def cosign(place: Place, key: VerifierKey, signed: bytes, size: int, prove: Prov
     raise NotAnswering(f"{place.address} answers without a signature by {key.text()}")
 
 
-def contradicting(place: Place, keys: Sequence[VerifierKey], signed: bytes, size: int, prove: Prove) -> bytes | None:
+def contradicting(place: Place, keys_at: KeysAt, signed: bytes, size: int, prove: Prove) -> bytes | None:
     """
-    Return what a witness shows that one of these *keys* of the log signed and that a checkpoint of *size* does not
-    follow: a larger one, or one of another history; None where it shows none.
+    Return what a witness shows that a key of the log signed which counts for it, and that a checkpoint of *size* does
+    not follow: a larger one, or one of another history; None where it shows none.
 
     Raises:
         NotAnswering: it shows nothing that can be read, or is down.
@@ -129,7 +131,7 @@ def contradicting(place: Place, keys: Sequence[VerifierKey], signed: bytes, size
         return None
     try:
         stated, by = checkpoint.decode_note(found)
-        note.verify(by, keys)
+        note.verify(by, keys_at(stated.size))
     except (UnknownFormat, SignatureInvalid):
         return None
     if stated.origin != ours.origin:
@@ -200,9 +202,10 @@ def seen_by_quorum(
     """
     Return what the policy's witnesses show of the key's log beyond what is *kept*, where its quorum has answered.
 
-    *also* are other keys of the log; a witness may know any of them. What one of these keys signed, or one of the
-    *former* ones, counts whoever shows it. A witness that says there is more, and shows nothing that they signed, has
-    not answered; where the others make the quorum without it, *tell* hears what it said.
+    *also* are other keys of the log; a witness may know any of them. What one of these keys signed counts whoever shows
+    it; so does what the *former* ones signed, up to where the policy says that they count. Beyond that it may be a
+    thief's, and counts where the quorum has cosigned it. A witness that says there is more, and shows nothing that
+    counts, has not answered; where the others make the quorum without it, *tell* hears what it said.
 
     Raises:
         NotAnswering: too few have.
@@ -222,6 +225,7 @@ def seen_by_quorum(
     # All at once: nobody who is slow keeps the others' word back.
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         said = list(pool.map(ask, trust.witnesses))
+    said = _counting(trust, said, [key.verifier, *(one.verifier for one in also)], former)
     for member, shown_note in zip(trust.witnesses, said, strict=True):
         if isinstance(shown_note, LedgerError):
             continue
@@ -240,6 +244,53 @@ def seen_by_quorum(
         f"too few witnesses have said what they saw of {key.name}, and until they do nothing is signed: "
         + "; ".join(map(str, silent))
     )
+
+
+def _counting(
+    trust: policy.Policy,
+    said: Sequence[bytes | LedgerError | None],
+    keys: Sequence[VerifierKey],
+    former: Sequence[VerifierKey],
+) -> list[bytes | LedgerError | None]:
+    """Return what was *said*, with an error in place of each note that *former* keys signed beyond their end alone."""
+    cosigned: dict[str, set[bytes]] = {}
+    ended: dict[str, int] = {}
+    for one in said:
+        if not isinstance(one, bytes):
+            continue
+        stated, signed = checkpoint.decode_note(one)
+        lines = {
+            key: any(_is_by(signed, line, key) for line in signed.signatures)
+            for key in (*keys, *former, *(member.key for member in trust.witnesses))
+        }
+        cosigned.setdefault(signed.text, set()).update(
+            member.key.public_key for member in trust.witnesses if lines[member.key]
+        )
+        current = any(lines[key] for key in keys)
+        if not current and not any(lines[key] and trust.counts(key.public_key, stated.size) for key in former):
+            ended[signed.text] = stated.size
+    unmet = {text: size for text, size in ended.items() if not trust.is_met(cosigned[text])}
+
+    def judged(member: policy.Witness, one: bytes | LedgerError | None) -> bytes | LedgerError | None:
+        text = note.decode(one).text if isinstance(one, bytes) else ""
+        if text not in unmet:
+            return one
+        return StateIsOld(
+            f"witness {member.name} shows a checkpoint of {unmet[text]} that only a key signed which was revoked for "
+            "such sizes, and too few witnesses have cosigned it: it may be what a thief made of that key, so leave "
+            "this witness out, or leave out --took-over-from"
+        )
+
+    return [judged(member, one) for member, one in zip(trust.witnesses, said, strict=True)]
+
+
+def _is_by(signed: note.Note, line: NoteSignature, key: VerifierKey) -> bool:
+    if not line.claims(key):
+        return False
+    with contextlib.suppress(LedgerError):
+        note.check_signature(signed.text, line, key)
+        return True
+    return False
 
 
 def _beyond(

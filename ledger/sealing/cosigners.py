@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from ledger.errors import Corrupt, Unavailable
-from ledger.evidence.note import NoteSignature, VerifierKey
+from ledger.evidence.note import NoteSignature
 from ledger.evidence.policy import Policy, Witness
 from ledger.sealing import asking
-from ledger.sealing.asking import Prove, Refused
+from ledger.sealing.asking import KeysAt, Prove, Refused
 from ledger.sealing.places import NotAnswering, Place
 
 GRACE_SECONDS: Final = 0.25
@@ -73,10 +73,11 @@ class Cosigners:
         prove: Prove,
         done: Collection[str] = (),
         patient: bool = True,
-        keys: Sequence[VerifierKey] = (),
+        keys_at: KeysAt | None = None,
     ) -> Said:
         """
-        Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's, and *keys* the log's.
+        Ask all but those who are *done* to cosign a checkpoint of *size*; names are the policy's. *keys_at* says
+        which keys the log has.
 
         With the quorum met nobody is waited for longer than `GRACE_SECONDS`; short of it, everybody is if *patient*.
         """
@@ -91,7 +92,7 @@ class Cosigners:
             if member.url is None:
                 silent.append(f"{member.name}: the policy says no address for it")
                 continue
-            ask = self._asking(member, Place(member.url), signed, size, prove, keys)
+            ask = self._asking(member, Place(member.url), signed, size, prove, keys_at)
             self._running[member.name] = member, size, self._pool.submit(ask)
         futures = [future for _, _, future in self._running.values()]
         ended, waiting = wait(futures, GRACE_SECONDS)
@@ -146,17 +147,17 @@ class Cosigners:
         return self.is_met(said | set(done))
 
     def _asking(
-        self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove, keys: Sequence[VerifierKey]
+        self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove, keys_at: KeysAt | None
     ) -> Callable[[], NoteSignature]:
         def ask() -> NoteSignature:
             try:
                 found = asking.cosign(place, member.key, signed, size, prove, self._kept.get(member.name, 0))
             except Refused as error:
-                if not keys:
+                if keys_at is None:
                     raise
                 other = None
                 with contextlib.suppress(NotAnswering):
-                    other = asking.contradicting(place, keys, signed, size, prove)
+                    other = asking.contradicting(place, keys_at, signed, size, prove)
                 if other is None:
                     raise Unshown(str(error)) from error
                 raise Refused(f"{error}; it shows {other.decode(errors='replace')!r}") from error

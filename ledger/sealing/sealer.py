@@ -23,7 +23,7 @@ from ledger.evidence.note import ED25519, NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.signer import SIGN_CHECKPOINT
 from ledger.sealing import asking, cosigners, tile_proofs
-from ledger.sealing.asking import Prove
+from ledger.sealing.asking import KeysAt, Prove
 from ledger.sealing.cosigners import Cosigners
 from ledger.sealing.growth import Growth, Tell
 from ledger.sealing.places import Place
@@ -159,6 +159,19 @@ class Sealer:
         evidence.put(self._connection, self._chain.chain, sealed)
         return sealed
 
+    def _keys_at(self) -> KeysAt:
+        """Return what says whose signature counts at a size: a revoked key's counts up to its end alone."""
+        named, trust = _named(self._connection, self._chain), self._witnesses.policy
+
+        def at(size: int) -> list[VerifierKey]:
+            return [
+                key for key, row in named
+                if not (row.revoked and row.valid_to_seq is not None and size > row.valid_to_seq)
+                and trust.counts(key.public_key, size)
+            ]  # fmt: skip
+
+        return at
+
     def _of_log(self, text: str, answered: Sequence[NoteSignature]) -> list[NoteSignature]:
         """Return those signatures that are by a checkpoint key which the chain names, each checked."""
         keys = checkpoint_keys(self._connection, self._chain)
@@ -184,8 +197,8 @@ class Sealer:
             for member in self._witnesses.policy.witnesses
             if any(signature.claims(member.key) for signature in signed.signatures)
         }
-        prove, keys = self._prove(sealed.size, sealed.root), checkpoint_keys(self._connection, self._chain, ended=True)
-        said = self._witnesses.ask(sealed.note, sealed.size, prove, done, patient, keys)
+        prove = self._prove(sealed.size, sealed.root)
+        said = self._witnesses.ask(sealed.note, sealed.size, prove, done, patient, self._keys_at())
         for size in sorted({of for _, of, _ in said.cosigned}):
             kept = evidence.covering(self._connection, self._chain.chain, size)
             if kept is not None and kept.size == size:
@@ -201,13 +214,17 @@ class Sealer:
         return Outcome(sealed, is_new, tuple(sorted(names)), said.silent, met)
 
 
-def checkpoint_keys(connection: Connection, chain: ChainRow, *, ended: bool = False) -> list[VerifierKey]:
+def checkpoint_keys(connection: Connection, chain: ChainRow) -> list[VerifierKey]:
     """
-    Return the keys that the chain names for checkpoints, as policies write them; revoked ones only where *ended* too.
+    Return the keys that the chain names for checkpoints and has not revoked, as policies write them.
     """
+    return [key for key, row in _named(connection, chain) if not row.revoked]
+
+
+def _named(connection: Connection, chain: ChainRow) -> list[tuple[VerifierKey, ChainKey]]:
     found = []
     for row in read_models.rows(connection, chain.chain, "chain_keys"):
-        if isinstance(row, ChainKey) and row.purpose == PURPOSE and (ended or not row.revoked):
+        if isinstance(row, ChainKey) and row.purpose == PURPOSE:
             with contextlib.suppress(LedgerError):
-                found.append(VerifierKey(chain.origin, ED25519, bytes.fromhex(row.public_key)))
+                found.append((VerifierKey(chain.origin, ED25519, bytes.fromhex(row.public_key)), row))
     return found

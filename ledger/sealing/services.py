@@ -85,8 +85,8 @@ def _leave(folder: Path, evidence: Evidence) -> None:
     Leave evidence under the name of what both checkpoints state, so that saying it again leaves one file.
 
     Two sizes that the proof does not join may be a fork, or what anybody made of two checkpoints that a log published.
-    So of a log half of the `UNJOINED_LIMIT` left are the oldest and half the newest: however many false proofs came
-    before a fork, or came after it, it is among them.
+    So of a log half of the `UNJOINED_LIMIT` left are the oldest and half the newest: a fork is among them unless as
+    many false proofs as that came before it and as many after it. Who watches the witness copies them away meanwhile.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if evidence.of_one_size:

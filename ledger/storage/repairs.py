@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
+from ledger.chain.link import ChainHead
 from ledger.errors import Corrupt, NotPermitted, StateMismatch
 from ledger.storage.database import Connection
 from ledger.storage.upgrade import OWNER
@@ -61,7 +62,7 @@ SPEAKING = {
 """The tables whose rows name an event that there has to be, and the column in which they do."""
 
 
-def last_seq(connection: Connection, chain: int, after: int) -> int:
+def end(connection: Connection, chain: int, after: int) -> ChainHead:
     """
     Return up to which event they follow each other from the one *after* which to look, whatever the head says.
     """
@@ -70,7 +71,27 @@ def last_seq(connection: Connection, chain: int, after: int) -> int:
         " WHERE chain = %s AND seq > %s) t WHERE seq = %s + number",
         [chain, after, after],
     ).fetchone()
-    return after if row is None or row[0] is None else int(row[0])
+    seq = after if row is None or row[0] is None else int(row[0])
+    return ChainHead(seq, hash_at(connection, chain, seq))
+
+
+def hash_at(connection: Connection, chain: int, seq: int) -> bytes:
+    """
+    Return the hash that the row of event *seq* says; no bytes where there is none.
+    """
+    row = connection.execute("SELECT hash FROM ledger.events WHERE chain = %s AND seq = %s", [chain, seq]).fetchone()
+    return b"" if row is None or row[0] is None else bytes(row[0])
+
+
+def last_until(connection: Connection, chain: int, seq: int) -> int | None:
+    """
+    Return the seq of the last event up to *seq* that there is, or None.
+    """
+    row = connection.execute(
+        "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN 1 AND %s ORDER BY seq DESC LIMIT 1",
+        [chain, seq],
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
@@ -85,12 +106,20 @@ def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
     return found
 
 
-def is_replica(connection: Connection, chain: int) -> bool:
+def mode(connection: Connection, chain: int) -> str:
     """
-    Return whether the head says that this region follows another.
+    Return which role the head says that this region has; nothing where there is no head.
     """
     row = connection.execute("SELECT mode FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
-    return row == ("replica",)
+    return "" if row is None or row[0] is None else str(row[0])
+
+
+def follows(connection: Connection, chain: int) -> bool:
+    """
+    Return whether the region says, in the head and by its place in a topic, that it is a replica.
+    """
+    row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
+    return row is not None and mode(connection, chain) == "replica"
 
 
 def act_as_owner(connection: Connection) -> None:
@@ -115,11 +144,11 @@ def set_head(
         [chain],
     ).fetchone()
     if there is not None and there[4] in ("primary", "replica"):
-        mode = there[4]
+        role = there[4]
     else:
-        follows = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-        mode = "primary" if follows is None else "replica"
-    wanted = (seq, digest, recorded_at, epoch, mode, None)
+        row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
+        role = "primary" if row is None else "replica"
+    wanted = (seq, digest, recorded_at, epoch, role, None)
     if there == wanted:
         return False
     if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:

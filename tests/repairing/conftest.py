@@ -21,7 +21,7 @@ from tests.conftest import Database, copy_database
 from tests.repairing.mending import Firm, silent
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
-from tests.verifier.intruder import copied
+from tests.verifier.intruder import Intruder, copied
 from tests.verifier.two_regions import two_of_each
 
 AFTER = 3
@@ -57,8 +57,9 @@ def firm(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
             text.encode(), silent,
         )  # fmt: skip
     sizes = tuple(x.sealed.size for x in outcomes if x is not None)
-    with copied(database) as backup:
-        yield Firm(database, folder / "archive", text, size, sizes, backup)
+    with copied(database) as other:
+        follow(other)
+        yield Firm(database, folder / "archive", text, size, sizes, other)
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 
@@ -69,8 +70,15 @@ def broken(firm: Firm) -> Iterator[Database]:
         yield made
 
 
+def follow(database: Database) -> None:
+    """Let a copy be another region's."""
+    with Intruder(database) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+
+
 @pytest.fixture(scope="module")
 def replica(firm: Firm) -> Iterator[Database]:
     """Another region's database, which is whole."""
     with copied(firm.database) as made:
+        follow(made)
         yield made

@@ -36,8 +36,8 @@ class Firm(msgspec.Struct):
     size: int
     sealed: tuple[int, ...]
     """The sizes of its checkpoints."""
-    backup: Database
-    """A copy of the database: it has the events that nobody has signed yet."""
+    other: Database
+    """Another region's database: it has the events that nobody has signed yet."""
 
     @property
     def rules(self) -> Policy:
@@ -54,17 +54,17 @@ def copies(
     replica: Database | None = None,
     archive: Path | None = None,
     kind: str = sources.REPLICA,
-    backup: Database | None = None,
+    other: Database | None = None,
 ) -> Iterator[list[Source]]:
-    """Open the copies that are given; a *backup* comes last, and vouches for the events that nobody has signed yet."""
+    """Open the copies that are given; the *other* region comes last, and vouches for what nobody has signed yet."""
     with contextlib.ExitStack() as stack:
         made: list[Source] = []
         if replica is not None:
             made.append(stack.enter_context(sources.database_at(kind, replica.dsn("auditor"), ORIGIN)))
         if archive is not None:
             made.append(sources.archived(str(archive), ORIGIN))
-        if backup is not None:
-            made.append(stack.enter_context(sources.database_at(sources.BACKUP, backup.dsn("auditor"), ORIGIN)))
+        if other is not None:
+            made.append(stack.enter_context(sources.database_at(sources.REPLICA, other.dsn("auditor"), ORIGIN)))
         yield made
 
 

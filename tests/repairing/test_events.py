@@ -85,7 +85,11 @@ def test_events_that_were_deleted_are_restored(firm: Firm, broken: Database, rep
     """One in the middle, and two in a row; all that follows from them is whole as well, and so are the guards."""
     with Intruder(broken) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq IN (9, 280, 281)")
-    with copies(*((None, firm.archive, "", firm.backup) if source == "archive" else (replica, None, source))) as found:
+    given = {
+        "replica": (replica, None, source, None), "archive": (None, firm.archive, "", firm.other),
+        "backup": (replica, None, source, firm.other),
+    }  # fmt: skip
+    with copies(*given[source]) as found:
         plan = mended(broken, firm, found)
     assert {write.seq for write in plan.writes if write.what == RESTORE} == {9, 280, 281}
     assert {write.source for write in plan.writes if write.what == RESTORE} == {source}
@@ -97,7 +101,7 @@ def test_neighbours_that_were_changed_together_are_restored_together(firm: Firm,
     with Intruder(broken) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 30")
         intruder.edit("events", "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 31")
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
 
@@ -125,7 +129,7 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
             "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
         )
     books = broken.sql("SELECT md5(string_agg(c::text, ',' ORDER BY last_seq)) FROM ledger.commits c")
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         assert [write.seq for write in plan.writes] == list(range(cut + 1, firm.size + 1))
         assert any("rows here speak of more (commits of event" in judged.reason for judged in plan.left())
@@ -221,7 +225,7 @@ def test_an_archive_with_a_rotten_tile_shows_by_its_entries(firm: Firm, broken: 
     with Intruder(broken) as intruder:
         intruder.edit("tiles", "DELETE FROM ledger.tiles")
         intruder.edit("events", "UPDATE ledger.events SET source = 'mallory' WHERE seq = 60")
-    with copies(archive=archive, backup=None) as found:
+    with copies(archive=archive, other=None) as found:
         plan = planned(broken, firm.rules, found)
     (write,) = (write for write in plan.writes if write.what == RESTORE)
     assert "all events of the archive" in write.proven_by
@@ -231,5 +235,5 @@ def test_an_archive_with_a_rotten_tile_shows_by_its_entries(firm: Firm, broken: 
     data[-1] ^= 1
     bundle.chmod(0o644)
     bundle.write_bytes(data)
-    with copies(archive=archive, backup=None) as found:
+    with copies(archive=archive, other=None) as found:
         assert [write for write in planned(broken, firm.rules, found).writes if write.what == RESTORE] == []

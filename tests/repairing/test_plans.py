@@ -73,7 +73,7 @@ class Marred(msgspec.Struct):
 def marred(firm: Firm) -> Iterator[Marred]:
     with copied(firm.database) as made:
         broken_by(made, ("events", EVENT))
-        with copies(archive=firm.archive, backup=firm.backup) as found:
+        with copies(archive=firm.archive, other=firm.other) as found:
             yield Marred(firm, made, planned(made, firm.rules, found))
 
 
@@ -95,7 +95,7 @@ def marred(firm: Firm) -> Iterator[Marred]:
 def test_a_plan_that_was_edited_is_refused(marred: Marred, edit: Edit, error: type[LedgerError]) -> None:
     """Whatever it claims, nothing is written."""
     before = state(marred.database)
-    with copies(archive=marred.firm.archive, backup=marred.firm.backup) as found, pytest.raises(error):
+    with copies(archive=marred.firm.archive, other=marred.firm.other) as found, pytest.raises(error):
         applied(marred.database, marred.firm.rules, plans.decode(edit(marred.plan).encode()), found)
     assert state(marred.database) == before
 
@@ -104,7 +104,7 @@ def test_what_an_edit_adds_has_no_say(firm: Firm, broken: Database) -> None:
     """A row that would be taken away stands where it belongs, so it stays; the event is mended all the same."""
     broken_by(broken, ("events", EVENT))
     more = Write(what="remove", table="events", source="archive", seq=1, key=("1", "1"))
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         plan = msgspec.structs.replace(plan, writes=(*plan.writes, more), findings=())
         applied(broken, firm.rules, plans.decode(plan.encode()), found)
@@ -113,7 +113,7 @@ def test_what_an_edit_adds_has_no_say(firm: Firm, broken: Database) -> None:
 
 def test_a_plan_has_one_form(marred: Marred) -> None:
     data = report_file(marred.database)
-    with copies(archive=marred.firm.archive, backup=marred.firm.backup) as found:
+    with copies(archive=marred.firm.archive, other=marred.firm.other) as found:
         made = [planned(marred.database, marred.firm.rules, found, data) for _ in range(2)]
     assert made[0].encode() == made[1].encode()
     assert plans.decode(made[0].encode()) == made[0]
@@ -121,7 +121,7 @@ def test_a_plan_has_one_form(marred: Marred) -> None:
 
 def test_a_forged_checkpoint_proves_nothing(marred: Marred) -> None:
     rules, note_of = marred.firm.rules, forged(marred.firm)
-    with copies(archive=marred.firm.archive, backup=marred.firm.backup) as found:
+    with copies(archive=marred.firm.archive, other=marred.firm.other) as found:
         with pytest.raises(SignatureInvalid):
             planned(marred.database, rules, found, given=[note_of])
         swapped = msgspec.structs.replace(marred.plan, checkpoint=note_of.decode(), root=bytes(32).hex())
@@ -139,7 +139,7 @@ def test_without_any_checkpoint_nothing_is_planned(firm: Firm, broken: Database)
 def test_only_the_owner_of_the_tables_mends(marred: Marred, login: str) -> None:
     before = state(marred.database)
     with (
-        copies(archive=marred.firm.archive, backup=marred.firm.backup) as found,
+        copies(archive=marred.firm.archive, other=marred.firm.other) as found,
         pytest.raises(NotPermitted, match="ledger_owner"),
     ):
         applied(marred.database, marred.firm.rules, marred.plan, found, login)
@@ -148,7 +148,7 @@ def test_only_the_owner_of_the_tables_mends(marred: Marred, login: str) -> None:
 
 def test_a_dry_run_takes_all_of_it_back(firm: Firm, broken: Database) -> None:
     broken_by(broken, ("events", EVENT), ("balances", BALANCES))
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         before = state(broken)
         assert applied(broken, firm.rules, plan, found, dry_run=True).done
@@ -157,7 +157,7 @@ def test_a_dry_run_takes_all_of_it_back(firm: Firm, broken: Database) -> None:
 
 def test_the_same_again_changes_nothing(firm: Firm, broken: Database) -> None:
     broken_by(broken, ("events", EVENT), ("balances", BALANCES))
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         applied(broken, firm.rules, plan, found)
         kept = broken.sql("SELECT count(*) FROM ledger.history_changes")
@@ -174,8 +174,8 @@ def files(firm: Firm, broken: Database, folder: Path) -> tuple[Path, Path]:
 
 
 def words(firm: Firm, broken: Database, plan: Path, trust: Path) -> list[str]:
-    return ["repair", "apply", str(plan), "--policy", str(trust), "--archive", str(firm.archive), "--backup",
-            firm.backup.dsn("auditor"), "--dsn",
+    return ["repair", "apply", str(plan), "--policy", str(trust), "--archive", str(firm.archive), "--replica",
+            firm.other.dsn("auditor"), "--dsn",
             broken.dsn("owner"), "--writer", broken.dsn("writer"), "--auditor", broken.dsn("auditor"), "--source",
             "engine"]  # fmt: skip
 
@@ -199,9 +199,9 @@ def test_the_commands_mend_record_and_verify(firm: Firm, broken: Database, tmp_p
     trust, report = files(firm, broken, tmp_path)
     plan = tmp_path / "plan.json"
     said = run("ledger", "repair", "plan", str(report), "--policy", str(trust), "--archive", str(firm.archive),
-               "--backup", firm.backup.dsn("auditor"), "--dsn", broken.dsn("reader"),
+               "--replica", firm.other.dsn("auditor"), "--dsn", broken.dsn("reader"),
                "--output", str(plan))  # fmt: skip
-    assert "restore event 20 (actor) from archive" in said
+    assert "restore event 20 (actor) from replica" in said
     call, before = words(firm, broken, plan, trust), state(broken)
     assert "nobody to ask" in run("ledger", *call, expected=8)
     assert declined(call) == 8
@@ -218,6 +218,29 @@ def test_the_commands_mend_record_and_verify(firm: Firm, broken: Database, tmp_p
     # Again: nothing is written, nothing recorded twice.
     assert "already" in run("ledger", *call, "--yes")
     assert broken.sql("SELECT count(*) FROM ledger.events WHERE event_type = 'HistoryRepaired'") == "1"
+
+
+def test_what_was_mended_in_part_is_verified_whether_it_can_be_recorded_or_not(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """Books that speak of a tail which is gone keep every append out, so that the record waits; it is said before."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {firm.size - 5}")
+        intruder.edit(
+            "chain_heads",
+            "UPDATE ledger.chain_heads h SET (seq, hash, recorded_at, epoch) = (SELECT seq, hash, recorded_at, epoch "
+            "FROM ledger.events e WHERE e.chain = h.chain ORDER BY seq DESC LIMIT 1)",
+        )
+    trust, _ = files(firm, broken, tmp_path)
+    with copies(archive=firm.archive) as found:
+        made = planned(broken, firm.rules, found)
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(made.encode())
+    said = run("ledger", *words(firm, broken, plan, trust), "--yes", expected=3)
+    assert "the record then waits until they do" in said
+    assert f"restored event {firm.size}" in said
+    assert "is not recorded as an event yet" in said
+    assert "BROKEN" in said
 
 
 def declined(call: list[str]) -> int:
@@ -253,7 +276,7 @@ def test_a_head_far_ahead_has_no_plan_without_end(firm: Firm, broken: Database) 
     gaps = [{"kind": "SEQ_GAP", "seq": seq} for seq in (firm.size + 3, 1_000_349, 10**13 - 1)]
     data = msgspec.json.encode({"verdict": "broken", "origin": ORIGIN, "region_mode": "primary", "findings": gaps,
                                 "schema_version": 1})  # fmt: skip
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found, data)
     assert plan.writes == ()
     assert {"nothing that was signed covers it" in judged.reason for judged in plan.left()} == {True}
@@ -274,7 +297,7 @@ def test_a_kill_in_the_middle_leaves_everything_as_it_was(firm: Firm, broken: Da
     """The event is restored and the balances are not yet, when the process is killed; the same again does it."""
     broken_by(broken, ("events", EVENT), ("balances", BALANCES))
     trust, _ = files(firm, broken, tmp_path)
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         made = planned(broken, firm.rules, found)
     plan = tmp_path / "plan.json"
     plan.write_bytes(made.encode())

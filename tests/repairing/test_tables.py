@@ -20,7 +20,9 @@ from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import Database
+from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.sealing.regions import append
 from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
@@ -73,7 +75,7 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
         if "NaN" in edit:
             intruder.unguard(table)
         intruder.edit(table, edit)
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = mended(region, firm, found)
     assert plan.findings
     assert table in {write.table for write in plan.writes} | {"balance_history", "read_model_watermarks"}
@@ -96,24 +98,24 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
     with copies(archive=firm.archive) as found:
         plan = planned(broken, firm.rules, found)
     assert plan.writes == ()
-    assert {"no copy that was named has the same: seal first" in judged.reason for judged in plan.left()} == {True}
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    assert {"no other region that was named has the same" in judged.reason for judged in plan.left()} == {True}
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         assert plan.writes
     with Intruder(broken) as intruder:
         relink(intruder, events_of(broken), firm.size + 1, lambda x: msgspec.structs.replace(x, actor="mallory"))
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         assert planned(broken, firm.rules, found).writes == ()
-        with pytest.raises(NotProven, match="the backup has another event"):
+        with pytest.raises(NotProven, match="the replica has another event"):
             applied(broken, firm.rules, plan, found)
     # Neither a record that anybody wrote, nor the hash alone, nor one yes beside a no.
-    false, true = events_of(broken)[-1], events_of(firm.backup)[-1]
+    false, true = events_of(broken)[-1], events_of(firm.other)[-1]
     for kind, event in (
         ("topic", false),
         ("replica", msgspec.structs.replace(true, hash=false.hash)),
         ("replica", false),
     ):
-        with copies(archive=firm.archive, backup=firm.backup) as found:
+        with copies(archive=firm.archive, other=firm.other) as found:
             assert planned(broken, firm.rules, [Said(kind, event), *found]).writes == ()
             with pytest.raises(NotProven):
                 applied(broken, firm.rules, plan, [Said(kind, event), *found])
@@ -123,10 +125,13 @@ class Said(Topic):
     """A copy that has one event, says it to whoever asks, and has nothing else."""
 
     def __init__(self, kind: str, event: RecordedEvent) -> None:
-        self.kind, self.chain_id, self._event = kind, event.chain_id, event
+        self.kind, self.mode, self.chain_id, self._event = kind, "replica", event.chain_id, event
 
     def events(self, seqs: Sequence[int]) -> dict[int, list[RecordedEvent]]:
         return {seq: [self._event] for seq in seqs if seq == self._event.seq}
+
+    def newest(self, upto: int) -> RecordedEvent | None:
+        return self._event if self._event.seq <= upto else None
 
 
 def cut(region: Database, size: int) -> None:
@@ -144,10 +149,10 @@ def test_books_are_not_made_to_fit_a_tail_that_was_cut_off(firm: Firm, broken: D
     """What is left ends with the newest checkpoint, so all of it was signed: its books speak of more."""
     with Intruder(broken) as intruder:
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         before = planned(broken, firm.rules, found)
     cut(broken, firm.size)
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         assert plan.writes == ()
         assert any("rows here speak of more" in judged.reason for judged in plan.left())
@@ -158,12 +163,92 @@ def test_books_are_not_made_to_fit_a_tail_that_was_cut_off(firm: Firm, broken: D
         for table, column in repairs.SPEAKING.items():
             intruder.edit(table, f"DELETE FROM ledger.{table} WHERE {column} > {firm.size}")
         intruder.edit("state_digests", f"UPDATE ledger.state_digests SET seq = {firm.size}")
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         assert plan.writes == ()
-        assert any("the backup goes on from there" in judged.reason for judged in plan.left())
+        assert any("the replica goes on from there" in judged.reason for judged in plan.left())
         with pytest.raises(NotProven, match="goes on from there"):
             applied(broken, firm.rules, before, found)
+
+
+def test_a_replica_that_has_others_is_heard_beside_a_copy_that_was_made_after(
+    firm: Firm, broken: Database, replica: Database
+) -> None:
+    """It stopped where the links tear, so that of the last event it has nothing; the copy has all of them."""
+    with Intruder(broken) as intruder:
+        relink(intruder, events_of(broken), firm.size + 1, lambda x: msgspec.structs.replace(x, actor="mallory"))
+    append(broken, 1)
+    with Intruder(broken) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    with copied(broken) as late:
+        with copies(late, firm.archive, sources.BACKUP) as found:
+            plan = planned(broken, firm.rules, found)
+            assert plan.writes == ()
+            assert any("no other region that was named has the same" in judged.reason for judged in plan.left())
+        # Nor is it another region for being called one.
+        with copies(late, firm.archive) as found:
+            assert planned(broken, firm.rules, found).writes == ()
+        follow(late)
+        with copies(late, firm.archive) as found:
+            plan = planned(broken, firm.rules, found)
+            assert plan.writes
+        with copies(late, firm.archive) as found, copies(replica) as others:
+            both = [Renamed(others[0]), *found]
+            refused = planned(broken, firm.rules, both)
+            assert refused.writes == ()
+            assert any(f"has another event {firm.size + 3}" in judged.reason for judged in refused.left())
+            with pytest.raises(NotProven, match="has another event"):
+                applied(broken, firm.rules, plan, both)
+
+
+def test_a_region_that_says_it_follows_hides_no_end_that_was_cut_off(firm: Firm, broken: Database) -> None:
+    """Neither by its head alone, nor with a place in a topic: what goes on is no primary's."""
+    with Intruder(broken) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    cut(broken, firm.size)
+    with Intruder(broken) as intruder:
+        for table, column in repairs.SPEAKING.items():
+            intruder.edit(table, f"DELETE FROM ledger.{table} WHERE {column} > {firm.size}")
+        intruder.edit("state_digests", f"UPDATE ledger.state_digests SET seq = {firm.size}")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+    with copied(firm.database) as whole:
+        for place in (None, "INSERT INTO ledger.replica_state (chain, topic, topic_id, next_offset) VALUES "
+                      "(1, 't', 'x', 1)"):  # fmt: skip
+            if place is not None:
+                with Intruder(broken) as intruder:
+                    intruder.edit("replica_state", place)
+            for copy, kind in ((whole, sources.BACKUP), (firm.other, sources.REPLICA)):
+                with copies(copy, firm.archive, kind) as found:
+                    plan = planned(broken, firm.rules, found)
+                    assert plan.writes == ()
+                    assert any("goes on from there" in judged.reason for judged in plan.left())
+
+
+def test_a_snapshot_that_speaks_against_a_tail_is_not_thrown_away(firm: Firm, broken: Database) -> None:
+    """All else was made to fit; the snapshot is the last that knows. One of what was signed may go."""
+    with Intruder(broken) as intruder:
+        intruder.edit("snapshots", "UPDATE ledger.snapshots SET rows = 'x'")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.table for write in plan.writes] == ["snapshots"]
+    with copies(archive=firm.archive) as found:
+        assert planned(broken, firm.rules, found).writes == ()
+        with pytest.raises(NotProven, match="no other region that was named has the same"):
+            applied(broken, firm.rules, plan, found)
+    with Intruder(broken) as intruder:
+        intruder.edit("snapshots", f"UPDATE ledger.snapshots SET seq = {firm.size}")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.table for write in plan.writes] == ["snapshots"]
+        assert applied(broken, firm.rules, plan, found).done
+
+
+class Renamed(sources.Database):
+    """The same copy, named second."""
+
+    def __init__(self, copy: sources.Source) -> None:
+        assert isinstance(copy, sources.Database)
+        super().__init__("second replica", copy._connection, copy._chain, copy.chain_id)
 
 
 def test_a_database_is_no_copy_of_itself(firm: Firm, broken: Database, replica: Database) -> None:
@@ -186,7 +271,7 @@ def test_every_read_model_at_once(firm: Firm, broken: Database) -> None:
             key = " AND ".join(f'"{name}" = t."{name}"' for name in spec.key)
             where = f"ctid = (SELECT ctid FROM ledger.{table} t WHERE {key} ORDER BY ctid LIMIT 1)"
             assert changed(intruder, table, column, columns(broken, table)[column], where), table
-    with copies(backup=firm.backup) as found:
+    with copies(other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         assert [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"] == []
         assert set(TABLES) <= {write.table for write in plan.writes}
@@ -201,7 +286,7 @@ def test_events_and_what_follows_from_them_at_once(firm: Firm, broken: Database)
                       "WHERE seq = 15")  # fmt: skip
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
         intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 1)")
-    with copies(archive=firm.archive, backup=firm.backup) as found:
+    with copies(archive=firm.archive, other=firm.other) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
 
@@ -219,7 +304,7 @@ def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, b
     """Seq and hash are others: whether events were cut off behind it cannot be proven."""
     with Intruder(broken) as intruder:
         intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq - 1, hash = sha256('x')")
-    with copies(backup=firm.backup) as found:
+    with copies(other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
         with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
             applied(broken, firm.rules, plan, found)

@@ -13,9 +13,11 @@ import pytest
 from ledger.errors import NotPermitted
 from ledger.evidence import note, policy, revocation
 from ledger.evidence import signer as signing
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.revocation import Revoked
-from ledger.sealing import asking, services
+from ledger.evidence.witness import SIZE_TYPE
+from ledger.sealing import asking, services, serving
 from ledger.sealing.asking import Refused
 from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
@@ -127,6 +129,48 @@ def test_a_state_from_before_the_old_key_was_revoked_goes_on_with_what_that_key_
                 NEW.verifier
             ]
             cosign(outside, signed, 55)
+
+
+def test_one_witness_that_shows_what_a_thief_made_of_the_old_key_does_not_poison_the_new_one(tmp_path: Path) -> None:
+    """Two of three have answered well; what the third shows the quorum has not cosigned, and its own line is one."""
+    line = f"revoked {OLD.verifier.text()} 30\n"
+    text = Checkpoint(OLD.name, 10**9, bytes(32)).text()
+    stolen = note.with_signatures(text, [OLD.sign(text), WITNESSES[2].sign(text, 1_700_000_000)]).encode()
+    heard: list[str] = []
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for number in (0, 1):
+            (tmp_path / str(number)).mkdir()
+            state = stack.enter_context(Promises(tmp_path / str(number) / "state"))
+            respond = services.witness_of(
+                state,
+                {OLD.name: [OLD.verifier, NEW.verifier]},
+                WITNESSES[number],
+                lambda: 1_700_000_000,
+                tmp_path / "e",
+            )
+            urls.append(stack.enter_context(served(respond, tmp_path / str(number) / "socket")))
+            asking.cosign(Place(urls[-1]), WITNESSES[number].verifier, LOG.signed(30), 30, LOG.prove(30))
+        urls.append(stack.enter_context(served(
+            lambda method, path, body: serving.Reply(409, b"1000000000\n", SIZE_TYPE) if method == "POST"
+            else serving.Reply(200, stolen), tmp_path / "liar",
+        )))  # fmt: skip
+        members = "".join(
+            f"witness w{number} {key.verifier.text()} {url}\n"
+            for number, (key, url) in enumerate(zip(WITNESSES[:3], urls, strict=True))
+        )
+        for needed, met in ((2, True), (3, False)):
+            trust = policy.decode(f"{members}group q {needed} w0 w1 w2\nquorum q\n{line}".encode())
+            with Promises(tmp_path / f"signer{needed}.json") as own:
+                respond = services.signer_of(own, NEW, NOBODY, trust, tell=heard.append, former=[OLD.verifier])
+                with served(respond, tmp_path / f"signer{needed}") as address:
+                    if not met:
+                        with pytest.raises(Refused, match="leave this witness out"):
+                            sign(Place(address), 40)
+                        continue
+                    sign(Place(address), 40)
+                    assert own.kept[NEW.name].size == 40
+    assert any("w2 shows a checkpoint of 1000000000" in said for said in heard)
 
 
 def test_a_new_key_that_knows_the_old_ones_checkpoint_is_known_by_the_new_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ledger.errors import HashMismatch, NotPermitted, SequenceGap, SignatureInva
 from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
+from ledger.evidence.revocation import Revoked
 from ledger.evidence.tree import Frontier
 from ledger.evidence.witness import SIZE_TYPE
 from ledger.sealing import serving
@@ -265,6 +266,29 @@ def test_one_lying_witness_does_not_stop_the_sealing(
         both = members("w", WITNESSES[:2], [real, url], 2)
         with sealing(region, place, witnesses=both) as sealer, pytest.raises(Refused, match=r"went back|history"):
             sealer.seal()
+
+
+@pytest.mark.parametrize(("says", "size"), [(MORE, 10**9), (FORKED, 10**9), (MORE, 5 * 10**8)])
+def test_what_a_revoked_key_signed_beyond_its_end_stops_no_sealing(
+    region: Database, place: Place, tmp_path: Path, says: serving.Reply, size: int
+) -> None:
+    """A thief has the key, and one witness shows what was made with it: up to its end it counts, and no further."""
+    ended = Revoked(LOG_KEY.verifier.public_key, 5 * 10**8)
+    with (
+        witness(tmp_path, WITNESSES[0]) as real,
+        served(lambda method, path, body: says if method == "POST" else serving.Reply(200, shown(size))) as url,
+        sealing(
+            region, place, witnesses=members("w", WITNESSES[:2], [real, url], 1).revoking([ended])
+        ) as sealer,
+    ):  # fmt: skip
+        if size <= ended.last_valid_size:
+            with pytest.raises(Refused, match="went back"):
+                sealer.seal()
+            return
+        sealed = sealer.seal()
+        assert sealed is not None
+        assert sealed.is_witnessed
+        assert any("w1: not believed" in said for said in sealed.missing)
 
 
 def test_a_sealer_that_ended_before_it_kept_what_was_signed_has_it_signed_again(

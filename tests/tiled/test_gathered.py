@@ -86,9 +86,10 @@ def test_what_is_kept_that_is_no_note_of_its_row_is_named_among_the_newest(monke
     monkeypatch.setattr(gathered, "LOOKED_AT", 3)
     bad = [msgspec.structs.replace(row(cosigned(size)), size=size + 100) for size in range(20, 10, -1)]
     wrong = [
-        Finding("CHECKPOINT_SIG", f"a checkpoint of {size + 100} events",
-                f"a checkpoint of {size} events of {KEY.name}", size + 100, "checkpoints", (str(size + 100),), "note")
-        for size in range(20, 10, -1)
+        Finding("CHECKPOINT_SIG", f"{kept.size} events of {KEY.name} with root {kept.root.hex()}",
+                f"{kept.size - 100} of {KEY.name} with root {kept.root.hex()}", kept.size, "checkpoints",
+                (str(kept.size),), "note")
+        for kept in bad
     ]  # fmt: skip
     found, named = gathered.newest(trust(1, 1), [row(cosigned(200, 0)), *bad], KEY.name, [])
     assert found is not None

@@ -24,9 +24,44 @@ from verifier.tiled.sample import Draw
 THOUSANDTH = Decimal("0.001")
 
 
-def sampled(sealed: Sealed, count: int = 100, nonce: bytes = b"n", quorum: str = "w") -> Report:
+def sampled(sealed: Sealed, count: int = 100, nonce: bytes = b"n", quorum: str = "w", jobs: int = 1) -> Report:
     with sealed.region() as region:
-        return sample.of_region(region, sealed.policy(quorum=quorum), Draw(count, nonce, THOUSANDTH), silent)
+        return sample.of_region(region, sealed.policy(quorum=quorum), Draw(count, nonce, THOUSANDTH), silent, jobs)
+
+
+def timeless(report: Report) -> Report:
+    return msgspec.structs.replace(report, seconds=0.0)
+
+
+BREAKS = {
+    "nothing": [],
+    "events and a tile": [
+        ("events", "UPDATE ledger.events SET actor = 'nobody' WHERE seq IN (5, 700)"),
+        ("events", "DELETE FROM ledger.events WHERE seq BETWEEN 513 AND 600"),
+        ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) WHERE level = 1"),
+    ],
+    "an end": [("events", "DELETE FROM ledger.events WHERE seq > 1000")],
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_two_processes_find_exactly_what_one_finds(copy: Sealed, what: str) -> None:
+    for table, edit in BREAKS[what]:
+        with Intruder(copy.database) as intruder:
+            intruder.edit(table, edit)
+    for count in (3, 100):
+        assert timeless(sampled(copy, count, jobs=2)) == timeless(sampled(copy, count))
+    assert bool(sampled(copy).findings) == bool(BREAKS[what])
+
+
+def test_a_rewritten_history_is_the_same_to_two_processes(copy: Sealed) -> None:
+    with copy.region() as region:
+        history = list(region.between(1, region.size()))
+    with Intruder(copy.database) as intruder:
+        relink(intruder, history, 600, lambda event: msgspec.structs.replace(event, actor="nobody"))
+    grown(copy.database)
+    assert timeless(sampled(copy, jobs=2)) == timeless(sampled(copy))
+    assert {x.kind for x in sampled(copy).findings} == {"INCONSISTENT"}
 
 
 def test_a_sample_says_what_it_drew_and_what_it_would_have_shown(made: Sealed) -> None:
@@ -141,6 +176,19 @@ def test_an_archive_is_sampled_as_a_database_is(folder: Folder) -> None:
     assert "2 of 3 tiles of 256 events" in " ".join(report.covered)
     whole = sample.of_archive(folder, chains.POLICY, Draw(9, b"n", THOUSANDTH), silent)
     assert (whole.verdict, whole.events) == ("verified", 700)
+
+
+def test_two_processes_find_exactly_what_one_finds_in_an_archive(folder: Folder) -> None:
+    bundle = Path(folder.name) / "tile/entries/001"
+    good = bundle.read_bytes()
+    for data in (good, good[:-1] + bytes([good[-1] ^ 1])):
+        bundle.write_bytes(data)
+        reports = [
+            timeless(sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent, jobs))
+            for jobs in (1, 2)
+        ]
+        assert reports[0] == reports[1]
+        assert bool(reports[0].findings) == (data != good)
 
 
 def test_what_was_changed_in_an_archive_is_named(folder: Folder) -> None:

@@ -21,9 +21,9 @@ from verifier.tiled import scrub, scrubbed
 from verifier.tiled.scrubbed import Scrubbed
 
 
-def scrubs(sealed: Sealed, state: Path, share: Fraction = Fraction(1), now: int = 1_000) -> Report:
+def scrubs(sealed: Sealed, state: Path, share: Fraction = Fraction(1), now: int = 1_000, jobs: int = 1) -> Report:
     with sealed.region() as region:
-        return scrub.verify(region, state, share, None, silent, lambda: now)
+        return scrub.verify(region, state, share, None, silent, lambda: now, jobs)
 
 
 def read(path: Path) -> Scrubbed:
@@ -183,3 +183,43 @@ def test_places_without_events_are_one_gap_and_no_events(copy: Sealed, tmp_path:
     assert report.events == 601
     assert report.last_good_seq == 600
     assert "events 1 to 768" in report.covered
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_two_processes_find_exactly_what_one_finds(
+    copy: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """Run by run, a state and a report each: also where tiles are read again, and a gap goes over several."""
+    monkeypatch.setattr(scrub, "RUN_TILES", 1)
+    if broken:
+        with Intruder(copy.database) as intruder:
+            intruder.edit("events", "UPDATE ledger.events SET actor = 'nobody' WHERE seq IN (5, 300, 1100)")
+            intruder.edit("events", "DELETE FROM ledger.events WHERE seq BETWEEN 512 AND 1030")
+            intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 97) "
+                          "WHERE level = 0 AND number = 0")  # fmt: skip
+    states = [tmp_path / "one", tmp_path / "two"]
+    for share in (Fraction(1, 3), Fraction(1), Fraction(1, 2)):
+        reports = [scrubs(copy, path, share, jobs=jobs) for jobs, path in enumerate(states, 1)]
+        one, two = (msgspec.structs.replace(report, seconds=0.0) for report in reports)
+        assert one == two
+        assert bool(reports[0].findings) == broken
+        assert read(states[0]) == read(states[1])
+
+
+def test_several_processes_end_when_the_time_is_up_and_the_state_says_what_was_read(
+    made: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read ahead and not taken is read again by the next run."""
+    monkeypatch.setattr(scrub, "RUN_TILES", 1)
+    asked: list[int] = []
+
+    def is_late() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    kept: list[Scrubbed] = []
+    with made.region() as region:
+        state = Scrubbed(region.origin, region.chain_id.hex(), 5)
+        run = scrub.Scrub(region, state, lambda reached: kept.append(msgspec.structs.replace(reached)))
+        run.run(6, is_late, silent, lambda: 5, jobs=2)
+    assert (run.events, run.checked, kept[-1].next, run.findings.all(None)) == (512, {0, 1}, 2, [])

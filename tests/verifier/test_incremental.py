@@ -4,14 +4,17 @@ Verify what was appended since the last time: whatever these events touch is fou
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger import Group, Ledger
@@ -24,10 +27,12 @@ from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier import full
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
-from verifier.walk import incremental, metrics, replayed
+from verifier.walk import incremental, metrics, ranges, replayed
+from verifier.walk.books import Books
 from verifier.walk.metrics import Seen
 from verifier.walk.watching import Check, Watch, run
 
@@ -204,10 +209,41 @@ def test_a_file_that_is_no_state_is_not_taken_for_one(written: Database, tmp_pat
     assert path.read_bytes() == data
 
 
+DAMAGES = {
+    "a row of another shape": "UPDATE open SET row = '[1]'",
+    "a table that is gone": "DROP TABLE kept",
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_state_with_rows_that_are_none_is_named_in_every_mode_that_goes_on_from_it(
+    copy: Database, state: Path, what: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(state)) as damaged:
+        damaged.execute(DAMAGES[what])
+        damaged.commit()
+    go_on(copy)
+    with pytest.raises(Unreadable, match="is no whole state"):
+        since(copy, state)
+    with (
+        Books(state) as books,
+        Reader(copy.dsn("auditor"), ORIGIN) as reader,
+        pytest.raises(Unreadable, match="is no whole state"),
+    ):
+        full.verify(reader, books=books)
+
+
+def test_a_state_of_other_rules_is_not_gone_on_from(
+    written: Database, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one program let pass, another may not; and rows of other columns are not to be read as these."""
+    monkeypatch.setattr("verifier.walk.books.rules", lambda: "others")
+    with pytest.raises(Unreadable, match="other rules or other read models"):
+        since(written, state)
+
+
 def test_two_verifications_do_not_share_a_state(written: Database, state: Path) -> None:
     """The second is told so, and the first goes on."""
-    from verifier.walk.books import Books
-
     with Books(state), pytest.raises(Unreadable, match="another verification"):
         since(written, state)
     assert since(written, state).verdict == "verified"
@@ -228,6 +264,25 @@ def test_state_says_what_the_events_make(written: Database) -> None:
     assert report.state_digest == digest[0].hex()
     assert report.positions
     assert len(replayed.lines(report)) == 1 + len(report.balances) + len(report.positions) + len(report.sealed)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_two_processes_make_exactly_what_one_makes_of_the_events(
+    copy: Database, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """State, digest and findings; an event whose link alone was changed is met by the process that hashes."""
+    monkeypatch.setattr(ranges, "RANGE", 7)
+    if broken:
+        with Intruder(copy) as intruder:
+            intruder.edit("events", "UPDATE ledger.events SET prev_hash = sha256('x') WHERE seq = 20")
+    reports = []
+    for jobs in (1, 2):
+        with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            report = replayed.verify(reader, lambda what, count: None, jobs)
+        reports.append(msgspec.structs.replace(report, seconds=0.0))
+    assert reports[0] == reports[1]
+    assert isinstance(reports[0], replayed.Replayed) != broken
+    assert bool(reports[0].findings) == broken
 
 
 def test_state_of_a_broken_chain_is_a_broken_report(copy: Database) -> None:

@@ -16,10 +16,15 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.policy import Policy
 from ledger.sandbox.postgres import Server
+from ledger.storage import chains
+from ledger.storage import database as db
+from ledger.storage import events as stored
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
+from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real
+from verifier.forms.sentences import verdict
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.report import Finding, Report
@@ -240,3 +245,25 @@ def test_an_event_whose_content_is_not_known_taints_no_tile_and_no_request(regio
         found = real(report_on(copy))
         assert [(x.kind, x.seq) for x in found if x.after is None] == [("BYTES_MODIFIED", seq)]
         assert ("TREE_MISMATCH", seq) in {(x.kind, x.after) for x in found}
+
+
+def test_of_a_history_that_was_rewritten_nothing_is_said_to_be_as_it_was_recorded(made: Database) -> None:
+    """The region kept no checkpoint; the one that was brought is of another history, or of more events than these."""
+    size, signed = newest(made)
+    stated, _ = checkpoint.decode_note(signed)
+    with copied(made) as other, Intruder(other) as intruder:
+        with db.connect(other.dsn("reader"), "test") as connection:
+            chain = chains.find(connection, None)
+            history = list(stored.read(connection, chain.chain, chain.chain_id))
+        relink(intruder, history, size - 50, lambda event: msgspec.structs.replace(event, actor="mallory"))
+        for table in ("tiles", "checkpoints"):
+            intruder.edit(table, f"DELETE FROM ledger.{table}")
+        for cut, kind in ((0, "INCONSISTENT"), (10, "TRUNCATED")):
+            if cut:
+                intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {size - cut}")
+            with Reader(other.dsn("auditor"), ORIGIN) as reader:
+                report = verify(reader, trust=WITNESSED, expected=[stated], notes=[signed])
+            assert kind in {finding.kind for finding in report.findings if finding.table is None}
+            assert [(seen.size, seen.accepted) for seen in report.checkpoints] == [(size, False)]
+            assert "as they were recorded" not in verdict(report)
+            assert cut or report.last_good_seq == 0

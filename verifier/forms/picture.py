@@ -61,9 +61,8 @@ def _text(x: float, y: int, text: str, anchor: str = "middle", kind: str = "") -
 
 def _bar(report: Report, total: int) -> str:
     seqs = [finding.seq - 1 for finding in report.findings if finding.seq is not None]
-    good = total if report.verdict == VERIFIED else min(seqs, default=0) if report.spans else report.last_good_seq
-    if report.verdict != VERIFIED and (seen := vouched(report)):
-        good = min(good, seen)
+    whole = total if report.verdict == VERIFIED else min(seqs, default=0) if report.spans else report.last_good_seq
+    good = min(whole, vouched(report))
     parts = [f'<rect x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT}" height="{_HEIGHT}" class="gone"/>']
     for first, last in report.spans if report.spans is not None else [(1, report.events)]:
         parts += [_span(first, min(last, good), total, "good"), _span(max(first, good + 1), last, total, "doubt")]
@@ -71,9 +70,9 @@ def _bar(report: Report, total: int) -> str:
         _text(_LEFT, _TOP + _HEIGHT + 16, "genesis", "start"),
         _text(_RIGHT, _TOP + _HEIGHT + 16, f"event {total:,}", "end"),
     ]
-    if 0 < good < total and report.last_good_seq:
-        end, left = _x(good, total), good < total / 2
-        parts.append(_text(end + (5 if left else -5), _TOP + 17, f"whole up to {good:,}", "start" if left else "end"))
+    if 0 < whole < total and report.last_good_seq:
+        end, left = _x(whole, total), whole < total / 2
+        parts.append(_text(end + (5 if left else -5), _TOP + 17, f"whole up to {whole:,}", "start" if left else "end"))
     return "".join(parts)
 
 

@@ -53,7 +53,7 @@ def verdict(outcome: Outcome) -> str:
             return "The proof holds: what it says was recorded, and was not changed since."
         if outcome.region_mode == "receipts":
             return f"All of {counted(outcome.events, 'receipt')} fit what is recorded."
-        return f"Everything that was checked is as it was recorded: {counted(outcome.events, 'event')}."
+        return _fits(outcome)
     wrong = counted(len(outcome.findings), "thing is", "things are")
     kinds = counted(len(outcome.by_kind()), "kind")
     if outcome.last_good_seq and outcome.region_mode == "two copies":
@@ -68,6 +68,38 @@ def vouched(report: Report) -> int:
     Return up to which event others than the region are known to have seen the history: the newest accepted checkpoint.
     """
     return max((seen.size for seen in report.checkpoints if seen.accepted), default=0)
+
+
+def last_read(report: Report) -> int:
+    """
+    Return the last event that was read; 0 where none was.
+    """
+    if report.spans is not None:
+        return max((last for _, last in report.spans), default=0)
+    seq = report.head.get("seq")
+    return seq if isinstance(seq, int) else report.events
+
+
+def _fits(report: Report) -> str:
+    """Return what it comes to that nothing is wrong: as it was recorded is what others have seen, and no more."""
+    count = counted(report.events, "event")
+    if report.region_mode == "two copies":
+        return f"Both have the same {count}."
+    last, seen = last_read(report), vouched(report)
+    if report.spans is not None and not last:
+        return f"What was asked of the head fits what others have seen: {count}."
+    if seen >= last:
+        return f"Everything that was checked is as it was recorded: {count}."
+    if not seen:
+        return (
+            f"Everything that was checked fits together: {count}. Nobody outside is known to have seen it, so that a "
+            "history which was rewritten as a whole would fit together too: give --policy, to a mode that takes it."
+        )
+    more = f"events {seen + 1:,} to {last:,}" if seen + 1 < last else f"event {last:,}"
+    return (
+        f"Everything that was checked fits together: {count}. Up to event {seen:,} it is as it was recorded; nobody "
+        f"outside is known to have seen {more} yet."
+    )
 
 
 def _whole(report: Report) -> str:

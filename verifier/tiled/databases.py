@@ -8,11 +8,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
+import msgspec
+
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.evidence.tiles import WIDTH, Tile
 from verifier.reader import Reader
 from verifier.report import Finding
-from verifier.stored import CheckpointRow, KeyRow
+from verifier.stored import ChainRow, CheckpointRow, KeyRow
 from verifier.tiled.copies import cut
 
 NEAR_STREAMS: Final = 5
@@ -23,6 +25,17 @@ _CHECKPOINT: Final = "size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 
 
+class View(msgspec.Struct, frozen=True):
+    """
+    One chain at one moment, as another process finds it again while the first one keeps it open.
+    """
+
+    dsn: str
+    wanted: str | None
+    snapshot: str
+    chain: ChainRow
+
+
 class Region(Reader):
     """
     One consistent view of one chain's rows, of which any part can be read by itself.
@@ -30,14 +43,25 @@ class Region(Reader):
 
     name = "the database"
 
-    def __init__(self, dsn: str, origin: str | None) -> None:
-        super().__init__(dsn, origin)
+    def __init__(self, dsn: str, origin: str | None, snapshot: str | None = None) -> None:
+        super().__init__(dsn, origin, snapshot)
         self.requests = 0
         self.zeros: list[Finding] = []
         """Ids stored as zeros in events that were read: they hash like absent ones, so the hash cannot tell."""
 
     def __enter__(self) -> Self:
         return self
+
+    def view(self) -> View:
+        """Return what another process needs to read the same, as long as this region is open."""
+        return View(self.dsn, self._wanted, self.snapshot(), self.chain)
+
+    @classmethod
+    def of(cls, view: View) -> Self:
+        """Return the chain of a view, whose rows are read under the number that was settled for it."""
+        made = cls(view.dsn, view.wanted, view.snapshot)
+        made.chain = view.chain
+        return made
 
     @property
     def place(self) -> str:

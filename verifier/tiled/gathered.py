@@ -8,12 +8,13 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ledger.errors import LedgerError, UnknownFormat
-from ledger.evidence import checkpoint, note, policy
+from ledger.errors import LedgerError
+from ledger.evidence import note, policy
 from ledger.evidence.note import Note, NoteSignature
 from ledger.evidence.policy import Policy, Trusted
 from verifier.report import Finding
 from verifier.stored import CheckpointRow
+from verifier.tiled.newest import of_its_row
 from verifier.tiled.outside import Shown
 
 LOOKED_AT: Final = 1_000
@@ -41,7 +42,7 @@ def newest(
         if found is not None and number >= LOOKED_AT:
             break
         found = found or _first(trust, {key: outside.pop(key) for key in list(outside) if key[0] > row.size})
-        kept = _kept(row, origin)
+        kept = of_its_row(row, origin)
         if isinstance(kept, Finding):
             findings.append(kept)
         elif found is None:
@@ -57,18 +58,6 @@ def _first(trust: Policy, notes: _Notes) -> Trusted | None:
         with contextlib.suppress(LedgerError):
             return policy.check(trust, note.with_signatures(text, lines).encode())
     return None
-
-
-def _kept(row: CheckpointRow, origin: str) -> Note | Finding:
-    """Return the note of a checkpoint that is kept, or what is wrong where it is not of what its row says."""
-    try:
-        stated, signed = checkpoint.decode_note(row.note)
-        if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):
-            raise UnknownFormat(f"a checkpoint of {stated.size} events of {stated.origin}")
-    except UnknownFormat as error:
-        return Finding("CHECKPOINT_SIG", f"a checkpoint of {row.size} events", str(error), seq=row.size,
-                       table="checkpoints", key=(str(row.size),), column="note")  # fmt: skip
-    return signed
 
 
 def _true(trust: Policy, signed: Note) -> list[NoteSignature]:

@@ -4,20 +4,23 @@ Find the newest checkpoint of a copy that the auditor's policy accepts: what all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from ledger.errors import LedgerError
-from ledger.evidence import policy
+from ledger.errors import LedgerError, UnknownFormat
+from ledger.evidence import checkpoint, policy
+from ledger.evidence.note import Note
 from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.forms.cleaning import moment
-from verifier.report import Finding
+from verifier.report import Finding, SeenCheckpoint
 from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled.databases import Region
-from verifier.vouching import NOBODYS
+from verifier.vouching import NOBODYS, Judged
 
+_ANOTHER: Final = ("INCONSISTENT", "TREE_MISMATCH", "TRUNCATED", "ROLLBACK")
+"""Classes that say that the events do not have the root of a checkpoint, or that it cannot be told."""
 SEAL: Final = "seal it first, with `tradeledger seal`"
 TO_DO: Final = {
     "replica": "a replica keeps none; verify it with `full --policy P --expect NOTE`, by a checkpoint that the primary "
@@ -39,6 +42,16 @@ class Newest(msgspec.Struct):
         Return on whose word what is checked rests.
         """
         return [self.sentence() if self.trusted is not None else NOBODYS]
+
+    def seen(self, found: Sequence[Finding]) -> list[SeenCheckpoint]:
+        """
+        Return it as a report shows it, accepted where nothing that was *found* says that the history is another.
+        """
+        if self.trusted is None:
+            return []
+        judged = Judged(self.trusted.checkpoint, self.trusted, []).seen()
+        is_another = any(one.kind in _ANOTHER for one in found)
+        return [msgspec.structs.replace(judged, accepted=not is_another)]
 
     def sentence(self) -> str:
         """
@@ -74,19 +87,16 @@ def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str, to_do: str =
     largest = None
     for row in rows:
         largest = largest or row.size
+        kept = of_its_row(row, origin)
+        if isinstance(kept, Finding):
+            findings.append(kept)
+            continue
         try:
-            trusted = policy.check(trust, row.note)
+            return Newest(policy.check(trust, row.note), findings)
         except QuorumUnmet:
             continue  # as it is while witnesses are slow; the newest that they have seen is what counts
         except LedgerError as error:
-            findings.append(_wrong(row, "CHECKPOINT_SIG", "what the policy accepts", str(error)))
-            continue
-        stated = trusted.checkpoint
-        if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):
-            findings.append(_wrong(row, "CHECKPOINT_SIG", f"{row.size} events of {origin} with root {row.root.hex()}",
-                                   f"{stated.size} of {stated.origin} with root {stated.root.hex()}"))  # fmt: skip
-            continue
-        return Newest(trusted, findings)
+            findings.append(_wrong(row, "what the policy accepts", str(error)))
     if largest is None:
         raise Unreadable(f"chain {origin} has no checkpoint, so there is nothing that others have seen: {to_do}")
     findings.append(unmet(trust, f"none of those up to {largest} events"))
@@ -110,5 +120,21 @@ def check_origin(trust: Policy, origin: str) -> None:
         raise Unreadable(f"the policy is for other logs ({known}), and this chain is {origin}; bring one that lists it")
 
 
-def _wrong(row: CheckpointRow, kind: str, expected: str, actual: str) -> Finding:
-    return Finding(kind, expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),), column="note")
+def of_its_row(row: CheckpointRow, origin: str) -> Note | Finding:
+    """
+    Return the note of a checkpoint that a region of *origin* keeps, or what is wrong where it is not of what its row
+    says.
+    """
+    expected = f"{row.size} events of {origin} with root {row.root.hex()}"
+    try:
+        stated, signed = checkpoint.decode_note(row.note)
+    except UnknownFormat as error:
+        return _wrong(row, expected, str(error))
+    if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):
+        return _wrong(row, expected, f"{stated.size} of {stated.origin} with root {stated.root.hex()}")
+    return signed
+
+
+def _wrong(row: CheckpointRow, expected: str, actual: str) -> Finding:
+    return Finding("CHECKPOINT_SIG", expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),),
+                   column="note")  # fmt: skip

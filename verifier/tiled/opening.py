@@ -241,12 +241,14 @@ def verify(
         _must_be_known(opening, trusted, answers, known, trust)
     found = opening.findings
     counted = {"checkpoints": int(opening.row is not None)}
+    rests_on = newest.Newest(trusted, [])
     report = Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, opening.size,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, counted,
         _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age),
         [f"the region is {region.chain.mode}"],
-        0, round(time.monotonic() - started, 3), trusted=newest.Newest(trusted, []).words(), spans=[],
+        0, round(time.monotonic() - started, 3), checkpoints=rests_on.seen(found),
+        trusted=rests_on.words(), spans=[],
     )  # fmt: skip
     return Opened(report, opening.evidence)
 

@@ -9,25 +9,28 @@ that the report states.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from ledger.archiving.places import open_store
 from ledger.archiving.stores import Store
 from ledger.errors import ProofInvalid, UnknownFormat
 from ledger.evidence import tree
-from ledger.evidence.policy import Policy, Trusted
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from verifier import identity, spans
 from verifier.archive.ranges import check_range
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import CheckpointRow, Unreadable
-from verifier.tiled import check, draw, newest
+from verifier.tiled import check, draw, newest, workers
 from verifier.tiled.archives import Archive
 from verifier.tiled.copies import TileNodes, count_of, tile_of
-from verifier.tiled.databases import Region
+from verifier.tiled.databases import Region, View
 from verifier.tiled.newest import Newest
 from verifier.tiled.rotten import Rotten
 
@@ -52,11 +55,10 @@ NOT_COVERED: Final = [
 
 class Tested(msgspec.Struct, frozen=True):
     """
-    What came out of one tile: what is wrong, the hash over its leaves, if all are known, and how many events were read.
+    What came out of one tile: what is wrong with it or on the way from it to the root, and how many events were read.
     """
 
     findings: list[Finding]
-    hash: bytes | None
     count: int
 
 
@@ -69,10 +71,6 @@ class Drawn(msgspec.Struct):
     events: int = 0
 
 
-CheckTile = Callable[[int], Tested]
-"""What checks the tile of a number."""
-
-
 class Draw(msgspec.Struct, frozen=True):
     """
     How many tiles to draw and with which nonce, and of which share of changed tiles the report is to speak.
@@ -83,9 +81,9 @@ class Draw(msgspec.Struct, frozen=True):
     share: Decimal
 
 
-def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report:
+def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int = 1) -> Report:
     """
-    Return the report on tiles of a region's chain.
+    Return the report on tiles of a region's chain, checked by so many processes.
 
     Raises:
         Unreadable: there is no checkpoint, or the policy is for other logs.
@@ -97,33 +95,25 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell) -> Report
     findings.add([*settled.findings, *found.findings])
     drawn = Drawn()
     if found.trusted is not None and settled.readable:
-        covered = found.trusted.checkpoint.size
-        nodes = TileNodes(region, covered)
+        stated = found.trusted.checkpoint
+        covered = stated.size
         _need_events(covered)
         if size < covered:
             findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
                                   seq=size + 1, column="seq")])  # fmt: skip
 
-        def checked(number: int) -> Tested:
-            tile = tile_of(number, covered)
-            if tile.start >= size:
-                return Tested([], None, 0)
-            done = check.events(region, tile.start + 1, min(tile.end, size))
-            wrong = [*done.findings, *check.leaves(tile, done.leaves, nodes.tile(tile))]
-            made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
-            return Tested(wrong, check.hash_of_tile(made) if len(made) == tile.width else None, done.count)
-
-        rotten = Rotten(region, nodes, covered)
-        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "INCONSISTENT", rotten)
+        drawn = _drawn(stated, wanted)
+        make = partial(_of_view, region.view() if jobs > 1 else None, stated, size)
+        _take(drawn, workers.each(drawn.numbers, _OfRegion(region, stated, size), make, jobs), findings, tell)
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode = region.origin, region.chain.mode
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
     return report
 
 
-def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
+def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell, jobs: int = 1) -> Report:
     """
-    Return the report on tiles of an archive.
+    Return the report on tiles of an archive, checked by so many processes.
 
     Raises:
         Unreadable: there is no archive, or the policy is for other logs.
@@ -136,20 +126,11 @@ def of_archive(store: Store, trust: Policy, wanted: Draw, tell: Tell) -> Report:
     findings = Findings()
     findings.add(found.findings)
 
-    def checked(number: int) -> Tested:
-        done = check_range(store.name, stated, archive.chain_id, [number])
-        wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
-        if any(one.column == "leaf" for one in wrong):
-            # Entries that are not their tile's lead to another root, which is no second history.
-            return Tested(wrong, None, done.events)
-        made = check.hash_of_tile(done.rest) if done.rest else done.roots[0]
-        return Tested(wrong, made, done.events)
-
     drawn = Drawn()
     if found.trusted is not None:
-        # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
-        nodes = TileNodes(archive, stated.size)
-        drawn = _checked(found.trusted, nodes, wanted, checked, findings, tell, "TREE_MISMATCH")
+        drawn = _drawn(stated, wanted)
+        make = partial(_of_place, store.name, stated)
+        _take(drawn, workers.each(drawn.numbers, _OfArchive(archive, stated), make, jobs), findings, tell)
     report = _report(found, wanted, drawn, findings, IN_ARCHIVE, stated.size, started)
     report.origin, report.region_mode = archive.origin, "archive"
     report.head = {"seq": stated.size, "root": stated.root.hex()}
@@ -161,41 +142,92 @@ def _need_events(size: int) -> None:
         raise Unreadable("the newest checkpoint covers no events, so there is nothing to draw from")
 
 
-def _checked(
-    trusted: Trusted, nodes: TileNodes, wanted: Draw, checked: CheckTile, findings: Findings, tell: Tell, kind: str,
-    rotten: Rotten | None = None,
-) -> Drawn:  # fmt: skip
-    """
-    Check the tiles that are drawn, and that each leads to the cosigned root; return what was read. One that does not is
-    of *kind*, but where *rotten* names the tiles on the way that are to blame.
-    """
-    stated = trusted.checkpoint
+def _drawn(stated: Checkpoint, wanted: Draw) -> Drawn:
+    return Drawn(sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count)))
+
+
+def _take(drawn: Drawn, tested: Iterable[Tested], findings: Findings, tell: Tell) -> None:
+    """Take in what came of each tile; what several of them lead past is told once."""
     named: set[Finding] = set()
-    drawn = Drawn(sorted(draw.draw(stated.root, wanted.nonce, count_of(stated.size), wanted.count)))
-    for number in drawn.numbers:
-        tested = checked(number)
-        findings.add(one for one in tested.findings if one not in named)
-        named.update(tested.findings)
-        drawn.events += tested.count
-        if (made := tested.hash) is not None:
-            try:
-                proof = check.proof_of_tile(nodes, number, stated.size)
-                tree.check_inclusion(made, number, count_of(stated.size), proof, stated.root)
-            except UnknownFormat as error:
-                findings.add([Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root",
-                                      str(error), table="tiles", key=("0", str(number)))])  # fmt: skip
-            except ProofInvalid:
-                led = [node for first, end in tree.inclusion_ranges(number, count_of(stated.size))
-                       for node in tree.complete_nodes(first * WIDTH, min(end * WIDTH, stated.size))]  # fmt: skip
-                wrong = [] if rotten is None else rotten.among(led)
-                findings.add(one for one in wrong if one not in named)
-                named.update(wrong)
-                if not wrong:
-                    findings.add([Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
-                                          f"a tile of hash {made.hex()}, from which the tiles lead to another root",
-                                          seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))])  # fmt: skip
+    for one in tested:
+        findings.add(finding for finding in one.findings if finding not in named)
+        named.update(one.findings)
+        drawn.events += one.count
         tell("checking events", drawn.events)
-    return drawn
+
+
+class _OfRegion:
+    """The check of one tile of a region whose last event is *size*, by its number."""
+
+    def __init__(self, region: Region, stated: Checkpoint, size: int) -> None:
+        self._region, self._stated, self._size = region, stated, size
+        self._nodes = TileNodes(region, stated.size)
+        self._rotten = Rotten(region, self._nodes, stated.size)
+
+    def __call__(self, number: int) -> Tested:
+        tile = tile_of(number, self._stated.size)
+        if tile.start >= self._size:
+            return Tested([], 0)
+        done = check.events(self._region, tile.start + 1, min(tile.end, self._size))
+        wrong = [*done.findings, *check.leaves(tile, done.leaves, self._nodes.tile(tile))]
+        made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
+        if len(made) == tile.width:
+            wrong += _led(self._nodes, self._stated, number, check.hash_of_tile(made), "INCONSISTENT", self._rotten)
+        return Tested(wrong, done.count)
+
+
+def _of_view(view: View | None, stated: Checkpoint, size: int) -> _OfRegion:
+    """Make the check in another process."""
+    assert view is not None
+    return _OfRegion(Region.of(view), stated, size)
+
+
+class _OfArchive:
+    """The check of one tile of an archive, by its number."""
+
+    def __init__(self, archive: Archive, stated: Checkpoint) -> None:
+        self._archive, self._stated = archive, stated
+        self._nodes = TileNodes(archive, stated.size)
+
+    def __call__(self, number: int) -> Tested:
+        done = check_range(self._archive.name, self._stated, self._archive.chain_id, [number])
+        wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
+        made = check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+        # Entries that are not their tile's lead to another root, which is no second history.
+        if made is not None and not any(one.column == "leaf" for one in wrong):
+            # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
+            wrong += _led(self._nodes, self._stated, number, made, "TREE_MISMATCH")
+        return Tested(wrong, done.events)
+
+
+def _of_place(where: str, stated: Checkpoint) -> _OfArchive:
+    """Make the check in another process."""
+    return _OfArchive(Archive(open_store(where)), stated)
+
+
+def _led(
+    nodes: TileNodes, stated: Checkpoint, number: int, made: bytes, kind: str, rotten: Rotten | None = None
+) -> list[Finding]:
+    """
+    Return what is wrong on the way from a tile of hash *made* to the root; it is of *kind* where *rotten* does not name
+    the tiles on the way that are to blame.
+    """
+    try:
+        proof = check.proof_of_tile(nodes, number, stated.size)
+        tree.check_inclusion(made, number, count_of(stated.size), proof, stated.root)
+    except UnknownFormat as error:
+        return [Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root", str(error),
+                        table="tiles", key=("0", str(number)))]  # fmt: skip
+    except ProofInvalid:
+        led = [node for first, end in tree.inclusion_ranges(number, count_of(stated.size))
+               for node in tree.complete_nodes(first * WIDTH, min(end * WIDTH, stated.size))]  # fmt: skip
+        wrong = [] if rotten is None else rotten.among(led)
+        return wrong or [
+            Finding(kind, f"a tile in root {stated.root.hex()} of {stated.size} events",
+                    f"a tile of hash {made.hex()}, from which the tiles lead to another root", seq=number * WIDTH + 1,
+                    table="tiles", key=("0", str(number)))
+        ]  # fmt: skip
+    return []
 
 
 def _report(
@@ -217,7 +249,7 @@ def _report(
     return Report(
         BROKEN if listed else VERIFIED, "", "", drawn.events, {}, listed, {"tiles": tiles}, said,
         [*left, *NOT_COVERED], [], spans.whole_up_to(read, listed), round(time.monotonic() - started, 3),
-        trusted=found.words(), spans=read,
+        checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip
 
 

@@ -7,20 +7,25 @@ says how much of the round is done. A tile that was found broken is checked agai
 
 from __future__ import annotations
 
+import contextlib
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ledger.evidence.tiles import WIDTH
 from verifier import identity, spans
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
-from verifier.tiled import check, scrubbed
+from verifier.tiled import check, scrubbed, workers
 from verifier.tiled.copies import TileNodes, count_of, tile_of
-from verifier.tiled.databases import Region
+from verifier.tiled.databases import Region, View
 from verifier.tiled.scrubbed import BROKEN_LIMIT, Scrubbed
 
 RUN_TILES: Final = 16
@@ -43,6 +48,57 @@ NOT_COVERED: Final = [
 ]
 
 
+class Read(msgspec.Struct):
+    """
+    What came out of a run of tiles: what is wrong with their events, and with each tile and those above it, how many
+    events there were, and the first place without one.
+    """
+
+    run: range
+    findings: list[Finding]
+    tiles: dict[int, list[Finding]]
+    count: int
+    missing: int | None
+
+
+class Step(msgspec.Struct, frozen=True):
+    """
+    The runs of tiles after which the state says that all up to the *last* tile is read.
+    """
+
+    runs: list[range]
+    last: int
+
+
+class _Runs:
+    """The check of a run of tiles of a region whose last event is *size*, and whose tiles have so many *leaves*."""
+
+    def __init__(self, region: Region, size: int, leaves: int) -> None:
+        self._region, self._size, self._leaves = region, size, leaves
+        self._nodes = TileNodes(region, leaves)
+
+    def __call__(self, run: range) -> Read:
+        done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self._size))
+        wrong = {number: list(self._tiles(number, done.leaves)) for number in run}
+        return Read(run, done.findings, wrong, done.count, done.missing)
+
+    def _tiles(self, number: int, made: dict[int, bytes]) -> Iterator[Finding]:
+        """Yield what does not fit of a tile and those above it, as far as there are tiles."""
+        if number * WIDTH >= self._leaves:
+            return
+        tile = tile_of(number, self._leaves)
+        yield from check.leaves(tile, made, self._nodes.tile(tile))
+        mine = [made[seq] for seq in range(tile.start + 1, tile.start + 1 + tile.width) if seq in made]
+        if len(mine) == WIDTH:
+            yield from check.above(self._nodes, self._leaves, number, mine)
+
+
+def _of_view(view: View | None, size: int, leaves: int) -> _Runs:
+    """Make the check in another process."""
+    assert view is not None
+    return _Runs(Region.of(view), size, leaves)
+
+
 class Scrub:
     """
     One run over one region, from a state to the next.
@@ -58,7 +114,6 @@ class Scrub:
         # One event whose seq is far ahead makes one tile, and not as many as there are places before it.
         self.numbers = range(count_of(self.size)) if self._is_whole else region.tile_numbers()
         """Of the tiles that hold events, the partial one among them."""
-        self._nodes = TileNodes(region, self.leaves)
         self.findings = Findings()
         self._gaps: set[Finding] = set()
         """Those at the ends of runs, which the run on the other side tells as well."""
@@ -68,30 +123,46 @@ class Scrub:
         self.missing: int | None = None
         """The first place in the tiles that were checked where there was no event."""
 
-    def run(self, wanted: int, is_late: Callable[[], bool], tell: Tell, now: Clock) -> None:
+    def run(self, wanted: int, is_late: Callable[[], bool], tell: Tell, now: Clock, jobs: int = 1) -> None:
         """
         Check the tiles that were broken, then *wanted* more in order, but no more once the time is up.
+
+        With several *jobs* other processes read some runs ahead; each is taken, and the state kept, in its turn.
         """
         self._remembered()
         # A tile past the end was that of an event whose seq was far ahead, which was mended since.
         self.state.broken = [number for number in self.state.broken if number < count_of(self.size)]
-        self._check(self.state.broken)
-        left = min(wanted, len(self.numbers))
-        while left:
-            if not self.left():
-                self._turn(now())
-            place = len(self.numbers) - self.left()
-            numbers = self.numbers[place : place + min(left, RUN_TILES)]
-            self._check(numbers)
-            left -= len(numbers)
-            self.state.next = numbers[-1] + 1
-            if not self.left():
-                self._turn(now())
-            tell("checking events", self.events)
-            self._save()
-            if is_late():
-                break
+        broken = [*spans.runs(self.state.broken)]
+        steps = self._steps(min(wanted, len(self.numbers)))
+        if steps and not self.left():
+            self._turn(now())
+        make = partial(_of_view, self._region.view() if jobs > 1 else None, self.size, self.leaves)
+        runs = chain(broken, chain.from_iterable(step.runs for step in steps))
+        read = workers.each(runs, _Runs(self._region, self.size, self.leaves), make, jobs)
+        with contextlib.closing(read):
+            for done in islice(read, len(broken)):
+                self._take(done)
+            for step in steps:
+                for done in islice(read, len(step.runs)):
+                    self._take(done)
+                self.state.next = step.last + 1
+                if not self.left():
+                    self._turn(now())
+                tell("checking events", self.events)
+                self._save()
+                if is_late():
+                    break
         self._save()
+
+    def _steps(self, wanted: int) -> list[Step]:
+        """Return so many tiles from the next one on, and again from the first, less those that are read as broken."""
+        read, place, steps = set(self.state.broken), len(self.numbers) - self.left(), list[Step]()
+        while wanted:
+            place %= len(self.numbers)
+            numbers = self.numbers[place : place + min(wanted, RUN_TILES)]
+            steps.append(Step([*spans.runs(number for number in numbers if number not in read)], numbers[-1]))
+            wanted, place = wanted - len(numbers), place + len(numbers)
+        return steps
 
     def left(self) -> int:
         """Return how many tiles this round has not reached yet."""
@@ -129,44 +200,35 @@ class Scrub:
             self.findings.add([Finding("TRUNCATED", f"{self.leaves} events, which the tiles hold",
                                        f"{self.size} events", seq=self.size + 1, column="seq")])  # fmt: skip
 
-    def _check(self, numbers: Iterable[int]) -> None:
-        """Check those of these tiles that this run has not checked yet."""
-        for run in spans.runs(number for number in numbers if number not in self.checked):
-            done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self.size))
-            # What is told of this run may begin before it, or be that of the event after a gap.
-            broken = {
-                max(run[0], min((finding.seq - 1) // WIDTH, run[-1]))
-                for finding in done.findings if finding.seq is not None
-            }  # fmt: skip
-            if done.findings and not broken:
-                broken = set(run)
-            self.findings.add(finding for finding in done.findings if finding not in self._gaps)
-            gaps = [finding for finding in done.findings if finding.column == "seq"]
-            self._gaps.update(gaps[:1], gaps[-1:])
-            self.events += done.count
-            self.missing = min(filter(None, (self.missing, done.missing)), default=None)
-            for number in run:
-                wrong = list(self._tiles(number, done.leaves))
-                self.findings.add(wrong)
-                if wrong:
-                    broken.add(number)
-            self.checked |= set(run)
-            self.state.broken = sorted((set(self.state.broken) - set(run)) | broken)[:BROKEN_LIMIT]
-
-    def _tiles(self, number: int, made: dict[int, bytes]) -> Iterator[Finding]:
-        """Yield what does not fit of a tile and those above it, as far as there are tiles."""
-        if number * WIDTH >= self.leaves:
-            return
-        tile = tile_of(number, self.leaves)
-        yield from check.leaves(tile, made, self._nodes.tile(tile))
-        mine = [made[seq] for seq in range(tile.start + 1, tile.start + 1 + tile.width) if seq in made]
-        if len(mine) == WIDTH:
-            yield from check.above(self._nodes, self.leaves, number, mine)
+    def _take(self, read: Read) -> None:
+        """Take in what came out of a run."""
+        run = read.run
+        # What is told of this run may begin before it, or be that of the event after a gap.
+        broken = {
+            max(run[0], min((finding.seq - 1) // WIDTH, run[-1]))
+            for finding in read.findings if finding.seq is not None
+        }  # fmt: skip
+        if read.findings and not broken:
+            broken = set(run)
+        self.findings.add(finding for finding in read.findings if finding not in self._gaps)
+        gaps = [finding for finding in read.findings if finding.column == "seq"]
+        self._gaps.update(gaps[:1], gaps[-1:])
+        self.events += read.count
+        self.missing = min(filter(None, (self.missing, read.missing)), default=None)
+        for number, wrong in read.tiles.items():
+            self.findings.add(wrong)
+            if wrong:
+                broken.add(number)
+        self.checked |= set(run)
+        self.state.broken = sorted((set(self.state.broken) - set(run)) | broken)[:BROKEN_LIMIT]
 
 
-def verify(region: Region, path: Path, share: Fraction | None, seconds: int | None, tell: Tell, now: Clock) -> Report:
+def verify(
+    region: Region, path: Path, share: Fraction | None, seconds: int | None, tell: Tell, now: Clock, jobs: int = 1
+) -> Report:
     """
-    Return the report on the next *share* of the region's chain, or on as much as can be read in so many *seconds*.
+    Return the report on the next *share* of the region's chain, or on as much as so many processes read in so many
+    *seconds*.
 
     The state in *path* says where to begin, and then where the next run does.
 
@@ -184,7 +246,7 @@ def verify(region: Region, path: Path, share: Fraction | None, seconds: int | No
     wanted = count if share is None else -(-count * share.numerator // share.denominator)
     if settled.readable:
         is_late = (lambda: False) if seconds is None else (lambda: time.monotonic() - started >= seconds)
-        scrub.run(wanted, is_late, tell, now)
+        scrub.run(wanted, is_late, tell, now, jobs)
     spent = time.monotonic() - started
     found = scrub.findings.all(None)
     read = spans.of_tiles(scrub.checked, scrub.size)

@@ -131,7 +131,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
               if stated is not None and is_complete else []),
         ],
         _left(walk, stated, is_complete) + NOT_COVERED, [], spans.whole_up_to(read, listed),
-        round(time.monotonic() - started, 3), trusted=found.words(), spans=read,
+        round(time.monotonic() - started, 3), checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ Whoever can write the file decides what is not looked at again: keep it where th
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from blake3 import blake3
 
+from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
@@ -77,6 +80,8 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     format_version: int
+    rules: str
+    """Under which rules events were checked, and which columns rows have: what `rules` says."""
     at: Saved
     tree: Tree
     lanes: bytes
@@ -84,6 +89,18 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept_to: int
     boundary: int
     compared: bool
+
+
+@functools.cache
+def rules() -> str:
+    """
+    Return a digest of the versions of event types, each of which names a rule, and of the columns of read models.
+
+    Rows of other columns cannot be read, and events that other rules let pass may not pass by these.
+    """
+    versions = {name: kind.SCHEMA_VERSION for name, kind in sorted(EVENT_TYPES.items())}
+    columns = {name: spec.columns for name, spec in sorted(TABLES.items())}
+    return blake3(msgspec.json.encode([versions, columns])).hexdigest(length=16)
 
 
 class Books(Spill):
@@ -128,6 +145,8 @@ class Books(Spill):
             said = msgspec.msgpack.decode(what, type=Verified)
             if said.format_version != FORMAT:
                 raise ValueError(f"it has format {said.format_version}; expected {FORMAT}")
+            if said.rules != rules():
+                raise ValueError("a program with other rules or other read models made it")
             said.at.frontier(), said.tree.edge()
         except sqlite3.OperationalError as error:
             self._db.close()
@@ -191,6 +210,17 @@ def _take_the_place(part: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def unread(path: Path, error: Exception) -> Unreadable:
+    """
+    Return what to raise where the rows of the file at *path* turn out to be none, by *error*.
+    """
+    return Unreadable(f"{path} is no whole state: {error}; delete it, and all is verified anew")
+
+
+UNREAD: Final = (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError)
+"""What reading rows of a file ends with that is damaged."""
 
 
 def _broken(path: Path, why: str) -> str:

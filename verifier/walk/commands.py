@@ -15,7 +15,7 @@ import typer
 
 from ledger.evidence.tiles import WIDTH
 from ledger.sandbox import home
-from verifier.options import Dsn, Format, Origin, ReportFile
+from verifier.options import Dsn, Format, Jobs, Origin, ReportFile
 from verifier.reader import Reader
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -25,7 +25,6 @@ from verifier.tiled.databases import Region
 from verifier.walk import clusters, joined, metrics, replayed, watching
 from verifier.walk import incremental as since
 
-JOBS_LIMIT: Final = 64
 DAY_S: Final = 86_400
 
 
@@ -36,9 +35,6 @@ class OnFindings(StrEnum):
 
     EXIT = "exit"
     CONTINUE = "continue"
-
-
-Jobs = Annotated[int, typer.Option(min=1, max=JOBS_LIMIT, help="How many processes check at once.")]
 
 
 def chain(
@@ -109,7 +105,13 @@ def incremental(
         raise typer.Exit(status)
 
 
-def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, report: ReportFile = None) -> None:
+def state(
+    dsn: Dsn = None,
+    origin: Origin = None,
+    jobs: Jobs = 1,
+    format: Format = Form.TABLE,
+    report: ReportFile = None,
+) -> None:
     """
     Replay the events, and say what they make: balances, positions and sealed roots. Read models are not asked.
     """
@@ -121,7 +123,7 @@ def state(dsn: Dsn = None, origin: Origin = None, format: Format = Form.TABLE, r
             Reader(address, origin) as reader,
             progress(max(reader.chain.seq, 0)) as told,
         ):
-            made.append(replayed.verify(reader, told))
+            made.append(replayed.verify(reader, told, jobs))
         return made[0]
 
     status = judged(make, format, report)

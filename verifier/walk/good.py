@@ -37,7 +37,7 @@ from verifier.report import Findings
 from verifier.spill import Spill
 from verifier.stored import ChainRow
 from verifier.walk import keyed, layout, ranges, rows, saved, tables
-from verifier.walk.books import FORMAT, NO_TREE, Books, Tree, Verified
+from verifier.walk.books import FORMAT, NO_TREE, Books, Tree, Verified, rules
 from verifier.walk.kept_since import KeptSince
 from verifier.walk.layout import End, Parsed
 from verifier.walk.others import Others, follows
@@ -85,7 +85,7 @@ def _said(
 ) -> Verified:
     """Return what books say once all up to *end* is checked; *beside* is how far the past is kept, and commits go."""
     at = Saved(saved.FORMAT, chain.origin, chain.chain_id, end, list(edge.hashes))
-    return Verified(FORMAT, at, tree, replay.digest().lanes(), dict(replay.made), *beside, compared)
+    return Verified(FORMAT, rules(), at, tree, replay.digest().lanes(), dict(replay.made), *beside, compared)
 
 
 def check(

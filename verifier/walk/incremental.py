@@ -9,13 +9,10 @@ only once all of that fits; where anything does not, everything is verified from
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.domain.state import Key
@@ -27,9 +24,9 @@ from verifier.reader import Reader
 from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
 from verifier.sealed import SealedCheck
 from verifier.signed import Signed
-from verifier.stored import ChainRow, Unreadable
+from verifier.stored import ChainRow
 from verifier.walk import before, good
-from verifier.walk.books import Books, Tree, Verified
+from verifier.walk.books import UNREAD, Books, Tree, Verified, unread
 from verifier.walk.replaying import Doubt, NetReplay, same
 
 Tell = Callable[[str, int], None]
@@ -80,8 +77,8 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
                 return _since(reader, chain, books, books.said, tell, started)
             except Doubt:
                 pass
-            except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
-                raise Unreadable(f"{path} is no whole state: {error}; delete it, and all is verified anew") from error
+            except UNREAD as error:
+                raise unread(path, error) from error
     report = full.verify(reader, tell, jobs)
     if len(found):
         # The chain may be good in itself: it is not the one that was verified before.

@@ -33,7 +33,7 @@ class Others:
         chain: ChainRow,
         walks: Sequence[ranges.Task],
         read_models: Sequence[tables.Task],
-        keys: keyed.Task,
+        keys: keyed.Task | None,
         before: Verified | None,
     ) -> None:
         self._chain, self._ranges, self._tables, self._keys = chain, walks, read_models, keys
@@ -59,7 +59,7 @@ class Others:
             try:
                 self._walked.extend(pool.submit(ranges.check, task) for task in self._ranges)
                 self._stored = [pool.submit(tables.digest, task) for task in self._tables]
-                self._keyed = pool.submit(keyed.check, self._keys)
+                self._keyed = None if self._keys is None else pool.submit(keyed.check, self._keys)
                 yield
             except BrokenProcessPool as error:
                 raise worker_ended() from error
@@ -68,9 +68,11 @@ class Others:
 
     def keyed(self) -> bool:
         """
-        Return whether every group has its idempotency key, and every key its group.
+        Return whether every group has its idempotency key, and every key its group, where that was to be asked.
         """
-        return keyed.check(self._keys) if self._keyed is None else self._keyed.result()
+        if self._keyed is not None:
+            return self._keyed.result()
+        return self._keys is None or keyed.check(self._keys)
 
     def stored(self) -> Iterator[Stored]:
         """

@@ -23,9 +23,10 @@ from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
 from verifier.spill import Spill
-from verifier.walk import good
+from verifier.walk import good, ranges
 from verifier.walk.good import Tell
 from verifier.walk.layout import End
+from verifier.walk.others import Others
 from verifier.walk.replaying import Doubt, NetReplay, same
 from verifier.walk.requests import Requests
 
@@ -56,9 +57,11 @@ class Replayed(Report):
     state_digest: str = ""
 
 
-def verify(reader: Reader, tell: Tell) -> Report:
+def verify(reader: Reader, tell: Tell, jobs: int = 1) -> Report:
     """
     Return the report on a chain's events and rules, with the state they make where nothing is wrong.
+
+    The rules are applied in one order, by this process; with several *jobs* the others hash and link beside it.
 
     Raises:
         Unreadable: there is nothing to check.
@@ -67,26 +70,34 @@ def verify(reader: Reader, tell: Tell) -> Report:
     if settled.readable and not settled.findings and not region.chains(reader, settled.chain) and reader.last_seq():
         try:
             with Spill() as spill:
-                return _replay(reader, spill, tell, started)
+                return _replay(reader, spill, tell, started, jobs)
         except Doubt:
             pass
     # Something is wrong, and the checks that say what are those of a full verification.
-    return full.verify(reader, tell)
+    return full.verify(reader, tell, jobs)
 
 
-def _replay(reader: Reader, spill: Spill, tell: Tell, started: float) -> Replayed:
+def _replay(reader: Reader, spill: Spill, tell: Tell, started: float, jobs: int) -> Replayed:
     chain, sealed = reader.chain, list[dict[str, Any]]()
     replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), Requests()
     end: End | None = None
-    last = reader.last_seq() or 0
+    last, snapshot, absent = reader.last_seq() or 0, reader.snapshot(), os.urandom(16)
     good.without_gap(reader, 1, last)
-    with open_connection(reader.dsn, reader.snapshot()) as connection:
-        for parsed, end in good.runs(connection, chain, os.urandom(16), None, None, last=last, hashed=True):
+    tasks = [
+        ranges.Task(reader.dsn, snapshot, chain.chain, chain.chain_id, absent, *ends, leaves=False)
+        for ends in ranges.cut(1, last)
+    ]
+    others = Others(chain, tasks, [], None, None)
+    with others.at_work(jobs - 1), open_connection(reader.dsn, snapshot) as connection:
+        for parsed, end in good.runs(connection, chain, absent, None, None, last=last, hashed=jobs == 1):
             for event in parsed.events(chain.chain_id):
                 replay.apply(event, *requests.take(event))
                 if event.event_type == _SEALED:
                     sealed.append(_sealed(event))
             tell("replaying events", end.seq)
+        if jobs > 1 and end is not None:
+            others.reach(end)
+            same(others.is_done, True)
     if end is None or not end.closes:
         raise Doubt
     digest = replay.digest()

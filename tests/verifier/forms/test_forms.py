@@ -158,7 +158,7 @@ def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None
             assert line in shown
         assert "w1" in shown
     good = "".join(Page(written(report(), Form.HTML, AT)).text)
-    assert "Everything that was checked is as it was recorded: 48 events." in good
+    assert "Up to event 40 it is as it was recorded; nobody outside is known to have seen events 41 to 48 yet." in good
     ended = "".join(Page(written(Ended("could not verify", "x", "no server answers"), Form.HTML, AT)).text)
     assert "Nothing was verified, so nothing here may be relied on: no server answers." in ended
 
@@ -177,9 +177,41 @@ def test_only_what_others_have_seen_is_said_to_be_as_it_was(size: int, said: str
     outcome.checkpoints = [msgspec.structs.replace(seen, size=size, accepted=size > 0)]
     assert said in written(outcome, Form.MARKDOWN, AT)
     page = written(outcome, Form.HTML, AT)
+    assert green_of(page) == pytest.approx(min(size, 8) / picture._total(outcome), abs=0.001)
+
+
+def green_of(page: str) -> float:
+    """Return which part of the bar is green."""
     green = [float(width) for width in re.findall(r'width="([0-9.]+)" height="[0-9.]+" class="good"', page)]
-    whole = float(re.findall(r'width="([0-9.]+)" height="[0-9.]+" class="gone"', page)[0])
-    assert green[0] == pytest.approx(whole * min(size or 8, 8) / picture._total(outcome), abs=1)
+    return sum(green) / float(re.findall(r'width="([0-9.]+)" height="[0-9.]+" class="gone"', page)[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(48, "Everything that was checked is as it was recorded: 48 events."),
+     (47, "fits together: 48 events. Up to event 47 it is as it was recorded; nobody outside is known to have seen "
+          "event 48 yet."),
+     (0, "fits together: 48 events. Nobody outside is known to have seen it")],
+)  # fmt: skip
+def test_what_nobody_outside_has_seen_is_not_green_though_nothing_is_wrong(size: int, said: str) -> None:
+    """A history that was rewritten as a whole fits together as well."""
+    outcome = report()
+    (seen,) = outcome.checkpoints
+    outcome.checkpoints = [msgspec.structs.replace(seen, size=size)] if size else []
+    assert said in written(outcome, Form.MARKDOWN, AT)
+    assert green_of(written(outcome, Form.HTML, AT)) == pytest.approx(size / 48, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("mode", "spans", "said"),
+    [("two copies", [], "Both have the same 48 events."),
+     ("primary", [], "What was asked of the head fits what others have seen: 48 events."),
+     ("primary", [(1, 20)], "Everything that was checked is as it was recorded: 48 events.")],
+)  # fmt: skip
+def test_a_verdict_says_what_its_mode_asked(mode: str, spans: list[tuple[int, int]], said: str) -> None:
+    outcome = report(spans=spans)
+    outcome.region_mode = mode
+    assert said in written(outcome, Form.MARKDOWN, AT)
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
@@ -236,7 +268,7 @@ def test_only_what_was_read_is_drawn_as_whole() -> None:
     assert (broken.count('class="good"'), broken.count('class="doubt"')) == (2, 2)
     tiny = report(spans=[(10**9, 10**9)])
     tiny.events = 10**9
-    assert f'width="{picture.LEAST}" height="26" class="good"' in picture.drawn(tiny)
+    assert f'width="{picture.LEAST}" height="26" class="doubt"' in picture.drawn(tiny)
 
 
 def test_an_empty_report_can_be_drawn() -> None:

@@ -1,0 +1,87 @@
+"""
+Ask whether anything may be made to fit the events here: where they end, and those of them that nobody signed yet.
+
+Whoever can write the newest events can write them with good hashes, and can take them away; honest books would then be
+made to fit what was forged. So every copy that was named is heard, and one that contradicts is enough to refuse. To
+vouch takes more: another region, which applied what the publisher signed. A backup cannot: one that has the last event
+here was made after it was written, whoever wrote it. Nor can a topic, to which anybody may write.
+
+The rows of a region say of themselves which role it has, and nobody signs them: where it counts, both regions have to
+say what fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.chain.link import ChainHead
+from ledger.errors import LedgerError
+from ledger.repairing.proving import laid_out
+from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
+from ledger.storage import repairs
+from ledger.storage.database import Connection
+
+
+def refused(connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source]) -> str:
+    """
+    Return why nothing is made to fit the events up to the *last* one here, of which *size* were signed; nothing where
+    it may be.
+    """
+    reason = unheard(last.seq, repairs.spoken(connection, chain))
+    if reason:
+        return reason
+    follows = repairs.follows(connection, chain)
+    is_vouched = last.seq <= size
+    for copy in copies:
+        if copy.kind == TOPIC:
+            continue
+        try:
+            newest, onward = copy.newest(last.seq), copy.events([last.seq + 1]).get(last.seq + 1, [])
+            # The replica of this region, or the primary that this region is a replica of.
+            is_other = copy.kind == REPLICA and copy.mode == ("primary" if follows else "replica")
+        except LedgerError as error:
+            if copy.kind == ARCHIVE:
+                # It ends with a checkpoint, so of what nobody signed it has nothing to say.
+                continue
+            return f"a copy that was named cannot be heard: {error}"
+        if newest is not None and newest.seq > size:
+            there = last.hash if newest.seq == last.seq else repairs.hash_at(connection, chain, newest.seq)
+            if laid_out(newest) is None or newest.hash != there:
+                return (
+                    f"the {copy.kind} has another event {newest.seq}, after the signed checkpoint, and nothing tells "
+                    "which of both is true: verify both, and hold the event against receipts"
+                )
+            is_vouched |= is_other and newest.seq == last.seq
+        if any(laid_out(event) is not None and event.prev_hash == last.hash for event in onward) and not (
+            is_other and follows
+        ):
+            return (
+                f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
+                "books made to fit it would hide that; take that copy as the primary, or restore a backup"
+            )
+    return "" if is_vouched else unvouched(last.seq, size)
+
+
+def unvouched(seq: int, size: int) -> str:
+    """
+    Return that events *size* + 1 to *seq* are of nobody's word.
+    """
+    return (
+        f"events {size + 1} to {seq} are after the signed checkpoint, and no other region that was named has the same: "
+        "name one that has them, or hold them against receipts and seal"
+    )
+
+
+def unheard(seq: int, spoken: Sequence[tuple[str, int]]) -> str:
+    """
+    Return why nothing is made to fit events that end at *seq* where rows speak of later ones, by table; nothing where
+    none does.
+    """
+    beyond = [f"{table} of event {last}" for table, last in spoken if last > seq]
+    if not beyond:
+        return ""
+    return (
+        f"the events end at {seq}, and rows here speak of more ({', '.join(beyond)}): the end was cut off, or these "
+        "rows were made up, and nothing that was signed tells which; take another region as the primary, or restore a "
+        "backup"
+    )
