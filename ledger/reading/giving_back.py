@@ -26,12 +26,11 @@ def hold_lines(event: RecordedEvent, lines: list[Line]) -> list[Line]:
 
 class _Hold:
     """
-    What an order holds so far, and the places of what waits to be given back; `told` is no more once it has split.
+    What an order holds so far, and the places of what waits to be given back.
     """
 
     def __init__(self) -> None:
         self.amount = 0
-        self.told = True
         self.waiting: dict[int, int] = {}
 
     def covered(self) -> Iterator[int]:
@@ -40,7 +39,7 @@ class _Hold:
         while found:
             found = False
             for place, change in list(self.waiting.items()):
-                if not self.told or self.amount + change >= 0:
+                if self.amount + change >= 0:
                     del self.waiting[place]
                     self.amount += change
                     found = True
@@ -55,9 +54,12 @@ def given_back(events: Iterable[tuple[RecordedEvent, list[Line]]]) -> Iterator[t
     """
     holds: dict[str, _Hold] = defaultdict(_Hold)
     for place, (event, lines) in enumerate(events):
-        for order_id in orders_split_by(event):
-            # What a split does to each hold is not told apart, and all that came before it has found its place.
-            holds[f"order/{order_id}"].told = False
+        for order_id, held in orders_split_by(event).items():
+            hold = holds[f"order/{order_id}"]
+            # All that was recorded before the split has found its place by then.
+            yield from ((each, place) for each in hold.waiting)
+            hold.waiting.clear()
+            hold.amount = held
         moved = hold_lines(event, lines)
         if moved:
             hold = holds[event.stream]

@@ -68,14 +68,15 @@ def become_in(event: RecordedEvent) -> dict[str, list[Line]]:
     }
 
 
-def orders_split_by(event: RecordedEvent) -> list[str]:
+def orders_split_by(event: RecordedEvent) -> dict[str, int]:
     """
-    Return the ids of the orders that *event* gave other terms, or ended, as a split does.
+    Return what is held for each order that *event* gave other terms, or ended, as a split does.
     """
     if event.event_type != "SplitApplied":
-        return []
+        return {}
     found = _OF_ORDERS.decode(split_payload(event.payload)[0])
-    return [*(terms[0] for terms in found.orders if terms[0] is not None), *found.ended]
+    held = {str(terms[0]): amounts.parse(terms[5] or "0") for terms in found.orders}
+    return held | dict.fromkeys(found.ended, 0)
 
 
 def given_of(event: RecordedEvent) -> Event:

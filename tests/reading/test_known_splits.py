@@ -222,6 +222,27 @@ def test_what_an_order_held_on_a_day_depends_on_no_later_day(has_split: bool) ->
         check_stated(books, known(books, day), day)
 
 
+@pytest.mark.parametrize(("waits", "held"), [(False, "1000"), (True, "1100")])
+def test_an_order_that_has_split_gives_back_no_more_than_it_holds(waits: bool, held: str) -> None:
+    """On Tuesday it is enlarged, and then 150 are told that filled in Monday's session, when it was for 100 or 110."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(order("O", "50", "20")).rule is None
+    request = ReplaceRequested(order_id="O", cl_ord_id="c-P", orig_cl_ord_id="c-O", new_qty="55", new_price="20")
+    assert [books.give(x).rule for x in ([request] if waits else [])] == [None] * waits
+    books.set_day(MONDAY)
+    assert books.give(split()).rule is None
+    books.set_day(TUESDAY)
+    replaced = OrderReplaced(order_id="O", cl_ord_id="c-P", orig_cl_ord_id="c-O", qty="200", price="10")
+    fill = TradeExecuted(exec_id="E", venue="N", order_id="O", account="A", instrument="XYZ.N", side="buy", qty="150",
+                         price="10", trade_date=MONDAY)  # fmt: skip
+    assert [books.give(x).rule for x in (replaced, fill)] == [None, None]
+    for day, amount in ((MONDAY, held), (TUESDAY, "500")):
+        (cash,) = known(books, day).rows("balances", account="A", asset="USD")
+        assert render(cash.held) == amount
+        check_stated(books, known(books, day), day)
+
+
 def test_a_settlement_of_before_the_split_is_told_after_it() -> None:
     """It moved the shares that there were on its day; what they became is the split's."""
     books = ground()

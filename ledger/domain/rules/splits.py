@@ -234,7 +234,7 @@ def _adjust_orders(
         if after is None:
             over.append(new.order_id)
             continue
-        terms = (new.qty, new.cum_qty, new.price, new.stop_price, new.hold_amount)
+        terms = (new.qty, new.cum_qty, new.price, new.stop_price, new.hold_amount + new.asked_hold)
         shown.append([new.order_id, *(None if x is None else amounts.render(x) for x in terms)])
     return lines, shown, over
 
