@@ -406,7 +406,7 @@ def test_a_filled_order_that_is_being_enlarged_is_split(kind: type[Books], renam
     if renamed:
         books.give(InstrumentRenamed(ca_id="N", old="XYZ", new="ABC", effective=MONDAY))
     books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="150"), ON_MONDAY)
-    assert b'"orders":[["O","200","200","5",null,"0"]]' in books.give(split()).derived
+    assert b'"orders":[["O","200","200","5",null,"500"]]' in books.give(split()).derived
     books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"))
     row = books.state.orders.get("O")
     assert row is not None
