@@ -21,9 +21,10 @@ from ledger.reading.follower import Follower
 from ledger.repairing import region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
-from ledger.repairing.proving import Proven, Prover, fetch
+from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
+from ledger.sealing import log_keys
 from ledger.storage import chains, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
@@ -90,7 +91,10 @@ class Applying:
             self._check(write)
 
     def _check(self, write: Write) -> None:
-        known = {RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS,), REBUILD: MADE_ANEW, DROP: (SNAPSHOTS,)}
+        known = {
+            RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS, CHECKPOINTS), REBUILD: MADE_ANEW,
+            DROP: (SNAPSHOTS,),
+        }  # fmt: skip
         if write.table not in known[write.what]:
             raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
         if write.what == RESTORE and write.source not in self._sources:
@@ -124,10 +128,14 @@ class Applying:
         row = self._identity(by_what[RESTORE], mended)
         tell("proving events", 0)
         tables = [write.table for write in by_what[REBUILD]]
-        self._events([x for x in by_what[RESTORE] if x.table == EVENTS], by_what[REMOVE], mended)
+        restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
+        self._events(restoring, removing, mended)
         for write in by_what[RESTORE]:
             if write.table == CHECKPOINTS:
                 self._note(write, mended)
+        for write in by_what[REMOVE]:
+            if write.table == CHECKPOINTS:
+                self._remove_note(write, mended)
         for write in by_what[DROP]:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
@@ -237,6 +245,20 @@ class Applying:
         if there is not None and there != (stated.root, note):
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
+
+    def _remove_note(self, write: Write, mended: Mended) -> None:
+        size = write.size or 0
+        there = repairs.stored_note(self._connection, self._row.chain, size)
+        if there is None:
+            return
+        keys = [key for key, _ in log_keys.named(self._connection, self._row)]
+        if size > self._stated.size or is_signed(self._rules, keys, there[1]):
+            raise NotProven(
+                f"the plan would take away the checkpoint of {size} events, which a log has signed or "
+                f"{self._prover.words()} does not cover; nothing was written"
+            )
+        repairs.remove_note(self._connection, self._row.chain, size, self._reason)
+        mended.done.append(f"removed what stood for the checkpoint of {size} events and no log has signed")
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:

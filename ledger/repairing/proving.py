@@ -16,9 +16,10 @@ from blake3 import blake3
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.errors import LedgerError, Rejected, SetupNeeded
-from ledger.evidence import policy, tree
+from ledger.errors import LedgerError, Rejected, SetupNeeded, UnknownFormat
+from ledger.evidence import note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tree import Frontier
@@ -49,9 +50,9 @@ def newest(rules: Policy, notes: Iterable[bytes], origin: str | None) -> Trusted
     """
     best: Trusted | None = None
     refused: LedgerError | None = None
-    for note in notes:
+    for data in notes:
         try:
-            found = policy.check(rules, note)
+            found = policy.check(rules, data)
         except LedgerError as error:
             refused = refused or error
             continue
@@ -64,6 +65,17 @@ def newest(rules: Policy, notes: Iterable[bytes], origin: str | None) -> Trusted
         raise refused
     raise SetupNeeded("found no signed checkpoint; nothing can be proven without one: seal the chain, or give one with "
                       "--checkpoint")  # fmt: skip
+
+
+def is_signed(rules: Policy, keys: Iterable[VerifierKey], data: bytes) -> bool:
+    """
+    Whether a log of *rules*, or one of these *keys*, has signed the note at all: of whatever size, and revoked or not.
+    """
+    try:
+        signed = note.decode(data)
+    except UnknownFormat:
+        return False
+    return note.is_by(signed, [*(log.key for log in rules.logs), *keys])
 
 
 def laid_out(event: RecordedEvent) -> bytes | None:

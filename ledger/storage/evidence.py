@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.evidence import tiles
+from ledger.evidence import tiles, tree
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
 from ledger.storage.database import Connection
@@ -121,6 +121,8 @@ def grow(
 
 
 _COLUMNS = "size, root, convert_to(note, 'UTF8'), sealed_at"
+READ_AT_ONCE: Final = 1_000
+"""A checkpoint has less than a kilobyte for each who has signed it."""
 
 
 def _sealed(row: tuple[object, ...] | None) -> Sealed | None:
@@ -129,14 +131,29 @@ def _sealed(row: tuple[object, ...] | None) -> Sealed | None:
 
 def newest(connection: Connection, chain: int) -> Sealed | None:
     """
-    Return the largest checkpoint that the region keeps, or nothing.
+    Return the largest checkpoint that the region keeps, whatever stands there, or nothing.
     """
-    return _sealed(
-        connection.execute(
-            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s ORDER BY chain DESC, size DESC LIMIT 1",
-            [chain],
-        ).fetchone()
-    )
+    return next(largest_first(connection, chain), None)
+
+
+def largest_first(connection: Connection, chain: int, least: int = 0) -> Iterator[Sealed]:
+    """
+    Yield the checkpoints of at least *least* events that the region keeps, the largest first, whatever stands there.
+
+    So many are read at once as are asked for: one at first, and twice as many each time, up to `READ_AT_ONCE`.
+    """
+    upto, count = tree.SIZE_LIMIT - 1, 1
+    while True:
+        found = connection.execute(
+            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s AND size BETWEEN %s AND %s"
+            " ORDER BY chain DESC, size DESC LIMIT %s",
+            [chain, least, upto, count],
+        ).fetchall()
+        for row in found:
+            yield Sealed(*row)
+        if len(found) < count:
+            return
+        upto, count = found[-1][0] - 1, min(count * 2, READ_AT_ONCE)
 
 
 def notes(connection: Connection, chain: int) -> Iterator[tuple[int, bytes]]:

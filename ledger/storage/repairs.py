@@ -278,6 +278,15 @@ def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, b
     return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
+def remove_note(connection: Connection, chain: int, size: int, reason: str) -> None:
+    """
+    Take the row away that stands for the checkpoint of *size* events.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    with aside(connection, "checkpoints"):
+        connection.execute("DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s", [chain, size])
+
+
 def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> int:
     """
     Throw the snapshots at *seq* away, and return how many there were.

@@ -13,16 +13,19 @@ import pytest
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
+from ledger.evidence import note
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import SigningKey
 from ledger.repairing import sources
 from ledger.repairing.applying import NotProven
 from ledger.repairing.sources import Topic
 from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
-from tests.conftest import Database
+from tests.conftest import ORIGIN, Database
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, mended, planned
-from tests.sealing.regions import append
+from tests.sealing.regions import LOG_KEY, append
 from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
@@ -82,6 +85,36 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
     assert real(report_on(region)) == []
     if table not in ("balance_history", "read_model_watermarks") and "gone" not in what and "too many" not in what:
         assert int(region.sql(KEPT)) > kept
+
+
+def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, broken: Database) -> None:
+    """Once something larger is signed; what the log signed stays, whatever stands beside it."""
+    stranger = SigningKey(ORIGIN, LOG_KEY.algorithm, bytes([77]) * 32)
+    text = Checkpoint(ORIGIN, firm.size - 1, bytes(32)).text()
+    forked = note.with_signatures(text, (LOG_KEY.sign(text),)).encode().decode()
+    strange = note.with_signatures(text, (stranger.sign(text),)).encode().decode()
+    rows = [(firm.size - 2, "junk"), (firm.size - 1, strange), (firm.size + 1, "junk")]
+    with Intruder(broken) as intruder:
+        for size, said in rows:
+            intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, %s, %s, 1)", size, bytes(32),
+                          said)  # fmt: skip
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert {(x.what, x.size) for x in plan.writes} == {("remove", firm.size - 2), ("remove", firm.size - 1)}
+        assert {judged.finding.key for judged in plan.left()} == {(str(firm.size + 1),)}
+        assert all("record something and seal it" in judged.reason for judged in plan.left())
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = %s WHERE size = %s", forked,
+                          firm.size - 1)  # fmt: skip
+        with pytest.raises(NotProven, match="which a log has signed"):
+            applied(broken, firm.rules, plan, found)
+        assert broken.sql("SELECT count(*) FROM ledger.checkpoints") == "5"
+        again = planned(broken, firm.rules, found)
+        assert [(x.what, x.size) for x in again.writes] == [("remove", firm.size - 2)]
+        applied(broken, firm.rules, again, found)
+    sizes = broken.sql("SELECT string_agg(size::text, ' ' ORDER BY size) FROM ledger.checkpoints")
+    assert sizes == " ".join(map(str, sorted({*firm.sealed, firm.size - 1, firm.size + 1})))
+    assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
 
 
 def events_of(database: Database) -> list[RecordedEvent]:

@@ -421,11 +421,13 @@ def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Data
         append(region, 5)
         with sealing(region, place) as sealer:
             sealer.seal()
-        kept_rows = region.sql("SELECT size, encode(root, 'hex'), note FROM ledger.checkpoints").split("|", 2)
+        kept_rows = region.sql("SELECT size, encode(root, 'hex') FROM ledger.checkpoints").split("|")
+        (signed,) = kept(region)
         with Intruder(old) as intruder:
             intruder.edit(
-                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows
-            )
+                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows,
+                signed.decode(),
+            )  # fmt: skip
         with sealing(old, place) as sealer, pytest.raises(TilesBroken, match="an older copy"):
             sealer.seal()
         with Intruder(old) as intruder:
