@@ -17,6 +17,7 @@ from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
+from ledger.reading import log_keys
 from ledger.reading.follower import Follower
 from ledger.repairing import region, tail
 from ledger.repairing.books import Walk
@@ -24,7 +25,6 @@ from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
-from ledger.sealing import log_keys
 from ledger.storage import chains, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection

@@ -15,13 +15,13 @@ from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
+from ledger.reading import log_keys
 from ledger.repairing import region, tail
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
-from ledger.sealing import log_keys
 from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection

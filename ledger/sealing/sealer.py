@@ -20,7 +20,8 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.signer import SIGN_CHECKPOINT
-from ledger.sealing import asking, cosigners, log_keys, tile_proofs
+from ledger.reading import log_keys
+from ledger.sealing import asking, cosigners, tile_proofs
 from ledger.sealing.asking import KeysAt, Prove
 from ledger.sealing.cosigners import Cosigners
 from ledger.sealing.growth import Growth, Tell
