@@ -165,8 +165,8 @@ class Reads:
 
     def prove(self, seq: int, *, size: int | None = None, rules: Policy | None = None) -> Proven:
         """
-        Return the proof of the event at *seq* by the newest checkpoint that the policy *rules* accepts (without one, the
-        most signed of the newest), or by the one of *size* events.
+        Return the proof of the event at *seq* by the newest checkpoint that the policy *rules* accepts (without one,
+        the most signed of the newest), or by the one of *size* events.
         """
         with self.books() as books:
             return books.prove(seq, size=size, rules=rules)

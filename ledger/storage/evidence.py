@@ -34,11 +34,34 @@ class Sealed(msgspec.Struct, frozen=True):
     sealed_at: int
 
 
-def lock(connection: Connection, chain: int) -> bool:
+class Holder(msgspec.Struct, frozen=True):
     """
-    Keep every other process from growing the chain's tree for as long as *connection* is open; False where one does.
+    Who keeps a chain's tree from being grown: the process of a session, its login, and whether that may grow it at all.
     """
-    return connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() == (True,)
+
+    process: int
+    login: str
+    may_seal: bool
+
+
+def lock(connection: Connection, chain: int) -> Holder | None:
+    """
+    Keep every other process from growing the chain's tree for as long as *connection* is open; return who does so
+    already, if somebody does.
+    """
+    # Anybody may take a lock of a number. A row's needs a right, and would keep old rows of every table from being
+    # vacuumed away for as long as somebody seals.
+    while connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() != (True,):
+        row = connection.execute(
+            "SELECT l.pid, coalesce(a.usename, ''), coalesce(pg_has_role(a.usesysid, 'ledger_sealer', 'MEMBER'), false)"
+            " FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND (l.classid::bigint, l.objid::bigint, l.objsubid) = (%s, %s, 2)",
+            [_LOCK, chain],
+        ).fetchone()
+        if row is not None:
+            return Holder(*row)
+    return None
 
 
 def tree_sizes(connection: Connection, chain: int) -> list[int]:

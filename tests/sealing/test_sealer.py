@@ -442,6 +442,24 @@ def test_one_process_seals_a_chain_at_a_time(region: Database, place: Place) -> 
         pass
 
 
+def test_who_keeps_a_chain_from_being_sealed_is_named(region: Database, place: Place) -> None:
+    """A lock of a number needs no right: one that a login took which may not seal is no other sealer's."""
+    with sealing(region, place), pytest.raises(Unavailable, match=r"process \d+ of login sealer; stop"), sealing(
+        region, place
+    ):  # fmt: skip
+        pass
+    with db.connect(region.dsn("reader"), "test") as connection:
+        connection.autocommit = True
+        connection.execute("SELECT pg_advisory_lock(%s, 1)", [0x73656C])
+        process = connection.info.backend_pid
+        refusal = pytest.raises(Unavailable, match=f"process {process} of login reader, which may not seal")
+        with refusal as refused, sealing(region, place):
+            pass
+        assert f"pg_terminate_backend({process})" in str(refused.value)
+    with sealing(region, place) as sealer:
+        assert sealer.seal() is not None
+
+
 def test_the_guards_let_tiles_and_checkpoints_grow_and_nothing_else(region: Database, place: Place) -> None:
     """Even for the owner: what was there stays, and no checkpoint is slipped in behind another or past the head."""
     append(region, 5)

@@ -37,8 +37,8 @@ NOT_COVERED: Final = [
     "who signed what: the copies are held against each other, not against a policy",
 ]
 IS_BACKUP: Final = (
-    "whether anybody writes to B, which says that it is the primary as A does: it was named as a backup, which says what "
-    "its original said"
+    "whether anybody writes to B, which says that it is the primary as A does: it was named as a backup, which says "
+    "what its original said"
 )
 
 
