@@ -189,14 +189,18 @@ class Applying:
         keys = {write.key for write in removing}
         strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
         last = proven[max(proven)].event
-        if wrong and last.seq > repairs.head_seq(connection, chain):
-            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not.
+        if wrong and repairs.has_head(connection, chain) and last.seq > repairs.head_seq(connection, chain):
+            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not. One
+            # that is gone is made of all the events, like whatever follows from them.
             repairs.set_head(
                 connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
             )
             mended.done.append(f"moved the head on to event {last.seq}")
         if wrong or strays:
-            staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
+            end = repairs.end(connection, chain, self._stated.size)
+            known = proven[end.seq].event.hash if end.seq in proven else end.hash
+            with repairs.lent_head(connection, chain, ChainHead(end.seq, known)):
+                staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
         for one in wrong:
             columns = ", ".join(one.columns or ("there was no such row",))
             mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")

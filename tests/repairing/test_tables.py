@@ -333,6 +333,19 @@ def test_tables_are_not_made_of_an_event_that_is_not_mended(firm: Firm, broken: 
     assert any("made anew only of events that are all as signed" in judged.reason for judged in plan.left())
 
 
+def test_a_head_that_is_gone_is_made_beside_an_event_that_is_restored(firm: Firm, broken: Database) -> None:
+    """It is the last event's there is, as the one alone would be; not the last that was restored."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 15")
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        done = applied(broken, firm.rules, plan, found).done
+    assert "made chain_heads anew: 0 rows went, 1 came" in done
+    assert real(report_on(broken)) == []
+
+
 def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, broken: Database) -> None:
     """Seq and hash are others: whether events were cut off behind it cannot be proven."""
     with Intruder(broken) as intruder:
