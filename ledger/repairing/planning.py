@@ -316,8 +316,8 @@ def make(
     repairs.check_temporary(connection)
     row = region.find(connection, origin)
     local = region.here(reading, row)
-    found = given or [*local.notes(), *(note for source in sources for note in source.notes())]
-    trusted = newest(rules, found, origin)
+    notes = [[one] for one in given] or [source.notes() for source in (local, *sources)]
+    trusted = newest(rules, notes, origin)
     planning = Planning(connection, row, rules, trusted, local, sources)
     wants = [wanted(finding) for finding in report.findings]
     if any(want.identity for want in wants):

@@ -143,7 +143,7 @@ def grow(
     )
 
 
-_COLUMNS = "size, root, convert_to(note, 'UTF8'), sealed_at"
+_COLUMNS = "size, coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8'), coalesce(sealed_at, 0)"
 READ_AT_ONCE: Final = 1_000
 """A checkpoint has less than a kilobyte for each who has signed it."""
 
@@ -177,17 +177,6 @@ def largest_first(connection: Connection, chain: int, least: int = 0) -> Iterato
         if len(found) < count:
             return
         upto, count = found[-1][0] - 1, min(count * 2, READ_AT_ONCE)
-
-
-def notes(connection: Connection, chain: int) -> Iterator[tuple[int, bytes]]:
-    """
-    Yield (size, note) of every checkpoint that the region keeps, the largest first, whatever stands there.
-    """
-    found = connection.execute(
-        "SELECT size, convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints WHERE chain = %s"
-        " ORDER BY size DESC", [chain],
-    )  # fmt: skip
-    yield from found
 
 
 def covering(connection: Connection, chain: int, size: int) -> Sealed | None:

@@ -117,6 +117,18 @@ def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, brok
     assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
 
 
+def test_the_newest_checkpoint_is_found_whatever_its_row_says(firm: Firm, broken: Database) -> None:
+    """Under another size, or beside an older note under a larger one."""
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints SELECT 1, size + 2, root, note, sealed_at "
+                      "FROM ledger.checkpoints")  # fmt: skip
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size = %s", firm.size)
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints SELECT 1, %s, root, note, 1 FROM "
+                      "ledger.checkpoints ORDER BY size LIMIT 1", firm.size + 3)  # fmt: skip
+    plan = planned(broken, firm.rules, [])
+    assert plan.size == firm.size
+
+
 def events_of(database: Database) -> list[RecordedEvent]:
     with db.connect(database.dsn("auditor"), "test") as connection:
         chain = chains.find(connection, None)
