@@ -8,7 +8,7 @@ is given up.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
@@ -316,7 +316,8 @@ def make(
     repairs.check_temporary(connection)
     row = region.find(connection, origin)
     local = region.here(reading, row)
-    notes = [[one] for one in given] or [source.notes() for source in (local, *sources)]
+    notes: list[Iterable[bytes]] = [[one] for one in given]
+    notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
     planning = Planning(connection, row, rules, trusted, local, sources)
     wants = [wanted(finding) for finding in report.findings]
