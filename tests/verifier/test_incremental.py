@@ -249,8 +249,9 @@ def test_a_state_of_other_rules_is_not_gone_on_from(
 
 def test_the_rules_of_a_state_are_those_of_a_release_and_of_every_field() -> None:
     """A field more, or one of another type, an event type's next version, and another release: each is another."""
-    assert rules() == rules_of(PROGRAM, EVENT_TYPES, read_models.TABLES)
-    spec, kind = read_models.TABLES["assets"], EVENT_TYPES["CashMoved"]
+    tables = read_models.TABLES
+    assert rules() == rules_of(PROGRAM, EVENT_TYPES, tables)
+    spec, kind = tables["assets"], EVENT_TYPES["CashMoved"]
     described = [(name, hint) for name, hint in typing.get_type_hints(spec.row_type).items()]
     more = msgspec.defstruct("Asset", [*described, ("more", str)], bases=(Row,), frozen=True)
     other = msgspec.defstruct("Asset", [(name, int if name == "name" else hint) for name, hint in described],
@@ -258,18 +259,16 @@ def test_the_rules_of_a_state_are_those_of_a_release_and_of_every_field() -> Non
     later = type("CashMoved", (kind,), {"SCHEMA_VERSION": kind.SCHEMA_VERSION + 1})
     made = {
         rules(),
-        rules_of("trade-ledger 9", EVENT_TYPES, read_models.TABLES),
-        rules_of(PROGRAM, {**EVENT_TYPES, "CashMoved": later}, read_models.TABLES),
+        rules_of("trade-ledger 9", EVENT_TYPES, tables),
+        rules_of(PROGRAM, {**EVENT_TYPES, "CashMoved": later}, tables),
         *(
-            rules_of(
-                PROGRAM, EVENT_TYPES, {**read_models.TABLES, "assets": msgspec.structs.replace(spec, row_type=row)}
-            )
+            rules_of(PROGRAM, EVENT_TYPES, {**tables, "assets": msgspec.structs.replace(spec, row_type=row)})
             for row in (more, other)
         ),
         rules_of(
             PROGRAM,
             EVENT_TYPES,
-            {**read_models.TABLES, "assets": msgspec.structs.replace(spec, dates=frozenset({"name"}))},
+            {**tables, "assets": msgspec.structs.replace(spec, dates=frozenset({"name"}))},
         ),
     }
     assert len(made) == 6
