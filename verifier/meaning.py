@@ -208,7 +208,8 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "TWO_PRIMARIES": Meaning(
         "Two regions say that they alone record events",
         "Each could record events that the other does not know: the history would go on as two.",
-        "Stop the writers of both; find out which was promoted or restored, and make the other a replica.",
+        "Stop the writers of both; find out which was promoted or restored, and make the other a replica. A backup to "
+        "which nothing writes is named with `--backup`.",
     ),
     "RECEIPT_MISMATCH": Meaning(
         "A receipt does not fit the history", "The engine was told that something else was recorded.",

@@ -193,6 +193,9 @@ def _copy(stack: contextlib.ExitStack, where: str, name: str, origin: str | None
 def diff_(
     left: Annotated[str, typer.Argument(metavar="A", help="A database address, or the place of an archive.")],
     right: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    backup: Annotated[
+        bool, typer.Option("--backup", help="B is a backup of A, restored: it says that it is the primary too.")
+    ] = False,
     origin: Origin = None,
     format: Format = Form.TABLE,
     report: ReportFile = None,
@@ -205,7 +208,8 @@ def diff_(
 
     def made() -> Report:
         with contextlib.ExitStack() as stack, progress(None) as told:
-            return diverging.compare(_copy(stack, left, "A", origin), _copy(stack, right, "B", origin), told)
+            copies = _copy(stack, left, "A", origin), _copy(stack, right, "B", origin)
+            return diverging.compare(*copies, told, backup=backup)
 
     if status := judged(made, format, report):
         raise typer.Exit(status)

@@ -17,10 +17,11 @@ from ledger.archiving.writer import Archive
 from ledger.cli import access, tables
 from ledger.cli.answer import SCHEMA_VERSION, as_json
 from ledger.cli.options import Dsn, Format, Origin, check_format
-from ledger.errors import InvalidInput, SetupNeeded, Unavailable
+from ledger.errors import InvalidInput, LedgerError, SetupNeeded, Unavailable
 from ledger.evidence import checkpoint, policy
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.policy import QuorumUnmet
+from ledger.evidence.policy import Policy, QuorumUnmet
+from ledger.reading import kept_checkpoints
 from ledger.storage import chains, database, events, evidence
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -60,7 +61,7 @@ def archive(
     place: Annotated[str, typer.Argument(help="Where to: a folder, or s3://, gs:// or az://bucket/path.")],
     trust: Annotated[Path, typer.Option("--policy", help="Policy that the checkpoint has to fulfil; archived too.")],
     signed: Annotated[
-        Path | None, typer.Option("--checkpoint", help="File of the checkpoint; else the newest that is stored.")
+        Path | None, typer.Option("--checkpoint", help="File of a checkpoint; else the newest stored that it accepts.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare everything, and write nothing.")] = False,
     dsn: Dsn = None,
@@ -70,7 +71,8 @@ def archive(
     """
     Write what the newest checkpoint covers and the archive does not hold yet. No file is written over.
 
-    The checkpoint's signatures are held against the policy before anything is written. A run that was interrupted
+    The checkpoint's signatures are held against the policy before anything is written: of those stored it is the newest
+    that fulfils it. A run that was interrupted
     leaves the archive at the checkpoint before; the next one goes on.
     """
     check_format(format)
@@ -78,7 +80,7 @@ def archive(
     rules = policy.decode(text)
     store = open_store(place)
     with access.access(dsn) as found, _reading(found.dsn("reader"), origin) as (connection, chain):
-        data = _newest(connection, chain) if signed is None else _bytes(signed, "checkpoint")
+        data = _newest(connection, chain, rules) if signed is None else _bytes(signed, "checkpoint")
         stated = _accepted(rules, data)
         with tables.progress() as bar:
             task = bar.add_task("hashing events", total=stated.size)
@@ -89,6 +91,8 @@ def archive(
                 lambda what, count: bar.update(task, description=what, completed=count),
                 dry_run=dry_run,
             )
+        if not added and signed is None:
+            _check_newest(connection, chain, rules, stated.size)
     made = Archived(store.name, stated.origin, stated.size, stated.root.hex(), added, dry_run)
     print(as_json(made) if format == "json" else made.sentence())
 
@@ -101,16 +105,28 @@ def _reading(dsn: str, origin: str | None) -> Iterator[tuple[Connection, ChainRo
         yield connection, chains.find(connection, origin)
 
 
-def _newest(connection: Connection, chain: ChainRow) -> bytes:
-    row = evidence.newest(connection, chain.chain)
-    if row is None:
+def _newest(connection: Connection, chain: ChainRow, rules: Policy) -> bytes:
+    """Return the newest checkpoint that the policy accepts, or else the newest, so that what is wrong is said."""
+    newest = evidence.newest(connection, chain.chain)
+    if newest is None:
         raise SetupNeeded(
             f"no checkpoint of {chain.origin} is stored yet; let `tradeledger seal` run, or give --checkpoint"
         )
-    return row.note
+    try:
+        found = kept_checkpoints.accepted(connection, chain, rules)
+    except LedgerError:
+        found = None
+    return (found or newest).note
 
 
-def _accepted(rules: policy.Policy, data: bytes) -> Checkpoint:
+def _check_newest(connection: Connection, chain: ChainRow, rules: Policy, size: int) -> None:
+    """Raise where a checkpoint of more than *size* events is stored that the policy does not accept."""
+    newest = evidence.newest(connection, chain.chain)
+    if newest is not None and newest.size > size:
+        _accepted(rules, newest.note)
+
+
+def _accepted(rules: Policy, data: bytes) -> Checkpoint:
     """
     Return what the checkpoint in *data* states, once the policy accepts its signatures.
 

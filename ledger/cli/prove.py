@@ -12,6 +12,7 @@ import typer
 
 from ledger.cli import access
 from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli.signer import read_policy
 from ledger.errors import InvalidInput
 from ledger.queries import Books
 from ledger.whole_file import whole
@@ -34,7 +35,10 @@ class _Written(msgspec.Struct, frozen=True):
 def prove(
     seq: Annotated[int, typer.Argument(min=1, help="Which event.")],
     out: Annotated[Path, typer.Option(help=f"The proof's file, such as event-17{SUFFIX}; its content goes beside it.")],
-    at: Annotated[int | None, typer.Option(min=1, help="By the checkpoint of so many events; else the newest.")] = None,
+    at: Annotated[int | None, typer.Option(min=1, help="By the checkpoint of so many events.")] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--policy", help="By the newest checkpoint that this policy accepts.")
+    ] = None,
     content: Annotated[
         bool, typer.Option("--content/--no-content", help="Write the event's content too, for those who may see it.")
     ] = True,
@@ -44,13 +48,15 @@ def prove(
 ) -> None:
     """
     Write a proof that an event is in the history that was signed; `tradeledger-verify proof` checks it.
+
+    Without --policy and --at it is by the newest checkpoint of those that most have signed lately.
     """
     check_format(format)
     beside = out.with_suffix(CONTENT_SUFFIX)
     if out.suffix != SUFFIX:
         raise typer.BadParameter(f"found --out {out}; expected a name that ends in {SUFFIX}")
     with access.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
-        proven = books.prove(seq, size=at)
+        proven = books.prove(seq, size=at, rules=None if trust is None else read_policy(trust))
     # The proof last: where it is, all that was asked for is.
     files = [*([(beside, proven.payload.encode())] if content else []), (out, proven.proof.encode())]
     for path, data in files:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -258,6 +259,20 @@ def check_signature(text: str, signature: NoteSignature, key: VerifierKey) -> Ve
     except (InvalidSignature, ValueError) as error:
         raise SignatureInvalid(f"the signature under {key.name} is not by its key {key.id.hex()}") from error
     return Verified(key, time)
+
+
+def is_by(note: Note, keys: Iterable[VerifierKey]) -> bool:
+    """
+    Whether one of *keys* has signed *note*, whatever else stands under it: a false line is anybody's.
+    """
+    known = {(key.name, key.id): key for key in keys}
+    for signature in note.signatures:
+        key = known.get((signature.name, signature.key_id))
+        if key is not None:
+            with contextlib.suppress(SignatureInvalid):
+                check_signature(note.text, signature, key)
+                return True
+    return False
 
 
 def verify(note: Note, keys: Iterable[VerifierKey]) -> tuple[Verified, ...]:

@@ -14,6 +14,7 @@ from abc import abstractmethod
 from ledger.chain.entry import RecordedEvent
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
+from ledger.evidence.policy import Policy
 from ledger.queries import At, Books, Moment
 from ledger.queries.proofs import Proven
 from ledger.reading import views
@@ -162,9 +163,10 @@ class Reads:
         with self.books() as books:
             return books.statement(account, first, last, at=at)
 
-    def prove(self, seq: int, *, size: int | None = None) -> Proven:
+    def prove(self, seq: int, *, size: int | None = None, rules: Policy | None = None) -> Proven:
         """
-        Return the proof of the event at *seq* by the newest checkpoint, or by the one of *size* events.
+        Return the proof of the event at *seq* by the newest checkpoint that the policy *rules* accepts (without one,
+        the most signed of the newest), or by the one of *size* events.
         """
         with self.books() as books:
-            return books.prove(seq, size=size)
+            return books.prove(seq, size=size, rules=rules)

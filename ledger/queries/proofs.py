@@ -13,14 +13,16 @@ from blake3 import blake3
 
 from ledger.chain import entry as entries
 from ledger.domain.times import time_text
-from ledger.errors import InvalidInput, NotFound, ProofInvalid, Unavailable, UnknownFormat, shown
+from ledger.errors import InvalidInput, LedgerError, NotFound, ProofInvalid, Unavailable, UnknownFormat, shown
 from ledger.evidence import checkpoint, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.payload_file import PayloadFile
+from ledger.evidence.policy import Policy
 from ledger.evidence.proof_file import ProofFile
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tiles import Tile
 from ledger.queries.opened import Opened
+from ledger.reading import kept_checkpoints
 from ledger.reading.moment import check_integers
 from ledger.storage import chains, database, events, evidence
 from ledger.storage.evidence import Sealed
@@ -57,14 +59,19 @@ class Proofs(Opened):
     """
 
     _tiles: TileNodes | None = None
+    _chosen: tuple[Sealed, Sealed | None] | None = None
+    """The newest checkpoint, and the one of the newest that has the most signatures."""
 
-    def prove(self, seq: int, *, size: int | None = None) -> Proven:
+    def prove(self, seq: int, *, size: int | None = None, rules: Policy | None = None) -> Proven:
         """
-        Return the proof of the event at *seq* by the newest checkpoint, or by the one of *size* events.
+        Return the proof of the event at *seq* by the newest checkpoint that the policy *rules* accepts, or by the one
+        of *size* events. Without a policy it is the newest of those with the most signatures, of the last few: those
+        who cosign may not have got to the very newest yet.
 
         Raises:
             NotFound: there is no such event, or no checkpoint of that size.
-            NotSealed: no checkpoint covers the event yet; it says how far they reach, and since when.
+            NotSealed: no checkpoint, or none that the policy accepts, covers the event yet; it says how far they reach.
+            SignatureInvalid: the policy does not accept the one of *size*.
             ProofInvalid: the region's tiles do not lead to the signed root; verify it.
         """
         check_integers(1, seq=seq)
@@ -73,7 +80,7 @@ class Proofs(Opened):
             if size < seq:
                 raise InvalidInput(f"found a checkpoint of {size} events to prove event {seq} by; name a larger one")
         with database.translating():
-            sealed = self._sealed(seq, size)
+            sealed = self._sealed(seq, size, rules)
             found = events.read_seqs(self._connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)
             if found is None:
                 raise NotFound(f"event {seq} is sealed by a checkpoint of {sealed.size} and is not there: verify")
@@ -83,19 +90,21 @@ class Proofs(Opened):
         proof = ProofFile(seq - 1, hashes, sealed.note, entry)
         return Proven(proof, PayloadFile(entry, found.salt, found.payload), stated)
 
-    def _sealed(self, seq: int, size: int | None) -> Sealed:
+    def _sealed(self, seq: int, size: int | None, rules: Policy | None) -> Sealed:
         """Return the checkpoint to prove by."""
         connection, chain = self._connection, self.chain.chain
         newest = evidence.newest(connection, chain)
         if size is not None:
             found = evidence.covering(connection, chain, size)
             if found is not None and found.size == size:
+                if rules is not None:
+                    kept_checkpoints.check(found, self.chain, rules)
                 return found
             near = "none so large" if found is None else f"the next larger is of {found.size}"
             reach = "there is none" if newest is None else f"the newest is of {newest.size}"
             raise NotFound(f"found no checkpoint of {size} events; {near}, {reach}")
         if newest is not None and newest.size >= seq:
-            return newest
+            return self._newest(newest, seq, rules)
         head = chains.head(connection, chain).seq
         if seq > head:
             raise NotFound(f"found event {seq}, and the chain ends at {head}")
@@ -105,6 +114,28 @@ class Proofs(Opened):
             f"event {seq} is recorded, and the newest checkpoint, sealed at {time_text(newest.sealed_at)}, is of "
             f"{newest.size}: ask again in a few seconds, and see that `tradeledger seal` runs"
         )
+
+    def _newest(self, newest: Sealed, seq: int, rules: Policy | None) -> Sealed:
+        """Return the best checkpoint that covers an event, of those up to the *newest*, which does."""
+        if rules is not None:
+            try:
+                found = kept_checkpoints.accepted(self._connection, self.chain, rules, seq)
+            except LedgerError as error:
+                raise NotSealed(
+                    f"event {seq} is recorded, and the policy accepts no checkpoint that covers it: the newest, of "
+                    f"{newest.size} events: {error}; see that witnesses answer and `tradeledger seal` runs"
+                ) from error
+        else:
+            if self._chosen is None or self._chosen[0] != newest:
+                self._chosen = newest, kept_checkpoints.most_signed(self._connection, self.chain)
+            found = self._chosen[1]
+            if found is None or found.size < seq:
+                found = kept_checkpoints.most_signed(self._connection, self.chain, seq)
+        if found is None:
+            raise NotSealed(
+                f"event {seq} is recorded, and what stands as checkpoints of it has no signature of the log: verify"
+            )
+        return found
 
     def inclusion(self, index: int, sealed: Sealed, leaf: bytes) -> tuple[bytes, ...]:
         """

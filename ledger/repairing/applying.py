@@ -17,11 +17,12 @@ from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
+from ledger.reading import log_keys
 from ledger.reading.follower import Follower
 from ledger.repairing import region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
-from ledger.repairing.proving import Proven, Prover, fetch
+from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
 from ledger.storage import chains, repairs, staged
@@ -90,7 +91,10 @@ class Applying:
             self._check(write)
 
     def _check(self, write: Write) -> None:
-        known = {RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS,), REBUILD: MADE_ANEW, DROP: (SNAPSHOTS,)}
+        known = {
+            RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS, CHECKPOINTS), REBUILD: MADE_ANEW,
+            DROP: (SNAPSHOTS,),
+        }  # fmt: skip
         if write.table not in known[write.what]:
             raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
         if write.what == RESTORE and write.source not in self._sources:
@@ -124,10 +128,14 @@ class Applying:
         row = self._identity(by_what[RESTORE], mended)
         tell("proving events", 0)
         tables = [write.table for write in by_what[REBUILD]]
-        self._events([x for x in by_what[RESTORE] if x.table == EVENTS], by_what[REMOVE], mended)
+        restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
+        self._events(restoring, removing, mended)
         for write in by_what[RESTORE]:
             if write.table == CHECKPOINTS:
                 self._note(write, mended)
+        for write in by_what[REMOVE]:
+            if write.table == CHECKPOINTS:
+                self._remove_note(write, mended)
         for write in by_what[DROP]:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
@@ -181,14 +189,18 @@ class Applying:
         keys = {write.key for write in removing}
         strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
         last = proven[max(proven)].event
-        if wrong and last.seq > repairs.head_seq(connection, chain):
-            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not.
+        if wrong and repairs.has_head(connection, chain) and last.seq > repairs.head_seq(connection, chain):
+            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not. One
+            # that is gone is made of all the events, like whatever follows from them.
             repairs.set_head(
                 connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
             )
             mended.done.append(f"moved the head on to event {last.seq}")
         if wrong or strays:
-            staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
+            end = repairs.end(connection, chain, self._stated.size)
+            known = proven[end.seq].event.hash if end.seq in proven else end.hash
+            with repairs.lent_head(connection, chain, ChainHead(end.seq, known)):
+                staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
         for one in wrong:
             columns = ", ".join(one.columns or ("there was no such row",))
             mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")
@@ -237,6 +249,20 @@ class Applying:
         if there is not None and there != (stated.root, note):
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
+
+    def _remove_note(self, write: Write, mended: Mended) -> None:
+        size = write.size or 0
+        there = repairs.stored_note(self._connection, self._row.chain, size)
+        if there is None:
+            return
+        keys = [key for key, _ in log_keys.named(self._connection, self._row)]
+        if size > self._stated.size or is_signed(self._rules, keys, there[1]):
+            raise NotProven(
+                f"the plan would take away the checkpoint of {size} events, which a log has signed or "
+                f"{self._prover.words()} does not cover; nothing was written"
+            )
+        repairs.remove_note(self._connection, self._row.chain, size, self._reason)
+        mended.done.append(f"removed what stood for the checkpoint of {size} events and no log has signed")
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:

@@ -169,11 +169,12 @@ class Walk:
             with repairs.aside(self._connection, table):
                 made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
         if HEAD in self._tables:
+            there = repairs.has_head(self._connection, self._chain.chain)
             moved = repairs.set_head(
                 self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
                 self._stated.size, reason,
             )  # fmt: skip
-            made.append(Made(HEAD, int(moved), int(moved)))
+            made.append(Made(HEAD, int(moved and there), int(moved)))
         return made
 
     def _stage(self, table: str) -> None:

@@ -33,7 +33,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
     events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
-    event `seq`; `rebuild` makes `table` anew from the events; `drop` throws away what `key` names, which nothing needs.
+    event `seq`, or the row that stands for the checkpoint of `size` events and that no log has signed; `rebuild` makes
+    `table` anew from the events; `drop` throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -58,6 +59,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             return f"restore the note of the checkpoint of {self.size} events from {self.source}"
         if self.what == RESTORE:
             return f"restore the chain's own row ({', '.join(self.columns)}) from {self.source}"
+        if self.what == REMOVE and self.size is not None:
+            return f"remove what stands for the checkpoint of {self.size} events and no log has signed"
         if self.what == REMOVE:
             return f"remove the row of events at {'/'.join(self.key or ())}, which is a copy of event {self.seq}"
         if self.what == DROP:

@@ -8,16 +8,17 @@ is given up.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
+from ledger.reading import log_keys
 from ledger.repairing import region, tail
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
-from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
@@ -185,7 +186,8 @@ class Planning:
 
     def note(self, size: int) -> str:
         """
-        Plan to restore the note of the checkpoint of *size* events; return why not, or nothing.
+        Plan to restore the note of the checkpoint of *size* events, or to take away what was never one; return why
+        neither, or nothing.
         """
         there = repairs.stored_note(self._connection, self._row.chain, size)
         if there is None:
@@ -206,7 +208,18 @@ class Planning:
                           proven_by=self._prover.words()), str(size),
                 )  # fmt: skip
                 return ""
-        return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
+        keys = [key for key, _ in log_keys.named(self._connection, self._row)]
+        if is_signed(self._rules, keys, there[1]):
+            return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
+        if size > self._stated.size:
+            return (
+                f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
+                "away once a checkpoint that the policy accepts covers as many: record something and seal it"
+            )
+        self._write(
+            Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words()), str(size)
+        )
+        return ""
 
     def identity(self) -> str:
         """
@@ -251,7 +264,7 @@ class Planning:
             of = {str(seq) for seq in self.seqs(want)}
             places += [
                 (EVENTS, "/".join(write.key or ())) for write in self.writes
-                if write.what == REMOVE and str(write.seq) in of
+                if write.what == REMOVE and write.table == EVENTS and str(write.seq) in of
             ]  # fmt: skip
         if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
             reason = self.note(want.checkpoint)
@@ -303,8 +316,9 @@ def make(
     repairs.check_temporary(connection)
     row = region.find(connection, origin)
     local = region.here(reading, row)
-    found = given or [*local.notes(), *(note for source in sources for note in source.notes())]
-    trusted = newest(rules, found, origin)
+    notes: list[Iterable[bytes]] = [[one] for one in given]
+    notes = notes or [source.notes() for source in (local, *sources)]
+    trusted = newest(rules, notes, origin)
     planning = Planning(connection, row, rules, trusted, local, sources)
     wants = [wanted(finding) for finding in report.findings]
     if any(want.identity for want in wants):

@@ -8,6 +8,7 @@ where no tiles lead there, all the events of a copy whose root is the signed one
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -16,12 +17,14 @@ from blake3 import blake3
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.errors import LedgerError, Rejected, SetupNeeded
-from ledger.evidence import policy, tree
+from ledger.errors import LedgerError, Rejected, SetupNeeded, UnknownFormat
+from ledger.evidence import note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tree import Frontier
+from ledger.reading.kept_checkpoints import LOOKED_BACK
 from ledger.repairing.sources import Source
 
 EVENTS_LIMIT: Final = 100_000
@@ -39,9 +42,11 @@ class Proven(msgspec.Struct, frozen=True):
     by: str
 
 
-def newest(rules: Policy, notes: Iterable[bytes], origin: str | None) -> Trusted:
+def newest(rules: Policy, copies: Iterable[Iterable[bytes]], origin: str | None) -> Trusted:
     """
-    Return the largest checkpoint among *notes* that the policy accepts, of *origin* where one is named.
+    Return the largest checkpoint that the policy accepts among the notes of *copies*, of *origin* where one is named.
+
+    Each copy gives its largest first, and is asked for no more than the first that is accepted.
 
     Raises:
         SetupNeeded: there is none at all.
@@ -49,21 +54,34 @@ def newest(rules: Policy, notes: Iterable[bytes], origin: str | None) -> Trusted
     """
     best: Trusted | None = None
     refused: LedgerError | None = None
-    for note in notes:
-        try:
-            found = policy.check(rules, note)
-        except LedgerError as error:
-            refused = refused or error
-            continue
-        stated = found.checkpoint
-        if origin in (None, stated.origin) and (best is None or stated.size > best.checkpoint.size):
-            best = found
+    for notes in copies:
+        for data in itertools.islice(notes, LOOKED_BACK):
+            try:
+                found = policy.check(rules, data)
+            except LedgerError as error:
+                refused = refused or error
+                continue
+            if origin in (None, found.checkpoint.origin):
+                if best is None or found.checkpoint.size > best.checkpoint.size:
+                    best = found
+                break
     if best is not None:
         return best
     if refused is not None:
         raise refused
     raise SetupNeeded("found no signed checkpoint; nothing can be proven without one: seal the chain, or give one with "
                       "--checkpoint")  # fmt: skip
+
+
+def is_signed(rules: Policy, keys: Iterable[VerifierKey], data: bytes) -> bool:
+    """
+    Whether a log of *rules*, or one of these *keys*, has signed the note at all: of whatever size, and revoked or not.
+    """
+    try:
+        signed = note.decode(data)
+    except UnknownFormat:
+        return False
+    return note.is_by(signed, [*(log.key for log in rules.logs), *keys])
 
 
 def laid_out(event: RecordedEvent) -> bytes | None:

@@ -8,6 +8,7 @@ read says why, as a sentence for the plan.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ ARCHIVE: Final = "archive"
 TOPIC: Final = "topic"
 BACKUP: Final = "backup"
 AT_ONCE: Final = 500
+NOTES_AT_ONCE: Final = 1_000
 CHAIN_ID_BYTES: Final = 16
 
 
@@ -137,14 +139,17 @@ class Database:
             return evidence.read_tiles(self._connection, self._chain, [tile]).get(tile)
 
     def notes(self) -> Iterable[bytes]:
-        """Return the notes of the checkpoints, the largest first."""
+        """Yield the notes of the checkpoints, the largest first by what they say, of so many rows at a time."""
         with self._reading():
-            return [data for _, data in evidence.notes(self._connection, self._chain)]
+            rows = evidence.largest_first(self._connection, self._chain)
+            while found := [kept.note for kept in itertools.islice(rows, NOTES_AT_ONCE)]:
+                yield from sorted(found, key=_size_of, reverse=True)
 
     def note(self, size: int) -> bytes | None:
         """Return the note of one checkpoint."""
         with self._reading():
-            return next((data for of, data in evidence.notes(self._connection, self._chain) if of == size), None)
+            kept = evidence.covering(self._connection, self._chain, size)
+        return kept.note if kept is not None and kept.size == size else None
 
     def is_in(self, connection: Connection) -> bool:
         """
@@ -161,6 +166,13 @@ class Database:
             yield
         except database.DriverError as error:
             raise SourceUnread(f"the {self.kind} cannot be read: {database.translated(error)}") from error
+
+
+def _size_of(note: bytes) -> int:
+    """Return how many events a checkpoint says that it is of; -1 where it is none."""
+    with contextlib.suppress(UnknownFormat):
+        return checkpoint.decode_note(note)[0].size
+    return -1
 
 
 @contextlib.contextmanager

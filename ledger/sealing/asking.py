@@ -260,8 +260,7 @@ def _counting(
             continue
         stated, signed = checkpoint.decode_note(one)
         lines = {
-            key: any(_is_by(signed, line, key) for line in signed.signatures)
-            for key in (*keys, *former, *(member.key for member in trust.witnesses))
+            key: note.is_by(signed, [key]) for key in (*keys, *former, *(member.key for member in trust.witnesses))
         }
         cosigned.setdefault(signed.text, set()).update(
             member.key.public_key for member in trust.witnesses if lines[member.key]
@@ -282,15 +281,6 @@ def _counting(
         )
 
     return [judged(member, one) for member, one in zip(trust.witnesses, said, strict=True)]
-
-
-def _is_by(signed: note.Note, line: NoteSignature, key: VerifierKey) -> bool:
-    if not line.claims(key):
-        return False
-    with contextlib.suppress(LedgerError):
-        note.check_signature(signed.text, line, key)
-        return True
-    return False
 
 
 def _beyond(

@@ -92,6 +92,9 @@ class Cosigners:
             if member.url is None:
                 silent.append(f"{member.name}: the policy says no address for it")
                 continue
+            if not self.policy.counts(member.key.public_key, size):
+                silent.append(f"{member.name}: its key is revoked, and counts for no checkpoint of {size}")
+                continue
             ask = self._asking(member, Place(member.url), signed, size, prove, keys_at)
             self._running[member.name] = member, size, self._pool.submit(ask)
         futures = [future for _, _, future in self._running.values()]
@@ -101,12 +104,12 @@ class Cosigners:
             ended |= more
         cosigned += self._ended(silent)
         silent += [f"{name}: no answer yet" for name in self._running]
-        return Said(tuple(cosigned), tuple(sorted(silent)), self._refused or self._needed())
+        return Said(tuple(cosigned), tuple(sorted(silent)), self._refused or self._needed(size))
 
-    def _needed(self) -> Unshown | None:
+    def _needed(self, size: int) -> Unshown | None:
         """Return who says without showing it that this is another history, if the quorum cannot be had without them."""
         others = {member.name for member in self.policy.witnesses} - set(self._doubted)
-        return None if self.is_met(others) else next(iter(self._doubted.values()), None)
+        return None if self.is_met(others, size) else next(iter(self._doubted.values()), None)
 
     def _ended(self, silent: list[str]) -> list[tuple[Witness, int, NoteSignature]]:
         """Take out whoever has answered; the words of those who did not cosign go to *silent*."""
@@ -126,11 +129,13 @@ class Cosigners:
                     self._refused = self._refused or error
         return cosigned
 
-    def is_met(self, names: Collection[str]) -> bool:
+    def is_met(self, names: Collection[str], size: int) -> bool:
         """
-        Whether the members of these names make up the quorum.
+        Whether the members of these names make up the quorum of a checkpoint of *size*, with keys that count for it.
         """
-        return self.policy.is_met({member.key.public_key for member in self.policy.witnesses if member.name in names})
+        members = (member for member in self.policy.witnesses if member.name in names)
+        keys = {member.key.public_key for member in members}
+        return self.policy.is_met({key for key in keys if self.policy.counts(key, size)})
 
     def close(self) -> None:
         """
@@ -144,7 +149,7 @@ class Cosigners:
             for name, (_, of, future) in self._running.items()
             if of == size and future.done() and future.exception() is None
         }
-        return self.is_met(said | set(done))
+        return self.is_met(said | set(done), size)
 
     def _asking(
         self, member: Witness, place: Place, signed: bytes, size: int, prove: Prove, keys_at: KeysAt | None

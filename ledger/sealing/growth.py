@@ -48,8 +48,15 @@ class Growth:
             TilesBroken: they are not whole.
         """
         self._connection, self._chain = connection, chain
-        if not evidence.lock(connection, chain.chain):
-            raise Unavailable(f"another process seals {chain.origin} in this region; stop it first")
+        holder = evidence.lock(connection, chain.chain)
+        if holder is not None:
+            who = f"process {holder.process} of login {holder.login}"
+            raise Unavailable(
+                f"another process seals {chain.origin} in this region, {who}; stop it first"
+                if holder.may_seal
+                else f"{who}, which may not seal, holds the lock that whoever seals {chain.origin} takes; end its "
+                f"session (SELECT pg_terminate_backend({holder.process})) and find out what it is for"
+            )
         sizes = evidence.tree_sizes(connection, chain.chain)
         self.size = sizes[0]
         for level, size in enumerate(sizes):

@@ -8,32 +8,29 @@ even where too few witnesses answered: it is out in the world, and they are aske
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
-from ledger.domain.rows import ChainKey
-from ledger.errors import LedgerError, SignatureInvalid, Unavailable
-from ledger.evidence import note
+from ledger.errors import SignatureInvalid, Unavailable, UnknownFormat
+from ledger.evidence import checkpoint, note
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import ED25519, NoteSignature, VerifierKey
+from ledger.evidence.note import NoteSignature, VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.signer import SIGN_CHECKPOINT
+from ledger.reading import log_keys
 from ledger.sealing import asking, cosigners, tile_proofs
 from ledger.sealing.asking import KeysAt, Prove
 from ledger.sealing.cosigners import Cosigners
 from ledger.sealing.growth import Growth, Tell
 from ledger.sealing.places import Place
 from ledger.sealing.tile_proofs import TilesBroken
-from ledger.storage import chains, evidence, read_models
+from ledger.storage import chains, evidence
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 from ledger.storage.evidence import Sealed
-
-PURPOSE: Final = "checkpoint"
 
 
 class TooFew(Unavailable):
@@ -42,6 +39,14 @@ class TooFew(Unavailable):
     """
 
     code = "too_few_replicas"
+
+
+class Taken(Unavailable):
+    """
+    Where the head's checkpoint would be kept stands one that nobody has signed.
+    """
+
+    code = "checkpoint_taken"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -88,6 +93,7 @@ class Sealer:
 
         Raises:
             TooFew: the replicas' quorum has not cosigned; nothing was signed.
+            Taken: what is no checkpoint of the log's stands in the place of this one; the next event's has another.
             Refused: a replica, the signer or a witness says that this history is not the one it knows.
             NotAnswering: the signer is down.
             SequenceGap, HashMismatch: the chain is broken.
@@ -96,7 +102,7 @@ class Sealer:
         head = chains.head(self._connection, self._chain.chain)
         if head.seq == 0:
             return None
-        newest = evidence.newest(self._connection, self._chain.chain)
+        newest = self._newest(head.seq)
         if newest is not None and newest.size > head.seq:
             raise TilesBroken(
                 f"a checkpoint of {newest.size} events is kept, and the chain ends at {head.seq}: its tail was cut or "
@@ -122,16 +128,40 @@ class Sealer:
     ) -> None:
         self.close()
 
+    def _newest(self, head: int) -> Sealed | None:
+        """
+        Return the largest checkpoint that the log has signed.
+
+        Whoever may seal may add any row, and nobody may take it away: one that says nothing stops nothing.
+        """
+        keys_at = self._keys_at()
+        for kept in evidence.largest_first(self._connection, self._chain.chain):
+            if _is_signed(kept, self._chain.origin, keys_at):
+                return kept
+            if kept.size == head:
+                raise Taken(
+                    f"the row of checkpoints of {head} events holds what no key that counts for it has signed, so "
+                    "their checkpoint has no place: the next event's will have, and `tradeledger repair` takes the "
+                    "row away"
+                )
+        return None
+
+    def _at(self, size: int) -> Sealed | None:
+        """Return the checkpoint of *size* that is kept and that the log has signed, if there is one."""
+        kept = evidence.covering(self._connection, self._chain.chain, size)
+        if kept is None or kept.size != size or not _is_signed(kept, self._chain.origin, self._keys_at()):
+            return None
+        return kept
+
     def _prove(self, size: int, root: bytes) -> Prove:
         """Return what proves from the tiles, to the *root* of *size*; each proof is checked before anybody has it."""
         proofs: dict[int, list[bytes]] = {}
 
         def prove(old: int) -> list[bytes]:
             if old not in proofs:
-                chain = self._chain.chain
-                found, proof = tile_proofs.join(self._connection, chain, old, size, root)
-                kept = evidence.covering(self._connection, chain, old)
-                if kept is not None and kept.size == old:
+                found, proof = tile_proofs.join(self._connection, self._chain.chain, old, size, root)
+                kept = self._at(old)
+                if kept is not None:
                     tile_proofs.check_kept(old, found, kept.root)
                 proofs[old] = proof
             return proofs[old]
@@ -147,7 +177,7 @@ class Sealer:
             prove(before)
         said = self._replicas.ask(note.with_signatures(text, ()).encode(), size, prove)
         said.check()
-        if not self._replicas.is_met(cosigners.names(said.cosigned, size)):
+        if not self._replicas.is_met(cosigners.names(said.cosigned, size), size):
             raise TooFew(
                 f"too few replicas have cosigned {size} events, so they are not signed: {'; '.join(said.silent)}"
             )
@@ -161,7 +191,7 @@ class Sealer:
 
     def _keys_at(self) -> KeysAt:
         """Return what says whose signature counts at a size: a revoked key's counts up to its end alone."""
-        named, trust = _named(self._connection, self._chain), self._witnesses.policy
+        named, trust = log_keys.named(self._connection, self._chain), self._witnesses.policy
 
         def at(size: int) -> list[VerifierKey]:
             return [
@@ -174,7 +204,7 @@ class Sealer:
 
     def _of_log(self, text: str, answered: Sequence[NoteSignature]) -> list[NoteSignature]:
         """Return those signatures that are by a checkpoint key which the chain names, each checked."""
-        keys = checkpoint_keys(self._connection, self._chain)
+        keys = log_keys.in_force(self._connection, self._chain)
         found = []
         for signature in answered:
             for key in keys:
@@ -192,16 +222,12 @@ class Sealer:
     def _witnessed(self, sealed: Sealed, is_new: bool, patient: bool) -> Outcome:
         """Ask the witnesses that have not cosigned yet, and keep what they say, late or not."""
         signed = note.decode(sealed.note)
-        done = {
-            member.name
-            for member in self._witnesses.policy.witnesses
-            if any(signature.claims(member.key) for signature in signed.signatures)
-        }
+        done = {member.name for member in self._witnesses.policy.witnesses if note.is_by(signed, [member.key])}
         prove = self._prove(sealed.size, sealed.root)
         said = self._witnesses.ask(sealed.note, sealed.size, prove, done, patient, self._keys_at())
         for size in sorted({of for _, of, _ in said.cosigned}):
-            kept = evidence.covering(self._connection, self._chain.chain, size)
-            if kept is not None and kept.size == size:
+            kept = self._at(size)
+            if kept is not None:
                 before = note.decode(kept.note)
                 gained = [signature for _, of, signature in said.cosigned if of == size]
                 whole = note.with_signatures(before.text, [*before.signatures, *gained]).encode()
@@ -210,21 +236,15 @@ class Sealer:
                 sealed = kept if size == sealed.size else sealed
         said.check()
         names = {signature.name for signature in note.decode(sealed.note).signatures} - {self._chain.origin}
-        met = self._witnesses.is_met(done | cosigners.names(said.cosigned, sealed.size))
+        met = self._witnesses.is_met(done | cosigners.names(said.cosigned, sealed.size), sealed.size)
         return Outcome(sealed, is_new, tuple(sorted(names)), said.silent, met)
 
 
-def checkpoint_keys(connection: Connection, chain: ChainRow) -> list[VerifierKey]:
-    """
-    Return the keys that the chain names for checkpoints and has not revoked, as policies write them.
-    """
-    return [key for key, row in _named(connection, chain) if not row.revoked]
-
-
-def _named(connection: Connection, chain: ChainRow) -> list[tuple[VerifierKey, ChainKey]]:
-    found = []
-    for row in read_models.rows(connection, chain.chain, "chain_keys"):
-        if isinstance(row, ChainKey) and row.purpose == PURPOSE:
-            with contextlib.suppress(LedgerError):
-                found.append((VerifierKey(chain.origin, ED25519, bytes.fromhex(row.public_key)), row))
-    return found
+def _is_signed(kept: Sealed, origin: str, keys_at: KeysAt) -> bool:
+    """Whether the note of a checkpoint is of what its row says, and by a key of the log that counts for it."""
+    try:
+        stated, signed = checkpoint.decode_note(kept.note)
+    except UnknownFormat:
+        return False
+    of_its_row = (stated.origin, stated.size, stated.root) == (origin, kept.size, kept.root)
+    return of_its_row and note.is_by(signed, keys_at(kept.size))

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.evidence import tiles
+from ledger.evidence import tiles, tree
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
 from ledger.storage.database import Connection
@@ -34,11 +34,34 @@ class Sealed(msgspec.Struct, frozen=True):
     sealed_at: int
 
 
-def lock(connection: Connection, chain: int) -> bool:
+class Holder(msgspec.Struct, frozen=True):
     """
-    Keep every other process from growing the chain's tree for as long as *connection* is open; False where one does.
+    Who keeps a chain's tree from being grown: the process of a session, its login, and whether that may grow it at all.
     """
-    return connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() == (True,)
+
+    process: int
+    login: str
+    may_seal: bool
+
+
+def lock(connection: Connection, chain: int) -> Holder | None:
+    """
+    Keep every other process from growing the chain's tree for as long as *connection* is open; return who does so
+    already, if somebody does.
+    """
+    # Anybody may take a lock of a number. A row's needs a right, and would keep old rows of every table from being
+    # vacuumed away for as long as somebody seals.
+    while connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK, chain]).fetchone() != (True,):
+        row = connection.execute(
+            "SELECT l.pid, coalesce(a.usename, ''), coalesce(pg_has_role(a.usesysid, 'ledger_sealer', 'MEMBER'), false)"
+            " FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND (l.classid::bigint, l.objid::bigint, l.objsubid) = (%s, %s, 2)",
+            [_LOCK, chain],
+        ).fetchone()
+        if row is not None:
+            return Holder(*row)
+    return None
 
 
 def tree_sizes(connection: Connection, chain: int) -> list[int]:
@@ -120,7 +143,9 @@ def grow(
     )
 
 
-_COLUMNS = "size, root, convert_to(note, 'UTF8'), sealed_at"
+_COLUMNS = "size, coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8'), coalesce(sealed_at, 0)"
+READ_AT_ONCE: Final = 1_000
+"""A checkpoint has less than a kilobyte for each who has signed it."""
 
 
 def _sealed(row: tuple[object, ...] | None) -> Sealed | None:
@@ -129,25 +154,29 @@ def _sealed(row: tuple[object, ...] | None) -> Sealed | None:
 
 def newest(connection: Connection, chain: int) -> Sealed | None:
     """
-    Return the largest checkpoint that the region keeps, or nothing.
+    Return the largest checkpoint that the region keeps, whatever stands there, or nothing.
     """
-    return _sealed(
-        connection.execute(
-            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s ORDER BY chain DESC, size DESC LIMIT 1",
-            [chain],
-        ).fetchone()
-    )
+    return next(largest_first(connection, chain), None)
 
 
-def notes(connection: Connection, chain: int) -> Iterator[tuple[int, bytes]]:
+def largest_first(connection: Connection, chain: int, least: int = 0) -> Iterator[Sealed]:
     """
-    Yield (size, note) of every checkpoint that the region keeps, the largest first, whatever stands there.
+    Yield the checkpoints of at least *least* events that the region keeps, the largest first, whatever stands there.
+
+    So many are read at once as are asked for: one at first, and twice as many each time, up to `READ_AT_ONCE`.
     """
-    found = connection.execute(
-        "SELECT size, convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints WHERE chain = %s"
-        " ORDER BY size DESC", [chain],
-    )  # fmt: skip
-    yield from found
+    upto, count = tree.SIZE_LIMIT - 1, 1
+    while True:
+        found = connection.execute(
+            f"SELECT {_COLUMNS} FROM ledger.checkpoints WHERE chain = %s AND size BETWEEN %s AND %s"
+            " ORDER BY chain DESC, size DESC LIMIT %s",
+            [chain, least, upto, count],
+        ).fetchall()
+        for row in found:
+            yield Sealed(*row)
+        if len(found) < count:
+            return
+        upto, count = found[-1][0] - 1, min(count * 2, READ_AT_ONCE)
 
 
 def covering(connection: Connection, chain: int, size: int) -> Sealed | None:

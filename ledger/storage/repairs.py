@@ -278,6 +278,15 @@ def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, b
     return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
+def remove_note(connection: Connection, chain: int, size: int, reason: str) -> None:
+    """
+    Take the row away that stands for the checkpoint of *size* events.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    with aside(connection, "checkpoints"):
+        connection.execute("DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s", [chain, size])
+
+
 def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> int:
     """
     Throw the snapshots at *seq* away, and return how many there were.
@@ -300,3 +309,28 @@ def head_seq(connection: Connection, chain: int) -> int:
     """
     row = connection.execute("SELECT seq FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
+
+
+@contextlib.contextmanager
+def lent_head(connection: Connection, chain: int, end: ChainHead) -> Iterator[None]:
+    """
+    Where there is no head, have one at *end* until the block ends: the door for events asks how far the chain goes.
+    """
+    if has_head(connection, chain):
+        yield
+        return
+    with aside(connection, "chain_heads"):
+        connection.execute(
+            "INSERT INTO ledger.chain_heads (chain, seq, hash, recorded_at, epoch, mode)"
+            " VALUES (%s, %s, %s, 0, 1, 'replica')", [chain, end.seq, end.hash or bytes(32)],
+        )  # fmt: skip
+    yield
+    with aside(connection, "chain_heads"):
+        connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
+
+
+def has_head(connection: Connection, chain: int) -> bool:
+    """
+    Return whether there is a head, whatever it says.
+    """
+    return connection.execute("SELECT FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone() is not None

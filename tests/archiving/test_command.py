@@ -8,16 +8,19 @@ import json
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ledger import Ledger, command
 from ledger.chain.entry import encode
 from ledger.cli import app as program
 from ledger.domain.events.cash import CashMoved
-from ledger.evidence import note, policy, tree
+from ledger.evidence import checkpoint, note, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.evidence.tree import Frontier
+from ledger.storage import evidence
+from ledger.storage.evidence import Sealed
 from tests.archiving.chains import WITNESS, silent
 from tests.archiving.written import files
 from tests.conftest import ORIGIN, Database
@@ -140,6 +143,40 @@ def test_nothing_is_archived_that_the_policy_does_not_accept(
     ):
         assert run(capsys, monkeypatch, chain, place, *more)[0] == expected, more
     assert not place.exists()
+
+
+def keep(database: Database, text: str) -> None:
+    """Keep a checkpoint, as the process that seals does."""
+    stated, _ = checkpoint.decode_note(text.encode())
+    with psycopg.connect(database.dsn("sealer"), autocommit=True) as connection:
+        evidence.put(connection, 1, Sealed(stated.size, stated.root, text.encode(), 1))
+
+
+def test_the_newest_stored_checkpoint_that_the_policy_accepts_is_archived(
+    chain: Database,
+    trust: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A witness that is away keeps nothing back that it has cosigned; only then is there nothing to archive yet."""
+    place = tmp_path / "a"
+    first = grown(chain, 10)
+    keep(chain, signed(chain, first))
+    for _ in range(3):
+        keep(chain, signed(chain, grown(chain, 2), cosigned=False))
+    status, said, errors = run(capsys, monkeypatch, chain, place, "--policy", trust)
+    assert (status, said.startswith(f"archived {first} events")) == (0, True), errors
+    status, said, errors = run(capsys, monkeypatch, chain, place, "--policy", trust)
+    assert (status, "nothing was archived" in errors) == (5, True), said
+    newest = grown(chain, 2)
+    with psycopg.connect(chain.dsn("sealer"), autocommit=True) as connection:
+        connection.execute("INSERT INTO ledger.checkpoints VALUES (1, %s, %s, 'junk', 1)", [newest, bytes(32)])
+    cosigned = grown(chain, 2)
+    keep(chain, signed(chain, cosigned))
+    status, said, errors = run(capsys, monkeypatch, chain, place, "--policy", trust)
+    assert (status, said.startswith(f"archived {cosigned - first} events")) == (0, True), errors
+    assert run(capsys, monkeypatch, chain, place, "--policy", trust)[1].startswith("archived 0 events")
 
 
 def test_nothing_is_archived_of_events_that_were_changed(

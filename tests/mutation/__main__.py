@@ -81,24 +81,31 @@ def mutate(group: Group, seconds: float, asked: argparse.Namespace) -> None:
 def changed(base: str, minutes: float, least: float) -> int:
     """
     Mutate the modules that differ from *base*; return 1 where too many mutants live.
+
+    Modules of which no mutant was run, for want of time, are named at the end: nothing is known of them.
     """
     said = subprocess.run(["git", "diff", "--name-only", base, "--", "*.py"], cwd=ROOT, capture_output=True, text=True)
     if said.returncode:
         print(f"nothing was mutated: git knows no {base}: {said.stderr.strip()}")
         return 0
-    until, status = time.monotonic() + minutes * 60, 0
+    until, status, left_out = time.monotonic() + minutes * 60, 0, list[str]()
     for group in GROUPS:
         paths = [path for path in said.stdout.split() if group_of(path) == group and (ROOT / path).exists()]
         if paths:
             left = until - time.monotonic()
             if left < 10:
-                print(f"no time was left for {', '.join(paths)}")
+                left_out += paths
                 continue
-            status |= _changed_of(group, paths, left, least)
+            bad, unrun = _changed_of(group, paths, left, least)
+            status |= bad
+            left_out += unrun
+    if left_out:
+        print(f"LEFT OUT: mutants of {', '.join(left_out)}, of which there was time for none: make mutation")
     return status
 
 
-def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float) -> int:
+def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float) -> tuple[int, list[str]]:
+    """Return the status, and the modules that have mutants of which none was run."""
     # In a folder of its own, for one that mutates some files only would forget the others.
     of_these = msgspec.structs.replace(group, name=f"{group.name} changed", sources=tuple(paths))
     place = folder.folder_of(of_these)
@@ -108,7 +115,7 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     status = folder.run(place, group, names, seconds) if names else 0
     if status:
         print(f"{group.name}: the run ended with {status}, so nothing is known of {', '.join(paths)}")
-        return 1
+        return 1, []
     made = [one for one in folder.mutants(place) if one.path in paths]
     ran = [one for one in made if one.exit_code is not None]
     living = [one for one in ran if one.exit_code not in KILLED]
@@ -118,7 +125,14 @@ def _changed_of(group: Group, paths: Sequence[str], seconds: float, least: float
     changes = folder.differences(place, unknown)
     for one in unknown:
         print(f"  {one.path} {one.function}: {changes[one.name]}")
-    return int(share(ran, unknown) < least)
+    return int(share(ran, unknown) < least), unrun(made)
+
+
+def unrun(made: Sequence[Mutant]) -> list[str]:
+    """
+    Return the modules that have mutants of which none was run.
+    """
+    return sorted({one.path for one in made} - {one.path for one in made if one.exit_code is not None})
 
 
 def share(ran: Sequence[Mutant], unknown: Sequence[Mutant]) -> float:

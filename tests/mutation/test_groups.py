@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.mutation import folder, page, verdicts
-from tests.mutation.__main__ import share
+from tests.mutation.__main__ import changed, share, unrun
 from tests.mutation.folder import ROOT, Mutant
 from tests.mutation.groups import GROUPS, group_of
 
@@ -112,3 +112,20 @@ def test_what_was_never_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(verdicts, "HOME", tmp_path / "kept")
     verdicts.write(GROUPS[0], tmp_path)
     assert not (tmp_path / "kept").exists()
+
+
+EVERYTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Git's name of the tree of no files, from which every file differs."""
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the sources alone, without their history")
+def test_what_there_was_no_time_for_is_told_as_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """The step of CI is green where nothing was run, and says so by name."""
+    assert changed(EVERYTHING, 0, 0.9) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("LEFT OUT: mutants of ")]
+    assert len(said) == 1
+    assert "ledger/chain/entry.py" in said[0]
+    some = [msgspec.structs.replace(MADE[0], exit_code=1), *MADE[1:],
+            Mutant("x.x_a__mutmut_1", "x.py", None)]  # fmt: skip
+    assert unrun(some) == ["x.py"]
+    assert unrun(MADE) == ["ledger/chain/entry.py"]

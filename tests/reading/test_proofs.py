@@ -19,6 +19,7 @@ from ledger.errors import InvalidInput, NotFound, ProofInvalid
 from ledger.evidence import note, policy, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.policy import QuorumUnmet
 from ledger.evidence.tiles import WIDTH
 from ledger.evidence.tree import Frontier
 from ledger.journal.chain_creation import create_chain
@@ -40,7 +41,7 @@ SIZES = (1, 255, 256, 300)
 """The checkpoints that are kept; ten events more are recorded."""
 
 
-def seal(database: Database, *sizes: int) -> None:
+def seal(database: Database, *sizes: int, cosigned: bool = True) -> None:
     """Grow the tree to each of *sizes* and keep its checkpoint, as the process that seals does."""
     with Books(database.dsn("reader")) as books:
         chain, head = books.chain, books.head().seq
@@ -55,7 +56,8 @@ def seal(database: Database, *sizes: int) -> None:
             above = [tiles.subtree_hash(leaves[number * WIDTH : (number + 1) * WIDTH]) for number in full]
             evidence.grow(connection, chain.chain, start, [leaves[start:size], above])
             text = Checkpoint(ORIGIN, size, edge.root()).text()
-            signed = note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, int(time.time()))))
+            lines = [KEY.sign(text), *([WITNESS.sign(text, int(time.time()))] if cosigned else [])]
+            signed = note.with_signatures(text, lines)
             evidence.put(connection, chain.chain, Sealed(size, edge.root(), signed.encode(), 1_700_000_000 * 10**9))
 
 
@@ -117,6 +119,41 @@ def test_what_cannot_be_proven_says_why(books: Books) -> None:
     for seq in (0, -1, 2**63, "1", None, True):
         with pytest.raises(InvalidInput):
             books.prove(seq)  # type: ignore[arg-type]
+
+
+def test_a_proof_is_by_what_others_have_cosigned(written: Database, tmp_path: Path) -> None:
+    """The witness is away, and has not cosigned the newest; what only the newest covers waits, or is by that one."""
+    with copied(written) as copy:
+        seal(copy, 305, 306, cosigned=False)
+        with Books(copy.dsn("reader")) as books:
+            for rules in (None, POLICY):
+                proven = books.prove(17, rules=rules)
+                assert (proven.checkpoint.size, verdict(proven)) == (300, "verified")
+            assert books.prove(304).checkpoint.size == 306
+            assert books.prove(17).checkpoint.size == 300
+            with pytest.raises(NotSealed, match=r"no checkpoint that covers it: the newest, of 306 .* quorum"):
+                books.prove(304, rules=POLICY)
+            with pytest.raises(QuorumUnmet):
+                books.prove(17, size=305, rules=POLICY)
+            assert books.prove(17, size=300, rules=POLICY).checkpoint.size == 300
+        seal(copy, 307)
+        with Books(copy.dsn("reader")) as books:
+            assert books.prove(304, rules=POLICY).checkpoint.size == books.prove(17).checkpoint.size == 307
+
+
+def test_a_row_that_says_nothing_stops_no_proof(written: Database, tmp_path: Path) -> None:
+    """Left by who may seal, in the place of the newest checkpoint."""
+    with copied(written) as copy:
+        with psycopg.connect(copy.dsn("sealer"), autocommit=True) as connection:
+            connection.execute("INSERT INTO ledger.checkpoints VALUES (1, 310, %s, 'junk', 1)", [bytes(32)])
+        with Books(copy.dsn("reader")) as books:
+            assert books.prove(17).checkpoint.size == books.prove(17, rules=POLICY).checkpoint.size == 300
+            with pytest.raises(NotSealed, match="no signature of the log"):
+                books.prove(301)
+        (tmp_path / "policy").write_text(POLICY_TEXT)
+        words = ["prove", "17", "--policy", str(tmp_path / "policy"), "--dsn", copy.dsn("reader")]
+        done = program("ledger", *words, "--out", str(tmp_path / "event-17.tlog-proof"))
+        assert (done.returncode, "by the checkpoint of 300 events" in done.stdout) == (0, True), done.stderr
 
 
 def test_nothing_is_proven_before_anything_is_sealed(chain: Database) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+import pytest
 from blake3 import blake3
 
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
-from ledger.evidence import tree
+from ledger.errors import SetupNeeded, UnknownFormat
+from ledger.evidence import policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import Tile
 from ledger.evidence.tree import Frontier
-from ledger.repairing.proving import Proven, Prover, fetch
+from ledger.repairing.proving import Proven, Prover, fetch, newest
 from tests.archiving import chains
 
 EVENTS = chains.chain(300)
@@ -69,3 +71,21 @@ def test_an_event_is_proven_by_the_very_walk_that_has_the_root() -> None:
     assert isinstance(prover.prove(EVENTS[199], copy), Proven)
     assert isinstance(prover.prove(EVENTS[99], copy), Proven)
     assert not isinstance(prover.prove(msgspec.structs.replace(EVENTS[99], actor="x"), copy), Proven)
+
+
+def test_of_a_copy_s_checkpoints_no_more_are_read_than_are_needed() -> None:
+    """Largest first, and the first that is accepted; of several copies it is the largest of these."""
+    rules = policy.decode(chains.POLICY_TEXT)
+    sizes = [260, 270, 280]
+    small, middle, large = (chains.signed(EVENTS, size) for size in sizes)
+
+    def copy(*notes: bytes) -> Iterator[bytes]:
+        yield from notes
+        raise AssertionError("more were read than are needed")
+
+    for copies in ([copy(b"junk", middle), copy(large)], [copy(large), copy(b"x", small)], [[], copy(large)]):
+        assert newest(rules, copies, chains.ORIGIN).checkpoint.size == 280
+    with pytest.raises(UnknownFormat):
+        newest(rules, [[b"junk"], []], chains.ORIGIN)
+    with pytest.raises(SetupNeeded):
+        newest(rules, [[], []], chains.ORIGIN)

@@ -13,16 +13,19 @@ import pytest
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
+from ledger.evidence import note
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import SigningKey
 from ledger.repairing import sources
 from ledger.repairing.applying import NotProven
 from ledger.repairing.sources import Topic
 from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
-from tests.conftest import Database
+from tests.conftest import ORIGIN, Database
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, mended, planned
-from tests.sealing.regions import append
+from tests.sealing.regions import LOG_KEY, append
 from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
@@ -82,6 +85,48 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
     assert real(report_on(region)) == []
     if table not in ("balance_history", "read_model_watermarks") and "gone" not in what and "too many" not in what:
         assert int(region.sql(KEPT)) > kept
+
+
+def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, broken: Database) -> None:
+    """Once something larger is signed; what the log signed stays, whatever stands beside it."""
+    stranger = SigningKey(ORIGIN, LOG_KEY.algorithm, bytes([77]) * 32)
+    text = Checkpoint(ORIGIN, firm.size - 1, bytes(32)).text()
+    forked = note.with_signatures(text, (LOG_KEY.sign(text),)).encode().decode()
+    strange = note.with_signatures(text, (stranger.sign(text),)).encode().decode()
+    rows = [(firm.size - 2, "junk"), (firm.size - 1, strange), (firm.size + 1, "junk")]
+    with Intruder(broken) as intruder:
+        for size, said in rows:
+            intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, %s, %s, 1)", size, bytes(32),
+                          said)  # fmt: skip
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert {(x.what, x.size) for x in plan.writes} == {("remove", firm.size - 2), ("remove", firm.size - 1)}
+        assert {judged.finding.key for judged in plan.left()} == {(str(firm.size + 1),)}
+        assert all("record something and seal it" in judged.reason for judged in plan.left())
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = %s WHERE size = %s", forked,
+                          firm.size - 1)  # fmt: skip
+        with pytest.raises(NotProven, match="which a log has signed"):
+            applied(broken, firm.rules, plan, found)
+        assert broken.sql("SELECT count(*) FROM ledger.checkpoints") == "5"
+        again = planned(broken, firm.rules, found)
+        assert [(x.what, x.size) for x in again.writes] == [("remove", firm.size - 2)]
+        applied(broken, firm.rules, again, found)
+    sizes = broken.sql("SELECT string_agg(size::text, ' ' ORDER BY size) FROM ledger.checkpoints")
+    assert sizes == " ".join(map(str, sorted({*firm.sealed, firm.size - 1, firm.size + 1})))
+    assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
+
+
+def test_the_newest_checkpoint_is_found_whatever_its_row_says(firm: Firm, broken: Database) -> None:
+    """Under another size, or beside an older note under a larger one."""
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints SELECT 1, size + 2, root, note, sealed_at "
+                      "FROM ledger.checkpoints")  # fmt: skip
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size = %s", firm.size)
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints SELECT 1, %s, root, note, 1 FROM "
+                      "ledger.checkpoints ORDER BY size LIMIT 1", firm.size + 3)  # fmt: skip
+    plan = planned(broken, firm.rules, [])
+    assert plan.size == firm.size
 
 
 def events_of(database: Database) -> list[RecordedEvent]:
@@ -298,6 +343,19 @@ def test_tables_are_not_made_of_an_event_that_is_not_mended(firm: Firm, broken: 
     plan = planned(broken, firm.rules, [])
     assert plan.writes == ()
     assert any("made anew only of events that are all as signed" in judged.reason for judged in plan.left())
+
+
+def test_a_head_that_is_gone_is_made_beside_an_event_that_is_restored(firm: Firm, broken: Database) -> None:
+    """It is the last event's there is, as the one alone would be; not the last that was restored."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 15")
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        done = applied(broken, firm.rules, plan, found).done
+    assert "made chain_heads anew: 0 rows went, 1 came" in done
+    assert real(report_on(broken)) == []
 
 
 def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, broken: Database) -> None:

@@ -421,11 +421,13 @@ def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Data
         append(region, 5)
         with sealing(region, place) as sealer:
             sealer.seal()
-        kept_rows = region.sql("SELECT size, encode(root, 'hex'), note FROM ledger.checkpoints").split("|", 2)
+        kept_rows = region.sql("SELECT size, encode(root, 'hex') FROM ledger.checkpoints").split("|")
+        (signed,) = kept(region)
         with Intruder(old) as intruder:
             intruder.edit(
-                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows
-            )
+                "checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(%s, 'hex'), %s, 1)", *kept_rows,
+                signed.decode(),
+            )  # fmt: skip
         with sealing(old, place) as sealer, pytest.raises(TilesBroken, match="an older copy"):
             sealer.seal()
         with Intruder(old) as intruder:
@@ -438,6 +440,24 @@ def test_a_chain_that_is_shorter_than_what_was_sealed_is_not_sealed(region: Data
 def test_one_process_seals_a_chain_at_a_time(region: Database, place: Place) -> None:
     with sealing(region, place), pytest.raises(Unavailable, match="another process seals"), sealing(region, place):
         pass
+
+
+def test_who_keeps_a_chain_from_being_sealed_is_named(region: Database, place: Place) -> None:
+    """A lock of a number needs no right: one that a login took which may not seal is no other sealer's."""
+    with sealing(region, place), pytest.raises(Unavailable, match=r"process \d+ of login sealer; stop"), sealing(
+        region, place
+    ):  # fmt: skip
+        pass
+    with db.connect(region.dsn("reader"), "test") as connection:
+        connection.autocommit = True
+        connection.execute("SELECT pg_advisory_lock(%s, 1)", [0x73656C])
+        process = connection.info.backend_pid
+        refusal = pytest.raises(Unavailable, match=f"process {process} of login reader, which may not seal")
+        with refusal as refused, sealing(region, place):
+            pass
+        assert f"pg_terminate_backend({process})" in str(refused.value)
+    with sealing(region, place) as sealer:
+        assert sealer.seal() is not None
 
 
 def test_the_guards_let_tiles_and_checkpoints_grow_and_nothing_else(region: Database, place: Place) -> None:

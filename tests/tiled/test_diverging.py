@@ -5,6 +5,7 @@ Find where two copies part: archives of made-up histories, and databases of whic
 from __future__ import annotations
 
 import math
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,14 +19,19 @@ from ledger.chain.entry import RecordedEvent
 from ledger.evidence import tiles, tree
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import Tile
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server
+from ledger.storage import upgrade
 from tests.archiving import chains
 from tests.conftest import ORIGIN
+from tests.sealing.regions import append
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder, copied
 from verifier.stored import Unreadable
 from verifier.tiled import diverging
 from verifier.tiled.archives import Archive
 from verifier.tiled.copies import cut
+from verifier.tiled.databases import Region
 
 
 class Held:
@@ -193,6 +199,44 @@ def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -
         ("DIVERGENCE", 800, None, None, "hash"),
     ]
     assert left.requests <= 2 * math.log2(1305) + 8
+
+
+def test_a_backup_is_no_second_primary_until_it_goes_on(made: Sealed, copy: Sealed) -> None:
+    """What it says of itself is what its original said, and whoever compares them says which is which."""
+    with made.region() as left, copy.region() as right:
+        report = diverging.compare(left, right, silent, backup=True)
+        assert report.verdict == "verified"
+        assert diverging.IS_BACKUP in report.not_covered
+    append(copy.database, 1)
+    with made.region() as left, copy.region() as right:
+        longer = diverging.compare(left, right, silent, backup=True)
+        assert [finding.kind for finding in longer.findings] == ["TWO_PRIMARIES"]
+        assert diverging.compare(right, left, silent, backup=True).verdict == "verified"
+    with Intruder(copy.database) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+    with made.region() as left, copy.region() as right:
+        assert diverging.IS_BACKUP not in diverging.compare(left, right, silent, backup=True).not_covered
+
+
+def test_a_standby_is_no_second_primary(tmp_path: Path) -> None:
+    """A server in recovery has its primary's rows, the one about who reigns included, and can write none."""
+    first = Server.start(tmp_path / "first")
+    try:
+        upgrade.upgrade(first.dsn("owner"))
+        create_chain(first.dsn("owner"), ORIGIN, [], [("writer", "engine")])
+        first.stop()
+        subprocess.run(["cp", "-a", tmp_path / "first", tmp_path / "second"], check=True)
+        first.restart()
+        (tmp_path / "second/data/standby.signal").touch()
+        second = Server.start(tmp_path / "second")
+        try:
+            with Region(first.dsn("auditor"), ORIGIN) as left, Region(second.dsn("auditor"), ORIGIN) as right:
+                assert (left.reigns_in, right.reigns_in) == (1, None)
+                assert diverging.compare(left, right, silent).findings == []
+        finally:
+            second.stop()
+    finally:
+        first.stop()
 
 
 def test_two_chains_and_empty_copies_are_not_compared(made: Sealed) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,14 @@ import pytest
 
 from ledger import Group, Ledger
 from ledger.chain.entry import encode
+from ledger.domain import rows as read_models
+from ledger.domain.registry import EVENT_TYPES
+from ledger.domain.rows.row import Row
 from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
+from ledger.version import PROGRAM
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import history
@@ -32,7 +37,7 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.walk import incremental, metrics, ranges, replayed
-from verifier.walk.books import Books
+from verifier.walk.books import Books, rules, rules_of
 from verifier.walk.metrics import Seen
 from verifier.walk.watching import Check, Watch, run
 
@@ -238,8 +243,35 @@ def test_a_state_of_other_rules_is_not_gone_on_from(
 ) -> None:
     """What one program let pass, another may not; and rows of other columns are not to be read as these."""
     monkeypatch.setattr("verifier.walk.books.rules", lambda: "others")
-    with pytest.raises(Unreadable, match="other rules or other read models"):
+    with pytest.raises(Unreadable, match="another release made it, or a program with other rules"):
         since(written, state)
+
+
+def test_the_rules_of_a_state_are_those_of_a_release_and_of_every_field() -> None:
+    """A field more, or one of another type, an event type's next version, and another release: each is another."""
+    tables = read_models.TABLES
+    assert rules() == rules_of(PROGRAM, EVENT_TYPES, tables)
+    spec, kind = tables["assets"], EVENT_TYPES["CashMoved"]
+    described = [(name, hint) for name, hint in typing.get_type_hints(spec.row_type).items()]
+    more = msgspec.defstruct("Asset", [*described, ("more", str)], bases=(Row,), frozen=True)
+    other = msgspec.defstruct("Asset", [(name, int if name == "name" else hint) for name, hint in described],
+                              bases=(Row,), frozen=True)  # fmt: skip
+    later = type("CashMoved", (kind,), {"SCHEMA_VERSION": kind.SCHEMA_VERSION + 1})
+    made = {
+        rules(),
+        rules_of("trade-ledger 9", EVENT_TYPES, tables),
+        rules_of(PROGRAM, {**EVENT_TYPES, "CashMoved": later}, tables),
+        *(
+            rules_of(PROGRAM, EVENT_TYPES, {**tables, "assets": msgspec.structs.replace(spec, row_type=row)})
+            for row in (more, other)
+        ),
+        rules_of(
+            PROGRAM,
+            EVENT_TYPES,
+            {**tables, "assets": msgspec.structs.replace(spec, dates=frozenset({"name"}))},
+        ),
+    }
+    assert len(made) == 6
 
 
 def test_two_verifications_do_not_share_a_state(written: Database, state: Path) -> None:

@@ -73,8 +73,13 @@ class Region(Reader):
 
     @property
     def reigns_in(self) -> int | None:
-        """Return the epoch in which the region says that it is the primary; None in a replica."""
-        return self.chain.epoch if self.chain.mode == "primary" else None
+        """
+        Return the epoch in which the region says that it is the primary; None in a replica, and where the server only
+        repeats another one, whose word for itself it has.
+        """
+        if self.chain.mode != "primary" or self._ask("SELECT pg_is_in_recovery()")[0][0]:
+            return None
+        return self.chain.epoch
 
     @property
     def origin(self) -> str:

@@ -36,6 +36,10 @@ NOT_COVERED: Final = [
     "what differs after the first difference: from there on they are two histories",
     "who signed what: the copies are held against each other, not against a policy",
 ]
+IS_BACKUP: Final = (
+    "whether anybody writes to B, which says that it is the primary as A does: it was named as a backup, which says "
+    "what its original said"
+)
 
 
 class Divergence(msgspec.Struct):
@@ -47,9 +51,9 @@ class Divergence(msgspec.Struct):
     findings: list[Finding]
 
 
-def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report:
+def compare(left: Copy, right: Copy, tell: Callable[[str, int], None], *, backup: bool = False) -> Report:
     """
-    Return the report on where two copies of one chain differ.
+    Return the report on where two copies of one chain differ; *backup* says that the right one is one of the left.
 
     Raises:
         Unreadable: they are of two chains, one of them is empty, or a part of one cannot be read.
@@ -64,9 +68,11 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None]) -> Report
             raise Unreadable(f"{copy.name} has no events of chain {copy.origin}, so there is nothing to compare")
     tell("comparing hashes", 0)
     found = first(left, right, min(sizes))
-    findings = [*found.findings, *_two_primaries(left, right)]
+    # What a backup says of itself, its original said. One that has gone on has been written to.
+    repeats = backup and sizes[1] <= sizes[0]
+    findings = [*found.findings, *([] if repeats else _two_primaries(left, right))]
     agreed = min(sizes) if found.seq is None else found.seq - 1
-    left_out = list(NOT_COVERED)
+    left_out = [*NOT_COVERED, *([IS_BACKUP] if repeats and left.reigns_in == right.reigns_in is not None else [])]
     if found.seq is None and sizes[0] != sizes[1]:
         longer, shorter = (left, right) if sizes[0] > sizes[1] else (right, left)
         left_out.insert(

@@ -15,20 +15,23 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from blake3 import blake3
 
+from ledger.domain.events.fields import Event
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
+from ledger.domain.rows.row import TableSpec
 from ledger.domain.state import State
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import WIDTH, edge_of
 from ledger.evidence.tree import Frontier
+from ledger.version import PROGRAM
 from verifier.spill import Spill, row_from
 from verifier.stored import Unreadable
 from verifier.walk.saved import Saved
@@ -81,7 +84,7 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format_version: int
     rules: str
-    """Under which rules events were checked, and which columns rows have: what `rules` says."""
+    """By which rules events were checked, and which fields rows have: what `rules` says."""
     at: Saved
     tree: Tree
     lanes: bytes
@@ -94,13 +97,24 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def rules() -> str:
     """
-    Return a digest of the versions of event types, each of which names a rule, and of the columns of read models.
-
-    Rows of other columns cannot be read, and events that other rules let pass may not pass by these.
+    Return a digest of what events are checked by here, and of what rows are: what `rules_of` says of this program.
     """
-    versions = {name: kind.SCHEMA_VERSION for name, kind in sorted(EVENT_TYPES.items())}
-    columns = {name: spec.columns for name, spec in sorted(TABLES.items())}
-    return blake3(msgspec.json.encode([versions, columns])).hexdigest(length=16)
+    return rules_of(PROGRAM, EVENT_TYPES, TABLES)
+
+
+def rules_of(program: str, kinds: Mapping[str, type[Event]], tables: Mapping[str, TableSpec]) -> str:
+    """
+    Return a digest of a release, of the versions of event types, each of which names a rule, and of the fields of read
+    models with their types.
+
+    Rows of other fields cannot be read as these, and events that other rules let pass may not pass by these. It is made
+    of the fields themselves, so that nobody has to think of it where one is added.
+    """
+    versions = {name: kind.SCHEMA_VERSION for name, kind in sorted(kinds.items())}
+    specs = sorted(tables.items())
+    said = [(name, spec.key, sorted(spec.amounts), sorted(spec.dates)) for name, spec in specs]
+    fields = repr(msgspec.inspect.multi_type_info([spec.row_type for _, spec in specs]))
+    return blake3(msgspec.json.encode([program, versions, said, fields])).hexdigest(length=16)
 
 
 class Books(Spill):
@@ -146,7 +160,7 @@ class Books(Spill):
             if said.format_version != FORMAT:
                 raise ValueError(f"it has format {said.format_version}; expected {FORMAT}")
             if said.rules != rules():
-                raise ValueError("a program with other rules or other read models made it")
+                raise ValueError("another release made it, or a program with other rules or other read models")
             said.at.frontier(), said.tree.edge()
         except sqlite3.OperationalError as error:
             self._db.close()
