@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.postings import Line, is_system, moved
 from ledger.reading.posted import become_in
-from ledger.reading.split_days import Split, Splits
+from ledger.reading.split_days import Sides, Split, Splits
 
 Standing = Callable[[int], list[Line]]
 """What returns the lines of a settlement, in shares as they were traded, that were not undone before a seq."""
@@ -28,7 +28,8 @@ def told_after(event: RecordedEvent, splits: Splits) -> tuple[list[Line], dict[i
     parts = become_in(event)
     here: list[Line] = []
     later: dict[int, list[Line]] = {}
-    for split in (x for of_asset in splits.values() for x in of_asset) if parts else ():
+    assets = {line.asset for lines in parts.values() for line in lines}
+    for split in (x for asset in assets for x in splits.get(asset, ())):
         lines = parts.get(split.ca_id, [])
         if split.day <= event.effective_on:
             here += lines
@@ -46,13 +47,15 @@ class Waited:
 
     def __init__(self, splits: Splits) -> None:
         self._splits = splits
+        self._sides = Sides(splits)
         self._sums: dict[tuple[int, str], int] = defaultdict(int)
 
     def of(self, event: RecordedEvent, standing: Standing) -> Iterator[tuple[int, list[Line]]]:
         """
         Yield (seq of a split, the lines by which it adds to the unsettled instead of the settled) of a settlement.
         """
-        for asset, splits in self._splits.items():
+        # Of a settlement that none of them crosses nothing is asked.
+        for asset, splits in self._splits.items() if self._sides.are_crossed(event) else ():
             after = [split for split in splits if event.seq < split.seq and split.day < event.effective_on]
             # Nothing of before a split is undone after it.
             for line in standing(after[0].seq) if after else ():

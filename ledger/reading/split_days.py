@@ -11,6 +11,8 @@ splits of a share none counts for an earlier day than one that was recorded befo
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -102,31 +104,41 @@ def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
     Return what says whether an event may have a say on a day before its own, as *splits* are: it is moved there, or
     settles what was booked before. Trades come with what settles them.
     """
-    every = _every(splits)
-    together = TRADES | SETTLING if every else frozenset()
-    return lambda event: event.event_type in together or (event.event_type in _MOVED and _is_across(event, every))
+    sides = Sides(splits)
+    together = TRADES | SETTLING if splits else frozenset()
+    return lambda event: event.event_type in together or (event.event_type in _MOVED and sides.are_crossed(event))
 
 
-def _every(splits: Splits) -> list[Split]:
-    return [split for of_asset in splits.values() for split in of_asset]
+class Sides:
+    """
+    The days on both sides of each of many splits, so that an event is held against all of them at once.
+    """
+
+    def __init__(self, splits: Splits) -> None:
+        every = sorted((split for of_asset in splits.values() for split in of_asset), key=lambda split: split.seq)
+        self._seqs = [split.seq for split in every]
+        self._latest = list(itertools.accumulate((split.day for split in every), max))
+        self._earliest = list(itertools.accumulate((split.day for split in reversed(every)), min))[::-1]
+
+    def are_crossed(self, event: RecordedEvent) -> bool:
+        """
+        Return whether one of the splits was recorded on the other side of *event* than the day it counts for.
+        """
+        place = bisect.bisect_right(self._seqs, event.seq)
+        before = place > 0 and self._latest[place - 1] > event.effective_on
+        return before or (place < len(self._seqs) and self._earliest[place] < event.effective_on)
 
 
 def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -> list[RecordedEvent]:
     """
     Return *events*, each with the day for which it counts beside the *splits* of what it trades, or orders.
     """
-    every = _every(splits)
+    sides = Sides(splits)
     return [
         # What no split would move is not looked up.
-        _beside(event, splits.get(asset_of(event, find) or "", [])) if _is_across(event, every) else event
+        _beside(event, splits.get(asset_of(event, find) or "", [])) if sides.are_crossed(event) else event
         for event in events
     ]
-
-
-def _is_across(event: RecordedEvent, splits: list[Split]) -> bool:
-    """Return whether one of *splits* was recorded on the other side of *event* than the day it counts for."""
-    seq, day = event.seq, event.effective_on
-    return any(split.day < day if seq < split.seq else split.day > day for split in splits)
 
 
 def _beside(event: RecordedEvent, splits: list[Split]) -> RecordedEvent:
