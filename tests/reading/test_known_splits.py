@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import render
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.corporate_actions import (
     CashDividendPaid,
@@ -127,6 +128,20 @@ def test_cash_for_a_fraction_is_as_it_was_recorded() -> None:
     reverse = split((1, 3), rounding="cash", cash_in_lieu=(CashInLieu(account="A", amount="5"),))
     assert [books.give(x).rule for x in (bust("F", TUESDAY, DAY), reverse)] == [None, None]
     check_told(books, "33")
+
+
+def test_cash_for_a_fraction_is_of_a_holding_that_was_another_way_round_by_days() -> None:
+    """Short five on the split's day; told on the day after, when a deposit of old shares had made it long."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(trade("E", fee="0", qty="5", side="sell")).rule is None
+    books.set_day(TUESDAY)
+    deposit = CashMoved(movement_id="D", account="A", asset="XYZ", amount="20", kind="deposit", value_date=TUESDAY)
+    told = split((1, 10), rounding="cash", moved_reason="of old shares",
+                 cash_in_lieu=(CashInLieu(account="A", amount="3"),))  # fmt: skip
+    assert [books.give(x).rule for x in (deposit, told)] == [None, None]
+    assert known(books, LAST).rows("positions") == now(books).rows("positions")
+    assert pnl(books, account="B") == []
 
 
 def test_a_split_of_a_closed_day_counts_with_the_trades_that_were_told_after_it() -> None:

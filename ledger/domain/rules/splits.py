@@ -61,6 +61,21 @@ def _check_not_traded(state: State, same: Container[str], ex_date: str) -> None:
             )
 
 
+def _check_in_time(
+    state: State, instrument: Instrument, same: dict[str, Instrument], event: events.SplitApplied
+) -> None:
+    """Raise Broken where what is there already is of another split, of new shares, or of several instruments."""
+    if instrument.split_on is not None and event.ex_date <= instrument.split_on:
+        raise Broken(
+            "before_split",
+            f"found ex-date {event.ex_date}; expected a day after the last split, which was on {instrument.split_on}",
+        )
+    _check_alone(state, instrument, same)
+    _check_not_traded(state, same, event.ex_date)
+    if event.moved_reason is None:
+        check_not_moved(known(state.assets, instrument.asset, "asset"), event.ex_date)
+
+
 def _split_position(
     state: State, old: Position, event: events.SplitApplied, qty: int, paid: tuple[int, int], cash_scale: int
 ) -> tuple[int, int]:
@@ -112,7 +127,7 @@ def _split_holder(
         )
     if cash is not None:
         check_scale(cash, quote, "cash in lieu")
-        if cash * held < 0:
+        if cash * held < 0 and state.booked is None:
             raise Broken("cash_in_lieu", f"found {amounts.render(cash)} to {account}; expected the sign of its holding")
     changes = (0, 0)
     if position is not None and position.qty:
@@ -250,16 +265,9 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     instrument = known_instrument(state, event.instrument)
     if event.ratio_num <= 0 or event.ratio_den <= 0 or event.ratio_num == event.ratio_den:
         raise Broken("ratio", f"found {event.ratio_num} for {event.ratio_den}; expected two different numbers above 0")
-    if instrument.split_on is not None and event.ex_date <= instrument.split_on:
-        raise Broken(
-            "before_split",
-            f"found ex-date {event.ex_date}; expected a day after the last split, which was on {instrument.split_on}",
-        )
     same = _of_asset(state, instrument.asset)
-    _check_alone(state, instrument, same)
-    _check_not_traded(state, same, event.ex_date)
-    if event.moved_reason is None and state.booked is None:
-        check_not_moved(known(state.assets, instrument.asset, "asset"), event.ex_date)
+    if state.booked is None:
+        _check_in_time(state, instrument, same, event)
     cash = {line.account: units(line.amount) for line in event.cash_in_lieu}
     if len(cash) != len(event.cash_in_lieu) or (cash and event.rounding != "cash"):
         raise Broken(
