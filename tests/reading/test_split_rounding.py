@@ -223,3 +223,23 @@ def test_a_position_has_the_most_that_the_new_holding_leaves_it(
     assert firm.check(str(worth), "1", str(worth))[account] == more
     assert amount(str(firm.held(account))) == held * UNIT
     firm.books.replayed()
+
+
+@pytest.mark.parametrize(("bought", "given", "num", "den"), [(1, 1, 1, 2), (3, 2, 1, 2), (-3, 5, 1, 4), (5, 4, 2, 3)])
+def test_a_late_split_is_by_days_of_what_was_held_when_it_was_told(bought: int, given: int, num: int, den: int) -> None:
+    """Of the day before a deposit that it multiplies too: positions, cash and all days add up as they were recorded."""
+    firm = Firm()
+    for account in "AF":
+        firm.trade(account, bought)
+    firm.mark("10", "1", "10")
+    firm.sleep()
+    firm.sleep()
+    for account in "AF":
+        firm.move(account, given)
+    fraction = Fraction((bought + given) * num, den) % 1
+    cash = tuple(CashInLieu(account=x, amount=decimal(fraction * 20)) for x in "AF" if fraction)
+    event = SplitApplied(ca_id="S", instrument="X", ratio_num=num, ratio_den=den, ex_date=day(2), rounding="cash",
+                         cash_in_lieu=cash, moved_reason="the deposits are of old shares")  # fmt: skip
+    assert firm.books.give(event).rule is None
+    firm.waits = [(account, shares * Fraction(num, den)) for account, shares in firm.waits]
+    firm.check()

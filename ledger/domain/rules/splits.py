@@ -18,7 +18,7 @@ from ledger.domain.events import corporate_actions as events
 from ledger.domain.order_status import CANCELED, asked_days, asked_terms, asked_text, derive, is_closed
 from ledger.domain.positions import share
 from ledger.domain.postings import ISSUER, Line, moved
-from ledger.domain.rows import Entitlement, Instrument, Order, Position
+from ledger.domain.rows import Balance, Entitlement, Instrument, Order, Position
 from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, check_not_moved, multiplied, of_position
@@ -104,6 +104,14 @@ def _split_position(
     return -released, realised
 
 
+def _held(state: State, ca_id: str, account: str, balance: Balance | None) -> int:
+    """Return what *account* has of the asset; by days what it had when the split was recorded, which is rounded."""
+    was = None if state.booked is None else state.booked.entitlements.get(ca_id, account)
+    if was is not None:
+        return was.qty
+    return balance.total if balance else 0
+
+
 def _split_holder(
     state: State, event: events.SplitApplied, instrument: Instrument, account: str, cash: int | None
 ) -> list[Line]:
@@ -112,7 +120,7 @@ def _split_holder(
     quote = known(state.assets, instrument.quote_asset, "asset")
     position = state.positions.get(account, instrument.instrument)
     balance = state.balances.get(account, instrument.asset)
-    held = balance.total if balance else 0
+    held = _held(state, event.ca_id, account, balance)
     new = multiplied(held, ratio, scale, event.rounding)
     fraction = abs(held) * ratio[0] - abs(new) * ratio[1]
     # A custodian knows nothing of the ledger's own accounts, and sends no cash for a fraction of one.
@@ -131,11 +139,8 @@ def _split_holder(
             raise Broken("cash_in_lieu", f"found {amounts.render(cash)} to {account}; expected the sign of its holding")
     changes = (0, 0)
     if position is not None and position.qty:
-        was = None if state.booked is None else state.booked.entitlements.get(event.ca_id, account)
-        # In the order of days something else may be held than what was rounded.
-        whole, rest = (held, new) if was is None else (was.qty, was.new_qty)
-        qty = of_position(position.qty, whole, rest, ratio, scale)
-        fraction, sold = (abs(x) * ratio[0] - abs(y) * ratio[1] for x, y in ((whole, rest), (position.qty, qty)))
+        qty = of_position(position.qty, held, new, ratio, scale)
+        sold = abs(position.qty) * ratio[0] - abs(qty) * ratio[1]
         sale = (0, 0)
         if cash is not None and sold > 0:
             # What the rest gives up is not the position's sale.
