@@ -1,8 +1,8 @@
 """
 Value positions by marks, and tell what prices did from what currencies did.
 
-Everything here is a function of a state and the marks in it. A figure of a past day is had again by replaying the
-chain up to where it was taken: the same events make the same state, marks included, and so the same figure.
+Everything here is a function of rows, marks and rates. `ledger.reading.results` goes through the days with it; a figure
+of a past day is had again from the same events, marks included.
 
 A position's result is value - cost + realised, in the instrument's quote asset. From one day to the next, in the
 account's base asset and with r the worth of one quote asset in it, the result is
@@ -10,8 +10,8 @@ account's base asset and with r the worth of one quote asset in it, the result i
     price:    (result now - result then) x r now
     currency:  value then x (r now - r then)
 
-and both add up to value now x r now - value then x r then - what was paid in between x r now. What currencies did
-to cash is `currency_result` of the balance. Fees are no part of it; the position sums them beside.
+and both add up to value now x r now - value then x r then - what was paid in between x r now. Fees are no
+part of it; the position sums them beside.
 """
 
 from __future__ import annotations
@@ -80,14 +80,6 @@ class DayResult(msgspec.Struct, frozen=True):
         return self.price + self.currency
 
 
-def _names(state: State, instrument: str) -> list[str]:
-    """Return the name of an instrument and those it had before, the newest first."""
-    names = [instrument]
-    for name in names:
-        names += [row.instrument for row in state.instruments.rows.values() if row.renamed_to == name]
-    return names
-
-
 def _mark(state: State, subjects: list[str], day: str) -> int | None:
     for kind in CLOSING:
         for subject in subjects:
@@ -95,19 +87,6 @@ def _mark(state: State, subjects: list[str], day: str) -> int | None:
             if mark is not None:
                 return mark.price
     return None
-
-
-def price_on(state: State, instrument: str, day: str) -> int:
-    """
-    Return the price of *instrument* that counts for *day*: that of settlement, else of the end of the day.
-
-    Raises:
-        InvalidInput: there is no mark.
-    """
-    price = _mark(state, _names(state, instrument), day)
-    if price is None:
-        raise InvalidInput(f"found no {' or '.join(CLOSING)} mark of {instrument} for {day}; record one")
-    return price
 
 
 def rate_on(state: State, base: str, quote: str, day: str) -> Fraction:
@@ -128,22 +107,6 @@ def rate_on(state: State, base: str, quote: str, day: str) -> Fraction:
     return Fraction(amounts.UNIT, inverse)
 
 
-def _instrument(state: State, name: str) -> Instrument:
-    row = state.instruments.get(name)
-    while row is not None and row.renamed_to is not None:
-        row = state.instruments.get(row.renamed_to)
-    if row is None:
-        raise InvalidInput(f"found instrument {name!r}, which this chain does not know")
-    return row
-
-
-def _scale(state: State, asset: str) -> int:
-    row = state.assets.get(asset)
-    if row is None:
-        raise InvalidInput(f"found asset {asset!r}, which this chain does not know")
-    return row.scale
-
-
 def closing_price(state: State, subject: str, day: str) -> int | None:
     """
     Return the price of *subject* that counts for *day*, None where there is no mark; other names are not looked at.
@@ -160,22 +123,6 @@ def valued(row: Instrument, position: Position, price: int, day: str, scale: int
         position.account, row.instrument, row.quote_asset, day, position.qty, position.cost, value, position.realised,
         position.fees,
     )  # fmt: skip
-
-
-def figure(state: State, account: str, instrument: str, day: str) -> Figure:
-    """
-    Return the position of *account* in *instrument*, as *state* has it, valued by the marks of *day*.
-
-    A flat position needs no mark.
-
-    Raises:
-        InvalidInput: a mark is missing, or the instrument is unknown.
-    """
-    row = _instrument(state, instrument)
-    name = row.instrument
-    position = state.positions.get(account, name) or Position(account, name, 0, 0, 0, 0)
-    price = price_on(state, name, day) if position.qty else 0
-    return valued(row, position, price, day, _scale(state, row.quote_asset))
 
 
 def rounded(amount: Fraction, scale: int) -> int:
@@ -206,37 +153,3 @@ def between(
     total = rounded((after.result - result) * rates[1] + currency, scale)
     part = rounded(currency, scale)
     return DayResult(base, total - part, part)
-
-
-def day_result(then: State, now: State, account: str, instrument: str, days: tuple[str, str]) -> DayResult:
-    """
-    Return what became of a position from *days[0]*, in the state *then*, to *days[1]*, in the state *now*.
-
-    It is rounded as `between` says, to the base asset's scale.
-
-    Raises:
-        InvalidInput: a mark is missing, or something is unknown.
-    """
-    owner = now.accounts.get(account)
-    if owner is None:
-        raise InvalidInput(f"found account {account!r}, which this chain does not know")
-    before, after = figure(then, account, instrument, days[0]), figure(now, account, instrument, days[1])
-    rate = rate_on(now, after.asset, owner.base_asset, days[1])
-    old_rate = rate_on(then, after.asset, owner.base_asset, days[0]) if before.value else rate
-    return between(before, after, (old_rate, rate), owner.base_asset, _scale(now, owner.base_asset))
-
-
-def currency_result(then: State, now: State, account: str, asset: str, days: tuple[str, str]) -> DayResult:
-    """
-    Return what the worth of *asset* did to what *account* had of it on *days[0]*, until *days[1]*.
-
-    Raises:
-        InvalidInput: a mark is missing, or something is unknown.
-    """
-    owner = now.accounts.get(account)
-    if owner is None:
-        raise InvalidInput(f"found account {account!r}, which this chain does not know")
-    balance = then.balances.get(account, asset)
-    held = balance.total if balance else 0
-    change = rate_on(now, asset, owner.base_asset, days[1]) - rate_on(then, asset, owner.base_asset, days[0])
-    return DayResult(owner.base_asset, 0, rounded(held * change, _scale(now, owner.base_asset)))

@@ -16,9 +16,10 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.fold import DuplicateFact
-from ledger.domain.profit_and_loss import currency_result, day_result, figure, rate_on
+from ledger.domain.profit_and_loss import rate_on
 from ledger.errors import InvalidInput
 from tests.domain.books import NOON, Books, amount
+from tests.domain.figures import currency_result, day_result, figure
 
 MONDAY, TUESDAY = "2024-08-05", "2024-08-06"
 
