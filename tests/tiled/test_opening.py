@@ -11,12 +11,14 @@ import msgspec
 import pytest
 
 from ledger.evidence import checkpoint, note, policy, tree, witness
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.sandbox.postgres import Server
 from ledger.sealing import asking
 from ledger.sealing.places import Place
+from ledger.sealing.serving import Reply
 from tests.conftest import Database, copy_database
-from tests.sealing.logs import WITNESSES
+from tests.sealing.logs import WITNESSES, served
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer
 from tests.sealing.regions import witness as serving
 from tests.tiled.sealed import Sealed, stands
@@ -95,6 +97,19 @@ def test_an_old_backup_that_was_put_back_is_a_rollback(
             assert [x.kind for x in fork.report.findings] == ["INCONSISTENT"]
             assert [(x.seq, x.actual.startswith("root ")) for x in fork.report.findings] == [(15, True)]
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+def test_what_only_a_revoked_key_signed_beyond_its_end_accuses_nobody(made: Sealed) -> None:
+    """A thief's checkpoint that one witness shows is no answer; up to the key's end it is one."""
+    text = Checkpoint(LOG_KEY.name, 10**9, bytes(32)).text()
+    stolen = note.with_signatures(text, (LOG_KEY.sign(text), WITNESSES[1].sign(text, 1_700_000_000))).encode()
+    with served(lambda method, path, body: Reply(200, stolen)) as url:
+        for size, kinds in ((10**9, ["ROLLBACK"]), (2_000, [])):
+            liar = f"witness liar {WITNESSES[1].verifier.text()} {url}\nquorum w\n"
+            rules = made.policy_text().replace("quorum w\n", liar) + f"revoked {LOG_KEY.verifier.text()} {size}\n"
+            done = opened(made, policy.decode(rules.encode()))
+            assert [x.kind for x in done.report.findings] == kinds
+    assert "that only a key signed which was revoked before" in " ".join(done.report.not_covered)
 
 
 def test_a_log_that_signed_two_histories_leaves_evidence(copy: Sealed) -> None:

@@ -133,7 +133,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
         [*NOT_COVERED, *beside, *_left_out(stated, first, last, kept.events)], [],
-        good.events(joining) if first == 1 else 0, round(time.monotonic() - started, 3),
+        good.events(joining) if first == 1 and not _is_forked(found) else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
 
@@ -174,6 +174,11 @@ class _Good:
         """Return how many, once all is joined: none where nothing is wrong but that they lead to another root."""
         count = self._events if joining.is_signed else self._sure_of
         return count if joining.is_rooted or count < joining.events else 0
+
+
+def _is_forked(found: Sequence[Finding]) -> bool:
+    """Whether the log's key has signed another history as well: then nothing tells which of both is true."""
+    return any(one.kind == "CHECKPOINT_INCONSISTENT" for one in found)
 
 
 def _of_a_tile(one: Finding) -> bool:

@@ -42,7 +42,8 @@ def ask(trust: Policy, origin: str, signer: str | None) -> Answers:
     """
     Ask the policy's witnesses, and the signer where its address is given, what they keep of the log; all at once.
 
-    What a log of the policy has not signed is no answer; neither is a witness's without its own cosignature.
+    What a log of the policy has not signed is no answer, nor what only its revoked key did beyond its end; neither is a
+    witness's without its own cosignature.
     """
     answers = Answers([], set(), [], [])
     members = [(witness.name, witness.url, witness) for witness in trust.witnesses]
@@ -62,6 +63,8 @@ def ask(trust: Policy, origin: str, signer: str | None) -> Answers:
             verified = note.verify(found, [log.key for log in trust.logs_of(origin)])
             if not verified or stated.origin != origin:
                 return f"{who} shows a checkpoint of {stated.origin}"
+            if not any(trust.counts(line.key.public_key, stated.size) for line in verified):
+                return f"{who} shows a checkpoint of {stated.size} that only a key signed which was revoked before"
             if witness is not None:
                 note.verify(found, [witness.key])
             return Shown(who, signed, stated)
