@@ -10,14 +10,14 @@ import pytest
 
 from ledger.domain.amounts import render
 from ledger.domain.events.cash import CashMoved, JournalReversed
-from ledger.domain.events.control import PeriodClosed
-from ledger.domain.events.executions import Fee
+from ledger.domain.events.control import MarkRecorded, PeriodClosed
+from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_paid_in_shares import bought, firm
 from tests.reading.days import pnl
-from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, has, known, now, rungs
+from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, WEDNESDAY, has, known, now, rungs
 from tests.reading.test_known_splits import bust, ground, order, split
 
 FEE = (Fee(kind="commission", asset="XYZ", amount="1"),)
@@ -78,3 +78,26 @@ def test_what_counts_for_a_later_day_as_its_own_was_closed_was_told_before_the_s
     assert source.rows("movements") == now(books).rows("movements")
     assert rungs(source) == rungs(now(books))
     assert source.rows("balances") == now(books).rows("balances")
+
+
+@pytest.mark.parametrize("day", [DAY, MONDAY])
+def test_a_fee_is_taken_back_in_the_shares_in_which_it_was_charged(day: str) -> None:
+    """Its correction, without the fee, came before the split; the bust of that, after it, is of a day before both."""
+    totals = []
+    for traded in (True, False):
+        books = firm(shares="100")
+        fee, corrected = bought(instrument="ABC.N", fees=FEE), {"venue": "N", "account": "A", "instrument": "ABC.N"}
+        given = [
+            fee,
+            TradeCorrected(exec_id="C", exec_ref="E", ref_trade_date=DAY, side="buy", qty="10", price="10",
+                           trade_date=TUESDAY, **corrected),
+            split(),
+            TradeBusted(exec_id="X", exec_ref="C", ref_trade_date=TUESDAY, venue="N", trade_date=day, reason="r"),
+        ]  # fmt: skip
+        books.set_day(WEDNESDAY)
+        assert [books.give(x).rule for x in (given if traded else [split()])] == [None] * (4 if traded else 1)
+        for of in (DAY, MONDAY, TUESDAY):
+            books.give(MarkRecorded(base="XYZ", quote="USD", price="5", kind="eod", day=of, as_of=1))
+        totals.append([row.total for row in pnl(books, first=TUESDAY, last=TUESDAY, account="A") if row.asset == "XYZ"])
+        assert [has(known(books, of))[0] for of in (MONDAY, TUESDAY)] == ["200", "200"]
+    assert totals[0] == totals[1] != []
