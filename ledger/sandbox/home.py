@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ledger.errors import SetupNeeded
-from ledger.sandbox.postgres import embedded_binaries
+from ledger.sandbox.postgres import MADE, embedded_binaries
 
 DEFAULT_HOME: Final = ".tradeledger"
 DEFAULT_REGION: Final = "a"
@@ -42,13 +42,19 @@ def database(
     """
     Yield the address of the database: *dsn*, else `$LEDGER_DSN`, else a private server of *region* for *login*.
 
+    None is made: who verifies or publishes has something to, and a folder that was mistyped has nothing.
+
     Raises:
-        SetupNeeded: the private server cannot be started.
+        SetupNeeded: there is no private server, or it cannot be started.
     """
     given = dsn or environment.get("LEDGER_DSN")
     if given:
         yield given
         return
+    place = folder(environment) / region
+    if not (place / MADE).exists():
+        raise SetupNeeded(f"no private PostgreSQL was made in {place}: name the database with --dsn or LEDGER_DSN, or "
+                          "another folder with LEDGER_HOME; `tradeledger db upgrade` makes one")  # fmt: skip
     with server(region, environment=environment) as socket_folder:
         yield f"postgresql://{login}@/ledger?host={socket_folder}"
 

@@ -26,6 +26,8 @@ from ledger.sandbox.processes import as_user, children, lives, system_user
 ROLES: Final = ("owner", "writer", "publisher", "applier", "sealer", "auditor", "reader")
 DATABASE: Final = "ledger"
 START_TIMEOUT_S: Final = 60
+MADE: Final = "provisioned"
+"""The file of a server's folder that says that it was made to its end."""
 INSTALL_EXTRA: Final = "install this project with its sandbox extra (pip install '.[sandbox]' in its folder)"
 _SOCKET_PLACE_BYTES: Final = 70
 """A socket's path may have 107 bytes, of which the names below the temporary folder take up to 30."""
@@ -120,7 +122,7 @@ class Server:
 
     @classmethod
     def _started(cls, folder: Path, binaries: Path, socket: Path) -> Server:
-        data, made = folder / "data", folder / "provisioned"
+        data, made = folder / "data", folder / MADE
         _wait_for_old(data)
         if not made.exists():
             shutil.rmtree(data, ignore_errors=True)

@@ -209,7 +209,7 @@ def translated(error: psycopg.Error) -> LedgerError:
     if state is None and isinstance(error, psycopg.DataError):
         return InvalidInput(f"PostgreSQL cannot hold a value that was given: {message}; change it")
     if state is None or state[:2] in ("08", "53", "57", "58", "XX") or isinstance(error, psycopg.OperationalError):
-        return DatabaseDown(f"PostgreSQL cannot be used now: {message}; try again; an append with the same key")
+        return DatabaseDown(f"PostgreSQL cannot be used now: {message}; try again, and an append with the same key")
     if state.startswith("23"):
         return StateMismatch(f"PostgreSQL's own check refused what the rules allowed: {message}; verify the ledger")
     return Corrupt(f"PostgreSQL answered what nobody expected ({state}): {message}")

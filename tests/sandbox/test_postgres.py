@@ -88,6 +88,13 @@ def test_a_given_address_wins_and_a_home_that_cannot_be_is_named(tmp_path: Path)
     """No server is started for a given address; a file in the place of the home is an error that says so."""
     with home.database("reader", environment={"LEDGER_DSN": "postgresql://x/y"}) as dsn:
         assert dsn == "postgresql://x/y"
+    nowhere = {"LEDGER_HOME": f"{tmp_path}/mistyped", "LEDGER_DSN": ""}
+    with (
+        pytest.raises(SetupNeeded, match=r"no private PostgreSQL was made in .*mistyped/a"),
+        home.database("auditor", environment=nowhere),
+    ):
+        pass
+    assert not (tmp_path / "mistyped").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupNeeded, match="LEDGER_HOME"), home.server(environment={"LEDGER_HOME": f"{tmp_path}/file"}):
         pass

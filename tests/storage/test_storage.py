@@ -47,7 +47,7 @@ def test_an_empty_or_newer_database_and_a_wrong_login_are_refused(empty_database
         db.connect(database.dsn("writer"), "test")
     with pytest.raises(NotPermitted, match="ledger_owner"):
         upgrade.upgrade(database.dsn("writer"))
-    with pytest.raises(DatabaseDown, match=r"cannot be used now.*try again; an append with the same key"):
+    with pytest.raises(DatabaseDown, match=r"cannot be used now.*try again, and an append with the same key"):
         db.connect("postgresql://writer@/ledger?host=/nowhere", "test")
     with pytest.raises(InvalidInput, match="cannot be read"):
         db.connect("no address", "test")

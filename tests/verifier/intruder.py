@@ -55,8 +55,8 @@ class Intruder:
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def edit(self, table: str, sql: str, *given: object) -> tuple[object, ...] | None:
-        """Run *sql* with every trigger of *table* off, and leave them as they were."""
+    def edit(self, table: str, sql: str, *given: object, least: int = 0) -> tuple[object, ...] | None:
+        """Run *sql* with every trigger of *table* off, and leave them as they were; *least* rows are touched by it."""
         always = [
             row[0]
             for row in self.connection.execute(
@@ -66,6 +66,7 @@ class Intruder:
         self.connection.execute(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL")
         try:
             done = self.connection.execute(sql, given or None)
+            assert done.rowcount >= least, f"{sql} touched {done.rowcount} rows of {table}"
             return done.fetchone() if done.description else None
         finally:
             self.connection.execute(f"ALTER TABLE ledger.{table} ENABLE TRIGGER ALL")

@@ -11,44 +11,75 @@ from tests.tamper.way import Expected, add, way
 
 GUARDS: Final = {
     "trigger off": (
-        "the trigger that refuses changes of events is off", "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change",
+        "the trigger that refuses changes of events is off",
+        "trigger events.refuse_change",
+        "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change",
     ),
     "trigger not always": (
         "a trigger fires no more where somebody says to be a replica",
+        "trigger events.refuse_change",
         "ALTER TABLE ledger.events ENABLE TRIGGER refuse_change",
     ),
-    "trigger dropped": ("a trigger is dropped", "DROP TRIGGER check_grown ON ledger.tiles"),
+    "trigger dropped": (
+        "a trigger is dropped",
+        "trigger tiles.check_grown",
+        "DROP TRIGGER check_grown ON ledger.tiles",
+    ),
     "guard emptied": (
         "a guard's function returns at once",
-        "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN RETURN NULL; END'",
+        "function refuse_change()",
+        "CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN "
+        "NULL; END'",
     ),
     "constraint dropped": (
-        "a constraint on balances is dropped", "ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative",
+        "a constraint on balances is dropped",
+        "constraint balances.balances_held_not_negative",
+        "ALTER TABLE ledger.balances DROP CONSTRAINT balances_held_not_negative",
     ),
-    "unique index dropped": ("a unique index is dropped", "DROP INDEX ledger.executions_ref"),
-    "writer may update": ("the writer may update events", "GRANT UPDATE ON ledger.events TO ledger_writer"),
-    "owner changed": ("the events table belongs to the writer", "ALTER TABLE ledger.events OWNER TO writer"),
+    "unique index dropped": (
+        "a unique index is dropped",
+        "index executions.executions_ref",
+        "DROP INDEX ledger.executions_ref",
+    ),
+    "writer may update": (
+        "the writer may update events",
+        "grant ledger_writer UPDATE events",
+        "GRANT UPDATE ON ledger.events TO ledger_writer",
+    ),
+    "owner changed": (
+        "the events table belongs to the writer",
+        "relation events",
+        "ALTER TABLE ledger.events OWNER TO writer",
+    ),
     "rows hidden": (
         "a row level policy hides an event",
+        "policy events.hide",
         "ALTER TABLE ledger.events ENABLE ROW LEVEL SECURITY; CREATE POLICY hide ON ledger.events USING (seq <> 9)",
     ),
-    "table unlogged": ("a table is no more written to the log of a crash", "ALTER TABLE ledger.commits SET UNLOGGED"),
+    "table unlogged": (
+        "a table is no more written to the log of a crash",
+        "relation commits",
+        "ALTER TABLE ledger.commits SET UNLOGGED",
+    ),
     "back door": (
         "a function runs with the owner's rights for everybody",
-        "CREATE FUNCTION public.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS "
-        "'ALTER TABLE ledger.events DISABLE TRIGGER ALL'; ALTER FUNCTION public.off() OWNER TO ledger_owner",
+        "function public.off() with the rights of ledger_owner",
+        "CREATE FUNCTION public.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'ALTER TABLE ledger.events "
+        "DISABLE TRIGGER ALL'; ALTER FUNCTION public.off() OWNER TO ledger_owner",
     ),
     "writes swallowed": (
-        "a rule swallows what is written", "CREATE RULE quiet AS ON INSERT TO ledger.commits DO INSTEAD NOTHING",
+        "a rule swallows what is written",
+        "relation commits",
+        "CREATE RULE quiet AS ON INSERT TO ledger.commits DO INSTEAD NOTHING",
     ),
-}  # fmt: skip
+}
+"""What each way to take a guard away does, which fact of the schema it changes, and by which statements."""
 
 
-def _guard(name: str, what: str, sql: str) -> None:
+def _guard(name: str, what: str, fact: str, sql: str) -> None:
     def do(scene: Scene) -> Expected:
         scene.intruder().connection.execute(sql.encode())
-        return Expected(kind="GUARD_CHANGED")
+        return Expected(kind="GUARD_CHANGED", table="catalogue", key=(fact,))
 
     add(
         f"guard {name}",
@@ -61,8 +92,8 @@ def _guard(name: str, what: str, sql: str) -> None:
     )
 
 
-for _name, (_what, _sql) in GUARDS.items():
-    _guard(_name, _what, _sql)
+for _name, (_what, _fact, _sql) in GUARDS.items():
+    _guard(_name, _what, _fact, _sql)
 
 
 @way("commits need no more reach the disk", "settings", (5, 12), "open", "owner: ALTER DATABASE SET synchronous_commit",
@@ -92,7 +123,7 @@ def a_payload_written_anew(scene: Scene) -> Expected:
 @way("a column of events is of another type", "events.schema_version", (19,), "full", "owner: ALTER TABLE")
 def a_column_of_another_type(scene: Scene) -> Expected:
     scene.intruder().connection.execute("ALTER TABLE ledger.events ALTER COLUMN schema_version TYPE integer")
-    return Expected(kind="GUARD_CHANGED")
+    return Expected(kind="GUARD_CHANGED", table="catalogue", key=("column events.schema_version",))
 
 
 @way("the schema says that it is of another release", "alembic_version", (19,), "full", "owner: UPDATE")

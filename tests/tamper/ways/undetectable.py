@@ -104,11 +104,13 @@ def what_only_the_region_vouches_for(scene: Scene) -> None:
                           " || '.segments.v1', 'x', 0 FROM ledger.chains"),
         ("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'"),
     ):  # fmt: skip
-        intruder.edit(table, sql)
+        # What changes nothing goes unnoticed without being undetectable.
+        intruder.edit(table, sql, least=1)
     before, after = intruder.connection.execute(
         "SELECT first_seq, last_seq FROM ledger.commits ORDER BY last_seq OFFSET 3 LIMIT 2"
     ).fetchall()
     intruder.connection.execute("CREATE ROLE mallory_of_scene LOGIN IN ROLE ledger_owner")
     scene.stack.callback(scene.region.server.sql, "DROP ROLE mallory_of_scene")
-    intruder.edit("commits", f"DELETE FROM ledger.commits WHERE last_seq = {before[1]}")
-    intruder.edit("commits", f"UPDATE ledger.commits SET first_seq = {before[0]} WHERE last_seq = {after[1]}")
+    intruder.edit("commits", f"DELETE FROM ledger.commits WHERE last_seq = {before[1]}", least=1)
+    merged = f"UPDATE ledger.commits SET first_seq = {before[0]} WHERE last_seq = {after[1]}"
+    intruder.edit("commits", merged, least=1)
