@@ -39,7 +39,7 @@ from ledger.errors import LedgerError
 from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted
 from ledger.reading.ending import answered, balances_of
-from ledger.reading.lineage import Name, lines_for, needed_by, settled_by, told_by, versions_before
+from ledger.reading.lineage import Name, lines_for, needed_by, replaced_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
@@ -330,8 +330,7 @@ class KnownFold:
             lacking = self._void(given)
         elif isinstance(given, TradeExecuted):
             lacking = lacking if given.order_id is not None else frozenset()
-            alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
-            if self._apply(event, alone) is not None:
+            if self._alone(event, given) is not None:
                 lacking |= HOLDINGS
         of = about(given, self._whole)
         if "order_id" in of and of["order_id"] is None:
@@ -354,6 +353,19 @@ class KnownFold:
     def _is_annulled(self, given: Event, seq: int) -> bool:
         row = self.state.allocations.get(given.allocation_id) if isinstance(given, AllocationReversed) else None
         return row is not None and row.reversed_by == seq
+
+    def _alone(self, event: RecordedEvent, given: TradeExecuted) -> Broken | None:
+        """Apply a trade without its order, and a correction to the trade without its order."""
+        alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
+        name = replaced_by(given)
+        old = None if name is None else self.state.executions.get(*name)
+        if name is None or old is None:
+            return self._apply(event, alone)
+        self.state.executions.put(msgspec.structs.replace(old, order_id=None))
+        broken = self._apply(event, alone)
+        corrected = self.state.executions.rows[name]
+        self.state.executions.put(msgspec.structs.replace(corrected, order_id=old.order_id))
+        return broken
 
     def _of_newest(self, given: TradeCorrected | TradeBusted) -> TradeExecuted | TradeBusted:
         """Return *given* as of the newest version that counts; where none does, a correction as a trade of its own."""

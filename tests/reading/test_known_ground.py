@@ -15,6 +15,7 @@ from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, DividendLine, Entitled
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderReplaced
 from ledger.domain.events.reference import AccountOpened
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import TABLES
@@ -260,3 +261,27 @@ def test_fills_of_a_session_that_began_the_day_before_give_back_no_hold_that_was
         assert known(books, day).rows("balances") == now(books).rows("balances")
     (held,) = now(books).rows("balances", account="A", asset="USDT")
     assert held.held == UNIT
+
+
+@pytest.mark.parametrize("busted", [False, True])
+def test_a_correction_that_its_order_is_too_small_for_on_its_day_moves_the_position_all_the_same(busted: bool) -> None:
+    """The order was enlarged on the day after: of the session's day the order is not told, and all else is."""
+    books = opened()
+    fill = {"venue": "V", "order_id": "O", "account": "A", "instrument": "BTCUSDT", "side": "buy", "price": "100"}
+    steps: list[tuple[str, Event]] = [
+        (MONDAY, order("O", qty="0.01")),
+        (TUESDAY, OrderReplaced(order_id="O", cl_ord_id="c2", orig_cl_ord_id="c-O", qty="0.02")),
+        (TUESDAY, TradeExecuted(exec_id="E", qty="0.01", trade_date=MONDAY, **fill)),
+        (TUESDAY, TradeCorrected(exec_id="C", exec_ref="E", qty="0.02", trade_date=MONDAY, **fill)),
+    ]
+    if busted:
+        steps.append((TUESDAY, TradeBusted(exec_id="X", exec_ref="C", venue="V", trade_date=MONDAY, reason="r")))
+    told(*steps, books=books)
+    for day in (MONDAY, TUESDAY, LAST):
+        source = known(books, day)
+        (position,) = source.rows("positions", account="A")
+        assert position.qty == (0 if busted else 2 * 10**16)
+        assert [(x.exec_id, x.live) for x in source.rows("executions", kind="correct")] == [("C", not busted)]
+    assert {row.day for row in pnl(books, first=MONDAY, account="A")} >= {MONDAY}
+    assert known(books, LAST).rows("executions") == now(books).rows("executions")
+    assert known(books, LAST).rows("orders") == now(books).rows("orders")
