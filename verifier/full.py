@@ -13,7 +13,6 @@ import msgspec
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from ledger.evidence.tile_edge import TileEdge
 from verifier import catalogue, compare, held, identity, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -142,10 +141,10 @@ class _Came(msgspec.Struct):
     """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
 
-def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], edge: TileEdge, findings: Findings) -> _Came:
-    """Return what a good chain came to; what is *wrong* is with its tree, which was checked up to *edge*."""
+def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], tree: Tree, findings: Findings) -> _Came:
+    """Return what a good chain came to; what is *wrong* is with its tree, of which *tree* is to be kept."""
     findings.add(wrong)
-    end, tree = whole.end, Tree.at(edge)
+    end = whole.end
     keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
     return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole,
                  tree=tree, last=end.seq)  # fmt: skip
@@ -225,9 +224,9 @@ def _good(
     jobs: int,
     books: Books | None,
     expected: Sequence[Checkpoint],
-) -> tuple[Whole, list[Finding], TileEdge] | None:
+) -> tuple[Whole, list[Finding], Tree] | None:
     """
-    Return what a good chain is, checked at speed, and what is wrong with its tree, up to which edge; None where
+    Return what a good chain is, checked at speed, and what is wrong with its tree, and what to keep of that; None where
     something else is: then it has to be looked for.
     """
     try:
@@ -238,7 +237,7 @@ def _good(
             whole = check(reader, chain, books, progress, jobs)
         sealed = _sealed(reader, expected)
         wrong = list(tree_of(reader, chain, sealed, progress))
-        return whole, wrong, sealed.covered
+        return whole, wrong, Tree.of(sealed)
     except Doubt:
         return None
     except UNREAD as error:

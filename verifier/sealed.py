@@ -98,9 +98,10 @@ class SealedCheck:
     The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they hold by
     their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought. A replica
     *may be behind* those: what they cover beyond its last event may be on its way. What was checked before ends at
-    *start*, and tiles and rows are those from there on.
+    *start*, at a checkpoint where that *is signed*, and tiles and rows are those from there on.
 
-    `covered` is the edge of what the tiles hold, as far as it is checked.
+    `covered` is the edge up to which all is checked: at the newest checkpoint, since one of what tiles hold beyond it
+    may come yet; at the last of the tiles where there is none. `is_signed` says which.
     """
 
     def __init__(
@@ -113,11 +114,12 @@ class SealedCheck:
         *,
         may_be_behind: bool = False,
         start: TileEdge | None = None,
+        is_signed: bool = False,
     ) -> None:
         self._size, self._now, self._sealed_at = size, now, 0
         self._levels = [_Level(level, read_level(level)) for level in range(LEVELS)]
         self._edge = TileEdge() if start is None else start.copy()
-        self.covered = self._edge.copy()
+        self.covered, self.is_signed = self._edge.copy(), is_signed
         self._leaves: list[bytes] = []
         self._rows = rows
         self._row = next(rows, None)
@@ -176,8 +178,8 @@ class SealedCheck:
         at_expected = bool(self._expected) and self._expected[0].size == seq
         if len(self._leaves) == WIDTH or at_row or at_expected or seq == self._size:
             found += self._take_in()
-        if seq == self._size:
-            self.covered = self._edge.copy()
+        if at_row or (seq == self._size and not self.is_signed):
+            self.covered, self.is_signed = self._edge.copy(), at_row
         if at_row and self._row is not None:
             if self._row.root != self._edge.root():
                 found += self._above([of_row(self._row, "root", self._edge.root().hex(), self._row.root.hex())])

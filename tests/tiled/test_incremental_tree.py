@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from ledger import Ledger
+from ledger.chain.signatures import KeyPair
+from ledger.cli.access import named
+from ledger.evidence.note import ED25519, SigningKey
+from ledger.journal.chain_creation import create_chain
+from ledger.keyring import changes
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
-from tests.sealing.regions import append, make_chain, sealing, signer
+from tests.sealing.regions import CHECKPOINT, REPLICA, append, make_chain, sealing, signer
 from tests.verifier.intruder import Intruder, copied
 from verifier.reader import Reader
 from verifier.report import Report
@@ -21,6 +27,12 @@ from verifier.walk import incremental
 def since(database: Database, path: Path) -> Report:
     with Reader(database.dsn("auditor"), ORIGIN) as reader:
         return incremental.verify(reader, path, lambda what, count: None)
+
+
+def up_to(report: Report) -> int:
+    """Return up to which size tiles and checkpoints were not looked at again."""
+    (said,) = [line for line in report.not_covered if line.startswith("tiles and checkpoints up to ")]
+    return int(said.split()[5])
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +70,10 @@ def test_what_the_tree_gained_is_checked_and_the_state_goes_on_from_there(copy: 
     database, path = copy
     report = since(database, path)
     assert (report.verdict, report.events) == ("verified", 300)
-    assert "tiles and checkpoints up to 700 events: they were checked when the state was saved" in report.not_covered
+    assert up_to(report) == 700
     again = since(database, path)
     assert (again.verdict, again.events) == ("verified", 0)
-    assert "tiles and checkpoints up to 1200 events: they were checked when the state was saved" in again.not_covered
+    assert up_to(again) == 1200
 
 
 @pytest.mark.parametrize(
@@ -91,3 +103,77 @@ def test_what_is_wrong_with_it_is_found(copy: tuple[Database, Path], table: str,
     assert report.verdict == "broken"
     assert kind in {finding.kind for finding in report.findings}
     assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_comes_after_the_state_for_tiles_that_were_there_is_read(copy: tuple[Database, Path]) -> None:
+    """Tiles are written before the signer is asked: the state is saved between the two, and then a row is put in."""
+    database, path = copy
+    with Intruder(database) as intruder:
+        row = intruder.edit(
+            "checkpoints", "DELETE FROM ledger.checkpoints WHERE size = 1200 RETURNING root, note, sealed_at"
+        )
+        assert row is not None
+        assert since(database, path).verdict == "verified"
+        put_in = "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (1, 1200, %s, %s, %s)"
+        with intruder.undone("checkpoints"):
+            intruder.edit("checkpoints", put_in, bytes(32), row[1], row[2])
+            report = since(database, path)
+            assert (report.verdict, {one.kind for one in report.findings}) == (
+                "broken", {"TREE_MISMATCH", "CHECKPOINT_SIG"},
+            )  # fmt: skip
+        intruder.edit("checkpoints", put_in, *row)
+        report = since(database, path)
+        assert (report.verdict, up_to(report)) == ("verified", 700)
+        assert up_to(since(database, path)) == 1200
+
+
+@pytest.mark.parametrize(
+    ("table", "sql"),
+    [("checkpoints", "DELETE FROM ledger.checkpoints WHERE size > 700"),
+     ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number > 2")],
+)  # fmt: skip
+def test_what_was_there_when_the_state_was_saved_and_is_gone_is_said(
+    copy: tuple[Database, Path], table: str, sql: str
+) -> None:
+    """`full` cannot know that they were there; the auditor's own file does."""
+    database, path = copy
+    assert since(database, path).verdict == "verified"
+    with Intruder(database) as intruder:
+        intruder.edit(table, sql)
+    report = since(database, path)
+    assert report.verdict == "broken"
+    assert ("TREE_MISMATCH", table) in {(one.kind, one.table) for one in report.findings}
+
+
+def test_a_revocation_since_the_state_asks_old_checkpoints_again(
+    pg_server: Server, migrated: str, tmp_path: Path
+) -> None:
+    """Of 900 events the old key alone signed, and it is revoked for all beyond 800: the newest is nobody's word."""
+    fresh = KeyPair("checkpoint", "signer", bytes(31) + b"\x21")
+    recovery = KeyPair("recovery", "recovery", bytes(31) + b"\x22")
+    database, path = Database(pg_server, "revoked_since"), tmp_path / "books"
+    copy_database(pg_server, database.name, migrated)
+    create_chain(database.dsn("owner"), ORIGIN, named([CHECKPOINT, REPLICA, recovery]), [("writer", "engine")])
+    with signer(tmp_path) as place, sealing(database, place) as sealer:
+        for count in (699, 200):
+            append(database, count)
+            assert sealer.seal() is not None
+    assert since(database, path).verdict == "verified"
+    with Ledger.open(database.dsn("writer")) as ledger:
+        ledger.append(changes.rotation(CHECKPOINT, fresh), key="rotation")
+        assert since(database, path).verdict == "verified"
+        signature = changes.revocation_signature(recovery, CHECKPOINT.key_id, 800, "stolen")
+        ledger.append(changes.revocation(CHECKPOINT.key_id, 800, "stolen", signature), key="revocation")
+    for _ in range(2):
+        report = since(database, path)
+        assert [(one.kind, one.key) for one in report.findings] == [("CHECKPOINT_SIG", ("900",))]
+    (tmp_path / "new").mkdir()
+    with (
+        signer(tmp_path / "new", key=SigningKey(ORIGIN, ED25519, fresh.seed)) as place,
+        sealing(database, place) as sealer,
+    ):
+        assert sealer.seal() is not None
+    report = since(database, path)
+    assert report.verdict == "verified"
+    assert any("checkpoint of 900" in line and "nobody's word" in line for line in report.not_covered)
+    pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")

@@ -66,7 +66,7 @@ class Intruder:
         self.connection.execute(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL")
         try:
             done = self.connection.execute(sql, given or None)
-            assert done.rowcount >= least, f"{sql} touched {done.rowcount} rows of {table}"
+            assert not least or done.rowcount >= least, f"{sql} touched {done.rowcount} rows of {table}"
             return done.fetchone() if done.description else None
         finally:
             self.connection.execute(f"ALTER TABLE ledger.{table} ENABLE TRIGGER ALL")

@@ -32,11 +32,12 @@ from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import WIDTH, edge_of
 from ledger.evidence.tree import Frontier
 from ledger.version import PROGRAM
+from verifier.sealed import SealedCheck
 from verifier.spill import Spill, row_from
 from verifier.stored import Unreadable
 from verifier.walk.saved import Saved
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 _PART: Final = ".part"
 
 
@@ -44,19 +45,21 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     The edge of the tree of the first *size* events, up to which tiles and checkpoints were checked.
 
-    `whole` are the hashes over the full tiles of leaves, `partial` those in the partial tile of each level.
+    It is that of the newest checkpoint, which `is_signed` says; where there was none, that of the tiles. `whole` are
+    the hashes over the full tiles of leaves, `partial` those in the partial tile of each level.
     """
 
     size: int
     whole: list[bytes]
     partial: list[list[bytes]]
+    is_signed: bool
 
     @classmethod
-    def at(cls, edge: TileEdge) -> Tree:
+    def of(cls, sealed: SealedCheck) -> Tree:
         """
-        Return what to keep of *edge*.
+        Return what to keep of what *sealed* checked.
         """
-        return cls(edge.size, *edge.hashes())
+        return cls(sealed.covered.size, *sealed.covered.hashes(), sealed.is_signed)
 
     def edge(self) -> TileEdge:
         """
@@ -69,7 +72,7 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return TileEdge(whole, {tile: self.partial[tile.level] for tile in edge_of(self.size)})
 
 
-NO_TREE: Final = Tree(0, [], [])
+NO_TREE: Final = Tree(0, [], [], is_signed=False)
 
 
 class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

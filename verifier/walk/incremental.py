@@ -50,7 +50,8 @@ SINCE: Final = [
     "checked when the state was saved, in the region that was read then; of an edit since then, and of another region, "
     "it is `full` or `scrub` that tells",
     "rows of idempotency_keys that no group since has used",
-    "tiles and checkpoints up to {1} events: they were checked when the state was saved",
+    "tiles and checkpoints up to {1} events, as long as the newest of them is there: they were checked when the state "
+    "was saved",
     "who outside has seen this history: no policy is asked, and a rewrite of all rows is for `full` and `open`, which "
     "take the auditor's",
 ]
@@ -108,7 +109,8 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     tell("comparing rows", 0)
     rows = _compare(reader, replay, books)
     same(region.position(reader, end.seq), [])
-    tree = _tree(reader, chain, said.tree, tell)
+    of_keys = any(table == "chain_keys" for table, _ in replay.touched)
+    tree, nobodys = _tree(reader, chain, said.tree, tell, of_keys)
     tell("checking the guards", 0)
     wrong = Findings()
     wrong.add(catalogue.check(reader))
@@ -116,7 +118,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
     notes += good.kept_late(said, beside.kept.kept_to)
-    notes += catalogue.unseen(reader)
+    notes += nobodys + catalogue.unseen(reader)
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
         events=end.seq - start.seq,
@@ -127,20 +129,24 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     )  # fmt: skip
 
 
-def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell) -> Tree:
-    """Check what the tree has gained since *said*, and who signed it; return how far it was checked."""
-    size = reader.tree_size()
-    same(size >= said.size, True)
+def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool) -> tuple[Tree, list[str]]:
+    """
+    Check what the tree has gained since *said*, and who signed it, and of all where events since are *of keys*.
+
+    Return how far it was checked, and which checkpoints are nobody's word any more.
+    """
+    # Where there was no checkpoint, one of a smaller size may have come since: that is a doubt.
+    since = said.size if said.is_signed else 0
     sealed = SealedCheck(
-        size, lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
-        reader.checkpoints("sealed", said.size), reader.now(), start=said.edge(),
+        reader.tree_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
+        reader.checkpoints("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
     )  # fmt: skip
     same(list(full.tree_of(reader, chain, sealed, tell)), [])
     signed = Signed(chain.origin, [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)], None)
-    for row in reader.checkpoints("signed", said.size):
+    for row in reader.checkpoints("signed", 0 if of_keys else since):
         same(signed.check(row), [])
     same(signed.end(), [])
-    return Tree.at(sealed.covered)
+    return Tree.of(sealed), signed.nobodys()
 
 
 def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:
