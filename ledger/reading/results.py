@@ -62,6 +62,8 @@ class _Reckoning:
         self._late: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
         """What of it was moved by events that were recorded after a split of the asset, by how many there were."""
         self._charged: dict[Charge, int] = {}
+        self._ratios: Ratios = defaultdict(list)
+        """What has split so far: an event that was recorded before it, and is of a later day, is of old shares too."""
         self._undoing: set[str] = set()
         self._splits = splits_of(whole)
         self._remainders = Remainders(whole)
@@ -75,7 +77,6 @@ class _Reckoning:
         Return the lines of *day* that have something to say, and on the *closing* day those that should have.
         """
         flows: dict[tuple[Key, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
-        ratios: Ratios = defaultdict(list)
         rest: list[tuple[Key, int, Fraction]] = []
         for each in of_day:
             seq = each.event.seq
@@ -89,14 +90,14 @@ class _Reckoning:
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
-                rest += self._split(given_of(each.event), seq, ratios, fold)
+                rest += self._split(given_of(each.event), seq, fold)
         # What waits is settled for a day alone: a charge of the day before may be gone.
         for charged in dict.fromkeys([*self._charged, *fold.charges.sums]):
             account, name, asset, recorded = charged
             change = fold.charges.sums.get(charged, 0) - self._charged.get(charged, 0)
             flows[(account, name, asset), recorded]["fees"] += change
         self._charged = dict(fold.charges.sums)
-        found = self._flowed(flows, ratios, rest)
+        found = self._flowed(flows, rest)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
 
     def _note_late(self, line: Line, seq: int, sign: int = 1) -> None:
@@ -107,9 +108,7 @@ class _Reckoning:
         """Return how many splits of *asset* had been recorded before the event at *seq*."""
         return bisect.bisect_left(self._splits.get(asset, ()), seq)
 
-    def _flowed(
-        self, flows: dict[tuple[Key, int], dict[str, int]], ratios: Ratios, rest: Iterable[tuple[Key, int, Fraction]]
-    ) -> Flows:
+    def _flowed(self, flows: dict[tuple[Key, int], dict[str, int]], rest: Iterable[tuple[Key, int, Fraction]]) -> Flows:
         """Return what flowed on the day by line, and note what was earned and converted in the shares of its end."""
         found: Flows = defaultdict(lambda: dict.fromkeys(FLOWS, 0))
         self._earned = defaultdict(list)
@@ -118,16 +117,16 @@ class _Reckoning:
                 continue
             for kind, amount in parts.items():
                 found[key][kind] += amount
-            ratio = _since(ratios, key[2], recorded)
+            ratio = _since(self._ratios, key[2], recorded)
             earned = sum(-parts[x] if x in CHARGED else parts[x] for x in FLOWS if x != "converted")
             self._earned[key].append((recorded, earned * ratio, parts["converted"] * ratio))
         for key, recorded, came in rest:
             if self._concerns(key[0]):
                 found[key]["converted"] += rounded(came, amounts.SCALE)
-                self._earned[key].append((recorded, NOTHING, came * _since(ratios, key[2], recorded)))
+                self._earned[key].append((recorded, NOTHING, came * _since(self._ratios, key[2], recorded)))
         return found
 
-    def _split(self, given: Event, seq: int, ratios: Ratios, fold: KnownFold) -> list[tuple[Key, int, Fraction]]:
+    def _split(self, given: Event, seq: int, fold: KnownFold) -> list[tuple[Key, int, Fraction]]:
         """
         Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares.
 
@@ -137,7 +136,7 @@ class _Reckoning:
             raise AssertionError(f"{type(given).__name__} is no split")
         asset = self._whole.instruments.rows[current_name(self._whole, given.instrument),].asset
         number, ratio = self._recorded(asset, seq), Fraction(given.ratio_num, given.ratio_den)
-        ratios[asset].append((number, ratio))
+        self._ratios[asset].append((number, ratio))
         for key, line in self._lines.items():
             if key[2] == asset and line.position is None:
                 line.split(number, ratio)

@@ -85,8 +85,11 @@ def check(books: Books, end: str = "2") -> Fraction:
         ([(2, trade("E", 2)), (2, split("S", 2))], -2),
         ([(2, split("S", 2)), (3, trade("E", 2))], -1),
         ([(2, interest("I", 2)), (2, split("S", 2)), (3, trade("E", 2)), (4, split("T", 4))], 14),
+        ([(3, interest("I", 3)), (3, split("S", 2))], 8),
+        ([(2, interest("I", 2)), (3, trade("E", 3)), (4, split("S", 2)), (4, split("T", 3))], 12),
     ],
-    ids=["before it", "after it", "marked, before", "a fee before it", "a fee told after", "two splits"],
+    ids=["before it", "after it", "marked, before", "a fee before it", "a fee told after", "two splits",
+         "of the day after, before it is told", "a fee too, and two splits"],
 )  # fmt: skip
 def test_what_is_earned_in_an_asset_is_in_the_shares_that_its_splits_multiplied(
     told: list[tuple[int, Event]], total: int
