@@ -42,6 +42,7 @@ def test_shares_add_up_to_a_round_and_say_how_far_it_is(made: Sealed, tmp_path: 
     )
     assert "it is complete after 1 more run of" in " ".join(reports[1].not_covered)
     assert "what changed since round 1 was complete at 300 and was not read again" in reports[2].not_covered
+    assert any(line.startswith("which region earlier runs of this state read") for line in reports[2].not_covered)
     assert (read(state).next, read(state).round, read(state).started_at) == (0, 2, 300)
     assert scrubs(made, state, Fraction(1, 3)).covered[0] == "events 1 to 512"
 

@@ -284,6 +284,8 @@ def _left(scrub: Scrub, wanted: int | None, spent: float) -> list[str]:
         said.append(
             f"in round {state.round}, begun at {state.started_at}, events from {state.next * WIDTH + 1} on; {when}"
         )
+    if state.next or state.round > 1:
+        said.append("which region earlier runs of this state read: it knows its chain alone; give each one its own")
     if state.completed_at is not None:
         since = f"since round {state.round - 1} was complete at {state.completed_at}"
         said.append(f"what changed {since} and was not read again")
