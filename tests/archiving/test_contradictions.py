@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ledger.evidence import note, tiles, tree
+from ledger.chain.entry import parse
+from ledger.evidence import note, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from tests.archiving.chains import KEY, ORIGIN, WITNESS, chain, signed
@@ -129,6 +131,35 @@ def test_a_bit_of_an_entry_is_one_finding_of_its_event(
     assert not any(key == "checkpoint" for _, key, _ in places(report))
     assert report.last_good_seq == seq - 1
     assert report.checkpoints[0].accepted
+
+
+@pytest.mark.parametrize("back", [0, 1], ids=["no entry", "an entry"])
+def test_a_rotten_entry_hides_nothing_of_the_payloads_beside_it(copy: Path, back: int) -> None:
+    """The next event's payload is wrong by itself; a segment that is gone, or was not read, vouches for none."""
+    bundle, segment = copy / "tile/entries/000", copy / "segment/000"
+    entry, whole = entry_at(bundle.read_bytes(), 256, 249), segment.read_bytes()
+    sizes = [parse(one).payload_size for one in tiles.decode_bundle(tiles.Tile(0, 0), bundle.read_bytes())]
+    rot(bundle, entry.stop - 1 if back else entry.start)
+    told = "payloads of events 1 to 256: their segment"
+
+    def hold(last_good: int, is_read: bool) -> Report:
+        report = verify(copy)
+        assert report.last_good_seq == last_good
+        assert any(line.startswith(told) for line in report.not_covered) == (not is_read)
+        return report
+
+    hold(249 if back else 0, bool(back))
+    events = list(segments.decode(whole, sizes).events)
+    salt, payload = events[250]
+    events[250] = salt, payload[:-3] + b"7" + payload[-2:]
+    forged = msgspec.structs.replace(segments.decode(whole, sizes), events=tuple(events))
+    segment.write_bytes(segments.encode(forged))
+    found = [one for one in hold(249 if back else 0, bool(back)).findings if one.kind == "PAYLOAD_MISMATCH"]
+    assert [one.seq for one in found if one.after is None] == ([251] if back else [])
+    segment.write_bytes(b"x" * 100)
+    hold(0, False)
+    segment.unlink()
+    assert [one.after for one in hold(0, False).findings if one.kind == "ARCHIVE_MISSING"] == [None]
 
 
 def test_a_letter_of_the_checkpoints_origin_is_one_finding_of_it(copy: Path) -> None:

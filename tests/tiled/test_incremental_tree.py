@@ -127,6 +127,20 @@ def test_a_checkpoint_that_comes_after_the_state_for_tiles_that_were_there_is_re
         assert up_to(since(database, path)) == 1200
 
 
+def test_a_first_checkpoint_that_comes_after_the_state_is_read(copy: tuple[Database, Path]) -> None:
+    """The signer was away when the tiles came; the state goes on from there all the same."""
+    database, path = copy
+    path.unlink()
+    with Intruder(database) as intruder:
+        with intruder.undone("checkpoints"):
+            intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+            report = since(database, path)
+            assert (report.verdict, report.events) == ("verified", 1200)
+        for _ in range(2):
+            report = since(database, path)
+            assert (report.verdict, report.events, up_to(report)) == ("verified", 0, 1200)
+
+
 @pytest.mark.parametrize(
     ("table", "sql"),
     [("checkpoints", "DELETE FROM ledger.checkpoints WHERE size > 700"),

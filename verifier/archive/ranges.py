@@ -37,6 +37,8 @@ from verifier.revocations import KINDS
 RANGE_BUNDLES: Final = 64
 """How many bundles one worker checks before it says what it found: 16,384 events, a third of a second."""
 
+_OF_LINKS: Final = frozenset({"CHAIN_BREAK", "CLOCK", "STATE_MISMATCH"})
+"""What is found between an event and the next may follow from either."""
 _OF_GROUPS: Final = frozenset({"GROUP_PARTIAL", "REQUEST_MISMATCH"})
 """What is found of a group may follow from any event of it."""
 
@@ -75,7 +77,8 @@ class Range(msgspec.Struct):
     `above` the hashes of which the tile above has to have one: its entries' or its tile's, both in doubt, none where
     nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events about keys. `astray` has
     the numbers of bundles that do not lead to the signed root by the tiles above them, and neither do their tiles; in a
-    part of an archive each is asked.
+    part of an archive each is asked. `unread` has the numbers of those of whose payloads none was held against its
+    entry.
     """
 
     first: int
@@ -89,6 +92,7 @@ class Range(msgspec.Struct):
     keys: list[KeyEvent] = msgspec.field(default_factory=list)
     doubts: list[Doubt] = msgspec.field(default_factory=list)
     astray: list[int] = msgspec.field(default_factory=list)
+    unread: list[int] = msgspec.field(default_factory=list)
 
 
 class _RangeCheck:
@@ -100,6 +104,7 @@ class _RangeCheck:
         self._findings: list[Finding] = []
         self._doubts: list[Doubt] = []
         self._astray: list[int] = []
+        self._unread: list[int] = []
         self._groups = GroupCheck()
         self._keys: list[KeyEvent] = []
         self._before: Seam | None = None
@@ -109,7 +114,7 @@ class _RangeCheck:
     def run(self, numbers: Sequence[int]) -> Range:
         found = Range(
             numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys, self._doubts,
-            self._astray,
+            self._astray, self._unread,
         )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
@@ -184,11 +189,9 @@ class _RangeCheck:
         """Say of what was found in a bundle since *before* that it may follow from entries that are others."""
         seqs = [tile.start + 1 + place for place in others]
         for at in range(before, len(self._findings)):
-            one = self._findings[at]
-            of_any = one.seq is None or one.kind in _OF_GROUPS
-            near = [seq for seq in seqs if of_any or one.seq in (seq, seq + 1)]
-            if near and one.column != "leaf":
-                self._findings[at] = msgspec.structs.replace(one, after=near[0])
+            near = [seq for seq in seqs if _may_follow(self._findings[at], seq, tile)]
+            if near:
+                self._findings[at] = msgspec.structs.replace(self._findings[at], after=near[0])
         if tile.width - 1 in others:
             # What links to it is held by its own leaf.
             self._before = None
@@ -257,11 +260,13 @@ class _RangeCheck:
         data = self._read(path)
         named = [fields for fields in parsed if fields is not None]
         if data is None or len(named) < len(parsed):
+            self._unread.append(tile.number)
             return [None] * len(parsed)
         try:
             segment = segments.decode(data, [fields.payload_size for fields in named])
         except UnknownFormat as error:
             self._found("PAYLOAD_MISMATCH", "the payloads that the entries name", str(error), path)
+            self._unread.append(tile.number)
             return [None] * len(parsed)
         for name, expected, actual in (
             ("chain_id", self._chain_id.hex(), segment.chain_id.hex()),
@@ -304,6 +309,27 @@ class _RangeCheck:
             expected = f"an id of {fields.recorded_at}"
             self._found("CLOCK", expected, said, path, seq=fields.seq, column="event_id")
         self._before = after
+
+
+def _may_follow(one: Finding, seq: int, tile: Tile) -> bool:
+    """Return whether *one*, found in a bundle, may follow from its entry at *seq* being another than it was."""
+    if one.column == "leaf" or one.kind == "ARCHIVE_MISSING":
+        return False
+    if one.kind in _OF_GROUPS:
+        return True
+    if one.kind in _OF_LINKS:
+        return one.seq in (seq, seq + 1)
+    if one.seq is not None:
+        return one.seq == seq
+    # Of the segment: an entry says how long its payload is, and the ends are named by their links.
+    return is_of_segment(one) or {"prev_hash": tile.start + 1, "last_hash": tile.end}.get(one.column or "") == seq
+
+
+def is_of_segment(one: Finding) -> bool:
+    """
+    Return whether *one* says that a whole segment is not the payloads that its entries name.
+    """
+    return one.kind == "PAYLOAD_MISMATCH" and one.seq is None
 
 
 @functools.lru_cache(maxsize=1)

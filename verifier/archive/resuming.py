@@ -21,7 +21,7 @@ from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 KEPT_FINDINGS: Final = 1_000
 """A range with more is not kept but checked again, so that the file does not grow with what is wrong."""
 

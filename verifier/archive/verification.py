@@ -19,14 +19,14 @@ from ledger.archiving.layout import CHECKPOINT
 from ledger.archiving.places import open_store
 from ledger.archiving.stores import Store, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
-from ledger.evidence import segments, tree
+from ledger.evidence import segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import Revoked
 from ledger.evidence.tiles import WIDTH
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
-from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range
+from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range, is_of_segment
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of, tile_of
@@ -100,11 +100,12 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     findings.add(wrong)
     kept = Kept(asked.state, Task(store.place, sha256(signed).hexdigest(), numbers.start, numbers.stop))
     joining, good = Joining(store, stated, chain_id, numbers.start), _Good(not len(findings))
-    keys = KeyHistory()
+    keys, unread = KeyHistory(), list[int]()
     for done in _checked(where, stated, chain_id, numbers, asked.jobs, kept):
         wrong = joining.add(done)
         findings.add(wrong)
         good.take(done, wrong, joining.events)
+        unread += done.unread
         for event in done.keys:
             keys.take(event.seq, event.event_type, event.schema_version, event.given)
         tell("checking events", joining.events)
@@ -132,10 +133,20 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
-        [*NOT_COVERED, *beside, *_left_out(stated, first, last, kept.events)], [],
+        [*NOT_COVERED, *_unread(unread, stated.size), *beside, *_left_out(stated, first, last, kept.events)], [],
         good.events(joining) if first == 1 and not _is_forked(found) else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
+
+
+def _unread(numbers: list[int], size: int) -> list[str]:
+    """Return, as a sentence, of which events no payload was read."""
+    if not numbers:
+        return []
+    first = tile_of(numbers[0], size)
+    more = f" and {len(numbers) - 1} more such runs" if len(numbers) > 1 else ""
+    return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or an "
+            "entry of theirs does not say how long its payload is"]  # fmt: skip
 
 
 def _others(
@@ -160,12 +171,14 @@ class _Good:
 
     def take(self, done: Range, found: list[Finding], reached: int) -> None:
         """Take what is wrong in a range and before it, after which so many events were checked."""
-        wrong = [one.seq if one.after is None else one.after for one in found if not _of_a_tile(one)]
-        firsts = [seq for seq in wrong if seq is not None]
-        if self._goes_on and firsts and None not in wrong:
+        wrong = [one for one in found if not _of_a_tile(one)]
+        # What follows from another event adds nothing to that; of a segment that is none, no payload was read.
+        firsts = [_first(one) for one in wrong if one.after is None or is_of_segment(one)]
+        firsts += [number * WIDTH + 1 for number in done.unread]
+        if self._goes_on and firsts:
             # All before the first event of which anything is wrong are whole.
             self._events = max(self._events, min(firsts) - 1)
-        self._goes_on &= not wrong
+        self._goes_on &= not wrong and not done.unread
         self._sure &= self._goes_on and not done.doubts
         self._events = reached if self._goes_on else self._events
         self._sure_of = reached if self._sure else self._sure_of
@@ -184,6 +197,18 @@ def _is_forked(found: Sequence[Finding]) -> bool:
 def _of_a_tile(one: Finding) -> bool:
     path = (one.key or ("",))[0]
     return path.startswith("tile/") and not path.startswith(_BUNDLES)
+
+
+def _first(one: Finding) -> int:
+    """Return the first event that a finding may be about: of a file, the first one of the bundle; else none is safe."""
+    if one.seq is not None:
+        return one.seq
+    path = (one.key or ("",))[0]
+    name = path.replace("segment/", _BUNDLES, 1) if path.startswith("segment/") else path
+    try:
+        return tiles.decode_path(name)[0].start + 1
+    except UnknownFormat:
+        return 1
 
 
 def _of_keys(keys: KeyHistory, size: int) -> Iterator[Finding]:

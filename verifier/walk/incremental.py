@@ -26,7 +26,7 @@ from verifier.sealed import SealedCheck
 from verifier.signed import Signed
 from verifier.stored import ChainRow
 from verifier.walk import before, good
-from verifier.walk.books import UNREAD, Books, Tree, Verified, unread
+from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, Verified, unread
 from verifier.walk.replaying import Doubt, NetReplay, same
 
 Tell = Callable[[str, int], None]
@@ -135,7 +135,9 @@ def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool
 
     Return how far it was checked, and which checkpoints are nobody's word any more.
     """
-    # Where there was no checkpoint, one of a smaller size may have come since: that is a doubt.
+    if not said.is_signed and (first := next(reader.checkpoints("first"), None)) and first.size <= said.size:
+        # There was none when the state was saved, and the first that came is of fewer events than the tiles had.
+        said = NO_TREE
     since = said.size if said.is_signed else 0
     sealed = SealedCheck(
         reader.tree_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
