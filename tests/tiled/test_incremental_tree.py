@@ -79,11 +79,11 @@ def test_what_the_tree_gained_is_checked_and_the_state_goes_on_from_there(copy: 
 @pytest.mark.parametrize(
     ("table", "sql", "kind"),
     [
-        ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing '\\xff'::bytea FROM 33) WHERE level = 0"
+        ("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 32, get_byte(hashes, 32) # 1) WHERE level = 0"
                   " AND number = 3", "TREE_MISMATCH"),
-        ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing '\\xff'::bytea FROM 33 * 32) WHERE level = 0"
+        ("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 1055, get_byte(hashes, 1055) # 1) WHERE level = 0"
                   " AND number = 4", "TREE_MISMATCH"),
-        ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing '\\xff'::bytea FROM 100) WHERE level = 1",
+        ("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 99, get_byte(hashes, 99) # 1) WHERE level = 1",
          "TREE_MISMATCH"),
         ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number > 1", "TREE_MISMATCH"),
         ("checkpoints", "UPDATE ledger.checkpoints SET root = sha256('') WHERE size = 1200", "TREE_MISMATCH"),
