@@ -162,6 +162,22 @@ def test_a_rotten_entry_hides_nothing_of_the_payloads_beside_it(copy: Path, back
     assert [one.after for one in hold(0, False).findings if one.kind == "ARCHIVE_MISSING"] == [None]
 
 
+@pytest.mark.parametrize("seq", [253, 254, 256])
+def test_no_group_is_judged_by_an_entry_that_rotted(tmp_path: Path, seq: int) -> None:
+    """One of seven events begins at 253 and ends in the next bundle: its request is not held against a false part."""
+    events = chain(SIZE, 2, 9, ends=(SIZE,))
+    assert [(one.group_index, one.group_size) for one in events[252:256]] == [(place, 7) for place in range(4)]
+    write(tmp_path, SIZE, events=events)
+    bundle = tmp_path / "tile/entries/000"
+    good = bundle.read_bytes()
+    entry = entry_at(good, 256, seq - 1)
+    for place in range(entry.start, entry.stop, 5):
+        bundle.write_bytes(good)
+        rot(bundle, place)
+        alone = [one for one in verify(tmp_path).findings if one.after is None]
+        assert [(one.kind, one.seq, one.column) for one in alone] == [("TREE_MISMATCH", seq, "leaf")]
+
+
 def test_a_letter_of_the_checkpoints_origin_is_one_finding_of_it(copy: Path) -> None:
     """The chain's file and the older checkpoints are held against the log that the policy has."""
     rot(copy / "checkpoint", 3)

@@ -60,6 +60,7 @@ class GroupCheck:
         self._stated = b""
         self._head: Asked | None = None
         self._head_ends = False
+        self._head_last = 0
         self._inside = True
 
     def lose(self) -> None:
@@ -67,6 +68,16 @@ class GroupCheck:
         Pass by an event of which it is not known what was given, so that its group cannot be judged.
         """
         self._known = False
+
+    def lose_with(self, seq: int) -> None:
+        """
+        Judge no group by the event at *seq*, which was taken and is another than it was: neither one that is open, nor
+        the one that began before the range.
+        """
+        if self._inside or self._seq <= seq:
+            self.lose()
+        if self._head is not None and seq <= self._head_last:
+            self._head = None
 
     def take(self, fields: Entry, salt: bytes, payload: bytes, path: str) -> list[Finding]:
         """
@@ -90,17 +101,18 @@ class GroupCheck:
             self.lose()
             expected = f"a group of at most {LIMIT_BYTES} bytes"
             return [finding("REQUEST_MISMATCH", expected, "a larger one", path, self._seq or fields.seq, "group_size")]
-        return self._end(path) if fields.group_index + 1 == fields.group_size else []
+        return self._end(path, fields.seq) if fields.group_index + 1 == fields.group_size else []
 
     def _begin(self, fields: Entry, salt: bytes) -> None:
         self._inside, self._known = False, True
         self._parts, self._seq = [request_head(salt)], fields.seq
         self._size = 0
 
-    def _end(self, path: str) -> list[Finding]:
+    def _end(self, path: str, last: int) -> list[Finding]:
         whole = self._so_far()
         self._known = False
         if self._inside:
+            self._head_last = last
             self._head, self._head_ends, self._inside = whole, True, False
             return []
         return unlike(whole, path)

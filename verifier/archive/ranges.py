@@ -192,10 +192,11 @@ class _RangeCheck:
             near = [seq for seq in seqs if _may_follow(self._findings[at], seq, tile)]
             if near:
                 self._findings[at] = msgspec.structs.replace(self._findings[at], after=near[0])
+        for seq in seqs:
+            self._groups.lose_with(seq)
         if tile.width - 1 in others:
             # What links to it is held by its own leaf.
             self._before = None
-            self._groups.lose()
         if 0 in others:
             self._first = None
 
