@@ -46,7 +46,7 @@ def test_what_is_no_payload_file_is_refused_by_name(data: bytes) -> None:
 
 
 def test_a_payload_file_may_be_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the byte; and its lines are indented by one blank, as those of all files of the ledger."""
+    """To the byte; its lines are indented by one blank."""
     data = FILE.encode()
     assert data.splitlines()[1].startswith(b' "kind"')
     monkeypatch.setattr(payload_file, "FILE_LIMIT_BYTES", len(data))
