@@ -309,6 +309,18 @@ def test_what_was_asked_is_told_with_how_it_was_written() -> None:
         assert written.kept == (None if kept == event else (kept, stored.schema_version, stored.given))
 
 
+def test_an_event_in_other_bytes_than_the_canonical_ones_is_no_event_of_the_fold() -> None:
+    """A blank more says the same, and has another hash: it was not written by this program."""
+    books, before = opened(), opened().state
+    stored = books.give(order())
+    found = fold.replay(
+        before, stored.event_type, stored.schema_version, b" " + stored.given, stored.derived,
+        (stored.stream, stored.stream_version, stored.effective_on), books.contexts[-1],
+    )  # fmt: skip
+    assert found == [fold.Mismatch("payload", "canonical bytes", "other bytes of the same event")]
+    assert before.orders.get("O") is None
+
+
 def test_a_fact_may_breach_the_floor_and_then_only_what_mends_it_is_allowed() -> None:
     """A withdrawal that took too much is recorded and flagged; then a rebate is welcome and a fee is refused."""
     books = opened()
