@@ -121,7 +121,8 @@ def test_a_backup_is_of_what_is_there_and_other_notes_only_count() -> None:
     made.give(BackupVerified(label="b", backup_seq=1, head_hash="aa", seconds=1))
     made.give(EpochSealed(epoch=1, final_seq=2, final_hash="aa"))
     made.give(DegradationChanged(component="c", from_level="0", to_level="1", reason="r"))
-    made.give(StepExecuted(plan="p", step="1", outcome="done", detail="d", started_at=1, ended_at=2))
+    done = made.give(StepExecuted(plan="p", step="1", outcome="done", detail="d", started_at=1, ended_at=2))
+    assert (done.stream, done.stream_version) == ("operations/steps", 2)
     assert (stream_version(made.state, "chain/control"), stream_version(made.state, "operations/steps")) == (3, 2)
     made.replayed()
 

@@ -4,6 +4,8 @@ Check the fold: what is refused, what is quarantined, and what the books look li
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -272,6 +274,51 @@ def test_a_decision_on_a_break_needs_a_second_person_where_the_chain_asks_for_on
     decide("A:BTC", "bob", ())
     assert not [row for row in books.state.breaks.rows.values() if row.closed_seq is None]
     books.replayed()
+
+
+def test_a_break_is_adjusted_by_an_event_that_is_there() -> None:
+    """Not by the reconciliation itself, nor by one to come; and with the seq of it, and only then."""
+    books = opened()
+    breaks = (Difference(key="A:USDT", ledger="1", external="2"),)
+    books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=1, matched=1, breaks=breaks))
+
+    def adjust(ref: int | None, how: Literal["adjusted", "theirs"] = "adjusted") -> None:
+        said = BreakResolution(key="A:USDT", how=how, reason="r", ref=ref, proposed_by="ann")
+        books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=1, matched=1, resolved=(said,)))
+
+    following = len(books.stored) + 1
+    for ref in (0, following, following + 1, None):
+        with pytest.raises(RuleBroken, match="ref"):
+            adjust(ref)
+    with pytest.raises(RuleBroken, match="ref"):
+        adjust(1, "theirs")
+    adjust(following - 1)
+    assert [row.closed_seq for row in books.state.breaks.rows.values()] == [following]
+
+
+def test_what_was_asked_is_told_with_how_it_was_written() -> None:
+    """Of a quarantined fact it is the fact, and the quarantine is kept beside it."""
+    books = opened()
+    for event in (order(), trade(order_id="none")):
+        stored = books.give(event)
+        asked, written = fold.asked(stored.event_type, stored.schema_version, stored.given)
+        assert asked == event
+        assert written.version == event.SCHEMA_VERSION
+        assert registry.decode_given(type(event).__name__, written.version, written.given) == event
+        kept = registry.decode_given(stored.event_type, stored.schema_version, stored.given)
+        assert written.kept == (None if kept == event else (kept, stored.schema_version, stored.given))
+
+
+def test_an_event_in_other_bytes_than_the_canonical_ones_is_no_event_of_the_fold() -> None:
+    """A blank more says the same, and has another hash: it was not written by this program."""
+    books, before = opened(), opened().state
+    stored = books.give(order())
+    found = fold.replay(
+        before, stored.event_type, stored.schema_version, b" " + stored.given, stored.derived,
+        (stored.stream, stored.stream_version, stored.effective_on), books.contexts[-1],
+    )  # fmt: skip
+    assert found == [fold.Mismatch("payload", "canonical bytes", "other bytes of the same event")]
+    assert before.orders.get("O") is None
 
 
 def test_a_fact_may_breach_the_floor_and_then_only_what_mends_it_is_allowed() -> None:

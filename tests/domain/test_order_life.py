@@ -339,6 +339,19 @@ def test_a_replacement_says_by_how_much_what_is_held_changes() -> None:
     books.replayed()
 
 
+def test_a_replacement_may_move_the_stop() -> None:
+    """Where none is stated the one of before stays, as the price does."""
+    books = opened()
+    books.give(OrderPlaced(order_id="O", cl_ord_id="x", account="A", instrument="BTCUSDT", side="buy", qty="0.01",
+                           ord_type="stop_limit", price="100", stop_price="90"))  # fmt: skip
+    for stop, expected in (("95", "95"), (None, "95"), ("80", "80")):
+        books.give(OrderReplaced(order_id="O", cl_ord_id="x", orig_cl_ord_id="x", qty="0.01", stop_price=stop))
+        order = books.state.orders.get("O")
+        assert order is not None
+        assert (order.price, order.stop_price) == (amount("100"), amount(expected))
+    books.replayed()
+
+
 def test_another_price_may_be_asked_for_whatever_the_lot_has_become() -> None:
     """The quantity stays, and is not asked for: it was right when it was placed, or the venue's own."""
     books = opened()

@@ -43,3 +43,14 @@ def test_what_is_no_payload_file_is_refused_by_name(data: bytes) -> None:
     """Also one of another version, with members that are not known, cut, doubled, nested or too large."""
     with pytest.raises(UnknownFormat):
         payload_file.decode(data)
+
+
+def test_a_payload_file_may_be_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte; its lines are indented by one blank."""
+    data = FILE.encode()
+    assert data.splitlines()[1].startswith(b' "kind"')
+    monkeypatch.setattr(payload_file, "FILE_LIMIT_BYTES", len(data))
+    assert payload_file.decode(data) == FILE
+    monkeypatch.setattr(payload_file, "FILE_LIMIT_BYTES", len(data) - 1)
+    with pytest.raises(UnknownFormat, match="at most"):
+        payload_file.decode(data)
