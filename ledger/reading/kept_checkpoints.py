@@ -9,6 +9,7 @@ has not signed counts for nothing.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -63,14 +64,19 @@ def check(kept: Sealed, chain: ChainRow, rules: Policy) -> None:
 
 def most_signed(connection: Connection, chain: ChainRow, least: int = 1) -> Sealed | None:
     """
-    Return the newest checkpoint of at least *least* events that no other of the newest has more signatures than.
+    Return the newest checkpoint of at least *least* events that no other of the newest has more cosignatures than.
+
+    Without a policy nobody's are checked, and whoever may seal may add any line to a note. So those count that are
+    found under at least half as many of the newest as the most frequent one is.
     """
-    best: tuple[int, Sealed] | None = None
-    for kept, signed in itertools.islice(_signed(connection, chain, least), LOOKED_AT):
-        count = len({(line.name, line.key_id) for line in signed.signatures})
-        if best is None or count > best[0]:
-            best = count, kept
-    return None if best is None else best[1]
+    found = list(itertools.islice(_signed(connection, chain, least), LOOKED_AT))
+    cosigned = [
+        {(line.name, line.key_id) for line in signed.signatures if line.name != chain.origin} for _, signed in found
+    ]
+    times = Counter(line for lines in cosigned for line in lines)
+    often = max(times.values(), default=0)
+    counts = [sum(2 * times[line] >= often for line in lines) for lines in cosigned]
+    return found[counts.index(max(counts))][0] if found else None
 
 
 def _signed(connection: Connection, chain: ChainRow, least: int) -> Iterator[tuple[Sealed, Note]]:

@@ -18,7 +18,7 @@ from ledger.domain.events.reference import AssetDefined
 from ledger.errors import InvalidInput, NotFound, ProofInvalid
 from ledger.evidence import note, policy, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey
 from ledger.evidence.policy import QuorumUnmet
 from ledger.evidence.tiles import WIDTH
 from ledger.evidence.tree import Frontier
@@ -139,6 +139,22 @@ def test_a_proof_is_by_what_others_have_cosigned(written: Database, tmp_path: Pa
         seal(copy, 307)
         with Books(copy.dsn("reader")) as books:
             assert books.prove(304, rules=POLICY).checkpoint.size == books.prove(17).checkpoint.size == 307
+
+
+def test_lines_that_nobody_checked_make_no_checkpoint_a_better_one(written: Database) -> None:
+    """Who may seal adds two to one that no witness has seen; without a policy nobody asks whose they are."""
+    with copied(written) as copy:
+        seal(copy, 305, cosigned=False)
+        with psycopg.connect(copy.dsn("sealer"), autocommit=True) as connection:
+            for number in range(2):
+                line = NoteSignature(f"x{number}", bytes(4), bytes(72)).line()
+                connection.execute("UPDATE ledger.checkpoints SET note = note || %s WHERE size = 305", [line])
+        with Books(copy.dsn("reader")) as books:
+            assert books.prove(17).checkpoint.size == 300
+        seal(copy, 306)
+        with Books(copy.dsn("reader")) as books:
+            assert books.prove(17).checkpoint.size == 306
+            assert verdict(books.prove(17)) == "verified"
 
 
 def test_a_row_that_says_nothing_stops_no_proof(written: Database, tmp_path: Path) -> None:
