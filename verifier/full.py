@@ -29,8 +29,9 @@ from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
+from verifier.walk.beside import kept_late
 from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, unread
-from verifier.walk.good import Whole, check, kept_late
+from verifier.walk.good import Whole, check
 from verifier.walk.replaying import Doubt
 
 SEEN_BY_NOBODY: Final = (

@@ -28,6 +28,7 @@ from verifier.report import Report
 from verifier.spill import Spill
 from verifier.stored import Unreadable
 from verifier.walk import good, incremental, keyed, ranges, rows
+from verifier.walk.beside import Tell
 from verifier.walk.books import Books
 from verifier.walk.good import Whole
 from verifier.walk.joined import verify_chain
@@ -64,7 +65,7 @@ def silent(what: str, count: int) -> None:
     """Hear of progress, and say nothing."""
 
 
-def whole(database: Database, jobs: int, path: Path | None = None, tell: good.Tell = silent) -> Whole:
+def whole(database: Database, jobs: int, path: Path | None = None, tell: Tell = silent) -> Whole:
     with (
         Reader(database.dsn("auditor"), ORIGIN) as reader,
         Spill() if path is None else Books(path) as spill,
@@ -72,7 +73,7 @@ def whole(database: Database, jobs: int, path: Path | None = None, tell: good.Te
         return good.check(reader, reader.chain, spill, tell, jobs, size=SIZE)
 
 
-def verified(database: Database, path: Path, tell: good.Tell = silent) -> Report:
+def verified(database: Database, path: Path, tell: Tell = silent) -> Report:
     with Reader(database.dsn("auditor"), ORIGIN) as reader, Books(path) as books:
         return full.verify(reader, tell, 1, books)
 
@@ -181,7 +182,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(good, "KEEP_S", 0.0)
 
 
-def interrupted(place: int) -> good.Tell:
+def interrupted(place: int) -> Tell:
     """Return what interrupts as soon as so many events were checked."""
 
     def tell(what: str, count: int) -> None:

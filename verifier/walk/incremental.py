@@ -26,8 +26,10 @@ from verifier.sealed import SealedCheck
 from verifier.signed import Signed
 from verifier.stored import ChainRow
 from verifier.walk import before, good
+from verifier.walk.beside import conclude, follow, kept_late, since
 from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, Verified, unread
 from verifier.walk.replaying import Doubt, NetReplay, same
+from verifier.walk.runs import runs, without_gap
 
 Tell = Callable[[str, int], None]
 _KEYS: Final = 1000
@@ -95,14 +97,14 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     same(region.strays(reader), [])
     replay = good.going_on(books, said)
     replay.touched = set()
-    frontier, beside = said.at.frontier(), good.since(reader, chain, said)
+    frontier, beside = said.at.frontier(), since(reader, chain, said)
     beside.keys = KeyCheck(reader.keys_of_groups(start.seq))
     with open_connection(reader.dsn, reader.snapshot()) as connection:
         last = reader.last_seq() or 0
-        good.without_gap(reader, start.seq + 1, last)
-        found = good.runs(connection, chain, absent, start, frontier, last=last, hashed=True)
-        end = good.follow(replay, found, chain.chain_id, beside, tell) or start
-    good.conclude(replay, beside, end)
+        without_gap(reader, start.seq + 1, last)
+        found = runs(connection, chain, absent, start, frontier, last=last, hashed=True)
+        end = follow(replay, found, chain.chain_id, beside, tell) or start
+    conclude(replay, beside, end)
     same(region.head(chain, end), [])
     same(region.digest(reader, replay.digest(), end.seq), [])
     same(held.check(replay.state), [])
@@ -117,7 +119,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     if not len(wrong):
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
-    notes += good.kept_late(said, beside.kept.kept_to)
+    notes += kept_late(said, beside.kept.kept_to)
     notes += nobodys + catalogue.unseen(reader)
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,

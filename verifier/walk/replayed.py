@@ -23,12 +23,13 @@ from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
 from verifier.spill import Spill
-from verifier.walk import good, ranges
-from verifier.walk.good import Tell
+from verifier.walk import ranges
+from verifier.walk.beside import Tell
 from verifier.walk.layout import End
 from verifier.walk.others import Others
 from verifier.walk.replaying import Doubt, NetReplay, same
 from verifier.walk.requests import Requests
+from verifier.walk.runs import runs, without_gap
 
 COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
@@ -82,14 +83,14 @@ def _replay(reader: Reader, spill: Spill, tell: Tell, started: float, jobs: int)
     replay, requests = NetReplay(spill, State(spill.load, certain=True), StateDigest()), Requests()
     end: End | None = None
     last, snapshot, absent = reader.last_seq() or 0, reader.snapshot(), os.urandom(16)
-    good.without_gap(reader, 1, last)
+    without_gap(reader, 1, last)
     tasks = [
         ranges.Task(reader.dsn, snapshot, chain.chain, chain.chain_id, absent, *ends, leaves=False)
         for ends in ranges.cut(1, last)
     ]
     others = Others(chain, tasks, [], None, None)
     with others.at_work(jobs - 1), open_connection(reader.dsn, snapshot) as connection:
-        for parsed, end in good.runs(connection, chain, absent, None, None, last=last, hashed=jobs == 1):
+        for parsed, end in runs(connection, chain, absent, None, None, last=last, hashed=jobs == 1):
             for event in parsed.events(chain.chain_id):
                 replay.apply(event, *requests.take(event))
                 if event.event_type == _SEALED:
