@@ -255,7 +255,7 @@ def alone() -> Iterator[None]:
 
 def worded(error: LedgerError) -> str:
     """Return what to say of *error*: nobody here holds a key with which to send something again."""
-    return re.sub("try again(; an append)? with the same key", "run the demo again", str(error))
+    return re.sub("try again(, and an append)? with the same key", "run the demo again", str(error))
 
 
 def afresh(folder: Path) -> int:

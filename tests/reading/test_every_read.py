@@ -33,7 +33,7 @@ from ledger.errors import InvalidInput, NoSuchMoment, NotFound, Rejected
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import At, Books, Known, Moment, RecordedAt, Seq
 from ledger.reading.moment import parse_day
-from ledger.reading.shown import plain
+from ledger.reading.shown import Structured, plain
 from ledger.reading.statement import Statement
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.equities import DAY, DUE, market, settled
@@ -251,8 +251,13 @@ def test_the_command_shows_what_python_reads_in_every_format(firm: Firm, name: s
             cells = list(csv.DictReader(io.StringIO(out["csv"])))
             assert {line["at_seq"] for line in lines} == {seq}
             assert {line["at_seq"] for line in cells} == {str(seq)}
+            structured = [
+                {key: json.loads(value) if isinstance(value, Structured) else value for key, value in row.items()}
+                for row in expected
+            ]
             for shown in (found["rows"], lines):
-                assert [{key: row[key] for key in expected[0]} for row in shown if row.get("line") in _OWN] == expected
+                ours = [{key: row[key] for key in expected[0]} for row in shown if row.get("line") in _OWN]
+                assert ours == structured
             assert [{key: row[key] for key in expected[0]} for row in cells if row.get("line") in _OWN] == [
                 {key: as_text(value) for key, value in row.items()} for row in expected
             ]
