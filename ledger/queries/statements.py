@@ -44,9 +44,10 @@ class Statements(Opened):
         with self._snapshot() as (connection, head):
             chain, chain_id = self.chain.chain, self.chain.chain_id
             seq = head if at is None else past.resolve(connection, self.chain, at)
-            named = msgspec.json.encode(account).decode()
             splitting, find = self._splitting(connection, seq), self._find(connection)
             splits = split_days.splits_in(splitting, find)
+            # The issuer's account is on the other side of what splits make of any: each payload has this member.
+            named = '"derived"' if splits and account == postings.ISSUER else msgspec.json.encode(account).decode()
             # What counts for a later day may have a say on that of a split.
             until = days(datetime.date.max if splits else last)
             meets = split_days.meeting(splits)

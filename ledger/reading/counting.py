@@ -20,7 +20,6 @@ This module knows no rule; `known` folds the events whose postings are told here
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -37,7 +36,7 @@ from ledger.errors import NotFound
 from ledger.reading.giving_back import given_back, hold_lines
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import given_of, posted
-from ledger.reading.settled_shares import Waited, told_after
+from ledger.reading.settled_shares import ToldBefore, told_after
 from ledger.reading.split_days import SETTLING, Splits
 
 Find = Callable[[str, str, str], Execution | None]
@@ -93,8 +92,6 @@ class _InOrder:
         self._booked: dict[Name, list[int]] = defaultdict(list)
         """The place of each event that books a version: its own first, then reversals of allocations of it."""
         self._replaces: dict[int, Name] = {}
-        self._ends: dict[Name, int] = {}
-        """The seq of what took the place of a version, or reversed it; where something has split."""
         self._undone: dict[Name, int] = {}
         """Where the first version that counts after this one does."""
         self._settled: dict[Name, list[_Settled]] = defaultdict(list)
@@ -124,6 +121,8 @@ class _InOrder:
             for at, lines in self._standing(name):
                 self._move(max(at, place), negated(lines), undoing.get(name, self._events[place].seq))
         self._reverse()
+        if self._splits:
+            self._after_splits()
         return [self._counted(place) for place in range(len(self._events))]
 
     def _counted(self, place: int) -> Counted:
@@ -169,26 +168,17 @@ class _InOrder:
             for seq, lines in later.items():
                 self._lines[place] = merged(self._lines[place] + negated(lines))
                 self._move(self._at.get(seq), lines, event.seq)
-        for place, name in self._replaces.items():
-            self._ends[name] = self._events[place].seq
-        for place, allocation_id in self._reversals.items():
-            self._ends |= dict.fromkeys(self._allotted(self._allocations[allocation_id][1]), self._events[place].seq)
-        waited = Waited(self._splits)
-        for place in settling:
-            for seq, lines in waited.of(self._events[place], functools.partial(self._standing_at, place)):
-                at = self._at.get(seq)
-                if at is not None:
-                    self._move(at, lines, seq)
-                    self._move(place, negated(lines), seq)
 
-    def _standing_at(self, place: int, seq: int) -> list[Line]:
-        """Return what the settlement at *place* moved, as it was traded, of what was not undone before *seq*."""
-        names = settled_by(self._settlements[place]) if place in self._settlements else []
-        undone = {name for name in names if self._ends.get(name, seq) < seq}
-        if not undone:
-            return self._as_traded(place)
-        settled_at = self._events[place].seq
-        return merged([x for name in names if name not in undone for x in self._left(name, settled_at)])
+    def _after_splits(self) -> None:
+        """Take back from a split what it made of that which counts for a day after it, and post it there."""
+        told_before = ToldBefore(self._splits)
+        for place, event in enumerate(self._events):
+            of_seqs = [(event.seq, self._lines[place]), *self._moves.get(place, {}).items()]
+            for recorded, lines in of_seqs:
+                for seq, more in told_before.of(recorded, event.effective_on, lines):
+                    if seq in self._at:
+                        self._move(self._at[seq], negated(more), seq)
+                        self._move(place, more, seq)
 
     def _as_traded(self, place: int) -> list[Line]:
         return merged(self._lines[place] + negated(self._become.get(place, [])))

@@ -17,7 +17,7 @@ from ledger.domain.postings import FEES, ISSUER, TAX, is_system
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.reading.counting import Counted
-from ledger.reading.posted import given_of
+from ledger.reading.posted import given_of, posted
 
 Key = tuple[str, str | None, str]
 """Account, instrument (None: cash) and asset."""
@@ -44,7 +44,9 @@ def flows_of(each: Counted, state: State, undoing: set[str]) -> Iterator[tuple[K
             return
         undoing.add(given.journal_id)
     name = current_name(state, given.instrument) if isinstance(given, CashDividendAccrued) else None
-    for one, two in zip(each.lines[::2], each.lines[1::2], strict=True):
+    # What is moved here is what a split made of it, and nothing that was earned.
+    lines = posted(each.event) if each.moved else each.lines
+    for one, two in zip(lines[::2], lines[1::2], strict=True):
         own, other = (two, one) if is_system(one.account) else (one, two)
         kind = "converted" if other.account.startswith("~fx_clearing.") else _KINDS.get(other.account)
         if kind is not None and not is_system(own.account):

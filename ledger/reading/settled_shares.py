@@ -10,15 +10,12 @@ later in the order of days.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ledger.chain.entry import RecordedEvent
-from ledger.domain.postings import Line, is_system, moved
+from ledger.domain.postings import ISSUER, Bucket, Line, is_system, moved, owns
 from ledger.reading.posted import become_in
-from ledger.reading.split_days import Sides, Split, Splits
-
-Standing = Callable[[int], list[Line]]
-"""What returns the lines of a settlement, in shares as they were traded, that were not undone before a seq."""
+from ledger.reading.split_days import Split, Splits
 
 
 def told_after(event: RecordedEvent, splits: Splits) -> tuple[list[Line], dict[int, list[Line]]]:
@@ -38,41 +35,35 @@ def told_after(event: RecordedEvent, splits: Splits) -> tuple[list[Line], dict[i
     return here, later
 
 
-class Waited:
+class ToldBefore:
     """
-    What settlements that were told before a split, and are of a day after it, had left to wait on its day.
+    What was told before a split, and is of a day after it: the split multiplied what was not there yet.
 
-    What a split makes of all that is rounded as a whole, settlement by settlement.
+    What it made of all that is rounded as a whole, event by event.
     """
 
     def __init__(self, splits: Splits) -> None:
         self._splits = splits
-        self._sides = Sides(splits)
-        self._sums: dict[tuple[int, str], int] = defaultdict(int)
+        self._sums: dict[tuple[int, str, str, Bucket], int] = defaultdict(int)
 
-    def of(self, event: RecordedEvent, standing: Standing) -> Iterator[tuple[int, list[Line]]]:
+    def of(self, seq: int, day: int, lines: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
         """
-        Yield (seq of a split, the lines by which it adds to the unsettled instead of the settled) of a settlement.
+        Yield (seq of a split, what it made beyond them) of *lines* that were recorded at *seq* and count for *day*.
         """
-        # Of a settlement that none of them crosses nothing is asked.
-        for asset, splits in self._splits.items() if self._sides.are_crossed(event) else ():
-            after = [split for split in splits if event.seq < split.seq and split.day < event.effective_on]
-            # Nothing of before a split is undone after it.
-            for line in standing(after[0].seq) if after else ():
-                if (line.asset, line.bucket) == (asset, "settled") and not is_system(line.account):
-                    amount = line.amount + sum(
-                        x.amount
-                        for lines in become_in(event).values()
-                        for x in lines
-                        if (x.account, x.asset, x.bucket) == (line.account, asset, "settled")
-                    )
-                    for split in after:
-                        more = self._adds(split, line.account, amount)
-                        yield split.seq, moved(asset, more, (line.account, "settled"), (line.account, "unsettled"))
-                        amount += more
+        for line in lines:
+            amount = line.amount
+            for split in self._splits.get(line.asset, ()) if owns(line.account) else ():
+                if seq < split.seq and split.day < day:
+                    # What of it waits goes on waiting; holds are given their amounts, and the ledger's own settles.
+                    waits = line.bucket == "unsettled" and not is_system(line.account)
+                    bucket: Bucket = "unsettled" if waits else "settled"
+                    more = self._adds(split, line, bucket, amount)
+                    yield split.seq, moved(line.asset, more, (ISSUER, "settled"), (line.account, bucket))
+                    amount += more
 
-    def _adds(self, split: Split, account: str, amount: int) -> int:
-        """Return how much more *amount* becomes by *split*, with what waited of the account before."""
-        before = self._sums[split.seq, account]
-        self._sums[split.seq, account] = before + amount
+    def _adds(self, split: Split, line: Line, bucket: Bucket, amount: int) -> int:
+        """Return how much more *amount* becomes by *split*, with what there was in its bucket before."""
+        place = (split.seq, line.account, line.asset, bucket)
+        before = self._sums[place]
+        self._sums[place] = before + amount
         return split.adds(before + amount) - split.adds(before)

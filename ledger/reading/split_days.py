@@ -101,12 +101,12 @@ def find_in(state: State) -> Find:
 
 def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
     """
-    Return what says whether an event may have a say on a day before its own, as *splits* are: it is moved there, or
-    settles what was booked before. Trades come with what settles them.
+    Return what says whether an event may have a say on a day before its own, as *splits* are: it is moved there,
+    settles what was booked before, or is what a split of before has multiplied. Trades come with what settles them.
     """
     sides = Sides(splits)
     together = TRADES | SETTLING if splits else frozenset()
-    return lambda event: event.event_type in together or (event.event_type in _MOVED and sides.are_crossed(event))
+    return lambda event: event.event_type in together or sides.are_crossed(event)
 
 
 class Sides:

@@ -17,7 +17,7 @@ from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_paid_in_shares import bought, firm
 from tests.reading.days import pnl
-from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, WEDNESDAY, has, known, now, rungs
+from tests.reading.test_known_settlement import LAST, MONDAY, TUESDAY, WEDNESDAY, check_stated, has, known, now, rungs
 from tests.reading.test_known_splits import bust, ground, order, split
 
 FEE = (Fee(kind="commission", asset="XYZ", amount="1"),)
@@ -101,3 +101,19 @@ def test_a_fee_is_taken_back_in_the_shares_in_which_it_was_charged(day: str) -> 
         totals.append([row.total for row in pnl(books, first=TUESDAY, last=TUESDAY, account="A") if row.asset == "XYZ"])
         assert [has(known(books, of))[0] for of in (MONDAY, TUESDAY)] == ["200", "200"]
     assert totals[0] == totals[1] != []
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_moved_shares_after_a_split_that_was_told_later_is_there_on_its_own_day(undone: bool) -> None:
+    """A deposit and interest of Tuesday, in old shares by what is said of them, come before Monday's split is told."""
+    books = ground()
+    books.set_day(TUESDAY)
+    charged = CashMoved(movement_id="I", account="A", asset="XYZ", amount="-1", kind="interest", value_date=TUESDAY)
+    came = CashMoved(movement_id="M", account="A", asset="XYZ", amount="5", kind="deposit", value_date=TUESDAY)
+    reversal = JournalReversed(journal_id="J", reverses_kind="cash", reverses="M", reason="r")
+    steps = [came, reversal if undone else charged, split(moved_reason="of old shares")]
+    assert [books.give(x).rule for x in steps] == [None] * len(steps)
+    for day, waits, there in ((DAY, "100", "0"), (MONDAY, "200", "0"), (TUESDAY, "200", "0" if undone else "8")):
+        assert has(known(books, day)) == (there, waits)
+        check_stated(books, known(books, day), day)
+    assert known(books, LAST).rows("balances") == now(books).rows("balances")

@@ -88,7 +88,9 @@ def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
     """Return what a statement of *account* closes at on *day*, of the events that have its name, and the splits."""
     events = told_by(books, day)
     named = f'"{account}"'.encode()
-    found = [event for event in events if named in event.payload or event.event_type == "SplitApplied"]
+    # The issuer's account is on the other side of what splits make of any.
+    of_all = account == "~issuer" and splits(books)
+    found = [x for x in events if of_all or named in x.payload or x.event_type == "SplitApplied"]
     names, ids = made_elsewhere(found)
     state = books.state
     rows = [state.executions.rows[name] for name in names], [state.allocations.rows[(name,)] for name in ids]

@@ -129,7 +129,7 @@ def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, i
         elif kind == "rate":
             books.give(rate(("0.5", "1", "2", "4")[pick % 4], of, number))
         elif kind == "split":
-            books.give(split(name, today))
+            books.give(split(name, of))
         elif live:
             old = live[pick % len(live)]
             place = {"exec_ref": old.exec_id, "ref_trade_date": old.trade_date}
