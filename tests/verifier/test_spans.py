@@ -8,7 +8,7 @@ import pytest
 
 from verifier import spans
 from verifier.forms.page import page
-from verifier.report import BROKEN, Finding, Report
+from verifier.report import BROKEN, Finding, Report, SeenCheckpoint
 
 
 def wrong(seq: int | None) -> Finding:
@@ -37,7 +37,7 @@ def test_a_report_on_some_tiles_paints_no_others() -> None:
     """The tile before the finding was read and is whole, and nobody says so of the events before it."""
     report = Report(
         BROKEN, "o", "primary", 512, {"seq": 900}, [wrong(800)], {}, [], [], [], 0, 0.5,
-        trusted=["nobody's: x"], spans=[(257, 512), (769, 900)],
+        trusted=["nobody's: x"], spans=[(257, 512), (769, 900)], checkpoints=[SeenCheckpoint(900, "ab" * 32)],
     )  # fmt: skip
     html = page(report, 0)
     assert html.count('class="good"') == 2
@@ -45,6 +45,9 @@ def test_a_report_on_some_tiles_paints_no_others() -> None:
     assert "whole up to" not in html
     assert "The first" not in html
     assert "no policy was given" not in html
+    # What nobody outside is known to have seen is no more than read.
+    report.checkpoints = []
+    assert 'class="good"' not in page(report, 0)
 
 
 def test_a_finding_in_a_file_says_of_which_event_it_is() -> None:
