@@ -2,9 +2,9 @@
 Say which of the shares that settle belong to a split, when the days are gone through in order.
 
 A settlement of a trade of before a split moves what the trade has become, if it was told after the split; it may be of
-a day before it. And one that was told before the split may be of a day after it, on which the shares waited still. What
-each split adds to what settles is the split's: it is posted with the split, or with the settlement, whichever comes
-later in the order of days.
+a day before it. And what was told before the split (a settlement, a fee, a deposit) may be of a day after it, on which
+it was not there yet, or waited still. What each split adds is the split's: it is posted with the split, or with the
+event, whichever comes later in the order of days.
 """
 
 from __future__ import annotations
