@@ -12,9 +12,9 @@ have counted yet. So five things are moved between events, and the sum over all 
 - a settlement of a trade that does not count yet is posted once it does;
 - what is given back of an order's hold is posted once the order holds as much (`giving_back`): a session may be of an
   earlier day than the order by UTC;
-- what a settlement, or a dividend, moves as new shares, beyond those that were booked, belongs to the split, and so does
-  what a split made of whatever else was told before it: where an event was told on the other side of the split than the
-  day it counts for, that is posted with the split, or with it (`settled_shares`).
+- what a settlement, or a dividend, moves as new shares, beyond those that were booked, belongs to the split, and so
+  does what a split made of whatever else was told before it: where an event was told on the other side of the split
+  than the day it counts for, that is posted with the split, or with it (`settled_shares`).
 
 This module knows no rule; `known` folds the events whose postings are told here.
 """
