@@ -355,6 +355,18 @@ def test_a_proof_file_proves_its_entry_and_no_other() -> None:
             proof_file.check(ProofFile(index, proof.hashes, signed(witnesses=1)), leaf, trust)
 
 
+def test_a_proof_file_may_be_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In hashes and in bytes, to the last."""
+    longest = ProofFile(3, (bytes(32),) * tree.PROOF_LIMIT, signed())
+    data = longest.encode()
+    assert proof_file.decode(data) == longest
+    monkeypatch.setattr(proof_file, "FILE_LIMIT_BYTES", len(data))
+    assert proof_file.decode(data) == longest
+    monkeypatch.setattr(proof_file, "FILE_LIMIT_BYTES", len(data) - 1)
+    with pytest.raises(UnknownFormat, match="at most"):
+        proof_file.decode(data)
+
+
 def test_what_is_no_proof_file_is_named() -> None:
     """A file without its first line, an index or a checkpoint is none."""
     good = ProofFile(3, (bytes(32),), signed()).encode()
