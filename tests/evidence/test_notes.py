@@ -207,6 +207,7 @@ def test_a_checkpoint_needs_its_logs_signature_and_the_quorum() -> None:
         if (chosen & 7).bit_count() >= 2 and chosen & 8:
             found = policy.check(trust, data)
             assert [time for _, time in found.witnesses] == [5] * chosen.bit_count()
+            assert found.note == note.decode(data)
         else:
             with pytest.raises(policy.QuorumUnmet):
                 policy.check(trust, data)
@@ -218,6 +219,14 @@ def test_a_checkpoint_needs_its_logs_signature_and_the_quorum() -> None:
         policy.check(trust, signed(witnesses=4, log=thief))
     with pytest.raises(SignatureInvalid, match="the policy's logs are"):
         policy.check(trust, signed(Checkpoint("another.example/log", 7, STATED.root)))
+
+
+def test_a_signature_claims_a_key_by_name_and_id() -> None:
+    """Either alone is another key: a log may have two, and two may have one id."""
+    key, line = WITNESSES[0].verifier, WITNESSES[0].sign("text\n", 5)
+    assert line.claims(key)
+    assert not NoteSignature("another", line.key_id, line.signature).claims(key)
+    assert not NoteSignature(line.name, bytes(4), line.signature).claims(key)
 
 
 def test_a_cosignature_is_of_its_time() -> None:
