@@ -151,6 +151,7 @@ def test_what_is_no_note_is_named(data: bytes, says: str) -> None:
         ),
         *(
             f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\nextension\n",
+            f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\n",
             "o\n٣\nAA==\n",
             "o\n" + "9" * 5000 + "\nAA==\n",
         ),
@@ -227,6 +228,14 @@ def test_a_signature_claims_a_key_by_name_and_id() -> None:
     assert line.claims(key)
     assert not NoteSignature("another", line.key_id, line.signature).claims(key)
     assert not NoteSignature(line.name, bytes(4), line.signature).claims(key)
+
+
+def test_a_cosignature_is_of_a_second_below_two_to_the_63rd() -> None:
+    """Whoever signed it: no program keeps more."""
+    witness = WITNESSES[0]
+    assert note.check_signature("text\n", witness.sign("text\n", 2**63 - 1), witness.verifier).time == 2**63 - 1
+    with pytest.raises(SignatureInvalid, match="at most"):
+        note.check_signature("text\n", witness.sign("text\n", 2**63), witness.verifier)
 
 
 def test_a_cosignature_is_of_its_time() -> None:
