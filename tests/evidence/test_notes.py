@@ -151,6 +151,7 @@ def test_what_is_no_note_is_named(data: bytes, says: str) -> None:
         ),
         *(
             f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\nextension\n",
+            f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\n",
             "o\n٣\nAA==\n",
             "o\n" + "9" * 5000 + "\nAA==\n",
         ),
@@ -207,6 +208,7 @@ def test_a_checkpoint_needs_its_logs_signature_and_the_quorum() -> None:
         if (chosen & 7).bit_count() >= 2 and chosen & 8:
             found = policy.check(trust, data)
             assert [time for _, time in found.witnesses] == [5] * chosen.bit_count()
+            assert found.note == note.decode(data)
         else:
             with pytest.raises(policy.QuorumUnmet):
                 policy.check(trust, data)
@@ -218,6 +220,22 @@ def test_a_checkpoint_needs_its_logs_signature_and_the_quorum() -> None:
         policy.check(trust, signed(witnesses=4, log=thief))
     with pytest.raises(SignatureInvalid, match="the policy's logs are"):
         policy.check(trust, signed(Checkpoint("another.example/log", 7, STATED.root)))
+
+
+def test_a_signature_claims_a_key_by_name_and_id() -> None:
+    """Either alone is another key: a log may have two, and two may have one id."""
+    key, line = WITNESSES[0].verifier, WITNESSES[0].sign("text\n", 5)
+    assert line.claims(key)
+    assert not NoteSignature("another", line.key_id, line.signature).claims(key)
+    assert not NoteSignature(line.name, bytes(4), line.signature).claims(key)
+
+
+def test_a_cosignature_is_of_a_second_below_two_to_the_63rd() -> None:
+    """Whoever signed it: no program keeps more."""
+    witness = WITNESSES[0]
+    assert note.check_signature("text\n", witness.sign("text\n", 2**63 - 1), witness.verifier).time == 2**63 - 1
+    with pytest.raises(SignatureInvalid, match="at most"):
+        note.check_signature("text\n", witness.sign("text\n", 2**63), witness.verifier)
 
 
 def test_a_cosignature_is_of_its_time() -> None:
@@ -353,6 +371,18 @@ def test_a_proof_file_proves_its_entry_and_no_other() -> None:
             proof_file.check(again, leaf + b"!", trust)
         with pytest.raises(policy.QuorumUnmet):
             proof_file.check(ProofFile(index, proof.hashes, signed(witnesses=1)), leaf, trust)
+
+
+def test_a_proof_file_may_be_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In hashes and in bytes, to the last."""
+    longest = ProofFile(3, (bytes(32),) * tree.PROOF_LIMIT, signed())
+    data = longest.encode()
+    assert proof_file.decode(data) == longest
+    monkeypatch.setattr(proof_file, "FILE_LIMIT_BYTES", len(data))
+    assert proof_file.decode(data) == longest
+    monkeypatch.setattr(proof_file, "FILE_LIMIT_BYTES", len(data) - 1)
+    with pytest.raises(UnknownFormat, match="at most"):
+        proof_file.decode(data)
 
 
 def test_what_is_no_proof_file_is_named() -> None:
