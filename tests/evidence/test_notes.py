@@ -430,3 +430,13 @@ def test_a_verifier_key_is_read_back() -> None:
     """Keys of both algorithms are written and read."""
     for key in (LOG.verifier, WITNESSES[0].verifier, VerifierKey("ü.example/é", ED25519, bytes(32))):
         assert note.read_key(key.text()) == key
+
+
+def test_a_note_is_by_a_key_that_has_truly_signed_it() -> None:
+    """One of several is enough; a line that only claims to be of it is not."""
+    read = note.decode(signed(witnesses=1))
+    assert note.is_by(read, [LOG.verifier])
+    assert note.is_by(read, [WITNESSES[1].verifier, WITNESSES[0].verifier])
+    assert not note.is_by(read, [WITNESSES[1].verifier])
+    false = [NoteSignature(one.name, one.key_id, bytes(len(one.signature))) for one in read.signatures]
+    assert not note.is_by(note.with_signatures(read.text, false), [LOG.verifier, WITNESSES[0].verifier])

@@ -16,7 +16,7 @@ from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import WIDTH
 from tests.archiving import chains
 from verifier.report import Finding
-from verifier.sealed import BEHIND_NS, CLOCKS_NS, SealedCheck
+from verifier.sealed import BEHIND_NS, CLOCKS_NS, SealedCheck, not_here_yet
 from verifier.stored import CheckpointRow
 
 SIZE = 700
@@ -325,3 +325,10 @@ def test_from_an_edge_on_the_rest_is_held_as_from_the_start(start: int) -> None:
     for place in (start, SIZE - 1):
         assert [one.seq for one in found(place)] == [place + 1]
     assert found(start - 1) == []
+
+
+def test_what_a_replica_lacks_is_told_by_its_first_and_its_last_event() -> None:
+    """One event is named as one."""
+    ends = ", of w: the end was cut off, or has not got to this replica yet"
+    assert not_here_yet(7, 8, "w") == f"event 8{ends}"
+    assert not_here_yet(7, 9, "w") == f"events 8 to 9{ends}"
