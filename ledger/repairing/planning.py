@@ -8,7 +8,7 @@ is given up.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
@@ -28,6 +28,9 @@ from ledger.storage.database import Connection
 
 REASONS: Final = 3
 """So many reasons are said of one finding; a cut tail would have thousands of the same."""
+
+
+_KEYS: Final = "chain_keys"
 
 
 def origin_of(rules: Policy, report: ReportFile) -> str:
@@ -72,8 +75,13 @@ class Planning:
         trusted: Trusted,
         local: Database,
         sources: Sequence[Source],
+        accused: Container[str | None] = (),
     ) -> None:
+        """
+        Begin the plan of a report that finds something wrong with the tables *accused*.
+        """
         self._connection, self._row, self._rules, self._trusted = connection, row, rules, trusted
+        self._accused = accused
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
         self._prover = Prover(self._stated, [local, *sources])
@@ -216,6 +224,11 @@ class Planning:
                 f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
                 "away once a checkpoint that the policy accepts covers as many: record something and seal it"
             )
+        if _KEYS in self._accused or self._reasons or any(write.table == EVENTS for write in self.writes):
+            return (
+                f"whether a log has signed what stands for the checkpoint of {size} events is asked of the keys that "
+                f"the chain names, and {_KEYS} or events are to be mended: apply this plan, verify, and plan again"
+            )
         self._write(
             Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words()), str(size)
         )
@@ -319,7 +332,8 @@ def make(
     notes: list[Iterable[bytes]] = [[one] for one in given]
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
-    planning = Planning(connection, row, rules, trusted, local, sources)
+    accused = {finding.table for finding in report.findings}
+    planning = Planning(connection, row, rules, trusted, local, sources, accused)
     wants = [wanted(finding) for finding in report.findings]
     if any(want.identity for want in wants):
         planning.identity()

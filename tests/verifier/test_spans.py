@@ -54,3 +54,13 @@ def test_a_finding_in_a_file_says_of_which_event_it_is() -> None:
     """For people too: a bundle has 256 of them."""
     found = Finding("TREE_MISMATCH", "a", "b", seq=3, table="archive", key=("tile/entries/000",), column="leaf")
     assert found.place() == "archive tile/entries/000, event 3, column leaf"
+
+
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [("segment/000", 0), ("tile/entries/001", 256), ("tile/0/001", 256), ("segment/001.p/44", 256), ("tile/1/000", 300),
+     ("checkpoint", 300), ("tiles", 300)],
+)  # fmt: skip
+def test_a_file_of_an_archive_that_is_gone_ends_what_is_whole_at_its_first_event(path: str, whole: int) -> None:
+    gone = Finding("ARCHIVE_MISSING", "a file", "none", table="archive", key=(path,))
+    assert spans.whole_up_to([(1, 300)], [gone]) == whole

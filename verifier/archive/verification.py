@@ -19,7 +19,7 @@ from ledger.archiving.layout import CHECKPOINT
 from ledger.archiving.places import open_store
 from ledger.archiving.stores import Store, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
-from ledger.evidence import segments, tiles, tree
+from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import Revoked
@@ -32,6 +32,7 @@ from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of, tile_of
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
+from verifier.spans import first_of
 from verifier.stored import Unreadable, worker_ended
 from verifier.vouching import Judged, before_its_events
 
@@ -173,7 +174,8 @@ class _Good:
         """Take what is wrong in a range and before it, after which so many events were checked."""
         wrong = [one for one in found if not _of_a_tile(one)]
         # What follows from another event adds nothing to that; of a segment that is none, no payload was read.
-        firsts = [_first(one) for one in wrong if one.after is None or is_of_segment(one)]
+        # Where none is named, none is safe.
+        firsts = [first_of(one) or 1 for one in wrong if one.after is None or is_of_segment(one)]
         firsts += [number * WIDTH + 1 for number in done.unread]
         if self._goes_on and firsts:
             # All before the first event of which anything is wrong are whole.
@@ -197,18 +199,6 @@ def _is_forked(found: Sequence[Finding]) -> bool:
 def _of_a_tile(one: Finding) -> bool:
     path = (one.key or ("",))[0]
     return path.startswith("tile/") and not path.startswith(_BUNDLES)
-
-
-def _first(one: Finding) -> int:
-    """Return the first event that a finding may be about: of a file, the first one of the bundle; else none is safe."""
-    if one.seq is not None:
-        return one.seq
-    path = (one.key or ("",))[0]
-    name = path.replace("segment/", _BUNDLES, 1) if path.startswith("segment/") else path
-    try:
-        return tiles.decode_path(name)[0].start + 1
-    except UnknownFormat:
-        return 1
 
 
 def _of_keys(keys: KeyHistory, size: int) -> Iterator[Finding]:
