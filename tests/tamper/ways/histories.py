@@ -101,6 +101,7 @@ def a_tail_cut_consistently(scene: Scene) -> Expected:
      "receipts", "superuser: all that follows from the tail is taken back", blind=("open", "incremental"))  # fmt: skip
 def an_unsealed_tail_cut(scene: Scene) -> Expected:
     cut_to(scene, scene.firm.sizes[1])
+    checkpoints_of(scene.firm.a, scene.region)
     return Expected(kind="TRUNCATED")
 
 
