@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.reading.posted import of_orders
 from ledger.reading.views import HistoryLine, history
 
 
@@ -18,20 +19,11 @@ class _Given(msgspec.Struct):
     order_adjustments: list[dict[str, str]] = []
 
 
-class _Derived(msgspec.Struct):
-    orders: list[list[str | None]] = []
-    ended: list[str] = []
-
-
-_DERIVED = msgspec.json.Decoder(_Derived)
-
-
 def line_of(event: RecordedEvent, order_id: str) -> HistoryLine | None:
     """
     Return the line of a split in the history of an order; None where it neither changed nor ended it.
     """
-    derived, given = split_payload(event.payload)
-    done = _DERIVED.decode(derived)
+    done, given = of_orders(event), split_payload(event.payload)[1]
     orders = [terms for terms in done.orders if terms[0] == order_id]
     if not orders and order_id not in done.ended:
         return None

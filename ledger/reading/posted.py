@@ -20,13 +20,17 @@ class _Postings(msgspec.Struct):
     in_new_shares: dict[str, list[Any]] = {}
 
 
-class _OfOrders(msgspec.Struct):
+class OfOrders(msgspec.Struct):
+    """
+    What a split did to orders: the terms of those that go on, order by order, and which it ended.
+    """
+
     orders: list[list[str | None]] = []
     ended: list[str] = []
 
 
 _POSTINGS: Final = msgspec.json.Decoder(_Postings)
-_OF_ORDERS: Final = msgspec.json.Decoder(_OfOrders)
+_OF_ORDERS: Final = msgspec.json.Decoder(OfOrders)
 
 
 def posted(event: RecordedEvent) -> list[Line]:
@@ -68,13 +72,20 @@ def become_in(event: RecordedEvent) -> dict[str, list[Line]]:
     }
 
 
+def of_orders(event: RecordedEvent) -> OfOrders:
+    """
+    Return what a split did to orders, as it is stored with it.
+    """
+    return _OF_ORDERS.decode(split_payload(event.payload)[0])
+
+
 def orders_split_by(event: RecordedEvent) -> dict[str, int]:
     """
     Return what is held for each order that *event* gave other terms, or ended, as a split does.
     """
     if event.event_type != "SplitApplied":
         return {}
-    found = _OF_ORDERS.decode(split_payload(event.payload)[0])
+    found = of_orders(event)
     held = {str(terms[0]): amounts.parse(terms[5] or "0") for terms in found.orders}
     return held | dict.fromkeys(found.ended, 0)
 
