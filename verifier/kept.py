@@ -18,7 +18,8 @@ from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.snapshot_bytes import decode, digest_of
 from ledger.domain.state import Change, Key
-from verifier.reader import HISTORIES, Reader
+from verifier.moment import HISTORIES
+from verifier.reader import Reader
 from verifier.report import Finding, Findings
 
 KIND: Final = "PROJECTION_MISMATCH"

@@ -37,7 +37,7 @@ from ledger.storage import events
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import NOW, history
 from tests.verifier.intruder import Intruder, copied, real, report_on
-from verifier import reader as reading
+from verifier import moment
 from verifier.full import verify
 from verifier.reader import Reader
 from verifier.stored import Unreadable
@@ -229,7 +229,7 @@ def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pyt
     """Four times the events, keys, orders and executions, and the same peak: what is closed is spilled, not held."""
 
     # Little at a time, so that only what is kept could differ.
-    monkeypatch.setattr(reading, "FETCH_ROWS", 100)
+    monkeypatch.setattr(moment, "FETCH_ROWS", 100)
     # What is held at once has a size of its own, which both histories should pass.
     monkeypatch.setattr(rows, "ROWS", 100)
     monkeypatch.setattr(replaying, "FLUSH", 100)

@@ -54,7 +54,7 @@ class Region(Reader):
 
     def view(self) -> View:
         """Return what another process needs to read the same, as long as this region is open."""
-        return View(self.dsn, self._wanted, self.snapshot(), self.chain)
+        return View(self.dsn, self.wanted, self.snapshot(), self.chain)
 
     @classmethod
     def of(cls, view: View) -> Self:
@@ -93,7 +93,7 @@ class Region(Reader):
 
     def _ask(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
         self.requests += 1
-        return self._connection.execute(sql.encode(), given).fetchall()
+        return self.connection.execute(sql.encode(), given).fetchall()
 
     def size(self) -> int:
         """Return the seq of the last event; 0 where there is none."""
@@ -217,4 +217,4 @@ class Region(Reader):
         Return the server's settings as they are for this login, by name.
         """
         rows = self._ask("SELECT name, coalesce(setting, '') FROM pg_settings")
-        return {**dict(rows), "server_version_num": str(self._connection.info.server_version)}
+        return {**dict(rows), "server_version_num": str(self.connection.info.server_version)}

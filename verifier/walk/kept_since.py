@@ -15,7 +15,8 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.snapshot_bytes import decode, digest_of
 from ledger.domain.state import Change, Key
-from verifier.reader import HISTORIES, Reader
+from verifier.moment import HISTORIES
+from verifier.reader import Reader
 from verifier.walk.replaying import Doubt
 
 _SOME: Final = 20_000

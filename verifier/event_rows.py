@@ -1,0 +1,167 @@
+"""
+Read events as they are stored, column by column, and the keys and commits that were written with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from ledger.chain.entry import NO_ID, RecordedEvent
+from verifier.moment import Moment
+from verifier.stored import CommitRow, KeyRow
+
+_EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
+_SHOWN: Final = {
+    "event_id": "uuid_send(event_id)", "group_id": "uuid_send(group_id)", "correlation_id": "uuid_send(correlation_id)",
+    "causation_id": "uuid_send(causation_id)",
+    # No ledger writes an infinite date; it still has to be read, to be found.
+    "effective_on": "CASE WHEN isfinite(effective_on) THEN effective_on - date '1970-01-01' ELSE 2147483647 END",
+    "payload": "convert_to(payload::text, 'UTF8')",
+}  # fmt: skip
+_OPTIONAL: Final = ("correlation_id", "causation_id")
+_IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
+"""What stands for a NULL where none can be, by the type of the column."""
+
+
+class EventRows(Moment):
+    """
+    What a moment has of the chain itself.
+
+    `zero_ids` are the (seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones.
+    """
+
+    def __init__(self, dsn: str, origin: str | None, snapshot: str | None = None) -> None:
+        super().__init__(dsn, origin, snapshot)
+        self.zero_ids: list[tuple[int, str]] = []
+
+    def last_seq(self) -> int | None:
+        """
+        Return the largest seq of an event that is stored, or None where there is none.
+        """
+        row = self.connection.execute(
+            "SELECT max(seq) FROM ledger.events WHERE chain = %s", [self.chain.chain]
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def count(self, first: int, last: int) -> int:
+        """
+        Return how many events with seqs from *first* to *last* are stored.
+        """
+        found = self.connection.execute(
+            "SELECT count(*) FROM ledger.events WHERE chain = %s AND seq BETWEEN %s AND %s",
+            [self.chain.chain, first, last],
+        ).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def events_before_first(self) -> bool:
+        """
+        Return whether there are events with a seq below 1, which none can have.
+        """
+        return bool(
+            self.connection.execute(
+                "SELECT EXISTS (SELECT FROM ledger.events WHERE chain = %s AND seq < 1)", [self.chain.chain]
+            ).fetchall()[0][0]
+        )
+
+    def events(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[RecordedEvent]:
+        """
+        Yield every event from seq *first* to *last* in order, column by column as stored.
+        """
+        self.zero_ids.clear()
+        for values in self._event_rows("events", "AND seq BETWEEN %s AND %s ORDER BY seq", [first, last]):
+            for name in _OPTIONAL:
+                if values[name] == NO_ID:
+                    self.zero_ids.append((values["seq"], name))
+                elif values[name] is None:
+                    values[name] = NO_ID
+            yield self._event(values)
+
+    def first_events(self, number: int, count: int = 3) -> list[RecordedEvent]:
+        """
+        Return the first events under a chain number.
+        """
+        shown = self._event_rows("first_events", "ORDER BY seq LIMIT %s", [count], number)
+        return [
+            self._event({name: NO_ID if x is None and name in _OPTIONAL else x for name, x in v.items()}) for v in shown
+        ]
+
+    def events_at(self, seqs: Sequence[int]) -> Iterator[RecordedEvent]:
+        """
+        Yield the events at these seqs that there are, column by column as stored.
+        """
+        for values in self._event_rows("events_at", "AND seq = ANY(%s) ORDER BY seq", [list(seqs)]):
+            yield self._event({
+                name: NO_ID if value is None and name in _OPTIONAL else value for name, value in values.items()
+            })  # fmt: skip
+
+    def _event_rows(
+        self, name: str, rest: str, given: list[Any], number: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        shown = ", ".join(_SHOWN.get(column, column) for column in _EVENT_COLUMNS)
+        for row in self.stream(name, f"SELECT {shown} FROM ledger.events WHERE chain = %s {rest}", *given,
+                               number=number):  # fmt: skip
+            yield dict(zip(_EVENT_COLUMNS, row, strict=True))
+
+    def _event(self, values: dict[str, Any]) -> RecordedEvent:
+        for name, value in values.items():
+            if value is None:
+                values[name] = _IMPOSSIBLE[RecordedEvent.__annotations__[name]]
+        return RecordedEvent(chain_id=self.chain.chain_id, **values)
+
+    def seq_recorded_at(self, recorded_at: int, low: int, high: int) -> int | None:
+        """
+        Return the seq of the event of that time between two seqs, or None.
+        """
+        row = self.connection.execute(
+            "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN %s AND %s AND recorded_at = %s",
+            [self.chain.chain, low, high, recorded_at],
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def keys(self, first: int = -(2**63), last: int = 2**63 - 1) -> Iterator[KeyRow]:
+        """
+        Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order; the database sorts.
+        """
+        sql = (
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
+        )
+        for row in self.stream("keys", sql, first, last):
+            yield KeyRow(*row)
+
+    def keys_of_groups(self, after: int) -> Iterator[KeyRow]:
+        """
+        Yield the idempotency keys that the groups after seq *after* used, in order of what their rows say.
+
+        A row whose key no such group used is not among them.
+        """
+        # Looked up one by one: a join would read all keys there are.
+        sql = (
+            "SELECT k.source, k.key, k.first_seq FROM ledger.events e CROSS JOIN LATERAL (SELECT source, key, first_seq"
+            " FROM ledger.idempotency_keys WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key"
+            " OFFSET 0) k WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY k.first_seq"
+        )
+        for row in self.stream("keys", sql, after):
+            yield KeyRow(*row)
+
+    def commits(self, after: int = -(2**63)) -> Iterator[CommitRow]:
+        """
+        Yield every commit that ends after seq *after*, in order.
+        """
+        sql = (
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
+        )
+        for row in self.stream("commits", sql, after):
+            yield CommitRow(*row)
+
+    def commit_at(self, seq: int) -> CommitRow | None:
+        """
+        Return the commit that ends at *seq*, or None.
+        """
+        row = self.connection.execute(
+            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            " WHERE chain = %s AND last_seq = %s", [self.chain.chain, seq],
+        ).fetchone()  # fmt: skip
+        return None if row is None else CommitRow(*row)

@@ -1,0 +1,159 @@
+"""
+See a ledger's database at one moment: which chain of it is meant, and rows of it as they are stored.
+
+The transaction is read-only, and the login should be the auditor's. Rows are streamed through cursors of the database,
+never held.
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from ledger.domain.rows import TABLES
+from ledger.errors import LedgerError
+from verifier.connection import first_line, open_connection
+from verifier.stored import ChainRow, ChainsLost, Unreadable
+
+FETCH_ROWS = 2000
+"""How many rows a cursor brings at once: what of a table is in memory at a time."""
+HISTORIES: Final = {"balances": "balance_history", "positions": "position_history"}
+"""The read models whose every version is kept, and where."""
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "chain_heads": (), "state_digests": (), "replica_state": (), "events": ("seq",), "commits": ("last_seq",),
+    "idempotency_keys": ("source", "key"), "acknowledgements": ("replica",), "snapshots": ("seq",),
+    "read_model_watermarks": ("name",), "tiles": ("level", "number"), "checkpoints": ("size",),
+    **{name: (*TABLES[of].key, "seq") for of, name in HISTORIES.items()},
+    **{name: spec.key for name, spec in TABLES.items()},
+}  # fmt: skip
+"""Every table that has rows by chain, with the rest of its key."""
+
+
+class Moment:
+    """
+    One chain's rows, as they are at one moment.
+    """
+
+    def __init__(self, dsn: str, origin: str | None, snapshot: str | None = None) -> None:
+        self.dsn, self.wanted = dsn, origin
+        self.cursors = itertools.count(1)
+        self.connection = open_connection(dsn, snapshot)
+        try:
+            self.chain = self._find(origin)
+        except psycopg.Error as error:
+            self.connection.close()
+            raise Unreadable(f"the database holds no ledger this login may read: {first_line(error)}") from error
+        except LedgerError:
+            self.connection.close()
+            raise
+
+    def __enter__(self) -> typing.Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.connection.close()
+        if isinstance(error, psycopg.Error):
+            raise Unreadable(f"the database stopped answering: {first_line(error)}; nothing was verified") from error
+
+    def _find(self, origin: str | None) -> ChainRow:
+        self.chains = [
+            ChainRow(*row)
+            for row in self.connection.execute(
+                "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
+                " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
+                " h.unbalanced::text FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
+            )
+        ]
+        chosen = [row for row in self.chains if origin in (None, row.origin)]
+        if not chosen and origin is not None:
+            # Its row may have another origin now; what the first event says cannot be changed unseen.
+            chosen = [row for row in self.chains if self._created(row.chain) == origin]
+        if len(chosen) != 1:
+            strays = self.strays("events")
+            if not chosen and strays:
+                raise ChainsLost([row[0] for row in strays])
+            if not self.chains:
+                raise Unreadable(
+                    "this database has no chain; make one with `tradeledger init --origin …`, or name another database"
+                )
+            present = ", ".join(row.origin for row in self.chains)
+            raise Unreadable(f"name one chain with --origin: this database has {present}")
+        return chosen[0]
+
+    def _created(self, number: int) -> str | None:
+        row = self.connection.execute(
+            "SELECT payload #>> '{given,origin}' FROM ledger.events WHERE chain = %s AND seq = 1", [number]
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def strays(self, table: str) -> list[tuple[int | None, int, tuple[str, ...]]]:
+        """
+        Return (number, rows, least key) of each chain number in *table* that no row of chains has.
+        """
+        known = sorted({row.chain for row in self.chains})
+        # Ranges around the known numbers, so that the primary key can answer without a scan.
+        parts = ["chain IS NULL", "NOT (chain BETWEEN %s AND %s)", *("(chain > %s AND chain < %s)" for _ in known[1:])]
+        given = [known[0], known[-1], *(bound for pair in itertools.pairwise(known) for bound in pair)] if known else []
+        where = " OR ".join(parts) if known else "true"
+        counted = self.connection.execute(
+            f"SELECT chain, count(*) FROM ledger.{table} WHERE {where} GROUP BY chain ORDER BY chain", given
+        ).fetchall()
+        shown = ", ".join(f'"{name}"::text' for name in _KEYS[table]) or "NULL"
+        order = ", ".join(str(place) for place in range(1, len(_KEYS[table]) + 1)) or "1"
+        found = []
+        for number, count in counted:
+            row = self.connection.execute(
+                f"SELECT {shown} FROM ledger.{table} WHERE chain IS NOT DISTINCT FROM %s ORDER BY {order} LIMIT 1",
+                [number],
+            ).fetchone()
+            found.append((number, count, tuple(str(part) for part in row or () if part is not None)))
+        return found
+
+    def read_as(self, number: int) -> None:
+        """
+        Read the rows under another chain number than the row of chains says.
+        """
+        head = self.connection.execute(
+            "SELECT seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads WHERE chain = %s",
+            [number],
+        ).fetchone()
+        seq, digest, recorded_at, epoch, mode, unbalanced = head or (-1, b"", 0, 0, "missing", None)
+        self.chain = msgspec.structs.replace(
+            self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode,
+            unbalanced=unbalanced,
+        )  # fmt: skip
+
+    def snapshot(self) -> str:
+        """
+        Return the name of this moment, under which other connections may read it while this one is open.
+        """
+        return str(self.query("SELECT pg_export_snapshot()")[0][0])
+
+    def stream(
+        self, name: str, sql: str, *given: Any, rows: int | None = None, number: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """
+        Yield the rows of a query, so many *rows* at once; its first parameter is the chain's *number*, or another's.
+        """
+        # A name of its own: what is read twice may not be read to its end the first time.
+        with self.connection.cursor(f"{name}_{next(self.cursors)}", scrollable=False) as cursor:
+            cursor.itersize = rows or FETCH_ROWS
+            cursor.execute(sql, [self.chain.chain if number is None else number, *given])
+            yield from cursor
+
+    def query(self, sql: typing.LiteralString) -> list[tuple[Any, ...]]:
+        """
+        Return the rows of a query that names its own tables.
+        """
+        return self.connection.execute(sql).fetchall()
+
+    def now(self) -> int:
+        """
+        Return the database's clock (ns since 1970).
+        """
+        return int(self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint")[0][0])
