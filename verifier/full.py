@@ -4,42 +4,35 @@ Verify everything there is of one chain in one region.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from ledger.domain.rows import TABLES, ChainKey
+from ledger.domain.rows import ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from verifier import catalogue, compare, held, identity, region
-from verifier.acknowledgements import AcknowledgementCheck
-from verifier.chain import ChainCheck
-from verifier.commits import CommitCheck
-from verifier.kept import KeptCheck
-from verifier.keys import KeyCheck
+from verifier import catalogue, identity, region
+from verifier.one_by_one import Came, Progress, look, sealed_check
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.sealed import SealedCheck, not_here_yet
 from verifier.signed import Signed
 from verifier.spill import Spill
-from verifier.state import Replay
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings
 from verifier.walk.beside import kept_late
-from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, unread
-from verifier.walk.good import Whole, check
+from verifier.walk.books import UNREAD, Books, Tree, unread
+from verifier.walk.good import check
 from verifier.walk.replaying import Doubt
 
 SEEN_BY_NOBODY: Final = (
     "who has seen this history: bring a checkpoint of it with --expect, such as one that the primary or a witness shows"
 )
-
-Progress = Callable[[str, int], None]
-"""Is told what is being done, and how many events or rows of it."""
 
 
 def verify(
@@ -76,21 +69,16 @@ def verify(
     said = None if books is None else books.said
     if books is not None and said is not None:
         findings.add(before.convict(reader, chain, said, books.path, renamed=bool(settled.findings)))
-    doubted = False
+    clean = not len(findings)
     if not settled.readable:
-        came = _Came(0, 0, {"seq": chain.seq, "hash": chain.hash.hex()},
+        came = Came(0, 0, {"seq": chain.seq, "hash": chain.hash.hex()},
                     unread=["events, keys, commits and read models: whose rows they are is not known"])  # fmt: skip
-    elif not len(findings) and (good := _good(reader, chain, progress, jobs, books, expected)):
-        came = _of_good(reader, *good, findings)
-        if books is not None and said is not None:
-            came.events -= said.at.end.seq
-            came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
-                           f"region it read, as {books.path} says", *kept_late(said, good[0].kept_to)]  # fmt: skip
     else:
-        doubted = not len(findings)
-        came = _one_by_one(reader, chain, findings, progress, expected)
+        came = (clean and _good(reader, chain, findings, progress, jobs, books, expected)) or look(
+            reader, chain, findings, progress, expected
+        )
     judged = _signed(reader, chain, came, trust, findings, notes) if settled.readable else None
-    if doubted and came.events and not len(findings):
+    if clean and settled.readable and came.whole is None and came.events and not len(findings):
         findings.add([two_readings(1, came.events)])
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
@@ -99,12 +87,9 @@ def verify(
     came.unread += catalogue.unseen(reader)
     found = findings.all(came.lost)
     late = _late(chain, came, expected)
-    if late and not found:
-        raise Unreadable(f"the replica of {chain.origin} is good by itself, and lacks {late[0]}; let it catch up and "
-                         f"verify it again, or bring a checkpoint of at most {came.last} events")  # fmt: skip
     came.unread += late
-    if came.unseen and not found:
-        raise Unreadable(f"the replica of {chain.origin} is good by itself, and keeps no checkpoint: {SEEN_BY_NOBODY}")
+    if not found:
+        _check_seen(chain, came, late)
     if books is not None and came.whole is not None and not found:
         came.head["root"] = came.whole.frontier.root().hex()
         books.save(came.whole.replay.state, came.whole.said(chain, came.tree))
@@ -118,60 +103,17 @@ def verify(
     )  # fmt: skip
 
 
-class _Came(msgspec.Struct):
-    """
-    What reading the events came to: how many were checked, the last up to which nothing is wrong, the head, how many
-    rows each table has, and the chain's keys.
-
-    From `lost` on findings may follow from a missing event; `unread` says what was not looked at. `whole` is there
-    where the chain was shown to be good at once, without a finding of any event or row.
-    """
-
-    events: int
-    last_good: int
-    head: dict[str, object]
-    rows: dict[str, int] = msgspec.field(default_factory=dict)
-    keys: list[ChainKey] = msgspec.field(default_factory=list)
-    lost: int | None = None
-    unread: list[str] = msgspec.field(default_factory=list)
-    whole: Whole | None = None
-    last: int = 0
-    """The last event that there is."""
-    tree: Tree = NO_TREE
-    unseen: bool = False
-    """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
+def _check_seen(chain: ChainRow, came: Came, late: list[str]) -> None:
+    """Raise Unreadable where nothing is wrong with a replica, and too little says that others have seen the same."""
+    good = f"the replica of {chain.origin} is good by itself, and"
+    if late:
+        raise Unreadable(f"{good} lacks {late[0]}; let it catch up and verify it again, or bring a checkpoint of at "
+                         f"most {came.last} events")  # fmt: skip
+    if came.unseen:
+        raise Unreadable(f"{good} keeps no checkpoint: {SEEN_BY_NOBODY}")
 
 
-def _of_good(reader: Reader, whole: Whole, wrong: list[Finding], tree: Tree, findings: Findings) -> _Came:
-    """Return what a good chain came to; what is *wrong* is with its tree, of which *tree* is to be kept."""
-    findings.add(wrong)
-    end = whole.end
-    keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
-    return _Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole,
-                 tree=tree, last=end.seq)  # fmt: skip
-
-
-def _one_by_one(
-    reader: Reader, chain: ChainRow, findings: Findings, progress: Progress, expected: Sequence[Checkpoint]
-) -> _Came:
-    """Look for whatever is wrong, event by event and row by row."""
-    rows: dict[str, int] = {}
-    with Spill() as spill:
-        walked, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
-        findings.add(region.head(chain, walked))
-        lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
-        for table in TABLES:
-            progress(f"comparing {table}", 0)
-            rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
-            findings.add(wrong)
-        findings.add(held.check(replay.state))
-        findings.add(region.digest(reader, replay.digest, walked.seq))
-        keys = list(replay.state.chain_keys.rows.values())
-    head: dict[str, object] = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
-    return _Came(walked.seq, walked.last_good, head, rows, keys, lost, last=walked.seq)
-
-
-def _late(chain: ChainRow, came: _Came, expected: Sequence[Checkpoint]) -> list[str]:
+def _late(chain: ChainRow, came: Came, expected: Sequence[Checkpoint]) -> list[str]:
     """Return what the largest checkpoint that was brought covers and a replica has not got, as a sentence, if any."""
     size = max((stated.size for stated in expected), default=0)
     if chain.mode != "replica" or size <= came.last:
@@ -180,7 +122,7 @@ def _late(chain: ChainRow, came: _Came, expected: Sequence[Checkpoint]) -> list[
 
 
 def _signed(
-    reader: Reader, chain: ChainRow, came: _Came, trust: Policy | None, findings: Findings, notes: Sequence[bytes]
+    reader: Reader, chain: ChainRow, came: Came, trust: Policy | None, findings: Findings, notes: Sequence[bytes]
 ) -> Judged | None:
     """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
     signed = Signed(chain.origin, came.keys, trust)
@@ -202,7 +144,7 @@ def _signed(
     return None if newest is None else Judged(newest.checkpoint, newest, [])
 
 
-def _met(judged: Judged, found: Sequence[Finding], came: _Came) -> SeenCheckpoint:
+def _met(judged: Judged, found: Sequence[Finding], came: Came) -> SeenCheckpoint:
     """Return the newest checkpoint that the policy accepts: accepted here where the events have its root too."""
     seen = judged.seen()
     wrong = any(one.table == "checkpoints" and one.key == (str(seen.size),) for one in found) or bool(_others(found))
@@ -221,35 +163,37 @@ def _not_covered(trust: Policy | None) -> list[str]:
 def _good(
     reader: Reader,
     chain: ChainRow,
+    findings: Findings,
     progress: Progress,
     jobs: int,
     books: Books | None,
     expected: Sequence[Checkpoint],
-) -> tuple[Whole, list[Finding], Tree] | None:
+) -> Came | None:
     """
-    Return what a good chain is, checked at speed, and what is wrong with its tree, and what to keep of that; None where
-    something else is: then it has to be looked for.
+    Return what a good chain came to, checked at speed, with what is wrong with its tree among the findings; None where
+    something else is wrong: then it has to be looked for.
     """
+    said = None if books is None else books.said
     try:
-        if books is None:
-            with Spill() as spill:
-                whole = check(reader, chain, spill, progress, jobs)
-        else:
-            whole = check(reader, chain, books, progress, jobs)
-        sealed = _sealed(reader, expected)
-        wrong = list(tree_of(reader, chain, sealed, progress))
-        return whole, wrong, Tree.of(sealed)
+        with contextlib.nullcontext(books) if books is not None else Spill() as kept:
+            whole = check(reader, chain, kept, progress, jobs)
+        sealed = sealed_check(reader, expected)
+        findings.add(list(tree_of(reader, chain, sealed, progress)))
     except Doubt:
         return None
     except UNREAD as error:
         if books is None or books.said is None:
             raise
         raise unread(books.path, error) from error
-
-
-def _sealed(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
-    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
-                       may_be_behind=reader.chain.mode == "replica")  # fmt: skip
+    end = whole.end
+    keys = [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)]
+    came = Came(end.seq, end.seq, {"seq": end.seq, "hash": end.hash.hex()}, whole.counts, keys, whole=whole,
+                tree=Tree.of(sealed), last=end.seq)  # fmt: skip
+    if books is not None and said is not None:
+        came.events -= said.at.end.seq
+        came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
+                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to)]  # fmt: skip
+    return came
 
 
 def tree_of(reader: Reader, chain: ChainRow, check: SealedCheck, progress: Progress) -> Iterator[Finding]:
@@ -263,43 +207,6 @@ def tree_of(reader: Reader, chain: ChainRow, check: SealedCheck, progress: Progr
         if seq % 1000 == 0:
             progress("checking the tree", seq)
     yield from check.end()
-
-
-def _walk(
-    reader: Reader,
-    chain_id: bytes,
-    findings: Findings,
-    spill: Spill,
-    progress: Progress,
-    expected: Sequence[Checkpoint],
-) -> tuple[ChainCheck, Replay]:
-    chain = reader.chain
-    replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
-    others = [other.chain_id for other in reader.chains if other.chain_id != chain_id]
-    check = ChainCheck(chain, others, keys, replay.foresee, findings)
-    commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
-    acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
-    kept, count = KeptCheck(reader, findings), 0
-    sealed = _sealed(reader, expected)
-    for event in check.walk(reader.events()):
-        replay.apply(event)
-        acknowledged.pass_by(event)
-        if event.seq in acknowledged.seqs:
-            acknowledged.reach(event, replay.digest.digest())
-        digest = replay.digest.digest() if kept.wants(event.seq) else None
-        commits.reach(event, replay.digest.digest)
-        kept.reach(event, replay.changes, digest)
-        findings.add(sealed.reach(event))
-        count += 1
-        if count % 1000 == 0:
-            progress("checking events", count)
-    progress("checking events", count)
-    findings.add(keys.findings())
-    findings.add(commits.end(check.seq))
-    kept.end()
-    findings.add(sealed.end())
-    findings.add(acknowledged.findings(replay.state))
-    return check, replay
 
 
 def without_chains(lost: ChainsLost, origin: str | None) -> Report:
