@@ -210,3 +210,6 @@ def test_the_longest_proof_is_one_of_the_largest_tree() -> None:
     assert refused(tree.check_inclusion, leaf, 0, largest + 1, proof, root)
     with pytest.raises(InvalidInput, match="below the size"):
         tree.inclusion_ranges(0, largest + 1)
+    assert Frontier(largest, [bytes(32)] * 63).size == largest
+    with pytest.raises(InvalidInput, match="the edge of a tree"):
+        Frontier(largest + 1, [bytes(32)])
