@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger.domain.amounts import LIMIT
 from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased, JournalPosted, Leg
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted
@@ -29,7 +30,9 @@ from ledger.domain.events.reference import (
     InstrumentAmended,
     InstrumentDefined,
 )
-from ledger.domain.postings import Bucket, Posting
+from ledger.domain.postings import Bucket, Line, Posting
+from ledger.domain.rules.ground import Broken, post
+from ledger.domain.state import State
 from ledger.errors import InsufficientFunds, RuleBroken
 from tests.domain.books import DAY, Books, amount, balance, check_invariants, opened, order, status, trade
 
@@ -63,6 +66,32 @@ def test_a_release_releases_something_that_there_can_be() -> None:
     finer = Leg(account="A", asset="USDT", amount="1.000000001")
     with pytest.raises(RuleBroken, match=r"excess_scale\): I20: found release 1\.000000001 USDT; expected at most 8"):
         books.give(HoldReleased(hold_id="H", amounts=(finer,), reason="void"))
+
+
+def test_a_journal_in_what_nobody_defined_is_told_what_is_unknown() -> None:
+    """The name of the rule says that it is the asset, for whoever reads it by program."""
+    books = opened()
+    with pytest.raises(RuleBroken, match=r"\(unknown_asset\).*'DOGE'"):
+        books.give(journal("J", ("A", "DOGE", "settled", "1"), ("~suspense", "DOGE", "settled", "-1")))
+
+
+@pytest.mark.parametrize(
+    ("bucket", "sign"), [("settled", 1), ("settled", -1), ("unsettled", 1), ("unsettled", -1), ("held", 1)]
+)
+def test_a_bucket_has_as_much_as_there_may_be_and_no_more(bucket: Bucket, sign: int) -> None:
+    """10^30 of either sign can be read back from where it is stored; one unit more could not."""
+
+    def move(state: State, qty: int) -> None:
+        post(state, [Line("~suspense", "BTC", bucket, qty), Line("~issuer", "BTC", "settled", -qty)], may_refuse=False)
+
+    state = opened().state
+    move(state, sign * (LIMIT - 1))
+    with pytest.raises(Broken, match="beyond_limit"):
+        move(state, sign * 2)
+    move(state, sign)
+    row = state.balances.get("~suspense", "BTC")
+    assert row is not None
+    assert getattr(row, bucket) == sign * LIMIT
 
 
 def test_limits_have_the_decimals_of_their_asset() -> None:

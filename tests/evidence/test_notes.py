@@ -114,6 +114,46 @@ def test_sixteen_signatures_are_accepted_and_a_thousand_are_not() -> None:
         note.decode((text + "\n" + LOG.sign(text).line() * 1000).encode())
 
 
+def test_a_note_may_be_as_long_and_have_as_many_signatures_as_are_read() -> None:
+    """To the byte, and to the signature."""
+    line = LOG.sign("text\n").line()
+    most = ("text\n\n" + line * note.SIGNATURES_LIMIT).encode()
+    assert len(note.decode(most).signatures) == note.SIGNATURES_LIMIT
+    with pytest.raises(UnknownFormat, match=f"found a note with {note.SIGNATURES_LIMIT + 1} signatures"):
+        note.decode(most + line.encode())
+    tail = ("\n\n" + line).encode()
+    longest = b"x" * (note.NOTE_LIMIT_BYTES - len(tail)) + tail
+    assert note.decode(longest).encode() == longest
+    with pytest.raises(UnknownFormat, match=f"found a note of {note.NOTE_LIMIT_BYTES + 1} bytes"):
+        note.decode(b"x" + longest)
+
+
+def test_a_text_may_have_blank_lines() -> None:
+    """The last one is before the signatures; what stands before it is signed as it stands."""
+    text = "a\n\n— name AAAAAAAA\n\n\nb\n"
+    found = note.decode(note.with_signatures(text, [LOG.sign(text)]).encode())
+    assert found.text == text
+    assert note.verify(found, [LOG.verifier])
+
+
+@pytest.mark.parametrize("character", ["+", " ", "\t", "\u2003", "\x00", "\x1b", *map(chr, (0xD800, 0xDBFF, 0xDFFF))])
+def test_a_name_has_no_spaces_plus_signs_controls_and_halves_of_characters(character: str) -> None:
+    """Each would part it in two, end its line, or be written as nothing at all."""
+    for name in (character, f"a{character}b", f"a{character}"):
+        with pytest.raises(InvalidInput, match="key name"):
+            note.check_name(name)
+    note.check_name("a!b\ud7ff\ue000\U0010ffff")
+
+
+def test_a_signature_line_has_its_end() -> None:
+    """A witness that was cut off in the middle of its answer has said nothing yet."""
+    line = LOG.sign("text\n").line()
+    assert note.decode_signature(line).line() == line
+    for cut in (line[:-1], line.removeprefix("— "), line.replace(" ", "", 2), "— name\n"):
+        with pytest.raises(UnknownFormat, match="expected a signature line"):
+            note.decode_signature(cut)
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -137,24 +177,24 @@ def test_what_is_no_note_is_named(data: bytes, says: str) -> None:
         note.decode(data)
 
 
+ROOT = base64.b64encode(bytes(32)).decode()
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "",
-            "origin\n7\n",
-            "\n7\nAA==\n",
-            "o\n07\nA\n",
-            "o\n-1\nA\n",
-            "o\n7\nAA==\n",
-            "o\n9223372036854775808\nAA==\n",
-        ),
-        *(
-            f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\nextension\n",
-            f"o\n7\n{base64.b64encode(bytes(32)).decode()}\n\n",
-            "o\n٣\nAA==\n",
-            "o\n" + "9" * 5000 + "\nAA==\n",
-        ),
+        "",
+        "origin\n7\n",
+        f"\n7\n{ROOT}\n",
+        f"o\n07\n{ROOT}\n",
+        f"o\n-1\n{ROOT}\n",
+        f"o\n{2**63}\n{ROOT}\n",
+        f"o\n٣\n{ROOT}\n",
+        "o\n" + "9" * 5000 + f"\n{ROOT}\n",
+        "o\n7\nAA==\n",
+        f"o\n7\n{ROOT}\n\nextension\n",
+        f"o\n7\n{ROOT}\n\n",
+        f"o\n7\n{ROOT}",
     ],
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:

@@ -193,3 +193,23 @@ def test_no_tree_is_larger_than_a_size_can_say() -> None:
     root = bytes(32)
     assert refused(tree.check_consistency, 2**63, root, 2**63, root, [])
     assert not refused(tree.check_consistency, 2**63 - 1, root, 2**63 - 1, root, [])
+
+
+def test_the_longest_proof_is_one_of_the_largest_tree() -> None:
+    """The first of 2^63 - 1 leaves has 63 hashes beside it; one leaf more is more than a size can say."""
+    largest = 2**63 - 1
+    assert [end - start for start, end in tree.inclusion_ranges(0, largest)] == [
+        *(1 << level for level in range(62)), 2**62 - 1
+    ]  # fmt: skip
+    leaf = tree.leaf_hash(b"first")
+    proof = [tree.leaf_hash(b"%d" % level) for level in range(tree.PROOF_LIMIT)]
+    root = leaf
+    for beside in proof:
+        root = tree.node_hash(root, beside)
+    tree.check_inclusion(leaf, 0, largest, proof, root)
+    assert refused(tree.check_inclusion, leaf, 0, largest + 1, proof, root)
+    with pytest.raises(InvalidInput, match="below the size"):
+        tree.inclusion_ranges(0, largest + 1)
+    assert Frontier(largest, [bytes(32)] * 63).size == largest
+    with pytest.raises(InvalidInput, match="the edge of a tree"):
+        Frontier(largest + 1, [bytes(32)])

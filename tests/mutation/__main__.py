@@ -71,8 +71,7 @@ def mutate(group: Group, seconds: float, asked: argparse.Namespace) -> None:
     if asked.again:
         chosen = page.for_no_reason(place, verdicts.lives(made))
     else:
-        chosen = made if group.sample is None else folder.drawn(made, group.sample, asked.seed)
-        chosen = [one for one in chosen if one.exit_code is None]
+        chosen = [one for one in folder.chosen(group, made, asked.seed) if one.exit_code is None]
     if chosen and seconds > 0:
         names = [one.name for one in chosen]
         folder.run(place, group, names, seconds, children=asked.children, afresh=asked.again)

@@ -97,6 +97,16 @@ def mutants(folder: Path) -> Iterator[Mutant]:
             yield Mutant(name, path, code)
 
 
+def chosen(group: Group, made: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """
+    Return those of the mutants of a group that are to be run: all, or those that are drawn and those of whole files.
+    """
+    if group.sample is None:
+        return list(made)
+    found = {one.name for one in drawn(made, group.sample, seed)}
+    return [one for one in made if one.name in found or one.path in group.whole]
+
+
 def drawn(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     """
     Return *count* of the mutants, the same for the same seed; where a function changes, the others stay drawn.

@@ -58,10 +58,12 @@ def write(seed: int) -> None:
         kept = verdicts.read(group)
         made = list(kept.mutants())
         if group.sample is not None and made:
-            chosen = {one.name for one in folder.drawn(made, group.sample, seed)}
+            chosen = {one.name for one in folder.chosen(group, made, seed)}
             before = {one.name for one in made if one.exit_code is not None} - chosen
+            count = len(folder.drawn(made, group.sample, seed))
+            beside = f", beside all of {', '.join(group.whole)}" if group.whole else ""
             notes.append(
-                f"of {group.name}, {len(chosen)} of {len(made)} mutants are drawn, with seed {seed}; {len(before)} "
+                f"of {group.name}, {count} of {len(made)} mutants are drawn, with seed {seed}{beside}; {len(before)} "
                 "others that were run had been drawn of the code as it was then, and count as well"
             )
             made = [one for one in made if one.name in chosen | before]

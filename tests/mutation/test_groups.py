@@ -26,6 +26,9 @@ def test_every_group_has_sources_and_tests_that_are_there(group: object) -> None
         assert list(ROOT.glob(pattern)), pattern
     for path in group.tests:  # type: ignore[attr-defined]
         assert (ROOT / path).exists(), path
+    for path in group.whole:  # type: ignore[attr-defined]
+        assert (ROOT / path).exists(), path
+        assert group_of(path) == group
 
 
 def test_a_file_is_of_one_group_or_none() -> None:
@@ -43,6 +46,16 @@ def test_a_seed_draws_the_same_mutants() -> None:
     assert len(folder.drawn(MADE, 50, 1)) == 20
     more = [msgspec.structs.replace(one, name=f"{one.name}0") for one in MADE]
     assert len({*folder.drawn([*MADE[3:], *more[:2]], 10, 1)} & {*folder.drawn(MADE, 10, 1)}) >= 5
+
+
+def test_all_of_a_whole_file_are_run_beside_what_is_drawn() -> None:
+    """What is small and decides much is not left to the draw; where nothing is drawn all are run."""
+    other = [Mutant(f"x.x_a__mutmut_{number}", "x.py", None) for number in range(3)]
+    sampled = msgspec.structs.replace(GROUPS[0], sample=5, whole=("x.py",))
+    drawn = {one.name for one in folder.drawn([*MADE, *other], 5, 1)}
+    found = {one.name for one in folder.chosen(sampled, [*MADE, *other], 1)}
+    assert found == drawn | {one.name for one in other}
+    assert folder.chosen(msgspec.structs.replace(sampled, sample=None), MADE, 1) == MADE
 
 
 def test_a_folder_has_links_and_a_configuration_of_its_own(tmp_path: Path) -> None:

@@ -327,6 +327,31 @@ def test_from_an_edge_on_the_rest_is_held_as_from_the_start(start: int) -> None:
     assert found(start - 1) == []
 
 
+@pytest.mark.parametrize(
+    ("size", "rows", "covered", "is_signed"),
+    [
+        (600, (256, 300), 300, True),
+        (300, (300,), 300, True),
+        (300, (), 300, False),
+        (600, (700,), 700, True),
+        (0, (), 0, False),
+        (0, (300, 511), 511, True),
+    ],
+)
+def test_what_is_covered_ends_at_the_newest_checkpoint_or_else_with_the_tiles(
+    size: int, rows: Sequence[int], covered: int, is_signed: bool
+) -> None:
+    """Not at the events beyond both, of which the tiles are still to come, nor at tiles beyond a checkpoint."""
+    made = tiles_of(size)
+    of_rows = iter([row for row in ROWS if row.size in rows])
+    check = SealedCheck(size, lambda level: iter(made.get(level, [])), of_rows, NOW)
+    for seq in range(1, SIZE + 1):
+        assert check.take(seq, HISTORY[seq - 1].recorded_at, LEAVES[seq - 1]) == []
+    assert check.end() == []
+    assert (check.covered.size, check.is_signed) == (covered, is_signed)
+    assert check.covered.root() == chains.root(HISTORY[:covered])
+
+
 def test_what_a_replica_lacks_is_told_by_its_first_and_its_last_event() -> None:
     """One event is named as one."""
     ends = ", of w: the end was cut off, or has not got to this replica yet"

@@ -110,6 +110,11 @@ def test_hostile_text_is_shown_and_not_swallowed(text: str) -> None:
     assert exact == text.encode("utf-8", "backslashreplace").decode()
 
 
+def test_what_prints_stays_as_it_is_beside_what_does_not() -> None:
+    """Letters of any alphabet, and the backslash: what does not print alone is an escape."""
+    assert plain("Zoë \\ 東京\t\x1b[2J\u202e\ud800") == "Zoë \\ 東京\\t\\x1b[2J\\u202e\\ud800"
+
+
 def test_the_json_of_a_finding_says_what_follows_and_where_a_good_copy_is() -> None:
     """Beside all that it held before: the report can still be read as one."""
     text = written(report(*BROKEN_ONES), Form.JSON, AT)
