@@ -544,6 +544,9 @@ def test_a_deposit_of_new_shares_before_the_split_is_put_right(reversed_first: b
     books.give(CashMoved(movement_id="D", **deposit))  # type: ignore[arg-type]
     if reversed_first:
         books.give(JournalReversed(journal_id="R", reverses_kind="cash", reverses="D", reason="r"))
+        refused = books.give(split(ca_id="S0"))
+        assert "moved_reason" in str(refused.detail)
+        assert "also where all of that is reversed" in str(refused.detail)
     assert books.give(split(moved_reason="D is reversed" if reversed_first else "D will be journaled")).rule is None
     if reversed_first:
         books.give(CashMoved(movement_id="D2", **deposit))  # type: ignore[arg-type]
