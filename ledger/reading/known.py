@@ -38,7 +38,7 @@ from ledger.domain.state import State
 from ledger.errors import LedgerError
 from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted
-from ledger.reading.ending import answered, balances_of
+from ledger.reading.ending import answered, balances_of, whole_orders
 from ledger.reading.lineage import Name, lines_for, needed_by, replaced_by, settled_by, told_by, versions_before
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
@@ -146,6 +146,8 @@ class KnownFold:
             self.state.add("balances", balance)
         for fact in answered(self._whole, list(self.state.quarantine.rows.values()), events):
             self.state.quarantine.put(fact)
+        for order in list(whole_orders(self._whole, self.state)):
+            self.state.orders.put(order)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
