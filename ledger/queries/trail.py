@@ -31,12 +31,14 @@ class Trail(Opened):
         Raises:
             NotFound: nothing had happened in that stream.
         """
-        seq, found, splits = self._stream(stream, at)
-        of_splits = self._of_splits(stream, found[0].seq, [x for x in splits if x <= seq])
-        told = found + [event for event, _ in of_splits]
+        seq, found, seqs = self._stream(stream, at)
+        splits = self._splits([split for split in seqs if split <= seq])
+        of_splits = [line for split in splits if (line := order_splits.line_of(split, stream.removeprefix("order/")))]
+        told = found + splits
         counts = {event.seq: event.effective_on for event in told}
         if isinstance(at, Known):
-            if of_splits:
+            if splits:
+                # A split moves the events of every order of its shares, those too that it neither changed nor ended.
                 find = self._find(self._connection)
                 beside = split_days.beside_splits(told, split_days.splits_in(told, find), find)
                 counts = {event.seq: event.effective_on for event in beside}
@@ -46,13 +48,12 @@ class Trail(Opened):
                     f"found stream {shown(stream)}, of which nothing counts for days up to {at.effective_on}"
                 )
             counts = {seq: day for seq, day in counts.items() if day <= last}
-        lines = [line for line in [*views.history(found), *(line for _, line in of_splits)] if line.seq in counts]
+        lines = [line for line in [*views.history(found), *of_splits] if line.seq in counts]
         lines.sort(key=lambda line: (counts[line.seq] if isinstance(at, Known) else 0, line.seq))
         return At(seq, lines, "replay")
 
-    def _of_splits(self, stream: str, first: int, splits: list[int]) -> list[tuple[RecordedEvent, views.HistoryLine]]:
-        """Return those of the *splits* after seq *first* that changed or ended the order whose stream this is."""
-        seqs = [seq for seq in splits if seq > first]
+    def _splits(self, seqs: list[int]) -> list[RecordedEvent]:
+        """Return the splits at *seqs*."""
         if not seqs:
             return []
         with database.translating():
@@ -61,8 +62,7 @@ class Trail(Opened):
             raise SequenceGap(f"of the splits at seqs {', '.join(map(str, seqs))} not all are there: verify the ledger")
         found = [read[seq] for seq in seqs]
         past.check_alone(found)
-        lines = [(event, order_splits.line_of(event, stream.removeprefix("order/"))) for event in found]
-        return [(event, line) for event, line in lines if line is not None]
+        return found
 
     def stream(self, name: str) -> list[RecordedEvent]:
         """

@@ -38,8 +38,18 @@ from ledger.domain.state import State
 from ledger.errors import LedgerError
 from ledger.reading.charges import Charges
 from ledger.reading.counting import Counted
-from ledger.reading.ending import answered, balances_of
-from ledger.reading.lineage import Name, lines_for, needed_by, replaced_by, settled_by, told_by, versions_before
+from ledger.reading.ending import answered, balances_of, whole_orders
+from ledger.reading.given_away import owe
+from ledger.reading.lineage import (
+    Name,
+    lines_for,
+    name_of,
+    needed_by,
+    replaced_by,
+    settled_by,
+    told_by,
+    versions_before,
+)
 from ledger.reading.misfits import HOLDINGS, LACKING, SKIPPED, Misfit, about
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
@@ -146,6 +156,8 @@ class KnownFold:
             self.state.add("balances", balance)
         for fact in answered(self._whole, list(self.state.quarantine.rows.values()), events):
             self.state.quarantine.put(fact)
+        for order in list(whole_orders(self._whole, self.state)):
+            self.state.orders.put(order)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
@@ -324,7 +336,8 @@ class KnownFold:
             return
         if isinstance(given, TradeCorrected | TradeBusted):
             given = self._of_newest(given)
-            if self._apply(event, given) is None:
+            again = self._apply(event, given)
+            if again is None or (again.rule == "allocated" and self._owed(event, given)):
                 return
         if isinstance(given, TradeBusted):
             lacking = self._void(given)
@@ -353,6 +366,18 @@ class KnownFold:
     def _is_annulled(self, given: Event, seq: int) -> bool:
         row = self.state.allocations.get(given.allocation_id) if isinstance(given, AllocationReversed) else None
         return row is not None and row.reversed_by == seq
+
+    def _owed(self, event: RecordedEvent, given: Event) -> bool:
+        """Apply what undoes a trade of which the allocation is reversed on a later day; return whether that went."""
+        undone, undoing = replaced_by(given), name_of(given)
+        if undone is None or undoing is None:
+            return False
+        mark = self.state.begin()
+        owe(self.state, self.state.executions.rows[undone], undoing)
+        if self._apply(event, given) is None:
+            return True
+        self.state.rollback(mark)
+        return False
 
     def _alone(self, event: RecordedEvent, given: TradeExecuted) -> Broken | None:
         """Apply a trade without its order, and a correction to the trade without its order."""

@@ -34,7 +34,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
-from ledger.domain.events.settlement import TradeSettled
+from ledger.domain.events.settlement import AllocationLine, TradeAllocated, TradeSettled
 from ledger.domain.fold import DuplicateFact, stream_version
 from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
@@ -485,6 +485,8 @@ MOVING: dict[str, Any] = {
                                  value_date=TUESDAY),
     "conversion": lambda: FxConverted(fx_id="M", account="A", sold=AssetAmount(asset="XYZ", amount="1"), rate="1",
                                       bought=AssetAmount(asset="USD", amount="1"), value_date=TUESDAY),
+    "bought": lambda: FxConverted(fx_id="M", account="A", sold=AssetAmount(asset="USD", amount="1"), rate="1",
+                                  bought=AssetAmount(asset="XYZ", amount="1"), value_date=TUESDAY),
     "fee": lambda: FeeCharged(fee_id="M", account="A", kind="k", asset="XYZ", amount="1"),
     "journal": lambda: JournalPosted(journal_id="M", memo="m", postings=tuple(
         Posting(account=x, asset="XYZ", bucket="settled", amount=n) for x, n in (("A", "-1"), ("B", "1")))),
@@ -492,6 +494,9 @@ MOVING: dict[str, Any] = {
     "paid in": lambda: traded("M", instrument="ABC", qty="1", price="1", trade_date=TUESDAY),
     "charged": lambda: traded("M", instrument="DEF", qty="1", trade_date=TUESDAY,
                               fees=(Fee(kind="c", asset="XYZ", amount="1"),)),
+    "charged by its line": lambda: TradeAllocated(
+        allocation_id="M", venue="V", trade_date=TUESDAY, exec_ids=("BLOCK",),
+        lines=(AllocationLine(account="A", qty="100", price="10", fees=(Fee(kind="c", asset="XYZ", amount="1"),)),)),
 }  # fmt: skip
 
 
@@ -509,6 +514,7 @@ def moved_market(kind: type[Books] = Books) -> Books:
             books.give(msgspec.structs.replace(event(), **{f"{name}_id": "before"}))
     books.give(traded("E"))
     books.set_day(TUESDAY)
+    books.give(traded("BLOCK", account="B", instrument="DEF", trade_date=TUESDAY))
     return books
 
 
@@ -544,6 +550,9 @@ def test_a_deposit_of_new_shares_before_the_split_is_put_right(reversed_first: b
     books.give(CashMoved(movement_id="D", **deposit))  # type: ignore[arg-type]
     if reversed_first:
         books.give(JournalReversed(journal_id="R", reverses_kind="cash", reverses="D", reason="r"))
+        refused = books.give(split(ca_id="S0"))
+        assert "moved_reason" in str(refused.detail)
+        assert "also where all of that is reversed" in str(refused.detail)
     assert books.give(split(moved_reason="D is reversed" if reversed_first else "D will be journaled")).rule is None
     if reversed_first:
         books.give(CashMoved(movement_id="D2", **deposit))  # type: ignore[arg-type]
@@ -753,6 +762,16 @@ def test_what_settles_after_splits_adds_up_to_what_waited(rounding: str) -> None
         assert books.give(settled(f"T{name}", name, qty, trade_date=day)).rule is None
     assert balance(books, "A", "XYZ") == (sum(waits), 0, 0)
     books.replayed()
+
+
+def test_who_holds_all_of_it_for_a_sale_has_it_split_too() -> None:
+    """Nothing of it is settled or waits: all that there is was deposited, and is held."""
+    books = market()
+    books.give(CashMoved(movement_id="D", account="A", asset="XYZ", amount="100", kind="deposit", value_date=MONDAY))
+    books.give(order("O", "sell", "100", "10"), ON_MONDAY)
+    assert balance(books, "A", "XYZ") == (0, 0, amount("100"))
+    assert books.give(split()).rule is None
+    assert sum(balance(books, "A", "XYZ")) == amount("200")
 
 
 @pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])

@@ -10,12 +10,12 @@ from ledger import Ledger
 from ledger.domain.amounts import render
 from ledger.domain.events.corporate_actions import CashInLieu, OrderAdjustment
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderDoneForDay, OrderReplaced, OrderRestated, ReplaceRequested
+from ledger.domain.events.orders import OrderCanceled, OrderDoneForDay, OrderReplaced, OrderRestated, ReplaceRequested
 from ledger.domain.fold import registry
 from ledger.domain.rules.ground import NS_PER_DAY
 from ledger.queries import Books, Known, Seq
 from tests.conftest import Database
-from tests.domain.test_corporate_actions import MONDAY, ON_MONDAY, WEDNESDAY, market, order, split, traded
+from tests.domain.test_corporate_actions import MONDAY, ON_MONDAY, TUESDAY, WEDNESDAY, market, order, split, traded
 from tests.verifier.intruder import report_on
 
 
@@ -87,3 +87,20 @@ def test_the_history_of_an_order_tells_of_the_splits_that_changed_or_ended_it(ch
         known = books.recorded_at()
         assert books.history("order/G", at=Known(known, date.fromisoformat(MONDAY))).value == told["G"][:1]
         assert books.history("order/G", at=Known(known, date.fromisoformat(WEDNESDAY))).value == told["G"]
+
+
+def test_the_history_of_an_order_that_a_split_left_alone_is_told_with_its_row(chain: Database) -> None:
+    """Canceled a day after the ex-date and before the split was told: by days, canceled by the split's day."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        for n, outcome in enumerate(market().stored):
+            ledger.append(registry.decode_given(outcome.event_type, 1, outcome.given), key=f"setup-{n}")
+        steps: list[tuple[Event, int]] = [
+            (traded("E"), 0), (order("O", "buy", "100", "10"), 0), (OrderCanceled(order_id="O"), 2), (split(), 2),
+        ]  # fmt: skip
+        for n, (event, days) in enumerate(steps):
+            assert ledger.append(event, key=f"step-{n}", occurred_at=ON_MONDAY + days * NS_PER_DAY).quarantined == ()
+    with Books(chain.dsn("reader")) as books:
+        tuesday = Known(books.recorded_at(), date.fromisoformat(TUESDAY))
+        (row,) = books.orders("A", at=tuesday).value
+        told = [line.event_type for line in books.history("order/O", at=tuesday).value]
+        assert (row.status, told) == ("CANCELED", ["OrderPlaced", "OrderCanceled"])

@@ -11,20 +11,26 @@ import datetime
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.chain.link import ChainHead
-from ledger.domain.amounts import render
-from ledger.domain.events.control import PeriodClosed
+from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import AllocationReversed
 from ledger.errors import LedgerError
 from ledger.reading.counting import counted
 from ledger.reading.known import KnownFold, whole_of
 from ledger.reading.statement import make
 from tests.domain import equities
 from tests.domain.books import Books
+from tests.domain.equities import DAY
+from tests.domain.test_allocation import BOTH, allocated
 from tests.reading.days import day_number, pnl, recorded
+from tests.reading.test_known_settlement import told
 
 CLOSED, FRIDAY, MONDAY, TUESDAY, WEDNESDAY = "2024-08-05", "2024-08-09", "2024-08-12", "2024-08-13", "2024-08-14"
 TERMS: dict[str, Any] = {"venue": "N", "account": "A", "instrument": "XYZ.N", "side": "buy", "qty": "100",
@@ -164,3 +170,46 @@ def test_known_days_tell_each_trade_once_whatever_was_closed(steps: list[tuple[s
             assert (row.total if row else 0) == slow[asset], (day, asset)
         position = state.positions.get("A", "XYZ.N")
         assert (position.qty if position else 0) == slow["XYZ"], day
+
+
+OPEN = (FRIDAY, MONDAY, TUESDAY, WEDNESDAY)
+
+
+@pytest.mark.parametrize("cost_method", ["AVG", "FIFO"])
+@pytest.mark.parametrize("corrected", [True, False])
+def test_a_block_owes_what_it_allocated_until_a_reversal_that_a_closing_put_later(
+    corrected: bool, cost_method: str
+) -> None:
+    """Of 60 at 10 and 40 at 11, allocated, the 60 are busted or corrected for Monday; the reversal is Wednesday's."""
+    undone: Any = {"exec_id": "C", "exec_ref": "E1", "ref_trade_date": DAY, "trade_date": MONDAY,
+                   "venue": "N", **({} if corrected else {"reason": "r"})}  # fmt: skip
+    terms = {"account": "BLOCK", "instrument": "XYZ.N", "side": "buy", "qty": "70", "price": "12"}
+    steps: list[tuple[str, Event]] = [
+        (DAY, equities.trade("E0", "buy", "50", "8", account="BLOCK")),
+        (DAY, equities.trade("E1", "buy", "60", "10", account="BLOCK")),
+        (DAY, equities.trade("E2", "buy", "40", "11", account="BLOCK")),
+        (DAY, allocated(*BOTH)), (FRIDAY, PeriodClosed(through=DAY)),
+        (WEDNESDAY, AllocationReversed(allocation_id="AL", reason="r", proposed_by="ann")),
+        (WEDNESDAY, TradeCorrected(**undone, **terms) if corrected else TradeBusted(**undone)),
+        *((day, MarkRecorded(instrument="XYZ.N", price="10", kind="eod", day=day, as_of=1)) for day in OPEN),
+    ]  # fmt: skip
+    if corrected:
+        steps.append(
+            (WEDNESDAY, equities.settled(exec_id="C", qty="30", trade_date=MONDAY, date=TUESDAY, partial=True))
+        )
+    books = told(*steps, books=equities.market(cost_method=cost_method))
+    monday = {"A": "60", "B": "40", "BLOCK": "60" if corrected else "-10"}
+    wednesday = {"A": "0", "B": "0", "BLOCK": "160" if corrected else "90"}
+    for day, expected in ((MONDAY, monday), (TUESDAY, monday), (WEDNESDAY, wednesday)):
+        state = known(books, day).state
+        assert {key[0]: render(row.qty) for key, row in state.positions.rows.items()} == expected
+        assert {x: render(state.balances.rows[x, "XYZ"].total) for x in expected} == expected
+    # Day by day each account has earned what it is worth, at 10 a share, beyond what was brought in.
+    for day in OPEN:
+        state, earned = known(books, day).state, defaultdict[str, int](int)
+        for row in pnl(books, last=day):
+            earned[row.account] += row.total or 0
+        assert dict(earned) == {
+            x: state.balances.rows[x, "USD"].total + 10 * state.balances.rows[x, "XYZ"].total - 100_000 * UNIT
+            for x in expected
+        }

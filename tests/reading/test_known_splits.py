@@ -258,6 +258,25 @@ def test_an_order_that_has_split_gives_back_no_more_than_it_holds(waits: bool, h
         check_stated(books, known(books, day), day)
 
 
+def test_an_order_gives_back_no_more_than_the_terms_that_a_split_gave_it_hold() -> None:
+    """By name it is for 90 at 10 then, of 50 at 20; on Tuesday it is enlarged, and 95 had filled on Monday."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(order("O", "50", "20")).rule is None
+    books.set_day(MONDAY)
+    terms = OrderAdjustment(order_id="O", qty="90", price="10")
+    assert books.give(split(order_adjustments=(terms,))).rule is None
+    books.set_day(TUESDAY)
+    replaced = OrderReplaced(order_id="O", cl_ord_id="c-P", orig_cl_ord_id="c-O", qty="200", price="10")
+    fill = TradeExecuted(exec_id="E", venue="N", order_id="O", account="A", instrument="XYZ.N", side="buy", qty="95",
+                         price="10", trade_date=MONDAY)  # fmt: skip
+    assert [books.give(x).rule for x in (replaced, fill)] == [None, None]
+    for day, amount in ((MONDAY, "900"), (TUESDAY, "1050")):
+        (cash,) = known(books, day).rows("balances", account="A", asset="USD")
+        assert render(cash.held) == amount
+        check_stated(books, known(books, day), day)
+
+
 def test_a_settlement_of_before_the_split_is_told_after_it() -> None:
     """It moved the shares that there were on its day; what they became is the split's."""
     books = ground()

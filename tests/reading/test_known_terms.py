@@ -12,7 +12,9 @@ import pytest
 from ledger.domain.amounts import render
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed
-from ledger.domain.events.orders import OrderPlaced
+from ledger.domain.events.executions import TradeBusted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import OrderCanceled, OrderPlaced
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.reading.exposure import exposure
@@ -68,6 +70,38 @@ def test_terms_that_are_amended_later_change_no_trade_that_was_booked(since: str
     assert {render(row.cost or 0) for row in pnl(books) if row.account == "A" and row.qty and row.instrument} == {
         "1400"
     }
+
+
+ENDED: dict[str, tuple[str, Event, tuple[str, str, str], tuple[str, str, str]]] = {
+    "it ended the order that a fill of a later day had completed": (
+        DUE, trade("F", order_id="O", qty="90", trade_date=DUE), ("NEW", "90", "0"), ("CANCELED", "100", "90"),
+    ),
+    "the order had been canceled on a later day": (
+        DUE, OrderCanceled(order_id="O"), ("NEW", "90", "0"), ("CANCELED", "100", "0"),
+    ),
+    "less of the order is left to work": (
+        DAY, trade("F", order_id="O", qty="20"), ("PARTIALLY_FILLED", "90", "20"), ("PARTIALLY_FILLED", "90", "20"),
+    ),
+}  # fmt: skip
+"""On a day something is told of an order of which 10 are busted then; what it is on the first day, and after all."""
+
+
+@pytest.mark.parametrize("what", list(ENDED))
+def test_an_order_all_of_whose_events_count_is_as_it_is_now(what: str) -> None:
+    """A bust that has its order work nothing again comes first by days, and came last when it was told."""
+    books = market()
+    books.set_day(DAY)
+    placed = OrderPlaced(order_id="O", cl_ord_id="c", account="A", instrument="XYZ.N", side="buy", qty="100",
+                         ord_type="limit", price="10", tif="gtc")  # fmt: skip
+    day, event, first, last = ENDED[what]
+    bust = TradeBusted(exec_id="b", exec_ref="E", venue="N", trade_date=DAY, reason="r", reopens_order=False)
+    assert [books.give(x).rule for x in (placed, trade(order_id="O", qty="10"))] == [None] * 2
+    books.set_day(day)
+    assert [books.give(x).rule for x in (event, bust)] == [None] * 2
+    for asked, expected in ((DAY, first), (LAST, last)):
+        (order,) = known(books, asked).rows("orders")
+        assert (order.status, render(order.qty), render(order.cum_qty)) == expected
+    check_same(books)
 
 
 def test_allocations_too_cost_what_was_booked() -> None:

@@ -114,8 +114,9 @@ def check_not_moved(asset: Asset, ex_date: str) -> None:
         raise Broken(
             "moved_since",
             f"{asset.asset} was moved on {asset.moved_on}, by itself or to pay for something else; expected the split "
-            f"of {ex_date} before what moves the shares of its day: reverse that, tell it again after the split, or "
-            "say why the split multiplies it (`moved_reason`)",
+            f"of {ex_date} before what moves the shares of its day: reverse what is of new shares, tell the split with "
+            "its `moved_reason`, which says why it multiplies what moved, also where all of that is reversed, and then "
+            "tell again what was reversed, by another id",
         )
 
 
