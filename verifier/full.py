@@ -24,7 +24,7 @@ from verifier.spill import Spill
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
-from verifier.walk.again import two_readings
+from verifier.walk.again import two_readings, unfit
 from verifier.walk.beside import kept_late
 from verifier.walk.books import UNREAD, Books, Tree, unread
 from verifier.walk.good import check
@@ -79,7 +79,9 @@ def verify(
         )
     judged = _signed(reader, chain, came, trust, findings, notes) if settled.readable else None
     if clean and settled.readable and came.whole is None and came.events and not len(findings):
-        findings.add([two_readings(1, came.events)])
+        findings.add([two_readings(1, came.events) if books is None or said is None
+                      else unfit(books.path, said.at.end.seq, came.events)])  # fmt: skip
+        came.last_good = 0
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)

@@ -52,6 +52,13 @@ Replica = Annotated[str | None, typer.Option(help="Address of another region's d
 Backup = Annotated[str | None, typer.Option(help="Address of a database that was restored elsewhere from a backup.")]
 TopicAt = Annotated[str | None, typer.Option("--topic", help="Kafka's bootstrap address, host:port, of the topic.")]
 Archive = Annotated[str | None, typer.Option(help="Place of an archive: a folder, s3://, gs:// or az://bucket/path.")]
+DespiteRecord = Annotated[
+    bool,
+    typer.Option(
+        "--despite-record",
+        help="The events were held against receipts and fit: make what this region recorded of itself fit them, too.",
+    ),
+]
 Owner = Annotated[
     str | None, typer.Option(help="Address of the database to mend; the login is a member of ledger_owner.")
 ]
@@ -69,6 +76,7 @@ def make_plan(
         Path | None, typer.Option("--checkpoint", help="File of the signed checkpoint; else the newest in any copy.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="File for the plan; else standard output.")] = None,
+    despite_record: DespiteRecord = False,
     dsn: Dsn = None,
 ) -> None:
     """
@@ -88,7 +96,9 @@ def make_plan(
         contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
         contextlib.closing(_second(found.dsn("reader"))) as reading,
     ):
-        made = planning.make(connection, reading, rules, found_report, reports.digest(data), copies, given)
+        made = planning.make(
+            connection, reading, rules, found_report, reports.digest(data), copies, given, despite_record=despite_record
+        )
     if output is None:
         print(made.encode().decode(), end="")
     else:
@@ -108,6 +118,7 @@ def apply_plan(
     archive: Archive = None,
     backup: Backup = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the record; else that the report found it.")] = None,
+    despite_record: DespiteRecord = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all of it, take it back, and say so.")] = False,
     dsn: Owner = None,
@@ -126,6 +137,7 @@ def apply_plan(
     """
     found_plan, rules = plan.decode(_bytes(file, "plan")), _policy(trust)
     why = reason or f"report {found_plan.report[:KEY_LETTERS]} found it"
+    why += "; the events were held against receipts" if despite_record else ""
     with connections.access(dsn) as found:
         recorder = _recorder(found, writer)
         with (
@@ -134,7 +146,7 @@ def apply_plan(
             contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
             contextlib.closing(_second(found.dsn("owner"))) as reading,
         ):
-            applying_it = Applying(connection, reading, rules, found_plan, copies, why)
+            applying_it = Applying(connection, reading, rules, found_plan, copies, why, despite_record=despite_record)
             if not dry_run:
                 _check_recorder(recorder, found_plan.origin, source)
             _show(found_plan)

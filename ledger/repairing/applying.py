@@ -19,7 +19,7 @@ from ledger.evidence import policy
 from ledger.evidence.policy import Policy
 from ledger.reading import log_keys
 from ledger.reading.follower import Follower
-from ledger.repairing import region, tail
+from ledger.repairing import record, region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
@@ -64,9 +64,11 @@ class Applying:
         plan: Plan,
         sources: Sequence[Source],
         reason: str,
+        *,
+        despite_record: bool = False,
     ) -> None:
         """
-        Check that the plan can be applied at all.
+        Check that the plan can be applied at all; *despite_record* as in `planning.make`.
 
         Raises:
             InvalidInput: it contradicts itself, or a source that it names was not given.
@@ -75,6 +77,7 @@ class Applying:
         """
         repairs.check_owner(connection)
         self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
+        self._despite_record = despite_record
         self._stated = policy.check(rules, plan.checkpoint.encode()).checkpoint
         if (self._stated.origin, self._stated.size, self._stated.root.hex()) != (plan.origin, plan.size, plan.root):
             raise InvalidInput(
@@ -139,7 +142,10 @@ class Applying:
         for write in by_what[DROP]:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
-                refused = self._refused(last) if seq.isdigit() and int(seq) > self._stated.size else ""
+                heard = self._hear(last)
+                refused = heard.refused if seq.isdigit() and int(seq) > self._stated.size else ""
+                if not refused and not heard.is_vouched and not self._despite_record:
+                    refused = record.speaks(self._connection, row.chain, seq)
                 if repairs.drop_snapshot(self._connection, row.chain, seq, self._reason):
                     if refused:
                         raise NotProven(f"{refused}; nothing was written")
@@ -147,19 +153,21 @@ class Applying:
         if tables:
             walk = Walk(self._connection, row, self._stated, [name for name in MADE_ANEW if name in tables])
             walk.run(tell)
-            refused = self._refused(walk.head)
+            heard = self._hear(walk.head)
+            contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
+            refused = heard.refused or contradicted
             written = [made for made in walk.write(self._reason, tell) if made.gone or made.came]
-            if written and refused:
+            if (written and refused) or (contradicted and HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
 
-    def _refused(self, last: ChainHead) -> str:
-        """Return why nothing is made to fit the events up to the *last* one here."""
+    def _hear(self, last: ChainHead) -> tail.Heard:
+        """Return what rows and copies say of the events up to the *last* one here."""
         copies = [source for source in self._sources.values() if source is not self._local]
-        return tail.refused(self._connection, self._row.chain, last, self._stated.size, copies)
+        return tail.hear(self._connection, self._row.chain, last, self._stated.size, copies)
 
     def _identity(self, restoring: Sequence[Write], mended: Mended) -> ChainRow:
         wanted = [write for write in restoring if write.table == CHAINS]

@@ -27,6 +27,7 @@ from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
+from ledger.repairing import record
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
 from ledger.storage import events, evidence, read_models, repairs, staged
 from ledger.storage.chains import ChainRow
@@ -59,7 +60,10 @@ class Walk:
         """
         self._connection, self._chain, self._stated = connection, chain, stated
         self._tables = tables
-        self._folds = any(table in FOLDED for table in tables)
+        self._folds = any(table in FOLDED or table == HISTORIES for table in tables)
+        self._recorded = record.recorded(connection, chain.chain)
+        self.contradicted = ""
+        """Why what the region recorded of itself is not made to fit the events: it is at one against them."""
         self._replay = Replay(chain)
         self._digest, self._edge = StateDigest(), TileEdge()
         self._after = 0
@@ -124,6 +128,9 @@ class Walk:
                     self._digest.take_out(change.table, row_bytes(spec, change.old))
                 self._digest.put_in(change.table, row_bytes(spec, change.new))
             self._replay.state.log.clear()
+            if self._recorded is not None and event.seq == self._recorded.seq:
+                is_so = self._digest.digest() == self._recorded.digest
+                self.contradicted = "" if is_so else self._recorded.reason()
         else:
             self._replay.head = self._replay.head.check(event)
         self.recorded_at, self.epoch = event.recorded_at, event.epoch

@@ -8,7 +8,7 @@ is given up.
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
@@ -16,12 +16,22 @@ from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy, Trusted
 from ledger.reading import log_keys
-from ledger.repairing import region, tail
+from ledger.repairing import record, region, tail
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
-from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, MADE_ANEW, SNAPSHOTS, Wanted, wanted
+from ledger.repairing.wanted import (
+    CHAINS,
+    CHECKPOINTS,
+    EVENTS,
+    FOLDED,
+    HISTORIES,
+    MADE_ANEW,
+    SNAPSHOTS,
+    Wanted,
+    wanted,
+)
 from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -31,6 +41,8 @@ REASONS: Final = 3
 
 
 _KEYS: Final = "chain_keys"
+_DIGESTS: Final = ("state_digest", "lanes")
+"""The columns in which a commit and the state digest say what the state was."""
 
 
 def origin_of(rules: Policy, report: ReportFile) -> str:
@@ -75,13 +87,16 @@ class Planning:
         trusted: Trusted,
         local: Database,
         sources: Sequence[Source],
-        accused: Container[str | None] = (),
+        findings: Sequence[Found] = (),
+        *,
+        despite_record: bool = False,
     ) -> None:
         """
-        Begin the plan of a report that finds something wrong with the tables *accused*.
+        Begin the plan of a report with these *findings*; *despite_record* as in `make`.
         """
         self._connection, self._row, self._rules, self._trusted = connection, row, rules, trusted
-        self._accused = accused
+        self._accused = {finding.table for finding in findings}
+        self._findings, self._despite_record = findings, despite_record
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
         self._prover = Prover(self._stated, [local, *sources])
@@ -91,6 +106,10 @@ class Planning:
         """Where in `writes` the one of (table, place) is."""
         self._reasons: dict[int, str] = {}
         """Why an event is not mended, by seq."""
+        self._kept = ""
+        """Why what the region recorded of itself is not made to fit the events."""
+        self._speaking: dict[str, str] = {}
+        """Why a snapshot is not thrown away, by seq."""
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
 
@@ -176,21 +195,40 @@ class Planning:
             return
         if names and self._is_refused:
             return
+        if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
+            self._kept, names = reason, names - {*FOLDED, HISTORIES}
         for table in MADE_ANEW:
             if table in names:
                 self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
 
+    def _contradicted(self) -> str:
+        """Return why what the region recorded of itself is not made to fit the events: it is at one against them."""
+        if self._despite_record or self._heard.is_vouched or any(write.table == EVENTS for write in self.writes):
+            # With events that are restored the state is another, which is seen when the plan is applied.
+            return ""
+        said = record.recorded(self._connection, self._row.chain)
+        places = {("state_digests", None), ("commits", None if said is None else str(said.seq))}
+        found = any(
+            (one.table, (one.key or ("",))[0] if one.table == "commits" else None) in places and one.column in _DIGESTS
+            for one in self._findings
+        )
+        return said.reason() if said is not None and found else ""
+
     @functools.cached_property
     def _is_refused(self) -> bool:
         """Whether nothing may be made to fit the events here; the reason is kept."""
+        if self._heard.refused:
+            self._reasons[self._last] = self._heard.refused
+        return bool(self._heard.refused)
+
+    @functools.cached_property
+    def _heard(self) -> tail.Heard:
+        """What rows and copies say of the events here."""
         # Not where the head says that they end: it may be what is to be mended.
         last = repairs.end(self._connection, self._row.chain, self._stated.size)
         if last.seq in self._proven:
             last = ChainHead(last.seq, self._proven[last.seq].event.hash)
-        reason = tail.refused(self._connection, self._row.chain, last, self._stated.size, self._sources)
-        if reason:
-            self._reasons[self._last] = reason
-        return bool(reason)
+        return tail.hear(self._connection, self._row.chain, last, self._stated.size, self._sources)
 
     def note(self, size: int) -> str:
         """
@@ -259,6 +297,10 @@ class Planning:
         # An older one is told from a good one by what was signed; this one speaks for or against what was not.
         if seq.isdigit() and int(seq) > self._stated.size and self._is_refused:
             return
+        if not self._despite_record and not self._heard.is_vouched:
+            self._speaking[seq] = record.speaks(self._connection, self._row.chain, seq)
+            if self._speaking[seq]:
+                return
         self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 
     def judged(self, finding: Found, want: Wanted) -> Judged:
@@ -271,6 +313,9 @@ class Planning:
         reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
         if (want.tables or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
+        if self._kept and {*want.tables} & {*FOLDED, HISTORIES}:
+            reasons.append(self._kept)
+        reasons.append(self._speaking.get(want.snapshot or "", ""))
         if finding.kind == "STRAY_ROWS" and want.seqs:
             places = [(EVENTS, "/".join(finding.key or ()))]
         elif want.seqs or want.gap or want.onward:
@@ -313,12 +358,15 @@ def make(
     digest: str,
     sources: Sequence[Source],
     given: Sequence[bytes],
+    *,
+    despite_record: bool = False,
 ) -> Plan:
     """
     Return the plan of *report*, whose file has this *digest*.
 
     *reading* is another connection to the same database, in which a statement may fail; *given* are signed checkpoints
-    that were brought: where there are any, no other is looked for.
+    that were brought: where there are any, no other is looked for. *despite_record*: whoever plans has held the events
+    against receipts, and they fit, so that what the region recorded of itself may be made to fit them, too.
 
     Raises:
         InvalidInput: the policy is for other logs, or there is too much to mend one by one.
@@ -332,8 +380,7 @@ def make(
     notes: list[Iterable[bytes]] = [[one] for one in given]
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
-    accused = {finding.table for finding in report.findings}
-    planning = Planning(connection, row, rules, trusted, local, sources, accused)
+    planning = Planning(connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record)
     wants = [wanted(finding) for finding in report.findings]
     if any(want.identity for want in wants):
         planning.identity()

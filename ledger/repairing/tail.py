@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ledger.chain.link import ChainHead
 from ledger.errors import LedgerError
 from ledger.repairing.proving import laid_out
@@ -22,16 +24,24 @@ from ledger.storage import repairs
 from ledger.storage.database import Connection
 
 
-def refused(connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source]) -> str:
+class Heard(msgspec.Struct, frozen=True):
     """
-    Return why nothing is made to fit the events up to the *last* one here, of which *size* were signed; nothing where
-    it may be.
+    Why nothing is made to fit the events here, or nothing; and whether another region has the same last one.
+    """
+
+    refused: str
+    is_vouched: bool = False
+
+
+def hear(connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source]) -> Heard:
+    """
+    Ask rows and copies of the events up to the *last* one here, of which *size* were signed.
     """
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
-        return reason
+        return Heard(reason)
     follows = repairs.follows(connection, chain)
-    is_vouched = last.seq <= size
+    is_vouched = False
     for copy in copies:
         if copy.kind == TOPIC:
             continue
@@ -43,23 +53,24 @@ def refused(connection: Connection, chain: int, last: ChainHead, size: int, copi
             if copy.kind == ARCHIVE:
                 # It ends with a checkpoint, so of what nobody signed it has nothing to say.
                 continue
-            return f"a copy that was named cannot be heard: {error}"
-        if newest is not None and newest.seq > size:
+            return Heard(f"a copy that was named cannot be heard: {error}")
+        if newest is not None:
             there = last.hash if newest.seq == last.seq else repairs.hash_at(connection, chain, newest.seq)
-            if laid_out(newest) is None or newest.hash != there:
-                return (
+            is_same = laid_out(newest) is not None and newest.hash == there
+            if newest.seq > size and not is_same:
+                return Heard(
                     f"the {copy.kind} has another event {newest.seq}, after the signed checkpoint, and nothing tells "
                     "which of both is true: verify both, and hold the event against receipts"
                 )
-            is_vouched |= is_other and newest.seq == last.seq
+            is_vouched |= is_other and is_same and newest.seq == last.seq
         if any(laid_out(event) is not None and event.prev_hash == last.hash for event in onward) and not (
             is_other and follows
         ):
-            return (
+            return Heard(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
                 "books made to fit it would hide that; take that copy as the primary, or restore a backup"
             )
-    return "" if is_vouched else unvouched(last.seq, size)
+    return Heard("" if is_vouched or last.seq <= size else unvouched(last.seq, size), is_vouched)
 
 
 def unvouched(seq: int, size: int) -> str:

@@ -114,6 +114,28 @@ def mode(connection: Connection, chain: int) -> str:
     return "" if row is None or row[0] is None else str(row[0])
 
 
+def recorded_state(connection: Connection, chain: int) -> tuple[int, bytes, int, bytes] | None:
+    """
+    Return last seq and digest of the newest commit, and seq and lanes of the state digest; None where one is not there.
+    """
+    row = connection.execute(
+        "SELECT c.last_seq, c.state_digest, d.seq, d.lanes FROM ledger.commits c JOIN ledger.state_digests d"
+        " USING (chain) WHERE chain = %s ORDER BY c.last_seq DESC LIMIT 1",
+        [chain],
+    ).fetchone()
+    return None if row is None or None in row else (int(row[0]), bytes(row[1]), int(row[2]), bytes(row[3]))
+
+
+def snapshots_at(connection: Connection, chain: int, seq: str) -> list[tuple[bytes, bytes]]:
+    """
+    Return rows and digest of the snapshots at *seq*.
+    """
+    found = connection.execute(
+        "SELECT rows, state_digest FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq]
+    ).fetchall()
+    return [(bytes(rows or b""), bytes(digest or b"")) for rows, digest in found]
+
+
 def follows(connection: Connection, chain: int) -> bool:
     """
     Return whether the region says, in the head and by its place in a topic, that it is a replica.

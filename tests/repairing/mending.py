@@ -69,7 +69,13 @@ def copies(
 
 
 def planned(
-    broken: Database, rules: Policy, found: Sequence[Source], data: bytes | None = None, given: Sequence[bytes] = ()
+    broken: Database,
+    rules: Policy,
+    found: Sequence[Source],
+    data: bytes | None = None,
+    given: Sequence[bytes] = (),
+    *,
+    despite_record: bool = False,
 ) -> Plan:
     """Return the plan for *broken*, by a report made now unless one is given."""
     data = data or report_file(broken)
@@ -78,19 +84,28 @@ def planned(
         contextlib.closing(_second(broken.dsn("auditor"))) as reading,
     ):
         return planning.make(
-            connection, reading, rules, reports.decode(data), reports.digest(data), found, given
+            connection, reading, rules, reports.decode(data), reports.digest(data), found, given,
+            despite_record=despite_record,
         )  # fmt: skip
 
 
 def applied(
-    broken: Database, rules: Policy, plan: Plan, found: Sequence[Source], login: str = "owner", *, dry_run: bool = False
+    broken: Database,
+    rules: Policy,
+    plan: Plan,
+    found: Sequence[Source],
+    login: str = "owner",
+    *,
+    dry_run: bool = False,
+    despite_record: bool = False,
 ) -> Mended:
     """Apply a plan as the owner."""
     with (
         contextlib.closing(db.connect(broken.dsn(login), "test")) as connection,
         contextlib.closing(_second(broken.dsn(login))) as reading,
     ):
-        mended = Applying(connection, reading, rules, plan, found, "a test").run(silent, dry_run=dry_run)
+        applying_it = Applying(connection, reading, rules, plan, found, "a test", despite_record=despite_record)
+        mended = applying_it.run(silent, dry_run=dry_run)
     if mended.histories and not dry_run:
         applying.make_histories(broken.dsn(login), ORIGIN, silent)
     return mended

@@ -37,7 +37,7 @@ from verifier.reader import Reader
 from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.walk import incremental, metrics, ranges, replayed
-from verifier.walk.books import Books, rules, rules_of
+from verifier.walk.books import Books, Verified, rules, rules_of
 from verifier.walk.metrics import Seen
 from verifier.walk.watching import Check, Watch, run
 
@@ -236,6 +236,31 @@ def test_a_state_with_rows_that_are_none_is_named_in_every_mode_that_goes_on_fro
         pytest.raises(Unreadable, match="is no whole state"),
     ):
         full.verify(reader, books=books)
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_a_state_that_a_good_chain_does_not_fit_is_told(copy: Database, state: Path, mode: str) -> None:
+    """Whichever was changed: to verify everything anew without a word would be to forget what the file knows."""
+    with contextlib.closing(sqlite3.connect(state)) as changed:
+        ((what,),) = changed.execute("SELECT what FROM said").fetchall()
+        said = msgspec.msgpack.decode(what, type=Verified)
+        other = msgspec.structs.replace(said, lanes=bytes([said.lanes[0] ^ 1]) + said.lanes[1:])
+        changed.execute("UPDATE said SET what = ?", [msgspec.msgpack.encode(other)])
+        changed.commit()
+    go_on(copy)
+    before = state.read_bytes()
+    if mode == "incremental":
+        report = since(copy, state)
+    else:
+        with Books(state) as books, Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            report = full.verify(reader, books=books)
+    assert (report.verdict, report.last_good_seq) == ("broken", 0)
+    (found,) = report.findings
+    assert (found.kind, found.seq) == ("CHAIN_BREAK", said.at.end.seq)
+    assert str(state) in found.expected
+    assert "go on with another file" in found.actual
+    assert state.read_bytes() == before
+    assert since(copy, state.with_name("another")).verdict == "verified"
 
 
 def test_a_state_of_other_rules_is_not_gone_on_from(

@@ -8,6 +8,7 @@ would make of an event is not known here, and a column that only they can tell f
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from ledger.chain.entry import RecordedEvent
@@ -56,6 +57,19 @@ def two_readings(first: int, last: int) -> Finding:
     return Finding(
         "CHAIN_BREAK", "events that two ways to read them agree on",
         f"up to event {last}: one found nothing wrong, the other that they do not fit", seq=first,
+    )  # fmt: skip
+
+
+def unfit(path: Path, seq: int, last: int) -> Finding:
+    """
+    Return that the file at *path* does not fit a chain of *last* events which is good by itself: it is of event *seq*.
+    """
+    return Finding(
+        "CHAIN_BREAK", f"a history that goes on as the state {path} has it",
+        f"another: by themselves all {last} events and what follows from them are good, and the state does not fit "
+        "them; one of both was changed: keep the file as evidence, hold this region against another copy (`diff`), and "
+        "go on with another file",
+        seq=seq,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from verifier.sealed import SealedCheck
 from verifier.signed import Signed
 from verifier.stored import ChainRow
 from verifier.walk import before, good
+from verifier.walk.again import unfit
 from verifier.walk.beside import conclude, follow, kept_late, since
 from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, Verified, unread
 from verifier.walk.replaying import Doubt, NetReplay, same
@@ -82,7 +83,12 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
                 pass
             except UNREAD as error:
                 raise unread(path, error) from error
+        said = books.said
     report = full.verify(reader, tell, jobs)
+    if not len(found) and not report.findings:
+        # To begin anew in silence would be to forget what the file knows.
+        found.add([unfit(path, said.at.end.seq, report.events)])
+        report.last_good_seq = 0
     if len(found):
         # The chain may be good in itself: it is not the one that was verified before.
         report.findings = [*found.all(None), *report.findings]

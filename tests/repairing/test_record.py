@@ -1,0 +1,143 @@
+"""
+Seal a tail that was forged, and see what the region recorded of itself not made to fit it by the seal alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger.chain import entry
+from ledger.chain.digest import StateDigest
+from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.repairing.applying import NotProven
+from ledger.storage import chains
+from ledger.storage import database as db
+from ledger.storage import events as stored
+from tests.conftest import Database
+from tests.repairing.mending import Firm, applied, copies, planned
+from tests.sealing.logs import WITNESSES
+from tests.sealing.regions import append, members, sealing, signer, witness
+from tests.tamper.forging import given, relink
+from tests.verifier.intruder import Intruder, real, report_on
+
+KEPT = "agree on the state after event"
+COMMIT = "UPDATE ledger.commits SET state_digest ="
+NEWEST = "WHERE last_seq = (SELECT max(last_seq) FROM ledger.commits)"
+
+
+def forged(event: RecordedEvent) -> RecordedEvent:
+    """Return the definition of an asset with another name in it, asked for and all."""
+    made = given(event, b'"name":"a"', b'"name":"b"')
+    asked = [(made.event_type, made.schema_version, made.occurred_at, split_payload(made.payload)[1])]
+    return msgspec.structs.replace(made, request_hash=entry.request_hash(made.salt, asked))
+
+
+def forge(region: Database, back: int = 1) -> int:
+    """Forge one of the newest events, with good hashes; the books stay honest. Return its seq."""
+    with db.connect(region.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, None)
+        history = list(stored.read(connection, chain.chain, chain.chain_id))
+    seq = history[-back].seq
+    with Intruder(region) as intruder:
+        relink(intruder, history, seq, forged)
+    return seq
+
+
+def seal(region: Database, folder: Path) -> None:
+    """Seal what there is, and have it cosigned."""
+    folder.mkdir()
+    with (
+        signer(folder) as place,
+        witness(folder, WITNESSES[0]) as url,
+        sealing(region, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer,
+    ):
+        assert sealer.seal() is not None
+
+
+def test_a_seal_alone_does_not_make_a_record_fit_a_forged_tail(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Commit and state digest agree on another state; so nothing says which of both was written by somebody else."""
+    seq = forge(broken)
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.size == seq
+        assert plan.writes == ()
+        assert {KEPT in judged.reason or "whole in itself" in judged.reason for judged in plan.left()} == {True}
+        assert any(KEPT in judged.reason for judged in plan.left())
+        # Who held the events against receipts says so, at both steps.
+        plan = planned(broken, firm.rules, found, despite_record=True)
+        assert plan.left() == []
+        with pytest.raises(NotProven, match="make another"):
+            applied(broken, firm.rules, plan, found)
+        histories = msgspec.structs.replace(plan, writes=tuple(x for x in plan.writes if x.table == "histories"))
+        with pytest.raises(NotProven, match=KEPT):
+            applied(broken, firm.rules, histories, found)
+        applied(broken, firm.rules, plan, found, despite_record=True)
+    assert real(report_on(broken)) == []
+
+
+def test_a_region_that_applied_the_events_vouches_for_them(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Then it is the record that is wrong."""
+    with copies(archive=firm.archive, other=firm.other) as found:
+        seal(broken, tmp_path / "w")
+        with Intruder(broken) as intruder:
+            intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)")
+            digest = "SELECT lanes FROM ledger.state_digests"
+            (lanes,) = intruder.connection.execute(digest).fetchone() or ()
+            made = StateDigest.from_lanes(lanes).digest()
+            intruder.edit("commits", f"{COMMIT} %s {NEWEST}", made)
+        assert planned(broken, firm.rules, found[:1]).writes == ()
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        with pytest.raises(NotProven, match=KEPT):
+            applied(broken, firm.rules, plan, found[:1])
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def test_what_came_after_the_forged_event_does_not_vouch_for_it(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """The engine goes on with honest books, so that its record is against every event from there on."""
+    forge(broken)
+    append(broken, 2)
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+    assert plan.writes == ()
+    assert any(KEPT in judged.reason for judged in plan.left())
+
+
+def test_a_row_by_itself_is_no_record(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """The newest commit alone, which the state digest contradicts, is made to fit."""
+    seal(broken, tmp_path / "w")
+    with Intruder(broken) as intruder:
+        intruder.edit("commits", f"{COMMIT} sha256('x') {NEWEST}")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+
+
+def test_a_snapshot_that_is_whole_is_not_thrown_away_for_a_sealed_tail(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """All else was made to fit what was forged, and signed; one that fits nothing, itself included, may go."""
+    forge(broken)
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        made = planned(broken, firm.rules, found, despite_record=True)
+        fits = tuple(x for x in made.writes if x.table != "snapshots")
+        applied(broken, firm.rules, msgspec.structs.replace(made, writes=fits), found, despite_record=True)
+        plan = planned(broken, firm.rules, found)
+        assert plan.writes == ()
+        assert all("whole in itself" in judged.reason for judged in plan.left())
+        drop = planned(broken, firm.rules, found, despite_record=True)
+        with pytest.raises(NotProven, match="whole in itself"):
+            applied(broken, firm.rules, drop, found)
+        with Intruder(broken) as intruder:
+            intruder.edit("snapshots", "UPDATE ledger.snapshots SET rows = 'x'")
+        assert [x.table for x in planned(broken, firm.rules, found).writes] == ["snapshots"]
+        applied(broken, firm.rules, drop, found)
+    assert real(report_on(broken)) == []
