@@ -20,7 +20,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.errors import Unavailable
 from ledger.sandbox.postgres import Server
-from tests.conftest import Database
+from tests.conftest import Database, copying
 from tests.journal.history import Call, Judge
 from tests.journal.memory import check_at_rest
 from tests.journal.relay import Relay
@@ -199,10 +199,14 @@ class Stage:
         self.administrator.close()
         self.relay.close()
 
+    def make(self, name: str) -> None:
+        """Make a database from the prepared one."""
+        self.administrator.execute(copying(name, self.prepared))
+
     def run(self, plan: dict[int, str]) -> tuple[int, list[Receipt | str]]:
         """Return how many COMMITs the work took with the faults of *plan*, and its answers, all of them checked."""
         name = f"faults_{time.monotonic_ns()}"
-        self.administrator.execute(f"CREATE DATABASE {name} TEMPLATE {self.prepared} OWNER ledger_owner")
+        self.make(name)
         try:
             one = Run(Database(self.server, name), self.relay, self.administrator, plan)
             try:

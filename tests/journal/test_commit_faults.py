@@ -126,7 +126,7 @@ def test_nobody_is_told_anything_while_a_lost_commit_still_holds_the_head(
     # A small transaction has no COMMIT of its own, and holds nothing before it arrives: the test below is of that.
     monkeypatch.setattr(small_transactions, "EVENTS", 0)
     name = f"faults_{time.monotonic_ns()}"
-    stage.administrator.execute(f"CREATE DATABASE {name} TEMPLATE {stage.prepared} OWNER ledger_owner")
+    stage.make(name)
     chain = Database(stage.server, name)
     held, release = threading.Event(), threading.Event()
 
@@ -161,7 +161,7 @@ def test_nobody_is_told_anything_while_a_lost_commit_still_holds_the_head(
 def test_a_call_that_arrives_after_it_was_said_to_have_done_nothing_does_nothing(stage: Stage, asked: str) -> None:
     """Whoever told that nothing was recorded, `lookup` or the writer that refuses it now, keeps out what was late."""
     name = f"faults_{time.monotonic_ns()}"
-    stage.administrator.execute(f"CREATE DATABASE {name} TEMPLATE {stage.prepared} OWNER ledger_owner")
+    stage.make(name)
     chain = Database(stage.server, name)
     held, release = threading.Event(), threading.Event()
 
@@ -204,7 +204,7 @@ def ended(chain: Database, session: int) -> None:
 def test_a_region_that_became_a_replica_denies_no_commit_whose_answer_was_lost(stage: Stage) -> None:
     """What a lost COMMIT may have recorded is not called refused, though nothing can be appended any more."""
     name = f"faults_{time.monotonic_ns()}"
-    stage.administrator.execute(f"CREATE DATABASE {name} TEMPLATE {stage.prepared} OWNER ledger_owner")
+    stage.make(name)
     chain = Database(stage.server, name)
     demote = "UPDATE ledger.chain_heads SET mode = 'replica'"
 
@@ -228,7 +228,7 @@ def test_a_region_that_became_a_replica_denies_no_commit_whose_answer_was_lost(s
 def test_an_error_that_answers_commit_itself_is_an_answer(stage: Stage) -> None:
     """The server said that it did not commit: nobody is left with an unknown outcome, and nothing is tried for ever."""
     name = f"faults_{time.monotonic_ns()}"
-    stage.administrator.execute(f"CREATE DATABASE {name} TEMPLATE {stage.prepared} OWNER ledger_owner")
+    stage.make(name)
     chain = Database(stage.server, name)
     tries = []
 
