@@ -50,15 +50,29 @@ class Access(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def access(dsn: str | None, region: str = home.DEFAULT_REGION) -> Iterator[Access]:
+def access(dsn: str | None) -> Iterator[Access]:
     """
     Yield the way to the database at *dsn*, `$LEDGER_DSN`, or a private one that runs for as long as this is used.
+
+    Raises:
+        SetupNeeded: no private one was ever made here, and who asks for what there is makes none.
+    """
+    if not (dsn or os.environ.get("LEDGER_DSN")):
+        home.check_made()
+    with making(dsn) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def making(dsn: str | None) -> Iterator[Access]:
+    """
+    Yield the same, of a private database that is made where there is none: for commands that begin a ledger.
     """
     given = dsn or os.environ.get("LEDGER_DSN")
     if given:
         yield Access(given, None)
         return
-    with home.server(region) as socket:
+    with home.server() as socket:
         yield Access(None, str(socket))
 
 

@@ -78,7 +78,7 @@ def upgrade(dsn: Dsn = None) -> None:
     """
     Bring the database to this release's schema; the address logs in as a member of ledger_owner.
     """
-    with connections.access(dsn) as found:
+    with connections.making(dsn) as found:
         schema.upgrade(found.dsn("owner"))
     print("the schema is up to date")
 
@@ -103,7 +103,7 @@ def init(
     """
     Make a chain, its keys, and its first event, which pins them.
     """
-    with connections.access(dsn) as found:
+    with connections.making(dsn) as found:
         if found.private is not None:
             schema.upgrade(found.dsn("owner"))
         folder = keys or connections.keys_folder(origin)
@@ -178,7 +178,7 @@ def import_nautilus(
     if not events.is_file():
         raise InvalidInput(f"{events} is no file; give the engine's events as JSON lines")
     for_throughput()
-    with connections.access(dsn) as found:
+    with connections.making(dsn) as found:
         connections.prepared(found)
         with (
             Ledger.open(found.dsn("writer"), origin=origin, source=run.SOURCE) as ledger,

@@ -79,7 +79,7 @@ def import_requests(
     check_format(format)
     path = Path("/dev/stdin") if str(file) == "-" else file
     for_throughput()
-    with access.access(dsn) as found:
+    with access.making(dsn) as found:
         access.prepared(found)
         with Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger, tables.progress() as bar:
             task = bar.add_task("importing", total=None)

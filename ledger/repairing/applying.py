@@ -17,9 +17,8 @@ from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
-from ledger.reading import log_keys
 from ledger.reading.follower import Follower
-from ledger.repairing import record, region, tail
+from ledger.repairing import named_keys, record, region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
@@ -263,7 +262,11 @@ class Applying:
         there = repairs.stored_note(self._connection, self._row.chain, size)
         if there is None:
             return
-        keys = [key for key, _ in log_keys.named(self._connection, self._row)]
+        try:
+            keys = named_keys.named(self._connection, self._row, self._stated)
+        except LedgerError as error:
+            raise NotProven(f"whether a log has signed the checkpoint of {size} events is not known: {error}; nothing "
+                            "was written") from error  # fmt: skip
         if size > self._stated.size or is_signed(self._rules, keys, there[1]):
             raise NotProven(
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "

@@ -14,9 +14,9 @@ from typing import Final
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence import policy
+from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy, Trusted
-from ledger.reading import log_keys
-from ledger.repairing import record, region, tail
+from ledger.repairing import named_keys, record, region, tail
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
@@ -40,7 +40,6 @@ REASONS: Final = 3
 """So many reasons are said of one finding; a cut tail would have thousands of the same."""
 
 
-_KEYS: Final = "chain_keys"
 _DIGESTS: Final = ("state_digest", "lanes")
 """The columns in which a commit and the state digest say what the state was."""
 
@@ -95,7 +94,6 @@ class Planning:
         Begin the plan of a report with these *findings*; *despite_record* as in `make`.
         """
         self._connection, self._row, self._rules, self._trusted = connection, row, rules, trusted
-        self._accused = {finding.table for finding in findings}
         self._findings, self._despite_record = findings, despite_record
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
@@ -254,7 +252,9 @@ class Planning:
                           proven_by=self._prover.words()), str(size),
                 )  # fmt: skip
                 return ""
-        keys = [key for key, _ in log_keys.named(self._connection, self._row)]
+        keys = self._signed_keys
+        if isinstance(keys, str):
+            return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
         if is_signed(self._rules, keys, there[1]):
             return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
         if size > self._stated.size:
@@ -262,15 +262,18 @@ class Planning:
                 f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
                 "away once a checkpoint that the policy accepts covers as many: record something and seal it"
             )
-        if _KEYS in self._accused or self._reasons or any(write.table == EVENTS for write in self.writes):
-            return (
-                f"whether a log has signed what stands for the checkpoint of {size} events is asked of the keys that "
-                f"the chain names, and {_KEYS} or events are to be mended: apply this plan, verify, and plan again"
-            )
         self._write(
             Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words()), str(size)
         )
         return ""
+
+    @functools.cached_property
+    def _signed_keys(self) -> list[VerifierKey] | str:
+        """The keys that the signed events name for checkpoints, or why they are not known."""
+        try:
+            return named_keys.named(self._connection, self._row, self._stated)
+        except LedgerError as error:
+            return str(error)
 
     def identity(self) -> str:
         """

@@ -51,12 +51,30 @@ def database(
     if given:
         yield given
         return
-    place = folder(environment) / region
-    if not (place / MADE).exists():
-        raise SetupNeeded(f"no private PostgreSQL was made in {place}: name the database with --dsn or LEDGER_DSN, or "
-                          "another folder with LEDGER_HOME; `tradeledger db upgrade` makes one")  # fmt: skip
+    check_made(region, environment)
     with server(region, environment=environment) as socket_folder:
         yield f"postgresql://{login}@/ledger?host={socket_folder}"
+
+
+def check_made(region: str = DEFAULT_REGION, environment: Mapping[str, str] = os.environ) -> None:
+    """
+    Raise SetupNeeded where no private server of *region* was ever made here: a folder that was mistyped has nothing.
+    """
+    place = folder(environment) / region
+    if not _is_there(place / MADE):
+        raise SetupNeeded(
+            f"no private PostgreSQL was made in {place}{'' if _is_there(place) else ', which is no folder'}: name the "
+            "database with --dsn or LEDGER_DSN, or another folder with LEDGER_HOME; `tradeledger db upgrade` makes "
+            "one, as do `init` and `import`"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A name that is too long, or a folder that may not be looked into.
+        return False
 
 
 @contextlib.contextmanager

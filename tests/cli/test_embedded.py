@@ -15,7 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ledger.cli.app import app
+from ledger.errors import SetupNeeded
 from ledger.evidence import note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
@@ -115,6 +118,36 @@ def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_pat
     assert {oct(path.stat().st_mode & 0o77) for path in (home, home / "a", home / "b")} == {"0o0"}
 
 
+READS = (
+    ("head",), ("show", "balances"), ("chain",), ("keys", "show"), ("quarantine", "list"), ("reconcile", "list"),
+    ("db", "check"), ("snapshot", "--list"), ("read-models", "status"), ("export", "beancount"),
+    ("prove", "1", "--out", "x.tlog-proof"), ("seal", "--once", "--signer", "run/signer"),
+)  # fmt: skip
+
+
+def test_what_reads_makes_no_server_where_the_home_was_mistyped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what is not there and what makes one; those that begin a ledger go on doing so."""
+    place = tmp_path / "mistyped"
+    monkeypatch.setenv("LEDGER_HOME", str(place))
+    monkeypatch.setenv("LEDGER_DSN", "")
+    for command in READS:
+        error = CliRunner().invoke(app, command).exception
+        assert isinstance(error, SetupNeeded), (command, error)
+        assert f"no private PostgreSQL was made in {place / 'a'}, which is no folder" in str(error), command
+        assert "`tradeledger db upgrade` makes one" in str(error)
+        assert not place.exists(), command
+    # A home that has keys or another region alone is no other.
+    (place / "a").mkdir(parents=True)
+    done = tradeledger("head", LEDGER_HOME=str(place), LEDGER_DSN="")
+    assert (done.returncode, "made in" in done.stderr, "no folder" in done.stderr) == (5, True, False)
+    made = tradeledger("init", "--origin", "o.example/t", LEDGER_HOME=str(place), LEDGER_DSN="")
+    assert made.returncode == 0, made.stderr
+    assert tradeledger("head", LEDGER_HOME=str(place), LEDGER_DSN="").returncode == 0
+    wait_until_gone(place)
+
+
 def test_a_given_address_wins(tmp_path: Path) -> None:
     """With an address no server is started and no home is made, in all three programs."""
     environment = {"LEDGER_HOME": str(tmp_path / "home"), "LEDGER_DSN": "postgresql://x@/ledger?host=/nowhere"}
@@ -205,10 +238,11 @@ def test_places_that_cannot_be_are_named(tmp_path: Path) -> None:
     """A home below a file, and one whose path is too long, are a sentence; a long temporary folder does not matter."""
     (tmp_path / "file").write_text("")
     for place, words in ((tmp_path / "file" / "home", "set LEDGER_HOME"), (tmp_path / ("x/" * 600), "has 1")):
-        done = tradeledger("head", LEDGER_HOME=str(place), LEDGER_DSN="")
-        assert (done.returncode, done.stdout) == (5, ""), done.stderr
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
+        for command, said in ((("db", "upgrade"), words), (("head",), "no private PostgreSQL was made in")):
+            done = tradeledger(*command, LEDGER_HOME=str(place), LEDGER_DSN="")
+            assert (done.returncode, done.stdout) == (5, ""), done.stderr
+            assert said in done.stderr
+            assert "Traceback" not in done.stderr
     temporary = tmp_path / ("t" * 100)
     temporary.mkdir()
     home = tmp_path / "home"

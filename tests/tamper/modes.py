@@ -65,6 +65,7 @@ MODES: Final[dict[str, Mode]] = {
     "witness": Mode("`tradeledger-verify witness serve`, or anybody's", _SECOND),
     "cosign": Mode("`tradeledger cosign`, in the other region", _SECOND),
     "seal": Mode("`tradeledger seal`", _SECOND),
+    "repair": Mode("`tradeledger repair apply`", "at once: not mended"),
     "archiver": Mode("`tradeledger archive`", "at the next archiving"),
     "open": Mode("`open --policy P --signer S`", _START, _on("open", *_POLICY, "--signer", "{signer}")),
     "open --max-age": Mode(

@@ -14,6 +14,7 @@ from tests.tamper.ways import (
     guards,
     histories,
     rehashed,
+    repairs,
     rows,
     surroundings,
     topics,
@@ -23,5 +24,5 @@ from tests.tamper.ways import (
 
 __all__ = [
     "WAYS", "appends", "archives", "checkpoints", "clocks", "consistent", "copies", "events", "guards", "histories",
-    "rehashed", "rows", "surroundings", "topics", "undetectable", "verifiers",
+    "rehashed", "repairs", "rows", "surroundings", "topics", "undetectable", "verifiers",
 ]  # fmt: skip

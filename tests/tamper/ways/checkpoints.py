@@ -14,10 +14,11 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
 from ledger.evidence.witness import Evidence
 from ledger.sealing.places import Place
+from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, NOBODY, sealing, signer
-from tests.tamper.firm import members_of
+from tests.tamper.firm import append, members_of, trading
 from tests.tamper.firm import witness as serving
 from tests.tamper.scene import Scene
 from tests.tamper.way import Caught, Expected, Unexpected, refused, way
@@ -76,6 +77,36 @@ def a_checkpoint_signed_with_another_key(scene: Scene) -> Expected:
     stated, _ = checkpoint.decode_note((scene.firm.folder / f"kept.{scene.firm.sizes[-1]}.checkpoint").read_bytes())
     put(scene, scene.region, stated.size, stated.root, SigningKey(ORIGIN, note.ED25519, bytes([66]) * 32))
     return Expected(kind="CHECKPOINT_SIG", table="checkpoints", column="note")
+
+
+@way("a row that no key has signed is put among the checkpoints by the sealer's login, where the next one belongs",
+     "checkpoints", (9,), "full", "sealer: INSERT", also=("open", "incremental"))  # fmt: skip
+def a_strange_checkpoint_row(scene: Scene) -> Expected:
+    _strange(scene)
+    return Expected(kind="CHECKPOINT_SIG", table="checkpoints", key=(str(scene.firm.head),), column="note")
+
+
+@way("a row that no key has signed stands where the sealer would keep the head's checkpoint", "checkpoints", (9,),
+     "seal", "sealer: INSERT, then `tradeledger seal`, which goes on with the next event")  # fmt: skip
+def a_strange_checkpoint_row_at_the_sealer(scene: Scene) -> Caught:
+    _strange(scene)
+    with witnesses_of_one_s_own(scene, "w") as (_, urls), signer(scene.folder) as place:
+        with sealing(scene.region, place, NOBODY, members_of(urls)) as sealer:
+            caught = refused(sealer.seal)
+        append(scene.region, trading(10_000, 1))
+        with sealing(scene.region, place, NOBODY, members_of(urls)) as sealer:
+            outcome = sealer.seal()
+    if outcome is None or not outcome.is_new:
+        raise Unexpected("the next event's checkpoint was not signed")
+    return caught
+
+
+def _strange(scene: Scene) -> None:
+    """Put a row that no key has signed where the head's checkpoint would stand, by the login that may."""
+    with db.connect(scene.region.dsn("sealer"), "tamper") as connection:
+        connection.execute(
+            f"INSERT INTO ledger.checkpoints VALUES (1, {scene.firm.head}, sha256('x'), 'x', 1)".encode()
+        )
 
 
 @way("a checkpoint of another root is forged with the stolen key, and the history is as it was", "checkpoints", (9,),
