@@ -281,30 +281,10 @@ def counted(
     Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
 
     Where only postings to one *account* are asked for, *events* may be those that post to it, and those that made what
-    they settle and reverse (`made_elsewhere`). *splits* are all that were recorded, whatever days they count for.
+    they settle and reverse (`stated_events`). *splits* are all that were recorded, whatever days they count for.
 
     Raises:
         NotFound: what one of them posts in that order cannot be told.
     """
     in_order = sorted(events, key=lambda event: (event.effective_on, event.seq))
     return _InOrder(in_order, find, account, splits or {}).counted()
-
-
-def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]]:
-    """
-    Return the names of the executions that *events* settle, and the ids of the allocations that they reverse, where
-    none of them made it.
-    """
-    names, made, reversed_ids, allocated = set[Name](), set[Name](), set[str](), set[str]()
-    for event in events:
-        given = given_of(event) if event.event_type in _TELLING else None
-        if isinstance(given, TradeExecuted | TradeBusted):
-            made.add((given.venue, given.trade_date, given.exec_id))
-        elif isinstance(given, TradeSettled):
-            names.update(settled_by(given))
-        elif isinstance(given, TradeAllocated):
-            allocated.add(given.allocation_id)
-            made.update(lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)))
-        elif isinstance(given, AllocationReversed):
-            reversed_ids.add(given.allocation_id)
-    return names - made, reversed_ids - allocated
