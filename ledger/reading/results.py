@@ -205,8 +205,9 @@ class _Reckoning:
         owned: dict[tuple[str, str], int] = {k: x for k, x in self._owned.items() if self._concerns(k[0])}
         for (account, name), position in state.positions.rows.items():
             instrument = state.instruments.get(name)
-            if instrument is not None and (account, instrument.asset) in owned:
-                owned[account, instrument.asset] -= position.qty
+            if instrument is not None and self._concerns(account):
+                # What an allocation brought of an asset may have been charged in it at once: no posting is left then.
+                owned[account, instrument.asset] = owned.get((account, instrument.asset), 0) - position.qty
         keys = {(account, None, asset) for account, asset in owned} | flows.keys()
         keys |= {key for key, line in self._lines.items() if line.stale and line.position is None}
         found = []

@@ -117,3 +117,20 @@ def test_what_moved_shares_after_a_split_that_was_told_later_is_there_on_its_own
         assert has(known(books, day)) == (there, waits)
         check_stated(books, known(books, day), day)
     assert known(books, LAST).rows("balances") == now(books).rows("balances")
+
+
+def test_a_split_that_took_nothing_of_the_issuer_did_on_a_day_when_less_was_there() -> None:
+    """A is long 5 and B, with a deposit of Thursday that was told late, short 5: only by days they differ."""
+    books = market()
+    books.set_day(DAY)
+    steps = [trade("E", fee="0", qty="5"), trade("F", "sell", fee="0", qty="7", account="B")]
+    assert [books.give(x).rule for x in steps] == [None] * 2
+    books.set_day(TUESDAY)
+    came = CashMoved(movement_id="M", account="B", asset="XYZ", amount="2", kind="deposit", value_date=DAY)
+    assert [books.give(x).rule for x in (PeriodClosed(through=DAY), came, split())] == [None] * 3
+    assert books.state.balances.get("~issuer", "XYZ") is None
+    for day, issued in ((MONDAY, "2"), (TUESDAY, "0"), (LAST, "0")):
+        source = known(books, day)
+        assert [render(row.total) for row in source.rows("balances", account="~issuer", asset="XYZ")] == [issued]
+        assert sum(row.total for row in source.rows("balances", asset="XYZ")) == 0
+        check_stated(books, source, day)
