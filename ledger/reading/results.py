@@ -70,6 +70,7 @@ class _Reckoning:
         """What has split so far: an event that was recorded before it, and is of a later day, is of old shares too."""
         self._undoing: set[str] = set()
         self._splits = splits_of(whole)
+        self._asset_of = {seq: asset for asset, seqs in self._splits.items() for seq in seqs}
         self._remainders = Remainders(whole)
         self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
 
@@ -91,6 +92,9 @@ class _Reckoning:
                 for line in moved:
                     self._note_late(line, seq, -1)
                     self._note_late(line, of_seq)
+            for (of_seq, account), amount in each.rounded.items():
+                asset = self._asset_of[of_seq]
+                rest.append(((account, None, asset), self._recorded(asset, of_seq) + 1, amount))
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:

@@ -31,12 +31,12 @@ def day(number: int) -> str:
     return f"2024-08-{number:02d}"
 
 
-def market() -> Books:
+def market(scale: int = 8) -> Books:
     """An account in USD trades XYZ, and ABC for BTC, which it is charged and earns too, and which splits."""
     books = Books()
     books.set_day(day(1))
-    for asset, scale in (("USD", 8), ("XYZ", 0), ("BTC", 8), ("ABC", 0)):
-        books.give(AssetDefined(asset=asset, kind="security", scale=scale, name=asset))
+    for asset, places in (("USD", 8), ("XYZ", 0), ("BTC", scale), ("ABC", 0)):
+        books.give(AssetDefined(asset=asset, kind="security", scale=places, name=asset))
     for name, asset, quote in (("X", "XYZ", "USD"), ("B", "BTC", "USD"), ("Q", "ABC", "BTC")):
         books.give(InstrumentDefined(instrument=name, asset=asset, quote_asset=quote, settle_asset=quote, tick="0.01",
                                      lot="1", settlement_cycle=0, venue="V"))  # fmt: skip
@@ -57,8 +57,8 @@ def quoted(name: str, of: int, qty: str = "10", price: str = "5", side: str = "b
     return trade(name, of, instrument="Q", qty=qty, price=price, side=side, fees=())
 
 
-def split(name: str, of: int) -> SplitApplied:
-    return SplitApplied(ca_id=name, instrument="B", ratio_num=2, ratio_den=1, ex_date=day(of), rounding="down",
+def split(name: str, of: int, num: int = 2, den: int = 1, rounding: Any = "down") -> SplitApplied:
+    return SplitApplied(ca_id=name, instrument="B", ratio_num=num, ratio_den=den, ex_date=day(of), rounding=rounding,
                         moved_reason="of old shares")  # fmt: skip
 
 
@@ -141,11 +141,15 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+RATIOS = ((2, 1), (5, 2), (1, 3))
+ROUNDINGS = ("down", "nearest", "up")
+
+
 @settings(deadline=None, max_examples=100, print_blob=True)
-@given(steps=STEPS)
-def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]]) -> None:
-    """Interest and fees in the asset, on any day and undone on any other, with rates and without."""
-    books, today = market(), 1
+@given(steps=STEPS, whole=st.booleans())
+def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]], whole: bool) -> None:
+    """Interest and fees in the asset, whole or not, on any day and undone on any other, with rates and without."""
+    books, today, fees = market(0 if whole else 8), 1, ("1", "3") if whole else ("0.5", "0.25")
     for number, (kind, ago, pick) in enumerate(steps):
         name, of = f"n{number}", max(1, today - ago)
         live = [row for row in books.state.executions.rows.values() if row.live]
@@ -155,20 +159,20 @@ def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, i
         elif kind == "interest":
             books.give(interest(name, of, str(pick + 1)))
         elif kind == "trade":
-            books.give(trade(name, of))
+            books.give(trade(name, of, fees[0]))
         elif kind == "quoted":
             books.give(quoted(name, of, str(pick + 1), ("5", "2")[pick % 2], ("buy", "sell")[ago % 2]))
         elif kind == "rate":
             books.give(rate(("0.5", "1", "2", "4")[pick % 4], of, number))
         elif kind == "split":
-            books.give(split(name, of))
+            books.give(split(name, of, *RATIOS[pick % 3], ROUNDINGS[ago % 3]))
         elif live:
             old = live[pick % len(live)]
             place = {"exec_ref": old.exec_id, "ref_trade_date": old.trade_date}
             if kind == "bust":
                 books.give(TradeBusted(exec_id=name, venue="V", trade_date=day(of), reason="r", **place))
             else:
-                new = trade(name, of, "0.25") if old.instrument == "X" else quoted(name, of, "3", "4")
+                new = trade(name, of, fees[1]) if old.instrument == "X" else quoted(name, of, "3", "4")
                 fields = {x: getattr(new, x) for x in TradeExecuted.__struct_fields__}
                 books.give(TradeCorrected(**fields, **place))
     check(books, "0.5")
