@@ -92,9 +92,9 @@ class _Reckoning:
                 for line in moved:
                     self._note_late(line, seq, -1)
                     self._note_late(line, of_seq)
-            for (of_seq, account), amount in each.rounded.items():
+            for (of_seq, account), rounded_by in each.rounded.items():
                 asset = self._asset_of[of_seq]
-                rest.append(((account, None, asset), self._recorded(asset, of_seq) + 1, amount))
+                rest.append(((account, None, asset), self._recorded(asset, of_seq) + 1, rounded_by))
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
