@@ -15,9 +15,9 @@ from ledger.chain.link import ChainHead
 from ledger.domain import postings
 from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
-from ledger.reading import past, split_days
+from ledger.reading import past, split_days, stated_events
 from ledger.reading import statement as statements
-from ledger.reading.counting import Counted, counted, made_elsewhere
+from ledger.reading.counting import Counted, counted
 from ledger.reading.moment import At, Moment, days
 from ledger.reading.statement import Statement
 from ledger.storage import events, moments, read_models
@@ -46,14 +46,14 @@ class Statements(Opened):
             seq = head if at is None else past.resolve(connection, self.chain, at)
             splitting, find = self._splitting(connection, seq), self._find(connection)
             splits = split_days.splits_in(splitting, find)
-            # The issuer's account is on the other side of what splits make of any: each payload has this member.
-            named = '"derived"' if splits and account == postings.ISSUER else msgspec.json.encode(account).decode()
             # What counts for a later day may have a say on that of a split.
             until = days(datetime.date.max if splits else last)
             meets = split_days.meeting(splits)
-            mentioning = events.read_mentioning(connection, chain, chain_id, named, seq, until)
+            named = [msgspec.json.encode(name).decode() for name in self._named(connection, account, splits)]
+            texts = [*named, stated_events.OF_SEVERAL]
+            mentioning = list(events.read_mentioning(connection, chain, chain_id, texts, seq, until))
             # A split need not name who had as much to come as to deliver, and settles its shares all the same.
-            every = {each.seq: each for each in (*mentioning, *splitting)}.values()
+            every = {each.seq: each for each in (*stated_events.of_account(mentioning, named), *splitting)}.values()
             found = [each for each in every if each.effective_on <= days(last) or meets(each)]
             past.check_alone(found)
             found += self._made_elsewhere(connection, found)
@@ -65,10 +65,21 @@ class Statements(Opened):
             made = statements.make(chain_id, ChainHead(seq, link.hash), account, first, last, counts)
             return At(seq, made, "replay")
 
+    def _named(self, connection: Connection, account: str, splits: split_days.Splits) -> list[str]:
+        """Return what is named where *account* may be moved: itself, and for the issuer what a split made more of."""
+        if account != postings.ISSUER or not splits:
+            return [account]
+        sides = split_days.Sides(splits)
+        beyond = events.read_beyond(
+            connection, self.chain.chain, self.chain.chain_id, sides.seqs, sides.latest, sides.earliest
+        )
+        beside = split_days.beside_splits(list(beyond), splits, self._find(connection))
+        return [account, *sorted(stated_events.multiplied_before(beside, splits))]
+
     def _made_elsewhere(self, connection: Connection, found: list[RecordedEvent]) -> list[RecordedEvent]:
         """Return the events that made what *found* settle and reverse, where they post nothing to the account."""
         chain = self.chain.chain
-        names, ids = made_elsewhere(found)
+        names, ids = stated_events.made_elsewhere(found)
         rows: list[Any] = [read_models.load(connection, chain, "executions", name) for name in sorted(names)]
         rows += [read_models.load(connection, chain, "allocations", (name,)) for name in sorted(ids)]
         seqs = sorted({row.event_seq for row in rows if row is not None})

@@ -1,8 +1,10 @@
 """
-Sum what the executions that count were charged, gone through in the order of days.
+Sum what the executions that count were charged, and what they paid in shares that split, gone through in the order of
+days.
 
 A fee in an asset that splits is of as many shares as there were when it was charged: so sums are kept apart by how many
-splits of the asset had been recorded before the event that charged a fee, or took it back.
+splits of the asset had been recorded before the event that charged a fee, or took it back. What a position cost in such
+an asset is kept so too.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections import defaultdict
 
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import Execution, Row
-from ledger.domain.rules.trades import fees_of
+from ledger.domain.rules.trades import fees_of, signed
 from ledger.domain.state import State
 from ledger.reading.lineage import Name, version_before
 
@@ -33,11 +35,12 @@ def splits_of(whole: State) -> dict[str, list[int]]:
 
 class Charges:
     """
-    What was charged so far, in units of the asset, by `Charge`; *whole* is all that was known.
+    What was charged so far, and *paid* in assets that split, in units of the asset; *whole* is all that was known.
     """
 
     def __init__(self, whole: State) -> None:
         self.sums: dict[Charge, int] = {}
+        self.paid: dict[Charge, int] = {}
         self._splits = splits_of(whole)
         self._followed: dict[Name, int] = {}
         """The seq of what took the place of each execution, where that matters: where an asset was split."""
@@ -60,9 +63,26 @@ class Charges:
         by_trade = event.event_type in ("TradeCorrected", "TradeBusted")
         return self._followed.get((row.venue, row.trade_date, row.exec_id), event.seq) if by_trade else event.seq
 
+    def kept(self) -> tuple[dict[Charge, int], dict[Charge, int]]:
+        """
+        Return what `restore` takes to have it as it is now.
+        """
+        return dict(self.sums), dict(self.paid)
+
+    def restore(self, kept: tuple[dict[Charge, int], dict[Charge, int]]) -> None:
+        """
+        Have it as it was when *kept* was.
+        """
+        self.sums, self.paid = kept
+
     def _charge(self, row: Row | None, sign: int, seq: int) -> None:
-        if isinstance(row, Execution) and row.live and row.fees != "[]":
-            for asset, amount in fees_of(row.fees):
-                recorded = bisect.bisect_left(self._splits.get(asset, ()), seq)
-                key = (row.account, row.instrument, asset, recorded)
-                self.sums[key] = self.sums.get(key, 0) + sign * amount
+        if not isinstance(row, Execution) or not row.live:
+            return
+        for asset, amount in fees_of(row.fees):
+            self._add(self.sums, row, asset, sign * amount, seq)
+        if row.gross_asset in self._splits:
+            self._add(self.paid, row, row.gross_asset, sign * signed(row.side, row.gross), seq)
+
+    def _add(self, sums: dict[Charge, int], row: Execution, asset: str, amount: int, seq: int) -> None:
+        key = (row.account, row.instrument, asset, bisect.bisect_left(self._splits.get(asset, ()), seq))
+        sums[key] = sums.get(key, 0) + amount

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -37,8 +38,8 @@ from ledger.errors import NotFound
 from ledger.reading.giving_back import given_back, hold_lines
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import given_of, posted
-from ledger.reading.settled_shares import ToldBefore, told_after
-from ledger.reading.split_days import SETTLING, Splits
+from ledger.reading.settled_shares import Moved, is_later, told_after, told_before
+from ledger.reading.split_days import SETTLING, Split, Splits
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -51,12 +52,14 @@ _TELLING: Final = frozenset(
 class Counted(msgspec.Struct, frozen=True):
     """
     An event with what it posts when the days are gone through in order; `moved` are those of the lines that were stored
-    with another event, or taken from this one, by the seq of the event that recorded them.
+    with another event, or taken from this one, by the seq of the event that recorded them. `rounded` is how much more
+    there is of them for an account than an exact multiple would be, by the seq of the split.
     """
 
     event: RecordedEvent
     lines: list[Line]
     moved: dict[int, list[Line]] = {}
+    rounded: dict[tuple[int, str], Fraction] = {}
 
 
 class _Gross(msgspec.Struct):
@@ -101,6 +104,7 @@ class _InOrder:
         self._reversals: dict[int, str] = {}
         self._moves: dict[int, dict[int, list[Line]]] = defaultdict(lambda: defaultdict(list))
         """What is moved, by the place to which it is, and by the seq of the event that recorded it."""
+        self._rounded: dict[int, dict[tuple[int, str], Fraction]] = defaultdict(lambda: defaultdict(Fraction))
 
     def counted(self) -> list[Counted]:
         self._read()
@@ -115,6 +119,8 @@ class _InOrder:
                     lines = self._moved(name, one)
                     self._move(one.place, negated(lines), one.seq)
                     self._move(one.both, lines, one.seq)
+        for place in self._settlements:
+            self._move_become(place)
         undoing = {name: self._events[place].seq for place, name in self._replaces.items()}
         for place in self._replaces:
             self._move(place, negated(self._parts(place)[0]), self._events[place].seq)
@@ -130,8 +136,9 @@ class _InOrder:
         event, lines = self._events[place], self._lines[place]
         if place not in self._moves:
             return Counted(event, lines)
+        rounded = dict(self._rounded[place]) if place in self._rounded else {}
         moved = {seq: found for seq, of_seq in self._moves[place].items() if (found := merged(of_seq))}
-        return Counted(event, lines + merged(line for found in moved.values() for line in found), moved)
+        return Counted(event, lines + merged(line for found in moved.values() for line in found), moved, rounded)
 
     def _read(self) -> None:
         of_seq = sorted(
@@ -170,16 +177,46 @@ class _InOrder:
                 self._lines[place] = merged(self._lines[place] + negated(lines))
                 self._move(self._at.get(seq), lines, event.seq)
 
+    def _move_become(self, place: int) -> None:
+        """Post what a settlement of several trades moves as new shares with the last of them, where none counts yet."""
+        names, become = settled_by(self._settlements[place]), self._become.get(place)
+        both = [one.both for name in names for one in self._settled[name] if one.place == place]
+        if become and len(names) > 1 and place not in both:
+            last = None if None in both else max(x for x in both if x is not None)
+            seq = self._events[place].seq
+            self._move(place, negated(become), seq)
+            self._move(last, become, seq)
+
     def _after_splits(self) -> None:
         """Take back from a split what it made of that which counts for a day after it, and post it there."""
-        told_before = ToldBefore(self._splits)
+        moves: dict[str, list[Moved]] = {move.line.asset: [] for move in self._owned() if is_later(move, self._splits)}
+        for move in self._owned() if moves else ():
+            if move.line.asset in moves:
+                moves[move.line.asset].append(move)
+        for asset, of_asset in moves.items():
+            for split in self._splits[asset]:
+                if split.seq in self._at:
+                    self._post_later(split, of_asset)
+
+    def _owned(self) -> Iterator[Moved]:
+        """Yield what is posted of shares that split, in the order of days."""
         for place, event in enumerate(self._events):
-            of_seqs = [(event.seq, self._lines[place]), *self._moves.get(place, {}).items()]
-            for recorded, lines in of_seqs:
-                for seq, more in told_before.of(recorded, event.effective_on, lines):
-                    if seq in self._at:
-                        self._move(self._at[seq], negated(more), seq)
-                        self._move(place, more, seq)
+            for seq, lines in [(event.seq, self._lines[place]), *self._moves.get(place, {}).items()]:
+                for line in lines:
+                    if line.asset in self._splits:
+                        yield Moved(place, seq, event.effective_on, line)
+
+    def _post_later(self, split: Split, moves: list[Moved]) -> None:
+        at = self._at[split.seq]
+        for made in list(told_before(split, moves)):
+            for place, lines, rounded in (
+                (at, negated(made.lines), -made.rounded), (made.place, made.lines, made.rounded),
+            ):  # fmt: skip
+                self._move(place, lines, split.seq)
+                self._rounded[place][split.seq, made.account] += rounded
+                # What this split made, one that was recorded after it multiplies.
+                moves += [Moved(place, split.seq, self._events[place].effective_on, line) for line in lines]
+        moves.sort(key=lambda move: move.place)
 
     def _as_traded(self, place: int) -> list[Line]:
         return merged(self._lines[place] + negated(self._become.get(place, [])))
@@ -281,30 +318,10 @@ def counted(
     Return *events*, all of some days, in the order (effective_on, seq) with what each posts in that order.
 
     Where only postings to one *account* are asked for, *events* may be those that post to it, and those that made what
-    they settle and reverse (`made_elsewhere`). *splits* are all that were recorded, whatever days they count for.
+    they settle and reverse (`stated_events`). *splits* are all that were recorded, whatever days they count for.
 
     Raises:
         NotFound: what one of them posts in that order cannot be told.
     """
     in_order = sorted(events, key=lambda event: (event.effective_on, event.seq))
     return _InOrder(in_order, find, account, splits or {}).counted()
-
-
-def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]]:
-    """
-    Return the names of the executions that *events* settle, and the ids of the allocations that they reverse, where
-    none of them made it.
-    """
-    names, made, reversed_ids, allocated = set[Name](), set[Name](), set[str](), set[str]()
-    for event in events:
-        given = given_of(event) if event.event_type in _TELLING else None
-        if isinstance(given, TradeExecuted | TradeBusted):
-            made.add((given.venue, given.trade_date, given.exec_id))
-        elif isinstance(given, TradeSettled):
-            names.update(settled_by(given))
-        elif isinstance(given, TradeAllocated):
-            allocated.add(given.allocation_id)
-            made.update(lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)))
-        elif isinstance(given, AllocationReversed):
-            reversed_ids.add(given.allocation_id)
-    return names - made, reversed_ids - allocated

@@ -135,7 +135,7 @@ class KnownFold:
         """
         Settle what waits as `end` does for as long as the block lasts, balances apart; after it, it waits again.
         """
-        mark, misfits, charged = self.state.begin(), list(self.misfits), dict(self.charges.sums)
+        mark, misfits, charged = self.state.begin(), list(self.misfits), self.charges.kept()
         self._is_settling = True
         try:
             self._settle()
@@ -143,7 +143,8 @@ class KnownFold:
         finally:
             self._is_settling = False
             self.state.rollback(mark)
-            self.misfits, self.charges.sums = misfits, charged
+            self.misfits = misfits
+            self.charges.restore(charged)
 
     def end(self, events: list[Counted]) -> KnownFold:
         """

@@ -65,7 +65,8 @@ class Remembered(msgspec.Struct):
     What is remembered of a line: its last valuation, its last row (`stale`: no valuation), and what flowed since.
 
     What was paid for the position, and its income, is worth what it was at the first rate after it: `…_worth`, of
-    `rated` that was paid. It is the rate at which the cash has it.
+    `rated` that was paid. It is the rate at which the cash has it. `cost` is all that was paid for the position, less
+    what it brought, as the shares in which it was paid are told now.
     """
 
     day: str | None = None
@@ -76,8 +77,9 @@ class Remembered(msgspec.Struct):
     position: Position | None = None
     seen: Parts = {}
     stale: bool = False
-    paid: int = 0
-    rated: int = 0
+    cost: Fraction = NOTHING
+    paid: Fraction = NOTHING
+    rated: Fraction = NOTHING
     paid_worth: Fraction = NOTHING
     income: Parts = {}
     income_worth: Fraction = NOTHING
@@ -88,7 +90,7 @@ class Remembered(msgspec.Struct):
         if rate is not None:
             self.paid_worth += self.paid * rate
             self.income_worth += sum(self.income.values(), NOTHING) * rate
-            self.rated, self.paid, self.income = self.rated + self.paid, 0, {}
+            self.rated, self.paid, self.income = self.rated + self.paid, NOTHING, {}
 
     def split(self, number: int, ratio: Fraction) -> None:
         """Tell what the split of this number multiplied in the shares after it: *ratio* times as many."""
@@ -96,8 +98,13 @@ class Remembered(msgspec.Struct):
             for recorded, amount in parts.items():
                 if recorded <= number:
                     parts[recorded] = amount * ratio
+        self.cost, self.paid, self.rated = self.cost * ratio, self.paid * ratio, self.rated * ratio
+        self.rate /= ratio
+        if self.figure is not None:
+            value, cost = round(self.figure.value * ratio), round(self.figure.cost * ratio)
+            self.figure = msgspec.structs.replace(self.figure, value=value, cost=cost)
 
     def valued(self, day: str, rate: Fraction) -> None:
         """Begin anew: all that flowed was told on *day*."""
-        self.day, self.rate, self.converted, self.rated = day, rate, {}, 0
+        self.day, self.rate, self.converted, self.rated = day, rate, {}, NOTHING
         self.paid_worth = self.income_worth = NOTHING

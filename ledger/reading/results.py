@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from ledger.domain import amounts
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import SplitApplied
@@ -62,10 +64,13 @@ class _Reckoning:
         self._late: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
         """What of it was moved by events that were recorded after a split of the asset, by how many there were."""
         self._charged: dict[Charge, int] = {}
+        self._paid: dict[Charge, int] = {}
+        self._older: dict[Key, Fraction] = {}
         self._ratios: Ratios = defaultdict(list)
         """What has split so far: an event that was recorded before it, and is of a later day, is of old shares too."""
         self._undoing: set[str] = set()
         self._splits = splits_of(whole)
+        self._asset_of = {seq: asset for asset, seqs in self._splits.items() for seq in seqs}
         self._remainders = Remainders(whole)
         self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
 
@@ -87,6 +92,9 @@ class _Reckoning:
                 for line in moved:
                     self._note_late(line, seq, -1)
                     self._note_late(line, of_seq)
+            for (of_seq, account), rounded_by in each.rounded.items():
+                asset = self._asset_of[of_seq]
+                rest.append(((account, None, asset), self._recorded(asset, of_seq) + 1, rounded_by))
             for key, kind, amount in flows_of(each, self._whole, self._undoing):
                 flows[key, self._recorded(key[2], seq)][kind] += amount
             if each.event.event_type == SplitApplied.__name__:
@@ -97,8 +105,19 @@ class _Reckoning:
             change = fold.charges.sums.get(charged, 0) - self._charged.get(charged, 0)
             flows[(account, name, asset), recorded]["fees"] += change
         self._charged = dict(fold.charges.sums)
+        self._older = self._paid_in_older(fold)
         found = self._flowed(flows, rest)
         return self._positions(day, fold.state, found, closing) + self._others(day, fold.state, found, closing)
+
+    def _paid_in_older(self, fold: KnownFold) -> dict[Key, Fraction]:
+        """Return how much more than positions say was paid on the day in shares that had split by its end."""
+        found: dict[Key, Fraction] = defaultdict(Fraction)
+        for paid in dict.fromkeys([*self._paid, *fold.charges.paid]):
+            account, name, asset, recorded = paid
+            more = _since(self._ratios, asset, recorded) - 1
+            found[account, name, asset] += (fold.charges.paid.get(paid, 0) - self._paid.get(paid, 0)) * more
+        self._paid = dict(fold.charges.paid)
+        return found
 
     def _note_late(self, line: Line, seq: int, sign: int = 1) -> None:
         if line.asset in self._splits:
@@ -128,7 +147,7 @@ class _Reckoning:
 
     def _split(self, given: Event, seq: int, fold: KnownFold) -> list[tuple[Key, int, Fraction]]:
         """
-        Tell what is remembered of the asset beyond positions, which carry their cost, in the new shares.
+        Tell what is remembered of the asset in the new shares, also of positions that are priced in it.
 
         Return what of it was rounded, and paid in cash, in shares of after the split.
         """
@@ -138,7 +157,7 @@ class _Reckoning:
         number, ratio = self._recorded(asset, seq), Fraction(given.ratio_num, given.ratio_den)
         self._ratios[asset].append((number, ratio))
         for key, line in self._lines.items():
-            if key[2] == asset and line.position is None:
+            if key[2] == asset:
                 line.split(number, ratio)
         rest = self._remainders.of(given, seq, fold.split)
         return [(key, self._recorded(key[2], seq) + (key[2] == asset), amount) for key, amount in rest]
@@ -183,7 +202,8 @@ class _Reckoning:
         rate = self._rate(state, asset, owner, day)
         before = line.position or Position(account, position.instrument, 0, 0, 0, 0)
         line.position = position
-        line.paid += (position.cost - position.realised) - (before.cost - before.realised)
+        paid = (position.cost - position.realised) - (before.cost - before.realised) + self._older.get(key, NOTHING)
+        line.cost, line.paid = line.cost + paid, line.paid + paid
         self._earn(line, key)
         line.settle(rate)
         stands = {
@@ -195,9 +215,11 @@ class _Reckoning:
         if figure is not None and rate is not None:
             base_scale = self._whole.assets.rows[(owner.base_asset,)].scale
             underway = line.rated * rate - line.paid_worth
-            made = between(line.figure, figure, (line.rate, rate), owner.base_asset, base_scale, underway)
+            # Its own cost and result are in shares of when it was paid, if it is priced in such as split.
+            told = msgspec.structs.replace(figure, cost=round(line.cost), realised=0)
+            made = between(line.figure, told, (line.rate, rate), owner.base_asset, base_scale, underway)
             parts = (made.price, made.currency)
-            line.figure = figure
+            line.figure = told
         return self._row(day, key, owner, stands, flowed, rate, parts, why)
 
     def _others(self, day: str, state: State, flows: Flows, closing: bool) -> list[Result]:
@@ -205,8 +227,9 @@ class _Reckoning:
         owned: dict[tuple[str, str], int] = {k: x for k, x in self._owned.items() if self._concerns(k[0])}
         for (account, name), position in state.positions.rows.items():
             instrument = state.instruments.get(name)
-            if instrument is not None and (account, instrument.asset) in owned:
-                owned[account, instrument.asset] -= position.qty
+            if instrument is not None and self._concerns(account):
+                # What an allocation brought of an asset may have been charged in it at once: no posting is left then.
+                owned[account, instrument.asset] = owned.get((account, instrument.asset), 0) - position.qty
         keys = {(account, None, asset) for account, asset in owned} | flows.keys()
         keys |= {key for key, line in self._lines.items() if line.stale and line.position is None}
         found = []

@@ -9,11 +9,13 @@ event, whichever comes later in the order of days.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import msgspec
 
 from ledger.chain.entry import RecordedEvent
-from ledger.domain.postings import ISSUER, Bucket, Line, is_system, moved, owns
+from ledger.domain.postings import ISSUER, Line, is_system, moved, owns
 from ledger.reading.posted import become_in
 from ledger.reading.split_days import Split, Splits
 
@@ -35,35 +37,76 @@ def told_after(event: RecordedEvent, splits: Splits) -> tuple[list[Line], dict[i
     return here, later
 
 
-class ToldBefore:
+class Moved(msgspec.Struct, frozen=True):
     """
-    What was told before a split, and is of a day after it: the split multiplied what was not there yet.
-
-    What it made of all that is rounded as a whole, event by event.
+    A posting in the order of days: the place of the event with which it is posted, the seq at which it was recorded,
+    and the day that it counts for.
     """
 
-    def __init__(self, splits: Splits) -> None:
-        self._splits = splits
-        self._sums: dict[tuple[int, str, str, Bucket], int] = defaultdict(int)
+    place: int
+    seq: int
+    day: int
+    line: Line
 
-    def of(self, seq: int, day: int, lines: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
-        """
-        Yield (seq of a split, what it made beyond them) of *lines* that were recorded at *seq* and count for *day*.
-        """
-        for line in lines:
-            amount = line.amount
-            for split in self._splits.get(line.asset, ()) if owns(line.account) else ():
-                if seq < split.seq and split.day < day:
-                    # What of it waits goes on waiting; holds are given their amounts, and the ledger's own settles.
-                    waits = line.bucket == "unsettled" and not is_system(line.account)
-                    bucket: Bucket = "unsettled" if waits else "settled"
-                    more = self._adds(split, line, bucket, amount)
-                    yield split.seq, moved(line.asset, more, (ISSUER, "settled"), (line.account, bucket))
-                    amount += more
 
-    def _adds(self, split: Split, line: Line, bucket: Bucket, amount: int) -> int:
-        """Return how much more *amount* becomes by *split*, with what there was in its bucket before."""
-        place = (split.seq, line.account, line.asset, bucket)
-        before = self._sums[place]
-        self._sums[place] = before + amount
-        return split.adds(before + amount) - split.adds(before)
+class Made(msgspec.Struct, frozen=True):
+    """
+    What a split made of a posting that counts for a day after it, beyond the posting: the lines, and how much more
+    that is for the account than an exact multiple would be.
+    """
+
+    place: int
+    account: str
+    lines: list[Line]
+    rounded: Fraction
+
+
+def is_later(move: Moved, splits: Splits) -> bool:
+    """
+    Return whether *move* was told before a split of its asset, and counts for a day after it.
+    """
+    return any(move.seq < split.seq and split.day < move.day for split in splits[move.line.asset])
+
+
+def told_before(split: Split, moves: Sequence[Moved]) -> Iterator[Made]:
+    """
+    Yield what *split* made of those of *moves* that were told before it and are of a day after it.
+
+    *moves* are all of the split's asset, in the order of days. What there was by the split's day is rounded as a whole,
+    as if the rest had not come yet; that has what the whole as it was recorded comes to beyond it, one after the other.
+    """
+    told = [move for move in moves if move.seq < split.seq and owns(move.line.account)]
+    later = [move for move in told if split.day < move.day]
+    accounts = {move.line.account for move in later}
+    there: dict[str, _There] = {account: _There() for account in accounts}
+    for move in told:
+        if move.day <= split.day and move.line.account in accounts:
+            there[move.line.account].add(move.line)
+    for move in later:
+        line, has = move.line, there[move.line.account]
+        settled, waiting = has.made(split)
+        has.add(line)
+        more, waits = (now - then for now, then in zip(has.made(split), (settled, waiting), strict=True))
+        lines = moved(line.asset, waits, (ISSUER, "settled"), (line.account, "unsettled"))
+        lines += moved(line.asset, more, (ISSUER, "settled"), (line.account, "settled"))
+        exact = line.amount * (Fraction(*split.ratio) - 1)
+        yield Made(move.place, line.account, lines, more + waits - exact)
+
+
+class _There:
+    """What an account had of the asset: all of it, and what of that waits."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.waiting = 0
+
+    def add(self, line: Line) -> None:
+        self.total += line.amount
+        # Holds are given their amounts, and the ledger's own settles.
+        if line.bucket == "unsettled" and not is_system(line.account):
+            self.waiting += line.amount
+
+    def made(self, split: Split) -> tuple[int, int]:
+        """Return what *split* adds to what is settled, and to what waits, which goes on waiting."""
+        waits = split.adds(self.waiting)
+        return split.adds(self.total) - waits, waits

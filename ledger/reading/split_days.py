@@ -112,21 +112,24 @@ def meeting(splits: Splits) -> Callable[[RecordedEvent], bool]:
 class Sides:
     """
     The days on both sides of each of many splits, so that an event is held against all of them at once.
+
+    `seqs` are those of the splits in order, `latest` the latest day of them up to each, `earliest` the earliest from
+    each on.
     """
 
     def __init__(self, splits: Splits) -> None:
         every = sorted((split for of_asset in splits.values() for split in of_asset), key=lambda split: split.seq)
-        self._seqs = [split.seq for split in every]
-        self._latest = list(itertools.accumulate((split.day for split in every), max))
-        self._earliest = list(itertools.accumulate((split.day for split in reversed(every)), min))[::-1]
+        self.seqs = [split.seq for split in every]
+        self.latest = list(itertools.accumulate((split.day for split in every), max))
+        self.earliest = list(itertools.accumulate((split.day for split in reversed(every)), min))[::-1]
 
     def are_crossed(self, event: RecordedEvent) -> bool:
         """
         Return whether one of the splits was recorded on the other side of *event* than the day it counts for.
         """
-        place = bisect.bisect_right(self._seqs, event.seq)
-        before = place > 0 and self._latest[place - 1] > event.effective_on
-        return before or (place < len(self._seqs) and self._earliest[place] < event.effective_on)
+        place = bisect.bisect_right(self.seqs, event.seq)
+        before = place > 0 and self.latest[place - 1] > event.effective_on
+        return before or (place < len(self.seqs) and self.earliest[place] < event.effective_on)
 
 
 def beside_splits(events: Iterable[RecordedEvent], splits: Splits, find: Find) -> list[RecordedEvent]:

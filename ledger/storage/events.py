@@ -212,16 +212,36 @@ def read_stream_now(
 
 
 def read_mentioning(
-    connection: Connection, chain: int, chain_id: bytes, text: str, upto: int, until: int
+    connection: Connection, chain: int, chain_id: bytes, texts: Sequence[str], upto: int, until: int
 ) -> Iterator[RecordedEvent]:
     """
-    Yield the events up to seq *upto* that count for days up to *until* and have *text* in their payload, in order.
+    Yield the events up to seq *upto* that count for days up to *until* and have one of *texts* in their payload, in
+    order.
 
     The server looks at the payload of every event up to there: there is no index on what is in them.
     """
-    query = f"{_SELECT} AND seq <= %s AND effective_on <= date '1970-01-01' + %s AND strpos(payload::text, %s) > 0"
+    has_one = " OR ".join(["strpos(payload::text, %s) > 0"] * len(texts))
+    query = f"{_SELECT} AND seq <= %s AND effective_on <= date '1970-01-01' + %s AND ({has_one}) ORDER BY seq"
     with connection.cursor(binary=True) as cursor:
-        for row in cursor.stream(f"{query} ORDER BY seq", [chain, upto, until, text], size=1000):
+        for row in cursor.stream(query, [chain, upto, until, *texts], size=1000):
+            yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
+
+
+def read_beyond(
+    connection: Connection, chain: int, chain_id: bytes, seqs: list[int], latest: list[int], earliest: list[int]
+) -> Iterator[RecordedEvent]:
+    """
+    Yield, in order, the events before one of *seqs* that count, or may be moved, to a day after one of those that come.
+
+    The days of each of *seqs* are given as the *latest* up to it and the *earliest* from it on; all are in order.
+    """
+    place, epoch = "width_bucket(seq, %s::bigint[])", "date '1970-01-01'"
+    query = (
+        f"{_SELECT} AND seq < %s AND greatest(effective_on, {epoch} + (%s::int[])[{place}]) "
+        f"> {epoch} + (%s::int[])[{place} + 1] ORDER BY seq"
+    )
+    with connection.cursor(binary=True) as cursor:
+        for row in cursor.stream(query, [chain, seqs[-1], latest, seqs, earliest, seqs], size=1000):
             yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
 
 

@@ -9,7 +9,7 @@ import datetime
 import pytest
 
 from ledger.domain.amounts import render
-from ledger.domain.events.cash import CashMoved, JournalReversed
+from ledger.domain.events.cash import CashMoved, FeeCharged, JournalReversed
 from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
@@ -117,3 +117,41 @@ def test_what_moved_shares_after_a_split_that_was_told_later_is_there_on_its_own
         assert has(known(books, day)) == (there, waits)
         check_stated(books, known(books, day), day)
     assert known(books, LAST).rows("balances") == now(books).rows("balances")
+
+
+def test_a_split_that_took_nothing_of_the_issuer_did_on_a_day_when_less_was_there() -> None:
+    """A is long 5 and B, with a deposit of Thursday that was told late, short 5: only by days they differ."""
+    books = market()
+    books.set_day(DAY)
+    steps = [trade("E", fee="0", qty="5"), trade("F", "sell", fee="0", qty="7", account="B")]
+    assert [books.give(x).rule for x in steps] == [None] * 2
+    books.set_day(TUESDAY)
+    came = CashMoved(movement_id="M", account="B", asset="XYZ", amount="2", kind="deposit", value_date=DAY)
+    assert [books.give(x).rule for x in (PeriodClosed(through=DAY), came, split())] == [None] * 3
+    assert books.state.balances.get("~issuer", "XYZ") is None
+    for day, issued in ((MONDAY, "2"), (TUESDAY, "0"), (LAST, "0")):
+        source = known(books, day)
+        assert [render(row.total) for row in source.rows("balances", account="~issuer", asset="XYZ")] == [issued]
+        assert sum(row.total for row in source.rows("balances", asset="XYZ")) == 0
+        check_stated(books, source, day)
+
+
+@pytest.mark.parametrize(("rounding", "left"), [("down", "17"), ("up", "18")])
+def test_a_holding_that_was_more_on_the_day_of_a_split_is_rounded_as_it_was_then(rounding: str, left: str) -> None:
+    """8 at 10 become 20 on Monday; of the 7 that were left when the split was told 17 or 18 are there on Tuesday."""
+    books = market()
+    books.set_day(DAY)
+    assert books.give(trade("E", fee="0", qty="8", account="BLOCK")).rule is None
+    books.set_day(TUESDAY)
+    fee = FeeCharged(fee_id="F", account="BLOCK", kind="k", asset="XYZ", amount="1")
+    told = split((5, 2), rounding=rounding, moved_reason="the fee is of old shares")
+    assert [books.give(x).rule for x in (fee, told)] == [None, None]
+    for day, price in ((DAY, "10"), (MONDAY, "4"), (TUESDAY, "8")):
+        for mark in ({"instrument": "XYZ.N"}, {"base": "XYZ", "quote": "USD"}):
+            books.give(MarkRecorded(price=price, kind="eod", day=day, as_of=1, **mark))  # type: ignore[arg-type]
+    for day, shares, price in ((MONDAY, "20", 4), (TUESDAY, left, 8)):
+        source = known(books, day)
+        assert [render(row.total) for row in source.rows("balances", account="BLOCK", asset="XYZ")] == [shares]
+        check_stated(books, source, day)
+        total = sum(row.total or 0 for row in pnl(books, last=day, account="BLOCK"))
+        assert render(total) == str(int(shares) * price - 80)

@@ -26,10 +26,11 @@ from ledger.domain.ladder import ladder
 from ledger.domain.rows import Execution
 from ledger.errors import LedgerError, NotFound
 from ledger.reading import views
-from ledger.reading.counting import counted, made_elsewhere
+from ledger.reading.counting import counted
 from ledger.reading.known import whole_of
 from ledger.reading.sources import Folded
 from ledger.reading.split_days import meeting
+from ledger.reading.stated_events import made_elsewhere, multiplied_before, of_account
 from ledger.reading.statement import make
 from tests.domain import equities
 from tests.domain.books import Books
@@ -87,10 +88,9 @@ def blotter(source: Folded) -> list[tuple[str, str, str]]:
 def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
     """Return what a statement of *account* closes at on *day*, of the events that have its name, and the splits."""
     events = told_by(books, day)
-    named = f'"{account}"'.encode()
-    # The issuer's account is on the other side of what splits make of any.
-    of_all = account == "~issuer" and splits(books)
-    found = [x for x in events if of_all or named in x.payload or x.event_type == "SplitApplied"]
+    assets = multiplied_before(events, splits(books)) if account == "~issuer" else set()
+    found = of_account(events, [f'"{name}"' for name in (account, *assets)])
+    found = [x for x in events if x in found or x.event_type == "SplitApplied"]
     names, ids = made_elsewhere(found)
     state = books.state
     rows = [state.executions.rows[name] for name in names], [state.allocations.rows[(name,)] for name in ids]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.domain.amounts import render
 from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted, JournalReversed
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import CashDividendAccrued, Entitled, InstrumentRenamed
@@ -13,6 +14,7 @@ from ledger.domain.events.executions import Fee, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.events.settlement import AllocationLine
 from tests.domain import equities
 from tests.domain.books import DAY as THURSDAY
 from tests.domain.books import Books
@@ -218,3 +220,20 @@ def test_an_allocated_block_is_the_result_of_those_it_was_done_for() -> None:
         ["BLOCK", "0", "0", "0", "0", "0", "0"],
     ]
     assert pnl(books, account="B") == pnl(books)[1:2]
+
+
+def test_shares_that_were_allocated_and_charged_at_once_are_worth_nothing() -> None:
+    """Ten are bought for A and ten taken as its fee: no posting of them is left, and what they cost is lost."""
+    books = equities.market()
+    books.set_day(equities.DAY)
+    books.give(equities.trade("E", qty="10", account="BLOCK", fee="0"))
+    fee = Fee(kind="commission", asset="XYZ", amount="10")
+    given = AllocationLine(account="A", qty="10", price="10", fees=(fee,))
+    assert books.give(allocated(given, exec_ids=("E",))).rule is None
+    assert books.state.balances.get("A", "XYZ") is None
+    for day, price in ((equities.DAY, "10"), (equities.DUE, "15")):
+        books.set_day(day)
+        books.give(MarkRecorded(instrument="XYZ.N", price=price, kind="eod", day=day, as_of=1))
+        books.give(MarkRecorded(base="XYZ", quote="USD", price=price, kind="eod", day=day, as_of=1))
+    totals = [row.total for row in pnl(books, account="A") if row.total is not None]
+    assert render(sum(totals)) == "-100"

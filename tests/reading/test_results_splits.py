@@ -8,6 +8,7 @@ recorded after it is not, although it may count for a day before.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,14 +31,14 @@ def day(number: int) -> str:
     return f"2024-08-{number:02d}"
 
 
-def market() -> Books:
-    """An account in USD trades XYZ, and is charged and earns BTC, which splits."""
+def market(scale: int = 8) -> Books:
+    """An account in USD trades XYZ, and ABC for BTC, which it is charged and earns too, and which splits."""
     books = Books()
     books.set_day(day(1))
-    for asset, scale in (("USD", 8), ("XYZ", 0), ("BTC", 8)):
-        books.give(AssetDefined(asset=asset, kind="security", scale=scale, name=asset))
-    for name, asset in (("X", "XYZ"), ("B", "BTC")):
-        books.give(InstrumentDefined(instrument=name, asset=asset, quote_asset="USD", settle_asset="USD", tick="0.01",
+    for asset, places in (("USD", 8), ("XYZ", 0), ("BTC", scale), ("ABC", 0)):
+        books.give(AssetDefined(asset=asset, kind="security", scale=places, name=asset))
+    for name, asset, quote in (("X", "XYZ", "USD"), ("B", "BTC", "USD"), ("Q", "ABC", "BTC")):
+        books.give(InstrumentDefined(instrument=name, asset=asset, quote_asset=quote, settle_asset=quote, tick="0.01",
                                      lot="1", settlement_cycle=0, venue="V"))  # fmt: skip
     books.give(AccountOpened(account="A", owner="o", kind="house", base_asset="USD"))
     return books
@@ -47,15 +48,22 @@ def interest(name: str, of: int, amount: str = "2") -> CashMoved:
     return CashMoved(movement_id=name, account="A", asset="BTC", amount=amount, kind="interest", value_date=day(of))
 
 
-def trade(name: str, of: int, fee: str = "0.5") -> TradeExecuted:
-    fees = (Fee(kind="c", asset="BTC", amount=fee),)
-    return TradeExecuted(exec_id=name, venue="V", account="A", instrument="X", side="buy", qty="1", price="3",
-                         trade_date=day(of), fees=fees)  # fmt: skip
+def trade(name: str, of: int, fee: str = "0.5", instrument: str = "X", **more: Any) -> TradeExecuted:
+    terms = {"side": "buy", "qty": "1", "price": "3", "fees": (Fee(kind="c", asset="BTC", amount=fee),), **more}
+    return TradeExecuted(exec_id=name, venue="V", account="A", instrument=instrument, trade_date=day(of), **terms)
 
 
-def split(name: str, of: int) -> SplitApplied:
-    return SplitApplied(ca_id=name, instrument="B", ratio_num=2, ratio_den=1, ex_date=day(of), rounding="down",
+def quoted(name: str, of: int, qty: str = "10", price: str = "5", side: str = "buy") -> TradeExecuted:
+    return trade(name, of, instrument="Q", qty=qty, price=price, side=side, fees=())
+
+
+def split(name: str, of: int, num: int = 2, den: int = 1, rounding: Any = "down") -> SplitApplied:
+    return SplitApplied(ca_id=name, instrument="B", ratio_num=num, ratio_den=den, ex_date=day(of), rounding=rounding,
                         moved_reason="of old shares")  # fmt: skip
+
+
+def valued(price: str, of: int) -> MarkRecorded:
+    return MarkRecorded(instrument="Q", price=price, kind="eod", day=day(of), as_of=1)
 
 
 def rate(price: str, of: int, as_of: int = 1) -> MarkRecorded:
@@ -66,12 +74,14 @@ def check(books: Books, end: str = "2") -> Fraction:
     """Return what all days made of it, in USD, after seeing that it is what the account has at *end* USD a BTC."""
     books.set_day(LAST)
     books.give(rate(end, 20, 10**6))
-    books.give(MarkRecorded(instrument="X", price="3", kind="eod", day=LAST, as_of=10**6))
+    for name in "XQ":
+        books.give(MarkRecorded(instrument=name, price="3", kind="eod", day=LAST, as_of=10**6))
     rows = pnl(books, last=LAST)
     total = Fraction(sum(row.total or 0 for row in rows), UNIT)
     assert not any(row.missing for row in rows if row.day == LAST)
     has = {row.asset: Fraction(row.total, UNIT) for row in books.state.balances.rows.values() if row.account == "A"}
-    worth = has.get("BTC", Fraction(0)) * Fraction(end) + has.get("XYZ", Fraction(0)) * 3 + has.get("USD", Fraction(0))
+    bitcoin = has.get("BTC", Fraction(0)) + 3 * has.get("ABC", Fraction(0))
+    worth = bitcoin * Fraction(end) + has.get("XYZ", Fraction(0)) * 3 + has.get("USD", Fraction(0))
     assert abs(total - worth) <= Fraction(len(rows) + 1, 10**8), (total, worth)
     return total
 
@@ -102,20 +112,44 @@ def test_what_is_earned_in_an_asset_is_in_the_shares_that_its_splits_multiplied(
     assert check(books) == total
 
 
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("told_late", [True, False])
+def test_what_is_priced_in_shares_that_split_has_earned_nothing_by_that(marked: bool, told_late: bool) -> None:
+    """10 ABC for 50 BTC, worth 10 USD each: after the split 100 at 5. Half is sold then, at what it is worth."""
+    books, bought = market(), 3 if told_late else 1
+    steps: list[tuple[int, Event]] = [(bought, quoted("E", bought)), (3 if told_late else 2, split("S", 2))]
+    if marked and not told_late:
+        steps += [(1, valued("5", 1)), (1, rate("10", 1))]
+    for on in (3, 4):
+        steps += [(on, valued("10", on)), (on, rate("5", on))]
+    steps.append((4, quoted("F", 4, "5", "10", "sell")))
+    for on, event in sorted(steps, key=lambda step: step[0]):
+        books.set_day(day(on))
+        assert books.give(event).rule is None
+    rows = [row for row in pnl(books, last=day(4)) if row.total is not None]
+    assert {(row.price_result, row.currency_result, row.total) for row in rows} == {(0, 0, 0)}
+
+
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("interest", "trade", "trade", "correct", "bust", "rate", "split", "sleep", "sleep")),
+        st.sampled_from(
+            ("interest", "trade", "trade", "quoted", "quoted", "correct", "bust", "rate", "split", "sleep", "sleep")
+        ),
         st.integers(0, 3), st.integers(0, 5),
     ),
     min_size=5, max_size=25,
 )  # fmt: skip
 
 
+RATIOS = ((2, 1), (5, 2), (1, 3))
+ROUNDINGS = ("down", "nearest", "up")
+
+
 @settings(deadline=None, max_examples=100, print_blob=True)
-@given(steps=STEPS)
-def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]]) -> None:
-    """Interest and fees in the asset, on any day and undone on any other, with rates and without."""
-    books, today = market(), 1
+@given(steps=STEPS, whole=st.booleans())
+def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, int]], whole: bool) -> None:
+    """Interest and fees in the asset, whole or not, on any day and undone on any other, with rates and without."""
+    books, today, fees = market(0 if whole else 8), 1, ("1", "3") if whole else ("0.5", "0.25")
     for number, (kind, ago, pick) in enumerate(steps):
         name, of = f"n{number}", max(1, today - ago)
         live = [row for row in books.state.executions.rows.values() if row.live]
@@ -125,17 +159,20 @@ def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, i
         elif kind == "interest":
             books.give(interest(name, of, str(pick + 1)))
         elif kind == "trade":
-            books.give(trade(name, of))
+            books.give(trade(name, of, fees[0]))
+        elif kind == "quoted":
+            books.give(quoted(name, of, str(pick + 1), ("5", "2")[pick % 2], ("buy", "sell")[ago % 2]))
         elif kind == "rate":
             books.give(rate(("0.5", "1", "2", "4")[pick % 4], of, number))
         elif kind == "split":
-            books.give(split(name, of))
+            books.give(split(name, of, *RATIOS[pick % 3], ROUNDINGS[ago % 3]))
         elif live:
             old = live[pick % len(live)]
             place = {"exec_ref": old.exec_id, "ref_trade_date": old.trade_date}
             if kind == "bust":
                 books.give(TradeBusted(exec_id=name, venue="V", trade_date=day(of), reason="r", **place))
             else:
-                fields = {x: getattr(trade(name, of, "0.25"), x) for x in TradeExecuted.__struct_fields__}
+                new = trade(name, of, fees[1]) if old.instrument == "X" else quoted(name, of, "3", "4")
+                fields = {x: getattr(new, x) for x in TradeExecuted.__struct_fields__}
                 books.give(TradeCorrected(**fields, **place))
     check(books, "0.5")

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.settlement import AllocationReversed, ExecutionRef, TradeSettled
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
+from tests.domain.test_paid_in_shares import bought, firm
 from tests.reading.days import pnl
 from tests.reading.test_known_settlement import (
     LAST,
@@ -214,3 +216,19 @@ def test_each_day_has_what_a_reckoning_trade_by_trade_says(seed: int) -> None:
             if row is not None:
                 assert (Fraction(row.settled, UNIT), Fraction(row.unsettled, UNIT)) == made.on(place), (number, day)
     assert several
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_settles_before_its_trades_count_settles_with_them_in_new_shares(together: bool) -> None:
+    """Two trades of a closed day, paid in XYZ, count for Tuesday; they settled on Monday, and XYZ split before."""
+    names = [ExecutionRef(trade_date=DAY, exec_id=name) for name in "EF"]
+    apart = [settled(f"S{x.exec_id}", x.exec_id, "10", date=MONDAY) for x in names]
+    settling = [TradeSettled(settlement_id="S", venue="N", net=tuple(names), qty="20", date=MONDAY)]
+    books = told(
+        (TUESDAY, PeriodClosed(through=DAY)), (TUESDAY, bought("E")), (TUESDAY, bought("F")),
+        *((WEDNESDAY, step) for step in (split(DUE, 2), *(settling if together else apart))), books=firm(),
+    )  # fmt: skip
+    for day, shares in ((DAY, "200"), (DUE, "400"), (MONDAY, "400"), (TUESDAY, "0"), (WEDNESDAY, "0")):
+        assert has(known(books, day)) == (shares, "0")
+        check_stated(books, known(books, day), day)
+    assert known(books, LAST).rows("balances") == now(books).rows("balances")
