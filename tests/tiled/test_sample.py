@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from ledger.archiving.stores import Folder
-from ledger.evidence import policy
+from ledger.chain import entry
+from ledger.evidence import policy, tree
 from tests.archiving import chains
 from tests.tamper.forging import grown, relink
 from tests.tiled.sealed import Sealed, archived, silent, stands
@@ -142,6 +143,36 @@ def test_a_tile_without_events_is_a_gap_of_its_place_and_counts_none(copy: Seale
     assert report.events == 1300 - 256
 
 
+def test_an_event_that_is_gone_hides_no_rewriting_of_those_before_it(copy: Sealed) -> None:
+    """Links and leaves of the tile are made anew up to the gap; what is above the tile is untouched."""
+    with copy.region() as region:
+        history = list(region.between(1, region.size()))
+    with Intruder(copy.database) as intruder:
+        relink(intruder, history[:199], 5, lambda event: msgspec.structs.replace(event, actor="nobody"))
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 200")
+        with copy.region() as region:
+            made = b"".join(tree.leaf_hash(entry.encode(event)) for event in region.between(1, 199))
+        intruder.edit(
+            "tiles",
+            "UPDATE ledger.tiles SET hashes = %s || substr(hashes, %s) WHERE level = 0 AND number = 0",
+            made,
+            len(made) + 1,
+        )
+    report = sampled(copy)
+    assert ("SEQ_GAP", 200, None, None, "seq") in stands(report.findings)
+    assert ("TREE_MISMATCH", 1, "tiles", ("0", "0"), None) in stands(report.findings)
+    assert [seen.accepted for seen in report.checkpoints] == [False]
+    assert report.last_good_seq == 0
+
+
+def test_an_event_that_is_gone_leaves_those_before_it_proven(copy: Sealed) -> None:
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 200")
+    report = sampled(copy)
+    assert stands(report.findings) == [("SEQ_GAP", 200, None, None, "seq")]
+    assert ([seen.accepted for seen in report.checkpoints], report.last_good_seq) == ([True], 199)
+
+
 def test_without_a_checkpoint_that_counts_nothing_is_drawn(copy: Sealed) -> None:
     """None that the policy accepts is a finding; none at all, or another log's policy, leaves nothing to verify."""
     with Intruder(copy.database) as intruder:
@@ -189,6 +220,14 @@ def test_two_processes_find_exactly_what_one_finds_in_an_archive(folder: Folder)
         ]
         assert reports[0] == reports[1]
         assert bool(reports[0].findings) == (data != good)
+
+
+def test_a_bundle_that_is_gone_with_its_tile_is_named(folder: Folder) -> None:
+    for path in ("tile/0/002.p/188", "tile/entries/002.p/188"):
+        (Path(folder.name) / path).unlink()
+    report = sample.of_archive(folder, chains.POLICY, Draw(9, b"n", THOUSANDTH), silent)
+    assert ("ARCHIVE_MISSING", ("tile/entries/002.p/188",)) in {(x.kind, x.key) for x in report.findings}
+    assert report.verdict == "broken"
 
 
 def test_what_was_changed_in_an_archive_is_named(folder: Folder) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -337,13 +336,6 @@ def is_of_segment(one: Finding) -> bool:
 def _store(where: str) -> Store:
     """Return the store of a worker, which keeps its connections from range to range."""
     return open_store(where)
-
-
-def be_a_worker() -> None:
-    """
-    Leave a Ctrl-C, which every process of a command line hears, to the one that hands out the ranges.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def check_range(

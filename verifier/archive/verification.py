@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +23,10 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import Revoked
 from ledger.evidence.tiles import WIDTH
+from verifier import processes
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
-from verifier.archive.ranges import RANGE_BUNDLES, Range, be_a_worker, check_range, is_of_segment
+from verifier.archive.ranges import RANGE_BUNDLES, Range, check_range, is_of_segment
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of, tile_of
@@ -295,8 +295,7 @@ def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jo
         for one in ranges:
             yield kept.take(one.start) or kept.keep(check_range(where, stated, chain_id, one, is_part))
         return
-    # Not forked: the threads of this process, those of an object store's client among them, would be missing there.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), be_a_worker) as pool:
+    with processes.pool(jobs) as pool:
         waiting: dict[int, Future[Range]] = {}
         try:
             for one in ranges:

@@ -169,9 +169,17 @@ class _OfRegion:
         if tile.start >= self._size:
             return Tested([], 0)
         done = check.events(self._region, tile.start + 1, min(tile.end, self._size))
-        wrong = [*done.findings, *check.leaves(tile, done.leaves, self._nodes.tile(tile))]
-        made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1) if seq in done.leaves]
-        if len(made) == tile.width:
+        stored = self._nodes.tile(tile)
+        wrong = [*done.findings, *check.leaves(tile, done.leaves, stored)]
+        if stored is not None:
+            # Of an event that is not there the leaf that is stored is the best word: without any of them nothing would
+            # lead from the others of the tile to the root, and who rewrote those need only take one away.
+            seqs = range(tile.start + 1, tile.end + 1)
+            made = [done.leaves.get(seq, hashed) for seq, hashed in zip(seqs, stored, strict=True)]
+            kind = "INCONSISTENT" if all(seq in done.leaves for seq in seqs) else "TREE_MISMATCH"
+            wrong += _led(self._nodes, self._stated, number, check.hash_of_tile(made), kind, self._rotten)
+        elif len(done.leaves) == tile.width:
+            made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1)]
             wrong += _led(self._nodes, self._stated, number, check.hash_of_tile(made), "INCONSISTENT", self._rotten)
         return Tested(wrong, done.count)
 
@@ -192,7 +200,7 @@ class _OfArchive:
     def __call__(self, number: int) -> Tested:
         done = check_range(self._archive.name, self._stated, self._archive.chain_id, [number])
         wrong = [*done.findings, *(one for doubt in done.doubts for one in doubt.of_entries)]
-        made = check.hash_of_tile(done.rest) if done.rest else done.roots[0]
+        made = check.hash_of_tile(done.rest) if done.rest else done.roots[0] if done.roots else None
         # Entries that are not their tile's lead to another root, which is no second history.
         if made is not None and not any(one.column == "leaf" for one in wrong):
             # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.

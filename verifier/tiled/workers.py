@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import Any, Final, TypeVar
 
-from verifier.archive.ranges import be_a_worker
+from verifier import processes
 from verifier.stored import worker_ended
 
 Part = TypeVar("Part")
@@ -40,8 +39,7 @@ def each(
     if jobs == 1:
         yield from map(here, parts)
         return
-    # Not forked: the connection of this process would be theirs too.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,)) as pool:
+    with processes.pool(jobs, _begin, make) as pool:
         waiting: deque[Future[Done]] = deque()
         try:
             for part in parts:
@@ -58,7 +56,6 @@ def each(
 
 
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
-    be_a_worker()
     _here["make"] = make
 
 
