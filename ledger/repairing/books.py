@@ -162,9 +162,10 @@ class Walk:
         staged.expect_commits(self._connection, self._chain.chain, self._commits)
         self._commits = []
 
-    def write(self, reason: str, tell: Tell) -> list[Made]:
+    def write(self, reason: str, tell: Tell, vouched: int) -> list[Made]:
         """
-        Let the tables have the rows that came out, and return what became of each.
+        Let the tables have the rows that came out, and return what became of each; others than this region know the
+        first *vouched* events.
         """
         made = []
         for table in self._tables:
@@ -179,7 +180,7 @@ class Walk:
             there = repairs.has_head(self._connection, self._chain.chain)
             moved = repairs.set_head(
                 self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
-                self._stated.size, reason,
+                vouched, reason,
             )  # fmt: skip
             made.append(Made(HEAD, int(moved and there), int(moved)))
         return made

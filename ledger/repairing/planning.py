@@ -26,6 +26,7 @@ from ledger.repairing.wanted import (
     CHECKPOINTS,
     EVENTS,
     FOLDED,
+    HEAD,
     HISTORIES,
     MADE_ANEW,
     SNAPSHOTS,
@@ -106,6 +107,8 @@ class Planning:
         """Why an event is not mended, by seq."""
         self._kept = ""
         """Why what the region recorded of itself is not made to fit the events."""
+        self._head = ""
+        """Why the head is not made anew."""
         self._speaking: dict[str, str] = {}
         """Why a snapshot is not thrown away, by seq."""
         self._proven: dict[int, Proven] = {}
@@ -195,9 +198,20 @@ class Planning:
             return
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
+        if HEAD in names and (reason := self._disputed()):
+            self._head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
             if table in names:
                 self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
+
+    def _disputed(self) -> str:
+        """Return why the head is not made anew: it says more events than there are, or will be."""
+        if any(write.table == EVENTS for write in self.writes):
+            return ""
+        said, last = repairs.head_seq(self._connection, self._row.chain), self._end().seq
+        return (
+            f"{repairs.disputed(said, last)}; to move it back would hide that events are missing" if said > last else ""
+        )
 
     def _contradicted(self) -> str:
         """Return why what the region recorded of itself is not made to fit the events: it is at one against them."""
@@ -222,11 +236,14 @@ class Planning:
     @functools.cached_property
     def _heard(self) -> tail.Heard:
         """What rows and copies say of the events here."""
-        # Not where the head says that they end: it may be what is to be mended.
+        return tail.hear(self._connection, self._row.chain, self._end(), self._stated.size, self._sources)
+
+    def _end(self) -> ChainHead:
+        """Return the last event, not as the head says it: that may be what is to be mended."""
         last = repairs.end(self._connection, self._row.chain, self._stated.size)
         if last.seq in self._proven:
             last = ChainHead(last.seq, self._proven[last.seq].event.hash)
-        return tail.hear(self._connection, self._row.chain, last, self._stated.size, self._sources)
+        return last
 
     def note(self, size: int) -> str:
         """
@@ -318,6 +335,8 @@ class Planning:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
         if self._kept and {*want.tables} & {*FOLDED, HISTORIES}:
             reasons.append(self._kept)
+        if self._head and HEAD in want.tables:
+            reasons.append(self._head)
         reasons.append(self._speaking.get(want.snapshot or "", ""))
         if finding.kind == "STRAY_ROWS" and want.seqs:
             places = [(EVENTS, "/".join(finding.key or ()))]
