@@ -23,7 +23,7 @@ from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
+from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
 from ledger.storage import chains, events, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
@@ -157,7 +157,9 @@ class Applying:
             refused = heard.refused or contradicted
             vouched = self._stated.size if heard.refused else walk.head.seq
             written = [made for made in walk.write(self._reason, tell, vouched) if made.gone or made.came]
-            if (written and refused) or (contradicted and HISTORIES in tables):
+            # What is signed proves its tiles, whoever wrote the events that come after.
+            other = [made for made in written if made.table != TILES or not walk.signed_tiles]
+            if (other and refused) or (contradicted and HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:

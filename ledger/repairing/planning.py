@@ -17,6 +17,7 @@ from ledger.evidence import policy
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import named_keys, record, region, tail
+from ledger.repairing.books import tree_size
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
@@ -30,6 +31,7 @@ from ledger.repairing.wanted import (
     HISTORIES,
     MADE_ANEW,
     SNAPSHOTS,
+    TILES,
     Wanted,
     wanted,
 )
@@ -195,7 +197,8 @@ class Planning:
         if self._reasons:
             return
         if names and self._is_refused:
-            return
+            # What is signed proves its tiles, whoever wrote the events that come after.
+            names &= {TILES} if tree_size(self._connection, self._row.chain) <= self._stated.size else set()
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
         if HEAD in names and (reason := self._disputed()):
@@ -331,7 +334,8 @@ class Planning:
             return Judged(finding=finding, reason=want.reason)
         places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
         reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
-        if (want.tables or want.snapshot is not None) and self._reasons and not reasons:
+        missing = [table for table in want.tables if (table, "") not in self._at]
+        if (missing or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
         if self._kept and {*want.tables} & {*FOLDED, HISTORIES}:
             reasons.append(self._kept)

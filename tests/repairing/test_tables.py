@@ -168,6 +168,31 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
                 applied(broken, firm.rules, plan, [Said(kind, event), *found])
 
 
+@pytest.mark.parametrize("where", ["level = 0 AND number = 1", "level = 1 AND number = 0"])
+def test_tiles_of_what_was_signed_are_made_whoever_wrote_what_came_after(
+    firm: Firm, broken: Database, where: str
+) -> None:
+    """With one rotten on the edge nothing more could be sealed; books beside it wait for somebody who vouches."""
+    with Intruder(broken) as intruder:
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 3, get_byte(hashes, 3) # 1) WHERE "
+                      f"{where}")  # fmt: skip
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.table for write in plan.writes] == ["tiles"]
+        assert {judged.finding.table for judged in plan.left()} == {"balances"}
+        applied(broken, firm.rules, plan, found)
+        assert {one.table for one in report_on(broken).findings} == {"balances"}
+        # Further than what was signed they follow from what nobody vouches for.
+        with Intruder(broken) as intruder:
+            intruder.edit(
+                "tiles", "UPDATE ledger.tiles SET hashes = hashes || sha256('x') WHERE level = 0 AND number = 1"
+            )
+        assert planned(broken, firm.rules, found).writes == ()
+        with pytest.raises(NotProven, match="no other region that was named has the same"):
+            applied(broken, firm.rules, plan, found)
+
+
 class Said(Topic):
     """A copy that has one event, says it to whoever asks, and has nothing else."""
 
