@@ -80,7 +80,7 @@ def verify(
     judged = _signed(reader, chain, came, trust, findings, notes, expected) if settled.readable else None
     if clean and settled.readable and came.whole is None and came.events and not len(findings):
         findings.add([two_readings(1, came.events) if books is None or said is None
-                      else unfit(books.path, said.at.end.seq, came.events)])  # fmt: skip
+                      else unfit(books.path, said.at.end.seq, came.events, "what follows from events")])  # fmt: skip
         came.last_good = 0
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
@@ -213,7 +213,8 @@ def _good(
     if books is not None and said is not None:
         came.events -= said.at.end.seq
         came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
-                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to)]  # fmt: skip
+                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to),
+                       *whole.notes]  # fmt: skip
     return came
 
 

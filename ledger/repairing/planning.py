@@ -74,6 +74,10 @@ def _check_count(count: int) -> None:
 
 
 AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
+OTHERS: Final = (
+    "root and note are as they were signed, so it is the events that are others, and no finding here says which: see "
+    "with `tradeledger-verify diff` of this region and a copy"
+)
 
 
 class Planning:
@@ -125,7 +129,9 @@ class Planning:
         if want.gap is not None:
             end = staged.missing_from(self._connection, self._row.chain, want.gap)
             return self._signed(want.gap, min(end, self._last))
-        return tuple(seq for seq in want.seqs if 1 <= seq <= self._last)
+        # A leaf beyond what was signed is made of whatever event there is, if anything is made there.
+        last = self._stated.size if want.tables == (TILES,) else self._last
+        return tuple(seq for seq in want.seqs if 1 <= seq <= last)
 
     def _signed(self, first: int, last: int) -> range:
         """
@@ -198,7 +204,8 @@ class Planning:
             return
         if names and self._is_refused:
             # What is signed proves its tiles, whoever wrote the events that come after.
-            names &= {TILES} if tree_size(self._connection, self._row.chain) <= self._stated.size else set()
+            is_proven = tree_size(self._connection, self._row.chain) <= self._stated.size
+            names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
         if HEAD in names and (reason := self._disputed()):
@@ -352,13 +359,15 @@ class Planning:
             ]  # fmt: skip
         if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
             reason = self.note(want.checkpoint)
-            # A good root was held against events of which some are to be mended.
-            under = [
-                (EVENTS, str(write.seq)) for write in self.writes
-                if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
-            ]  # fmt: skip
-            places += under if reason == AS_SIGNED else []
-            reasons += [] if under and reason == AS_SIGNED else [reason]
+            if reason == AS_SIGNED:
+                # A good root was held against events of which some are to be mended, or none that is known.
+                under = [
+                    (EVENTS, str(write.seq)) for write in self.writes
+                    if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
+                ]  # fmt: skip
+                places += under
+                reason = "" if under else OTHERS if finding.column == "root" else AS_SIGNED
+            reasons.append(reason)
         if want.identity and (CHAINS, "") not in self._at:
             reasons.append(self.identity())
         places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
