@@ -211,22 +211,23 @@ class Applying:
 
     def _move_head(self, mended: Mended) -> None:
         """
-        Let a head that events follow go on to the last of them, whether the rest is made anew or not.
+        Let a head that events follow go on to the last of them, and be that event's, whether the rest is made anew or
+        not.
 
         One that is gone is made of all the events, like whatever follows from them; one that says more is disputed.
         """
         connection, chain = self._connection, self._row.chain
         last = repairs.end(connection, chain, self._stated.size)
-        if not repairs.has_head(connection, chain) or last.seq <= repairs.head_seq(connection, chain):
+        if not repairs.has_head(connection, chain) or last.seq < repairs.head_seq(connection, chain):
             return
         if last.seq > self._stated.size and self._hear(last).refused:
             return
         event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
         if event is not None:
-            repairs.set_head(
+            moved = repairs.set_head(
                 connection, chain, last.seq, last.hash, event.recorded_at, event.epoch, last.seq, self._reason
             )
-            mended.done.append(f"moved the head on to event {last.seq}")
+            mended.done += [f"let the head be event {last.seq}"] if moved else []
 
     def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:
         """Return the events that the plan names, each from its source at this time, proven anew."""
