@@ -156,6 +156,15 @@ class EventRows(Moment):
         for row in self.stream("commits", sql, after):
             yield CommitRow(*row)
 
+    def boundary(self, seq: int) -> int:
+        """
+        Return the last seq of the newest commit that ends at *seq* or before; 0 where there is none.
+        """
+        row = self.connection.execute(
+            "SELECT max(last_seq) FROM ledger.commits WHERE chain = %s AND last_seq <= %s", [self.chain.chain, seq]
+        ).fetchone()
+        return 0 if row is None or row[0] is None else int(row[0])
+
     def commit_at(self, seq: int) -> CommitRow | None:
         """
         Return the commit that ends at *seq*, or None.

@@ -77,10 +77,10 @@ def verify(
         came = (clean and _good(reader, chain, findings, progress, jobs, books, expected)) or look(
             reader, chain, findings, progress, expected
         )
-    judged = _signed(reader, chain, came, trust, findings, notes) if settled.readable else None
+    judged = _signed(reader, chain, came, trust, findings, notes, expected) if settled.readable else None
     if clean and settled.readable and came.whole is None and came.events and not len(findings):
         findings.add([two_readings(1, came.events) if books is None or said is None
-                      else unfit(books.path, said.at.end.seq, came.events)])  # fmt: skip
+                      else unfit(books.path, said.at.end.seq, came.events, "what follows from events")])  # fmt: skip
         came.last_good = 0
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
@@ -124,10 +124,16 @@ def _late(chain: ChainRow, came: Came, expected: Sequence[Checkpoint]) -> list[s
 
 
 def _signed(
-    reader: Reader, chain: ChainRow, came: Came, trust: Policy | None, findings: Findings, notes: Sequence[bytes]
+    reader: Reader,
+    chain: ChainRow,
+    came: Came,
+    trust: Policy | None,
+    findings: Findings,
+    notes: Sequence[bytes],
+    expected: Sequence[Checkpoint],
 ) -> Judged | None:
     """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
-    signed = Signed(chain.origin, came.keys, trust)
+    signed = Signed(chain.origin, came.keys, trust, came.torn)
     for row in reader.checkpoints("signed"):
         findings.add(signed.check(row))
     for data in notes:
@@ -143,14 +149,27 @@ def _signed(
     last = None if newest is None else next(reader.events_at([newest.checkpoint.size]), None)
     if trust is not None and last is not None:
         findings.add(before_its_events(trust, newest, last.seq, last.recorded_at))
-    return None if newest is None else Judged(newest.checkpoint, newest, [])
+    sizes = [stated.size for stated in expected] + ([] if newest is None else [newest.checkpoint.size])
+    came.unread += _not_held(came, sizes)
+    shown = signed.met or newest
+    return None if shown is None else Judged(shown.checkpoint, shown, [])
+
+
+def _not_held(came: Came, sizes: Sequence[int]) -> list[str]:
+    """Return which checkpoints of these sizes no root could be held against, as a sentence, if any."""
+    behind = [str(size) for size in sorted(set(sizes)) if came.torn is not None and size > came.torn]
+    if came.torn is None or not behind:
+        return []
+    return [f"whether events 1 to {came.torn} are those that checkpoints of {', '.join(behind)} events cover: of event "
+            f"{came.torn + 1} nothing is known, so that no root was held against theirs"]  # fmt: skip
 
 
 def _met(judged: Judged, found: Sequence[Finding], came: Came) -> SeenCheckpoint:
     """Return the newest checkpoint that the policy accepts: accepted here where the events have its root too."""
     seen = judged.seen()
     wrong = any(one.table == "checkpoints" and one.key == (str(seen.size),) for one in found) or bool(_others(found))
-    return msgspec.structs.replace(seen, accepted=seen.accepted and not wrong and seen.size <= came.last)
+    reached = came.last if came.torn is None else came.torn
+    return msgspec.structs.replace(seen, accepted=seen.accepted and not wrong and seen.size <= reached)
 
 
 def _others(found: Sequence[Finding]) -> list[Finding]:
@@ -194,7 +213,8 @@ def _good(
     if books is not None and said is not None:
         came.events -= said.at.end.seq
         came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
-                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to)]  # fmt: skip
+                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to),
+                       *whole.notes]  # fmt: skip
     return came
 
 

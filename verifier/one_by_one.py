@@ -49,6 +49,8 @@ class Came(msgspec.Struct):
     last: int = 0
     """The last event that there is."""
     tree: Tree = NO_TREE
+    torn: int | None = None
+    """How many events there are before the first of which no leaf is known: no root of more of them was made."""
     unseen: bool = False
     """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
@@ -59,7 +61,7 @@ def look(
     """Look for whatever is wrong, event by event and row by row."""
     rows: dict[str, int] = {}
     with Spill() as spill:
-        walked, replay = _walk(reader, chain.chain_id, findings, spill, progress, expected)
+        walked, replay, torn = _walk(reader, chain.chain_id, findings, spill, progress, expected)
         findings.add(region.head(chain, walked))
         lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
         for table in TABLES:
@@ -70,7 +72,7 @@ def look(
         findings.add(region.digest(reader, replay.digest, walked.seq))
         keys = list(replay.state.chain_keys.rows.values())
     head: dict[str, object] = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
-    return Came(walked.seq, walked.last_good, head, rows, keys, lost, last=walked.seq)
+    return Came(walked.seq, walked.last_good, head, rows, keys, lost, last=walked.seq, torn=torn)
 
 
 def _walk(
@@ -80,7 +82,7 @@ def _walk(
     spill: Spill,
     progress: Progress,
     expected: Sequence[Checkpoint],
-) -> tuple[ChainCheck, Replay]:
+) -> tuple[ChainCheck, Replay, int | None]:
     chain = reader.chain
     replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
     others = [other.chain_id for other in reader.chains if other.chain_id != chain_id]
@@ -107,7 +109,7 @@ def _walk(
     kept.end()
     findings.add(sealed.end())
     findings.add(acknowledged.findings(replay.state))
-    return check, replay
+    return check, replay, sealed.torn
 
 
 def sealed_check(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:

@@ -127,7 +127,8 @@ class SealedCheck:
         self._expected = sorted((x for x in expected if x.size), key=lambda stated: stated.size)
         self._of_nothing = [x for x in expected if not x.size and x.root != tree.EMPTY_ROOT]
         self._may_be_behind = may_be_behind
-        self._torn = False
+        self.torn: int | None = None
+        """How many events there are before the first that is missing: of more of them no root is made."""
         self._unknown: int | None = None
 
     @property
@@ -149,14 +150,14 @@ class SealedCheck:
         Of one whose bytes are not those of its hash no leaf is made: the one that is stored is the best word there is
         of what it was, and what is made of that may be wrong for that alone.
         """
-        if self._torn:
+        if self.torn is not None:
             return []
         if conviction.hashes_to(event, event.hash):
             return self.take(event.seq, event.recorded_at, tree.leaf_hash(entries.encode(event)))
         found = self._take_in()
         leaf = self._levels[0].stored(event.seq - 1, found)
         if leaf is None:
-            self._torn = True
+            self.torn = self._seq
             return found
         if self._unknown is None:
             self._unknown = event.seq
@@ -166,8 +167,8 @@ class SealedCheck:
         """
         Take in the next event, of which the *leaf* was made, as `reach` does.
         """
-        if self._torn or seq != self._seq + 1:
-            self._torn = True
+        if self.torn is not None or seq != self._seq + 1:
+            self.torn = self._seq if self.torn is None else self.torn
             return []
         self._leaves.append(leaf)
         found = []
@@ -216,7 +217,7 @@ class SealedCheck:
         """
         found = [Finding("INCONSISTENT", f"root {x.root.hex()}", f"root {tree.EMPTY_ROOT.hex()}", seq=0)
                  for x in self._of_nothing]  # fmt: skip
-        if self._torn:
+        if self.torn is not None:
             return found
         found += self._take_in()
         for level in self._levels:

@@ -39,15 +39,18 @@ class Signed:
     """
     Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
 
-    `newest` is the largest checkpoint that the policy accepts. What revoked keys alone signed beyond their end counts
+    `newest` is the largest checkpoint that the policy accepts, and `met` the largest of those that cover no more than
+    *upto* events, against which their roots were held. What revoked keys alone signed beyond their end counts
     for nothing. Where it is below a checkpoint that does count, nothing rests on it, and it is not said to be wrong.
     """
 
-    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None) -> None:
+    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None, upto: int | None = None) -> None:
         self._origin = origin
         self._trust = None if trust is None else trust.revoking(revoked(keys))
         self._keys = [row for row in keys if row.purpose == PURPOSE]
         self.newest: Trusted | None = None
+        self.met: Trusted | None = None
+        self._upto = upto
         self._last: CheckpointRow | None = None
         self._ended: list[Finding] = []
         self._passed: list[int] = []
@@ -130,10 +133,13 @@ class Signed:
 
     def _accept(self, accepted: Trusted) -> None:
         # One of no events is what a witness shows of every log at first; it says nothing of any.
-        largest = 0 if self.newest is None else self.newest.checkpoint.size
-        if accepted.checkpoint.size > largest:
+        size = accepted.checkpoint.size
+        if size > (0 if self.newest is None else self.newest.checkpoint.size):
             self.newest = accepted
-            self._count(accepted.checkpoint.size)
+            self._count(size)
+        is_held = self._upto is None or size <= self._upto
+        if is_held and size > (0 if self.met is None else self.met.checkpoint.size):
+            self.met = accepted
 
     def _count(self, size: int) -> None:
         """Pass over what revoked keys signed of less than *size*, of which a checkpoint counts."""

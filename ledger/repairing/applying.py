@@ -23,8 +23,8 @@ from ledger.repairing.books import Walk
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS
-from ledger.storage import chains, repairs, staged
+from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
+from ledger.storage import chains, events, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 
@@ -155,8 +155,11 @@ class Applying:
             heard = self._hear(walk.head)
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
             refused = heard.refused or contradicted
-            written = [made for made in walk.write(self._reason, tell) if made.gone or made.came]
-            if (written and refused) or (contradicted and HISTORIES in tables):
+            vouched = self._stated.size if heard.refused else walk.head.seq
+            written = [made for made in walk.write(self._reason, tell, vouched) if made.gone or made.came]
+            # What is signed proves its tiles, whoever wrote the events that come after.
+            other = [made for made in written if made.table != TILES or not walk.signed_tiles]
+            if (other and refused) or (contradicted and HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:
@@ -195,23 +198,36 @@ class Applying:
         wrong = [x for x in staged.standing(connection, chain) if x.columns != () and x.seq in restored]
         keys = {write.key for write in removing}
         strays = [x for x in staged.misplaced(connection, chain) if x.key in keys]
-        last = proven[max(proven)].event
-        if wrong and repairs.has_head(connection, chain) and last.seq > repairs.head_seq(connection, chain):
-            # Signed events follow the head: it goes on to the last of them, whether the rest is made anew or not. One
-            # that is gone is made of all the events, like whatever follows from them.
-            repairs.set_head(
-                connection, chain, last.seq, last.hash, last.recorded_at, last.epoch, self._stated.size, self._reason
-            )
-            mended.done.append(f"moved the head on to event {last.seq}")
         if wrong or strays:
             end = repairs.end(connection, chain, self._stated.size)
             known = proven[end.seq].event.hash if end.seq in proven else end.hash
             with repairs.lent_head(connection, chain, ChainHead(end.seq, known)):
                 staged.restore(connection, chain, [x.seq for x in wrong], [x.ctid for x in strays], self._reason)
+            self._move_head(mended)
         for one in wrong:
             columns = ", ".join(one.columns or ("there was no such row",))
             mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")
         mended.done += [f"removed a copy of event {x.seq} at {'/'.join(x.key)}" for x in strays]
+
+    def _move_head(self, mended: Mended) -> None:
+        """
+        Let a head that events follow go on to the last of them, and be that event's, whether the rest is made anew or
+        not.
+
+        One that is gone is made of all the events, like whatever follows from them; one that says more is disputed.
+        """
+        connection, chain = self._connection, self._row.chain
+        last = repairs.end(connection, chain, self._stated.size)
+        if not repairs.has_head(connection, chain) or last.seq < repairs.head_seq(connection, chain):
+            return
+        if last.seq > self._stated.size and self._hear(last).refused:
+            return
+        event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
+        if event is not None:
+            moved = repairs.set_head(
+                connection, chain, last.seq, last.hash, event.recorded_at, event.epoch, last.seq, self._reason
+            )
+            mended.done += [f"let the head be event {last.seq}"] if moved else []
 
     def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:
         """Return the events that the plan names, each from its source at this time, proven anew."""

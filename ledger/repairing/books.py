@@ -70,7 +70,9 @@ class Walk:
         """The last event of the commit before."""
         self._commits: list[tuple[int, int, bytes, int]] = []
         self.recorded_at, self.epoch, self._ends = 0, 1, True
-        self._tree_size = _tree_size(connection, chain.chain)
+        self._tree_size = tree_size(connection, chain.chain)
+        self.signed_tiles = self._tree_size <= stated.size
+        """Whether tiles go no further than the signed tree, so that no other event has a part in them."""
 
     @property
     def head(self) -> ChainHead:
@@ -162,9 +164,10 @@ class Walk:
         staged.expect_commits(self._connection, self._chain.chain, self._commits)
         self._commits = []
 
-    def write(self, reason: str, tell: Tell) -> list[Made]:
+    def write(self, reason: str, tell: Tell, vouched: int) -> list[Made]:
         """
-        Let the tables have the rows that came out, and return what became of each.
+        Let the tables have the rows that came out, and return what became of each; others than this region know the
+        first *vouched* events.
         """
         made = []
         for table in self._tables:
@@ -179,7 +182,7 @@ class Walk:
             there = repairs.has_head(self._connection, self._chain.chain)
             moved = repairs.set_head(
                 self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
-                self._stated.size, reason,
+                vouched, reason,
             )  # fmt: skip
             made.append(Made(HEAD, int(moved and there), int(moved)))
         return made
@@ -204,8 +207,10 @@ def _leaf(event: RecordedEvent) -> bytes:
         raise HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}") from error
 
 
-def _tree_size(connection: Connection, chain: int) -> int:
-    """Return how many leaves the tiles are to have: as many as those of the leaves say, and every checkpoint needs."""
+def tree_size(connection: Connection, chain: int) -> int:
+    """
+    Return how many leaves the tiles are to have: as many as those of the leaves say, and every checkpoint needs.
+    """
     sizes = evidence.tree_sizes(connection, chain)
     newest = evidence.newest(connection, chain)
     return max(sizes[0], 0 if newest is None else newest.size)

@@ -17,6 +17,7 @@ from ledger.evidence import policy
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import named_keys, record, region, tail
+from ledger.repairing.books import tree_size
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
 from ledger.repairing.reports import Found, ReportFile
@@ -26,9 +27,11 @@ from ledger.repairing.wanted import (
     CHECKPOINTS,
     EVENTS,
     FOLDED,
+    HEAD,
     HISTORIES,
     MADE_ANEW,
     SNAPSHOTS,
+    TILES,
     Wanted,
     wanted,
 )
@@ -71,6 +74,10 @@ def _check_count(count: int) -> None:
 
 
 AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
+OTHERS: Final = (
+    "root and note are as they were signed, so it is the events that are others, and no finding here says which: see "
+    "with `tradeledger-verify diff` of this region and a copy"
+)
 
 
 class Planning:
@@ -106,6 +113,8 @@ class Planning:
         """Why an event is not mended, by seq."""
         self._kept = ""
         """Why what the region recorded of itself is not made to fit the events."""
+        self._head = ""
+        """Why the head is not made anew."""
         self._speaking: dict[str, str] = {}
         """Why a snapshot is not thrown away, by seq."""
         self._proven: dict[int, Proven] = {}
@@ -120,7 +129,9 @@ class Planning:
         if want.gap is not None:
             end = staged.missing_from(self._connection, self._row.chain, want.gap)
             return self._signed(want.gap, min(end, self._last))
-        return tuple(seq for seq in want.seqs if 1 <= seq <= self._last)
+        # A leaf beyond what was signed is made of whatever event there is, if anything is made there.
+        last = self._stated.size if want.tables == (TILES,) else self._last
+        return tuple(seq for seq in want.seqs if 1 <= seq <= last)
 
     def _signed(self, first: int, last: int) -> range:
         """
@@ -192,12 +203,25 @@ class Planning:
         if self._reasons:
             return
         if names and self._is_refused:
-            return
+            # What is signed proves its tiles, whoever wrote the events that come after.
+            is_proven = tree_size(self._connection, self._row.chain) <= self._stated.size
+            names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
+        if HEAD in names and (reason := self._disputed()):
+            self._head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
             if table in names:
                 self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
+
+    def _disputed(self) -> str:
+        """Return why the head is not made anew: it says more events than there are, or will be."""
+        if any(write.table == EVENTS for write in self.writes):
+            return ""
+        said, last = repairs.head_seq(self._connection, self._row.chain), self._end().seq
+        return (
+            f"{repairs.disputed(said, last)}; to move it back would hide that events are missing" if said > last else ""
+        )
 
     def _contradicted(self) -> str:
         """Return why what the region recorded of itself is not made to fit the events: it is at one against them."""
@@ -222,11 +246,14 @@ class Planning:
     @functools.cached_property
     def _heard(self) -> tail.Heard:
         """What rows and copies say of the events here."""
-        # Not where the head says that they end: it may be what is to be mended.
+        return tail.hear(self._connection, self._row.chain, self._end(), self._stated.size, self._sources)
+
+    def _end(self) -> ChainHead:
+        """Return the last event, not as the head says it: that may be what is to be mended."""
         last = repairs.end(self._connection, self._row.chain, self._stated.size)
         if last.seq in self._proven:
             last = ChainHead(last.seq, self._proven[last.seq].event.hash)
-        return tail.hear(self._connection, self._row.chain, last, self._stated.size, self._sources)
+        return last
 
     def note(self, size: int) -> str:
         """
@@ -314,10 +341,13 @@ class Planning:
             return Judged(finding=finding, reason=want.reason)
         places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
         reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
-        if (want.tables or want.snapshot is not None) and self._reasons and not reasons:
+        missing = [table for table in want.tables if (table, "") not in self._at]
+        if (missing or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
         if self._kept and {*want.tables} & {*FOLDED, HISTORIES}:
             reasons.append(self._kept)
+        if self._head and HEAD in want.tables:
+            reasons.append(self._head)
         reasons.append(self._speaking.get(want.snapshot or "", ""))
         if finding.kind == "STRAY_ROWS" and want.seqs:
             places = [(EVENTS, "/".join(finding.key or ()))]
@@ -329,13 +359,15 @@ class Planning:
             ]  # fmt: skip
         if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
             reason = self.note(want.checkpoint)
-            # A good root was held against events of which some are to be mended.
-            under = [
-                (EVENTS, str(write.seq)) for write in self.writes
-                if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
-            ]  # fmt: skip
-            places += under if reason == AS_SIGNED else []
-            reasons += [] if under and reason == AS_SIGNED else [reason]
+            if reason == AS_SIGNED:
+                # A good root was held against events of which some are to be mended, or none that is known.
+                under = [
+                    (EVENTS, str(write.seq)) for write in self.writes
+                    if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
+                ]  # fmt: skip
+                places += under
+                reason = "" if under else OTHERS if finding.column == "root" else AS_SIGNED
+            reasons.append(reason)
         if want.identity and (CHAINS, "") not in self._at:
             reasons.append(self.identity())
         places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]

@@ -103,6 +103,9 @@ def wanted(finding: Found) -> Wanted:
         return Wanted(snapshot=(finding.key or ("",))[-1])
     if table == CHAINS:
         return Wanted(identity=True)
+    if table == TILES and finding.seq is not None:
+        # The leaf of an event is another: whether the tile is wrong or the event, a copy of the event tells.
+        return Wanted(tables=(TILES,), seqs=(finding.seq,))
     return _of_table(table)
 
 

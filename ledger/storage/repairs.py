@@ -151,15 +151,22 @@ def act_as_owner(connection: Connection) -> None:
     connection.execute(f"SET LOCAL ROLE {OWNER}")
 
 
+def disputed(said: int, seq: int) -> str:
+    """
+    Return that the head says *said* events, and they end at *seq*.
+    """
+    return f"the head says {said} events and there are {seq}: which of both is true cannot be proven"
+
+
 def set_head(
-    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, signed: int, reason: str
+    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, vouched: int, reason: str
 ) -> bool:
     """
     Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return whether it
-    was another. *signed* is how many events a checkpoint covers.
+    was another. *vouched* is how many events a checkpoint covers, or another region has as well.
 
     Raises:
-        StateMismatch: the head counts other events, and no signature tells which is true.
+        StateMismatch: the head counts other events, and nobody else tells which is true.
     """
     there = connection.execute(
         "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s FOR UPDATE",
@@ -173,11 +180,10 @@ def set_head(
     wanted = (seq, digest, recorded_at, epoch, role, None)
     if there == wanted:
         return False
-    if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= signed:
+    if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= vouched:
         # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
         raise StateMismatch(
-            f"the head says {there[0]} events and there are {seq}, of which {signed} were signed: which of both is "
-            "true cannot be proven, so the head is not mended, and nothing was"
+            f"{disputed(there[0], seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
         )
     keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
     if there is None:
@@ -336,19 +342,31 @@ def head_seq(connection: Connection, chain: int) -> int:
 @contextlib.contextmanager
 def lent_head(connection: Connection, chain: int, end: ChainHead) -> Iterator[None]:
     """
-    Where there is no head, have one at *end* until the block ends: the door for events asks how far the chain goes.
+    Have the head at *end* until the block ends, then none or the one that stood there: the door for events asks it how
+    far the chain goes, and what stands may be what is to be mended.
     """
-    if has_head(connection, chain):
+    there = connection.execute("SELECT seq, hash FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
+    if there == (end.seq, end.hash):
         yield
         return
     with aside(connection, "chain_heads"):
-        connection.execute(
-            "INSERT INTO ledger.chain_heads (chain, seq, hash, recorded_at, epoch, mode)"
-            " VALUES (%s, %s, %s, 0, 1, 'replica')", [chain, end.seq, end.hash or bytes(32)],
-        )  # fmt: skip
+        if there is None:
+            connection.execute(
+                "INSERT INTO ledger.chain_heads (chain, seq, hash, recorded_at, epoch, mode)"
+                " VALUES (%s, %s, %s, 0, 1, 'replica')", [chain, end.seq, end.hash or bytes(32)],
+            )  # fmt: skip
+        else:
+            _put_head(connection, chain, end.seq, end.hash or bytes(32))
     yield
     with aside(connection, "chain_heads"):
-        connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
+        if there is None:
+            connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
+        else:
+            _put_head(connection, chain, *there)
+
+
+def _put_head(connection: Connection, chain: int, seq: int, digest: bytes) -> None:
+    connection.execute("UPDATE ledger.chain_heads SET (seq, hash) = (%s, %s) WHERE chain = %s", [seq, digest, chain])
 
 
 def has_head(connection: Connection, chain: int) -> bool:

@@ -131,7 +131,7 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
     books = broken.sql("SELECT md5(string_agg(c::text, ',' ORDER BY last_seq)) FROM ledger.commits c")
     with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
-        assert [write.seq for write in plan.writes] == list(range(cut + 1, firm.size + 1))
+        assert [x.seq for x in plan.writes if x.table != "tiles"] == list(range(cut + 1, firm.size + 1))
         assert any("rows here speak of more (commits of event" in judged.reason for judged in plan.left())
         applied(broken, firm.rules, plan, found)
     assert rows(broken) == rows_to(firm.database, firm.size)

@@ -21,7 +21,7 @@ from tests.repairing.mending import Firm, applied, copies, planned
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import append, members, sealing, signer, witness
 from tests.tamper.forging import given, relink
-from tests.verifier.intruder import Intruder, real, report_on
+from tests.verifier.intruder import Intruder, copied, real, report_on
 
 KEPT = "agree on the state after event"
 COMMIT = "UPDATE ledger.commits SET state_digest ="
@@ -140,4 +140,34 @@ def test_a_snapshot_that_is_whole_is_not_thrown_away_for_a_sealed_tail(
             intruder.edit("snapshots", "UPDATE ledger.snapshots SET rows = 'x'")
         assert [x.table for x in planned(broken, firm.rules, found).writes] == ["snapshots"]
         applied(broken, firm.rules, drop, found)
+    assert real(report_on(broken)) == []
+
+
+def test_events_that_were_hashed_again_are_restored_from_who_has_them(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """Their leaves are others than the tiles have, so a copy of each is asked; without tiles no finding names one."""
+    seal(broken, tmp_path / "w")
+    with db.connect(broken.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, None)
+        history = list(stored.read(connection, chain.chain, chain.chain_id))
+    seq, last = history[-10].seq, history[-1].seq
+    with Intruder(broken) as intruder:
+        relink(intruder, history, seq, lambda event: msgspec.structs.replace(event, actor="mallory"))
+    with copied(broken) as bare, copies(other=firm.other) as found:
+        with Intruder(bare) as intruder:
+            intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        plan = planned(bare, firm.rules, found)
+        said = {
+            one.reason for one in plan.left() if one.finding.table == "checkpoints" and one.finding.column == "root"
+        }
+        assert any("it is the events that are others" in reason for reason in said)
+    # Who has none of them but the false ones cannot mend the tiles either.
+    alone = planned(broken, firm.rules, [])
+    assert not any(write.table == "tiles" for write in alone.writes)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        assert [write.seq for write in plan.writes if write.table == "events"] == list(range(seq, last + 1))
+        applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []

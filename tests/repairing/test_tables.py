@@ -5,6 +5,7 @@ Break what follows from events, and see it made anew from those that were signed
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -18,13 +19,14 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
 from ledger.repairing import sources
 from ledger.repairing.applying import NotProven
+from ledger.repairing.plan import Write
 from ledger.repairing.sources import Topic
 from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import ORIGIN, Database
 from tests.repairing.conftest import follow
-from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file
 from tests.sealing.regions import LOG_KEY, append
 from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
@@ -164,6 +166,31 @@ def test_books_are_not_made_to_fit_a_tail_that_somebody_wrote(firm: Firm, broken
             assert planned(broken, firm.rules, [Said(kind, event), *found]).writes == ()
             with pytest.raises(NotProven):
                 applied(broken, firm.rules, plan, [Said(kind, event), *found])
+
+
+@pytest.mark.parametrize("where", ["level = 0 AND number = 1", "level = 1 AND number = 0"])
+def test_tiles_of_what_was_signed_are_made_whoever_wrote_what_came_after(
+    firm: Firm, broken: Database, where: str
+) -> None:
+    """With one rotten on the edge nothing more could be sealed; books beside it wait for somebody who vouches."""
+    with Intruder(broken) as intruder:
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 3, get_byte(hashes, 3) # 1) WHERE "
+                      f"{where}")  # fmt: skip
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.table for write in plan.writes] == ["tiles"]
+        assert {judged.finding.table for judged in plan.left()} == {"balances"}
+        applied(broken, firm.rules, plan, found)
+        assert {one.table for one in report_on(broken).findings} == {"balances"}
+        # Further than what was signed they follow from what nobody vouches for.
+        with Intruder(broken) as intruder:
+            intruder.edit(
+                "tiles", "UPDATE ledger.tiles SET hashes = hashes || sha256('x') WHERE level = 0 AND number = 1"
+            )
+        assert planned(broken, firm.rules, found).writes == ()
+        with pytest.raises(NotProven, match="no other region that was named has the same"):
+            applied(broken, firm.rules, plan, found)
 
 
 class Said(Topic):
@@ -361,8 +388,44 @@ def test_a_head_that_is_gone_is_made_beside_an_event_that_is_restored(firm: Firm
 def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, broken: Database) -> None:
     """Seq and hash are others: whether events were cut off behind it cannot be proven."""
     with Intruder(broken) as intruder:
-        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq - 1, hash = sha256('x')")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq + 1, hash = sha256('x')")
     with copies(other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
+        assert not any(write.table == "chain_heads" for write in plan.writes)
+        assert plan.left()
+        # A report that has nothing of the events which the head counts brings it no further.
+        of_head = json.loads(report_file(broken))
+        of_head["findings"] = [{"kind": "STATE_MISMATCH", "table": "chain_heads", "key": [ORIGIN], "column": "seq"}]
+        (left,) = planned(broken, firm.rules, found, json.dumps(of_head).encode()).left()
+        assert "which of both is true cannot be proven" in left.reason
+        more = (*plan.writes, Write(what="rebuild", table="chain_heads", source="replay"))
         with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
-            applied(broken, firm.rules, plan, found)
+            applied(broken, firm.rules, msgspec.structs.replace(plan, writes=more), found)
+
+
+BACK = "UPDATE ledger.chain_heads SET (seq, hash, recorded_at) = (SELECT seq, hash, recorded_at FROM ledger.events "
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["alone", "beside an event"])
+def test_a_head_that_was_set_back_is_moved_on_where_another_region_has_the_rest(
+    firm: Firm, broken: Database, edited: bool
+) -> None:
+    """Up to what was signed the copy proves it; an event behind it is restored in any case."""
+    with Intruder(broken) as intruder:
+        if edited:
+            intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 310")
+        intruder.edit("chain_heads", f"{BACK} WHERE seq = 300)")
+    with copied(broken) as other, copies(archive=firm.archive) as found:
+        plan = planned(other, firm.rules, found)
+        assert [write.seq for write in plan.writes] == [310] * edited
+        assert any("no other region that was named has the same" in judged.reason for judged in plan.left())
+        if edited:
+            applied(other, firm.rules, plan, found)
+            assert other.sql("SELECT seq FROM ledger.chain_heads") == "300"
+            assert other.sql("SELECT actor FROM ledger.events WHERE seq = 310") != "mallory"
+            assert planned(other, firm.rules, found).writes == ()
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []

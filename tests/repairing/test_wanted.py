@@ -49,6 +49,10 @@ def test_what_follows_from_events_is_made_of_them(table: str) -> None:
         (Found("STRAY_ROWS", "", "77: a row", table="events", key=("77", "5")), Wanted(seqs=(5,))),
         (Found("PROJECTION_MISMATCH", table="balance_history", key=("A", "B", "3")), Wanted(tables=("histories",))),
         (Found("STATE_MISMATCH", table="snapshots", key=("8",)), Wanted(snapshot="8")),
+        (
+            Found("TREE_MISMATCH", "aa", "bb", seq=9, table="tiles", key=("0", "0")),
+            Wanted(tables=("tiles",), seqs=(9,)),
+        ),
     ],
 )
 def test_a_finding_says_where_to_look(found: Found, expected: Wanted) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from ledger.archiving.stores import Folder
 from ledger.chain import entry
+from ledger.chain.link import ChainHead
 from ledger.evidence import policy, tree
 from tests.archiving import chains
-from tests.tamper.forging import grown, relink
+from tests.tamper.forging import grown, linked, relink
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder
 from verifier.report import Report
@@ -196,6 +197,30 @@ def test_without_a_checkpoint_that_counts_nothing_is_drawn(copy: Sealed) -> None
         sample.of_region(region, chains.POLICY, Draw(1, b"", THOUSANDTH), silent)
 
 
+def test_an_event_that_is_missing_hides_no_rewriting_before_it(copy: Sealed) -> None:
+    """Leaves were put right for the false events, as far as the gap; the tile above has what was cosigned."""
+    with copy.region() as region:
+        history = list(region.between(1, 199))
+    false = linked([msgspec.structs.replace(history[4], actor="mallory"), *history[5:]],
+                   ChainHead(4, history[4].prev_hash))  # fmt: skip
+    leaves = b"".join(tree.leaf_hash(entry.encode(event)) for event in [*history[:4], *false])
+    with Intruder(copy.database) as intruder:
+        for event in false:
+            intruder.edit("events", "UPDATE ledger.events SET (actor, prev_hash, hash) = (%s, %s, %s) WHERE seq = %s",
+                          event.actor, event.prev_hash, event.hash, event.seq)  # fmt: skip
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 200")
+        sql = "UPDATE ledger.tiles SET hashes = %s || substr(hashes, %s) WHERE level = 0 AND number = 0"
+        intruder.edit("tiles", sql, leaves, len(leaves) + 1)
+    report = sampled(copy)
+    assert {one.kind for one in report.findings} == {"SEQ_GAP", "TREE_MISMATCH"}
+    assert (report.last_good_seq, [seen.accepted for seen in report.checkpoints]) == (0, [False])
+    # Without that leaf there is nothing to lead to the root, and nothing is said of what is before.
+    with Intruder(copy.database) as intruder:
+        intruder.edit("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0")
+    report = sampled(copy)
+    assert (report.last_good_seq, [seen.accepted for seen in report.checkpoints]) == (0, [False])
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(archived(tmp_path / "archive", chains.chain(700)))
@@ -228,6 +253,26 @@ def test_a_bundle_that_is_gone_with_its_tile_is_named(folder: Folder) -> None:
     report = sample.of_archive(folder, chains.POLICY, Draw(9, b"n", THOUSANDTH), silent)
     assert ("ARCHIVE_MISSING", ("tile/entries/002.p/188",)) in {(x.kind, x.key) for x in report.findings}
     assert report.verdict == "broken"
+
+
+def test_of_a_bundle_whose_payloads_were_not_read_no_event_is_whole(folder: Folder) -> None:
+    """An entry that is none hides how long every payload is; and where the last tile is gone, nothing is led."""
+    place = Path(folder.name)
+    segment, bundle = place / "segment/001", place / "tile/entries/001"
+    good, content = bundle.read_bytes(), segment.read_bytes()
+    bundle.write_bytes(good[:2] + bytes([good[2] ^ 1]) + good[3:])
+    segment.unlink()
+    report = sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent)
+    assert (report.verdict, report.last_good_seq) == ("broken", 256)
+    assert any(line.startswith("payloads of events 257 to 512") for line in report.not_covered)
+    bundle.write_bytes(good)
+    segment.write_bytes(content)
+    for name in ("tile/0/002.p/188", "tile/entries/002.p/188"):
+        (place / name).unlink()
+    report = sample.of_archive(folder, chains.POLICY, Draw(9, b"", THOUSANDTH), silent)
+    # The way of every other tile to the root goes past that one.
+    assert (report.verdict, report.last_good_seq) == ("broken", 0)
+    assert {one.kind for one in report.findings} == {"ARCHIVE_MISSING", "TREE_MISMATCH"}
 
 
 def test_what_was_changed_in_an_archive_is_named(folder: Folder) -> None:

@@ -239,6 +239,28 @@ def test_a_state_with_rows_that_are_none_is_named_in_every_mode_that_goes_on_fro
 
 
 @pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_a_boundary_that_is_gone_since_is_no_other_history(copy: Database, state: Path, mode: str) -> None:
+    """A repair makes fewer of them, and another region takes several in at once; one that overlaps is found."""
+    end = int(copy.sql("SELECT seq FROM ledger.chain_heads"))
+    go_on(copy)
+
+    def again() -> Report:
+        path = state.with_name("again")
+        path.write_bytes(state.read_bytes())
+        if mode == "incremental":
+            return since(copy, path)
+        with Books(path) as books, Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            return full.verify(reader, books=books)
+
+    first = int(copy.sql(f"SELECT first_seq FROM ledger.commits WHERE last_seq = {end}"))
+    with Intruder(copy) as intruder:
+        intruder.edit("commits", f"UPDATE ledger.commits SET first_seq = {first} WHERE first_seq = {end + 1}")
+        assert {one.table for one in again().findings} == {"commits"}
+        intruder.edit("commits", f"DELETE FROM ledger.commits WHERE last_seq = {end}")
+        assert again().findings == []
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
 def test_a_state_that_a_good_chain_does_not_fit_is_told(copy: Database, state: Path, mode: str) -> None:
     """Whichever was changed: to verify everything anew without a word would be to forget what the file knows."""
     with contextlib.closing(sqlite3.connect(state)) as changed:

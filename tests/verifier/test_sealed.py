@@ -267,3 +267,28 @@ def test_of_a_history_that_was_rewritten_nothing_is_said_to_be_as_it_was_recorde
             assert [(seen.size, seen.accepted) for seen in report.checkpoints] == [(size, False)]
             assert "as they were recorded" not in verdict(report)
             assert cut or report.last_good_seq == 0
+
+
+@pytest.mark.parametrize("is_brought", [False, True])
+def test_behind_an_event_that_is_missing_no_checkpoint_vouches_for_a_rewritten_history(
+    made: Database, is_brought: bool
+) -> None:
+    """No root can be held against its own: the largest one before the gap is what others are known to have seen."""
+    size, signed = newest(made)
+    stated, _ = checkpoint.decode_note(signed)
+    older = int(made.sql(f"SELECT max(size) FROM ledger.checkpoints WHERE size < {size}"))
+    with db.connect(made.dsn("reader"), "test") as connection:
+        chain = chains.find(connection, None)
+        history = list(stored.read(connection, chain.chain, chain.chain_id))
+    for seq, vouched in ((size - 50, True), (older - 50, False)):
+        with copied(made) as other, Intruder(other) as intruder:
+            relink(intruder, history, seq, lambda event: msgspec.structs.replace(event, actor="mallory"))
+            intruder.edit("events", f"DELETE FROM ledger.events WHERE seq = {size - 10}")
+            intruder.edit("tiles", "DELETE FROM ledger.tiles")
+            with Reader(other.dsn("auditor"), ORIGIN) as reader:
+                brought = ([stated], [signed]) if is_brought else ([], [])
+                report = verify(reader, trust=WITNESSED, expected=brought[0], notes=brought[1])
+        assert [(seen.size, seen.accepted) for seen in report.checkpoints] == [(older, vouched)]
+        assert (f"The first {older} events are as they were recorded" in verdict(report)) is vouched
+        assert f"The first {size - 11} events" not in verdict(report)
+        assert any(f"whether events 1 to {size - 11} are those" in line for line in report.not_covered)

@@ -94,6 +94,18 @@ class Range(msgspec.Struct):
     unread: list[int] = msgspec.field(default_factory=list)
 
 
+def without_payloads(numbers: Sequence[int], size: int) -> list[str]:
+    """
+    Return, as a sentence, of which events no payload was read: of those in the bundles of these numbers.
+    """
+    if not numbers:
+        return []
+    first = tile_of(numbers[0], size)
+    more = f" and {len(numbers) - 1} more such runs" if len(numbers) > 1 else ""
+    return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or an "
+            "entry of theirs does not say how long its payload is"]  # fmt: skip
+
+
 class _RangeCheck:
     """One walk through a range of bundles."""
 

@@ -26,7 +26,7 @@ from ledger.evidence.tiles import WIDTH
 from verifier import processes
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
-from verifier.archive.ranges import RANGE_BUNDLES, Range, check_range, is_of_segment
+from verifier.archive.ranges import RANGE_BUNDLES, Range, check_range, is_of_segment, without_payloads
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of, tile_of
@@ -134,20 +134,11 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
-        [*NOT_COVERED, *_unread(unread, stated.size), *beside, *_left_out(stated, first, last, kept.events)], [],
+        [*NOT_COVERED, *without_payloads(unread, stated.size), *beside, *_left_out(stated, first, last, kept.events)],
+        [],
         good.events(joining) if first == 1 and not _is_forked(found) else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
     )  # fmt: skip
-
-
-def _unread(numbers: list[int], size: int) -> list[str]:
-    """Return, as a sentence, of which events no payload was read."""
-    if not numbers:
-        return []
-    first = tile_of(numbers[0], size)
-    more = f" and {len(numbers) - 1} more such runs" if len(numbers) > 1 else ""
-    return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or an "
-            "entry of theirs does not say how long its payload is"]  # fmt: skip
 
 
 def _others(

@@ -24,7 +24,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH
 from verifier import identity, spans
-from verifier.archive.ranges import check_range
+from verifier.archive.ranges import check_range, without_payloads
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled import check, draw, newest, workers
@@ -56,19 +56,27 @@ NOT_COVERED: Final = [
 class Tested(msgspec.Struct, frozen=True):
     """
     What came out of one tile: what is wrong with it or on the way from it to the root, and how many events were read.
+
+    Where it was not led to the root, or not read whole, nothing is said of any event in it; `unread` are the numbers of
+    bundles without payloads.
     """
 
     findings: list[Finding]
     count: int
+    is_whole: bool = True
+    unread: list[int] = []
 
 
 class Drawn(msgspec.Struct):
     """
-    The numbers of the tiles that were drawn, in order, and how many events were read in them.
+    The numbers of the tiles that were drawn, in order, how many events were read in them, which of the tiles are not
+    whole, and of which bundles no payload was read.
     """
 
     numbers: list[int] = msgspec.field(default_factory=list)
     events: int = 0
+    partial: list[int] = msgspec.field(default_factory=list)
+    unread: list[int] = msgspec.field(default_factory=list)
 
 
 class Draw(msgspec.Struct, frozen=True):
@@ -149,10 +157,12 @@ def _drawn(stated: Checkpoint, wanted: Draw) -> Drawn:
 def _take(drawn: Drawn, tested: Iterable[Tested], findings: Findings, tell: Tell) -> None:
     """Take in what came of each tile; what several of them lead past is told once."""
     named: set[Finding] = set()
-    for one in tested:
+    for number, one in zip(drawn.numbers, tested, strict=True):
         findings.add(finding for finding in one.findings if finding not in named)
         named.update(one.findings)
         drawn.events += one.count
+        drawn.partial += [] if one.is_whole else [number]
+        drawn.unread += one.unread
         tell("checking events", drawn.events)
 
 
@@ -167,7 +177,7 @@ class _OfRegion:
     def __call__(self, number: int) -> Tested:
         tile = tile_of(number, self._stated.size)
         if tile.start >= self._size:
-            return Tested([], 0)
+            return Tested([], 0, is_whole=False)
         done = check.events(self._region, tile.start + 1, min(tile.end, self._size))
         stored = self._nodes.tile(tile)
         wrong = [*done.findings, *check.leaves(tile, done.leaves, stored)]
@@ -181,7 +191,7 @@ class _OfRegion:
         elif len(done.leaves) == tile.width:
             made = [done.leaves[seq] for seq in range(tile.start + 1, tile.end + 1)]
             wrong += _led(self._nodes, self._stated, number, check.hash_of_tile(made), "INCONSISTENT", self._rotten)
-        return Tested(wrong, done.count)
+        return Tested(wrong, done.count, stored is not None or len(done.leaves) == tile.width)
 
 
 def _of_view(view: View | None, stated: Checkpoint, size: int) -> _OfRegion:
@@ -205,7 +215,8 @@ class _OfArchive:
         if made is not None and not any(one.column == "leaf" for one in wrong):
             # Of files, one that rotted is likelier than another history: verified whole, the archive says which it is.
             wrong += _led(self._nodes, self._stated, number, made, "TREE_MISMATCH")
-        return Tested(wrong, done.events)
+        is_whole = made is not None and not (done.unread or done.doubts or done.astray)
+        return Tested(wrong, done.events, is_whole, done.unread)
 
 
 def _of_place(where: str, stated: Checkpoint) -> _OfArchive:
@@ -225,7 +236,7 @@ def _led(
         tree.check_inclusion(made, number, count_of(stated.size), proof, stated.root)
     except UnknownFormat as error:
         return [Finding("TREE_MISMATCH", f"the tiles that lead from tile {number} to the root", str(error),
-                        table="tiles", key=("0", str(number)))]  # fmt: skip
+                        seq=number * WIDTH + 1, table="tiles", key=("0", str(number)))]  # fmt: skip
     except ProofInvalid:
         led = [node for first, end in tree.inclusion_ranges(number, count_of(stated.size))
                for node in tree.complete_nodes(first * WIDTH, min(end * WIDTH, stated.size))]  # fmt: skip
@@ -250,13 +261,15 @@ def _report(
         stated = found.trusted.checkpoint
         count = count_of(stated.size)
         said = [found.sentence(), *_chances(wanted, tiles, count), *covered]
+        left += without_payloads(drawn.unread, stated.size)
         if tiles < count:
             left.append(f"{count - tiles} of {count} tiles, which were not drawn")
         if size > stated.size:
             left.append(f"events {stated.size + 1} to {size}, which no checkpoint that the policy accepts covers yet")
+    whole = min([spans.whole_up_to(read, listed), *(number * WIDTH for number in drawn.partial[:1])])
     return Report(
         BROKEN if listed else VERIFIED, "", "", drawn.events, {}, listed, {"tiles": tiles}, said,
-        [*left, *NOT_COVERED], [], spans.whole_up_to(read, listed), round(time.monotonic() - started, 3),
+        [*left, *NOT_COVERED], [], whole, round(time.monotonic() - started, 3),
         checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip
 

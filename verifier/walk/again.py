@@ -60,15 +60,16 @@ def two_readings(first: int, last: int) -> Finding:
     )  # fmt: skip
 
 
-def unfit(path: Path, seq: int, last: int) -> Finding:
+def unfit(path: Path, seq: int, last: int, part: str) -> Finding:
     """
-    Return that the file at *path* does not fit a chain of *last* events which is good by itself: it is of event *seq*.
+    Return that the file at *path*, which is of event *seq*, does not fit this *part* of a chain of *last* events that
+    is good by itself.
     """
     return Finding(
         "CHAIN_BREAK", f"a history that goes on as the state {path} has it",
-        f"another: by themselves all {last} events and what follows from them are good, and the state does not fit "
-        "them; one of both was changed: keep the file as evidence, hold this region against another copy (`diff`), and "
-        "go on with another file",
+        f"another, in {part}: by themselves all {last} events and what follows from them are good, and the state does "
+        "not fit; one of both was changed: keep the file as evidence, hold this region against another copy (`diff`), "
+        "and go on with another file",
         seq=seq,
     )  # fmt: skip
 

@@ -54,6 +54,8 @@ class Whole(msgspec.Struct):
     replay: NetReplay
     frontier: Frontier
     kept_to: int
+    notes: list[str] = []
+    """What stands beside the events and was not asked, as sentences."""
 
     def said(self, chain: ChainRow, tree: Tree) -> Verified:
         """
@@ -130,7 +132,7 @@ def check(
         if jobs > 1:
             others.reach(end)
             same(others.is_done, True)
-    return Whole(end, counts, replay, others.frontier, beside.kept.kept_to)
+    return Whole(end, counts, replay, others.frontier, beside.kept.kept_to, beside.notes)
 
 
 def _keeper(

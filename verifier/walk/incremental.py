@@ -73,21 +73,21 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
     with Books(path) as books:
         if books.said is None or not books.said.compared:
             return full.verify(reader, tell, jobs, books)
-        found, settled = Findings(), identity.settle(reader)
+        found, settled, part = Findings(), identity.settle(reader), "events"
         chain = settled.chain
         found.add(before.convict(reader, chain, books.said, path, renamed=bool(settled.findings)))
         if not len(found) and not settled.findings and settled.readable:
             try:
                 return _since(reader, chain, books, books.said, tell, started)
-            except Doubt:
-                pass
+            except Doubt as doubt:
+                part = str(doubt) or part
             except UNREAD as error:
                 raise unread(path, error) from error
         said = books.said
     report = full.verify(reader, tell, jobs)
     if not len(found) and not report.findings:
         # To begin anew in silence would be to forget what the file knows.
-        found.add([unfit(path, said.at.end.seq, report.events)])
+        found.add([unfit(path, said.at.end.seq, report.events, part)])
         report.last_good_seq = 0
     if len(found):
         # The chain may be good in itself: it is not the one that was verified before.
@@ -99,8 +99,8 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
 def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: Tell, started: float) -> Report:
     """Return the report on the events since *said*, and save the books; whatever does not fit is a Doubt."""
     start, absent = said.at.end, os.urandom(16)
-    same(region.chains(reader, chain), [])
-    same(region.strays(reader), [])
+    same(region.chains(reader, chain), [], "chains")
+    same(region.strays(reader), [], "rows of nobody")
     replay = good.going_on(books, said)
     replay.touched = set()
     frontier, beside = said.at.frontier(), since(reader, chain, said)
@@ -111,12 +111,12 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         found = runs(connection, chain, absent, start, frontier, last=last, hashed=True)
         end = follow(replay, found, chain.chain_id, beside, tell) or start
     conclude(replay, beside, end)
-    same(region.head(chain, end), [])
-    same(region.digest(reader, replay.digest(), end.seq), [])
-    same(held.check(replay.state), [])
+    same(region.head(chain, end), [], "the head")
+    same(region.digest(reader, replay.digest(), end.seq), [], "the state digest")
+    same(held.check(replay.state), [], "what is held")
     tell("comparing rows", 0)
     rows = _compare(reader, replay, books)
-    same(region.position(reader, end.seq), [])
+    same(region.position(reader, end.seq), [], "replica_state")
     of_keys = any(table == "chain_keys" for table, _ in replay.touched)
     tree, nobodys = _tree(reader, chain, said.tree, tell, of_keys)
     tell("checking the guards", 0)
@@ -125,7 +125,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     if not len(wrong):
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
-    notes += kept_late(said, beside.kept.kept_to)
+    notes += [*kept_late(said, beside.kept.kept_to), *beside.notes]
     notes += nobodys + catalogue.unseen(reader)
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
@@ -151,11 +151,11 @@ def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool
         reader.tree_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
         reader.checkpoints("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
     )  # fmt: skip
-    same(list(full.tree_of(reader, chain, sealed, tell)), [])
+    same(list(full.tree_of(reader, chain, sealed, tell)), [], "the tree")
     signed = Signed(chain.origin, [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)], None)
     for row in reader.checkpoints("signed", 0 if of_keys else since):
-        same(signed.check(row), [])
-    same(signed.end(), [])
+        same(signed.check(row), [], "checkpoints")
+    same(signed.end(), [], "checkpoints")
     return Tree.of(sealed), signed.nobodys()
 
 
@@ -172,8 +172,8 @@ def _compare(reader: Reader, replay: NetReplay, books: Books) -> dict[str, int]:
             names = TABLES[table].key
             stored = {tuple(getattr(row, name) for name in names): row for row in reader.rows_at(table, some)}
             if len(stored) != len(some):
-                raise Doubt
+                raise Doubt(table)
             for key in some:
                 made = replay.state.table(table).rows.get(key) or books.load(table, key)
-                same(stored.get(key), made)
+                same(stored.get(key), made, table)
     return counts

@@ -28,18 +28,20 @@ FLUSH: Final = 4096
 class Doubt(Exception):
     """
     Something is not as in a good ledger; who can say what it is, has to look.
+
+    Its word, where it has one, is the part of the ledger that it is about.
     """
 
 
-def same(found: object, expected: object) -> None:
+def same(found: object, expected: object, part: str = "events") -> None:
     """
     Let only what is expected pass.
 
     Raises:
-        Doubt: it is something else.
+        Doubt: it is something else, in this *part* of the ledger.
     """
     if found != expected:
-        raise Doubt
+        raise Doubt(part)
 
 
 class NetReplay:
