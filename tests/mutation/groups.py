@@ -20,7 +20,7 @@ class Group(msgspec.Struct, frozen=True):
 
     `whole` are files of which all are taken, drawn or not. `first` are those of the tests, by how their names begin,
     that are asked before the others: they notice most. `without` are those that read the code itself, in which all
-    mutants stand, and those that draw too much to be run for each.
+    mutants stand, and those that take too long for what they would notice.
     """
 
     name: str
@@ -46,6 +46,7 @@ _ARCHIVES: Final = tuple(
         "ranges",
         "revoked",
         "stated_size",
+        "to_the_letter",
     )
 )
 
@@ -117,7 +118,20 @@ GROUPS: Final = (
         ("tests/chain", "tests/keyring/test_private_files.py", "tests/replicator/test_segment_bytes.py"),
     ),
     Group("evidence", ("ledger/evidence/*",), ("tests/evidence", "tests/verifier/test_proof.py")),
-    Group("archives", ("verifier/archive/*",), _OF_ARCHIVES, sample=300),
+    Group(
+        "archives",
+        ("verifier/archive/*",),
+        _OF_ARCHIVES,
+        sample=300,
+        first=("tests/archiving/test_to_the_letter.py",),
+        without=tuple(
+            f"tests/archiving/test_archive.py::{name}"
+            for name in (
+                "test_an_archive_whose_writing_was_stopped_goes_on",
+                "test_the_command_ends_as_a_program_should",
+            )
+        ),
+    ),
     Group(
         "proofs",
         ("verifier/proof.py", "verifier/vouching.py"),
