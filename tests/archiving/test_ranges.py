@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -231,6 +232,10 @@ class Counting(ProcessPoolExecutor):
     """A pool that counts what it was given."""
 
     given = 0
+
+    def __init__(self, jobs: int, context: BaseContext, *more: Any) -> None:
+        assert context.get_start_method() == "spawn"
+        super().__init__(jobs, context, *more)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         Counting.given += 1

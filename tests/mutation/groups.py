@@ -42,10 +42,12 @@ _ARCHIVES: Final = tuple(
         "expected",
         "groups",
         "growing",
+        "one_edit",
         "parts",
         "ranges",
         "revoked",
         "stated_size",
+        "tiers",
         "to_the_letter",
     )
 )
