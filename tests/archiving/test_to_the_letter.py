@@ -18,11 +18,18 @@ from tests.archiving.chains import KEY, ORIGIN, WITNESS, chain, root, signed
 from tests.archiving.written import EVENTS, SIZE, verify
 from verifier.archive.seams import finding
 from verifier.archive.verification import COVERED, NOT_COVERED
+from verifier.report import Finding
 from verifier.stored import Unreadable
 
 LEAVES = [tree.leaf_hash(entry.encode(event)) for event in EVENTS]
 ABOVE = "tile/1/000.p/2"
 """The tile above those of the leaves."""
+
+
+def test_a_finding_of_an_archive_names_the_file() -> None:
+    """As the key of a row in no table of the database."""
+    assert finding("CLOCK", "a", "b", "x/y") == Finding("CLOCK", "a", "b", None, "archive", ("x/y",), None)
+    assert finding("CLOCK", "a", "b", "x/y", 7, "seq") == Finding("CLOCK", "a", "b", 7, "archive", ("x/y",), "seq")
 
 
 def test_of_a_whole_archive_everything_is_said_that_was_read(archived: Path) -> None:
