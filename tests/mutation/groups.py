@@ -125,7 +125,7 @@ GROUPS: Final = (
         ("verifier/archive/*",),
         _OF_ARCHIVES,
         sample=300,
-        first=("tests/archiving/test_to_the_letter.py",),
+        first=tuple(f"tests/archiving/test_{name}.py" for name in ("one_edit", "tiers", "to_the_letter")),
         without=tuple(
             f"tests/archiving/test_archive.py::{name}"
             for name in (
