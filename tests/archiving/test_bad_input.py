@@ -222,6 +222,11 @@ def test_options_that_fit_nothing_are_refused(
     ):  # fmt: skip
         status, _, errors = run(capsys, monkeypatch, archived, "--policy", trust, *more)
         assert (status, "Traceback" in errors) == (expected, False), (more, errors)
+        if more[0] == "--expect" and status == 4:
+            assert str(more[1]) in errors
+    asked = ("--from", 300, "--to", 301, "--format", "json", "--expect", known)
+    status, said, _ = run(capsys, monkeypatch, archived, "--policy", trust, *asked)
+    assert (status, json.loads(said)["spans"]) == (0, [[257, 512]])
     for place in ("ftp://x/y", "s3://", "s3://user:word@bucket/x", "file://host/x", "s3://bucket/x?y=1"):
         status, _, errors = run(capsys, monkeypatch, place, "--policy", trust)
         assert (status, errors.startswith("could not verify: found ")) == (4, True), place

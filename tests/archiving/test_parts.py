@@ -27,10 +27,12 @@ from tests.archiving.chains import (
     WITNESS,
     chain,
     edited,
+    root,
     signed,
     silent,
 )  # fmt: skip
 from tests.archiving.written import EVENTS, SIZE, verify, write
+from verifier.archive.seams import finding
 from verifier.forms.sentences import verdict
 from verifier.report import Report
 from verifier.stored import Unreadable
@@ -132,8 +134,10 @@ def test_a_tile_that_is_another_when_it_is_read_again_vouches_for_nothing(
         return true if seen.count(path) > 1 and path == tile.path() else read(store, path)
 
     monkeypatch.setattr(Folder, "read", two_faced)
-    (found,) = verify(copy, first=513).findings
-    assert (found.kind, found.key) == ("TREE_MISMATCH", (tile.bundle_path(),))
+    expected = f"entries of the tree with root {root(EVENTS).hex()}"
+    assert verify(copy, first=513).findings == [
+        finding("TREE_MISMATCH", expected, "others", tile.bundle_path(), column="root")
+    ]
 
 
 def test_wider_tiles_do_not_hide_a_rewritten_history(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from tests.archiving.chains import CHAIN_ID, POLICY, chain, silent
 from tests.archiving.written import SIZE, kinds, verify, write
+from verifier import processes
 from verifier.archive import ahead, verification
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.verification import Wanted
@@ -232,6 +234,10 @@ class Counting(ProcessPoolExecutor):
 
     given = 0
 
+    def __init__(self, jobs: int, context: BaseContext, *more: Any) -> None:
+        assert context.get_start_method() == "spawn"
+        super().__init__(jobs, context, *more)
+
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         Counting.given += 1
         return super().submit(*args, **kwargs)
@@ -243,7 +249,7 @@ def test_no_more_ranges_are_in_hand_than_workers_need(
     """What is done ahead of its turn stays in memory, so a long archive is not handed out at once."""
     monkeypatch.setattr(verification, "RANGE_BUNDLES", 1)
     monkeypatch.setattr(verification, "AHEAD", 1)
-    monkeypatch.setattr(verification, "ProcessPoolExecutor", Counting)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Counting)
     events = chain(256 * 8 + 5, seed=5)
     write(tmp_path / "long", len(events), events=events)
     Counting.given = 0

@@ -20,7 +20,7 @@ class Group(msgspec.Struct, frozen=True):
 
     `whole` are files of which all are taken, drawn or not. `first` are those of the tests, by how their names begin,
     that are asked before the others: they notice most. `without` are those that read the code itself, in which all
-    mutants stand, and those that draw too much to be run for each.
+    mutants stand, and those that take too long for what they would notice.
     """
 
     name: str
@@ -42,10 +42,13 @@ _ARCHIVES: Final = tuple(
         "expected",
         "groups",
         "growing",
+        "one_edit",
         "parts",
         "ranges",
         "revoked",
         "stated_size",
+        "tiers",
+        "to_the_letter",
     )
 )
 
@@ -117,7 +120,20 @@ GROUPS: Final = (
         ("tests/chain", "tests/keyring/test_private_files.py", "tests/replicator/test_segment_bytes.py"),
     ),
     Group("evidence", ("ledger/evidence/*",), ("tests/evidence", "tests/verifier/test_proof.py")),
-    Group("archives", ("verifier/archive/*",), _OF_ARCHIVES, sample=300),
+    Group(
+        "archives",
+        ("verifier/archive/*",),
+        _OF_ARCHIVES,
+        sample=300,
+        first=tuple(f"tests/archiving/test_{name}.py" for name in ("one_edit", "tiers", "to_the_letter")),
+        without=tuple(
+            f"tests/archiving/test_archive.py::{name}"
+            for name in (
+                "test_an_archive_whose_writing_was_stopped_goes_on",
+                "test_the_command_ends_as_a_program_should",
+            )
+        ),
+    ),
     Group(
         "proofs",
         ("verifier/proof.py", "verifier/vouching.py"),
