@@ -26,30 +26,43 @@ _SCHEMA: Final[tuple[typing.LiteralString, ...]] = (
     # Everything that is in the schema, of whatever kind: a view or an operator of somebody's own is a trap for readers.
     "SELECT 'object ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'present' FROM pg_depend d"
     " WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('ledger')",
+    # A table says of itself whether there is any trigger, index or check to heed: what it denies is there and does
+    # nothing. Where there is none, what it says depends on what once was, and means nothing.
     "SELECT 'relation ' || c.relname, concat('kind=', c.relkind, ' persistence=', c.relpersistence, ' row security=',"
-    " c.relrowsecurity, c.relforcerowsecurity, ' rules=', c.relhasrules, ' owner=', pg_get_userbyid(c.relowner))"
+    " c.relrowsecurity, c.relforcerowsecurity, ' rules=', c.relhasrules, ' owner=', pg_get_userbyid(c.relowner),"
+    " ' checks=', c.relchecks, ' triggers=',"
+    " c.relhastriggers OR NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid), ' indexes=',"
+    " c.relhasindex OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid))"
     " FROM pg_class c WHERE c.relnamespace = to_regnamespace('ledger') AND c.relkind NOT IN ('i', 'c')",
+    # Under a collation of somebody's own two keys can be one, or one key two.
     "SELECT format('column %s.%s', c.relname, a.attname), concat_ws(' ', format_type(a.atttypid, a.atttypmod),"
     " CASE WHEN a.attnotnull THEN 'not null' END, pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity, ''),"
-    " nullif(a.attgenerated, '')) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+    " nullif(a.attgenerated, ''), 'collation ' || nullif(a.attcollation, t.typcollation)::regcollation::text)"
+    " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid"
     " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE c.relnamespace ="
     " to_regnamespace('ledger') AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'c', 'S')",
+    # One that is not immediate waits for a check at the end that nobody makes; one that is not live is passed over.
     "SELECT format('index %s.%s', t.relname, c.relname), concat(pg_get_indexdef(i.indexrelid), ' valid=', i.indisvalid,"
-    " ' ready=', i.indisready) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t"
-    " ON t.oid = i.indrelid WHERE t.relnamespace = to_regnamespace('ledger')",
+    " ' ready=', i.indisready, ' live=', i.indislive, ' immediate=', i.indimmediate) FROM pg_index i"
+    " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
+    " WHERE t.relnamespace = to_regnamespace('ledger')",
     "SELECT format('constraint %s.%s', c.relname, k.conname), concat(pg_get_constraintdef(k.oid), ' valid=',"
     " k.convalidated) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
     " WHERE c.relnamespace = to_regnamespace('ledger') AND k.contype <> 'n'",
+    # One that says to be the database's own, and is of no constraint, is somebody's that hides.
     "SELECT format('trigger %s.%s', c.relname, t.tgname), concat(t.tgenabled, ' ', pg_get_triggerdef(t.oid))"
-    " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-    " WHERE c.relnamespace = to_regnamespace('ledger') AND NOT t.tgisinternal",
-    # A foreign key is kept by triggers of the database's own, which can be switched off like any other.
-    "SELECT format('foreign key %s %s on %s', k.conname, p.proname, c.relname), t.tgenabled::text FROM pg_trigger t"
+    " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = to_regnamespace('ledger')"
+    " AND (NOT t.tgisinternal OR NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = t.tgconstraint))",
+    # A foreign key is kept by triggers of the database's own, which can be switched off or changed like any other; each
+    # is named by its number, which is another in every database.
+    "SELECT format('foreign key %s %s on %s', k.conname, p.proname, c.relname), concat(t.tgenabled, ' ',"
+    " replace(pg_get_triggerdef(t.oid), quote_ident(t.tgname), k.conname)) FROM pg_trigger t"
     " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_constraint k ON k.oid = t.tgconstraint JOIN pg_proc p"
     " ON p.oid = t.tgfoid WHERE c.relnamespace = to_regnamespace('ledger') AND t.tgisinternal",
     "SELECT format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), concat(p.prosrc, ' ',"
     " p.proconfig, ' language=', l.lanname, ' kind=', p.prokind, ' volatility=', p.provolatile, ' returns=',"
-    " format_type(p.prorettype, NULL), ' definer=', p.prosecdef, ' owner=', pg_get_userbyid(p.proowner))"
+    " format_type(p.prorettype, NULL), ' definer=', p.prosecdef, ' owner=', pg_get_userbyid(p.proowner),"
+    " ' arguments=', pg_get_function_arguments(p.oid), ' strict=', p.proisstrict)"
     " FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = to_regnamespace('ledger')",
     "SELECT format('rule %s.%s', c.relname, r.rulename), concat(r.ev_enabled, ' ', pg_get_ruledef(r.oid))"
     " FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relnamespace = to_regnamespace('ledger')",

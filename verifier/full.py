@@ -14,7 +14,7 @@ import msgspec
 from ledger.domain.rows import ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from verifier import catalogue, identity, region
+from verifier import catalogue, identity, indexes, region
 from verifier.one_by_one import Came, Progress, look, sealed_check
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
@@ -87,6 +87,13 @@ def verify(
     progress("checking the guards", 0)
     findings.add(catalogue.check(reader))
     came.unread += catalogue.unseen(reader)
+    everything = said is None and settled.readable
+    if everything:
+        lacking, unchecked = indexes.check(reader, progress)
+        findings.add(lacking)
+        came.unread += unchecked
+    else:
+        came.unread.append(indexes.NOT_LOOKED_UP)
     found = findings.all(came.lost)
     late = _late(chain, came, expected)
     came.unread += late
@@ -97,7 +104,8 @@ def verify(
         books.save(came.whole.replay.state, came.whole.said(chain, came.tree))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
-        COVERED if settled.readable else COVERED[-2:], _not_covered(trust) + came.unread,
+        [*(COVERED if settled.readable else COVERED[-2:]), *([indexes.LOOKED_UP] if everything else [])],
+        _not_covered(trust) + came.unread,
         [*reader.vouched(), *catalogue.holders(reader)],
         0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found, came)],

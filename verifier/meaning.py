@@ -45,6 +45,7 @@ _BY_TABLE: Final[dict[str, tuple[str, ...]]] = {
     "chains": (REPLICA, ARCHIVE, BACKUP),
     "catalogue": (MIGRATIONS,),
     "settings": (),
+    "indexes": (),
     "tiles": (REPLAY, ARCHIVE),
     "checkpoints": (ARCHIVE, WITNESS, BACKUP),
     "topic": (REPLICA,),
@@ -156,6 +157,12 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "GUARD_CHANGED": Meaning(
         "A lock of the database was changed", "A guard, right or setting that keeps history from being edited differs.",
         "Put it back, and verify everything that was recorded since.",
+    ),
+    "INDEX_MISMATCH": Meaning(
+        "Rows that are there are not found",
+        "An index, by which rows are looked up, does not lead to all of them: it was damaged, or text has another "
+        "order since the system was updated. Whoever looks up a balance may be shown none.",
+        "Have the index made anew before anything else is mended or written; the rows themselves are as found here.",
     ),
     "UNKNOWN_FORMAT": Meaning(
         "Something is in a form not known here", "A newer program may have written it, or it was changed.",

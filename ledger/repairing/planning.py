@@ -33,7 +33,7 @@ from ledger.repairing.wanted import (
     SNAPSHOTS,
     TILES,
     Wanted,
-    wanted,
+    all_wanted,
 )
 from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
@@ -416,7 +416,7 @@ def make(
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
     planning = Planning(connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record)
-    wants = [wanted(finding) for finding in report.findings]
+    wants = all_wanted(report.findings)
     if any(want.identity for want in wants):
         planning.identity()
     seqs = sorted({seq for want in wants for seq in planning.seqs(want)})

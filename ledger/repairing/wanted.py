@@ -8,6 +8,7 @@ one as well (a moved row is missing where it was), so the numbers that it expect
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from ledger.domain.rows import TABLES
 from ledger.repairing.reports import Found
 
+INDEX_MISMATCH: Final = "INDEX_MISMATCH"
 EVENTS: Final = "events"
 CHAINS: Final = "chains"
 CHECKPOINTS: Final = "checkpoints"
@@ -48,6 +50,7 @@ _TABLES_NOT_HERE: Final = {
     "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
     "catalogue": "guards are the schema's: tradeledger db check says what differs",
     "settings": "a setting of the server or of a login: whoever administers it sets it back, as the finding says",
+    "indexes": "rows may be there and not be found: make the index anew as its finding says, and verify again first",
     "archive": "an archive is written once: keep it as evidence, and write another with tradeledger archive",
     "topic": "records of a topic stay; publish again with tradeledger-replicator publish --again-after",
     "receipts": "a receipt is evidence and is not mended",
@@ -107,6 +110,17 @@ def wanted(finding: Found) -> Wanted:
         # The leaf of an event is another: whether the tile is wrong or the event, a copy of the event tells.
         return Wanted(tables=(TILES,), seqs=(finding.seq,))
     return _of_table(table)
+
+
+def all_wanted(findings: Sequence[Found]) -> list[Wanted]:
+    """
+    Return what each of *findings* is about: nothing, where an index does not lead to every row.
+
+    A row put back where the index shows none would be a second one beside the one that is there.
+    """
+    if any(finding.kind == INDEX_MISMATCH for finding in findings):
+        return [Wanted(reason=_TABLES_NOT_HERE["indexes"])] * len(findings)
+    return [wanted(finding) for finding in findings]
 
 
 def _seqs(key: tuple[str, ...]) -> tuple[int, ...]:

@@ -8,13 +8,13 @@ import pytest
 
 from ledger.domain.rows import TABLES
 from ledger.repairing.reports import Found
-from ledger.repairing.wanted import MADE_ANEW, Wanted, numbers, wanted
+from ledger.repairing.wanted import MADE_ANEW, Wanted, all_wanted, numbers, wanted
 from verifier import meaning, region
 from verifier.meaning import MEANINGS
 from verifier.report import Finding
 
-PLACES = ("events", "chains", "checkpoints", "catalogue", "settings", "archive", "topic", "receipts", "proof",
-          *region.BY_CHAIN, *region.KEPT)  # fmt: skip
+PLACES = ("events", "chains", "checkpoints", "catalogue", "settings", "indexes", "archive", "topic", "receipts",
+          "proof", *region.BY_CHAIN, *region.KEPT)  # fmt: skip
 ABOUT_ROWS = ("PROJECTION_MISMATCH", "STATE_MISMATCH", "KEY_MISMATCH", "COMMIT_MISMATCH", "TREE_MISMATCH")
 
 
@@ -58,6 +58,14 @@ def test_what_follows_from_events_is_made_of_them(table: str) -> None:
 def test_a_finding_says_where_to_look(found: Found, expected: Wanted) -> None:
     """At its own place, and at the one that it names besides."""
     assert wanted(found) == expected
+
+
+def test_no_row_is_put_beside_one_that_an_index_hides() -> None:
+    """An event that is not found and may be there: nothing is planned until the index is made anew."""
+    gap, index = Found("SEQ_GAP", seq=5), Found("INDEX_MISMATCH", table="indexes", key=("events.events_pkey",))
+    assert all_wanted([gap]) == [Wanted(gap=5)]
+    assert [want.reason[:36] for want in all_wanted([gap, index])] == ["rows may be there and not be found: "] * 2
+    assert all_wanted([gap, index]) == [Wanted(reason=wanted(index).reason)] * 2
 
 
 def test_only_numbers_that_stand_by_themselves_count() -> None:

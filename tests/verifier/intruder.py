@@ -86,6 +86,16 @@ class Intruder:
         ).fetchall():
             self.connection.execute(f"DROP INDEX {name}")
 
+    def lose(self, table: str, where: str, index: str) -> None:
+        """Take the entries of the rows that *where* names out of one index, as if it had not been there for them."""
+        switch = "UPDATE pg_index SET indisready = {0}, indisvalid = {0} WHERE indexrelid = 'ledger.{1}'::regclass"
+        self.connection.execute(f"CREATE TEMP TABLE lost AS SELECT * FROM ledger.{table} WHERE {where}")
+        self.edit(table, f"DELETE FROM ledger.{table} WHERE {where}", least=1)
+        self.connection.execute(switch.format("false", index))
+        self.edit(table, f"INSERT INTO ledger.{table} SELECT * FROM lost", least=1)
+        self.connection.execute(switch.format("true", index))
+        self.connection.execute("DROP TABLE lost")
+
     def save(self, table: str) -> None:
         self.connection.execute(f"CREATE TEMP TABLE saved AS SELECT * FROM ledger.{table}")
 

@@ -17,7 +17,7 @@ from typing import Final
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.domain.state import Key
 from ledger.evidence.tiles import HEIGHT
-from verifier import catalogue, full, held, identity, region
+from verifier import catalogue, full, held, identity, indexes, region
 from verifier.connection import open_connection
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
@@ -126,7 +126,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
     notes += [*kept_late(said, beside.kept.kept_to), *beside.notes]
-    notes += nobodys + catalogue.unseen(reader)
+    notes += [*nobodys, *catalogue.unseen(reader), indexes.NOT_LOOKED_UP]
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
         events=end.seq - start.seq,

@@ -175,6 +175,21 @@ def a_new_event_changed(scene: Scene) -> Expected:
     return Expected(kind="BYTES_MODIFIED", seq=seq, column="actor")
 
 
+@way("an index leads past a balance that is there, so that whoever looks it up finds none", "balances_pkey, an index",
+     (3, 6), "full", "superuser: the row put anew while the index is said not to be ready")  # fmt: skip
+def an_index_that_hides_a_balance(scene: Scene) -> Expected:
+    scene.intruder().lose("balances", "account = 'A' AND asset = 'USDT'", "balances_pkey")
+    return Expected(kind="INDEX_MISMATCH", table="indexes", key=("balances.balances_pkey",), says="1/A/USDT")
+
+
+@way("an index leads past an event that is there, as if it were missing", "events_pkey, an index", (3, 4), "full",
+     "superuser: the row put anew while the index is said not to be ready")  # fmt: skip
+def an_index_that_hides_an_event(scene: Scene) -> Expected:
+    seq = trade(scene)
+    scene.intruder().lose("events", f"seq = {seq}", "events_pkey")
+    return Expected(kind="INDEX_MISMATCH", table="indexes", key=("events.events_pkey",), says=f"1/{seq}")
+
+
 @way("a page of the events table is damaged on the disk", "events, the file", (3,), "scrub",
      "disk: one bit of a file below PostgreSQL, which has a checksum of each page", also=("full", "chain"))  # fmt: skip
 def a_damaged_page(scene: Scene) -> Expected:

@@ -72,6 +72,45 @@ GUARDS: Final = {
         "relation commits",
         "CREATE RULE quiet AS ON INSERT TO ledger.commits DO INSTEAD NOTHING",
     ),
+    "triggers denied": (
+        "the events table says that it has no triggers, so that none fires",
+        "relation events",
+        "UPDATE pg_class SET relhastriggers = false WHERE oid = 'ledger.events'::regclass",
+    ),
+    "indexes denied": (
+        "a table says that it has no indexes, so that a key is taken twice",
+        "relation idempotency_keys",
+        "UPDATE pg_class SET relhasindex = false WHERE oid = 'ledger.idempotency_keys'::regclass",
+    ),
+    "checks denied": (
+        "a table says that it has no constraints to check",
+        "relation balances",
+        "UPDATE pg_class SET relchecks = 0 WHERE oid = 'ledger.balances'::regclass",
+    ),
+    "unique later": (
+        "a unique index leaves it to a check at the end, which nobody makes",
+        "index idempotency_keys.idempotency_keys_pkey",
+        "UPDATE pg_index SET indimmediate = false WHERE indexrelid = 'ledger.idempotency_keys_pkey'::regclass",
+    ),
+    "trigger hidden": (
+        "a trigger that changes balances says to be the database's own",
+        "trigger balances.zz",
+        "CREATE FUNCTION public.more() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.settled := new.settled + 1; "
+        "RETURN new; END'; CREATE TRIGGER zz BEFORE UPDATE ON ledger.balances FOR EACH ROW EXECUTE FUNCTION "
+        "public.more(); UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'zz'",
+    ),
+    "foreign key never": (
+        "the trigger of a foreign key fires at nothing that is ever done",
+        "foreign key chain_heads_chain_fkey RI_FKey_check_ins on chain_heads",
+        "UPDATE pg_trigger SET tgtype = 33 WHERE tgrelid = 'ledger.chain_heads'::regclass AND tgfoid = "
+        "'pg_catalog.\"RI_FKey_check_ins\"'::regproc",
+    ),
+    "another collation": (
+        "a key is compared under a collation of somebody's own",
+        "column client_order_ids.cl_ord_id",
+        'CREATE COLLATION public.own FROM "C"; ALTER TABLE ledger.client_order_ids ALTER COLUMN cl_ord_id TYPE text '
+        "COLLATE public.own",
+    ),
 }
 """What each way to take a guard away does, which fact of the schema it changes, and by which statements."""
 
@@ -88,7 +127,7 @@ def _guard(name: str, what: str, fact: str, sql: str) -> None:
         where="catalogue",
         threats=(5,),
         mode="full",
-        how=f"owner: {sql.split(';')[0][:60]}…",
+        how=f"{'superuser' if 'UPDATE pg_' in sql else 'owner'}: {sql.split(';')[0][:60]}…",
     )
 
 
