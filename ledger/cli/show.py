@@ -17,9 +17,9 @@ from ledger.domain.ladder import Rung
 from ledger.queries import At
 from ledger.reading import shown, views
 from ledger.reading.exposure import ExposureLine
-from ledger.reading.fx_result import FxResultLine
 from ledger.reading.moment import parse_day
-from ledger.reading.result_lines import Result
+from ledger.reading.profit.fx_result import FxResultLine
+from ledger.reading.profit.result_lines import Result
 from ledger.reading.statement import StatementLine, Total
 
 show = typer.Typer(no_args_is_help=True, help="Read the books, now or as they were; every answer names its seq.")

@@ -1,8 +1,8 @@
 """
 Value positions by marks, and tell what prices did from what currencies did.
 
-Everything here is a function of rows, marks and rates. `ledger.reading.results` goes through the days with it; a figure
-of a past day is had again from the same events, marks included.
+Everything here is a function of rows, marks and rates. `ledger.reading.profit.results` goes through the days with it;
+a figure of a past day is had again from the same events, marks included.
 
 A position's result is value - cost + realised, in the instrument's quote asset. From one day to the next, in the
 account's base asset and with r the worth of one quote asset in it, the result is

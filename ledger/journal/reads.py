@@ -19,8 +19,8 @@ from ledger.queries import At, Books, Moment
 from ledger.queries.proofs import Proven
 from ledger.reading import views
 from ledger.reading.exposure import ExposureLine
-from ledger.reading.fx_result import FxResultLine
-from ledger.reading.result_lines import Result
+from ledger.reading.profit.fx_result import FxResultLine
+from ledger.reading.profit.result_lines import Result
 from ledger.reading.statement import Statement
 
 

@@ -11,10 +11,10 @@ from ledger.errors import InvalidInput, NoSuchMoment, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
 from ledger.reading import past
 from ledger.reading.exposure import ExposureLine, exposure
-from ledger.reading.fx_result import FxResultLine, fx_result
 from ledger.reading.moment import At, Known, Moment, days
-from ledger.reading.result_lines import Result
-from ledger.reading.results import results
+from ledger.reading.profit.fx_result import FxResultLine, fx_result
+from ledger.reading.profit.result_lines import Result
+from ledger.reading.profit.results import results
 
 
 class Earnings(Opened):

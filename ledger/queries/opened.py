@@ -15,9 +15,10 @@ from typing import Any, Self
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, closest, shown
-from ledger.reading import past, snapshots, split_days
-from ledger.reading.counting import Counted, counted
-from ledger.reading.known import whole_of
+from ledger.reading import past, snapshots
+from ledger.reading.known_days import split_days
+from ledger.reading.known_days.counting import Counted, counted
+from ledger.reading.known_days.known import whole_of
 from ledger.reading.moment import At, Known, Moment, check, day_text, days
 from ledger.reading.past import Replay
 from ledger.reading.sources import Folded, Source, Stored

@@ -15,9 +15,10 @@ from ledger.chain.link import ChainHead
 from ledger.domain import postings
 from ledger.errors import NotFound, shown
 from ledger.queries.opened import Opened, check_days, check_names, unknown
-from ledger.reading import past, split_days, stated_events
+from ledger.reading import past, stated_events
 from ledger.reading import statement as statements
-from ledger.reading.counting import Counted, counted
+from ledger.reading.known_days import split_days
+from ledger.reading.known_days.counting import Counted, counted
 from ledger.reading.moment import At, Moment, days
 from ledger.reading.statement import Statement
 from ledger.storage import events, moments, read_models

@@ -13,7 +13,8 @@ from ledger.domain.rows import TABLES
 from ledger.domain.rules import new_shares
 from ledger.errors import NotFound, SequenceGap, closest, shown
 from ledger.queries.opened import Opened, check_names
-from ledger.reading import order_splits, past, split_days, views
+from ledger.reading import order_splits, past, views
+from ledger.reading.known_days import split_days
 from ledger.reading.moment import At, Known, Moment, check_integers, days
 from ledger.storage import chains, database, events, moments
 

@@ -10,7 +10,7 @@ from ledger.domain.order_status import leaves
 from ledger.domain.rows import TABLES, Mark, Order
 from ledger.domain.state import State
 from ledger.errors import NotFound
-from ledger.reading.misfits import Misfit
+from ledger.reading.known_days.misfits import Misfit
 from ledger.storage import read_models
 from ledger.storage.database import Connection
 

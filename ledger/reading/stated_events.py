@@ -15,9 +15,9 @@ from typing import Final
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, TradeSettled
+from ledger.reading.known_days.split_days import TRADES, Splits
 from ledger.reading.lineage import Name, lines_for, settled_by
 from ledger.reading.posted import given_of, posted
-from ledger.reading.split_days import TRADES, Splits
 
 OF_SEVERAL: Final = '"net":[{'
 """What the payload of a settlement of several trades has, and no other event's."""

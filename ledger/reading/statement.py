@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from ledger.chain.link import ChainHead
 from ledger.domain import amounts
-from ledger.reading.counting import Counted
+from ledger.reading.known_days.counting import Counted
 from ledger.reading.moment import day_text, days
 from ledger.reading.views import View
 

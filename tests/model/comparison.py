@@ -13,7 +13,7 @@ from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.settlement import TradeAllocated
 from ledger.domain.order_status import leaves
 from ledger.domain.state import State
-from ledger.reading.fx_result import fx_result
+from ledger.reading.profit.fx_result import fx_result
 from ledger.reading.sources import Folded
 from tests.domain.figures import day_result, figure
 from tests.model import control, corporate, holdings, money, orders, profit, reference, trades

@@ -9,10 +9,10 @@ from typing import Any
 
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.amounts import render
-from ledger.reading.counting import counted
-from ledger.reading.result_lines import Result
-from ledger.reading.results import results
-from ledger.reading.split_days import Splits, beside_splits, find_in, splits_in
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.split_days import Splits, beside_splits, find_in, splits_in
+from ledger.reading.profit.result_lines import Result
+from ledger.reading.profit.results import results
 from ledger.reading.views import View
 from tests.domain.books import Books
 

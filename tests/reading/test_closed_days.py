@@ -22,8 +22,8 @@ from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeEx
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.errors import LedgerError
-from ledger.reading.counting import counted
-from ledger.reading.known import KnownFold, whole_of
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.known import KnownFold, whole_of
 from ledger.reading.statement import make
 from tests.domain import equities
 from tests.domain.books import Books

@@ -16,7 +16,7 @@ from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.reading.exposure import ExposureLine, exposure
-from ledger.reading.fx_result import fx_result
+from ledger.reading.profit.fx_result import fx_result
 from ledger.reading.sources import Folded
 from tests.domain import equities
 from tests.domain.books import Books

@@ -14,7 +14,7 @@ from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.control import MarkRecorded
 from ledger.errors import NotFound
-from ledger.reading.fx_result import FxResultLine, fx_result
+from ledger.reading.profit.fx_result import FxResultLine, fx_result
 from ledger.reading.sources import Folded
 from tests.domain.books import Books
 from tests.domain.equities import DAY, market

@@ -20,7 +20,7 @@ from ledger.domain.events.reference import AccountOpened
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import TABLES
 from ledger.errors import NotFound
-from ledger.reading.misfits import LACKING, SKIPPED
+from ledger.reading.known_days.misfits import LACKING, SKIPPED
 from tests.domain.books import Books, opened, order
 from tests.domain.equities import DAY, DUE, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block, line

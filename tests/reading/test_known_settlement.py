@@ -26,10 +26,10 @@ from ledger.domain.ladder import ladder
 from ledger.domain.rows import Execution
 from ledger.errors import LedgerError, NotFound
 from ledger.reading import views
-from ledger.reading.counting import counted
-from ledger.reading.known import whole_of
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.known import whole_of
+from ledger.reading.known_days.split_days import meeting
 from ledger.reading.sources import Folded
-from ledger.reading.split_days import meeting
 from ledger.reading.stated_events import made_elsewhere, multiplied_before, of_account
 from ledger.reading.statement import make
 from tests.domain import equities

@@ -21,7 +21,7 @@ from ledger.domain.events.corporate_actions import CashDividendAccrued, Entitled
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.reading.result_lines import Result
+from ledger.reading.profit.result_lines import Result
 from tests.domain.books import Books
 from tests.domain.slow_holdings import Holding, Model, cents
 from tests.reading.days import pnl

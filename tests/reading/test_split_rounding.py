@@ -23,8 +23,8 @@ from ledger.domain.events.corporate_actions import CashInLieu, SplitApplied
 from ledger.domain.events.executions import Fee, TradeExecuted
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.postings import Posting
-from ledger.reading.counting import counted
-from ledger.reading.known import whole_of
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.known import whole_of
 from tests.domain.books import Books, amount
 from tests.reading.days import pnl, recorded, splits
 

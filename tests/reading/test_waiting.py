@@ -20,10 +20,10 @@ from ledger.domain.fold import Context, record
 from ledger.domain.rules.ground import Broken
 from ledger.domain.state import State
 from ledger.generation.requests import generate
-from ledger.reading import known
-from ledger.reading.counting import counted
-from ledger.reading.known import KnownFold, day_by_day, whole_of
-from ledger.reading.waiting import Ground
+from ledger.reading.known_days import known
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.known import KnownFold, day_by_day, whole_of
+from ledger.reading.known_days.waiting import Ground
 from tests.domain.books import NOON, Books, opened, order
 from tests.reading.days import day_number, pnl, recorded
 

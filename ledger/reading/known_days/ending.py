@@ -13,7 +13,7 @@ import msgspec
 from ledger.domain.rows import Balance, Order, Quarantined
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.state import State
-from ledger.reading.counting import Counted
+from ledger.reading.known_days.counting import Counted
 from ledger.reading.posted import given_of
 
 

@@ -32,14 +32,14 @@ from ledger.domain.rows import Account, Position
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InvalidInput
-from ledger.reading.charges import Charge, splits_of
-from ledger.reading.counting import Counted
-from ledger.reading.flows import CHARGED, FLOWS, Flows, Key, flows_of
-from ledger.reading.known import KnownFold, day_by_day
+from ledger.reading.known_days.charges import Charge, splits_of
+from ledger.reading.known_days.counting import Counted
+from ledger.reading.known_days.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
 from ledger.reading.posted import given_of
-from ledger.reading.remainders import Remainders
-from ledger.reading.result_lines import NOTHING, Parts, Remembered, Result
+from ledger.reading.profit.flows import CHARGED, FLOWS, Flows, Key, flows_of
+from ledger.reading.profit.remainders import Remainders
+from ledger.reading.profit.result_lines import NOTHING, Parts, Remembered, Result
 from ledger.reading.sources import check_told
 
 Ratios = dict[str, list[tuple[int, Fraction]]]

@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.domain.profit_and_loss import Figure
 from ledger.domain.rows import Position
-from ledger.reading.flows import FLOWS
+from ledger.reading.profit.flows import FLOWS
 from ledger.reading.views import View
 
 NOTHING: Final = Fraction(0)

@@ -35,11 +35,11 @@ from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
 from ledger.errors import NotFound
-from ledger.reading.giving_back import given_back, hold_lines
+from ledger.reading.known_days.giving_back import given_back, hold_lines
+from ledger.reading.known_days.settled_shares import Moved, is_later, told_after, told_before
+from ledger.reading.known_days.split_days import SETTLING, Split, Splits
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import given_of, posted
-from ledger.reading.settled_shares import Moved, is_later, told_after, told_before
-from ledger.reading.split_days import SETTLING, Split, Splits
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""

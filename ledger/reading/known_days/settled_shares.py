@@ -16,8 +16,8 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.postings import ISSUER, Line, is_system, moved, owns
+from ledger.reading.known_days.split_days import Split, Splits
 from ledger.reading.posted import become_in
-from ledger.reading.split_days import Split, Splits
 
 
 def told_after(event: RecordedEvent, splits: Splits) -> tuple[list[Line], dict[int, list[Line]]]:

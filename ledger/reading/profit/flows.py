@@ -16,7 +16,7 @@ from ledger.domain.events.corporate_actions import CashDividendAccrued
 from ledger.domain.postings import FEES, ISSUER, TAX, is_system
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
-from ledger.reading.counting import Counted
+from ledger.reading.known_days.counting import Counted
 from ledger.reading.posted import given_of, posted
 
 Key = tuple[str, str | None, str]

@@ -11,13 +11,11 @@ from collections import defaultdict
 from fractions import Fraction
 
 from ledger.domain.events.corporate_actions import SplitApplied
-from ledger.domain.rows import Entitlement, Position
+from ledger.domain.rows import Entitlement
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
-from ledger.reading.flows import Key
-
-Positions = dict[tuple[int, str], tuple[Position, Position]]
-"""Positions before and after each split that they went through, by its seq and account."""
+from ledger.reading.known_days.applying import Positions
+from ledger.reading.profit.flows import Key
 
 
 class Remainders:
