@@ -61,7 +61,6 @@ class Walk:
         self._connection, self._chain, self._stated = connection, chain, stated
         self._tables = tables
         self._folds = any(table in FOLDED or table == HISTORIES for table in tables)
-        self._recorded = record.recorded(connection, chain.chain)
         self.contradicted = ""
         """Why what the region recorded of itself is not made to fit the events: it is at one against them."""
         self._replay = Replay(chain)
@@ -116,8 +115,11 @@ class Walk:
                 f"the events end at {self.head.seq}, and {self._stated.size} were signed: those that are missing have "
                 "to be restored first; nothing was mended"
             )
-        if self._folds and self._after < self.head.seq:
-            self._commit(self.head.seq)
+        if self._folds:
+            made = self._digest.digest()
+            self.contradicted = record.contradicted(self._connection, self._chain.chain, self.head.seq, made)
+            if self._after < self.head.seq:
+                self._commit(self.head.seq)
         self._flush()
 
     def _apply(self, event: RecordedEvent) -> None:
@@ -130,9 +132,6 @@ class Walk:
                     self._digest.take_out(change.table, row_bytes(spec, change.old))
                 self._digest.put_in(change.table, row_bytes(spec, change.new))
             self._replay.state.log.clear()
-            if self._recorded is not None and event.seq == self._recorded.seq:
-                is_so = self._digest.digest() == self._recorded.digest
-                self.contradicted = "" if is_so else self._recorded.reason()
         else:
             self._replay.head = self._replay.head.check(event)
         self.recorded_at, self.epoch = event.recorded_at, event.epoch
