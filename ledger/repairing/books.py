@@ -22,12 +22,13 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
-from ledger.errors import Divergence, HashMismatch, Rejected, SequenceGap
+from ledger.errors import Divergence, HashMismatch, SequenceGap
 from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
 from ledger.repairing import record
+from ledger.repairing.proving import UNLAID
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
 from ledger.storage import events, evidence, read_models, repairs, staged
 from ledger.storage.chains import ChainRow
@@ -99,7 +100,10 @@ class Walk:
             ends = staged.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()
             leaves = []
             for event in found:
-                self._apply(event)
+                try:
+                    self._apply(event)
+                except (AttributeError, TypeError) as error:
+                    raise _no_entry(event, error) from error
                 leaves.append(_leaf(event))
                 if event.seq == self._stated.size:
                     self._grow(leaves)
@@ -202,8 +206,12 @@ class Walk:
 def _leaf(event: RecordedEvent) -> bytes:
     try:
         return tree.leaf_hash(entries.encode(event))
-    except Rejected as error:
-        raise HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}") from error
+    except UNLAID as error:
+        raise _no_entry(event, error) from error
+
+
+def _no_entry(event: RecordedEvent, error: Exception) -> HashMismatch:
+    return HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}")
 
 
 def tree_size(connection: Connection, chain: int) -> int:
