@@ -8,12 +8,17 @@ over from who starts it.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnContext, SpawnProcess
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_start_method, resource_tracker
+from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
 from typing import Any
+
+from verifier.stored import worker_ended
 
 
 class _Deaf(SpawnProcess):
@@ -31,6 +36,47 @@ class _Deaf(SpawnProcess):
 
 class _DeafContext(SpawnContext):
     Process = _Deaf
+
+
+class _DeafFork(ForkProcess):
+    """A process that no Ctrl-C reaches, and that is divided from this one."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _DeafForkContext(ForkContext):
+    Process = _DeafFork
+
+
+@contextlib.contextmanager
+def forked(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """
+    Yield an executor of so many processes that are divided from this one, where that is the way of this system: what
+    has to begin before there is a connection, and quickly. A Ctrl-C ends what they are at.
+
+    Raises:
+        Unreadable: one of them was ended.
+    """
+    forks = get_start_method() == "fork"
+    with ProcessPoolExecutor(jobs, _DeafForkContext() if forks else _DeafContext()) as pool:
+        # They begin now, so that none inherits a connection.
+        try:
+            pool.submit(os.getpid).result()
+            yield pool
+        except BrokenProcessPool as error:
+            raise worker_ended() from error
+        except KeyboardInterrupt:
+            # Who was interrupted waits for nobody's part of the work.
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def pool(jobs: int, begin: Callable[..., None] | None = None, *given: Any) -> ProcessPoolExecutor:

@@ -67,16 +67,26 @@ def most_signed(connection: Connection, chain: ChainRow, least: int = 1) -> Seal
     Return the newest checkpoint of at least *least* events that no other of the newest has more cosignatures than.
 
     Without a policy nobody's are checked, and whoever may seal may add any line to a note. So those count that are
-    found under at least half as many of the newest as the most frequent one is.
+    found under at least half as many of the newest as the most frequent one is. While witnesses are away no new one has
+    any: then it is the same among older ones, and the newest where none has.
     """
-    found = list(itertools.islice(_signed(connection, chain, least), LOOKED_AT))
-    cosigned = [
-        {(line.name, line.key_id) for line in signed.signatures if line.name != chain.origin} for _, signed in found
-    ]
-    times = Counter(line for lines in cosigned for line in lines)
-    often = max(times.values(), default=0)
-    counts = [sum(2 * times[line] >= often for line in lines) for lines in cosigned]
-    return found[counts.index(max(counts))][0] if found else None
+    newest: Sealed | None = None
+    for found in _batches(itertools.islice(_signed(connection, chain, least), LOOKED_BACK), LOOKED_AT):
+        newest = newest or found[0][0]
+        cosigned = [
+            {(line.name, line.key_id) for line in signed.signatures if line.name != chain.origin} for _, signed in found
+        ]
+        times = Counter(line for lines in cosigned for line in lines)
+        often = max(times.values(), default=0)
+        counts = [sum(2 * times[line] >= often for line in lines) for lines in cosigned]
+        if often:
+            return found[counts.index(max(counts))][0]
+    return newest
+
+
+def _batches(found: Iterator[tuple[Sealed, Note]], size: int) -> Iterator[list[tuple[Sealed, Note]]]:
+    while batch := list(itertools.islice(found, size)):
+        yield batch
 
 
 def _signed(connection: Connection, chain: ChainRow, least: int) -> Iterator[tuple[Sealed, Note]]:

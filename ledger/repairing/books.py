@@ -22,12 +22,13 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
-from ledger.errors import Divergence, HashMismatch, Rejected, SequenceGap
+from ledger.errors import Divergence, HashMismatch, SequenceGap
 from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
 from ledger.repairing import record
+from ledger.repairing.proving import UNLAID
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
 from ledger.storage import events, evidence, read_models, repairs, staged
 from ledger.storage.chains import ChainRow
@@ -61,7 +62,6 @@ class Walk:
         self._connection, self._chain, self._stated = connection, chain, stated
         self._tables = tables
         self._folds = any(table in FOLDED or table == HISTORIES for table in tables)
-        self._recorded = record.recorded(connection, chain.chain)
         self.contradicted = ""
         """Why what the region recorded of itself is not made to fit the events: it is at one against them."""
         self._replay = Replay(chain)
@@ -100,7 +100,10 @@ class Walk:
             ends = staged.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()
             leaves = []
             for event in found:
-                self._apply(event)
+                try:
+                    self._apply(event)
+                except (AttributeError, TypeError) as error:
+                    raise _no_entry(event, error) from error
                 leaves.append(_leaf(event))
                 if event.seq == self._stated.size:
                     self._grow(leaves)
@@ -116,8 +119,11 @@ class Walk:
                 f"the events end at {self.head.seq}, and {self._stated.size} were signed: those that are missing have "
                 "to be restored first; nothing was mended"
             )
-        if self._folds and self._after < self.head.seq:
-            self._commit(self.head.seq)
+        if self._folds:
+            made = self._digest.digest()
+            self.contradicted = record.contradicted(self._connection, self._chain.chain, self.head.seq, made)
+            if self._after < self.head.seq:
+                self._commit(self.head.seq)
         self._flush()
 
     def _apply(self, event: RecordedEvent) -> None:
@@ -130,9 +136,6 @@ class Walk:
                     self._digest.take_out(change.table, row_bytes(spec, change.old))
                 self._digest.put_in(change.table, row_bytes(spec, change.new))
             self._replay.state.log.clear()
-            if self._recorded is not None and event.seq == self._recorded.seq:
-                is_so = self._digest.digest() == self._recorded.digest
-                self.contradicted = "" if is_so else self._recorded.reason()
         else:
             self._replay.head = self._replay.head.check(event)
         self.recorded_at, self.epoch = event.recorded_at, event.epoch
@@ -203,8 +206,12 @@ class Walk:
 def _leaf(event: RecordedEvent) -> bytes:
     try:
         return tree.leaf_hash(entries.encode(event))
-    except Rejected as error:
-        raise HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}") from error
+    except UNLAID as error:
+        raise _no_entry(event, error) from error
+
+
+def _no_entry(event: RecordedEvent, error: Exception) -> HashMismatch:
+    return HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}")
 
 
 def tree_size(connection: Connection, chain: int) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import fold
 from ledger.domain.events.control import ChainCreated, KeyNamed, KeyRotated
@@ -21,6 +20,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, VerifierKey
 from ledger.evidence.tree import Frontier
 from ledger.reading.log_keys import PURPOSE
+from ledger.repairing.proving import laid_out
 from ledger.storage import events
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
@@ -38,7 +38,10 @@ def named(connection: Connection, row: ChainRow, stated: Checkpoint) -> list[Ver
     """
     edge, naming = Frontier(), list[RecordedEvent]()
     for event in events.read(connection, row.chain, row.chain_id, 0, stated.size):
-        edge.add(tree.leaf_hash(entries.encode(event)))
+        entry = laid_out(event)
+        if entry is None:
+            break
+        edge.add(tree.leaf_hash(entry))
         if event.event_type in _NAMING:
             naming.append(event)
     if (edge.size, edge.root()) != (stated.size, stated.root):

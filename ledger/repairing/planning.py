@@ -43,10 +43,6 @@ REASONS: Final = 3
 """So many reasons are said of one finding; a cut tail would have thousands of the same."""
 
 
-_DIGESTS: Final = ("state_digest", "lanes")
-"""The columns in which a commit and the state digest say what the state was."""
-
-
 def origin_of(rules: Policy, report: ReportFile) -> str:
     """
     Return the origin of the log that the report is about.
@@ -228,13 +224,7 @@ class Planning:
         if self._despite_record or self._heard.is_vouched or any(write.table == EVENTS for write in self.writes):
             # With events that are restored the state is another, which is seen when the plan is applied.
             return ""
-        said = record.recorded(self._connection, self._row.chain)
-        places = {("state_digests", None), ("commits", None if said is None else str(said.seq))}
-        found = any(
-            (one.table, (one.key or ("",))[0] if one.table == "commits" else None) in places and one.column in _DIGESTS
-            for one in self._findings
-        )
-        return said.reason() if said is not None and found else ""
+        return record.accused(self._connection, self._row.chain, self._end().seq, self._findings)
 
     @functools.cached_property
     def _is_refused(self) -> bool:

@@ -42,6 +42,10 @@ class Proven(msgspec.Struct, frozen=True):
     by: str
 
 
+UNLAID: Final = (Rejected, AttributeError, TypeError)
+"""What laying out an event ends with that has no entry: a column of it may be NULL, where a guard was taken away."""
+
+
 def newest(rules: Policy, copies: Iterable[Iterable[bytes]], origin: str | None) -> Trusted:
     """
     Return the largest checkpoint that the policy accepts among the notes of *copies*, of *origin* where one is named.
@@ -90,7 +94,7 @@ def laid_out(event: RecordedEvent) -> bytes | None:
     """
     try:
         entry = entries.encode(event)
-    except Rejected:
+    except UNLAID:
         return None
     return entry if blake3(entry).digest() == event.hash else None
 

@@ -31,6 +31,7 @@ MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
 """Everything that follows from the events, in the order in which it is made."""
 _HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
 
+_ADMINISTERED: Final = "it is around the schema: whoever administers the server sets it back, as the finding says"
 _TO_THE_END: Final = ("TRUNCATED", "ROLLBACK")
 _NO_COPY: Final = "no copy mends it: "
 _NOT_HERE: Final = {
@@ -44,12 +45,16 @@ _NOT_HERE: Final = {
     "GUARD_CHANGED": "guards are the schema's: tradeledger db check says what differs",
     "RECEIPT_MISMATCH": "a receipt is evidence and is not mended; verify the database that it was held against",
 }
+_AROUND: Final = re.compile(
+    "(event trigger|default privileges|subscription|role|database|right to set|setting)\\b|function .* with the rights "
+)
+"""How the names of guards begin that are no part of the schema, of which `tradeledger db check` says nothing."""
 _NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
 _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
     "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
     "catalogue": "guards are the schema's: tradeledger db check says what differs",
-    "settings": "a setting of the server or of a login: whoever administers it sets it back, as the finding says",
+    "settings": _ADMINISTERED,
     "indexes": "rows may be there and not be found: make the index anew as its finding says, and verify again first",
     "archive": "an archive is written once: keep it as evidence, and write another with tradeledger archive",
     "topic": "records of a topic stay; publish again with tradeledger-replicator publish --again-after",
@@ -86,6 +91,8 @@ def wanted(finding: Found) -> Wanted:
     Return what *finding* is about.
     """
     table = finding.table or EVENTS
+    if table == "catalogue" and finding.expected == "nothing" and _AROUND.match((finding.key or ("",))[0]):
+        return Wanted(reason=_ADMINISTERED)
     if table in _TABLES_NOT_HERE:
         return Wanted(reason=_TABLES_NOT_HERE[table])
     if finding.kind in _NOT_HERE:

@@ -114,16 +114,22 @@ def mode(connection: Connection, chain: int) -> str:
     return "" if row is None or row[0] is None else str(row[0])
 
 
-def recorded_state(connection: Connection, chain: int) -> tuple[int, bytes, int, bytes] | None:
+def commit_at(connection: Connection, chain: int, seq: int) -> bytes:
     """
-    Return last seq and digest of the newest commit, and seq and lanes of the state digest; None where one is not there.
+    Return the digest that the commit which ends at *seq* says; no bytes where there is none.
     """
     row = connection.execute(
-        "SELECT c.last_seq, c.state_digest, d.seq, d.lanes FROM ledger.commits c JOIN ledger.state_digests d"
-        " USING (chain) WHERE chain = %s ORDER BY c.last_seq DESC LIMIT 1",
-        [chain],
+        "SELECT state_digest FROM ledger.commits WHERE chain = %s AND last_seq = %s", [chain, seq]
     ).fetchone()
-    return None if row is None or None in row else (int(row[0]), bytes(row[1]), int(row[2]), bytes(row[3]))
+    return b"" if row is None or row[0] is None else bytes(row[0])
+
+
+def lanes(connection: Connection, chain: int) -> tuple[int, bytes]:
+    """
+    Return the seq of the state digest and its lanes; 0 and no bytes where there is none.
+    """
+    row = connection.execute("SELECT seq, lanes FROM ledger.state_digests WHERE chain = %s", [chain]).fetchone()
+    return (0, b"") if row is None or None in row else (int(row[0]), bytes(row[1]))
 
 
 def snapshots_at(connection: Connection, chain: int, seq: str) -> list[tuple[bytes, bytes]]:

@@ -25,6 +25,7 @@ from ledger.evidence.tree import Frontier
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books
 from ledger.queries.proofs import NotSealed, Proven
+from ledger.reading import kept_checkpoints
 from ledger.sandbox.postgres import Server
 from ledger.storage import evidence
 from ledger.storage.evidence import Sealed
@@ -121,8 +122,15 @@ def test_what_cannot_be_proven_says_why(books: Books) -> None:
             books.prove(seq)  # type: ignore[arg-type]
 
 
-def test_a_proof_is_by_what_others_have_cosigned(written: Database, tmp_path: Path) -> None:
-    """The witness is away, and has not cosigned the newest; what only the newest covers waits, or is by that one."""
+@pytest.mark.parametrize("looked_at", [100, 1])
+def test_a_proof_is_by_what_others_have_cosigned(
+    written: Database, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    """
+    The witness is away, and has not cosigned the newest; what only the newest covers waits, or is by that one. However
+    many there are by then: of so many none may have a line.
+    """
+    monkeypatch.setattr(kept_checkpoints, "LOOKED_AT", looked_at)
     with copied(written) as copy:
         seal(copy, 305, 306, cosigned=False)
         with Books(copy.dsn("reader")) as books:

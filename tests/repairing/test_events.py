@@ -139,6 +139,19 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
     assert {"COMMIT_MISMATCH", "TRUNCATED"} & {finding.kind for finding in report_on(broken).findings}
 
 
+@pytest.mark.parametrize("column", ["actor", "payload", "recorded_at", "salt"])
+def test_an_event_with_no_value_in_a_column_is_restored(firm: Firm, broken: Database, column: str) -> None:
+    """Somebody took the guard away that keeps it out; of it nothing can be laid out."""
+    with Intruder(broken) as intruder:
+        intruder.connection.execute(f"ALTER TABLE ledger.events ALTER COLUMN {column} DROP NOT NULL".encode())
+        intruder.edit("events", f"UPDATE ledger.events SET {column} = NULL WHERE seq IN ({SEQ}, {firm.size + 3})")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.seq for write in plan.writes] == [SEQ]
+        applied(broken, firm.rules, plan, found)
+    assert rows_to(broken, firm.size) == rows_to(firm.database, firm.size)
+
+
 def test_what_was_not_signed_is_not_mended(firm: Firm, broken: Database, replica: Database) -> None:
     """An event after the last checkpoint: the replica's may be right, and nothing shows it."""
     last = firm.size + 2

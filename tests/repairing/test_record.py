@@ -24,6 +24,7 @@ from tests.tamper.forging import given, relink
 from tests.verifier.intruder import Intruder, copied, real, report_on
 
 KEPT = "agree on the state after event"
+FLIPPED = "set_byte(state_digest, 0, get_byte(state_digest, 0) # 1)"
 COMMIT = "UPDATE ledger.commits SET state_digest ="
 NEWEST = "WHERE last_seq = (SELECT max(last_seq) FROM ledger.commits)"
 
@@ -96,6 +97,26 @@ def test_a_region_that_applied_the_events_vouches_for_them(firm: Firm, broken: D
             applied(broken, firm.rules, plan, found[:1])
         applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
+
+
+@pytest.mark.parametrize("table", ["commits", "state_digests", "assets"])
+def test_two_records_are_enough(firm: Firm, broken: Database, tmp_path: Path, table: str) -> None:
+    """One bit of any of them, which whoever forged the events can flip as well, leaves the others at one."""
+    forge(broken)
+    with Intruder(broken) as intruder:
+        intruder.edit("snapshots", "DELETE FROM ledger.snapshots")
+        intruder.edit(table, {
+            "commits": f"{COMMIT} {FLIPPED} {NEWEST}",
+            "state_digests": "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)",
+            "assets": "UPDATE ledger.assets SET name = 'x' WHERE asset = (SELECT max(asset) FROM ledger.assets)",
+        }[table])  # fmt: skip
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        assert planned(broken, firm.rules, found).writes == ()
+        plan = planned(broken, firm.rules, found, despite_record=True)
+        assert plan.left() == []
+        with pytest.raises(NotProven, match=KEPT):
+            applied(broken, firm.rules, plan, found)
 
 
 def test_what_came_after_the_forged_event_does_not_vouch_for_it(firm: Firm, broken: Database, tmp_path: Path) -> None:

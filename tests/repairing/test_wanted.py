@@ -68,5 +68,21 @@ def test_no_row_is_put_beside_one_that_an_index_hides() -> None:
     assert all_wanted([gap, index]) == [Wanted(reason=wanted(index).reason)] * 2
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("role writer", "whoever administers"), ("setting of the server", "whoever administers"),
+        ("function public.f() with the rights of postgres", "whoever administers"),
+        ("event trigger x", "whoever administers"), ("trigger events.x", "tradeledger db check"),
+        ("function f()", "tradeledger db check"), ("relation roles", "tradeledger db check"),
+    ],
+)  # fmt: skip
+def test_of_what_surrounds_the_schema_the_check_of_the_schema_is_not_asked(name: str, says: str) -> None:
+    """It has nothing of roles, settings and event triggers to say."""
+    found = Found("GUARD_CHANGED", "nothing", "x", table="catalogue", key=(name,))
+    assert says in wanted(found).reason
+    assert "db check" in wanted(Found("GUARD_CHANGED", "x", "y", table="catalogue", key=(name,))).reason
+
+
 def test_only_numbers_that_stand_by_themselves_count() -> None:
     assert numbers("event 5 to 9, not x7, 1.5, -3, 99999999999999999999 or ab12") == (5, 9)

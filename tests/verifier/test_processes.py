@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import os, signal, time
@@ -25,13 +26,37 @@ if __name__ == "__main__":
 """
 
 
-def test_a_process_that_begins_leaves_a_ctrl_c_to_who_started_it(tmp_path: os.PathLike[str]) -> None:
-    program = os.path.join(tmp_path, "program.py")
-    with open(program, "w") as file:
-        file.write(PROGRAM)
+FORKED = """
+import os, signal, time
+from verifier import processes
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    try:
+        with processes.forked(2) as pool:
+            for _ in range(2):
+                pool.submit(time.sleep, 50)
+            os.killpg(0, signal.SIGINT)
+            time.sleep(60)
+    except KeyboardInterrupt:
+        print("stopped", "at once" if time.monotonic() - began < 30 else "late")
+"""
+
+
+def run(program: Path, text: str) -> tuple[str, str, int]:
+    program.write_text(text)
     done = subprocess.run(
         [sys.executable, program], capture_output=True, text=True, timeout=60, start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-    assert (done.stdout, done.stderr, done.returncode) == ("stopped, with 3 of the others\n", "", 0)
+    return done.stdout, done.stderr, done.returncode
+
+
+def test_a_process_that_begins_leaves_a_ctrl_c_to_who_started_it(tmp_path: Path) -> None:
+    assert run(tmp_path / "program.py", PROGRAM) == ("stopped, with 3 of the others\n", "", 0)
+
+
+def test_a_process_that_is_divided_off_ends_with_who_started_it(tmp_path: Path) -> None:
+    """Without a word of its own, and without what it is at."""
+    assert run(tmp_path / "program.py", FORKED) == ("stopped at once\n", "", 0)

@@ -15,8 +15,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +23,10 @@ import msgspec
 
 from ledger.chain.link import genesis
 from ledger.evidence.tree import Frontier
-from verifier import identity, region
+from verifier import identity, processes, region
 from verifier.reader import Reader
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
-from verifier.stored import ChainRow, Unreadable, worker_ended
+from verifier.stored import ChainRow, Unreadable
 from verifier.walk import again, ranges, saved
 from verifier.walk.layout import End, fits
 from verifier.walk.ranges import Ranged, Task
@@ -323,10 +322,5 @@ def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor | None]:
     if executor is not None or jobs <= 1:
         yield executor
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        # They begin now, so that none inherits a connection.
-        try:
-            pool.submit(os.getpid).result()
-            yield pool
-        except BrokenProcessPool as error:
-            raise worker_ended() from error
+    with processes.forked(jobs) as pool:
+        yield pool

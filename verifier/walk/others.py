@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 
 from ledger.chain.link import genesis
 from ledger.evidence.tree import Frontier
-from verifier.stored import ChainRow, worker_ended
+from verifier import processes
+from verifier.stored import ChainRow
 from verifier.walk import keyed, ranges, tables
 from verifier.walk.books import Verified
 from verifier.walk.layout import End, fits
@@ -55,16 +55,11 @@ class Others:
         if not count:
             yield
             return
-        with ProcessPoolExecutor(count) as pool:
-            try:
-                self._walked.extend(pool.submit(ranges.check, task) for task in self._ranges)
-                self._stored = [pool.submit(tables.digest, task) for task in self._tables]
-                self._keyed = None if self._keys is None else pool.submit(keyed.check, self._keys)
-                yield
-            except BrokenProcessPool as error:
-                raise worker_ended() from error
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        with processes.forked(count) as pool:
+            self._walked.extend(pool.submit(ranges.check, task) for task in self._ranges)
+            self._stored = [pool.submit(tables.digest, task) for task in self._tables]
+            self._keyed = None if self._keys is None else pool.submit(keyed.check, self._keys)
+            yield
 
     def keyed(self) -> bool:
         """
