@@ -48,7 +48,13 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "   THEN 'is several of ' || array_to_string(p.roles, ' and ') END,"
     "  (SELECT 'is a member of ' || string_agg(g.rolname, ' and ' ORDER BY g.rolname) FROM pg_roles g"
     "   WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',"
-    "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper))"
+    "   'pg_read_server_files', 'pg_create_subscription') AND pg_has_role(r.oid, g.oid, 'MEMBER') AND NOT r.rolsuper),"
+    # Whoever is a member of a role can become it, and then has what that has.
+    "  (SELECT 'may become ' || string_agg(concat_ws(', ', s.rolname, CASE WHEN s.rolsuper THEN 'a superuser' END,"
+    "   CASE WHEN s.rolcreaterole THEN 'who may make roles' END, CASE WHEN s.rolreplication THEN 'who may replicate'"
+    "   END, CASE WHEN s.rolbypassrls THEN 'who bypasses row security' END), ' and ' ORDER BY s.rolname)"
+    "   FROM pg_roles s WHERE (s.rolsuper OR s.rolcreaterole OR s.rolreplication OR s.rolbypassrls)"
+    "   AND s.oid <> r.oid AND NOT r.rolsuper AND pg_has_role(r.oid, s.oid, 'MEMBER')))"
     " FROM people p JOIN pg_roles r ON r.oid = p.member",
     # Nor may anybody else who can write past every grant, or at the files below.
     _HELD + " SELECT 'role ' || r.rolname, 'is a member of ' || string_agg(g.rolname, ' and ' ORDER BY g.rolname)"
@@ -56,12 +62,13 @@ _AROUND: Final[tuple[typing.LiteralString, ...]] = (
     "  'pg_write_server_files', 'pg_maintain') AND pg_has_role(r.oid, g.oid, 'MEMBER')"
     " WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND NOT EXISTS (SELECT FROM held h WHERE h.member = r.oid)"
     " GROUP BY r.rolname",
-    # What runs with the rights of the schema's owner or of a superuser can do all that its caller may not.
+    # What runs with the rights of the schema's owner or of a superuser can do all that its caller may not; PostgreSQL
+    # has no such function of its own, so its schemas are looked at as well.
     _HELD + " SELECT format('function %s.%s(%s) with the rights of %s', n.nspname, p.proname,"
     "  pg_get_function_identity_arguments(p.oid), o.rolname), 'may be run by ' || string_agg(DISTINCT"
     "  pg_get_userbyid(h.member)::text, ', ' ORDER BY pg_get_userbyid(h.member)::text)"
     " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles o ON o.oid = p.proowner, held h"
-    " WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ledger')"
+    " WHERE p.prosecdef AND n.nspname <> 'ledger'"
     "  AND (o.rolsuper OR EXISTS (SELECT FROM held x WHERE x.member = o.oid))"
     "  AND NOT pg_has_role(h.member, o.oid, 'MEMBER') AND has_function_privilege(h.member, p.oid, 'EXECUTE')"
     " GROUP BY n.nspname, p.proname, p.oid, o.rolname",

@@ -99,4 +99,10 @@ class Reader(EventRows, ModelRows):
             said.append(f"{len(repairs) - REPAIRS_LISTED} older reasons for repairs are in history_changes")
         for row in self.query("SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY 1"):
             said.append(f"role {row[0]} is a superuser, whom no guard of the database stops")
+        # Shown by whom they can become; a superuser counts as a member of every role.
+        for row in self.query(
+            "SELECT r.rolname, string_agg(s.rolname, ' and ' ORDER BY s.rolname) FROM pg_roles r JOIN pg_roles s"
+            " ON s.rolsuper AND pg_has_role(r.oid, s.oid, 'MEMBER') WHERE NOT r.rolsuper GROUP BY r.rolname ORDER BY 1"
+        ):
+            said.append(f"role {row[0]} may become {row[1]}, a superuser")
         return said

@@ -216,7 +216,8 @@ NOT_COVERED: Final = [
     "that an acknowledgement is missing or older than the replica's last, and the exact time when one arrived",
     "that a snapshot is missing or when it was made (snapshots.made_at), and how far histories should be by now",
     "where one transaction ended and the next began, as long as both boundaries are of this history",
-    "logins that are superusers or own the server's files: no guard inside the database stops them",
+    "logins that are superusers or own the server's files: no guard inside the database stops them, and they may have "
+    "exchanged PostgreSQL's own programs, operators and functions",
     "events that were never appended: reconcile with the venue",
     "other regions and the topic between them: verify each, and compare their heads",
 ]

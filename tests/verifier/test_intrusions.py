@@ -234,6 +234,12 @@ ROLES = [
     ("GRANT ledger_applier TO ledger_reader", "REVOKE ledger_applier FROM ledger_reader", "role ledger_reader"),
     ("GRANT pg_write_all_data TO auditor", "REVOKE pg_write_all_data FROM auditor", "role auditor"),
     ("CREATE ROLE mallory LOGIN; GRANT pg_write_all_data TO mallory", "DROP ROLE mallory", "role mallory"),
+    ("GRANT postgres TO writer", "REVOKE postgres FROM writer", "role writer"),
+    (
+        "CREATE ROLE staff CREATEROLE BYPASSRLS; CREATE ROLE more IN ROLE staff; GRANT more TO applier",
+        "DROP ROLE more; DROP ROLE staff",
+        "role applier",
+    ),
 ]
 
 
@@ -248,6 +254,21 @@ def test_a_login_with_more_rights_than_its_role_is_found(copy: Database, sql: st
     assert (name,) in found
     assert all(key is not None and key[0].startswith("role ") for key in found)
     assert report_on(copy).findings == []
+
+
+def test_who_can_become_a_superuser_is_named_whoever_it_is(copy: Database) -> None:
+    """No login of the ledger's: its firm decides who is, and the auditor sees it."""
+    copy.sql("CREATE ROLE staff; GRANT postgres TO staff; CREATE ROLE mallory LOGIN IN ROLE staff")
+    try:
+        report = report_on(copy)
+    finally:
+        copy.sql("DROP ROLE mallory; DROP ROLE staff")
+    assert report.findings == []
+    assert {"role mallory may become postgres, a superuser", "role staff may become postgres, a superuser"} <= {
+        *report.vouched
+    }
+    assert "role postgres is a superuser, whom no guard of the database stops" in report.vouched
+    assert not any("may become" in line for line in report_on(copy).vouched)
 
 
 def test_who_may_only_read_by_two_roles_is_no_finding(copy: Database) -> None:

@@ -67,6 +67,12 @@ GUARDS: Final = {
         "CREATE FUNCTION public.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'ALTER TABLE ledger.events "
         "DISABLE TRIGGER ALL'; ALTER FUNCTION public.off() OWNER TO ledger_owner",
     ),
+    "back door of the system": (
+        "a function among PostgreSQL's own runs with a superuser's rights for everybody",
+        "function information_schema.off() with the rights of postgres",
+        "CREATE FUNCTION information_schema.off() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'ALTER TABLE "
+        "ledger.events DISABLE TRIGGER ALL'",
+    ),
     "writes swallowed": (
         "a rule swallows what is written",
         "relation commits",
