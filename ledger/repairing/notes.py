@@ -54,8 +54,6 @@ class Notes:
         Return how the row for the checkpoint of *size* events is mended, or why it is not.
         """
         there = repairs.stored_note(self._connection, self._row.chain, size)
-        if there is None:
-            return f"there is no checkpoint of {size} events to mend; one of another size has its row"
         proven_by = self._prover.words()
         for source in self._copies:
             note = source.note(size)
@@ -65,6 +63,8 @@ class Notes:
             if stated is not None:
                 return Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
                              proven_by=proven_by)  # fmt: skip
+        if there is None:
+            return f"there is no row of a checkpoint of {size} events, and no copy has one that the policy accepts"
         keys = self._keys
         if isinstance(keys, str):
             return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
