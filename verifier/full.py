@@ -164,12 +164,14 @@ def _signed(
 
 
 def _not_held(came: Came, sizes: Sequence[int]) -> list[str]:
-    """Return which checkpoints of these sizes no root could be held against, as a sentence, if any."""
-    behind = [str(size) for size in sorted(set(sizes)) if came.torn is not None and size > came.torn]
-    if came.torn is None or not behind:
+    """Return what of the tree was not checked, and which of these checkpoints no root was held against."""
+    if came.torn is None:
         return []
-    return [f"whether events 1 to {came.torn} are those that checkpoints of {', '.join(behind)} events cover: of event "
-            f"{came.torn + 1} nothing is known, so that no root was held against theirs"]  # fmt: skip
+    lost = f"of event {came.torn + 1} nothing is known"
+    behind = [str(size) for size in sorted(set(sizes)) if size > came.torn]
+    said = [f"whether events 1 to {came.torn} are those that checkpoints of {', '.join(behind)} events cover: {lost}, "
+            "so that no root was held against theirs"]  # fmt: skip
+    return [f"tiles and checkpoints of more than {came.torn} events: {lost}", *(said if behind else [])]
 
 
 def _met(judged: Judged, found: Sequence[Finding], came: Came) -> SeenCheckpoint:

@@ -18,7 +18,7 @@ import psycopg
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
 from verifier.connection import first_line, open_connection
-from verifier.stored import ChainRow, ChainsLost, Unreadable
+from verifier.stored import ChainRow, ChainsLost, Unreadable, unanswered
 
 FETCH_ROWS = 2000
 """How many rows a cursor brings at once: what of a table is in memory at a time."""
@@ -45,6 +45,9 @@ class Moment:
         self.connection = open_connection(dsn, snapshot)
         try:
             self.chain = self._find(origin)
+        except psycopg.OperationalError as error:
+            self.connection.close()
+            raise unanswered(error) from error
         except psycopg.Error as error:
             self.connection.close()
             raise Unreadable(f"the database holds no ledger this login may read: {first_line(error)}") from error

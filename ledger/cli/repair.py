@@ -25,7 +25,7 @@ from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended
-from ledger.repairing.plan import REBUILD, Plan
+from ledger.repairing.plan import Plan
 from ledger.repairing.sources import Source
 from ledger.storage import chains, database, repairs
 from ledger.storage.database import Connection
@@ -39,8 +39,6 @@ SOURCE: Final = "operator"
 CORRUPT: Final = 3
 KEY_LETTERS: Final = 32
 LISTED: Final = 100
-_SPEAKING: Final = ("COMMIT_MISMATCH", "STATE_MISMATCH", "PROJECTION_MISMATCH")
-"""Classes of findings by which rows of a region speak against its events, or the events against them."""
 _UNRECORDED: Final = "what was mended stays, and is not recorded as an event yet (apply the same plan once it can be)"
 LIMIT_BYTES: Final = 1 << 28
 """No report or plan is larger: the largest plan names 100,000 events."""
@@ -244,14 +242,6 @@ def _show(made: Plan) -> None:
     for lines in ([write.sentence() for write in made.writes], left):
         for line in _first(lines):
             print(f"  {line}", file=sys.stderr)
-    if any(write.what == REBUILD for write in made.writes) and any(
-        one.finding.kind in _SPEAKING for one in made.findings
-    ):
-        print(
-            "  what this region recorded of itself contradicts its events, and is made to fit them: a seal says that "
-            "nobody changed them since, and not who wrote them; hold the newest against receipts or another region",
-            file=sys.stderr,
-        )
     done = len(made.findings) - len(made.left())
     print(f"{done} of {len(made.findings)} findings would be mended by {len(made.writes)} writes", file=sys.stderr)
 

@@ -269,7 +269,7 @@ class Applying:
                 "tree begins with; nothing was written"
             )
         there = repairs.stored_note(self._connection, self._row.chain, stated.size)
-        if there is not None and there != (stated.root, note):
+        if there != (stated.root, note):
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 

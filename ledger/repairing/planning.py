@@ -12,14 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
-from ledger.errors import InvalidInput, LedgerError, shown
-from ledger.evidence import policy
-from ledger.evidence.note import VerifierKey
+from ledger.errors import InvalidInput, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import named_keys, record, region, tail
+from ledger.repairing import record, region, tail
 from ledger.repairing.books import tree_size
+from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
-from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, is_signed, newest
+from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import (
@@ -69,13 +68,6 @@ def _check_count(count: int) -> None:
         )
 
 
-AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
-OTHERS: Final = (
-    "root and note are as they were signed, so it is the events that are others, and no finding here says which: see "
-    "with `tradeledger-verify diff` of this region and a copy"
-)
-
-
 class Planning:
     """
     The plan of one report, as it comes together.
@@ -96,11 +88,12 @@ class Planning:
         """
         Begin the plan of a report with these *findings*; *despite_record* as in `make`.
         """
-        self._connection, self._row, self._rules, self._trusted = connection, row, rules, trusted
+        self._connection, self._row = connection, row
         self._findings, self._despite_record = findings, despite_record
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
         self._prover = Prover(self._stated, [local, *sources])
+        self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
         self._last = max(self._stated.size, repairs.head_seq(connection, row.chain))
         self.writes: list[Write] = []
         self._at: dict[tuple[str, str], int] = {}
@@ -247,50 +240,13 @@ class Planning:
 
     def note(self, size: int) -> str:
         """
-        Plan to restore the note of the checkpoint of *size* events, or to take away what was never one; return why
-        neither, or nothing.
+        Plan what becomes of the row for the checkpoint of *size* events; return why nothing does, or nothing.
         """
-        there = repairs.stored_note(self._connection, self._row.chain, size)
-        if there is None:
-            return f"there is no checkpoint of {size} events to mend; one of another size has its row"
-        for source in (self._local, *self._sources):
-            note = source.note(size)
-            if note is None:
-                continue
-            try:
-                stated = policy.check(self._rules, note).checkpoint
-            except LedgerError:
-                continue
-            if (stated.origin, stated.size) == (self._stated.origin, size) and self._prover.holds(stated):
-                if there == (stated.root, note):
-                    return AS_SIGNED
-                self._write(
-                    Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
-                          proven_by=self._prover.words()), str(size),
-                )  # fmt: skip
-                return ""
-        keys = self._signed_keys
-        if isinstance(keys, str):
-            return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
-        if is_signed(self._rules, keys, there[1]):
-            return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
-        if size > self._stated.size:
-            return (
-                f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
-                "away once a checkpoint that the policy accepts covers as many: record something and seal it"
-            )
-        self._write(
-            Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words()), str(size)
-        )
+        found = self._notes.settle(size)
+        if isinstance(found, str):
+            return found
+        self._write(found, str(size))
         return ""
-
-    @functools.cached_property
-    def _signed_keys(self) -> list[VerifierKey] | str:
-        """The keys that the signed events name for checkpoints, or why they are not known."""
-        try:
-            return named_keys.named(self._connection, self._row, self._stated)
-        except LedgerError as error:
-            return str(error)
 
     def identity(self) -> str:
         """

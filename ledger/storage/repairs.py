@@ -290,14 +290,23 @@ def put_identity(
 
 def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
     """
-    Let the checkpoint of *size* events have this root and note; when it was sealed stays as it stands.
+    Let the checkpoint of *size* events have this root and note.
+
+    When it was sealed stays as it stands; of one that was gone it is the first time at which it can have been.
     """
     keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
     with aside(connection, "checkpoints"):
-        connection.execute(
+        put = connection.execute(
             "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",
             [root, note.decode(), chain, size],
         )
+        if not put.rowcount:
+            connection.execute(
+                "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) SELECT chain, seq, %s, %s,"
+                " greatest(recorded_at, (SELECT max(sealed_at) FROM ledger.checkpoints c WHERE c.chain = e.chain"
+                "  AND c.size < e.seq)) FROM ledger.events e WHERE chain = %s AND seq = %s",
+                [root, note.decode(), chain, size],
+            )
 
 
 def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, bytes] | None:

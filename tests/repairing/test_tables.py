@@ -119,6 +119,23 @@ def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, brok
     assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
 
 
+def test_a_checkpoint_that_is_gone_is_restored_from_a_copy(firm: Firm, broken: Database) -> None:
+    """Its row stands again where the verifier accepts it; of one that no copy has, that is said."""
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+    gone = json.loads(report_file(broken))
+    gone["findings"] = [{"kind": "TREE_MISMATCH", "table": "checkpoints", "key": [str(size)]}
+                        for size in (*firm.sealed, firm.size - 1)]  # fmt: skip
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, json.dumps(gone).encode())
+        assert {write.size for write in plan.writes} == {*firm.sealed}
+        assert ["no copy has one" in judged.reason for judged in plan.left()] == [True]
+        applied(broken, firm.rules, plan, found)
+    kept = "SELECT string_agg(size || note, ',' ORDER BY size) FROM ledger.checkpoints"
+    assert broken.sql(kept) == firm.database.sql(kept)
+    assert real(report_on(broken)) == []
+
+
 def test_the_newest_checkpoint_is_found_whatever_its_row_says(firm: Firm, broken: Database) -> None:
     """Under another size, or beside an older note under a larger one."""
     with Intruder(broken) as intruder:

@@ -34,7 +34,7 @@ from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import full
 from verifier.reader import Reader
-from verifier.report import Report
+from verifier.report import Finding, Report
 from verifier.stored import Unreadable
 from verifier.walk import incremental, metrics, ranges, replayed
 from verifier.walk.books import Books, Verified, rules, rules_of
@@ -456,6 +456,11 @@ def test_a_rolling_check_says_where_its_round_is_and_no_last_event() -> None:
     """It reads one stretch after another, each of which is good by itself; before the first nothing was verified."""
     rolling = Seen("scrub", verified_seq=None)
     assert rolling.sentence() == "scrub: nothing was verified"
+    found = Seen("incremental")
+    finding = Finding("SEQ_GAP", "a", "b", seq=3)
+    for _ in range(2):
+        found.take(Report("broken", "o", "primary", 9, {}, [finding], {}, [], [], [], 2, 0.5), 1_800_000_000.0)
+    assert found.sentence() == "incremental: 2 verifications, none without a finding"
     for _ in range(2):
         rolling.take(Report("verified", "o", "primary", 256, {}, [], {}, [], [], [], 0, 0.5), 1_800_000_000.0)
     rolling.next_seq = 513
@@ -469,8 +474,6 @@ def test_a_rolling_check_says_where_its_round_is_and_no_last_event() -> None:
 def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     """A round that could not verify is none; findings stay in the metrics while it goes on."""
     good = Report("verified", "o", "primary", 1, {}, [], {}, [], [], [], 7, 0.5)
-    from verifier.report import Finding
-
     bad = Report("broken", "o", "primary", 1, {}, [Finding("CLOCK", "a", "b", seq=9)], {}, [], [], [], 8, 0.5)
     answers = iter([Unreadable("the server cannot be reached"), bad, good])
     seen, shown = Seen("incremental"), []

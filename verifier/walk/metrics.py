@@ -13,7 +13,7 @@ import msgspec
 from ledger.sealing.serving import Reply
 from verifier.forms.cleaning import moment
 from verifier.forms.sentences import counted
-from verifier.report import Report
+from verifier.report import BROKEN, Report
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX: Final = "tradeledger_verify_"
@@ -72,6 +72,8 @@ class Seen(msgspec.Struct):
         """
         Return how far it came without a finding, and when.
         """
+        if not self.succeeded_at and self.runs[BROKEN]:
+            return f"{self.mode}: {counted(self.runs.total(), 'verification')}, none without a finding"
         if not self.succeeded_at:
             return f"{self.mode}: nothing was verified"
         upto = "" if self.verified_seq is None else f", up to event {self.verified_seq}"

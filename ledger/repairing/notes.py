@@ -1,0 +1,95 @@
+"""
+Settle what becomes of the row that stands for a checkpoint: whether its root and note are put back, or it goes.
+
+A note is put back where the policy accepts it and the signed tree begins with its root. A row goes only where it is
+known that no log has signed what it holds: by the policy, and by every key that the signed events name.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Final
+
+from ledger.errors import LedgerError
+from ledger.evidence import policy
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import VerifierKey
+from ledger.evidence.policy import Policy
+from ledger.repairing import named_keys
+from ledger.repairing.plan import REMOVE, REPLAY, RESTORE, Write
+from ledger.repairing.proving import Prover, is_signed
+from ledger.repairing.sources import Source
+from ledger.repairing.wanted import CHECKPOINTS
+from ledger.storage import repairs
+from ledger.storage.chains import ChainRow
+from ledger.storage.database import Connection
+
+AS_SIGNED: Final = "root and note are as they were signed; when it was sealed is the region's own word"
+OTHERS: Final = (
+    "root and note are as they were signed, so it is the events that are others, and no finding here says which: see "
+    "with `tradeledger-verify diff` of this region and a copy"
+)
+
+
+class Notes:
+    """
+    The checkpoints of one chain in its copies, of which the one that is *stated* proves all others.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        row: ChainRow,
+        rules: Policy,
+        stated: Checkpoint,
+        prover: Prover,
+        copies: Sequence[Source],
+    ) -> None:
+        self._connection, self._row = connection, row
+        self._rules, self._stated, self._prover, self._copies = rules, stated, prover, copies
+
+    def settle(self, size: int) -> Write | str:
+        """
+        Return how the row for the checkpoint of *size* events is mended, or why it is not.
+        """
+        there = repairs.stored_note(self._connection, self._row.chain, size)
+        proven_by = self._prover.words()
+        for source in self._copies:
+            note = source.note(size)
+            stated = None if note is None else self._accepted(note, size)
+            if stated is not None and there == (stated.root, note):
+                return AS_SIGNED
+            if stated is not None:
+                return Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
+                             proven_by=proven_by)  # fmt: skip
+        if there is None:
+            return f"there is no row of a checkpoint of {size} events, and no copy has one that the policy accepts"
+        keys = self._keys
+        if isinstance(keys, str):
+            return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
+        if is_signed(self._rules, keys, there[1]):
+            return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
+        if size > self._stated.size:
+            return (
+                f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
+                "away once a checkpoint that the policy accepts covers as many: record something and seal it"
+            )
+        return Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=proven_by)
+
+    def _accepted(self, note: bytes, size: int) -> Checkpoint | None:
+        """Return what a note says of *size* events, where the policy accepts it and the signed tree begins so."""
+        try:
+            stated = policy.check(self._rules, note).checkpoint
+        except LedgerError:
+            return None
+        is_it = (stated.origin, stated.size) == (self._stated.origin, size) and self._prover.holds(stated)
+        return stated if is_it else None
+
+    @functools.cached_property
+    def _keys(self) -> list[VerifierKey] | str:
+        """The keys that the signed events name for checkpoints, or why they are not known."""
+        try:
+            return named_keys.named(self._connection, self._row, self._stated)
+        except LedgerError as error:
+            return str(error)
