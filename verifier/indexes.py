@@ -80,13 +80,16 @@ class Index(msgspec.Struct, frozen=True):
 
     def unfound(self) -> str:
         """
-        Return SQL that counts the rows which the index does not lead to, and shows the least of their keys.
+        Return SQL that counts the rows which the index does not lead to, shows the least of their keys, and counts
+        those whose key leads to another row.
         """
         # Nothing is equal to NULL.
         known = " AND ".join(f"a.{column} IS NOT NULL" for column in self.columns)
         same = " AND ".join(f"b.{column} = a.{column}" for column in self.columns)
         return (
-            f"SELECT count(*), min(concat_ws('/', {self._key('a')})) FROM {self._lying()} WHERE {self.rows} AND {known}"
+            f"SELECT count(*), min(concat_ws('/', {self._key('a')})), count(*) FILTER (WHERE EXISTS"
+            f" (SELECT FROM {self._table} AS b WHERE {same} AND {self.rows}))"
+            f" FROM {self._lying()} WHERE {self.rows} AND {known}"
             f" AND NOT EXISTS (SELECT FROM {self._table} AS b WHERE {same} AND b.ctid = a.ctid AND {self.rows})"
         )
 
@@ -108,14 +111,13 @@ def check(reader: Reader, progress: Callable[[str, int], None]) -> tuple[list[Fi
                 unchecked.append(f"whether {index.name} leads to every row of {index.table}: the database does not "
                                  "look rows up by it")  # fmt: skip
             elif wrong:
-                found.append(_finding(index, wrong))
+                found.append(Finding("INDEX_MISMATCH", f"every row of {index.table} found by this index", wrong,
+                                     table=TABLE, key=(f"{index.table}.{index.name}",)))  # fmt: skip
     return found, unchecked
 
 
-def _finding(index: Index, wrong: str) -> Finding:
-    remedy = f"REINDEX INDEX ledger.{index.name} mends it, once disk and system are known to be good"
-    return Finding("INDEX_MISMATCH", f"every row of {index.table} found by this index", f"{wrong}; {remedy}",
-                   table=TABLE, key=(f"{index.table}.{index.name}",))  # fmt: skip
+def _remedy(index: Index) -> str:
+    return f"REINDEX INDEX ledger.{index.name} mends it, once disk and system are known to be good"
 
 
 def _wrong(reader: Reader, index: Index) -> str | None:
@@ -128,25 +130,28 @@ def _wrong(reader: Reader, index: Index) -> str | None:
             if agrees:
                 return ""
             if not _goes_by(reader, index, index.unfound()):
-                return "other rows than those of the table"
-            ((count, first),) = reader.connection.execute(index.unfound().encode()).fetchall()
-            return f"{count} that it does not lead to, the first {first}" if count else "rows that are not there"
+                return f"other rows than those of the table; {_remedy(index)}"
+            ((count, first, others),) = reader.connection.execute(index.unfound().encode()).fetchall()
+            if not count:
+                return f"rows that are not there; {_remedy(index)}"
+            more = f"it leads to another row of the same key for {others}, and which is right has to be found out first"
+            return f"{count} that it does not lead to, the first {first}; {more if others else _remedy(index)}"
     except psycopg.OperationalError:
         raise
     except psycopg.DatabaseError as error:
         # A page or an index that is damaged, or a key of a type that no ledger has: said by PostgreSQL itself.
-        return first_line(error)
+        return f"{first_line(error)}; {_remedy(index)}"
 
 
 def _goes_by(reader: Reader, index: Index, sql: str) -> bool:
     """Whether the database would read the table as it lies, and by this index, and in no other way."""
     ((plan,),) = reader.connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode()).fetchall()
     nodes = [*_nodes(plan[0]["Plan"])]
-    ways = sorted(node["Node Type"].replace(" Only", "") for node in nodes if "Relation Name" in node)
+    ways = {node["Node Type"].replace(" Only", "") for node in nodes if "Relation Name" in node}
     by = {node["Index Name"] for node in nodes if "Index Name" in node}
     # What is sorted would be in order whatever the order of the index.
     is_sorted = any("Sort" in node["Node Type"] for node in nodes)
-    return ways == ["Index Scan", "Sample Scan"] and by == {index.name} and not is_sorted
+    return ways == {"Index Scan", "Sample Scan"} and by == {index.name} and not is_sorted
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

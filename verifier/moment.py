@@ -69,10 +69,13 @@ class Moment:
             for row in self.connection.execute(
                 "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
                 " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
-                " h.unbalanced::text FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY c.chain"
+                " h.unbalanced::text FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain)"
+                " ORDER BY c.chain, coalesce(h.seq, -1) DESC"
             )
         ]
-        chosen = [row for row in self.chains if origin in (None, row.origin)]
+        meant = [row for row in self.chains if origin in (None, row.origin)]
+        # Two rows of one chain, or two heads of it, are a finding, and no choice for whoever asks: the first is read.
+        chosen = [*{(row.chain, row.origin): row for row in reversed(meant)}.values()]
         if not chosen and origin is not None:
             # Its row may have another origin now; what the first event says cannot be changed unseen.
             chosen = [row for row in self.chains if self._created(row.chain) == origin]
@@ -84,7 +87,7 @@ class Moment:
                 raise Unreadable(
                     "this database has no chain; make one with `tradeledger init --origin …`, or name another database"
                 )
-            present = ", ".join(row.origin for row in self.chains)
+            present = ", ".join(dict.fromkeys(row.origin for row in self.chains))
             raise Unreadable(f"name one chain with --origin: this database has {present}")
         return chosen[0]
 

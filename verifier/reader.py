@@ -25,6 +25,24 @@ class Reader(EventRows, ModelRows):
     One chain at one moment: its events, its read models, and what stands around them.
     """
 
+    def rows_of_chain(self, origin: str) -> int:
+        """
+        Return how many rows of `chains` say this origin or have the chain's number, whichever are more.
+        """
+        found = self.connection.execute(
+            "SELECT greatest(count(*) FILTER (WHERE origin = %s), count(*) FILTER (WHERE chain = %s))"
+            " FROM ledger.chains",
+            [origin, self.chain.chain],
+        )
+        return int(found.fetchall()[0][0])
+
+    def heads(self) -> int:
+        """
+        Return how many rows of `chain_heads` the chain has.
+        """
+        found = self.connection.execute("SELECT count(*) FROM ledger.chain_heads WHERE chain = %s", [self.chain.chain])
+        return int(found.fetchall()[0][0])
+
     def acknowledgements(self) -> list[AcknowledgementRow]:
         """
         Return what each replica acknowledged last.

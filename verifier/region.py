@@ -65,9 +65,20 @@ def chains(reader: Reader, chain: ChainRow) -> list[Finding]:
                 wrong.append(found("chain_id", "an id of its own", f"that of {chain.origin}", other.origin))
             if other.mode == "missing":
                 wrong.append(found(None, "no such row, or one in chain_heads", "a row, and no head", other.origin))
-    if sum(other.origin == chain.origin for other in reader.chains) > 1:
-        wrong.append(found("origin", "one row", "two of this origin"))
-    return wrong
+    return [*wrong, *doubled(reader, chain)]
+
+
+def doubled(reader: Reader, chain: ChainRow) -> list[Finding]:
+    """
+    Return that the chain has more rows than one of its own, or heads: which of them the ledger goes by, nobody knows.
+    """
+    return [
+        Finding(kind, "one row", f"{count} rows", table=table, key=(chain.origin,))
+        for kind, table, count in (
+            ("CHAIN_MISMATCH", "chains", reader.rows_of_chain(chain.origin)),
+            ("HEAD_MISMATCH", "chain_heads", reader.heads()),
+        ) if count > 1
+    ]  # fmt: skip
 
 
 def is_truncated(chain: ChainRow, check: Reached) -> bool:

@@ -8,6 +8,8 @@ docs/FORMAT.md states the members.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -29,6 +31,12 @@ class _Shape(msgspec.Struct, forbid_unknown_fields=True):
     entry: str
     salt: str
     payload: str
+
+
+def _each_once(members: list[tuple[str, object]]) -> None:
+    twice = sorted(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+    if twice:
+        raise ValueError(f"{twice[0][:100]!r} stands in it more than once")
 
 
 class PayloadFile(msgspec.Struct, frozen=True):
@@ -61,6 +69,8 @@ def decode(data: bytes) -> PayloadFile:
         raise UnknownFormat(f"found a payload file of {len(data)} bytes; at most {FILE_LIMIT_BYTES} are read")
     try:
         shape = msgspec.json.decode(data, type=_Shape)
+        # Of two members of one name one alone is checked, and a reader may look at the other.
+        json.loads(data, object_pairs_hook=_each_once)
         salt = bytes.fromhex(shape.salt)
         payload = shape.payload.encode("utf-8")
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -45,6 +45,14 @@ def test_what_is_no_payload_file_is_refused_by_name(data: bytes) -> None:
         payload_file.decode(data)
 
 
+@pytest.mark.parametrize("name", ["kind", "entry", "salt", "payload", "p\\u0061yload"])
+def test_a_member_stands_once(name: str) -> None:
+    """Of two the checker takes one, and who reads the file sees the other: also where it is spelled in another way."""
+    file = FILE.encode().replace(b"{", b'{"' + name.encode() + b'": "another",', 1)
+    with pytest.raises(UnknownFormat, match="stands in it more than once"):
+        payload_file.decode(file)
+
+
 def test_a_payload_file_may_be_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the byte; its lines are indented by one blank."""
     data = FILE.encode()

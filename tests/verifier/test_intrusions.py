@@ -17,7 +17,8 @@ from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
-from verifier.region import BY_CHAIN
+from verifier.region import BY_CHAIN, doubled
+from verifier.tiled.databases import Region
 
 OTHER = "example.com/other"
 
@@ -81,6 +82,28 @@ def test_rows_under_a_number_that_no_chain_has_are_found_from_any_chain(copy: Da
     own = report_on(copy, ORIGIN)
     assert own.verdict == "broken"
     assert real(own)
+
+
+@pytest.mark.parametrize(("table", "changed"), [("chain_heads", ""), ("chain_heads", "seq = 1"), ("chains", ""),
+                                                ("chains", "genesis = sha256('x')")])  # fmt: skip
+def test_a_second_row_of_the_chain_or_its_head_is_named(copy: Database, table: str, changed: str) -> None:
+    """No choice between chains, whoever asks and by whatever name: the rest is checked as well."""
+    with Intruder(copy) as intruder:
+        for name, in intruder.connection.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
+            [f"ledger.{table}"],
+        ).fetchall():  # fmt: skip
+            intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {name} CASCADE")
+        intruder.connection.execute(f"CREATE TEMP TABLE more AS SELECT * FROM ledger.{table} WHERE chain = 1")
+        if changed:
+            intruder.connection.execute(f"UPDATE more SET {changed}")
+        intruder.edit(table, f"INSERT INTO ledger.{table} SELECT * FROM more")
+    found = real(report_on(copy, ORIGIN))
+    assert ("one row", "2 rows") in [(x.expected, x.actual) for x in found if (x.table, x.key) == (table, (ORIGIN,))]
+    assert {x.table for x in found} <= {table}
+    with Region(copy.dsn("auditor"), ORIGIN) as region:
+        assert [(x.table, x.actual) for x in doubled(region, region.chain)] == [(table, "2 rows")]
+    assert "one row" not in {x.expected for x in report_on(copy, OTHER).findings}
 
 
 def test_events_exchanged_between_chains_are_named(copy: Database) -> None:

@@ -22,6 +22,7 @@ from ledger.evidence.tree import Frontier
 from ledger.evidence.witness import Evidence
 from verifier import identity
 from verifier.conviction import hashes_to
+from verifier.region import doubled
 from verifier.report import BROKEN, VERIFIED, Finding, Report
 from verifier.sealed import not_here_yet
 from verifier.stored import Unreadable
@@ -86,6 +87,7 @@ class _Opening:
     def head(self) -> None:
         """Hold the head's row against the last event."""
         chain, key = self._region.chain, (self._region.origin,)
+        self.findings += doubled(self._region, chain)
         if chain.mode == "missing":
             self.found("HEAD_MISMATCH", "a row", "no such row", table="chain_heads", key=key)
             return

@@ -72,6 +72,14 @@ def the_content_of_a_proof(scene: Scene) -> Expected:
     return Expected(kind="PAYLOAD_MISMATCH")
 
 
+@way("another content stands in front of the true one in the file beside a proof", "event.json", (10, 16), "proof",
+     "anybody: a second member called payload")  # fmt: skip
+def another_content_first(scene: Scene) -> Expected:
+    path = scene.file("payload")
+    path.write_text(path.read_text().replace("{", '{"payload": "another",', 1))
+    return Expected(status=4, says="more than once")
+
+
 @way("a proof is said to be of another event", "event.tlog-proof", (10,), "proof", "anybody: the index in the file")
 def the_index_of_a_proof(scene: Scene) -> Expected:
     path = scene.file("proof")

@@ -57,6 +57,9 @@ EDITS: Final[dict[str, tuple[str, str, tuple[int, ...], str, str]]] = {
     "second chain row": ("a second chain of the same id is invented", "chains", (15,), "full",
                          "INSERT INTO ledger.chains SELECT 2, gen_random_uuid(), origin || '/2', 1, genesis FROM "
                          "ledger.chains"),
+    "second head": ("the chain has a second head, which says another event", "chain_heads", (4, 12), "full",
+                    "ALTER TABLE ledger.chain_heads DROP CONSTRAINT chain_heads_pkey; INSERT INTO ledger.chain_heads "
+                    "SELECT chain, 1, hash, recorded_at, epoch, mode FROM ledger.chain_heads"),
     "snapshot": ("a snapshot says to be of another digest", "snapshots", (6,), "full",
                  "UPDATE ledger.snapshots SET state_digest = sha256('x')"),
 }  # fmt: skip
