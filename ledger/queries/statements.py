@@ -51,8 +51,9 @@ class Statements(Opened):
             until = days(datetime.date.max if splits else last)
             meets = split_days.meeting(splits)
             named = [msgspec.json.encode(name).decode() for name in self._named(connection, account, splits)]
-            texts = [*named, stated_events.OF_SEVERAL]
-            mentioning = list(events.read_mentioning(connection, chain, chain_id, texts, seq, until))
+            # A settlement is in the stream of its account; the ledger's own are moved by those of any.
+            settling = (stated_events.OF_SEVERAL, None if postings.is_system(account) else f"account/{account}")
+            mentioning = events.read_mentioning(connection, chain, chain_id, named, settling, seq, until)
             # A split need not name who had as much to come as to deliver, and settles its shares all the same.
             every = {each.seq: each for each in (*stated_events.of_account(mentioning, named), *splitting)}.values()
             found = [each for each in every if each.effective_on <= days(last) or meets(each)]

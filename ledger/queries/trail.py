@@ -33,7 +33,9 @@ class Trail(Opened):
             NotFound: nothing had happened in that stream.
         """
         seq, found, seqs = self._stream(stream, at)
-        splits = self._splits([split for split in seqs if split <= seq])
+        # One from before the order did nothing to it, and may have a say on the day of what was told since.
+        after = 0 if isinstance(at, Known) else found[0].seq
+        splits = self._splits([split for split in seqs if after < split <= seq])
         of_splits = [line for split in splits if (line := order_splits.line_of(split, stream.removeprefix("order/")))]
         told = found + splits
         counts = {event.seq: event.effective_on for event in told}

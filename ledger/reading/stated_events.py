@@ -9,7 +9,7 @@ account, which is on the other side of what splits make of any, on whatever a sp
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from ledger.chain.entry import RecordedEvent
@@ -50,16 +50,23 @@ def made_elsewhere(events: Iterable[RecordedEvent]) -> tuple[set[Name], set[str]
     return settled - made, reversed_ids - allocated
 
 
-def of_account(events: Collection[RecordedEvent], named: Collection[str]) -> list[RecordedEvent]:
+def of_account(events: Iterable[RecordedEvent], named: Collection[str]) -> Iterator[RecordedEvent]:
     """
-    Return those of *events* that have one of *named* in their payloads, and those that settle what one of them made.
+    Yield those of *events*, in order of seqs, that have one of *named* in their payloads, and those that settle what
+    one of them made.
     """
     texts = [text.encode() for text in named]
-    naming = [event for event in events if any(text in event.payload for text in texts)]
-    seqs = {event.seq for event in naming}
-    others = [event for event in events if event.seq not in seqs]
-    made = _made(naming)[0] if others else set[Name]()
-    return naming + [event for event in others if not made.isdisjoint(_made([event])[1])]
+    made, untold = set[Name](), list[RecordedEvent]()
+    for event in events:
+        if any(text in event.payload for text in texts):
+            yield event
+            untold.append(event)
+            continue
+        # A trade is recorded before what settles it.
+        made |= _made(untold)[0]
+        untold.clear()
+        if not made.isdisjoint(_made([event])[1]):
+            yield event
 
 
 def multiplied_before(events: Iterable[RecordedEvent], splits: Splits) -> set[str]:

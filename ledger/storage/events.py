@@ -212,18 +212,28 @@ def read_stream_now(
 
 
 def read_mentioning(
-    connection: Connection, chain: int, chain_id: bytes, texts: Sequence[str], upto: int, until: int
+    connection: Connection,
+    chain: int,
+    chain_id: bytes,
+    texts: Sequence[str],
+    besides: tuple[str, str | None],
+    upto: int,
+    until: int,
 ) -> Iterator[RecordedEvent]:
     """
     Yield the events up to seq *upto* that count for days up to *until* and have one of *texts* in their payload, in
-    order.
+    order; and those *besides* that have a text and are of a stream (None: of any).
 
     The server looks at the payload of every event up to there: there is no index on what is in them.
     """
-    has_one = " OR ".join(["strpos(payload::text, %s) > 0"] * len(texts))
-    query = f"{_SELECT} AND seq <= %s AND effective_on <= date '1970-01-01' + %s AND ({has_one}) ORDER BY seq"
+    has_one = "strpos(payload::text, %s) > 0 OR " * len(texts)
+    query = (
+        f"{_SELECT} AND seq <= %s AND effective_on <= date '1970-01-01' + %s "
+        f"AND ({has_one}(stream = coalesce(%s, stream) AND strpos(payload::text, %s) > 0)) ORDER BY seq"
+    )
+    text, stream = besides
     with connection.cursor(binary=True) as cursor:
-        for row in cursor.stream(query, [chain, upto, until, *texts], size=1000):
+        for row in cursor.stream(query, [chain, upto, until, *texts, stream, text], size=1000):
             yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
 
 

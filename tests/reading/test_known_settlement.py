@@ -89,8 +89,8 @@ def stated(books: Books, account: str, day: str) -> dict[tuple[str, str], int]:
     """Return what a statement of *account* closes at on *day*, of the events that have its name, and the splits."""
     events = told_by(books, day)
     assets = multiplied_before(events, splits(books)) if account == "~issuer" else set()
-    found = of_account(events, [f'"{name}"' for name in (account, *assets)])
-    found = [x for x in events if x in found or x.event_type == "SplitApplied"]
+    kept = {x.seq for x in of_account(events, [f'"{name}"' for name in (account, *assets)])}
+    found = [x for x in events if x.seq in kept or x.event_type == "SplitApplied"]
     names, ids = made_elsewhere(found)
     state = books.state
     rows = [state.executions.rows[name] for name in names], [state.allocations.rows[(name,)] for name in ids]

@@ -5,6 +5,7 @@ Check that a statement closes at the balances of its last day for accounts that 
 from __future__ import annotations
 
 import msgspec
+import psycopg
 
 from ledger import Ledger
 from ledger.domain.events.cash import CashMoved
@@ -15,6 +16,8 @@ from ledger.domain.fold import registry
 from ledger.domain.rules.ground import NS_PER_DAY
 from ledger.queries import Books, Known
 from ledger.reading.moment import days, parse_day
+from ledger.reading.stated_events import OF_SEVERAL
+from ledger.storage import chains, events
 from tests.conftest import Database
 from tests.domain.equities import DAY, DUE, market, trade
 from tests.reading.test_known_settlement import MONDAY, TUESDAY, WEDNESDAY
@@ -51,6 +54,23 @@ def test_trades_that_settle_to_nothing_together_are_stated_as_they_settled(chain
         chain, (DAY, trade("E", fee="0")), (DAY, trade("F", "sell", fee="0")), (DAY, trade("G")),
         (DUE, together), (MONDAY, TradeBusted(exec_id="b", exec_ref="E", venue="N", trade_date=DAY, reason="r")),
     )  # fmt: skip
+
+
+def test_what_others_settle_together_is_not_read_for_an_account(chain: Database) -> None:
+    """B has none of it; A's two trades come to nothing, and are asked for by its stream."""
+    refs = tuple(ExecutionRef(trade_date=DAY, exec_id=x) for x in "EF")
+    together = TradeSettled(settlement_id="S", venue="N", date=DUE, net=refs, qty="0", amount="0")
+    check_stated(
+        chain, (DAY, trade("E", fee="0")), (DAY, trade("F", "sell", fee="0")), (DAY, trade("G", account="B")),
+        (DUE, together),
+    )  # fmt: skip
+    with psycopg.connect(chain.dsn("reader")) as connection:
+        row = chains.find(connection, None)
+        for account, stream, expected in (("A", "account/A", 1), ("B", "account/B", 0), ("~fees", None, 1)):
+            read = events.read_mentioning(
+                connection, row.chain, row.chain_id, [f'"{account}"'], (OF_SEVERAL, stream), 10**6, days(BEFORE) + 99
+            )
+            assert sum(event.event_type == "TradeSettled" for event in read) == expected
 
 
 def test_the_issuer_is_stated_with_what_a_split_made_of_what_came_before_its_day(chain: Database) -> None:
