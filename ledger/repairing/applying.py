@@ -217,8 +217,8 @@ class Applying:
         One that is gone is made of all the events, like whatever follows from them; one that says more is disputed.
         """
         connection, chain = self._connection, self._row.chain
-        last = repairs.end(connection, chain, self._stated.size)
-        if not repairs.has_head(connection, chain) or last.seq < repairs.head_seq(connection, chain):
+        last = repairs.end(connection, chain, repairs.head_seq(connection, chain))
+        if not repairs.has_head(connection, chain):
             return
         if last.seq > self._stated.size and self._hear(last).refused:
             return

@@ -139,6 +139,26 @@ def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: 
     assert {"COMMIT_MISMATCH", "TRUNCATED"} & {finding.kind for finding in report_on(broken).findings}
 
 
+def test_of_a_tail_that_was_cut_as_much_is_restored_as_a_copy_has(firm: Firm, broken: Database) -> None:
+    """The head is the last of these; what no copy has is left, and said."""
+
+    def cut(region: Database, last: int) -> None:
+        with Intruder(region) as intruder:
+            intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {last}")
+            intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET (seq, hash, recorded_at) = (SELECT seq, hash, "
+                          f"recorded_at FROM ledger.events WHERE seq = {last})")  # fmt: skip
+
+    cut(broken, firm.size - 12)
+    with copied(firm.other) as short:
+        cut(short, firm.size - 4)
+        with copies(short) as found:
+            plan = planned(broken, firm.rules, found)
+            applied(broken, firm.rules, plan, found)
+            assert any(f"has no event {firm.size - 3}" in judged.reason for judged in plan.left())
+    assert broken.sql("SELECT seq FROM ledger.chain_heads") == str(firm.size - 4)
+    assert rows(broken) == rows_to(firm.database, firm.size - 4)
+
+
 @pytest.mark.parametrize("column", ["actor", "payload", "recorded_at", "salt"])
 def test_an_event_with_no_value_in_a_column_is_restored(firm: Firm, broken: Database, column: str) -> None:
     """Somebody took the guard away that keeps it out; of it nothing can be laid out."""
