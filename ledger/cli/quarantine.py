@@ -21,7 +21,7 @@ from ledger.cli.tables import show_rows
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.domain.rules.ground import TO_COME
-from ledger.errors import InvalidInput, RuleBroken
+from ledger.errors import IdempotencyConflict, InvalidInput, RuleBroken
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 
@@ -112,6 +112,17 @@ def _recorded(ledger: Ledger, decision: QuarantineResolved) -> int:
     return ledger.append(fact, key=key, actor=decision.proposed_by, occurred_at=occurred_at).seq
 
 
+def _decided(dsn: str, origin: str | None, seq: int) -> IdempotencyConflict:
+    """Return that the fact of *seq* was decided on otherwise: its key is that decision's."""
+    with Books(dsn, origin) as books:
+        row, _ = books.quarantined(seq).value
+    agreed = f" and {row.approved_by}" if row.approved_by is not None else ""
+    return IdempotencyConflict(
+        f"the fact of seq {seq} is {row.status}, as {row.proposed_by}{agreed} decided; a decision is made once, and "
+        "what came of it is put right by events of its own"
+    )
+
+
 @app.command("resolve")
 def resolve(
     seq: Seq,
@@ -142,5 +153,8 @@ def resolve(
     ):
         if resolution == "accepted" and accepted_seq is None:
             event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event))
-        receipt = ledger.append(event, key=f"resolve-{seq}", actor=proposed_by)
+        try:
+            receipt = ledger.append(event, key=f"resolve-{seq}", actor=proposed_by)
+        except IdempotencyConflict as error:
+            raise _decided(found.dsn("reader"), origin, seq) from error
     print(f"seq {seq} is {resolution}, recorded at seq {receipt.seq}")

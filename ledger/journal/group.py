@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain.entry import NO_ID
-from ledger.domain.events.fields import Event
+from ledger.domain.events.fields import NAME_LIMIT_BYTES, Event
 from ledger.errors import InvalidEvent, TooLarge, shown
 
 KEY_LIMIT_BYTES: Final = 200
@@ -19,6 +19,7 @@ GROUP_LIMIT_EVENTS: Final = 10_000
 GROUP_LIMIT_BYTES: Final = 1024 * 1024
 """A topic record must be able to carry a group; counted over its payloads."""
 _NAME: Final = re.compile(rf"[ -~]{{1,{KEY_LIMIT_BYTES}}}", re.ASCII)
+_STREAM: Final = re.compile(rf"[ -~]{{1,{NAME_LIMIT_BYTES}}}", re.ASCII)
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
@@ -63,9 +64,11 @@ class Group(msgspec.Struct, frozen=True, gc=False):
         if not isinstance(self.expected, Mapping):
             raise InvalidEvent(f"found expected {shown(self.expected)}; expected names of streams, with versions")
         for stream, version in self.expected.items():
-            if not isinstance(stream, str):
-                raise InvalidEvent(f"found {shown(stream)} in expected; expected names of streams, with versions")
-            if type(version) is not int or version < 0:
+            if type(stream) is not str or not _STREAM.fullmatch(stream):
+                raise InvalidEvent(
+                    f"found {shown(stream)} in expected; expected names of streams, such as order/O-17, with versions"
+                )
+            if type(version) is not int or not 0 <= version < 2**63:
                 raise InvalidEvent(
                     f"found version {shown(version)} of stream {shown(stream)} in expected; expected a whole number "
                     "from 0, which says that nothing happened in it yet"

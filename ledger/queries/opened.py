@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from ledger.chain.entry import RecordedEvent
+from ledger.domain.events.fields import NAME_LIMIT_BYTES
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, closest, shown
 from ledger.reading import past, snapshots
@@ -136,8 +137,10 @@ def check_names(**named: Any) -> None:
     Raise InvalidInput where one of the names, each given as what it names, is none that anything could have.
     """
     for what, name in named.items():
-        if not (isinstance(name, str) and name and name.isascii() and name.isprintable()):
-            raise InvalidInput(f"found {shown(name)} as {what}; expected printable ASCII characters")
+        if not (isinstance(name, str) and name.isascii() and name.isprintable() and 0 < len(name) <= NAME_LIMIT_BYTES):
+            raise InvalidInput(
+                f"found {shown(name)} as {what}; expected 1 to {NAME_LIMIT_BYTES} printable ASCII characters"
+            )
 
 
 def check_days(

@@ -26,6 +26,7 @@ from ledger.errors import (
     StateMismatch,
     StorageFull,
     UnsafeSettings,
+    shown,
 )
 
 # What ends a pipeline of the driver's own is raised, and said by `translated`; its log would say it to people as well.
@@ -59,6 +60,8 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
         SetupNeeded: the server has no such database.
         DatabaseDown: it cannot be reached.
     """
+    if not isinstance(dsn, str) or not dsn.isprintable():
+        raise InvalidInput(f"found {shown(dsn)} as the database address; give postgresql://login@host/name")
     try:
         return psycopg.connect(
             dsn,

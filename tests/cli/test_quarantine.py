@@ -53,8 +53,9 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
     code, first, _ = quarantine(*decision, "--approved-by", "bob")
     assert (code, f"seq {seq} is discarded" in first) == (0, True)
     assert quarantine(*decision, "--approved-by", "bob") == (0, first, "")
-    assert quarantine("resolve", seq, "--as", "duplicate", "--proposed-by", "ann", "--approved-by", "bob",
-                      "--source", "engine")[0] == 7  # fmt: skip
+    code, _, words = quarantine("resolve", seq, "--as", "duplicate", "--proposed-by", "ann", "--approved-by", "bob",
+                                "--source", "engine")  # fmt: skip
+    assert (code, f"the fact of seq {seq} is discarded, as ann and bob decided" in words) == (7, True)
     code, shown, _ = quarantine("list")
     assert (code, str(seq) in shown, str(unreadable) in shown) == (0, False, True)
     code, shown, _ = quarantine("list", "--all", "--format", "json")

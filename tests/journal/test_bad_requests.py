@@ -17,11 +17,13 @@ from ledger.errors import (
     IdempotencyConflict,
     InvalidAmount,
     InvalidEvent,
+    InvalidInput,
     Rejected,
     RuleBroken,
     TooLarge,
     VersionConflict,
 )
+from ledger.queries import Books
 from tests.conftest import Database
 from tests.journal.test_ledger import check_whole, deposit, fee, fill, order, trade
 
@@ -58,6 +60,15 @@ REFUSED: dict[str, tuple[Ask, type[Rejected], str]] = {
     "a negative order": (lambda x: x.append(order("Q", qty="-1"), key="k"), RuleBroken, "above 0"),
     "a key that was used": (lambda x: x.append(fee("other"), key="setup-0"), IdempotencyConflict, "seq 2"),
     "a key with a line end": (lambda x: x.append(fee("f"), key="a\nb"), InvalidEvent, "printable"),
+    "a stream that no text is": (
+        lambda x: x.append(fee("f"), key="k", expected={"order/\ud800": 0}), InvalidEvent, "names of streams",
+    ),
+    "a stream without end": (
+        lambda x: x.append(fee("f"), key="k", expected={"x" * 10_000_000: 0}), InvalidEvent, "10000000 characters",
+    ),
+    "a version beyond any": (
+        lambda x: x.append(fee("f"), key="k", expected={"account/A": 2**63}), InvalidEvent, "whole number",
+    ),
     "a stale version": (lambda x: x.append(fee("f"), key="k", expected={"account/A": 1}), VersionConflict, "read it"),
     "an unknown account": (
         lambda x: x.append(fee("f").__class__(fee_id="f", account="no", kind="k", asset="USDT", amount="1"), key="k"),
@@ -103,3 +114,11 @@ def test_an_execution_that_fits_no_order_is_kept_and_waits(chain: Database) -> N
             assert [x.exec_id for x in books.table("executions").value if x.late] == ["E3"]
             assert [x.qty for x in books.positions("A").value] == [4 * 10**15]
         check_whole(chain, ledger)
+
+
+@pytest.mark.parametrize("address", [None, "\ud800", "postgresql://a\0b", 7])
+def test_what_is_no_address_is_refused_by_name(address: Any) -> None:
+    """Such as that of a variable that is not set."""
+    for opened in (Ledger.open, Books):
+        with pytest.raises(InvalidInput, match="as the database address"):
+            opened(address)

@@ -28,8 +28,11 @@ from tests.journal.test_ledger import check_whole, fee
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 _NUMBERS = itertools.count()
+STREAMS = st.sampled_from(["account/A", "order/\ud800", "", "\0", "é", HUGE, 7])
+EXPECTED = st.dictionaries(STREAMS, st.sampled_from([0, 1, -1, 2**63, 2**64, True, "1"]), min_size=1, max_size=2)
 AROUND = st.fixed_dictionaries({}, optional={
-    "key": WILD, "actor": WILD, "occurred_at": WILD, "expected": WILD, "correlation_id": WILD, "causation_id": WILD,
+    "key": WILD, "actor": WILD, "occurred_at": WILD, "expected": WILD | EXPECTED, "correlation_id": WILD,
+    "causation_id": WILD,
 })  # fmt: skip
 """What goes with a request."""
 

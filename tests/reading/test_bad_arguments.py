@@ -8,8 +8,10 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from ledger import Ledger
-from ledger.errors import Rejected, shown
+from ledger.errors import InvalidInput, Rejected, shown
 from ledger.journal.reads import Reads
 from ledger.queries import Books
 from tests.conftest import Database
@@ -74,3 +76,10 @@ def test_a_read_of_anything_is_answered_or_refused(chain: Database) -> None:
         assert [fault for fault in asked if fault is not None] == []
         assert len(asked) > 600
         assert books.balance("A", "USDT").value == ledger.balance("A", "USDT").value
+
+
+def test_a_name_without_end_is_refused_before_anything_is_asked(chain: Database) -> None:
+    with Books(chain.dsn("reader")) as books:
+        for ask in (books.history, books.stream, books.balances, books.order):
+            with pytest.raises(InvalidInput, match="expected 1 to 300 printable ASCII characters"):
+                ask("x" * 301)

@@ -26,6 +26,8 @@ IDENTIFIER_LIMIT_BYTES: Final = 128
 
 Identifier = Annotated[str, "identifier"]
 """Printable ASCII without `/`, 1 to 128 bytes."""
+NAME_LIMIT_BYTES: Final = 300
+"""No stream has a longer name, nor anything else that is asked for by name."""
 Text = Annotated[str, "text"]
 """UTF-8 without U+0000 and lone surrogates."""
 Date = Annotated[str, "date"]
