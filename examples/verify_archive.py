@@ -9,10 +9,10 @@ Not checked: tiles, older checkpoints, chain.json and policy in the archive; whi
 entries; times, groups, requests; rules, balances, positions; and whether a larger checkpoint was signed since.
 """
 
-import base64
 import hashlib
 import sys
 import zlib
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 from blake3 import blake3
@@ -66,9 +66,9 @@ def read_policy(data):
         needs = {"any": 1, "all": len(rest) - 2, **{str(count): count for count in range(1, len(rest) - 1)}}
         if kind in KINDS and KINDS[kind][0] <= len(rest) < KINDS[kind][0] + 2:
             signer, identity, text = rest[KINDS[kind][0] - 1].split("+", 2)
-            key = base64.b64decode(text)
-            made = hashlib.sha256(f"{signer}\n".encode() + key).hexdigest()[:8], base64.b64encode(key).decode()
-            need(made == (identity, text) and (len(key), key[0]) == (33, KINDS[kind][1]), f"no key of a {kind}: {line}")
+            key = b64decode(text)
+            made = signer.split(), hashlib.sha256(f"{signer}\n".encode() + key).hexdigest()[:8], b64encode(key).decode()
+            need(made == ([signer], identity, text) and (len(key), key[0]) == (33, KINDS[kind][1]), f"no key: {line}")
             once, keys = [*once, key[1:], *rest[: KINDS[kind][0] - 1]], [*keys, (rest[0], signer, identity, key)]
         elif kind == "group" and rest[2:] and {*rest[2:]} <= {*once[1:]} and rest[1] in needs:
             once, groups = [*once, rest[0], *((one,) for one in rest[2:])], [*groups, (needs[rest[1]], rest)]
@@ -82,25 +82,25 @@ def read_policy(data):
 def check_checkpoint(data, keys, groups, quorum):
     """Return origin, size and root of the checkpoint, and what is wrong with its signatures by the policy's rules."""
     text, _, below = data.decode().rpartition("\n\n")
-    origin, size, root, *_ = text.split("\n")
-    signed = [(line.split(" ")[1], base64.b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
-    again = "".join(f"— {name} {base64.b64encode(blob).decode()}\n" for name, blob in signed)
-    plain = all(name and name.isprintable() and "+" not in name and len(blob) > 4 for name, blob in signed)
-    need(plain and again == below and 0 < len(signed) <= 256 and str(int(size)) == size > "0", "no signed checkpoint")
+    origin, size, root, *_ = lines = text.split("\n")
+    need(not {*data} & {*range(10), *range(11, 32)} and int(size) < 2**63, "the checkpoint is no text, or too large")
+    signed = [(line.split(" ")[1], b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
+    again = b64encode(b64decode(root)).decode() + "".join(f"— {of} {b64encode(by).decode()}\n" for of, by in signed)
+    plain = all(lines) and all(of.split() == [of] and "+" not in of and len(by) > 4 for of, by in signed)
+    need(plain and again == root + below and 0 < len(signed) < 257 and str(int(size)) == size > "0", "no checkpoint")
     need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
     seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
     for signer, blob in dict.fromkeys(signed):
-        for name, *known, key in keys:
+        for name, *known, key in keys:  # a witness puts a time before its signature, and before what it signs
             if known == [signer, blob[:4].hex()] and (key[0] == 4 or signer == origin) and not wrong:
-                # A witness puts a time before its signature, and before what it signs.
                 time = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n" if key[0] == 4 else ""
                 good = is_signed(key[1:], f"{time}{text}\n".encode(), blob[12 if time else 4 :])
-                wrong = "" if good else f"the signature of {signer} under the checkpoint is false"
+                wrong = "" if good and (not time or blob[4] < 128) else f"the signature of {signer} is false"
                 seen.add(name if time else "the log")
     for needed, (name, _, *members) in groups:
         seen |= {name} if sum(member in seen for member in members) >= needed else set()
     unmet = "" if {"the log", quorum} <= seen else f"the checkpoint lacks its log's signature or the quorum {quorum}"
-    return origin, int(size), base64.b64decode(root), wrong or unmet
+    return origin, int(size), b64decode(root), wrong or unmet
 
 
 def check_entries(folder, origin, size, root):

@@ -123,4 +123,9 @@ class Reader(EventRows, ModelRows):
             " ON s.rolsuper AND pg_has_role(r.oid, s.oid, 'MEMBER') WHERE NOT r.rolsuper GROUP BY r.rolname ORDER BY 1"
         ):
             said.append(f"role {row[0]} may become {row[1]}, a superuser")
+        for relation, space in self.query(
+            "SELECT c.relname, s.spcname FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace"
+            " WHERE c.relnamespace = to_regnamespace('ledger') ORDER BY 1"
+        ):
+            said.append(f"{relation} is on the disk of tablespace {space}, and not where the database is")
         return said

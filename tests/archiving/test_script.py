@@ -6,6 +6,7 @@ It runs as an auditor runs it, in a process of its own that has nothing of the p
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import shutil
@@ -17,13 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.archiving.stores import Folder
 from ledger.archiving.writer import Archive
 from ledger.chain import entry
 from ledger.evidence import note, tiles
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import COSIGNATURE, ED25519, SigningKey
+from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey
 from ledger.evidence.tree import EMPTY_ROOT
 from tests.archiving.chains import (
     CHAIN_ID,
@@ -185,6 +187,20 @@ BAD: dict[str, Callable[[Path], None]] = {
     "a size with a sign": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n+{SIZE}\n{_root_text()}\n")),
     "a size with zeros": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n00{SIZE}\n{_root_text()}\n")),
     "a negative size": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n-5\n{_root_text()}\n")),
+    "a size past all": replace("checkpoint", lambda data: _signed_text(f"{ORIGIN}\n{2**63}\n{_root_text()}\n")),
+    **{
+        # Signed by the log and by the witness, and no checkpoint all the same.
+        f"a text with {name}": replace("checkpoint", lambda data, form=form: _signed_text(form()))  # type: ignore[misc]
+        for name, form in {
+            "junk after the root": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}!!\n",
+            "a blank before the root": lambda: f"{ORIGIN}\n{SIZE}\n {_root_text()}\n",
+            "bits to spare in the root": lambda: f"{ORIGIN}\n{SIZE}\n{_spare(_root_text())}\n",
+            "an empty line": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\n\nmore\n",
+            "a control character": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\na\x01b\n",
+            "a return": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\na\r\n",
+        }.items()
+    },
+    "a cosignature of a second that cannot be": replace("checkpoint", lambda data: _cosigned_at(1 << 63)),
 }
 
 
@@ -192,8 +208,35 @@ def _root_text() -> str:
     return note.encode_base64(root(EVENTS))
 
 
-def _signed_text(text: str) -> bytes:
-    return note.with_signatures(text, (KEY.sign(text), WITNESS.sign(text, 1))).encode()
+def _spare(text: str) -> str:
+    """Return the same bytes in base64 with a bit set that none of them has."""
+    made = text[:-2] + chr(ord(text[-2]) + 1) + text[-1]
+    assert base64.b64decode(made) == base64.b64decode(text)
+    return made
+
+
+def _cosigned_at(second: int) -> bytes:
+    return _signed_text(Checkpoint(ORIGIN, SIZE, root(EVENTS)).text(), second)
+
+
+@pytest.mark.parametrize("letter", ["\u200b", "\u00ad", "\u202e", "\x7f", "\x9b", "\ue000", "\u0378", "\U0001f600"])
+def test_whatever_can_name_a_key_for_the_verifier_can_for_the_script(copy: Path, letter: str) -> None:
+    """Anybody can add a line under a checkpoint; one that is passed over must not keep an auditor from verifying."""
+    replace("checkpoint", lambda data: data + f"\u2014 a{letter}b AAAAAAAA\n".encode())(copy)
+    assert (run(copy)[0], verifier_says(copy)) == (0, 0)
+
+
+def _signed_text(text: str, second: int = 1) -> bytes:
+    """Return what the keys of the log and the witness have signed, which the ledger's own would refuse to."""
+    bare = [
+        Ed25519PrivateKey.from_private_bytes(key.seed).sign(message)
+        for key, message in ((KEY, text.encode()), (WITNESS, note.cosigned(text, second)))
+    ]
+    lines = (
+        NoteSignature(KEY.name, KEY.verifier.id, bare[0]),
+        NoteSignature(WITNESS.name, WITNESS.verifier.id, struct.pack(">Q", second) + bare[1]),
+    )
+    return (text + "\n" + "".join(line.line() for line in lines)).encode()
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -35,6 +35,12 @@ LOG, W1, W2 = (
     f"witness w2 {SECOND.verifier.text()}",
 )
 OWN = VerifierKey("w1", COSIGNATURE, KEY.verifier.public_key)
+
+
+def _named(name: str) -> VerifierKey:
+    return VerifierKey(name, COSIGNATURE, KEY.verifier.public_key[::-1])
+
+
 POLICIES = {
     "whole": f"{LOG} https://log\n\n # comment\n\t{W1}   https://w1\n{W2}\ngroup g any w1 w2\nquorum g\n",
     "groups of groups": f"{LOG}\n{W1}\n{W2}\ngroup a all w1\ngroup b 2 a w2\nquorum b\n",
@@ -77,6 +83,10 @@ POLICIES = {
     "a log's key for a witness": f"{LOG}\nwitness w1 {KEY.verifier.text()}\nquorum w1\n",
     "a key of another name": f"{LOG.replace('ledger', 'lodger')}\nquorum none\n",
     "a key that is none": "log zzz\nquorum none\n",
+    **{
+        f"a key named {what}": f"{LOG}\nwitness q {_named(name).text()}\nquorum none\n"
+        for what, name in (("", ""), ("a no-break space", "a\u00a0b"), ("a line", "a\u2028b"), ("no space", "a\u200bb"))
+    },
     "a short key": "log other.example+00000000+AQ==\nquorum none\n",
     "another line end": f"{LOG}\r\nquorum none\r\n",
     "an unknown line": f"{LOG}\nlogs x\nquorum none\n",

@@ -139,6 +139,22 @@ def test_tiles_that_lie_are_not_believed() -> None:
     assert found == [("DIVERGENCE", 900, None, None, "actor"), ("DIVERGENCE", 900, None, None, "hash")]
 
 
+def test_an_event_that_was_read_and_differs_is_told_though_the_links_go_on() -> None:
+    """Changed with its own hash alone, and a tile that lies there: they agree up to it, and no further."""
+    events = list(EVENTS)
+    events[700] = edited(EVENTS, 701)[700]
+    right = Held("B", EVENTS)
+    right.events = tuple(events)
+    right.rows[0] = right.rows[0][: 32 * 700] + bytes(32) + right.rows[0][32 * 701 :]
+    right.rows[1] = right.rows[1][: 32 * 2] + bytes(32) + right.rows[1][32 * 3 :]
+    report = diverging.compare(Held("A", EVENTS), right, silent)
+    assert stands(report.findings) == [
+        ("TREE_MISMATCH", 701, "tiles", ("0", "2"), "hashes[188]"),
+        ("DIVERGENCE", 701, None, None, "actor"), ("DIVERGENCE", 701, None, None, "hash"),
+    ]  # fmt: skip
+    assert (report.last_good_seq, report.covered[0]) == (700, "both hold the same history up to event 700")
+
+
 def test_an_event_that_is_missing_or_not_what_its_hash_says_is_named() -> None:
     gone = (*EVENTS[:600], *EVENTS[601:])
     other = Held("B", edited(EVENTS, 601))

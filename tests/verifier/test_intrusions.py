@@ -315,6 +315,21 @@ def test_whoever_holds_a_role_that_writes_is_named_for_the_auditor_to_judge(copy
     assert "role ledger_writer is held by writer" in report.vouched
 
 
+def test_a_table_that_was_put_on_another_disk_is_listed(copy: Database) -> None:
+    """A crash could empty that one; which disks there are is the firm's affair, and no guard is changed."""
+    with Intruder(copy) as intruder:
+        for statement in (b"SET allow_in_place_tablespaces = on", b"CREATE TABLESPACE elsewhere LOCATION ''"):
+            intruder.connection.execute(statement)
+        try:
+            intruder.connection.execute(b"ALTER TABLE ledger.balances SET TABLESPACE elsewhere")
+            report = report_on(copy)
+        finally:
+            intruder.connection.execute(b"ALTER TABLE ledger.balances SET TABLESPACE pg_default")
+            intruder.connection.execute(b"DROP TABLESPACE elsewhere")
+    assert report.findings == []
+    assert "balances is on the disk of tablespace elsewhere, and not where the database is" in report.vouched
+
+
 def test_what_the_auditor_may_not_see_is_said_not_to_be_covered(copy: Database) -> None:
     """Which libraries the server loads in each session is shown to few, and is not called good unseen."""
     assert not any("session_preload_libraries" in line for line in report_on(copy).not_covered)

@@ -106,17 +106,20 @@ def first(left: Copy, right: Copy, size: int) -> Divergence:
     covered = min(left.tree_size(), right.tree_size(), size)
     leaf = _by_tiles(left, right, covered)
     wrong: list[Finding] = []
+    behind: Divergence | None = None
     if leaf is not None and leaf < covered:
         pair = _event(left, leaf + 1), _event(right, leaf + 1)
         wrong = [*_tile_of(left, leaf, pair[0]), *_tile_of(right, leaf, pair[1])]
         if not wrong and _agree(left, right, leaf):
             return _diverged(left, right, leaf + 1, pair)
+        if pair[0] != pair[1]:
+            # The links after it may agree all the same: then it was changed behind them.
+            behind = _diverged(left, right, leaf + 1, pair)
     low = covered if leaf == covered and _agree(left, right, covered) else 0
     seq = _by_links(left, right, low, size)
-    if seq is None:
-        return Divergence(None, wrong)
-    found = _diverged(left, right, seq, (_event(left, seq), _event(right, seq)))
-    return Divergence(seq, [*wrong, *found.findings])
+    found = None if seq is None else _diverged(left, right, seq, (_event(left, seq), _event(right, seq)))
+    met = sorted((one for one in (found, behind) if one is not None), key=lambda one: one.seq or 0)
+    return Divergence(met[0].seq, [*wrong, *met[0].findings]) if met else Divergence(None, wrong)
 
 
 def _by_tiles(left: Copy, right: Copy, size: int) -> int | None:
