@@ -125,12 +125,12 @@ class Signed:
                 ended = ended or of_row(row, "note", expected, str(error), "CHECKPOINT_SIG")
             except LedgerError as error:
                 wrong = of_row(row, "note", expected, str(error), "CHECKPOINT_SIG")
-                if ended is None and self._is_unlisted(signed, row.size):
+                if not self._is_unlisted(signed, row.size):
+                    found.append(wrong)
+                elif ended is None:
                     # They may be as many as there were seconds: what is said of one is said of all.
                     self._unlisted.append(row.size)
                     self._why = wrong
-                else:
-                    found.append(wrong)
         if ended is None or found:
             return found if ended is None else [*found, ended]
         self._ended.append(ended)
@@ -190,12 +190,13 @@ class Signed:
         if trust is None:
             return False
         logs = [log.key for log in trust.logs_of(self._origin)]
-        keys = [*logs, *(witness.key for witness in trust.witnesses), *self._named(size)]
+        # Whether the chain ended one of its own is said by itself.
+        named = [self._key(row) for row in self._keys if row.valid_from_seq <= size]
         try:
-            by = {one.key for one in note.verify(signed, keys)}
+            by = {one.key for one in note.verify(signed, [*logs, *(one.key for one in trust.witnesses), *named])}
         except SignatureInvalid:
             return False
-        return bool(logs) and by.isdisjoint(logs) and not by.isdisjoint(self._named(size))
+        return bool(logs) and by.isdisjoint(logs) and not by.isdisjoint(named)
 
     def _by_chain(self, signed: note.Note, size: int) -> None:
         """

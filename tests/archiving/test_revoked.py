@@ -101,6 +101,11 @@ def test_a_policy_may_list_the_key_that_took_over_alone(tmp_path: Path) -> None:
     report = verify(tmp_path, trust=trust)
     assert (report.verdict, report.findings) == ("verified", [])
     assert any("the checkpoint of 256 events: a key that the chain names" in line for line in report.not_covered)
+    # So it is of one beyond the size up to which the chain lets the key count.
+    (tmp_path / "checkpoints" / "290").write_bytes(signed(events, 290))
+    report = verify(tmp_path, trust=trust)
+    assert (report.verdict, report.findings) == ("verified", [])
+    assert any("who signed the checkpoint of 290 events: a key alone that was revoked" in x for x in report.not_covered)
     # By a stranger's key, or of other entries by the chain's own, which convicts no key that the policy trusts.
     stranger = SigningKey(ORIGIN, ED25519, bytes([9]) * 32)
     for other in (signed(events, 256, stranger), signed(chain(SIZE, seed=3), 256)):

@@ -229,11 +229,14 @@ def _signers(trust: Policy, data: bytes, named: Sequence[NamedKey]) -> None:
     """
     stated, signed = checkpoint.decode_note(data)
     logs = [log.key for log in trust.logs_of(stated.origin)]
-    others = [one.key for one in named if one.first <= stated.size and (one.last is None or stated.size <= one.last)]
+    others = {one.key: one.last for one in named if one.first <= stated.size}
     signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses), *others])
     by = [signer.key for signer in signers if signer.key in logs]
-    if not by and any(signer.key in others for signer in signers):
+    ends = [others[signer.key] for signer in signers if signer.key in others]
+    if not by and any(last is None or stated.size <= last for last in ends):
         raise _Unlisted("signed by a key of the chain that the policy does not list, and by none that it does")
+    if not by and ends:
+        raise KeyIsRevoked("signed by a key alone that the policy does not list and the chain has ended before")
     if not by:
         raise SignatureInvalid("no signature of its log")
     if not any(trust.counts(key.public_key, stated.size) for key in by):
