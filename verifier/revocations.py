@@ -61,6 +61,16 @@ class KeyHistory:
                         column="payload")
             )  # fmt: skip
 
+    def checkpoint_keys(self) -> list[tuple[bytes, int, int | None]]:
+        """
+        Return the keys that sign checkpoints: the public half, from which size on, and up to which where it was ended.
+        """
+        return [
+            (public_key_bytes(row.public_key), row.valid_from_seq, row.valid_to_seq)
+            for row in self._state.chain_keys.rows.values()
+            if row.purpose == "checkpoint"
+        ]
+
     def revoked(self) -> tuple[Revoked, ...]:
         """
         Return which keys that sign checkpoints count no more.

@@ -8,7 +8,10 @@ alone signed beyond its end counts for nothing; nor can it be taken away, since 
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Sequence
+
+import msgspec
 
 from ledger.domain.rows import ChainKey
 from ledger.errors import LedgerError, SignatureInvalid, UnknownFormat
@@ -35,13 +38,33 @@ def nobodys_word(count: int, first: int, last: int) -> str:
     )
 
 
+def unlisted_word(count: int, first: int, last: int) -> str:
+    """
+    Return, as a sentence, that so many checkpoints, of *first* to *last* events, were signed before the policy's keys.
+    """
+    which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
+    return (
+        f"who signed {which} events: a key that the chain names and the policy does not list, as before another took "
+        "over; a larger one that the policy accepts covers the same events"
+    )
+
+
+def _with(passed: list[int], sizes: Sequence[int]) -> list[int]:
+    """Return how many there are with *sizes*, the smallest and the largest; nothing where there are none."""
+    if not sizes:
+        return passed
+    count, first, last = passed or (0, sizes[0], sizes[0])
+    return [count + len(sizes), min(first, *sizes), max(last, *sizes)]
+
+
 class Signed:
     """
     Who signed the checkpoints that a region keeps: by the keys of the chain and, with one, by the auditor's policy.
 
     `newest` is the largest checkpoint that the policy accepts, and `met` the largest of those that cover no more than
     *upto* events, against which their roots were held. What revoked keys alone signed beyond their end counts
-    for nothing. Where it is below a checkpoint that does count, nothing rests on it, and it is not said to be wrong.
+    for nothing. Where it is below a checkpoint that does count, nothing rests on it, and it is not said to be wrong. So
+    it is with what a key of the chain signed that the policy does not list: a policy lists the key that took over.
     """
 
     def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None, upto: int | None = None) -> None:
@@ -55,6 +78,9 @@ class Signed:
         self._ended: list[Finding] = []
         self._passed: list[int] = []
         """How many of those were below one that counts, the smallest size and the largest."""
+        self._unlisted, self._why = array("q"), Finding("CHECKPOINT_SIG", "", "")
+        """The sizes of those that a key signed which the policy does not list, and what is wrong with each."""
+        self._passed_unlisted: list[int] = []
 
     @property
     def is_empty(self) -> bool:
@@ -98,7 +124,13 @@ class Signed:
             except KeyIsRevoked as error:
                 ended = ended or of_row(row, "note", expected, str(error), "CHECKPOINT_SIG")
             except LedgerError as error:
-                found.append(of_row(row, "note", expected, str(error), "CHECKPOINT_SIG"))
+                wrong = of_row(row, "note", expected, str(error), "CHECKPOINT_SIG")
+                if not self._is_unlisted(signed, row.size):
+                    found.append(wrong)
+                elif ended is None:
+                    # They may be as many as there were seconds: what is said of one is said of all.
+                    self._unlisted.append(row.size)
+                    self._why = wrong
         if ended is None or found:
             return found if ended is None else [*found, ended]
         self._ended.append(ended)
@@ -116,7 +148,8 @@ class Signed:
         """
         Return what revoked keys alone signed of more than anybody else did, and whether the quorum has seen nothing.
         """
-        found = self._ended
+        unlisted = (msgspec.structs.replace(self._why, seq=size, key=(str(size),)) for size in self._unlisted)
+        found = [*self._ended, *unlisted]
         if self._trust is not None and self.newest is None:
             actual = "no checkpoint at all" if self._last is None else f"none of those up to {self._last.size} events"
             found = [*found, Finding("QUORUM_UNMET", f"a checkpoint that {self._trust.quorum} has cosigned", actual,
@@ -127,9 +160,10 @@ class Signed:
         """
         Return, as sentences, which checkpoints are kept that nobody's word stands for any more.
         """
-        if not self._passed:
-            return []
-        return [nobodys_word(*self._passed)]
+        return [
+            *([nobodys_word(*self._passed)] if self._passed else []),
+            *([unlisted_word(*self._passed_unlisted)] if self._passed_unlisted else []),
+        ]
 
     def _accept(self, accepted: Trusted) -> None:
         # One of no events is what a witness shows of every log at first; it says nothing of any.
@@ -145,9 +179,24 @@ class Signed:
         """Pass over what revoked keys signed of less than *size*, of which a checkpoint counts."""
         sizes = [one.seq or 0 for one in self._ended if (one.seq or 0) < size]
         self._ended = [one for one in self._ended if (one.seq or 0) >= size]
-        if sizes:
-            count, first, last = self._passed or (0, sizes[0], sizes[-1])
-            self._passed = [count + len(sizes), min(first, *sizes), max(last, *sizes)]
+        self._passed = _with(self._passed, sizes)
+        below = [one for one in self._unlisted if one < size]
+        self._unlisted = array("q", (one for one in self._unlisted if one >= size))
+        self._passed_unlisted = _with(self._passed_unlisted, below)
+
+    def _is_unlisted(self, signed: note.Note, size: int) -> bool:
+        """Whether a key signed that the chain names and the policy does not list, and nobody's signature is false."""
+        trust = self._trust
+        if trust is None:
+            return False
+        logs = [log.key for log in trust.logs_of(self._origin)]
+        # Whether the chain ended one of its own is said by itself.
+        named = [self._key(row) for row in self._keys if row.valid_from_seq <= size]
+        try:
+            by = {one.key for one in note.verify(signed, [*logs, *(one.key for one in trust.witnesses), *named])}
+        except SignatureInvalid:
+            return False
+        return bool(logs) and by.isdisjoint(logs) and not by.isdisjoint(named)
 
     def _by_chain(self, signed: note.Note, size: int) -> None:
         """

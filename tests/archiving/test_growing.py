@@ -14,6 +14,7 @@ from ledger.evidence.note import ED25519, SigningKey
 from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY, POLICY_TEXT, WITNESS, chain, reader, signed, silent
 from tests.archiving.written import EVENTS, SIZE, kinds, verify, write
 from verifier.archive import verification
+from verifier.archive.checkpoints import OF_EARLIER
 from verifier.report import Report
 
 FORK = chain(SIZE, seed=2)
@@ -39,6 +40,19 @@ def test_what_is_archived_meanwhile_is_left_to_the_next_verification(tmp_path: P
     assert "events 301 to 700, which were archived meanwhile" in report.not_covered
     assert not any("belong to no archive" in line for line in report.not_covered)
     assert not any("archived meanwhile" in line for line in verify(tmp_path).not_covered)
+
+
+def test_files_of_earlier_sizes_are_said_not_to_be_read(tmp_path: Path) -> None:
+    """They are what an older checkpoint is proven by, and nothing of this size rests on them."""
+    write(tmp_path, 300)
+    assert not any("earlier sizes" in line for line in verify(tmp_path).not_covered)
+    write(tmp_path, SIZE)
+    rotten = tmp_path / "segment/001.p/44"
+    rotten.write_bytes(rotten.read_bytes()[:-1])
+    report = verify(tmp_path)
+    assert report.verdict == "verified"
+    # A bundle, a segment, and a tile of each of two levels.
+    assert f"4 {OF_EARLIER}" in report.not_covered
 
 
 def test_a_larger_checkpoint_that_nobody_trusts_is_no_growth(tmp_path: Path) -> None:

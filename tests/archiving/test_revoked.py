@@ -91,6 +91,29 @@ def test_what_it_signed_before_does_and_so_does_its_successor(tmp_path: Path) ->
     assert (report.verdict, report.findings) == ("verified", [])
 
 
+def test_a_policy_may_list_the_key_that_took_over_alone(tmp_path: Path) -> None:
+    """Older checkpoints by its forerunner, which the chain names, are passed over; by a stranger's key they are not."""
+    events, successor = history(revocation(279)), SigningKey(ORIGIN, ED25519, bytes(32))
+    write(tmp_path, events, 256)
+    write(tmp_path, events, SIZE, key=successor)
+    trust = trusting(successor)
+    trust = msgspec.structs.replace(trust, logs=trust.logs[1:])
+    report = verify(tmp_path, trust=trust)
+    assert (report.verdict, report.findings) == ("verified", [])
+    assert any("the checkpoint of 256 events: a key that the chain names" in line for line in report.not_covered)
+    # So it is of one beyond the size up to which the chain lets the key count.
+    (tmp_path / "checkpoints" / "290").write_bytes(signed(events, 290))
+    report = verify(tmp_path, trust=trust)
+    assert (report.verdict, report.findings) == ("verified", [])
+    assert any("who signed the checkpoint of 290 events: a key alone that was revoked" in x for x in report.not_covered)
+    # By a stranger's key, or of other entries by the chain's own, which convicts no key that the policy trusts.
+    stranger = SigningKey(ORIGIN, ED25519, bytes([9]) * 32)
+    for other in (signed(events, 256, stranger), signed(chain(SIZE, seed=3), 256)):
+        (tmp_path / "checkpoints" / "256").write_bytes(other)
+        (found,) = verify(tmp_path, trust=trust).findings
+        assert (found.kind, found.key) == ("CHECKPOINT_SIG", ("checkpoints/256",))
+
+
 def test_a_revocation_of_nobody_ends_no_key_and_is_a_finding(tmp_path: Path) -> None:
     write(tmp_path, history(revocation(279, KeyPair("recovery", "thief", bytes([9]) * 32))), SIZE)
     report = verify(tmp_path)

@@ -16,6 +16,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from tests.archiving.chains import KEY, ORIGIN, WITNESS, chain, root, signed
 from tests.archiving.written import EVENTS, SIZE, verify
+from verifier.archive.checkpoints import OF_EARLIER
 from verifier.archive.seams import finding
 from verifier.archive.verification import COVERED, NOT_COVERED
 from verifier.report import Finding
@@ -39,7 +40,7 @@ def test_of_a_whole_archive_everything_is_said_that_was_read(archived: Path) -> 
     assert (report.verdict, report.origin, report.region_mode, report.events) == ("verified", ORIGIN, "archive", SIZE)
     assert report.head == {"seq": SIZE, "hash": EVENTS[-1].hash.hex(), "root": root(EVENTS).hex()}
     assert (report.findings, report.rows, report.last_good_seq) == ([], {"bundles": 3}, SIZE)
-    assert (report.covered, report.not_covered, report.spans) == (COVERED, NOT_COVERED, None)
+    assert (report.covered, report.not_covered, report.spans) == (COVERED, [*NOT_COVERED, EARLIER], None)
     (seen,) = report.checkpoints
     assert (seen.size, seen.accepted) == (SIZE, True)
 
@@ -57,6 +58,7 @@ def test_of_a_part_everything_is_said_that_was_not_read(archived: Path) -> None:
     ]
     assert report.not_covered == [
         *NOT_COVERED,
+        EARLIER,
         "events 1 to 256, and the link of event 257 to them",
         "events 513 to 700",
         "which keys the chain's own events have revoked: only those of the policy's lines were known",
@@ -64,9 +66,10 @@ def test_of_a_part_everything_is_said_that_was_not_read(archived: Path) -> None:
     ]
     first = verify(archived, last=1)
     assert (first.last_good_seq, first.spans) == (256, [(1, 256)])
-    assert first.not_covered[len(NOT_COVERED)] == "events 257 to 700"
+    assert first.not_covered[len(NOT_COVERED) + 1] == "events 257 to 700"
 
 
+EARLIER = f"7 {OF_EARLIER}"
 Change = Callable[[Path], object]
 
 
@@ -126,7 +129,7 @@ def test_a_file_that_is_none_is_one_finding(
     said = f"{copy / name} {actual}" if actual == TOO_LONG else actual
     assert report.findings == [finding(kind, expected, said, name)]
     assert (report.verdict, report.last_good_seq) == ("broken", last_good)
-    assert report.not_covered == [*NOT_COVERED, *([NOT_READ] if name == "segment/001" else [])]
+    assert report.not_covered == [*NOT_COVERED, *([NOT_READ] if name == "segment/001" else []), EARLIER]
     assert report.checkpoints[0].accepted
 
 
@@ -135,7 +138,8 @@ def test_of_several_segments_that_are_gone_the_events_are_counted(copy: Path) ->
     for name in ("segment/000", "segment/002.p/188"):
         (copy / name).unlink()
     report = verify(copy)
-    assert report.not_covered == [*NOT_COVERED, NOT_READ.replace("257 to 512", "1 to 256 and 1 more such runs")]
+    not_read = NOT_READ.replace("257 to 512", "1 to 256 and 1 more such runs")
+    assert report.not_covered == [*NOT_COVERED, not_read, EARLIER]
     assert [one.key for one in report.findings] == [("segment/000",), ("segment/002.p/188",)]
 
 
@@ -206,7 +210,7 @@ def test_of_files_that_belong_to_no_archive_twenty_are_named(copy: Path) -> None
     report = verify(copy)
     assert report.verdict == "verified"
     assert report.not_covered == [
-        *NOT_COVERED, f"files that belong to no archive: {', '.join(names)} and 5 more"
+        *NOT_COVERED, f"files that belong to no archive: {', '.join(names)} and 5 more", EARLIER
     ]  # fmt: skip
 
 

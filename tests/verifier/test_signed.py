@@ -67,6 +67,37 @@ def test_a_key_that_was_changed_and_ended_as_it_should_be_leaves_nothing_wrong(g
         assert signed.newest.checkpoint.size == 40
 
 
+def test_a_policy_may_list_the_key_that_took_over_alone() -> None:
+    """What its forerunner signed is passed over beneath one that the policy accepts, and a finding above all those."""
+    keys = [named(OLD, 1), named(NEW, ROTATED_AT)]
+    rows = [row(20, OLD), row(25, OLD), row(33, NEW, OLD), row(36, OLD), row(40, NEW)]
+    signed = Signed(OLD.name, keys, trust(NEW))
+    assert found(signed, rows) == []
+    (said,) = signed.nobodys()
+    assert said.startswith(
+        "who signed 3 checkpoints of 20 to 36 events: a key that the chain names and the policy does"
+    )
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 40
+    signed = Signed(OLD.name, keys, trust(NEW))
+    told = found(signed, [*rows[:3], row(36, OLD), row(38, OLD)])
+    assert [(one.kind, one.seq, one.key) for one in told] == [
+        ("CHECKPOINT_SIG", 36, ("36",)), ("CHECKPOINT_SIG", 38, ("38",)),
+    ]  # fmt: skip
+    assert "2 checkpoints of 20 to 25" in signed.nobodys()[0]
+
+
+def test_only_a_key_of_the_chain_is_passed_over_and_only_without_a_false_signature() -> None:
+    keys = [named(OLD, 1), named(NEW, ROTATED_AT)]
+    told = found(Signed(OLD.name, [keys[1]], trust(NEW)), [row(35, OLD), row(40, NEW)])
+    assert {one.key for one in told} == {("35",)}
+    text = LOG.text(25)
+    false = (OLD.sign(text), msgspec.structs.replace(WITNESS.sign(text, 1), signature=bytes(72)))
+    bad = CheckpointRow(25, checkpoint.decode(text).root, note.with_signatures(text, false).encode(), 1)
+    told = found(Signed(OLD.name, keys, trust(NEW)), [bad, row(40, NEW)])
+    assert {one.key for one in told} == {("25",)}
+
+
 def test_a_policy_that_alone_knows_of_the_end_leaves_nothing_wrong_either() -> None:
     """As where a thief kept the revocation out of the chain."""
     given = trust(OLD, NEW, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
@@ -150,7 +181,7 @@ def test_who_should_have_signed_is_said() -> None:
     at_ends = Signed(OLD.name, [named(OLD, 25, 25)], None)
     assert at_ends.check(row(25, OLD)) == []
     assert [one.kind for one in at_ends.check(row(26, OLD)) + at_ends.end()] == ["CHECKPOINT_SIG"]
-    told = Signed(OLD.name, [named(NEW, 1)], trust(OLD)).check(row(25, NEW))
+    told = found(Signed(OLD.name, [named(NEW, 1)], trust(OLD)), [row(25, NEW)])[:1]
     assert [(one.kind, one.expected) for one in told] == [("CHECKPOINT_SIG", "what the policy accepts")]
     assert told[0].actual not in ("", "None")
 
@@ -254,7 +285,7 @@ def test_what_is_wrong_with_a_signature_is_said_with_its_place() -> None:
     assert Signed(OLD.name, [named(OLD, 1)], None).check(stranger) == [refused(25, own, str(by_chain.value))]
     with pytest.raises(SignatureInvalid) as by_policy:
         policy.check(trust(OLD), row(25, NEW).note)
-    told = Signed(OLD.name, [named(NEW, 1)], trust(OLD)).check(row(25, NEW))
+    told = found(Signed(OLD.name, [named(NEW, 1)], trust(OLD)), [row(25, NEW)])[:1]
     assert told == [refused(25, "what the policy accepts", str(by_policy.value))]
     knowing = trust(OLD, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
     with pytest.raises(KeyIsRevoked) as ended:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -23,18 +23,24 @@ from ledger.chain.link import genesis
 from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tiles
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import KeyIsRevoked, Revoked
+from ledger.evidence.tiles import Tile
 from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import Held, hold, tile_of
 from verifier.report import Finding, Findings
-from verifier.signed import nobodys_word
+from verifier.signed import nobodys_word, unlisted_word
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
 
 NAMED: Final = 20
 """How many files that belong to no archive are named; the others are counted."""
+OF_EARLIER: Final = (
+    "files of earlier sizes of this archive, which whoever has an older checkpoint may ask for: nothing of this size "
+    "rests on them"
+)
 _OLDER: Final = re.compile(r"checkpoints/(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
@@ -105,43 +111,53 @@ def is_signed(judged: Judged) -> bool:
     return not any(one.kind == "CHECKPOINT_SIG" for one in judged.findings)
 
 
-def older(store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None) -> tuple[list[Finding], list[str]]:
+def older(
+    store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None, named: Sequence[NamedKey] = ()
+) -> tuple[list[Finding], list[str]]:
     """
     Return what is wrong with the archive's other checkpoints, and what is in it and was not checked.
 
     What revoked keys alone signed beyond their end is nobody's word. Where the newest one counts and begins with the
-    same entries, nothing rests on it, and it is not said to be wrong: nor can it be taken away.
+    same entries, nothing rests on it, and it is not said to be wrong: nor can it be taken away. So it is with what a
+    key signed that is *named* by the chain and not by the policy, which lists the one that took over.
     What belongs to *newer*, to which the archive grew meanwhile, is there by right and left to the next verification.
     """
     found: list[Finding] = []
     unknown: list[str] = []
     earlier: list[_Earlier] = []
-    passed: list[int] = []
-    strangers = 0
+    passed: dict[Callable[[int, int, int], str], list[int]] = {nobodys_word: [], unlisted_word: []}
+    strangers = of_earlier = 0
+    edge = {*tiles.edge_of(judged.stated.size), *(tiles.edge_of(newer.size) if newer is not None else ())}
     size = judged.stated.size if newer is None else newer.size
     for name in store.names():
         match = _OLDER.fullmatch(name)
         if match and int(match[1]) > judged.stated.size and int(match[1]) <= size:
             continue
         if match:
-            one, wrong = _read(store, trust, judged.stated, int(match[1]))
+            one, wrong = _read(store, trust, judged.stated, int(match[1]), named)
             found += wrong
             earlier += [] if one is None else [one]
-        elif name not in (CHECKPOINT, CHAIN, POLICY) and not _belongs(name, size):
-            strangers += 1
-            # So many of the first by name, however many there are.
-            unknown = sorted([*unknown, name])[:NAMED]
+        elif name not in (CHECKPOINT, CHAIN, POLICY):
+            tile = _tile(name)
+            if tile is None or tile.end > size:
+                strangers += 1
+                # So many of the first by name, however many there are.
+                unknown = sorted([*unknown, name])[:NAMED]
+            elif tile.width < tiles.WIDTH and tile not in edge:
+                of_earlier += 1
     roots = [(one.size, one.root) for one in earlier]
     for one, held in zip(earlier, hold(store, judged.stated, roots), strict=True):
         if one.ended is not None and held.follows and judged.trusted is not None:
-            passed.append(one.size)
+            passed[one.word].append(one.size)
         elif one.ended is not None:
             found.append(one.ended)
         elif not held.follows:
             found.append(_contradiction(held, f"checkpoints/{one.size}", one.size, one.root, fork=is_signed(judged)))
     more = f" and {strangers - NAMED} more" if strangers > NAMED else ""
     said = [f"files that belong to no archive: {', '.join(unknown)}{more}"] if unknown else []
-    said += [nobodys_word(len(passed), min(passed), max(passed))] if passed else []
+    said += [word(len(sizes), min(sizes), max(sizes)) for word, sizes in passed.items() if sizes]
+    if of_earlier:
+        said.append(f"{of_earlier} {OF_EARLIER}")
     return sorted(found, key=lambda one: one.key or ()), said
 
 
@@ -159,24 +175,43 @@ def _untold(held: Held, path: str, size: int) -> Finding:
 
 
 class _Earlier(msgspec.Struct, frozen=True):
-    """An older checkpoint that was signed, and what is wrong where revoked keys alone did, beyond their end."""
+    """
+    An older checkpoint that was signed, what is wrong where no key did that counts for the policy, and what is said of
+    it where nothing rests on it.
+    """
 
     size: int
     root: bytes
     ended: Finding | None
+    word: Callable[[int, int, int], str]
 
 
-def _read(store: Store, trust: Policy, stated: Checkpoint, size: int) -> tuple[_Earlier | None, list[Finding]]:
+class NamedKey(msgspec.Struct, frozen=True):
+    """A key that the chain names for checkpoints of *first* events and more, up to *last* where it was ended."""
+
+    key: VerifierKey
+    first: int
+    last: int | None
+
+
+class _Unlisted(SignatureInvalid):
+    """A key signed that the chain names and the policy does not list, and no key that it does list."""
+
+
+def _read(
+    store: Store, trust: Policy, stated: Checkpoint, size: int, named: Sequence[NamedKey]
+) -> tuple[_Earlier | None, list[Finding]]:
     """Return an older checkpoint, once it is seen to be signed and no larger than the newest, and what is wrong."""
-    path, ended = f"checkpoints/{size}", None
+    path, ended, word = f"checkpoints/{size}", None, nobodys_word
     expected = f"a signed checkpoint of {size} entries"
     try:
         data = store.read(path) or b""
         signed = checkpoint.decode_note(data)[0]
         try:
-            _signers(trust, data)
-        except KeyIsRevoked as error:
+            _signers(trust, data, named)
+        except (KeyIsRevoked, _Unlisted) as error:
             ended = finding("CHECKPOINT_SIG", expected, str(error), path)
+            word = unlisted_word if isinstance(error, _Unlisted) else nobodys_word
         if signed.origin != stated.origin or signed.size != size:
             raise UnknownFormat(f"a checkpoint of {signed.size} entries of {signed.origin}")
     except (Corrupt, TooLong) as error:
@@ -184,15 +219,24 @@ def _read(store: Store, trust: Policy, stated: Checkpoint, size: int) -> tuple[_
     if size > stated.size:
         expected = f"at most {stated.size} entries, as the newest checkpoint says"
         return None, [finding("ROLLBACK", expected, f"a signed checkpoint of {size}", path)]
-    return _Earlier(signed.size, signed.root, ended), []
+    return _Earlier(signed.size, signed.root, ended, word), []
 
 
-def _signers(trust: Policy, data: bytes) -> None:
-    """Raise SignatureInvalid unless a log of the policy signed *data*; KeyIsRevoked where by none that counts there."""
+def _signers(trust: Policy, data: bytes, named: Sequence[NamedKey]) -> None:
+    """
+    Raise SignatureInvalid unless a log of the policy signed *data*: KeyIsRevoked where by none that counts there, and
+    `_Unlisted` where a key did that is *named* by the chain alone.
+    """
     stated, signed = checkpoint.decode_note(data)
     logs = [log.key for log in trust.logs_of(stated.origin)]
-    signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses)])
+    others = {one.key: one.last for one in named if one.first <= stated.size}
+    signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses), *others])
     by = [signer.key for signer in signers if signer.key in logs]
+    ends = [others[signer.key] for signer in signers if signer.key in others]
+    if not by and any(last is None or stated.size <= last for last in ends):
+        raise _Unlisted("signed by a key of the chain that the policy does not list, and by none that it does")
+    if not by and ends:
+        raise KeyIsRevoked("signed by a key alone that the policy does not list and the chain has ended before")
     if not by:
         raise SignatureInvalid("no signature of its log")
     if not any(trust.counts(key.public_key, stated.size) for key in by):
@@ -279,12 +323,11 @@ def _trusted(found: Policy) -> tuple[object, ...]:
     return frozenset(log.key for log in found.logs), frozenset(names.values()), meant(found.quorum), ended
 
 
-def _belongs(name: str, size: int) -> bool:
-    """Whether a file is one that an archive of this or a smaller size has."""
+def _tile(name: str) -> Tile | None:
+    """Return the tile that a file of an archive is, or that its entries or payloads are of; None for any other."""
     try:
         if name.startswith("segment/"):
             name = "tile/entries/" + name.removeprefix("segment/")
-        tile, _ = tiles.decode_path(name)
+        return tiles.decode_path(name)[0]
     except UnknownFormat:
-        return False
-    return tile.end <= size
+        return None

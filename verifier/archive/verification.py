@@ -20,8 +20,8 @@ from ledger.archiving.stores import Store, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, VerifierKey
 from ledger.evidence.policy import Policy
-from ledger.evidence.revocation import Revoked
 from ledger.evidence.tiles import WIDTH
 from verifier import processes
 from verifier.archive import checkpoints
@@ -50,12 +50,13 @@ COVERED: Final = [
     "every byte of every entry, against the hash chain from the genesis of this origin and against the signed root",
     "every payload and salt, against its entry, and what was given against its group's request hash",
     "seqs, recorded times, event ids and groups",
-    "every tile, against the entries below it",
+    "every tile of this size, against the entries below it",
     "every checkpoint in the archive: signatures, by keys that neither policy nor events have revoked, the policy's "
     "quorum for the newest, and its root",
 ]
 NOT_COVERED: Final = [
     "whether a larger checkpoint was signed since: ask the witnesses of the policy",
+    "that an older checkpoint of the archive is missing",
     "rules, balances and positions: verify the database, or replay the events",
     "events that were never appended: reconcile with the venue",
 ]
@@ -127,7 +128,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         wrong = list(_gone_astray(store, stated, joining.astray))
         findings.add(one for one in wrong if (one.kind, one.key, one.column) not in told)
     tell("checking checkpoints", 0)
-    beside = _others(store, trust, signed, judged, findings, keys.revoked() if whole else ())
+    beside = _others(store, trust, signed, judged, findings, keys if whole else KeyHistory())
     found = findings.all(None)
     kept.forget()
     first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
@@ -142,16 +143,18 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
 
 
 def _others(
-    store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings, revoked: Sequence[Revoked]
+    store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings, keys: KeyHistory
 ) -> list[str]:
     """Judge what lies beside the newest checkpoint and its events; return what of it was not checked."""
     size = judged.stated.size
     newer, wrong = checkpoints.grown(store, trust, signed, judged.stated)
     findings.add(wrong)
-    wrong, unknown = checkpoints.older(store, trust, judged, newer)
+    named = [checkpoints.NamedKey(VerifierKey(judged.stated.origin, ED25519, key), first, last)
+             for key, first, last in keys.checkpoint_keys()]  # fmt: skip
+    wrong, unknown = checkpoints.older(store, trust, judged, newer, named)
     findings.add(wrong)
     since = [] if newer is None else [f"events {size + 1} to {newer.size}, which were archived meanwhile"]
-    return [*checkpoints.other_policy(store, trust, revoked), *unknown, *since]
+    return [*checkpoints.other_policy(store, trust, keys.revoked()), *unknown, *since]
 
 
 class _Good:
