@@ -4,6 +4,8 @@ Check that an archive's own events about keys say which checkpoints in it count.
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +26,7 @@ from ledger.evidence.revocation import Revoked
 from ledger.keyring import changes
 from tests.archiving.chains import CHAIN_ID, ORIGIN, POLICY, POLICY_TEXT, chain, reader, signed, silent
 from tests.archiving.written import verify
+from verifier.archive.verification import UNKNOWN_KEYS
 from verifier.vouching import NOBODYS
 
 OLD, NEW = (KeyPair("checkpoint", "signer", secret) for secret in (bytes(range(32)), bytes(32)))
@@ -112,6 +115,36 @@ def test_a_policy_may_list_the_key_that_took_over_alone(tmp_path: Path) -> None:
         (tmp_path / "checkpoints" / "256").write_bytes(other)
         (found,) = verify(tmp_path, trust=trust).findings
         assert (found.kind, found.key) == ("CHECKPOINT_SIG", ("checkpoints/256",))
+
+
+def _another_payload(folder: Path) -> None:
+    """Put other content in the place of what the first event says."""
+    path = folder / "segment" / "000"
+    path.write_bytes(
+        gzip.compress(gzip.decompress(path.read_bytes()).replace(b'"format_version":1', b'"format_version":2'))
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda folder: (folder / "segment" / "000").unlink(), "ARCHIVE_MISSING"),
+        (lambda folder: (folder / "tile" / "entries" / "000").unlink(), "ARCHIVE_MISSING"),
+        (_another_payload, "PAYLOAD_MISMATCH"),
+    ],
+    ids=["segment", "entries", "payload"],
+)
+def test_an_event_about_a_key_that_a_lost_one_named_is_not_accused_by_itself(
+    tmp_path: Path, change: Callable[[Path], object], kind: str
+) -> None:
+    """It may follow from the one that is lost; and which keys that one ended is said not to be known."""
+    write(tmp_path, history(revocation(279)), SIZE)
+    change(tmp_path)
+    report = verify(tmp_path)
+    assert [(one.kind, one.after is None) for one in report.findings][:1] == [(kind, True)]
+    assert {(one.seq, one.after) for one in report.findings if one.kind == "STATE_MISMATCH"} >= {(280, 1)}
+    assert not [one for one in report.findings if one.kind == "STATE_MISMATCH" and one.after is None]
+    assert UNKNOWN_KEYS in report.not_covered
 
 
 def test_a_revocation_of_nobody_ends_no_key_and_is_a_finding(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ NOT_COVERED: Final = [
 ]
 
 
+UNKNOWN_KEYS: Final = "which keys were revoked by events whose content is not known: what those keys signed counts here"
+_CONTENT: Final = ("ARCHIVE_MISSING", "BYTES_MODIFIED", "PAYLOAD_MISMATCH")
+"""Classes of findings about entries and payloads after which it is not known what an event says."""
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """
     What of an archive is to be verified, and how: by so many worker processes, from *first* to *last* seq (all of it,
@@ -102,12 +107,13 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     findings.add(wrong)
     kept = Kept(asked.state, Task(store.place, sha256(signed).hexdigest(), numbers.start, numbers.stop))
     joining, good = Joining(store, stated, chain_id, numbers.start), _Good(not len(findings))
-    keys, unread = KeyHistory(), list[int]()
+    keys, unread, lost = KeyHistory(), list[int](), list[int]()
     for done in _checked(where, stated, chain_id, numbers, asked.jobs, kept):
         wrong = joining.add(done)
         findings.add(wrong)
         good.take(done, wrong, joining.events)
         unread += done.unread
+        lost = sorted([*lost, *_lost(done, wrong)])[:1]
         for event in done.keys:
             keys.take(event.seq, event.event_type, event.schema_version, event.given)
         tell("checking events", joining.events)
@@ -116,7 +122,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     whole = joining.events == stated.size
     if whole:
         trust, before = trust.revoking(keys.revoked()), judged
-        findings.add(_of_keys(keys, stated.size))
+        findings.add(_of_keys(keys, stated.size, lost))
         judged = checkpoints.judge(store, trust, signed)
         findings.add(one for one in judged.findings if one not in before.findings)
         if joining.last is not None:
@@ -135,7 +141,8 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
-        [*NOT_COVERED, *without_payloads(unread, stated.size), *beside, *_left_out(stated, first, last, kept.events)],
+        [*NOT_COVERED, *without_payloads(unread, stated.size), *([UNKNOWN_KEYS] if whole and lost else []), *beside,
+         *_left_out(stated, first, last, kept.events)],
         [],
         good.events(joining) if first == 1 and not _is_forked(found) else 0, round(time.monotonic() - started, 3),
         checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
@@ -195,11 +202,21 @@ def _of_a_tile(one: Finding) -> bool:
     return path.startswith("tile/") and not path.startswith(_BUNDLES)
 
 
-def _of_keys(keys: KeyHistory, size: int) -> Iterator[Finding]:
-    """Yield what is wrong with events about keys, as findings of the segments that hold them."""
+def _lost(done: Range, wrong: Sequence[Finding]) -> Iterator[int]:
+    """Yield the first event of each place in a range where it is not known what an event says, as of keys."""
+    yield from (number * WIDTH + 1 for number in done.unread)
+    yield from (first_of(one) or 1 for one in wrong if one.kind in _CONTENT and not _of_a_tile(one))
+
+
+def _of_keys(keys: KeyHistory, size: int, lost: Sequence[int]) -> Iterator[Finding]:
+    """
+    Yield what is wrong with events about keys, as findings of the segments that hold them: it may follow from one before
+    that is *lost*, such as the one that names the key.
+    """
     for one in keys.findings:
         tile = tile_of(((one.seq or 1) - 1) // WIDTH, size)
-        yield msgspec.structs.replace(one, table="archive", key=(segments.path(tile),))
+        after = next((seq for seq in lost if seq < (one.seq or 1)), None)
+        yield msgspec.structs.replace(one, table="archive", key=(segments.path(tile),), after=after)
 
 
 def _seen(judged: Judged, found: list[Finding]) -> SeenCheckpoint:
