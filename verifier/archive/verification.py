@@ -210,8 +210,8 @@ def _lost(done: Range, wrong: Sequence[Finding]) -> Iterator[int]:
 
 def _of_keys(keys: KeyHistory, size: int, lost: Sequence[int]) -> Iterator[Finding]:
     """
-    Yield what is wrong with events about keys, as findings of the segments that hold them: it may follow from one before
-    that is *lost*, such as the one that names the key.
+    Yield what is wrong with events about keys, as findings of the segments that hold them: it may follow from one
+    before that is *lost*, such as the one that names the key.
     """
     for one in keys.findings:
         tile = tile_of(((one.seq or 1) - 1) // WIDTH, size)
