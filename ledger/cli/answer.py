@@ -2,7 +2,7 @@
 Print what was read, in the format asked for, with the seq at which it is true.
 
 Amounts are exact text. JSON is one object with `seq` and `rows`; a line of JSON lines and of CSV carries it as
-`at_seq`.
+`at_seq`. Times are numbers in those, and in a table, which is for people, the text that `--at-time` takes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ledger.cli import tables
+from ledger.domain.times import time_text
 from ledger.queries import At
 from ledger.reading import shown
 
@@ -44,9 +45,11 @@ def print_json(value: Any) -> None:
     print(msgspec.json.format(as_json(shown.safe(value)), indent=1))
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
+    if name in shown.TIMES:
+        return time_text(int(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(value) if isinstance(value, list) else str(value)
@@ -74,7 +77,7 @@ def show_plain(
         out.writerow(("at_seq", *also, *names))
         out.writerows([(at.seq, *also.values(), *(_csv(value) for value in row.values())) for row in found])
     else:
-        tables.show_rows(title, names, [tuple(_cell(value) for value in row.values()) for row in found])
+        tables.show_rows(title, names, [tuple(_cell(*one) for one in row.items()) for row in found])
         for name, value in also.items():
             print(f"{name}: {value}")
         print(f"true at seq {at.seq}")

@@ -133,10 +133,17 @@ def order(asked: Question, order_id: Annotated[str, typer.Argument(help="As it w
 
 @command(show, "history")
 def history(
-    asked: Question, stream: Annotated[str, typer.Argument(help="Such as order/O-17 or account/ACC-1.")]
+    asked: Question,
+    stream: Annotated[
+        str,
+        typer.Argument(help="order/O-17, account/ACC-1, …: `event-types --format markdown` says those of each type."),
+    ],
 ) -> None:
     """
-    Everything that happened to one order, account or other stream.
+    What was recorded of one order, account, hold or other stream, event by event.
+
+    An account's own has its cash, fees, conversions, settlements and trades without an order; `statement` has all that
+    moved it.
     """
     with asked.books() as books:
         show_rows("history", views.HistoryLine, books.history(stream, at=asked.at), asked.format)

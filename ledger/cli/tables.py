@@ -4,25 +4,17 @@ Show reports to people: tables on a terminal, plain columns elsewhere, and never
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from ledger.cli import layout
 from ledger.importing.run import Report
 from ledger.importing.translation import NOT_APPENDED
-
-_WIDE: Final = 10_000
-"""Columns of an output that is no terminal: nothing has to fit, and a wrapped line would be two."""
-
-_FRAME: Final = 3
-"""Columns that a frame and the space on both sides of a value take."""
-_PROSE: Final = 20
-"""So many columns are enough for words that go on in the next line."""
 
 
 def progress() -> Progress:
@@ -34,87 +26,53 @@ def progress() -> Progress:
     return Progress(words, BarColumn(), TimeElapsedColumn(), console=console, disable=not console.is_terminal)
 
 
-class _Page:
-    def __init__(self) -> None:
-        # An identifier such as `x:A:y` is no picture, and `[b]` no style.
-        plain = Console(emoji=False, markup=False)
-        self._console = plain if plain.is_terminal else Console(emoji=False, markup=False, width=_WIDE)
-        self._box = box.HEAVY_HEAD if plain.is_terminal else None
-
-    def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-        """
-        Print a table; where it does not fit the terminal prose goes on in the next line, and a figure never does: then
-        each row stands by itself, a value a line.
-        """
-        if not rows:
-            return
-        self.line(f"{title}:")
-        prose = [any(" " in row[place] for row in rows) for place in range(len(columns))]
-        if self._box is not None and not self._fits(columns, rows, prose):
-            self._one_by_one(columns, rows)
-            return
-        table = Table(box=self._box, pad_edge=self._box is not None)
-        for column, folds in zip(columns, prose, strict=True):
-            table.add_column(column, overflow="fold", no_wrap=not folds)
-        for row in rows:
-            table.add_row(*row)
-        self._console.print(table, markup=False, highlight=False)
-
-    def _fits(self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], prose: Sequence[bool]) -> bool:
-        """Return whether the terminal has room for all values but prose, and for some of that."""
-        width = 1
-        for place, (column, folds) in enumerate(zip(columns, prose, strict=True)):
-            widest = max(cell_len(text) for text in (column, *(row[place] for row in rows)))
-            width += _FRAME + (min(widest, max(_PROSE, cell_len(column))) if folds else widest)
-        return width <= self._console.width
-
-    def _one_by_one(self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-        width = max(map(cell_len, columns))
-        for number, row in enumerate(rows, 1):
-            self.line(f"{number} of {len(rows)}")
-            for column, value in zip(columns, row, strict=True):
-                self.line(f"    {column:<{width}}  {value}".rstrip())
-
-    def line(self, text: str) -> None:
-        """Print a line as it is."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def show_rows(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """
     Print one table; where there are no rows, the line that says so.
     """
-    page = _Page()
-    page.table(title, columns, rows)
+    if rows:
+        _print(title, columns, rows)
+    else:
+        print(f"{title}: none")
+
+
+def _print(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table as wide as the terminal at most, and as wide as it is elsewhere; none without rows."""
     if not rows:
-        page.line(f"{title}: none")
+        return
+    print(f"{title}:")
+    console = Console()
+    if console.is_terminal:
+        lines = layout.framed(columns, rows, console.width, box.HEAVY_HEAD.substitute(console.options))
+    else:
+        lines = layout.in_columns(columns, rows)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def show_import(report: Report) -> None:
     """
     Print what an import read, recorded and left out, and the books after it.
     """
-    page = _Page()
     counts = [(f"read: {kind}", f"{count:,}", "") for kind, count in sorted(report.read.items())]
     counts += [(f"appended: {kind}", f"{count:,}", "") for kind, count in sorted(report.appended.items())]
     counts += [
         (f"not appended: {kind}", f"{count:,}", NOT_APPENDED[kind])
         for kind, count in sorted(report.not_appended.items())
     ]
-    page.table("events", ("what", "count", "why"), counts)
-    page.table("balances", ("account", "asset", "total", "held", "available"), _rows(report.balances))
-    page.table("positions", ("account", "instrument", "quantity", "cost", "realised"), _rows(report.positions))
-    page.table("quarantined", ("line", "seq", "type", "rule", "why", "status"), [
+    _print("events", ("what", "count", "why"), counts)
+    _print("balances", ("account", "asset", "total", "held", "available"), _rows(report.balances))
+    _print("positions", ("account", "instrument", "quantity", "cost", "realised"), _rows(report.positions))
+    _print("quarantined", ("line", "seq", "type", "rule", "why", "status"), [
         (str(one["line"]), str(one["seq"]), one["type"], one["rule"], one["detail"], one["status"])
         for one in report.quarantined
     ])  # fmt: skip
-    page.table("breaks", ("what", "ledger", "engine", "since seq"), [
+    _print("breaks", ("what", "ledger", "engine", "since seq"), [
         (one["key"], one["ledger"], one["external"], one["opened_seq"]) for one in report.breaks
     ])  # fmt: skip
     if split := report.not_appended["split"]:
-        page.line(f"orders made in an earlier file, and lost: {split:,}; join the files and import them as one")
-    page.line(f"quarantined: {len(report.quarantined)}; breaks: {len(report.breaks)}")
-    page.line(f"head: {report.head['seq']} {report.head['hash']}")
+        print(f"orders made in an earlier file, and lost: {split:,}; join the files and import them as one")
+    print(f"quarantined: {len(report.quarantined)}; breaks: {len(report.breaks)}")
+    print(f"head: {report.head['seq']} {report.head['hash']}")
 
 
 def _rows(books: dict[str, dict[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
@@ -133,4 +91,4 @@ def show_event_types(described: list[dict[str, Any]]) -> None:
     for x in described:
         needed = ", ".join(field["name"] for field in x["fields"] if field["required"])
         rows.append((x["type"], str(x["schema_version"]), x["family"], x["kind"], needed))
-    _Page().table("event types", ("type", "version", "family", "kind", "required fields"), rows)
+    _print("event types", ("type", "version", "family", "kind", "required fields"), rows)

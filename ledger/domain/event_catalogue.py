@@ -17,6 +17,7 @@ from ledger.domain.events.cash import AssetAmount
 from ledger.domain.events.fields import Event, Fields
 from ledger.domain.postings import Posting
 from ledger.domain.schemas import hints, told
+from ledger.domain.stream_names import STREAMS
 
 _FAMILIES: Final = {
     "reference": "Reference data", "orders": "Orders", "executions": "Executions",
@@ -85,12 +86,12 @@ def fields(kind: type[Fields]) -> list[dict[str, Any]]:
 
 def describe() -> list[dict[str, Any]]:
     """
-    Return type, schema version, family, kind and fields of every event type.
+    Return type, schema version, family, kind, streams and fields of every event type.
     """
     return [
         {
             "type": name, "schema_version": kind.SCHEMA_VERSION, "family": _family(kind), "kind": kind.KIND,
-            "fields": fields(kind),
+            "streams": list(STREAMS[name]), "fields": fields(kind),
         }
         for name, kind in registry.EVENT_TYPES.items()
     ]  # fmt: skip
@@ -190,7 +191,9 @@ def page() -> str:
         "# Event types", "",
         "Made by `tradeledger event-types --format markdown`; `make check` holds this page to the program. Every event",
         "also carries what docs/FORMAT.md lists. A command may be refused, a fact is recorded or quarantined. The",
-        "examples show what a caller gives, as it is stored: canonical JSON, defaults left out.", "",
+        "examples show what a caller gives, as it is stored: canonical JSON, defaults left out. A stream is what",
+        "`tradeledger show history` and `Books.stream` take, and what `append` expects a version of; `<order_id>` is",
+        "the field of that name, of the event or of the fact that it refers to.", "",
     ]  # fmt: skip
     parts: dict[str, type[Fields]] = {}
     family = ""
@@ -203,6 +206,7 @@ def page() -> str:
         lines += [
             f"Version {kind.SCHEMA_VERSION}; a {kind.KIND}: it {_KINDS[kind.KIND]}. Its rule: {told(fold.RULES[kind])}"
         ]
+        lines += ["", f"Stream: {', or where there is none '.join(f'`{x}`' for x in STREAMS[name])}."]
         lines += ["", *_table(kind), "```json", registry.encode_given(example(kind)).decode(), "```", ""]
     lines += ["## Parts", ""]
     for name, part in sorted(parts.items()):

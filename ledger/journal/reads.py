@@ -93,7 +93,7 @@ class Reads:
 
     def history(self, stream: str, *, at: Moment | None = None) -> At[list[views.HistoryLine]]:
         """
-        Return what happened to one order, account or other stream, such as `order/O-17`.
+        Return what was recorded of one order, account or other stream, such as `order/O-17`.
         """
         with self.books() as books:
             return books.history(stream, at=at)

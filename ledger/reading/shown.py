@@ -27,6 +27,8 @@ _STRUCTURED: Final[dict[type[Any], frozenset[str]]] = {
     Instrument: frozenset({"amendments"}),
 }
 _SAFE: Final = 2**53
+TIMES: Final = frozenset({"recorded_at", "occurred_at", "as_of", "expire_at", "expires_at"})
+"""The columns of rows that are times, in ns; `replaced_at` is a seq."""
 
 
 class Structured(str):

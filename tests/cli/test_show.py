@@ -17,10 +17,15 @@ from ledger import Ledger
 from ledger.cli.answer import NAMED_MARKS, report_missing
 from ledger.cli.app import app
 from ledger.cli.show import show
+from ledger.domain.ladder import Rung
+from ledger.domain.rows import Balance, Break, Hold, Order, Position, Quarantined
+from ledger.domain.times import time_text
 from ledger.errors import Rejected
 from ledger.queries import Books, Seq
-from ledger.reading.moment import parse_day
-from ledger.reading.shown import Structured, plain
+from ledger.reading.moment import parse_day, parse_time
+from ledger.reading.shown import TIMES, Structured, plain
+from ledger.reading.statement import StatementLine
+from ledger.reading.views import BlotterLine, HistoryLine
 from tests.cli.test_embedded import program
 from tests.conftest import Database
 from tests.reading.histories import DAYS, Teller
@@ -104,6 +109,29 @@ def test_order_history_and_statement_are_shown(told: Database) -> None:
     assert json.loads(shown(told, "blotter", *known, "--format", "json")[0])["rows"][-1]["standing"] == "live"
     at_time = ("--at-time", trail[1].recorded_at)
     assert json.loads(shown(told, "blotter", *at_time, "--format", "json")[0])["seq"] == trail[1].seq
+
+
+def test_a_table_tells_times_as_at_time_takes_them(told: Database) -> None:
+    """Numbers of 19 digits are for programs; to the nanosecond the text names the same moment."""
+    with Books(told.dsn("reader")) as books:
+        trail = books.history("order/x1").value
+    table = shown(told, "history", "order/x1")[0].splitlines()
+    start = table[1].index("recorded_at")
+    times = [line[start:].split()[0] for line in table[2 : 2 + len(trail)]]
+    assert times == [time_text(line.recorded_at) for line in trail]
+    assert [parse_time(time) for time in times] == [line.recorded_at for line in trail]
+    assert not any(
+        str(number) in line for line in table for one in trail for number in (one.recorded_at, one.occurred_at)
+    )
+    by_time = shown(told, "blotter", "--at-time", times[1], "--format", "json")[0]
+    assert json.loads(by_time)["seq"] == trail[1].seq
+
+
+def test_every_time_of_a_row_is_told_as_one() -> None:
+    """Those that a read shows; `replaced_at` is the seq of an event, and `made_at` would be found here."""
+    kinds = (Balance, Position, Order, Quarantined, Break, Hold, BlotterLine, HistoryLine, StatementLine, Rung)
+    columns = {name for kind in kinds for name in kind.__struct_fields__}
+    assert {name for name in columns if name.endswith(("_at", "as_of"))} - {"replaced_at"} == TIMES
 
 
 def test_every_read_takes_every_moment(told: Database) -> None:

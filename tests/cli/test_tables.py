@@ -12,8 +12,12 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
+from rich import box
+
+from ledger.cli import layout
 
 ORDERS = [(f"column_{n}", f"{n}1234567.{n:018d}") for n in range(32)]
 
@@ -70,3 +74,42 @@ def test_on_a_narrow_terminal_each_row_stands_by_itself() -> None:
                                                              ["ACC-2", "BTC", "2"]])  # fmt: skip
     assert lines == ["orders:", "1 of 2", "    account  ACC-1", "    asset    BTC", "    total    1.000000000000000001",
                      "2 of 2", "    account  ACC-2", "    asset    BTC", "    total    2"]  # fmt: skip
+
+
+def test_a_long_figure_among_words_stays_whole() -> None:
+    """A cell of words has a figure that is longer than words need be: the row stands by itself, or the column grows."""
+    figure = "123456789012345678901.000000000000000001"
+    for width in (40, 60, 100):
+        lines = on_a_terminal(width, ["order", "why"], [["O-1", f"the venue reported {figure} of it, twice over"]])
+        assert sum(figure in line for line in lines) == 1
+
+
+def test_words_share_the_room_that_figures_leave() -> None:
+    lines = on_a_terminal(100, ["a", "b", "qty"], [["some words " * 9, "other words " * 5, "1.5"], ["x", "y", "2"]])
+    assert {len(line) for line in lines[1:]} <= {99, 100}
+    told = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    assert [" ".join(row[place] for row in told).split() for place in range(3)] == [
+        ["some", "words"] * 9 + ["x"], ["other", "words"] * 5 + ["y"], ["1.5", "2"],
+    ]  # fmt: skip
+
+
+def test_columns_stand_below_each_other_where_there_is_no_terminal() -> None:
+    lines = list(layout.in_columns(("name", "total"), [("東京", "1"), ("e\u0301", "2"), ("", "3"), ("abcde", "")]))
+    assert lines == ["name   total", "東京   1", "e\u0301      2", "       3", "abcde"]
+
+
+def test_what_would_move_a_terminal_is_shown_and_not_sent() -> None:
+    """Text of callers may have a line break or an escape sequence; a row stays a line."""
+    lines = list(layout.in_columns(("text",), [("a\nb\x1b[2J\ud800\u202e",)]))
+    assert lines == ["text", "a\\nb\\x1b[2J\\ud800\\u202e"]
+
+
+@pytest.mark.parametrize("width", [None, 80, 2_000])
+def test_a_row_takes_microseconds(width: int | None) -> None:
+    """What lays out any text takes 2 ms a row: a million orders would take half an hour to show."""
+    rows = [tuple(f"{n}{place}.25" for place in range(32)) for n in range(5_000)]
+    columns = tuple(f"column_{place}" for place in range(32))
+    before = time.process_time()
+    lines = layout.in_columns(columns, rows) if width is None else layout.framed(columns, rows, width, box.HEAVY_HEAD)
+    assert sum(1 for _ in lines) >= 5_000
+    assert time.process_time() - before < 2.5

@@ -20,6 +20,7 @@ from ledger.domain.order_status import derive, leaves
 from ledger.domain.rules.ground import current_name
 from ledger.domain.state import State
 from ledger.errors import InsufficientFunds, RuleBroken
+from tests.domain.streams import check_stream
 
 NOON = 1_723_161_254_087_891_268
 DAY = "2024-08-08"
@@ -40,6 +41,7 @@ class Books:
         seq = len(self.stored) + 1
         context = Context(seq, self.clock + seq, self.clock if occurred_at is None else occurred_at)
         outcome = self.record(event, context)
+        check_stream(event, outcome)
         self.stored.append(outcome)
         self.contexts.append(context)
         return outcome

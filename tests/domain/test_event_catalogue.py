@@ -16,7 +16,12 @@ import pytest
 
 from ledger.domain import event_catalogue, registry, schemas
 from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.settlement import SettlementFailed, TradeSettled
+from ledger.domain.stream_names import STREAMS
+from tests.domain.streams import check_stream
+from tests.reading.test_waiting import firm
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +81,18 @@ def test_the_schema_of_an_amount_takes_nothing_else(text: str) -> None:
     assert not keeps(schemas.json_schema(CashMoved)["properties"]["amount"], text)
 
 
+def test_the_streams_said_are_those_of_the_rules() -> None:
+    """Every type has one; `Books` holds what the tests of the rules record against them, and this a firm's history."""
+    assert list(STREAMS.keys() ^ registry.EVENT_TYPES.keys()) == []
+    books = firm(3)
+    for outcome in books.stored:
+        event = registry.decode_given(outcome.event_type, outcome.schema_version, outcome.given)
+        check_stream(event, outcome)
+    for name, kind in registry.EVENT_TYPES.items():
+        ids = {field for stream in STREAMS[name] for field in re.findall("<([a-z_]+)>", stream)}
+        assert ids <= set(kind.__struct_fields__) or kind in (TradeBusted, TradeSettled, SettlementFailed), name
+
+
 def test_each_type_is_described_once_with_all_its_fields() -> None:
     """The list that programs read has every type, its family, its kind and each field."""
     found = {x["type"]: x for x in event_catalogue.describe()}
@@ -83,6 +100,7 @@ def test_each_type_is_described_once_with_all_its_fields() -> None:
     for name, kind in registry.EVENT_TYPES.items():
         assert [field["name"] for field in found[name]["fields"]] == list(kind.__struct_fields__)
     assert found["TradeExecuted"]["fields"][0] == {"name": "exec_id", "type": "identifier", "required": True}
+    assert found["TradeExecuted"]["streams"] == ["order/<order_id>", "account/<account>"]
     assert (found["SplitApplied"]["family"], found["SplitApplied"]["kind"]) == ("corporate_actions", "fact")
 
 

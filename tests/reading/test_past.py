@@ -240,11 +240,17 @@ def test_the_past_is_checked_as_it_is_read(told: Database) -> None:
 
 
 def test_times_are_read_exactly_or_not_at_all() -> None:
-    """Nanoseconds, and ISO text with its offset; no local time, nothing finer than ISO is read with."""
+    """Nanoseconds, and ISO text with its offset, as `time_text` writes it; no local time, nothing finer."""
     assert parse_time("1723161254087891268") == 1723161254087891268
     assert parse_time("2024-08-08T12:00:00.000001Z") == NOONS[DAYS[1]] + 1000
     assert parse_time("2024-08-08T14:00:00+02:00") == NOONS[DAYS[1]]
-    for text in ("2024-08-08", "2024-08-08T12:00:00", "2024-08-08T12:00:00.0000001Z", "noon", "-5", "", "9" * 20):
+    assert parse_time("2024-08-08T14:00:00.0000001+02:00") == NOONS[DAYS[1]] + 100
+    assert parse_time("2024-08-08T12:00:00,12345678Z") == NOONS[DAYS[1]] + 123456780
+    for moment in (0, -1, 999, NOONS[DAYS[1]] + 1, 1723161254087891268, 2**63 - 1):
+        assert parse_time(time_text(moment)) == moment
+    finer = ("2024-08-08T12:00:00.0000000001Z", "2024-08-08T12:00:00,0000000001Z",
+             "2024-08-08T12:00:00+02:00:00.1234567", "2024-08-08T12:00:00.1+02:00:00.1234567")  # fmt: skip
+    for text in ("2024-08-08", "2024-08-08T12:00:00", *finer, "noon", "-5", "", "9" * 20):
         with pytest.raises(InvalidInput, match="expected nanoseconds"):
             parse_time(text)
     with pytest.raises(InvalidInput, match="it has more than 19 digits"):
