@@ -109,7 +109,7 @@ def check(reader: Reader, progress: Callable[[str, int], None]) -> tuple[list[Fi
             wrong = _wrong(reader, index)
             if wrong is None:
                 unchecked.append(f"whether {index.name} leads to every row of {index.table}: the database does not "
-                                 "look rows up by it")  # fmt: skip
+                                 "look rows up by it, or this login may not")  # fmt: skip
             elif wrong:
                 found.append(Finding("INDEX_MISMATCH", f"every row of {index.table} found by this index", wrong,
                                      table=TABLE, key=(f"{index.table}.{index.name}",)))  # fmt: skip
@@ -121,7 +121,7 @@ def _remedy(index: Index) -> str:
 
 
 def _wrong(reader: Reader, index: Index) -> str | None:
-    """Return what is wrong with an index, empty where nothing is, and None where the database does not go by it."""
+    """Return what is wrong with an index, empty where nothing is, and None where it cannot be gone by."""
     try:
         with reader.connection.transaction():
             if not index.columns or not _goes_by(reader, index, index.agrees()):
@@ -138,6 +138,8 @@ def _wrong(reader: Reader, index: Index) -> str | None:
             return f"{count} that it does not lead to, the first {first}; {more if others else _remedy(index)}"
     except psycopg.OperationalError:
         raise
+    except psycopg.errors.InsufficientPrivilege:
+        return None
     except psycopg.DatabaseError as error:
         # A page or an index that is damaged, or a key of a type that no ledger has: said by PostgreSQL itself.
         return f"{first_line(error)}; {_remedy(index)}"

@@ -105,6 +105,16 @@ def test_an_index_that_the_database_does_not_use_is_said_to_be_unchecked(region:
         assert [line.split()[1] for line in unchecked] == ["holds_pkey", "orders_pkey"]
 
 
+def test_a_table_that_the_login_may_not_read_is_unchecked_and_not_accused(region: Database) -> None:
+    """As one of somebody else's in the schema, which is named as no part of it."""
+    with copied(region) as copy, Intruder(copy) as intruder:
+        intruder.connection.execute(b"CREATE TABLE ledger.theirs (id bigint PRIMARY KEY)")
+        with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            lacking, unchecked = indexes.check(reader, lambda what, count: None)
+        assert lacking == []
+        assert [line.split()[1] for line in unchecked] == ["theirs_pkey"]
+
+
 def test_a_key_that_no_ledger_has_ends_no_verification(region: Database) -> None:
     """A column of a type that has no hash: PostgreSQL's own words are the finding, and the rest is checked."""
     with copied(region) as copy, Intruder(copy) as intruder:
