@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+import typer
 
 from ledger.cli import tables
 from ledger.domain.times import time_text
@@ -23,6 +24,14 @@ FORMATS: Final = ("table", "json", "jsonl", "csv")
 SCHEMA_VERSION: Final = 1
 NAMED_MARKS: Final = 8
 """So many missing marks are named on stderr, where one line is read; the rows name all of theirs."""
+
+
+def check_row_format(form: str) -> None:
+    """
+    Raise a usage error unless rows can be printed in that format.
+    """
+    if form not in FORMATS:
+        raise typer.BadParameter(f"found --format {form!r}; expected {', '.join(FORMATS)}")
 
 
 def as_json(value: Any) -> str:
@@ -77,7 +86,7 @@ def show_plain(
         out.writerow(("at_seq", *also, *names))
         out.writerows([(at.seq, *also.values(), *(_csv(value) for value in row.values())) for row in found])
     else:
-        tables.show_rows(title, names, [tuple(_cell(*one) for one in row.items()) for row in found])
+        tables.print_table(title, names, [tuple(_cell(*one) for one in row.items()) for row in found])
         for name, value in also.items():
             print(f"{name}: {value}")
         print(f"true at seq {at.seq}")

@@ -114,7 +114,7 @@ def show_chain(
     for chain in there:
         print(f"origin {chain.origin}\nchain-id {chain.chain_id}\nhead {chain.seq} {chain.hash}")
         print(f"trust {chain.trust or '(it names no publisher)'}")
-        tables.show_rows("keys", ("id", "purpose", "name", "public key", "from seq", "to seq", "revoked"), [
+        tables.print_table("keys", ("id", "purpose", "name", "public key", "from seq", "to seq", "revoked"), [
             (x.key_id, x.purpose, x.name, x.public_key, str(x.valid_from_seq),
              "" if x.valid_to_seq is None else str(x.valid_to_seq), "yes" if x.revoked else "no") for x in chain.keys
         ])  # fmt: skip

@@ -52,7 +52,7 @@ def snapshot(
                 shown = [{"seq": seq, "bytes": size, "made_at": str(made)} for seq, size, made in there]
                 print(as_json({"schema_version": SCHEMA_VERSION, "snapshots": shown}))
             else:
-                tables.show_rows("snapshots", ("seq", "bytes", "made at"), [
+                tables.print_table("snapshots", ("seq", "bytes", "made at"), [
                     (str(seq), str(size), time_text(made)) for seq, size, made in there
                 ])  # fmt: skip
         else:
@@ -104,7 +104,7 @@ def status(
     if format == "json":
         print(as_json({"schema_version": SCHEMA_VERSION, "read_models": there}))
         return
-    tables.show_rows("read models", ("name", "watermark", "head", "lag events", "lag seconds"), [
+    tables.print_table("read models", ("name", "watermark", "head", "lag events", "lag seconds"), [
         (x.name, str(x.watermark), str(x.head), str(x.lag_events), str(x.lag_seconds)) for x in there
     ])  # fmt: skip
     if any(x.lag_events for x in there):

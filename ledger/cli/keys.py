@@ -170,7 +170,7 @@ def _print(listed: list[dict[str, Any]], offline: bool) -> None:
     if offline:
         columns.remove("standing")
     cells = [tuple(_cell(row, column) for column in columns) for row in listed]
-    tables.show_rows("keys", tuple(column.replace("_", " ") for column in columns), cells)
+    tables.print_table("keys", tuple(column.replace("_", " ") for column in columns), cells)
     for row in listed:
         if row["verifier_key"]:
             print(f"verifier key of {row['key_id']}: {row['verifier_key']}")

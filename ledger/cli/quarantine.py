@@ -15,28 +15,20 @@ import typer
 
 from ledger.chain.entry import split_payload
 from ledger.cli import access as connections
-from ledger.cli.answer import print_json
-from ledger.cli.options import Dsn, Format, Origin, check_format
-from ledger.cli.tables import show_rows
+from ledger.cli.answer import check_row_format, print_json, show_rows
+from ledger.cli.options import Dsn, Origin
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
+from ledger.domain.rows import Quarantined
 from ledger.domain.rules.ground import TO_COME
 from ledger.errors import IdempotencyConflict, InvalidInput, RuleBroken
 from ledger.journal.ledger import Ledger
-from ledger.queries import Books
+from ledger.queries import At, Books
 
 app = typer.Typer(no_args_is_help=True, help="List, read and resolve the facts that fit no rule.")
 SOURCE = "operator"
-_COLUMNS = {
-    "seq": "seq", "type": "original_type", "rule": "rule", "status": "status", "accepted as": "resolution",
-    "proposed by": "proposed_by", "approved by": "approved_by",
-}  # fmt: skip
 
 Seq = Annotated[int, typer.Argument(help="Seq of the quarantined fact, as `list` prints it.")]
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 @app.command("list")
@@ -44,22 +36,16 @@ def list_facts(
     dsn: Dsn = None,
     origin: Origin = None,
     every: Annotated[bool, typer.Option("--all", help="Those decided on as well.")] = False,
-    format: Format = "table",
+    format: Annotated[str, typer.Option("--format", help="table, json, jsonl or csv.")] = "table",
 ) -> None:
     """
     List the facts that wait for a decision, by seq.
     """
-    check_format(format)
+    check_row_format(format)
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
         known = books.table("quarantine") if every else books.quarantine()
     facts = sorted(known.value, key=lambda row: row.seq)
-    if format == "json":
-        print_json({"schema_version": 1, "seq": known.seq, "rows": facts})
-        return
-    show_rows("quarantine", tuple(_COLUMNS), [
-        tuple(_shown(getattr(row, name)) for name in _COLUMNS.values()) for row in facts
-    ])  # fmt: skip
-    print(f"true at seq {known.seq}")
+    show_rows("quarantine", Quarantined, At(known.seq, facts, known.by), format)
 
 
 @app.command("show")

@@ -73,8 +73,7 @@ def ask(
     Raises:
         BadParameter: they do not go together.
     """
-    if format not in answer.FORMATS:
-        raise typer.BadParameter(f"found --format {format!r}; expected {', '.join(answer.FORMATS)}")
+    answer.check_row_format(format)
     return Question(_moment(at_seq, at_time, known_at, effective_on), format, dsn, origin, from_start)
 
 

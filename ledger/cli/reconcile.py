@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from ledger.cli import access as connections
 from ledger.cli import tables
-from ledger.cli.answer import as_json, print_json
+from ledger.cli.answer import as_json, check_row_format, print_json
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain.events.control import BreakResolution
 from ledger.errors import InvalidInput
@@ -102,7 +102,7 @@ def of_statement(
 
 
 def _show_report(report: Report) -> None:
-    tables.show_rows("breaks", _COLUMNS, [
+    tables.print_table("breaks", _COLUMNS, [
         (x["key"], x["ledger"], x["external"], str(x["opened_seq"]), x["opened_by"]) for x in report.breaks
     ])  # fmt: skip
     for one in report.closed:
@@ -127,8 +127,7 @@ def list_breaks(
     """
     List breaks from the event that opened each to the one that ended it: by whom, and how.
     """
-    if format not in ("table", "json", "jsonl", "csv"):
-        raise typer.BadParameter(f"found --format {format!r}; expected table, json, jsonl or csv")
+    check_row_format(format)
     with connections.access(dsn) as there, Books(there.dsn("reader"), origin) as books:
         known = run.all_lives(books, issuer)
     seq, found = known.seq, [life for life in known.value if every or life.closed_seq is None]
@@ -143,7 +142,7 @@ def list_breaks(
         for life in found:
             out.writerow((seq, *(_cell(value) for value in msgspec.structs.astuple(life))))
     else:
-        tables.show_rows("breaks", _LIFE, [_life(life) for life in found])
+        tables.print_table("breaks", _LIFE, [_life(life) for life in found])
         print(f"true at seq {seq}")
 
 

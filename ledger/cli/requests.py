@@ -87,7 +87,7 @@ def import_requests(
     if format == "json":
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
         return
-    tables.show_rows("read", ("event", "count"), [(kind, f"{n:,}") for kind, n in sorted(report.read.items())])
-    tables.show_rows("quarantined", ("rule", "count"), [(x, f"{n:,}") for x, n in sorted(report.quarantined.items())])
+    tables.print_table("read", ("event", "count"), [(kind, f"{n:,}") for kind, n in sorted(report.read.items())])
+    tables.print_table("quarantined", ("rule", "count"), [(x, f"{n:,}") for x, n in sorted(report.quarantined.items())])
     print(f"events appended: {report.appended:,}; requests that were recorded before: {report.replayed:,}")
     print(f"head: {report.head['seq']} {report.head['hash']}")

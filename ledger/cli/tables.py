@@ -26,7 +26,7 @@ def progress() -> Progress:
     return Progress(words, BarColumn(), TimeElapsedColumn(), console=console, disable=not console.is_terminal)
 
 
-def show_rows(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """
     Print one table; where there are no rows, the line that says so.
     """

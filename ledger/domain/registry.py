@@ -9,6 +9,7 @@ than this program is an error, never a guess.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import msgspec
 
 from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference, settlement
 from ledger.domain.events.fields import Event
-from ledger.errors import InvalidEvent, UnknownFormat, shortened
+from ledger.errors import InvalidEvent, UnknownFormat, closest, shortened
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
@@ -40,6 +41,8 @@ PAST: Final[dict[tuple[str, int], Past]] = {}
 """By (event type, schema version), the last version that fields of the past held for. No type has changed yet."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_UNKNOWN_FIELD: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+"""What the decoder says of a field of the event itself; of one in a part of it, it says besides where."""
 
 
 def type_name(event: Event) -> str:
@@ -105,7 +108,9 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
         InvalidEvent: an unknown type, or bytes that are not an event of it.
     """
     if event_type not in EVENT_TYPES:
-        raise InvalidEvent(f"found event type {event_type[:80]!r}; known are {', '.join(sorted(EVENT_TYPES))}")
+        near = closest(event_type, EVENT_TYPES)
+        there = "list them with: tradeledger event-types" if near else f"known are {', '.join(sorted(EVENT_TYPES))}"
+        raise InvalidEvent(f"found event type {event_type[:80]!r}{near}; {there}")
     kind = kind_of(event_type, schema_version)
     if kind is None:
         raise UnknownFormat(
@@ -115,8 +120,12 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
     try:
         event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        where = "; see what it takes with: tradeledger event-types --schema" if "enum" in str(error) else ""
-        raise InvalidEvent(f"these bytes are no {event_type}: {shortened(str(error))}{where}") from error
+        what = f"these bytes are no {event_type}: {shortened(str(error))}"
+        if isinstance(error, msgspec.ValidationError):
+            unknown = _UNKNOWN_FIELD.fullmatch(str(error))
+            near = closest(unknown[1], kind.__struct_fields__) if unknown else ""
+            what += f"{near}; see what it takes with: tradeledger event-types --schema"
+        raise InvalidEvent(what) from error
     return event
 
 

@@ -100,7 +100,8 @@ def check_told(table: str, misfits: list[Misfit], **equal: Any) -> None:
         first = lacking[0]
         raise NotFound(
             f"{table} cannot be told for these days: event {first.seq} ({first.event_type}) counts for them, and what "
-            f"it is about does not ({first.rule}: {first.detail}); {len(lacking)} such: ask by seq"
+            f"it is about does not (by these days alone its rule would say {first.rule}: {first.detail}); "
+            f"{len(lacking)} such: ask by seq, or for a later day"
         )
 
 

@@ -4,6 +4,7 @@ Check the quarantine on the command line: what waits is listed, read whole and d
 
 from __future__ import annotations
 
+import csv
 import json
 
 from ledger import Ledger
@@ -40,11 +41,13 @@ def test_a_fact_that_fits_no_rule_is_listed_shown_and_resolved_by_two(chain: Dat
     fact = json.loads(shown)
     assert (code, fact["rule"], fact["original"]["exec_id"], fact["status"]) == (0, "unknown_order", "E", "open")
     assert fact["at_seq"] == told["seq"]
-    header, row = (line.split() for line in quarantine("list")[1].splitlines()[1:3])
-    named = dict(zip(" ".join(header).replace("accepted as", "as").split(), row, strict=False))
-    assert [named[name] for name in ("seq", "type", "rule", "status")] == [
-        str(seq), "TradeExecuted", "unknown_order", "open",
+    row, _ = csv.DictReader(quarantine("list", "--format", "csv")[1].splitlines())
+    assert [row[name] for name in ("at_seq", "seq", "original_type", "rule", "status")] == [
+        str(told["seq"]), str(seq), "TradeExecuted", "unknown_order", "open",
     ]  # fmt: skip
+    lines = [json.loads(line) for line in quarantine("list", "--format", "jsonl")[1].splitlines()]
+    assert lines == [{"at_seq": told["seq"]} | one for one in told["rows"]]
+    assert quarantine("list")[1] == tradeledger("show", "quarantine", "--dsn", chain.dsn("reader")).stdout
     assert json.loads(quarantine("show", unreadable)[1])["original"] == "8=FIX…"
     decision = ("resolve", seq, "--as", "discarded", "--proposed-by", "ann", "--source", "engine")
     code, _, words = quarantine(*decision)
@@ -70,7 +73,7 @@ def test_what_is_not_quarantined_or_no_decision_is_refused_in_words(chain: Datab
         fill(ledger)
     for arguments, code, words in (
         (("show", 1), 8, "no quarantined fact"),
-        (("list", "--format", "xml"), 2, "expected table or json"),
+        (("list", "--format", "xml"), 2, "expected table, json, jsonl, csv"),
         (("resolve", 1, "--as", "eaten", "--proposed-by", "ann"), 8, "accepted, duplicate, discarded"),
         (("resolve", 1, "--as", "discarded", "--proposed-by", "ann"), 8, "not as 'operator'"),
         (("resolve", 1, "--as", "discarded", "--proposed-by", "ann", "--source", "engine"), 8, "not_quarantined"),

@@ -26,7 +26,7 @@ def on_a_terminal(width: int, columns: list[str], rows: list[list[str]]) -> list
     """Return the lines that a terminal of so many columns is sent for one table."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    program = f"from ledger.cli.tables import show_rows; show_rows('orders', {tuple(columns)!r}, {rows!r})"
+    program = f"from ledger.cli.tables import print_table; print_table('orders', {tuple(columns)!r}, {rows!r})"
     words = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     with subprocess.Popen([sys.executable, "-c", program], stdout=theirs, env=words | {"TERM": "xterm"}) as process:
         os.close(theirs)

@@ -160,11 +160,29 @@ def test_every_event_type_reads_back_what_it_wrote_and_has_a_rule() -> None:
     """The registry and the rules name the same types, and unknown ones are errors that list the known."""
     assert set(fold.RULES) == set(registry.EVENT_TYPES.values())
     with pytest.raises(InvalidEvent, match="known are AccountLimitsSet"):
-        registry.decode_given("OrderEaten", 1, b"{}")
+        registry.decode_given("Eaten", 1, b"{}")
+    with pytest.raises(
+        InvalidEvent, match=r"'OrderPlcaed' \(did you mean 'OrderPlaced'\?\); list them with: .* event-types$"
+    ):
+        registry.decode_given("OrderPlcaed", 1, b"{}")
     with pytest.raises(LedgerError, match="newer"):
         registry.decode_given("OrderPlaced", 2, b"{}")
     with pytest.raises(InvalidEvent, match="no OrderExpired"):
         registry.decode_given("OrderExpired", 1, b'{"order_id":"x","more":1}')
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (b'{"scal":2,"asset":"X","kind":"crypto","name":"x"}', r"`scal` \(did you mean 'scale'\?\); "),
+        (b'{"asset":"X","kind":"crypto","scale":2}', "missing required field `name`; "),
+        (b'{"asset":"X","kind":"cryptic","scale":2,"name":"x"}', r"'cryptic' - at `\$.kind`; "),
+    ],
+)
+def test_what_is_no_event_of_its_type_says_where_to_look(given: bytes, words: str) -> None:
+    """A mistyped, missing or wrong field: the nearest of its names, and what the type takes."""
+    with pytest.raises(InvalidEvent, match=f"{words}see what it takes with: tradeledger event-types --schema$"):
+        registry.decode_given("AssetDefined", 1, given)
 
 
 def test_a_replay_names_the_column_that_was_changed() -> None:

@@ -219,8 +219,11 @@ def test_what_cannot_be_told_of_one_order_can_of_others() -> None:
     assert books.give(fill).rule is None
     source = known(books, MONDAY)
     for equal in ({}, {"account": "A"}, {"order_id": "O"}, {"account": None}):
-        with pytest.raises(NotFound, match=r"orders cannot be told for these days: event .*TradeExecuted"):
+        with pytest.raises(NotFound, match=r"orders cannot be told for these days: event .*TradeExecuted") as refused:
             source.rows("orders", **equal)
+        # The chain knows the order, and nobody has to record it first: a later day has it.
+        assert "by these days alone its rule would say unknown_order" in str(refused.value)
+        assert str(refused.value).endswith("1 such: ask by seq, or for a later day")
     assert source.rows("orders", account="B") == source.rows("orders", order_id="P") == []
     assert [row.exec_id for row in source.rows("executions", account="A")] == ["E"]
 
