@@ -7,11 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from ledger.chain.entry import RecordedEvent
 from tests.archiving.chains import chain, edited
 from tests.archiving.written import EVENTS, kinds, verify, write
 from verifier.archive import groups, verification
+from verifier.archive.groups import LIMIT_BYTES, Asked, Ends, joined
+from verifier.archive.seams import finding
 
 WIDE = chain(1_800, seed=3, largest=700, ends=())
 """Groups that reach over bundles, and over whole ones."""
@@ -90,3 +93,23 @@ def test_a_group_larger_than_any_is_not_kept_in_memory(
     large = {event.seq for event in WIDE if event.group_index == 0 and event.group_size > 500}
     assert large
     assert bundles == 1 or large <= {one.seq for one in found}
+
+
+def test_a_group_that_goes_on_over_ranges_is_joined_up_to_its_limit() -> None:
+    """To the byte; the next range has nothing to join to what was too long."""
+    stated, path = bytes(32), "tile/entries/004"
+    before = Asked(700, stated, b"x" * (LIMIT_BYTES - 1))
+    tail = Asked(900, stated, b"z")
+    whole = Asked(700, stated, before.preimage + b"y")
+    assert joined(before, Ends(Asked(0, stated, b"y"), False, None), path) == (whole, [])
+    larger = finding(
+        "REQUEST_MISMATCH", f"a group of at most {LIMIT_BYTES} bytes", "a larger one", path, 700, "group_size"
+    )
+    assert joined(whole, Ends(Asked(0, stated, b"y"), False, None), path) == (None, [larger])
+    # Where either part is not known, no group is judged, and the next one is taken up.
+    assert joined(None, Ends(Asked(0, stated, b"y"), True, tail), path) == (tail, [])
+    assert joined(before, Ends(None, True, tail), path) == (tail, [])
+    other = finding("REQUEST_MISMATCH", blake3(whole.preimage).hexdigest(), stated.hex(), path, 700, "request_hash")
+    assert joined(before, Ends(Asked(0, stated, b"y"), True, tail), path) == (tail, [other])
+    good = Asked(700, blake3(whole.preimage).digest(), before.preimage)
+    assert joined(good, Ends(Asked(0, stated, b"y"), True, tail), path) == (tail, [])

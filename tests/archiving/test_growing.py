@@ -15,6 +15,7 @@ from tests.archiving.chains import CHAIN_ID, KEY, ORIGIN, POLICY, POLICY_TEXT, W
 from tests.archiving.written import EVENTS, SIZE, kinds, verify, write
 from verifier.archive import verification
 from verifier.archive.checkpoints import OF_EARLIER
+from verifier.archive.seams import finding
 from verifier.report import Report
 
 FORK = chain(SIZE, seed=2)
@@ -77,8 +78,9 @@ def test_another_history_that_came_meanwhile_is_a_fork(tmp_path: Path) -> None:
         (tmp_path / "fork").rename(tmp_path / "a")
 
     report = verify_while(tmp_path / "a", change)
+    both = signed(EVENTS, 300).decode(), signed(FORK, SIZE).decode()
     (found,) = [one for one in report.findings if one.key == ("checkpoint",)]
-    assert (found.kind, found.expected) == ("CHECKPOINT_INCONSISTENT", signed(EVENTS, 300).decode())
+    assert found == finding("CHECKPOINT_INCONSISTENT", *both, "checkpoint", column="root")
 
 
 def test_what_others_have_cosigned_since_is_taken_in(tmp_path: Path) -> None:

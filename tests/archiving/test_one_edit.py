@@ -12,11 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger.archiving.stores import Folder
 from ledger.chain import entry, event_id
+from ledger.chain.link import genesis
 from ledger.evidence import segments
-from tests.archiving.chains import CHAIN_ID, edited
+from ledger.evidence.checkpoint import Checkpoint
+from tests.archiving.chains import CHAIN_ID, ORIGIN, edited, root
 from tests.archiving.written import EVENTS, SIZE, verify, write
-from verifier.archive.seams import finding
+from verifier.archive.joining import Joining
+from verifier.archive.seams import Seam, finding, seam_of
 from verifier.report import Finding
 
 SEQ = 400
@@ -153,3 +157,28 @@ def test_where_tile_and_bundle_are_both_gone_no_root_is_made(tmp_path: Path) -> 
         finding("TREE_MISMATCH", f"a root of {SIZE} entries", "entries are missing", "checkpoint"),
     ]
     assert (report.last_good_seq, report.checkpoints[0].accepted) == (0, False)
+
+
+def seam(seq: int) -> Seam:
+    return seam_of(entry.parse(entry.encode(EVENTS[seq - 1])), EVENTS[seq - 1].hash)
+
+
+def test_the_first_link_is_made_from_the_genesis(copy: Path) -> None:
+    """Of this chain and origin; what stands before a part is not read."""
+
+    def link(first: Seam | None, last: Seam | None = None, chain_id: bytes = CHAIN_ID) -> list[Finding]:
+        joining = Joining(Folder(copy), Checkpoint(ORIGIN, SIZE, root(EVENTS)), chain_id, 0)
+        joining.last = last
+        return joining._link(first, "x")
+
+    first = seam(1)
+    assert link(first) == link(None) == link(seam(3), seam(2)) == []
+    expected, other = genesis(CHAIN_ID, ORIGIN).hex(), msgspec.structs.replace(first, prev_hash=bytes(32))
+    assert link(other) == [finding("CHAIN_BREAK", expected, bytes(32).hex(), "x", 1, "prev_hash")]
+    assert link(msgspec.structs.replace(other, seq=2)) == []
+    of_another = genesis(bytes(16), ORIGIN).hex()
+    assert link(first, chain_id=bytes(16)) == [
+        finding("CHAIN_BREAK", of_another, first.prev_hash.hex(), "x", 1, "prev_hash")
+    ]
+    broken = link(msgspec.structs.replace(seam(3), prev_hash=bytes(32)), seam(2))
+    assert broken == [finding("CHAIN_BREAK", seam(2).hash.hex(), bytes(32).hex(), "x", 3, "prev_hash")]
