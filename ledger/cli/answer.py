@@ -18,7 +18,7 @@ import typer
 from ledger.cli import tables
 from ledger.domain.times import time_text
 from ledger.queries import At
-from ledger.reading import shown
+from ledger.reading import plain_rows
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
 SCHEMA_VERSION: Final = 1
@@ -42,7 +42,7 @@ def as_json(value: Any) -> str:
 
 
 def _as_it_is(value: Any) -> msgspec.Raw:
-    if isinstance(value, shown.Structured):
+    if isinstance(value, plain_rows.Structured):
         return msgspec.Raw(value.encode())
     raise NotImplementedError(f"found a {type(value).__name__}; expected what JSON can say")
 
@@ -51,13 +51,13 @@ def print_json(value: Any) -> None:
     """
     Print *value* as JSON for programs and for people: indented, integers past 2^53 as text.
     """
-    print(msgspec.json.format(as_json(shown.safe(value)), indent=1))
+    print(msgspec.json.format(as_json(plain_rows.safe(value)), indent=1))
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if name in shown.TIMES:
+    if name in plain_rows.TIMES:
         return time_text(int(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -97,7 +97,7 @@ def show_rows(title: str, kind: type[Any], at: At[list[Any]], form: str) -> None
     """
     Print rows of *kind*.
     """
-    show_plain(title, shown.columns(kind), at, [shown.plain(row) for row in at.value], form)
+    show_plain(title, plain_rows.columns(kind), at, [plain_rows.plain(row) for row in at.value], form)
 
 
 def report_missing(found: Sequence[Any]) -> None:

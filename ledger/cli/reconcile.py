@@ -24,7 +24,7 @@ from ledger.domain.events.control import BreakResolution
 from ledger.errors import InvalidInput
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
-from ledger.reading import shown
+from ledger.reading import plain_rows
 from ledger.reconciliation import run, sheets, statement
 from ledger.reconciliation.lives import Life
 from ledger.reconciliation.run import Report
@@ -135,7 +135,7 @@ def list_breaks(
         print_json({"schema_version": 1, "seq": seq, "rows": found})
     elif format == "jsonl":
         for life in found:
-            print(as_json(shown.safe({"at_seq": seq, **msgspec.structs.asdict(life)})))
+            print(as_json(plain_rows.safe({"at_seq": seq, **msgspec.structs.asdict(life)})))
     elif format == "csv":
         out = csv.writer(sys.stdout, lineterminator="\n")
         out.writerow(("at_seq", *Life.__struct_fields__))

@@ -15,7 +15,7 @@ from ledger.cli.question import Question, command
 from ledger.domain import rows
 from ledger.domain.ladder import Rung
 from ledger.queries import At
-from ledger.reading import shown, views
+from ledger.reading import plain_rows, views
 from ledger.reading.exposure import ExposureLine
 from ledger.reading.moment import parse_day
 from ledger.reading.profit.fx_result import FxResultLine
@@ -168,7 +168,7 @@ def pnl(
 
 def _total(kind: str, total: Total, day: str) -> dict[str, Any]:
     line = StatementLine(day, 0, kind, "", total.asset, total.bucket, 0, total.amount)
-    return {"line": kind, **shown.plain(line), "seq": None, "event_type": None, "stream": None, "amount": None}
+    return {"line": kind, **plain_rows.plain(line), "seq": None, "event_type": None, "stream": None, "amount": None}
 
 
 @command(show, "statement")
@@ -186,9 +186,9 @@ def statement(
     made = found.value
     lines = [
         *(_total("opening", total, made.first) for total in made.opening),
-        *({"line": "posting", **shown.plain(line)} for line in made.lines),
+        *({"line": "posting", **plain_rows.plain(line)} for line in made.lines),
         *(_total("closing", total, made.last) for total in made.closing),
     ]
     also = {"chain_id": made.chain_id, "account": account, "from": made.first, "to": made.last, "hash": made.hash,
             "digest": made.digest}  # fmt: skip
-    show_plain("statement", ("line", *shown.columns(StatementLine)), found, lines, asked.format, **also)
+    show_plain("statement", ("line", *plain_rows.columns(StatementLine)), found, lines, asked.format, **also)

@@ -285,10 +285,10 @@ def replay(
         ("stream_version", outcome.stream_version, stored[1]),
         ("effective_on", outcome.effective_on, stored[2]),
     )
-    return [Mismatch(column, _shown(made), _shown(kept)) for column, made, kept in compared if made != kept]
+    return [Mismatch(column, _text(made), _text(kept)) for column, made, kept in compared if made != kept]
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -143,7 +143,7 @@ def _ours(books: Books, statement: Statement) -> tuple[int, Ours]:
     return balances.seq, ours
 
 
-def _shown(life: Life) -> dict[str, Any]:
+def _in_report(life: Life) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(life).items() if name not in ("issuer", "reason")}
 
 
@@ -151,10 +151,11 @@ def _report(statement: Statement, seq: int, outcome: Outcome, after: Followed, a
     standing = {one.key for one in outcome.standing}
     opened = {life.key: life for life in after.lives if life.closed_seq is None}
     breaks = [
-        {**_shown(opened[key]), "of_this_statement": key in outcome.found} for key in sorted(standing & opened.keys())
+        {**_in_report(opened[key]), "of_this_statement": key in outcome.found}
+        for key in sorted(standing & opened.keys())
     ]
     recorded = after.seq
-    closed = [_shown(life) for life in after.lives if appended and life.closed_seq == recorded]
+    closed = [_in_report(life) for life in after.lives if appended and life.closed_seq == recorded]
     return Report(
         statement.issuer, statement.hash, statement.as_of, seq, outcome.matched, breaks, closed,
         list(outcome.accepted), list(outcome.newer), recorded, appended,

@@ -226,7 +226,7 @@ def _update(connection: Connection, chain: int, table: str, changes: list[Change
         )
 
 
-def _shown(table: str, of: str = "") -> str:
+def _columns_of(table: str, of: str = "") -> str:
     kinds = _sql_types(table)
     # A date is written out here, since the text of a bare one follows the login's DateStyle.
     forms = {"numeric": '{}"{}"::text', "date": "to_char({}\"{}\", 'YYYY-MM-DD')"}
@@ -235,7 +235,7 @@ def _shown(table: str, of: str = "") -> str:
 
 @functools.cache
 def _select(table: str) -> str:
-    return f"SELECT {_shown(table)} FROM ledger.{table} WHERE chain = %s"
+    return f"SELECT {_columns_of(table)} FROM ledger.{table} WHERE chain = %s"
 
 
 def _amount(table: str, column: str, text: str) -> int:
@@ -283,7 +283,7 @@ def _select_run(table: str) -> str:
         " AND exec_id = %s UNION ALL "
         "SELECT e.*, r.place + 1 FROM run r JOIN ledger.executions e ON e.chain = r.chain AND e.venue = r.follows[1]"
         " AND e.trade_date = r.follows[2]::date AND e.exec_id = r.follows[3] WHERE r.place < %s"
-        f") SELECT {_shown(table)} FROM run"
+        f") SELECT {_columns_of(table)} FROM run"
     )
 
 
@@ -302,7 +302,7 @@ def _select_at_head(table: str) -> str:
     spec, kinds = TABLES[table], _sql_types(table)
     same = "".join(f' AND t."{column}" = %s::{kinds[column]}' for column in spec.key)
     return (
-        f"SELECT h.seq, {_shown(table, 't.')} FROM ledger.chain_heads h "
+        f"SELECT h.seq, {_columns_of(table, 't.')} FROM ledger.chain_heads h "
         f"LEFT JOIN ledger.{table} t ON t.chain = h.chain{same} WHERE h.chain = %s"
     )
 

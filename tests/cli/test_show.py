@@ -23,7 +23,7 @@ from ledger.domain.times import time_text
 from ledger.errors import Rejected
 from ledger.queries import Books, Seq
 from ledger.reading.moment import parse_day, parse_time
-from ledger.reading.shown import TIMES, Structured, plain
+from ledger.reading.plain_rows import TIMES, Structured, plain
 from ledger.reading.statement import StatementLine
 from ledger.reading.views import BlotterLine, HistoryLine
 from tests.cli.test_embedded import program

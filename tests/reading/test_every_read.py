@@ -33,7 +33,7 @@ from ledger.errors import InvalidInput, NoSuchMoment, NotFound, Rejected
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import At, Books, Known, Moment, RecordedAt, Seq
 from ledger.reading.moment import parse_day
-from ledger.reading.shown import Structured, plain
+from ledger.reading.plain_rows import Structured, plain
 from ledger.reading.statement import Statement
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.equities import DAY, DUE, market, settled
