@@ -27,14 +27,17 @@ from verifier.stored import CheckpointRow
 PURPOSE = "checkpoint"
 
 
+def _which(count: int, first: int, last: int) -> str:
+    return f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
+
+
 def nobodys_word(count: int, first: int, last: int) -> str:
     """
     Return, as a sentence, that so many checkpoints, of *first* to *last* events, are nobody's word any more.
     """
-    which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
     return (
-        f"who signed {which} events: a key alone that was revoked for such sizes, so it is nobody's word; a larger "
-        "one that counts covers the same events"
+        f"who signed {_which(count, first, last)} events: a key alone that was revoked for such sizes, so it is "
+        "nobody's word; a larger one that counts covers the same events"
     )
 
 
@@ -42,10 +45,19 @@ def unlisted_word(count: int, first: int, last: int) -> str:
     """
     Return, as a sentence, that so many checkpoints, of *first* to *last* events, were signed before the policy's keys.
     """
-    which = f"the checkpoint of {first}" if count == 1 else f"{count} checkpoints of {first} to {last}"
     return (
-        f"who signed {which} events: a key that the chain names and the policy does not list, as before another took "
-        "over; a larger one that the policy accepts covers the same events"
+        f"who signed {_which(count, first, last)} events: a key that the chain names and the policy does not list, as "
+        "before another took over; a larger one that the policy accepts covers the same events"
+    )
+
+
+def unknown_word(count: int, first: int, last: int) -> str:
+    """
+    Return, as a sentence, that so many checkpoints, of *first* to *last* events, may be of keys that the chain named.
+    """
+    return (
+        f"who signed {_which(count, first, last)} events: no key that the policy lists, and which keys the chain names "
+        "was not read; a larger one that the policy accepts covers the same events"
     )
 
 

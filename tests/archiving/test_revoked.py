@@ -109,6 +109,17 @@ def test_a_policy_may_list_the_key_that_took_over_alone(tmp_path: Path) -> None:
     report = verify(tmp_path, trust=trust)
     assert (report.verdict, report.findings) == ("verified", [])
     assert any("who signed the checkpoint of 290 events: a key alone that was revoked" in x for x in report.not_covered)
+    # Of a part of the archive, or where the event that names it is lost, no key is known to be the chain's, or not.
+    for change in (False, True):
+        if change:
+            (tmp_path / "segment" / "000").rename(tmp_path.parent / "kept")
+        report = verify(tmp_path, trust=trust, first=None if change else 257)
+        assert not [one for one in report.findings if one.kind == "CHECKPOINT_SIG"]
+        assert any(
+            line.startswith("who signed 2 checkpoints of 256 to 290 events: no key") for line in report.not_covered
+        )
+    (tmp_path.parent / "kept").rename(tmp_path / "segment" / "000")
+    (tmp_path / "checkpoints" / "290").unlink()
     # By a stranger's key, or of other entries by the chain's own, which convicts no key that the policy trusts.
     stranger = SigningKey(ORIGIN, ED25519, bytes([9]) * 32)
     for other in (signed(events, 256, stranger), signed(chain(SIZE, seed=3), 256)):

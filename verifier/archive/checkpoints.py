@@ -31,10 +31,12 @@ from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import Held, hold, tile_of
 from verifier.report import Finding, Findings
-from verifier.signed import nobodys_word, unlisted_word
+from verifier.signed import nobodys_word, unknown_word, unlisted_word
 from verifier.stored import Unreadable
 from verifier.vouching import Judged
 
+Word = Callable[[int, int, int], str]
+"""What is said of so many checkpoints, from the first size to the last, on which nothing rests."""
 NAMED: Final = 20
 """How many files that belong to no archive are named; the others are counted."""
 OF_EARLIER: Final = (
@@ -112,20 +114,21 @@ def is_signed(judged: Judged) -> bool:
 
 
 def older(
-    store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None, named: Sequence[NamedKey] = ()
+    store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None, named: Sequence[NamedKey] | None
 ) -> tuple[list[Finding], list[str]]:
     """
     Return what is wrong with the archive's other checkpoints, and what is in it and was not checked.
 
     What revoked keys alone signed beyond their end is nobody's word. Where the newest one counts and begins with the
     same entries, nothing rests on it, and it is not said to be wrong: nor can it be taken away. So it is with what a
-    key signed that is *named* by the chain and not by the policy, which lists the one that took over.
+    key signed that is *named* by the chain and not by the policy, which lists the one that took over; and with what no
+    key of the policy did where it is not known which the chain names (None).
     What belongs to *newer*, to which the archive grew meanwhile, is there by right and left to the next verification.
     """
     found: list[Finding] = []
     unknown: list[str] = []
     earlier: list[_Earlier] = []
-    passed: dict[Callable[[int, int, int], str], list[int]] = {nobodys_word: [], unlisted_word: []}
+    passed: dict[Word, list[int]] = {nobodys_word: [], unlisted_word: [], unknown_word: []}
     strangers = of_earlier = 0
     edge = {*tiles.edge_of(judged.stated.size), *(tiles.edge_of(newer.size) if newer is not None else ())}
     size = judged.stated.size if newer is None else newer.size
@@ -183,7 +186,7 @@ class _Earlier(msgspec.Struct, frozen=True):
     size: int
     root: bytes
     ended: Finding | None
-    word: Callable[[int, int, int], str]
+    word: Word
 
 
 class NamedKey(msgspec.Struct, frozen=True):
@@ -195,14 +198,19 @@ class NamedKey(msgspec.Struct, frozen=True):
 
 
 class _Unlisted(SignatureInvalid):
-    """A key signed that the chain names and the policy does not list, and no key that it does list."""
+    """No key that the policy lists has signed, and one that the chain names, or may name, for all that is known."""
+
+    def __init__(self, message: str, word: Word) -> None:
+        super().__init__(message)
+        self.word = word
 
 
 def _read(
-    store: Store, trust: Policy, stated: Checkpoint, size: int, named: Sequence[NamedKey]
+    store: Store, trust: Policy, stated: Checkpoint, size: int, named: Sequence[NamedKey] | None
 ) -> tuple[_Earlier | None, list[Finding]]:
     """Return an older checkpoint, once it is seen to be signed and no larger than the newest, and what is wrong."""
-    path, ended, word = f"checkpoints/{size}", None, nobodys_word
+    path, ended = f"checkpoints/{size}", None
+    word: Word = nobodys_word
     expected = f"a signed checkpoint of {size} entries"
     try:
         data = store.read(path) or b""
@@ -211,7 +219,7 @@ def _read(
             _signers(trust, data, named)
         except (KeyIsRevoked, _Unlisted) as error:
             ended = finding("CHECKPOINT_SIG", expected, str(error), path)
-            word = unlisted_word if isinstance(error, _Unlisted) else nobodys_word
+            word = error.word if isinstance(error, _Unlisted) else nobodys_word
         if signed.origin != stated.origin or signed.size != size:
             raise UnknownFormat(f"a checkpoint of {signed.size} entries of {signed.origin}")
     except (Corrupt, TooLong) as error:
@@ -222,25 +230,36 @@ def _read(
     return _Earlier(signed.size, signed.root, ended, word), []
 
 
-def _signers(trust: Policy, data: bytes, named: Sequence[NamedKey]) -> None:
+def _signers(trust: Policy, data: bytes, named: Sequence[NamedKey] | None) -> None:
     """
     Raise SignatureInvalid unless a log of the policy signed *data*: KeyIsRevoked where by none that counts there, and
-    `_Unlisted` where a key did that is *named* by the chain alone.
+    `_Unlisted` where a key did that is *named* by the chain alone, or may be.
     """
     stated, signed = checkpoint.decode_note(data)
     logs = [log.key for log in trust.logs_of(stated.origin)]
-    others = {one.key: one.last for one in named if one.first <= stated.size}
-    signers = note.verify(signed, [*logs, *(witness.key for witness in trust.witnesses), *others])
+    listed = [*logs, *(witness.key for witness in trust.witnesses)]
+    if named is None and not _claims(signed, logs):
+        if _claims(signed, listed):
+            note.verify(signed, listed)
+        raise _Unlisted("signed by no key that the policy lists", unknown_word)
+    others = {one.key: one.last for one in named or () if one.first <= stated.size}
+    signers = note.verify(signed, [*listed, *others])
     by = [signer.key for signer in signers if signer.key in logs]
     ends = [others[signer.key] for signer in signers if signer.key in others]
     if not by and any(last is None or stated.size <= last for last in ends):
-        raise _Unlisted("signed by a key of the chain that the policy does not list, and by none that it does")
+        raise _Unlisted("signed by a key of the chain that the policy does not list, and by none that it does",
+                        unlisted_word)  # fmt: skip
     if not by and ends:
         raise KeyIsRevoked("signed by a key alone that the policy does not list and the chain has ended before")
     if not by:
         raise SignatureInvalid("no signature of its log")
     if not any(trust.counts(key.public_key, stated.size) for key in by):
         raise KeyIsRevoked(f"signed by {', '.join(key.text() for key in by)} alone, which counts no more there")
+
+
+def _claims(signed: note.Note, keys: Sequence[VerifierKey]) -> bool:
+    """Whether a signature says that it is of one of these keys."""
+    return any(one.claims(key) for one in signed.signatures for key in keys)
 
 
 def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged) -> list[Finding]:

@@ -134,7 +134,9 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         wrong = list(_gone_astray(store, stated, joining.astray))
         findings.add(one for one in wrong if (one.kind, one.key, one.column) not in told)
     tell("checking checkpoints", 0)
-    beside = _others(store, trust, signed, judged, findings, keys if whole else KeyHistory())
+    beside = _others(
+        store, trust, signed, judged, findings, keys if whole else KeyHistory(), is_known=whole and not lost
+    )
     found = findings.all(None)
     kept.forget()
     first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
@@ -150,15 +152,26 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
 
 
 def _others(
-    store: Store, trust: Policy, signed: bytes, judged: Judged, findings: Findings, keys: KeyHistory
+    store: Store,
+    trust: Policy,
+    signed: bytes,
+    judged: Judged,
+    findings: Findings,
+    keys: KeyHistory,
+    *,
+    is_known: bool,
 ) -> list[str]:
-    """Judge what lies beside the newest checkpoint and its events; return what of it was not checked."""
+    """
+    Judge what lies beside the newest checkpoint and its events; return what of it was not checked.
+
+    Of the *keys* that the chain names all are known, or some: then one that is not among them may be its own.
+    """
     size = judged.stated.size
     newer, wrong = checkpoints.grown(store, trust, signed, judged.stated)
     findings.add(wrong)
     named = [checkpoints.NamedKey(VerifierKey(judged.stated.origin, ED25519, key), first, last)
              for key, first, last in keys.checkpoint_keys()]  # fmt: skip
-    wrong, unknown = checkpoints.older(store, trust, judged, newer, named)
+    wrong, unknown = checkpoints.older(store, trust, judged, newer, named if is_known else None)
     findings.add(wrong)
     since = [] if newer is None else [f"events {size + 1} to {newer.size}, which were archived meanwhile"]
     return [*checkpoints.other_policy(store, trust, keys.revoked()), *unknown, *since]
