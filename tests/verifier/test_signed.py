@@ -304,3 +304,29 @@ def test_what_an_ended_key_signed_is_said_with_its_place() -> None:
     assert [one.expected for one in both] == [f"root {bytes(32).hex()}", none]
     (first,) = found(Signed(OLD.name, [named(OLD, 25, 10)], None), [row(25, OLD)])
     assert "revoked after 10" in first.actual
+
+
+def test_what_is_met_is_the_largest_that_the_events_reach() -> None:
+    """The newest may be of more than was read: its root was not held against them."""
+    rows = [row(20, OLD), row(33, NEW), row(40, NEW)]
+    for upto, met in ((None, 40), (40, 40), (39, 33), (33, 33), (20, 20), (19, None)):
+        signed = Signed(OLD.name, KEYS, trust(OLD, NEW), upto)
+        assert found(signed, rows) == []
+        signed.bring(row(33, NEW).note)
+        assert signed.newest is not None
+        assert signed.newest.checkpoint.size == 40
+        assert (None if signed.met is None else signed.met.checkpoint.size) == met
+
+
+def test_what_a_key_signed_that_the_policy_does_not_list_is_told_in_full() -> None:
+    """From the first size that the chain names it for; one that was passed over is told as one."""
+    keys = [named(OLD, 25), named(NEW, ROTATED_AT)]
+    signed = Signed(OLD.name, keys, trust(NEW))
+    assert found(signed, [row(25, OLD), row(40, NEW)]) == []
+    assert signed.nobodys() == [
+        "who signed the checkpoint of 25 events: a key that the chain names and the policy does not list, as before "
+        "another took over; a larger one that the policy accepts covers the same events"
+    ]
+    (told,) = found(Signed(OLD.name, keys, trust(NEW)), [row(40, NEW), row(45, OLD)])
+    assert (told.kind, told.expected, told.seq) == ("CHECKPOINT_SIG", "what the policy accepts", 45)
+    assert (told.table, told.key, told.column) == ("checkpoints", ("45",), "note")
