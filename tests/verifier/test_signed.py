@@ -19,7 +19,7 @@ from ledger.evidence.revocation import KeyIsRevoked
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log
 from verifier.report import Finding
-from verifier.signed import Signed
+from verifier.signed import Signed, nobodys_word, unknown_word, unlisted_word
 from verifier.stored import CheckpointRow
 
 LOG = Log()
@@ -330,3 +330,29 @@ def test_what_a_key_signed_that_the_policy_does_not_list_is_told_in_full() -> No
     (told,) = found(Signed(OLD.name, keys, trust(NEW)), [row(40, NEW), row(45, OLD)])
     assert (told.kind, told.expected, told.seq) == ("CHECKPOINT_SIG", "what the policy accepts", 45)
     assert (told.table, told.key, told.column) == ("checkpoints", ("45",), "note")
+
+
+def test_beneath_is_less_and_what_is_beside_or_above_stays() -> None:
+    """A checkpoint covers no other of its own size, whoever signed it; of two of one size the first was met."""
+    signed = Signed(OLD.name, [named(OLD, 1), named(NEW, 25)], trust(NEW))
+    for one in (row(1, NEW, OLD), row(20, OLD), row(25, OLD), row(36, OLD)):
+        assert signed.check(one) == []
+    assert signed.met is not None
+    assert signed.met.checkpoint.size == 1
+    signed.bring(row(25, NEW).note)
+    met = signed.met
+    assert [one.seq for one in signed.end()] == [25, 36]
+    signed.bring(row(25, NEW).note)
+    assert signed.met is met
+    assert met.checkpoint.size == 25
+
+
+def test_of_sizes_the_first_and_the_last_are_said() -> None:
+    """In one sentence, however many there are."""
+    for said in (nobodys_word, unlisted_word, unknown_word):
+        assert said(1, 5, 5).startswith("who signed the checkpoint of 5 events: ")
+        assert said(3, 5, 9).startswith("who signed 3 checkpoints of 5 to 9 events: ")
+    assert unknown_word(1, 5, 5) == (
+        "who signed the checkpoint of 5 events: no key that the policy lists, and which keys the chain names was not "
+        "read; a larger one that the policy accepts covers the same events"
+    )
