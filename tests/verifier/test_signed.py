@@ -342,6 +342,7 @@ def test_beneath_is_less_and_what_is_beside_or_above_stays() -> None:
     signed.bring(row(25, NEW).note)
     met = signed.met
     assert [one.seq for one in signed.end()] == [25, 36]
+    assert signed.nobodys() == [unlisted_word(1, 20, 20)]
     signed.bring(row(25, NEW).note)
     assert signed.met is met
     assert met.checkpoint.size == 25
