@@ -48,6 +48,13 @@ def test_a_revoked_key_is_learned_with_its_last_size() -> None:
     assert history(changes.rotation(OLD, NEW)).revoked() == ()
 
 
+def test_the_keys_that_sign_checkpoints_have_a_first_size_and_an_end_where_they_were_ended() -> None:
+    """Keys of other purposes sign none."""
+    assert history().checkpoint_keys() == [(OLD.public_key, 1, None)]
+    old, new = history(changes.rotation(OLD, NEW), revoking(OLD, 1)).checkpoint_keys()
+    assert (old, new[0], new[2]) == ((OLD.public_key, 1, 1), NEW.public_key, None)
+
+
 @pytest.mark.parametrize(
     "event",
     [

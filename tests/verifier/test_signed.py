@@ -19,7 +19,7 @@ from ledger.evidence.revocation import KeyIsRevoked
 from tests.sealing.logs import KEY as OLD
 from tests.sealing.logs import WITNESSES, Log
 from verifier.report import Finding
-from verifier.signed import Signed
+from verifier.signed import Signed, nobodys_word, unknown_word, unlisted_word
 from verifier.stored import CheckpointRow
 
 LOG = Log()
@@ -304,3 +304,56 @@ def test_what_an_ended_key_signed_is_said_with_its_place() -> None:
     assert [one.expected for one in both] == [f"root {bytes(32).hex()}", none]
     (first,) = found(Signed(OLD.name, [named(OLD, 25, 10)], None), [row(25, OLD)])
     assert "revoked after 10" in first.actual
+
+
+def test_what_is_met_is_the_largest_that_the_events_reach() -> None:
+    """The newest may be of more than was read: its root was not held against them."""
+    rows = [row(20, OLD), row(33, NEW), row(40, NEW)]
+    for upto, met in ((None, 40), (40, 40), (39, 33), (33, 33), (20, 20), (19, None)):
+        signed = Signed(OLD.name, KEYS, trust(OLD, NEW), upto)
+        assert found(signed, rows) == []
+        signed.bring(row(33, NEW).note)
+        assert signed.newest is not None
+        assert signed.newest.checkpoint.size == 40
+        assert (None if signed.met is None else signed.met.checkpoint.size) == met
+
+
+def test_what_a_key_signed_that_the_policy_does_not_list_is_told_in_full() -> None:
+    """From the first size that the chain names it for; one that was passed over is told as one."""
+    keys = [named(OLD, 25), named(NEW, ROTATED_AT)]
+    signed = Signed(OLD.name, keys, trust(NEW))
+    assert found(signed, [row(25, OLD), row(40, NEW)]) == []
+    assert signed.nobodys() == [
+        "who signed the checkpoint of 25 events: a key that the chain names and the policy does not list, as before "
+        "another took over; a larger one that the policy accepts covers the same events"
+    ]
+    (told,) = found(Signed(OLD.name, keys, trust(NEW)), [row(40, NEW), row(45, OLD)])
+    assert (told.kind, told.expected, told.seq) == ("CHECKPOINT_SIG", "what the policy accepts", 45)
+    assert (told.table, told.key, told.column) == ("checkpoints", ("45",), "note")
+
+
+def test_beneath_is_less_and_what_is_beside_or_above_stays() -> None:
+    """A checkpoint covers no other of its own size, whoever signed it; of two of one size the first was met."""
+    signed = Signed(OLD.name, [named(OLD, 1), named(NEW, 25)], trust(NEW))
+    for one in (row(1, NEW, OLD), row(20, OLD), row(25, OLD), row(36, OLD)):
+        assert signed.check(one) == []
+    assert signed.met is not None
+    assert signed.met.checkpoint.size == 1
+    signed.bring(row(25, NEW).note)
+    met = signed.met
+    assert [one.seq for one in signed.end()] == [25, 36]
+    assert signed.nobodys() == [unlisted_word(1, 20, 20)]
+    signed.bring(row(25, NEW).note)
+    assert signed.met is met
+    assert met.checkpoint.size == 25
+
+
+def test_of_sizes_the_first_and_the_last_are_said() -> None:
+    """In one sentence, however many there are."""
+    for said in (nobodys_word, unlisted_word, unknown_word):
+        assert said(1, 5, 5).startswith("who signed the checkpoint of 5 events: ")
+        assert said(3, 5, 9).startswith("who signed 3 checkpoints of 5 to 9 events: ")
+    assert unknown_word(1, 5, 5) == (
+        "who signed the checkpoint of 5 events: no key that the policy lists, and which keys the chain names was not "
+        "read; a larger one that the policy accepts covers the same events"
+    )
