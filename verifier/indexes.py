@@ -30,7 +30,7 @@ NOT_LOOKED_UP: Final = f"{LOOKED_UP}: only a verification of everything looks ev
 _INDEXES: Final = (
     "SELECT t.relname, c.relname, array(SELECT quote_ident(a.attname) FROM unnest(i.indkey::int2[]) WITH ORDINALITY"
     "  AS k (number, place) JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.number ORDER BY k.place),"
-    " coalesce(pg_get_expr(i.indpred, i.indrelid), 'true')"
+    " coalesce(pg_get_expr(i.indpred, i.indrelid), 'true'), i.indisunique"
     " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
     " WHERE t.relnamespace = to_regnamespace('ledger') AND t.relkind = 'r' ORDER BY 1, 2"
 )
@@ -45,13 +45,15 @@ _BY_INDEX_ALONE: Final = (
 
 class Index(msgspec.Struct, frozen=True):
     """
-    An index of the schema: its table, its name, its columns as SQL names them, and which rows it is for, as SQL.
+    An index of the schema: its table, its name, its columns as SQL names them, which rows it is for, as SQL, and
+    whether no two of them have the same key.
     """
 
     table: str
     name: str
     columns: tuple[str, ...]
     rows: str
+    is_unique: bool = True
 
     @property
     def _table(self) -> str:
@@ -70,11 +72,12 @@ class Index(msgspec.Struct, frozen=True):
         """
         sums = "count(*) AS rows, sum(hash_record_extended(ROW({0}), 0)) AS keys"
         before = ", ".join(f"lag(b.{column}) OVER so" for column in self.columns)
+        wrong = "<=" if self.is_unique else "<"
         return (
             f"SELECT (lying.rows, lying.keys, 0) IS NOT DISTINCT FROM (led_to.rows, led_to.keys, led_to.wrong)"
             f" FROM (SELECT {sums.format(self._key('a'))} FROM {self._lying()} WHERE {self.rows}) AS lying,"
             f" (SELECT {sums.format(self._key('b'))}, count(*) FILTER (WHERE b.wrong) AS wrong"
-            f" FROM (SELECT {self._key('b')}, ({self._key('b')}) <= ({before}) AS wrong FROM {self._table} AS b"
+            f" FROM (SELECT {self._key('b')}, ({self._key('b')}) {wrong} ({before}) AS wrong FROM {self._table} AS b"
             f" WHERE {self.rows} WINDOW so AS (ORDER BY {self._key('b')})) AS b) AS led_to"
         )
 
@@ -102,7 +105,8 @@ def check(reader: Reader, progress: Callable[[str, int], None]) -> tuple[list[Fi
     unchecked: list[str] = []
     # What is set here is set for nothing that is read later.
     with reader.connection.transaction(force_rollback=True):
-        indexes = [Index(table, name, tuple(columns), rows) for table, name, columns, rows in reader.query(_INDEXES)]
+        indexes = [Index(table, name, tuple(columns), rows, is_unique)
+                   for table, name, columns, rows, is_unique in reader.query(_INDEXES)]  # fmt: skip
         reader.connection.execute(_BY_INDEX_ALONE)
         for number, index in enumerate(indexes, 1):
             progress("reading every table by its indexes", number)
@@ -133,7 +137,7 @@ def _wrong(reader: Reader, index: Index) -> str | None:
                 return f"other rows than those of the table; {_remedy(index)}"
             ((count, first, others),) = reader.connection.execute(index.unfound().encode()).fetchall()
             if not count:
-                return f"rows that are not there; {_remedy(index)}"
+                return f"rows that are not there, or in another order; {_remedy(index)}"
             more = f"it leads to another row of the same key for {others}, and which is right has to be found out first"
             return f"{count} that it does not lead to, the first {first}; {more if others else _remedy(index)}"
     except psycopg.OperationalError:

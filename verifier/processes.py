@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_start_method, resource_tracker
 from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from verifier.stored import worker_ended
@@ -27,11 +28,7 @@ class _Deaf(SpawnProcess):
     def start(self) -> None:
         # It would be started with this one, and then unblocks the signal.
         resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _start_deaf(self, super().start)
 
 
 class _DeafContext(SpawnContext):
@@ -42,15 +39,27 @@ class _DeafFork(ForkProcess):
     """A process that no Ctrl-C reaches, and that is divided from this one."""
 
     def start(self) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _start_deaf(self, super().start)
 
 
 class _DeafForkContext(ForkContext):
     Process = _DeafFork
+
+
+def _start_deaf(process: BaseProcess, start: Callable[[], None]) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        start()
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        # A Ctrl-C that came meanwhile is heard here, where nobody else knows yet of the process.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except BaseException:
+        process.kill()
+        process.join()
+        raise
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from rich.cells import cell_len
 
 _FRAME: Final = 3
 """Columns that a frame and the space on both sides of a value take."""
+_WIDEST: Final = 200
+"""No column is padded further where nothing has to fit: one long value would make every line as long."""
 _PROSE: Final = 20
 """So many columns are enough for words that go on in the next line."""
 
@@ -28,7 +30,7 @@ def in_columns(columns: Row, rows: Sequence[Row]) -> Iterator[str]:
     Yield a table without a frame, a line a row, where nothing has to fit.
     """
     rows = _clean(rows)
-    widths = _widths(columns, rows)
+    widths = [min(widest, _WIDEST) for widest in _widths(columns, rows)]
     for row in (columns, *rows):
         yield "  ".join(map(_padded, row, widths)).rstrip()
 

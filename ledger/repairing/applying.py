@@ -16,10 +16,12 @@ import msgspec
 from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, shown
 from ledger.evidence import policy
+from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, tail
 from ledger.repairing.books import Walk
+from ledger.repairing.notes import SECOND_HISTORY, is_other
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
@@ -269,6 +271,12 @@ class Applying:
                 "tree begins with; nothing was written"
             )
         there = repairs.stored_note(self._connection, self._row.chain, stated.size)
+        if (
+            there is not None
+            and is_other(there[1], stated)
+            and is_signed(self._rules, self._named(stated.size), there[1])
+        ):
+            raise NotProven(f"the checkpoint of {stated.size} events: {SECOND_HISTORY}; nothing was written")
         if there != (stated.root, note):
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
@@ -278,18 +286,21 @@ class Applying:
         there = repairs.stored_note(self._connection, self._row.chain, size)
         if there is None:
             return
-        try:
-            keys = named_keys.named(self._connection, self._row, self._stated)
-        except LedgerError as error:
-            raise NotProven(f"whether a log has signed the checkpoint of {size} events is not known: {error}; nothing "
-                            "was written") from error  # fmt: skip
-        if size > self._stated.size or is_signed(self._rules, keys, there[1]):
+        if size > self._stated.size or is_signed(self._rules, self._named(size), there[1]):
             raise NotProven(
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "
                 f"{self._prover.words()} does not cover; nothing was written"
             )
         repairs.remove_note(self._connection, self._row.chain, size, self._reason)
         mended.done.append(f"removed what stood for the checkpoint of {size} events and no log has signed")
+
+    def _named(self, size: int) -> list[VerifierKey]:
+        """Return the keys that the signed events name for checkpoints, which say whether one of *size* was signed."""
+        try:
+            return named_keys.named(self._connection, self._row, self._stated)
+        except LedgerError as error:
+            raise NotProven(f"whether a log has signed the checkpoint of {size} events is not known: {error}; nothing "
+                            "was written") from error  # fmt: skip
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:

@@ -11,8 +11,8 @@ import functools
 from collections.abc import Sequence
 from typing import Final
 
-from ledger.errors import LedgerError
-from ledger.evidence import policy
+from ledger.errors import LedgerError, UnknownFormat
+from ledger.evidence import checkpoint, policy
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
@@ -30,6 +30,21 @@ OTHERS: Final = (
     "root and note are as they were signed, so it is the events that are others, and no finding here says which: see "
     "with `tradeledger-verify diff` of this region and a copy"
 )
+SECOND_HISTORY: Final = (
+    "two signed histories: a log has signed the note here, and the one that the policy accepts, of as many events with "
+    "another root; keep both, they convict whoever holds the log's key"
+)
+
+
+def is_other(there: bytes, stated: Checkpoint) -> bool:
+    """
+    Return whether the note that is *there* is well-formed, and of another history than what is *stated*.
+    """
+    try:
+        found, _ = checkpoint.decode_note(there)
+    except UnknownFormat:
+        return False
+    return (found.origin, found.size) == (stated.origin, stated.size) and found.root != stated.root
 
 
 class Notes:
@@ -60,6 +75,8 @@ class Notes:
             stated = None if note is None else self._accepted(note, size)
             if stated is not None and there == (stated.root, note):
                 return AS_SIGNED
+            if stated is not None and there is not None and (kept := self._kept(there[1], stated)):
+                return kept
             if stated is not None:
                 return Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
                              proven_by=proven_by)  # fmt: skip
@@ -76,6 +93,14 @@ class Notes:
                 "away once a checkpoint that the policy accepts covers as many: record something and seal it"
             )
         return Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=proven_by)
+
+    def _kept(self, there: bytes, stated: Checkpoint) -> str:
+        """Return why the note that is *there* is not written over by what is *stated*; nothing where it may be."""
+        if not is_other(there, stated):
+            return ""
+        if isinstance(self._keys, str):
+            return f"whether a log has signed the other history that the note here is of is not known: {self._keys}"
+        return SECOND_HISTORY if is_signed(self._rules, self._keys, there) else ""
 
     def _accepted(self, note: bytes, size: int) -> Checkpoint | None:
         """Return what a note says of *size* events, where the policy accepts it and the signed tree begins so."""

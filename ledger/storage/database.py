@@ -26,11 +26,11 @@ from ledger.errors import (
     StateMismatch,
     StorageFull,
     UnsafeSettings,
-    shown,
 )
 
 # What ends a pipeline of the driver's own is raised, and said by `translated`; its log would say it to people as well.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
+_IN_NO_ADDRESS: Final = re.compile("[\0\ud800-\udfff]")
 Connection = psycopg.Connection[Any]
 DriverError = psycopg.Error
 """What the driver raises; `translated` says it in the ledger's words."""
@@ -60,8 +60,12 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
         SetupNeeded: the server has no such database.
         DatabaseDown: it cannot be reached.
     """
-    if not isinstance(dsn, str) or not dsn.isprintable():
-        raise InvalidInput(f"found {shown(dsn)} as the database address; give postgresql://login@host/name")
+    # An address may have a password in it, so that none of it is shown.
+    if not isinstance(dsn, str):
+        raise InvalidInput(f"found a {type(dsn).__name__} as the database address; give postgresql://login@host/name")
+    if (strange := _IN_NO_ADDRESS.search(dsn)) is not None:
+        raise InvalidInput(f"found U+{ord(strange[0]):04X} at place {strange.start() + 1} of the database address, "
+                           "which can have none; give postgresql://login@host/name")  # fmt: skip
     try:
         return psycopg.connect(
             dsn,

@@ -98,6 +98,11 @@ def test_columns_stand_below_each_other_where_there_is_no_terminal() -> None:
     assert lines == ["name   total", "東京   1", "e\u0301      2", "       3", "abcde"]
 
 
+def test_one_long_value_makes_no_other_line_long() -> None:
+    lines = list(layout.in_columns(("given", "hash"), [("x" * 60_000, "1"), ("y", "2")]))
+    assert [len(line) for line in lines] == [206, 60_003, 203]
+
+
 def test_what_would_move_a_terminal_is_shown_and_not_sent() -> None:
     """Text of callers may have a line break or an escape sequence; a row stays a line."""
     lines = list(layout.in_columns(("text",), [("a\nb\x1b[2J\ud800\u202e",)]))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 
 from ledger import Ledger
@@ -116,9 +117,21 @@ def test_an_execution_that_fits_no_order_is_kept_and_waits(chain: Database) -> N
         check_whole(chain, ledger)
 
 
-@pytest.mark.parametrize("address", [None, "\ud800", "postgresql://a\0b", 7])
-def test_what_is_no_address_is_refused_by_name(address: Any) -> None:
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [(None, "a NoneType as"), (7, "a int as"), ("postgresql://ann:s3cret\ud800@h/db", "U\\+D800 at place 24"),
+     ("postgresql://ann:s3cret@h/d\0b", "U\\+0000 at place 28")],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_by_name_and_not_shown(address: Any, words: str) -> None:
     """Such as that of a variable that is not set."""
     for opened in (Ledger.open, Books):
-        with pytest.raises(InvalidInput, match="as the database address"):
+        with pytest.raises(InvalidInput, match=words) as refused:
             opened(address)
+        assert "s3cret" not in str(refused.value)
+
+
+def test_an_address_may_have_lines(chain: Database) -> None:
+    address = chain.dsn("writer")
+    words = "\n ".join(f"{name}={value}" for name, value in psycopg.conninfo.conninfo_to_dict(address).items())
+    with Ledger.open(words + "\n") as ledger:
+        assert ledger.head().seq == 1

@@ -119,6 +119,32 @@ def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, brok
     assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
 
 
+def test_a_second_history_that_a_log_signed_is_not_written_over(firm: Firm, broken: Database) -> None:
+    """It convicts whoever holds the key; what nobody signed in its place is."""
+    size = firm.sealed[-1]
+    text = Checkpoint(ORIGIN, size, bytes(32)).text()
+    stranger = SigningKey(ORIGIN, LOG_KEY.algorithm, bytes([77]) * 32)
+    edit = "UPDATE ledger.checkpoints SET root = %s, note = %s WHERE size = %s"
+    by_log, by_nobody = (note.with_signatures(text, (key.sign(text),)).encode().decode() for key in (LOG_KEY, stranger))
+    with copies(archive=firm.archive, other=firm.other) as found:
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", edit, bytes(32), by_nobody, size)
+        plan = planned(broken, firm.rules, found)
+        assert [(x.what, x.size) for x in plan.writes] == [("restore", size)]
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", edit, bytes(32), by_log, size)
+        with pytest.raises(NotProven, match="two signed histories"):
+            applied(broken, firm.rules, plan, found)
+        again = planned(broken, firm.rules, found)
+        assert not again.writes
+        assert all("two signed histories" in judged.reason for judged in again.left())
+        assert broken.sql(f"SELECT note FROM ledger.checkpoints WHERE size = {size}").strip() == by_log.strip()
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", edit, bytes(32), by_nobody, size)
+        applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert real(report_on(broken)) == []
+
+
 def test_a_checkpoint_that_is_gone_is_restored_from_a_copy(firm: Firm, broken: Database) -> None:
     """Its row stands again where the verifier accepts it; of one that no copy has, that is said."""
     with Intruder(broken) as intruder:

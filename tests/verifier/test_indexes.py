@@ -125,3 +125,13 @@ def test_a_key_that_no_ledger_has_ends_no_verification(region: Database) -> None
         told = found(copy)
         assert [key for _, key, _ in told] == [("balances.balances_pkey",), ("controls.controls_pkey",)]
         assert "hash function" in told[1][2]
+
+
+def test_an_index_of_somebody_s_own_may_have_a_key_many_times(region: Database) -> None:
+    with Intruder(region) as intruder:
+        intruder.edit("balances", "CREATE INDEX mine ON ledger.balances (asset)")
+    try:
+        assert found(region) == []
+    finally:
+        with Intruder(region) as intruder:
+            intruder.edit("balances", "DROP INDEX ledger.mine")

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import os, signal, time
 from verifier import processes
@@ -43,10 +45,10 @@ if __name__ == "__main__":
 """
 
 
-def run(program: Path, text: str) -> tuple[str, str, int]:
+def run(program: Path, text: str, *given: str) -> tuple[str, str, int]:
     program.write_text(text)
     done = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, timeout=60, start_new_session=True,
+        [sys.executable, program, *given], capture_output=True, text=True, timeout=60, start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
@@ -60,3 +62,35 @@ def test_a_process_that_begins_leaves_a_ctrl_c_to_who_started_it(tmp_path: Path)
 def test_a_process_that_is_divided_off_ends_with_who_started_it(tmp_path: Path) -> None:
     """Without a word of its own, and without what it is at."""
     assert run(tmp_path / "program.py", FORKED) == ("stopped at once\n", "", 0)
+
+
+WHILE_STARTING = """
+import os, signal, sys, time
+from multiprocessing import popen_fork, popen_spawn_posix
+from verifier import processes
+
+way, number = sys.argv[1], int(sys.argv[2])
+kind = popen_fork.Popen if way == "forked" else popen_spawn_posix.Popen
+launch, launched = kind._launch, []
+
+def interrupted(self, process):
+    launch(self, process)
+    launched.append(process)
+    if len(launched) == number:
+        os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    kind._launch = interrupted
+    try:
+        with getattr(processes, way)(2) as pool:
+            for one in [pool.submit(time.sleep, 0.1) for _ in range(4)]:
+                one.result()
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+@pytest.mark.parametrize(("way", "number"), [("forked", 1), ("forked", 2), ("pool", 1), ("pool", 2)])
+def test_a_ctrl_c_while_a_process_is_started_leaves_none(tmp_path: Path, way: str, number: int) -> None:
+    """One that nobody has in hand yet would be waited for without end when the program ends."""
+    assert run(tmp_path / "program.py", WHILE_STARTING, way, str(number)) == ("stopped\n", "", 0)

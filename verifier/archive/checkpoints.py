@@ -152,7 +152,7 @@ def older(
     for one, held in zip(earlier, hold(store, judged.stated, roots), strict=True):
         if one.ended is not None and held.follows and judged.trusted is not None:
             passed[one.word].append(one.size)
-        elif one.ended is not None:
+        elif one.ended is not None and held.follows is not None:
             found.append(one.ended)
         elif not held.follows:
             found.append(_contradiction(held, f"checkpoints/{one.size}", one.size, one.root, fork=is_signed(judged)))
