@@ -9,6 +9,7 @@ is left to do.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -271,11 +272,7 @@ class Applying:
                 "tree begins with; nothing was written"
             )
         there = repairs.stored_note(self._connection, self._row.chain, stated.size)
-        if (
-            there is not None
-            and is_other(there[1], stated)
-            and is_signed(self._rules, self._named(stated.size), there[1])
-        ):
+        if there is not None and is_other(there[1], stated) and is_signed(self._rules, self._keys, there[1]):
             raise NotProven(f"the checkpoint of {stated.size} events: {SECOND_HISTORY}; nothing was written")
         if there != (stated.root, note):
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
@@ -286,7 +283,7 @@ class Applying:
         there = repairs.stored_note(self._connection, self._row.chain, size)
         if there is None:
             return
-        if size > self._stated.size or is_signed(self._rules, self._named(size), there[1]):
+        if size > self._stated.size or is_signed(self._rules, self._keys, there[1]):
             raise NotProven(
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "
                 f"{self._prover.words()} does not cover; nothing was written"
@@ -294,13 +291,14 @@ class Applying:
         repairs.remove_note(self._connection, self._row.chain, size, self._reason)
         mended.done.append(f"removed what stood for the checkpoint of {size} events and no log has signed")
 
-    def _named(self, size: int) -> list[VerifierKey]:
-        """Return the keys that the signed events name for checkpoints, which say whether one of *size* was signed."""
+    @functools.cached_property
+    def _keys(self) -> list[VerifierKey]:
+        """The keys that the signed events name for checkpoints: which to know takes a walk over all of them."""
         try:
             return named_keys.named(self._connection, self._row, self._stated)
         except LedgerError as error:
-            raise NotProven(f"whether a log has signed the checkpoint of {size} events is not known: {error}; nothing "
-                            "was written") from error  # fmt: skip
+            raise NotProven(f"whether a log has signed a checkpoint that stands here is not known: {error}; nothing was "
+                            "written") from error  # fmt: skip
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:
