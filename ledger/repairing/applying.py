@@ -297,8 +297,8 @@ class Applying:
         try:
             return named_keys.named(self._connection, self._row, self._stated)
         except LedgerError as error:
-            raise NotProven(f"whether a log has signed a checkpoint that stands here is not known: {error}; nothing was "
-                            "written") from error  # fmt: skip
+            raise NotProven(f"whether a log has signed the checkpoints that stand here is not known: {error}; nothing "
+                            "was written") from error  # fmt: skip
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:
