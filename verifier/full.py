@@ -141,7 +141,7 @@ def _signed(
     expected: Sequence[Checkpoint],
 ) -> Judged | None:
     """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
-    signed = Signed(chain.origin, came.keys, trust, came.torn)
+    signed = Signed(chain.origin, came.keys, trust, came.torn, came.lost)
     for row in reader.checkpoints("signed"):
         findings.add(signed.check(row))
     for data in notes:

@@ -76,16 +76,24 @@ class Signed:
     `newest` is the largest checkpoint that the policy accepts, and `met` the largest of those that cover no more than
     *upto* events, against which their roots were held. What revoked keys alone signed beyond their end counts
     for nothing. Where it is below a checkpoint that does count, nothing rests on it, and it is not said to be wrong. So
-    it is with what a key of the chain signed that the policy does not list: a policy lists the key that took over.
+    it is with what a key of the chain signed that the policy does not list: a policy lists the key that took over. From
+    event *lost* on the chain may have named keys that are not among these.
     """
 
-    def __init__(self, origin: str, keys: Sequence[ChainKey], trust: Policy | None, upto: int | None = None) -> None:
+    def __init__(
+        self,
+        origin: str,
+        keys: Sequence[ChainKey],
+        trust: Policy | None,
+        upto: int | None = None,
+        lost: int | None = None,
+    ) -> None:
         self._origin = origin
         self._trust = None if trust is None else trust.revoking(revoked(keys))
         self._keys = [row for row in keys if row.purpose == PURPOSE]
         self.newest: Trusted | None = None
         self.met: Trusted | None = None
-        self._upto = upto
+        self._upto, self._lost = upto, lost
         self._last: CheckpointRow | None = None
         self._ended: list[Finding] = []
         self._passed: list[int] = []
@@ -118,13 +126,18 @@ class Signed:
             ) if expected != actual
         ]  # fmt: skip
         expected, ended = "what the policy accepts", None
+        unsure: list[Finding] = []
         try:
             self._by_chain(signed, row.size)
         except KeyIsRevoked as error:
             ended = of_row(row, "note", f"signed by {self._said(row.size)}", str(error), "CHECKPOINT_SIG")
         except SignatureInvalid as error:
-            found.append(of_row(row, "note", f"signed by {self._said(row.size)}", str(error), "CHECKPOINT_SIG"))
-        if self._trust is None and not found and ended is None:
+            wrong = of_row(row, "note", f"signed by {self._said(row.size)}", str(error), "CHECKPOINT_SIG")
+            if self._lost is not None and self._lost <= row.size:
+                unsure = [msgspec.structs.replace(wrong, after=self._lost)]
+            else:
+                found.append(wrong)
+        if self._trust is None and not found and not unsure and ended is None:
             self._count(row.size)
         if self._trust is not None and not found:
             try:
@@ -144,7 +157,7 @@ class Signed:
                     self._unlisted.append(row.size)
                     self._why = wrong
         if ended is None or found:
-            return found if ended is None else [*found, ended]
+            return [*unsure, *found] if ended is None else [*found, ended]
         self._ended.append(ended)
         return []
 

@@ -3,7 +3,7 @@ Say which stream each event type goes to.
 
 The rules put events there, each with the next version of its stream; this names the streams for whoever asks for one
 (`tradeledger show history`, `Books.stream`) or expects a version of one (`Ledger.append`). An id in angle brackets is
-a field of the event, or of the fact that it refers to.
+a field of the event, or of the fact that it refers to; a mark told by an old name of its instrument goes to the new.
 """
 
 from __future__ import annotations

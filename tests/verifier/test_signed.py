@@ -357,3 +357,16 @@ def test_of_sizes_the_first_and_the_last_are_said() -> None:
         "who signed the checkpoint of 5 events: no key that the policy lists, and which keys the chain names was not "
         "read; a larger one that the policy accepts covers the same events"
     )
+
+
+def test_where_the_event_that_names_a_key_is_lost_the_policy_is_asked_all_the_same() -> None:
+    """What the chain's own keys do not say may follow from that alone; who has seen the checkpoint is known."""
+    signed = Signed(OLD.name, [], trust(OLD), None, 1)
+    rows = [row(20, OLD), row(25, OLD)]
+    wrong = [one for kept in rows for one in signed.check(kept)]
+    assert [(one.kind, one.after) for one in wrong] == [("CHECKPOINT_SIG", 1)] * 2
+    assert signed.end() == []
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 25
+    later = Signed(OLD.name, [], trust(OLD), None, 26)
+    assert [one.after for one in later.check(row(25, OLD))] == [None]
