@@ -14,7 +14,7 @@ from typing import Final
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import record, region, tail
+from ledger.repairing import neighbours, record, region, tail
 from ledger.repairing.books import tree_size
 from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
@@ -138,22 +138,32 @@ class Planning:
 
     def events(self, seqs: Sequence[int]) -> None:
         """
-        Plan what these events need.
+        Plan what these events need, and those beside them that were hashed again with them.
         """
         _check_count(len(seqs))
         signed = [seq for seq in seqs if seq <= self._stated.size]
         for seq in seqs[len(signed) :]:
             self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
-        proven, reasons = fetch(signed, [self._local, *self._sources], self._prover)
-        self._reasons |= reasons
-        self._proven |= proven
-        staged.stage(self._connection, self._row.chain, (one.event for one in proven.values()))
-        stands = staged.standing(self._connection, self._row.chain)
-        wrong = {one.seq: one.columns for one in stands if one.columns != ()}
-        for seq in self._unlinked({seq: proven[seq] for seq in wrong}):
+        asked, more = set[int](), signed
+        while True:
+            proven, reasons = fetch(more, [self._local, *self._sources], self._prover)
+            self._reasons |= reasons
+            self._proven |= proven
+            asked |= {*more}
+            staged.stage(self._connection, self._row.chain, (one.event for one in self._proven.values()))
+            stands = staged.standing(self._connection, self._row.chain)
+            wrong = {one.seq: one.columns for one in stands if one.columns != ()}
+            planned = {seq: self._proven[seq].event for seq in wrong}
+            links = staged.links(self._connection, self._row.chain, neighbours.around(planned))
+            more = neighbours.unasked(planned, links, asked, self._stated.size)
+            if not more:
+                break
+            _check_count(len(asked) + len(more))
+        for seq, near in neighbours.unlinked(planned, links).items():
+            self._reasons[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
             del wrong[seq]
         for seq, columns in wrong.items():
-            one = proven[seq]
+            one = self._proven[seq]
             self._write(
                 Write(
                     what=RESTORE, table=EVENTS, source=one.source, seq=seq, hash=one.event.hash.hex(),
@@ -161,29 +171,11 @@ class Planning:
                 ), str(seq),
             )  # fmt: skip
         for stray in staged.misplaced(self._connection, self._row.chain):
-            one = proven[stray.seq]
+            one = self._proven[stray.seq]
             self._write(
                 Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),
                 "/".join(stray.key),
             )
-
-    def _unlinked(self, planned: dict[int, Proven]) -> list[int]:
-        """Return those of the planned events whose neighbours, which stay as they are, do not link with them."""
-        planned, left = dict(planned), list[int]()
-        while True:
-            around = [near for seq in planned for near in (seq - 1, seq + 1) if near not in planned]
-            links = staged.links(self._connection, self._row.chain, around)
-            torn = [
-                (seq, near) for seq, one in planned.items() for near in (seq - 1, seq + 1)
-                if near in links and (links[near][1] != one.event.prev_hash if near < seq
-                                      else links[near][0] != one.event.hash)
-            ]  # fmt: skip
-            if not torn:
-                return left
-            for seq, near in torn:
-                if planned.pop(seq, None) is not None:
-                    left.append(seq)
-                    self._reasons[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
 
     def tables(self, names: set[str]) -> None:
         """

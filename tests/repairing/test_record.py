@@ -17,11 +17,12 @@ from ledger.storage import chains
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import Database
-from tests.repairing.mending import Firm, applied, copies, planned
+from tests.repairing.mending import Firm, applied, copies, planned, report_file
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import append, members, sealing, signer, witness
 from tests.tamper.forging import given, relink
 from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier import report
 
 KEPT = "agree on the state after event"
 FLIPPED = "set_byte(state_digest, 0, get_byte(state_digest, 0) # 1)"
@@ -188,6 +189,30 @@ def test_events_that_were_hashed_again_are_restored_from_who_has_them(
     assert not any(write.table == "tiles" for write in alone.writes)
     with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        assert [write.seq for write in plan.writes if write.table == "events"] == list(range(seq, last + 1))
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def test_events_that_were_hashed_again_are_restored_also_where_the_report_only_counts_them(
+    firm: Firm, broken: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is not listed is found by the links, as long as a copy has it; else what is listed is left as well."""
+    seal(broken, tmp_path / "w")
+    with db.connect(broken.dsn("auditor"), "test") as connection:
+        chain = chains.find(connection, None)
+        history = list(stored.read(connection, chain.chain, chain.chain_id))
+    seq, last = history[-40].seq, history[-1].seq
+    with Intruder(broken) as intruder:
+        relink(intruder, history, seq, lambda event: msgspec.structs.replace(event, actor="mallory"))
+    monkeypatch.setattr(report, "LISTED", 2)
+    data = report_file(broken)
+    assert b"38 more of this class" in data
+    alone = planned(broken, firm.rules, [], data)
+    assert not any(write.table in ("events", "tiles") for write in alone.writes)
+    with copies(other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, data)
         assert plan.left() == []
         assert [write.seq for write in plan.writes if write.table == "events"] == list(range(seq, last + 1))
         applied(broken, firm.rules, plan, found)
