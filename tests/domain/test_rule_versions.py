@@ -23,6 +23,7 @@ from ledger.domain.postings import FEES, moved
 from ledger.domain.rules import cash, quarantine
 from ledger.domain.rules.ground import Broken, Effects, Now, as_derived, post, touch_account, units
 from ledger.domain.state import State
+from ledger.domain.stream_names import STREAMS
 from ledger.errors import RuleBroken
 from tests.domain.books import DAY, Books, opened
 
@@ -146,6 +147,7 @@ def test_a_fact_that_waits_was_kept_by_the_rule_of_its_own_version(monkeypatch: 
     books.give(withdrawn("W"))
     monkeypatch.setattr(FactQuarantined, "SCHEMA_VERSION", 2)
     monkeypatch.setitem(rulebook.RULES, FactQuarantined, lambda *_: Effects("quarantine/others", 1))
+    monkeypatch.setitem(STREAMS, "FactQuarantined", ("quarantine/others",))
     assert wrong(books) == [("FactQuarantined", "stream")]
     monkeypatch.setitem(rulebook.PAST_RULES, ("FactQuarantined", 1), quarantine.quarantine)
     assert wrong(books) == []
