@@ -10,6 +10,8 @@ import pty
 import select
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 from tests.importing.test_import import ROOT
 
@@ -49,8 +51,16 @@ class Terminal:
         return ready
 
     def type(self, keys: bytes) -> None:
-        """Type these keys."""
+        """Type these keys, as somebody does: once the command waits for them."""
+        # Between a prompt and the reading of its answer Python notes a signal, and tells of it at the next key only.
+        until = time.monotonic() + WAIT_SECONDS
+        while not self._asleep() and time.monotonic() < until:
+            time.sleep(0.01)
         os.write(self._controller, keys)
+
+    def _asleep(self) -> bool:
+        status = Path(f"/proc/{self.process.pid}/stat")
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "S"
 
     def end(self) -> int:
         """Read until the command has ended, and return its status."""
