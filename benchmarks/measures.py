@@ -31,7 +31,7 @@ from benchmarks.progress import stage
 from ledger import Group, Ledger, Receipt, WriterSettings, for_throughput
 from ledger.chain.digest import StateDigest
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.importing import run
 from ledger.journal import preparation
 from ledger.journal.chain_creation import create_chain

@@ -24,7 +24,7 @@ from examples.demo.screen import bar, say, show, tell_edits, tell_verdict
 from examples.demo.tampering import ACCOUNT, ROOT, tampered, verified
 from ledger import command, start
 from ledger.chain import signatures
-from ledger.cli import access
+from ledger.cli import access, creation
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError, SetupNeeded
 from ledger.importing.definitions import instruments_of
@@ -142,7 +142,7 @@ def regions(folder: Path, stack: contextlib.ExitStack) -> tuple[tuple[Server, Se
         stack.callback(broker.stop)
         advance(1)
     found = access.Access(None, str(servers[0].socket))
-    access.init(found, ORIGIN, folder / "keys", "writer")
+    creation.make(found, ORIGIN, folder / "keys", "writer")
     return (servers[0], servers[1]), broker
 
 

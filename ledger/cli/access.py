@@ -1,37 +1,17 @@
 """
-Find the database that a command works on, and make a chain in an empty private one.
+Find the database that a command works on, and where its private keys are.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from ledger.chain import signatures
-from ledger.chain.signatures import KeyPair
-from ledger.domain.events.control import KeyNamed
-from ledger.errors import InvalidInput, LedgerError, OutcomeUnknown
-from ledger.journal.chain_creation import check_new, create_chain
 from ledger.sandbox import home
-from ledger.storage import chains, database, upgrade
-from ledger.storage.database import DriverError
-
-SANDBOX_ORIGIN: Final = "sandbox.example/trades"
-WRITER_SOURCES: Final = ("engine", "nautilus", "operator")
-KEY_HOLDERS: Final = (
-    ("checkpoint", "signer"),
-    ("publisher", "region-a"),
-    ("replica", "region-b"),
-    ("recovery", "safe"),
-)
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -76,110 +56,8 @@ def making(dsn: str | None) -> Iterator[Access]:
         yield Access(None, str(socket))
 
 
-def make_keys(folder: Path) -> list[KeyPair]:
-    """
-    Make one key for each purpose in *folder*, and return them.
-
-    Raises:
-        InvalidInput: there are keys already.
-    """
-    pairs = [KeyPair(purpose, name, secrets.token_bytes(32)) for purpose, name in KEY_HOLDERS]
-    for number, pair in enumerate(pairs):
-        try:
-            signatures.write(_place(folder, pair), pair)
-        except FileExistsError as error:
-            remove_keys(folder, pairs[:number])
-            raise InvalidInput(f"{folder} holds keys already; name another folder with --keys") from error
-        except OSError as error:
-            remove_keys(folder, pairs[:number])
-            raise InvalidInput(f"{folder} cannot be written: {error.strerror}; name another with --keys") from error
-    return pairs
-
-
-def _place(folder: Path, pair: KeyPair) -> Path:
-    return folder / f"{pair.purpose}.json"
-
-
-def remove_keys(folder: Path, pairs: list[KeyPair]) -> None:
-    """
-    Remove the files of keys that no chain names.
-    """
-    for pair in pairs:
-        _place(folder, pair).unlink(missing_ok=True)
-
-
-def named(pairs: list[KeyPair]) -> list[KeyNamed]:
-    """
-    Return the public halves, as the chain names them.
-    """
-    return [
-        KeyNamed(key_id=p.key_id, purpose=p.purpose, name=p.name, public_key=p.public_key.hex())  # type: ignore[arg-type]
-        for p in pairs
-    ]
-
-
 def keys_folder(origin: str) -> Path:
     """
     Return where keys of *origin* are kept unless told otherwise.
     """
     return home.folder() / "keys" / origin.replace("/", "_")
-
-
-def set_aside(folder: Path) -> None:
-    """
-    Move *folder* beside itself if it is there: keys of a chain that was not made to its end, or whose database is gone.
-
-    They are not removed, since an archive or a checkpoint elsewhere may still name them.
-    """
-    for number in itertools.count(1):
-        aside = folder.with_name(f"{folder.name}.{number}")
-        if aside.exists():
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(aside)
-            print(f"keys that no chain here names were in {folder}; they are now in {aside}", file=sys.stderr)
-        return
-
-
-def init(found: Access, origin: str, folder: Path, writer_login: str) -> int:
-    """
-    Make the chain of *origin*, its keys in *folder*, and let *writer_login* append; return the seq of its head.
-    """
-    check_new(found.dsn("owner"), origin, [writer_login])
-    pairs = make_keys(folder)
-    sources = [(writer_login, source) for source in WRITER_SOURCES]
-    try:
-        return create_chain(found.dsn("owner"), origin, named(pairs), sources)[1].seq
-    except OutcomeUnknown as error:
-        # The chain may be there and name them.
-        raise OutcomeUnknown(
-            f"{error}; its keys stay in {folder}: see with `tradeledger head --origin {origin}` whether it is there, "
-            "and remove them if it is not"
-        ) from error
-    except LedgerError:
-        remove_keys(folder, pairs)
-        raise
-    except DriverError as error:
-        remove_keys(folder, pairs)
-        raise database.translated(error) from error
-
-
-def prepared(found: Access) -> None:
-    """
-    Make schema and chain in a private database that has none; a given database is left to its operator.
-    """
-    if found.private is None:
-        return
-    with home.alone("chain"):
-        _prepare(found)
-
-
-def _prepare(found: Access) -> None:
-    upgrade.upgrade(found.dsn("owner"))
-    with database.connect(found.dsn("reader"), "tradeledger") as connection:
-        there = chains.all_chains(connection)
-    if not there:
-        folder = keys_folder(SANDBOX_ORIGIN)
-        set_aside(folder)
-        print(f"making the chain {SANDBOX_ORIGIN} with throwaway keys in {folder}", file=sys.stderr)
-        init(found, SANDBOX_ORIGIN, folder, "writer")

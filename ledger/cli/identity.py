@@ -121,3 +121,12 @@ def show_chain(
         print("for policies:")
         for line in policy_lines(chain.origin, chain.keys):
             print(f"  {line}")
+
+
+def head(dsn: Dsn = None, origin: Origin = None) -> None:
+    """
+    Print the chain's head: seq and hash.
+    """
+    with access.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
+        link = books.head()
+    print(f"{link.seq} {link.hash.hex()}")

@@ -11,18 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, BinaryIO
 
-import msgspec
 import typer
 
 from ledger.chain import signatures
-from ledger.cli import access, tables
-from ledger.cli.options import Dsn, Format, Origin, check_format
+from ledger.cli import tables
 from ledger.errors import InvalidInput
 from ledger.generation.requests import NEW_CHAIN
 from ledger.generation.requests import generate as generated
 from ledger.importing import requests
-from ledger.journal.ledger import Ledger
-from ledger.throughput import for_throughput
 from ledger.whole_file import whole
 
 _PROGRESS_EVENTS = 1_000
@@ -64,30 +60,3 @@ def generate(
                 bar.advance(task, waiting)
                 waiting = 0
         file.flush()
-
-
-def import_requests(
-    file: Annotated[Path, typer.Argument(help="JSON lines, plain, gzip or zstd; - for stdin.")],
-    source: Annotated[str, typer.Option(help="The source that they count for; the login must have it.")] = "engine",
-    dsn: Dsn = None,
-    origin: Origin = None,
-    format: Format = "table",
-) -> None:
-    """
-    Append requests, such as `tradeledger generate` writes; run again, it appends nothing.
-    """
-    check_format(format)
-    path = Path("/dev/stdin") if str(file) == "-" else file
-    for_throughput()
-    with access.making(dsn) as found:
-        access.prepared(found)
-        with Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger, tables.progress() as bar:
-            task = bar.add_task("importing", total=None)
-            report = requests.append(ledger, path, lambda n: bar.advance(task, n))
-    if format == "json":
-        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
-        return
-    tables.print_table("read", ("event", "count"), [(kind, f"{n:,}") for kind, n in sorted(report.read.items())])
-    tables.print_table("quarantined", ("rule", "count"), [(x, f"{n:,}") for x, n in sorted(report.quarantined.items())])
-    print(f"events appended: {report.appended:,}; requests that were recorded before: {report.replayed:,}")
-    print(f"head: {report.head['seq']} {report.head['hash']}")

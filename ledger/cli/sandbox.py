@@ -16,7 +16,7 @@ from typing import Final
 
 import typer
 
-from ledger.cli import access
+from ledger.cli import creation
 from ledger.cli.access import Access
 from ledger.cli.identity import Identity, identities
 from ledger.errors import SetupNeeded
@@ -75,7 +75,7 @@ def up() -> None:
     found = regions.up()
     for region in regions.REGIONS:
         upgrade.upgrade(found.dsn(region, "owner"))
-    access.prepared(Access(None, found.sockets["a"]))
+    creation.prepared(Access(None, found.sockets["a"]))
     _show(found)
 
 

@@ -23,7 +23,7 @@ import pytest
 
 from ledger.chain import signatures
 from ledger.chain.link import ChainHead
-from ledger.cli import access
+from ledger.cli import access, creation
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
 from ledger.queries import Books
@@ -125,7 +125,7 @@ class Scene:
         self.a, self.b, self.broker = stage
         self.told, self.stop = folder / "told", folder / "stop"
         self.told.touch()
-        access.init(access.Access(None, str(self.a.socket)), ORIGIN, folder / "keys", "writer")
+        creation.make(access.Access(None, str(self.a.socket)), ORIGIN, folder / "keys", "writer")
         with db.connect(self.a.dsn("reader"), "test") as connection:
             chain = chains.find(connection, ORIGIN)
         trusted = signatures.read(folder / "keys" / "publisher.json").public_key.hex()

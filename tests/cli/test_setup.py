@@ -12,7 +12,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.chain import signatures
-from ledger.cli import access
+from ledger.cli import access, creation
 from ledger.errors import InvalidInput, NotPermitted, NotPrimary, OutcomeUnknown, SetupNeeded
 from ledger.journal import transaction
 from ledger.queries import Books
@@ -88,12 +88,12 @@ def test_keys_are_removed_where_nothing_was_committed_and_kept_where_it_may_have
 
         monkeypatch.setattr(transaction, "commit", lambda *given, cut=cut: commit(*given, fault=cut))
         with pytest.raises(Exception, match=r"terminat|keys") as failed:
-            access.init(found, ORIGIN, tmp_path / "keys", "writer")
+            creation.make(found, ORIGIN, tmp_path / "keys", "writer")
         assert len(list((tmp_path / "keys").glob("*.json"))) == left
     assert isinstance(failed.value, OutcomeUnknown)
     monkeypatch.undo()
     with pytest.raises(InvalidInput, match="already"):
-        access.init(found, ORIGIN, tmp_path / "more", "writer")
+        creation.make(found, ORIGIN, tmp_path / "more", "writer")
 
 
 @pytest.mark.parametrize("login", ["publisher", "reader", "auditor"])

@@ -18,7 +18,7 @@ import pytest
 from ledger import Ledger
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
-from ledger.cli import access, key_changes
+from ledger.cli import access, creation, key_changes
 from ledger.domain.events.control import KeyRotated
 from ledger.errors import OutcomeUnknown
 from ledger.evidence import note
@@ -35,7 +35,7 @@ PURPOSES = ("checkpoint", "publisher", "replica", "recovery")
 @pytest.fixture
 def keyed(database: Database, tmp_path: Path) -> Database:
     """A database with one chain that names a key of each purpose, whose files are in `tmp_path/keys`."""
-    access.init(access.Access(database.dsn("owner"), None), ORIGIN, tmp_path / "keys", "writer")
+    creation.make(access.Access(database.dsn("owner"), None), ORIGIN, tmp_path / "keys", "writer")
     return database
 
 

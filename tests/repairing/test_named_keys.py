@@ -12,7 +12,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.evidence import policy
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.journal.chain_creation import create_chain

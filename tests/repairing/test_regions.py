@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Ledger
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server

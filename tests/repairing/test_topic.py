@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from ledger.chain import entry as entries
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.evidence.policy import decode
 from ledger.journal.chain_creation import create_chain
 from ledger.repairing.plan import RESTORE

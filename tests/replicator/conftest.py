@@ -12,7 +12,7 @@ import pytest
 
 from ledger.chain.link import ChainHead
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AssetDefined
 from ledger.journal.chain_creation import create_chain

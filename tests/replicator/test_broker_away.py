@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ledger.chain.signatures import write
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.errors import InvalidInput
 from ledger.journal.chain_creation import create_chain
 from replicator.transport import check_bootstrap

@@ -15,7 +15,7 @@ from ledger.chain import acknowledgement
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.control import KeyRevoked
 from ledger.domain.rules.control import REVOCATION_DOMAIN, revocation_statement
 from ledger.errors import Corrupt, Divergence, InvalidInput

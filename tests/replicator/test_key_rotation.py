@@ -10,7 +10,7 @@ import pytest
 
 from ledger import Ledger
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.control import KeyRevoked, KeyRotated
 from ledger.domain.rules import control
 from ledger.errors import Corrupt, SignatureInvalid

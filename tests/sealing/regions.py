@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ledger import Group, Ledger, Receipt
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.cli.seal import opened
 from ledger.domain.events.reference import AssetDefined
 from ledger.evidence import policy

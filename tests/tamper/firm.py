@@ -26,7 +26,7 @@ from ledger.archiving.writer import Archive
 from ledger.chain import entry
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.cash import CashMoved, FeeCharged
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderAccepted, OrderCanceled, OrderPlaced

@@ -10,7 +10,7 @@ import msgspec
 
 from ledger import Group, Ledger, Receipt
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.fields import Event
 from ledger.evidence import policy
 from ledger.evidence.note import ED25519, SigningKey

@@ -13,7 +13,7 @@ from ledger import Ledger
 from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.domain.events.cash import HoldPlaced, JournalPosted, Leg
 from ledger.domain.events.control import (
     Difference,

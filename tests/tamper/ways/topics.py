@@ -15,7 +15,7 @@ from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.link import ChainHead
 from ledger.chain.signatures import KeyPair
-from ledger.cli.access import named
+from ledger.cli.creation import named
 from ledger.errors import LedgerError
 from ledger.journal.chain_creation import create_chain
 from ledger.storage import acknowledgements as stored
