@@ -74,7 +74,7 @@ class Others:
         Yield what each read model is.
         """
         if not self._stored:
-            yield from map(tables.digest, self._tables)
+            yield from tables.digests(self._tables)
         for future in self._stored:
             yield future.result()
 

@@ -8,7 +8,7 @@ column is, and nothing is missing or too many. Where it is not, `verifier.compar
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -53,17 +53,30 @@ def digest(task: Task) -> Stored:
     Raises:
         Unreadable: the database cannot be read.
     """
-    spec = TABLES[task.table]
-    try:
-        with (
-            open_connection(task.dsn, task.snapshot) as connection,
-            connection.cursor("rows", scrollable=False) as cursor,
-        ):
-            cursor.itersize = SOME
-            cursor.execute(f"SELECT {columns_of(spec)} FROM ledger.{spec.name} WHERE chain = %s", [task.chain])
-            return of_rows(spec, cursor)
-    except psycopg.Error as error:
-        raise unanswered(error) from error
+    (found,) = digests([task])
+    return found
+
+
+def digests(tasks: Sequence[Task]) -> Iterator[Stored]:
+    """
+    Yield what read models of one database at one moment are; it is connected to once.
+
+    Raises:
+        Unreadable: the database cannot be read.
+    """
+    if not tasks:
+        return
+    with open_connection(tasks[0].dsn, tasks[0].snapshot) as connection:
+        for task in tasks:
+            spec = TABLES[task.table]
+            try:
+                with connection.cursor("rows", scrollable=False) as cursor:
+                    cursor.itersize = SOME
+                    cursor.execute(f"SELECT {columns_of(spec)} FROM ledger.{spec.name} WHERE chain = %s", [task.chain])
+                    found = of_rows(spec, cursor)
+            except psycopg.Error as error:
+                raise unanswered(error) from error
+            yield found
 
 
 def of_rows(spec: TableSpec, rows: Iterable[tuple[Any, ...]]) -> Stored:
