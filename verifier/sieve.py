@@ -8,6 +8,7 @@ thousand at ten million keys, and ever more beyond, which costs a look and chang
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Hashable
 from typing import Final
 
@@ -24,7 +25,7 @@ class Sieve:
     __slots__ = ("_bits",)
 
     def __init__(self) -> None:
-        self._bits = bytearray(BITS >> 3)
+        self._bits = mmap.mmap(-1, BITS >> 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def add(self, key: Hashable) -> None:
         """

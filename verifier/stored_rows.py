@@ -5,6 +5,7 @@ Turn what the database stores in a read model into rows as the rules make them, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,13 @@ def columns_of(spec: TableSpec, of: str = "") -> str:
     """
     Return the columns of a read model as SQL lists them, amounts and dates as text; *of* is the table's name there.
     """
-    table, kinds = f"{of}." if of else "", typing.get_type_hints(spec.row_type)
+    table, kinds = f"{of}." if of else "", _kinds(spec.row_type)
     return ", ".join(_column(f'{table}"{name}"', name, spec, kinds[name]) for name in spec.columns)
+
+
+@functools.cache
+def _kinds(row_type: type[Row]) -> dict[str, Any]:
+    return typing.get_type_hints(row_type)
 
 
 def _column(place: str, name: str, spec: TableSpec, kind: Any) -> str:

@@ -4,6 +4,7 @@ Check that rows which memory forgets come back from their file as they were, and
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import msgspec
@@ -98,6 +99,19 @@ def test_a_file_is_asked_only_for_what_may_be_in_it() -> None:
         assert len(asked) == 1
         kept.keep(given(("holds", ("L",), msgspec.structs.replace(CLOSED, hold_id="L"))))
         assert kept.load("holds", ("L",)) is not None
+
+
+def test_a_sieve_takes_memory_only_where_keys_are() -> None:
+    """Each verification makes some, also of a chain of ten events."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before = resident()
+    made = [Sieve() for _ in range(8)]
+    for one in made:
+        one.add("key")
+    assert resident() - before < sieve.BITS // 8
 
 
 def test_a_sieve_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
