@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from ledger.errors import InvalidInput, LedgerError, Unavailable
 from tests.archiving import s3
 from tests.archiving.chains import CHAIN_ID, ORIGIN, POLICY, POLICY_TEXT, reader, signed, silent
 from tests.archiving.written import EVENTS, SIZE
+from tests.commands import run
 from verifier.archive import verification
 from verifier.archive.verification import Wanted
 
@@ -160,9 +160,8 @@ def test_a_file_larger_than_any_of_an_archive_is_not_read(place: str, monkeypatc
         store.read("large")
 
 
-def run(*given: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "verifier", "archive", *map(str, given)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def verify(*given: object) -> subprocess.CompletedProcess[str]:
+    return run("verifier", "archive", *given)
 
 
 def test_a_store_that_cannot_be_reached_is_not_verified(
@@ -171,10 +170,10 @@ def test_a_store_that_cannot_be_reached_is_not_verified(
     """No bucket, no server, no right: 4, and a sentence; whoever writes there is told to try later."""
     trust = tmp_path / "policy"
     trust.write_bytes(POLICY_TEXT)
-    said = run("s3://no-such-bucket/x", "--policy", trust, "--format", "json")
+    said = verify("s3://no-such-bucket/x", "--policy", trust, "--format", "json")
     assert (said.returncode, json.loads(said.stdout)["verdict"]) == (4, "could not verify")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3.free_port()}")
-    said = run("s3://bucket/x", "--policy", trust)
+    said = verify("s3://bucket/x", "--policy", trust)
     assert (said.returncode, "Traceback" in said.stderr) == (4, False), said
     assert "cannot be read" in said.stderr
     store = open_store("s3://bucket/x")

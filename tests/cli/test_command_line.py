@@ -11,9 +11,8 @@ from importlib import metadata
 
 import pytest
 
-from tests.cli.test_embedded import program
+from tests.commands import ROOT, run
 from tests.conftest import Database
-from tests.importing.test_import import ROOT
 
 PROGRAMS = {"ledger": "head", "verifier": "full", "replicator": "publish"}
 
@@ -21,27 +20,41 @@ PROGRAMS = {"ledger": "head", "verifier": "full", "replicator": "publish"}
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_no_argument_shows_help_and_a_wrong_one_is_usage(name: str) -> None:
     """Help on stdout with the statuses, what was wrong on stderr; 2 either way, and no escape codes."""
-    bare = program(name, NO_COLOR="1")
+    bare = run(name, NO_COLOR="1")
     assert (bare.returncode, "Exit status" in bare.stdout) == (2, True)
-    wrong = program(name, PROGRAMS[name], "--nope")
+    wrong = run(name, PROGRAMS[name], "--nope")
     assert (wrong.returncode, wrong.stdout, "No such option: --nope" in wrong.stderr) == (2, "", True)
     assert "\x1b" not in bare.stdout + wrong.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [(), ("--help",), ("--nope",), ("head", "--dsn", "postgresql://nobody@127.0.0.1:1/x")]
+)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_that_was_loaded_before_does_what_a_fresh_one_does(name: str, words: tuple[str, ...]) -> None:
+    """Tests run the first, users the second."""
+    fresh = subprocess.run(
+        [sys.executable, "-m", name, *words], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "COLUMNS": "90"},
+    )  # fmt: skip
+    loaded = run(name, *words, COLUMNS="90")
+    assert (loaded.returncode, loaded.stdout, loaded.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_each_program_says_which_release_it_is(name: str) -> None:
-    said = program(name, "--version")
+    said = run(name, "--version")
     assert (said.returncode, said.stdout, said.stderr) == (0, f"trade-ledger {metadata.version('trade-ledger')}\n", "")
 
 
 def test_a_wrong_format_and_an_address_that_is_none_are_named() -> None:
     """A format is usage; an address that cannot be one has to be changed, or cannot be verified."""
-    wrong = program("verifier", "full", "--format", "xml")
+    wrong = run("verifier", "full", "--format", "xml")
     assert (wrong.returncode, "table" in wrong.stderr and "json" in wrong.stderr) == (2, True)
-    wrong = program("ledger", "event-types", "--format", "xml")
+    wrong = run("ledger", "event-types", "--format", "xml")
     assert (wrong.returncode, wrong.stdout, "table, json or markdown" in wrong.stderr) == (2, "", True)
     for name, status in (("ledger", 8), ("verifier", 4)):
-        done = program(name, PROGRAMS[name], "--dsn", "no address")
+        done = run(name, PROGRAMS[name], "--dsn", "no address")
         assert (done.returncode, done.stdout) == (status, "")
         assert "missing" in done.stderr
 

@@ -22,18 +22,11 @@ from ledger.errors import SetupNeeded
 from ledger.evidence import note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
+from tests.commands import ROOT, run, tradeledger
 from tests.importing.test_bad_input import SESSION, session_files
-from tests.importing.test_import import ROOT, tradeledger
 from tests.importing.test_sessions import SEED
 
 STARTING = "starting a private PostgreSQL in"
-
-
-def program(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", name, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, **environment},
-    )  # fmt: skip
 
 
 def started(home: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -96,7 +89,7 @@ def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_pat
     assert f"{STARTING} {home / 'a'}" in done.stderr
     assert "making the chain sandbox.example/trades with throwaway keys in" in done.stderr
     head = tradeledger("head", **environment)
-    verified = program("verifier", "full", **environment)
+    verified = run("verifier", "full", **environment)
     assert (verified.returncode, f"head {head.stdout.strip()}" in verified.stdout) == (0, True), verified.stderr
     assert tradeledger("db", "check", **environment).returncode == 0
     planned = tradeledger("repair", "plan", *repair_files(tmp_path), **environment)
@@ -109,7 +102,7 @@ def test_every_command_uses_the_private_database_and_says_so(home: Path, tmp_pat
         ("apply", *kafka, "--key", keys / "replica.json", *told),
     )
     with ThreadPoolExecutor(2) as pool:
-        published, applied = pool.map(lambda side: program("replicator", *side, **environment), sides)
+        published, applied = pool.map(lambda side: run("replicator", *side, **environment), sides)
     assert f"{STARTING} {home / 'b'}" in applied.stderr
     for ended in (published, applied):
         assert (ended.returncode, ended.stdout) == (5, "")
@@ -155,7 +148,7 @@ def test_a_given_address_wins(tmp_path: Path) -> None:
     for name, arguments, status in (
         ("ledger", ("head",), 5), ("verifier", ("full",), 4), ("replicator", ("publish", *key), 8),
     ):  # fmt: skip
-        done = program(name, *arguments, **environment)
+        done = run(name, *arguments, **environment)
         assert (done.returncode, STARTING in done.stderr) == (status, False), done.stderr
     assert not (tmp_path / "home").exists()
 
@@ -170,7 +163,7 @@ def test_commands_at_once_share_one_server_and_make_one_chain(home: Path, tmp_pa
     environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
     again = tradeledger(*arguments, "--format", "json", **environment)
     assert '"appended": {}' in again.stdout
-    assert program("verifier", "full", **environment).returncode == 0
+    assert run("verifier", "full", **environment).returncode == 0
 
 
 def test_a_killed_guardian_is_replaced(home: Path) -> None:
@@ -230,7 +223,7 @@ def test_an_import_that_is_interrupted_anywhere_leaves_nothing_running_and_goes_
     environment = {"LEDGER_HOME": str(home), "LEDGER_DSN": ""}
     done = tradeledger(*arguments, "--format", "json", **environment)
     assert done.returncode == 0, done.stderr
-    assert program("verifier", "full", **environment).returncode == 0
+    assert run("verifier", "full", **environment).returncode == 0
     assert sum(SESSION.read.values()) > 0
 
 

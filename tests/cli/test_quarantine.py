@@ -11,8 +11,8 @@ from ledger import Ledger
 from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import FactQuarantined
+from tests.commands import tradeledger
 from tests.conftest import Database
-from tests.importing.test_import import tradeledger
 from tests.journal.test_ledger import check_whole, fill, order, trade
 
 

@@ -17,8 +17,8 @@ from ledger.errors import InvalidInput, NotPermitted, NotPrimary, OutcomeUnknown
 from ledger.journal import transaction
 from ledger.queries import Books
 from ledger.storage import upgrade
+from tests.commands import tradeledger
 from tests.conftest import ORIGIN, Database
-from tests.importing.test_import import tradeledger
 
 
 def init(database: Database, keys: Path, *more: str, login: str = "owner", origin: str = ORIGIN) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from ledger.reading.moment import parse_day, parse_time
 from ledger.reading.plain_rows import TIMES, Structured, plain
 from ledger.reading.statement import StatementLine
 from ledger.reading.views import BlotterLine, HistoryLine
-from tests.cli.test_embedded import program
+from tests.commands import run
 from tests.conftest import Database
 from tests.reading.histories import DAYS, Teller
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
         assert done.stdout == ""
         assert words in said.replace("\n", " "), (arguments, said)
     for status, arguments in ((8, ("balances", "--at-seq", "99")), (2, ("balances", "--known-at", "5"))):
-        ended = program("ledger", "show", *arguments, "--dsn", told.dsn("reader"))
+        ended = run("ledger", "show", *arguments, "--dsn", told.dsn("reader"))
         assert (ended.returncode, ended.stdout) == (status, ""), (arguments, ended.stderr)
 
 

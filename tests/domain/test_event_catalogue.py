@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import SettlementFailed, TradeSettled
 from ledger.domain.stream_names import STREAMS
+from tests.commands import run
 from tests.domain.streams import check_stream
 from tests.reading.test_waiting import firm
 
@@ -140,8 +140,7 @@ def test_a_schemas_hash_follows_its_fields_and_no_sentence() -> None:
 
 
 def listed(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ledger", "event-types", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run("ledger", "event-types", *options)
 
 
 def test_the_command_prints_a_bare_list_the_schemas_or_the_page() -> None:

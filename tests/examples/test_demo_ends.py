@@ -16,7 +16,7 @@ import pytest
 from examples.demo import run, screen
 from ledger.errors import SetupNeeded
 from ledger.storage.database import translated
-from tests.importing.test_import import ROOT
+from tests.commands import ROOT
 
 EDITS = [
     {"region": "a", "what": "events", "edited_seq": 5, "found_seq": 5, "edited_column": "actor",

@@ -31,8 +31,8 @@ from ledger.importing import requests
 from ledger.journal.chain_creation import create_chain
 from ledger.journal.group import Group
 from ledger.queries import Books
+from tests.commands import tradeledger
 from tests.conftest import ORIGIN, Database
-from tests.importing.test_import import tradeledger
 from tests.journal.test_ledger import check_whole
 from verifier.full import verify
 from verifier.reader import Reader

@@ -22,9 +22,9 @@ from ledger.errors import Rejected
 from ledger.importing.definitions import instruments_of
 from ledger.importing.nautilus import Translator
 from ledger.importing.translation import Known
+from tests.commands import ROOT, tradeledger
 from tests.conftest import Database
 from tests.importing.sessions import INSTRUMENTS, Session
-from tests.importing.test_import import ROOT, tradeledger
 from tests.importing.test_sessions import SEED, take, written
 from tests.journal.test_ledger import check_whole
 

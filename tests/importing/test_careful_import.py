@@ -13,9 +13,9 @@ import pytest
 from ledger import Ledger
 from ledger.errors import InvalidInput
 from ledger.importing import run
+from tests.commands import tradeledger
 from tests.conftest import Database
 from tests.importing.sessions import NOON_NS
-from tests.importing.test_import import tradeledger
 from tests.importing.test_sessions import accounted, written
 from tests.journal.test_ledger import check_whole
 

@@ -5,28 +5,17 @@ Check the import command as a user runs it: the whole session, twice, and what g
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.commands import tradeledger
 from tests.conftest import Database
 from tests.importing.test_translation import EVENTS, EXPECTED, SESSION
 from tests.journal.test_ledger import check_whole
 
-ROOT = Path(__file__).parents[2]
 INSTRUMENTS = SESSION / "btcusdt-20240808.expected.json"
-
-
-def tradeledger(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "ledger", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "COLUMNS": "120", **environment},
-    )  # fmt: skip
 
 
 def imported(chain: Database, events: Path = EVENTS, instruments: Path = INSTRUMENTS) -> Any:

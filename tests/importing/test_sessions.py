@@ -20,9 +20,9 @@ import zstandard
 from ledger import Ledger
 from ledger.errors import InvalidInput
 from ledger.importing import run
+from tests.commands import tradeledger
 from tests.conftest import Database
 from tests.importing.sessions import INSTRUMENTS, Session
-from tests.importing.test_import import tradeledger
 from tests.journal.test_ledger import check_whole
 
 SEED = int(os.environ.get("LEDGER_TEST_SEED", time.time_ns() % 1_000_000))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -27,6 +26,7 @@ from ledger.errors import RuleBroken, StateMismatch, UnknownFormat
 from ledger.queries import Books, Known, Seq
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
+from tests.commands import run
 from tests.conftest import Database
 from tests.domain.books import DAY
 from tests.domain.test_rule_versions import mended, withdrawn
@@ -123,8 +123,7 @@ def mixed(chain: Database) -> Database:
 
 
 def cli(database: Database, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ledger", *words, "--dsn", database.dsn("owner")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run("ledger", *words, "--dsn", database.dsn("owner"))
 
 
 def test_a_newer_program_registers_its_version_and_reads_both(mixed: Database) -> None:

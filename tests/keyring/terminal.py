@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.importing.test_import import ROOT
+from tests.commands import ROOT
 
 WAIT_SECONDS = 30
 _START = """

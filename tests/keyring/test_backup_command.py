@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,8 @@ from ledger.sealing import asking, services
 from ledger.sealing.asking import Refused
 from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
-from tests.importing.test_import import ROOT, tradeledger
+from tests import commands
+from tests.commands import tradeledger
 from tests.keyring.terminal import Terminal
 from tests.sealing.logs import KEY, WITNESSES, Log, served
 from tests.sealing.test_programs import running, sign
@@ -117,10 +116,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     (tmp_path / "cut").write_bytes((tmp_path / "good").read_bytes()[:-5])
     (tmp_path / "cut").chmod(0o600)
     before = sorted(tmp_path.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-m", "ledger", "keys", *arguments], cwd=tmp_path, capture_output=True, text=True,
-        check=False, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = commands.run("ledger", "keys", *arguments, cwd=tmp_path)
     assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (8, True, False), done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 

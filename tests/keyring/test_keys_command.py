@@ -24,8 +24,8 @@ from ledger.errors import OutcomeUnknown
 from ledger.evidence import note
 from ledger.evidence.note import COSIGNATURE, ED25519, VerifierKey
 from ledger.queries import Books
+from tests.commands import ROOT, run, tradeledger
 from tests.conftest import ORIGIN, Database
-from tests.importing.test_import import ROOT, tradeledger
 from tests.journal.test_ledger import check_whole
 from tests.keyring.terminal import Terminal
 
@@ -117,10 +117,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(
     (tmp_path / "file").chmod(0o600)
     signatures.write(tmp_path / "w.json", KeyPair("witness", "w", bytes(32)))
     before = sorted(tmp_path.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-m", "ledger", "keys", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LEDGER_DSN": "postgresql://nobody@127.0.0.1:1/none"},
-    )  # fmt: skip
+    done = run("ledger", "keys", *arguments, cwd=tmp_path, LEDGER_DSN="postgresql://nobody@127.0.0.1:1/none")
     assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -23,9 +23,8 @@ from ledger.reading.follower import Follower
 from ledger.reading.moment import parse_day
 from ledger.storage import chains, histories
 from ledger.storage import database as db
-from tests.cli.test_embedded import program
+from tests.commands import ROOT, run
 from tests.conftest import ORIGIN, Database
-from tests.importing.test_import import ROOT
 from tests.journal.test_ledger import SEED, fee
 from tests.reading.histories import DAYS, KINDS, STEPS, Teller
 from tests.reading.test_past import answers, new_chain
@@ -148,7 +147,7 @@ def test_a_snapshot_is_of_a_commit_and_of_true_books(chain: Database) -> None:
         snapshots.make(chain.dsn("writer"), None, last - 1)
     with pytest.raises(NoSuchMoment, match="no snapshot at seq 3"):
         snapshots.drop(chain.dsn("writer"), None, 3)
-    done = program("ledger", "snapshot", "--dsn", chain.dsn("reader"))
+    done = run("ledger", "snapshot", "--dsn", chain.dsn("reader"))
     assert (done.returncode, done.stdout) == (8, ""), done.stderr
     chain.sql("UPDATE ledger.positions SET cost = 1; UPDATE ledger.accounts SET owner = 'somebody'")
     with pytest.raises(StateMismatch, match="verify"):
@@ -247,7 +246,7 @@ def test_who_may_not_keep_histories_is_told_so(chain: Database) -> None:
         for act in (keeper.step, keeper.rebuild):
             with pytest.raises(NotPermitted, match=r"'reader' may not keep histories.*ledger_writer"):
                 act()
-    done = program("ledger", "read-models", "follow", "--once", "--dsn", chain.dsn("reader"))
+    done = run("ledger", "read-models", "follow", "--once", "--dsn", chain.dsn("reader"))
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (8, 1, ""), done.stderr
     assert "error: login 'reader' may not keep histories" in done.stderr
 
@@ -270,29 +269,29 @@ def test_the_commands_keep_and_tell(chain: Database) -> None:
     """Follow, status, rebuild and snapshot by the command, with their seqs; a read says what it was read from."""
     head = tell(chain, 5)
 
-    def run(*arguments: object) -> str:
-        done = program("ledger", *arguments, "--dsn", chain.dsn("writer"))
+    def said(*arguments: object) -> str:
+        done = run("ledger", *arguments, "--dsn", chain.dsn("writer"))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    before = json.loads(run("read-models", "status", "--format", "json"))["read_models"]
+    before = json.loads(said("read-models", "status", "--format", "json"))["read_models"]
     assert [(x["name"], x["watermark"], x["lag_events"]) for x in before] == [
         ("balance_history", 0, head), ("position_history", 0, head),
     ]  # fmt: skip
-    run("read-models", "follow", "--once")
-    after = json.loads(run("read-models", "status", "--format", "json"))["read_models"]
+    said("read-models", "follow", "--once")
+    after = json.loads(said("read-models", "status", "--format", "json"))["read_models"]
     assert [(x["watermark"], x["lag_events"], x["lag_seconds"]) for x in after] == [(head, 0, 0.0)] * 2
-    assert run("read-models", "rebuild") == f"rebuilt up to seq {head}\n"
-    assert run("snapshot").startswith(f"kept the state at seq {head} in ")
-    assert [x["seq"] for x in json.loads(run("snapshot", "--list", "--format", "json"))["snapshots"]] == [head]
+    assert said("read-models", "rebuild") == f"rebuilt up to seq {head}\n"
+    assert said("snapshot").startswith(f"kept the state at seq {head} in ")
+    assert [x["seq"] for x in json.loads(said("snapshot", "--list", "--format", "json"))["snapshots"]] == [head]
     balances = ("show", "balances", "--at-seq", head, "--format", "json")
-    quick, slow = json.loads(run(*balances)), json.loads(run(*balances, "--from-start"))
+    quick, slow = json.loads(said(*balances)), json.loads(said(*balances, "--from-start"))
     assert (quick["read_from"], slow["read_from"], quick["rows"]) == ("history", "replay", slow["rows"])
     chain.sql("UPDATE ledger.snapshots SET rows = '\\x00'")
-    refused = program("ledger", "show", "orders", "--at-seq", head, "--dsn", chain.dsn("reader"))
+    refused = run("ledger", "show", "orders", "--at-seq", head, "--dsn", chain.dsn("reader"))
     assert (refused.returncode, refused.stdout, f"--drop {head}" in refused.stderr) == (3, "", True), refused.stderr
-    assert run("snapshot", "--drop", head) == f"dropped the snapshot at seq {head}\n"
-    run("show", "orders", "--at-seq", head)
+    assert said("snapshot", "--drop", head) == f"dropped the snapshot at seq {head}\n"
+    said("show", "orders", "--at-seq", head)
 
 
 def test_a_process_that_is_killed_goes_on_where_its_watermark_is(chain: Database) -> None:

@@ -29,7 +29,7 @@ from ledger.reading import kept_checkpoints
 from ledger.sandbox.postgres import Server
 from ledger.storage import evidence
 from ledger.storage.evidence import Sealed
-from tests.cli.test_embedded import program
+from tests.commands import run
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.intruder import Intruder, copied
 from verifier import proof
@@ -176,7 +176,7 @@ def test_a_row_that_says_nothing_stops_no_proof(written: Database, tmp_path: Pat
                 books.prove(301)
         (tmp_path / "policy").write_text(POLICY_TEXT)
         words = ["prove", "17", "--policy", str(tmp_path / "policy"), "--dsn", copy.dsn("reader")]
-        done = program("ledger", *words, "--out", str(tmp_path / "event-17.tlog-proof"))
+        done = run("ledger", *words, "--out", str(tmp_path / "event-17.tlog-proof"))
         assert (done.returncode, "by the checkpoint of 300 events" in done.stdout) == (0, True), done.stderr
 
 
@@ -222,18 +222,18 @@ def test_the_command_writes_what_the_verifier_checks(written: Database, tmp_path
     """Proof and content, or the proof alone; both are whole, and `proof` needs no database for them."""
     out, dsn = tmp_path / "event-9.tlog-proof", written.dsn("reader")
     (tmp_path / "policy").write_text(POLICY_TEXT)
-    done = program("ledger", "prove", "9", "--out", str(out), "--dsn", dsn, "--format", "json")
+    done = run("ledger", "prove", "9", "--out", str(out), "--dsn", dsn, "--format", "json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["seq"], said["checkpoint_size"], said["payload"]) == (9, 300, str(tmp_path / "event-9.json"))
-    held = program("verifier", "proof", str(out), "--policy", str(tmp_path / "policy"), "--payload", said["payload"])
+    held = run("verifier", "proof", str(out), "--policy", str(tmp_path / "policy"), "--payload", said["payload"])
     assert held.returncode == 0, held.stderr
     assert said["hash"] in held.stdout
     alone = tmp_path / "alone.tlog-proof"
-    done = program("ledger", "prove", "9", "--out", str(alone), "--at", "255", "--no-content", "--dsn", dsn)
+    done = run("ledger", "prove", "9", "--out", str(alone), "--at", "255", "--no-content", "--dsn", dsn)
     assert (done.returncode, (tmp_path / "alone.json").exists()) == (0, False)
     assert "checkpoint of 255" in done.stdout
-    assert program("verifier", "proof", str(alone), "--policy", str(tmp_path / "policy")).returncode == 0
+    assert run("verifier", "proof", str(alone), "--policy", str(tmp_path / "policy")).returncode == 0
 
 
 def test_the_command_s_errors_have_their_status(written: Database, tmp_path: Path) -> None:
@@ -244,6 +244,6 @@ def test_the_command_s_errors_have_their_status(written: Database, tmp_path: Pat
         (("305", *out), 5), (("311", *out), 8), (("5", *out, "--at", "7"), 8), (("0", *out), 2), (("x", *out), 2),
         (("5", "--out", str(tmp_path / "x.json")), 2), (("5", "--out", str(tmp_path / "no" / "x.tlog-proof")), 8),
     ):  # fmt: skip
-        done = program("ledger", "prove", *words, *dsn)
+        done = run("ledger", "prove", *words, *dsn)
         assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (status, "", False), words
     assert list(tmp_path.iterdir()) == []

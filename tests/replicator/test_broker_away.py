@@ -17,9 +17,8 @@ from ledger.cli.creation import named
 from ledger.errors import InvalidInput
 from ledger.journal.chain_creation import create_chain
 from replicator.transport import check_bootstrap
-from tests.cli.test_embedded import program
+from tests.commands import ROOT, run
 from tests.conftest import ORIGIN, Database
-from tests.importing.test_import import ROOT
 from tests.replicator.conftest import PUBLISHER
 
 
@@ -40,7 +39,7 @@ def test_a_wrong_address_ends_both_commands_with_usage(tmp_path: Path) -> None:
     """Exit 2 before any server is asked."""
     told = ("--origin", ORIGIN, "--chain-id", "0" * 32, "--trust", "0" * 64)
     for command in (("publish",), ("apply", *told)):
-        done = program("replicator", *command, "--kafka", "nonsense", "--key", tmp_path / "none", "--dsn", "none")
+        done = run("replicator", *command, "--kafka", "nonsense", "--key", tmp_path / "none", "--dsn", "none")
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert "expected host:port" in " ".join(done.stderr.replace("│", " ").split())
 

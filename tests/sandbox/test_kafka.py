@@ -17,7 +17,7 @@ import pytest
 from ledger.errors import SetupNeeded
 from ledger.sandbox import kafka
 from ledger.sandbox.kafka import Broker
-from tests.importing.test_import import ROOT
+from tests.commands import ROOT
 
 
 def test_a_port_that_another_program_took_is_named(tmp_path: Path) -> None:

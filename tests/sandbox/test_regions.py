@@ -19,7 +19,7 @@ from ledger.errors import SetupNeeded
 from ledger.sandbox import regions
 from ledger.sandbox.home import server
 from tests.cli.test_embedded import processes, wait_until_gone
-from tests.importing.test_import import ROOT, tradeledger
+from tests.commands import ROOT, tradeledger
 
 
 def commands(shown: str, program: str) -> list[list[str]]:

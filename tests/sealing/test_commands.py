@@ -5,24 +5,21 @@ Seal, archive and verify a chain by the commands, as their users do.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from ledger.chain import signatures
+from tests import commands
 from tests.conftest import ORIGIN, Database
 from tests.sealing.regions import CHECKPOINT, LOG_KEY, REPLICA, append, make_chain
 from tests.verifier.intruder import copied
 
 
-def run(module: str, *words: str, expected: int = 0) -> str:
+def run(program: str, *words: str, expected: int = 0) -> str:
     """Run a command to its end, and return what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
+    done = commands.run(program, *words, NO_COLOR="1")
     assert done.returncode == expected, (words, done.stdout, done.stderr)
     return done.stdout + done.stderr
 

@@ -26,9 +26,9 @@ from ledger.errors import StorageFull, Unavailable
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from ledger.storage import upgrade
+from tests.commands import tradeledger
 from tests.conftest import ORIGIN, Database, binaries
 from tests.importing.test_bad_input import SESSION, session_files
-from tests.importing.test_import import tradeledger
 from tests.importing.test_sessions import take
 from tests.journal.test_ledger import check_whole, fill
 

@@ -15,8 +15,8 @@ from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from ledger.sandbox.processes import as_user
 from ledger.storage import upgrade
+from tests.commands import tradeledger
 from tests.conftest import ORIGIN, binaries
-from tests.importing.test_import import tradeledger
 
 SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 

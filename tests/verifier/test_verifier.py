@@ -34,6 +34,7 @@ from ledger.sandbox.postgres import Server
 from ledger.storage import acknowledgements as stored
 from ledger.storage import database as db
 from ledger.storage import events
+from tests.commands import run
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import NOW, history
 from tests.verifier.intruder import Intruder, copied, real, report_on
@@ -118,29 +119,22 @@ def test_the_catalogue_is_what_the_migrations_make(copy: Database) -> None:
         assert guards.facts(reader.query) == json.loads(guards.EXPECTED.read_text())
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "verifier", *arguments], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parents[2], env={**os.environ, **environment},
-    )  # fmt: skip
-
-
 def test_the_command_ends_with_a_status_that_can_be_trusted(copy: Database, database: Database, tmp_path: Path) -> None:
     """0 verified, 3 broken, 4 where nothing could be verified, 2 for a typo; the same in every format."""
-    good = command("full", "--format", "json", LEDGER_DSN=copy.dsn("auditor"))
+    good = run("verifier", "full", "--format", "json", LEDGER_DSN=copy.dsn("auditor"))
     assert good.returncode == 0, good.stderr
     assert json.loads(good.stdout)["verdict"] == "verified"
     with Intruder(copy) as intruder:
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
     for form in ("table", "json"):
-        assert command("full", "--format", form, LEDGER_DSN=copy.dsn("auditor")).returncode == 3
+        assert run("verifier", "full", "--format", form, LEDGER_DSN=copy.dsn("auditor")).returncode == 3
     kept = tmp_path / "report.html"
-    assert command("full", "--report", str(kept), LEDGER_DSN=copy.dsn("auditor")).returncode == 3
+    assert run("verifier", "full", "--report", str(kept), LEDGER_DSN=copy.dsn("auditor")).returncode == 3
     assert "A figure in the books is wrong" in kept.read_text()
-    assert "balances A/BTC, column settled" in command("full", LEDGER_DSN=copy.dsn("auditor")).stdout
+    assert "balances A/BTC, column settled" in run("verifier", "full", LEDGER_DSN=copy.dsn("auditor")).stdout
     for dsn in (database.dsn("auditor"), "postgresql://auditor@/x?host=/nowhere", "nonsense"):
-        assert command("full", LEDGER_DSN=dsn).returncode == 4
-    assert command("ful", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
+        assert run("verifier", "full", LEDGER_DSN=dsn).returncode == 4
+    assert run("verifier", "ful", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
     with pytest.raises(Unreadable, match="--origin"):
         Reader(copy.dsn("auditor"), "example.com/other")
     assert issubclass(Unreadable, LedgerError)
@@ -163,15 +157,15 @@ def test_every_answer_is_one_json_object_where_json_was_asked_for(
         (empty_database.dsn("auditor"), ORIGIN),
         (database.dsn("auditor"), ORIGIN), (copy.dsn("publisher"), ORIGIN), (copy.dsn("auditor"), "example.com/none"),
     ):  # fmt: skip
-        done = command("full", "--format", "json", "--origin", origin, LEDGER_DSN=dsn)
+        done = run("verifier", "full", "--format", "json", "--origin", origin, LEDGER_DSN=dsn)
         said = json.loads(done.stdout)
         assert (done.returncode, said["verdict"]) == (4, "could not verify"), dsn
         assert said["message"]
         assert "Traceback" not in done.stderr
-    helped = command("full", "--help")
+    helped = run("verifier", "full", "--help")
     assert helped.returncode == 0
     assert "--origin" in helped.stdout
-    assert command("full", "--format", "xml", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
+    assert run("verifier", "full", "--format", "xml", LEDGER_DSN=copy.dsn("auditor")).returncode == 2
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -222,7 +216,7 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(copy: Database) -> Non
     os.close(leader)
     assert json.loads(done.stdout)["verdict"] == "verified"
     assert "checking" in shown
-    assert command("full", LEDGER_DSN=copy.dsn("auditor")).stderr == ""
+    assert run("verifier", "full", LEDGER_DSN=copy.dsn("auditor")).stderr == ""
 
 
 def test_memory_does_not_grow_with_the_history(chain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
