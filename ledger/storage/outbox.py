@@ -7,6 +7,7 @@ in a region; a replica keeps the place in the topic where it goes on.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 import psycopg
@@ -24,6 +25,16 @@ def lock_publisher(connection: Connection, chain: int) -> bool:
     row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_PUBLISHER_LOCK, chain]).fetchone()
     connection.commit()
     return row == (True,)
+
+
+def unlock_publisher(connection: Connection) -> None:
+    """
+    Give the publisher's lock up at once: the server sees a while later only that a connection has ended.
+    """
+    with contextlib.suppress(psycopg.Error):
+        connection.rollback()
+        connection.execute("SELECT pg_advisory_unlock_all()")
+        connection.commit()
 
 
 def position(connection: Connection, chain: int) -> tuple[str, int]:

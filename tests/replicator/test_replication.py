@@ -5,7 +5,9 @@ Check two regions on real servers: what is published arrives once, and what is f
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
+import psycopg
 import pytest
 
 from ledger import Ledger
@@ -53,6 +55,17 @@ def test_the_second_region_holds_the_same_books_at_the_same_head(regions: Region
             assert set(a.table(table).value) == set(b.table(table).value)
     assert (report_on(regions.a).findings, report_on(regions.b).findings) == ([], [])
     assert regions.a.sql("SELECT seq FROM ledger.acknowledgements") == str(regions.head(regions.a).seq)
+
+
+def test_a_publisher_that_ended_is_followed_at_once(regions: Regions) -> None:
+    """The server may see that a connection ended a while later; the lock is given up before that."""
+    with Ledger.open(regions.a.dsn("writer")) as ledger:
+        history(ledger)
+    with mock.patch.object(psycopg.Connection, "close"):
+        first = regions.publisher()
+    first.close()
+    regions.publisher()
+    first._connection.close()
 
 
 def test_a_rogue_producer_and_a_forged_word_count_for_nothing(regions: Regions) -> None:
