@@ -12,14 +12,16 @@ demo: .venv/installed
 OF_THE_SERVER := tests/storage tests/journal --deselect tests/journal/test_commit_faults.py \
 	tests/verifier/test_verifier.py tests/verifier/test_intrusions.py tests/invariants/test_walls.py
 
+# One more than the two cores that this was measured on: tests wait for servers a third of their time.
+WORKERS ?= 3
 test: .venv/installed
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n $(WORKERS)
 	@command -v hledger >/dev/null || \
 	  echo "LEFT OUT: the exported journals in hledger, which is not installed here (Debian: apt install hledger)"
 	@test -x build/programs/fsck -a -x build/programs/litewitness || \
 	  echo "LEFT OUT: archives in Tessera's fsck and checkpoints at litewitness, which are not built here (with Go: .ci/programs)"
 	@if $(BIN)/python -c 'from ledger.sandbox.postgres import installed_binaries as i; raise SystemExit(not i(15))'; then \
-	  LEDGER_TEST_PG=15 $(BIN)/pytest -n 2 $(OF_THE_SERVER); \
+	  LEDGER_TEST_PG=15 $(BIN)/pytest -n $(WORKERS) $(OF_THE_SERVER); \
 	else echo "LEFT OUT: the tests against PostgreSQL 15, which is not installed here (Debian: apt install postgresql-15)"; fi
 
 # The pure tests alone: no server is started, and one that would need it is refused.
