@@ -286,7 +286,8 @@ def _check_recorder(dsn: str, origin: str, source: str) -> None:
                 "that may, or another --source"
             )
         for chain in chains.all_chains(connection):
-            if chain.origin == origin and chains.head(connection, chain.chain).mode == "replica":
+            # A head that is gone is what may be mended here, and gets this role.
+            if chain.origin == origin and repairs.role(connection, chain.chain) == "replica":
                 raise NotPrimary("--writer is an address of a replica; name where the chain is primary, for the record")
 
 

@@ -114,6 +114,18 @@ def mode(connection: Connection, chain: int) -> str:
     return "" if row is None or row[0] is None else str(row[0])
 
 
+def role(connection: Connection, chain: int) -> str:
+    """
+    Return which role the region has, `primary` or `replica`: the head's word or, where no head says one, that of the
+    other rows, which a head that is made anew gets.
+    """
+    said = mode(connection, chain)
+    if said in ("primary", "replica"):
+        return said
+    row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
+    return "primary" if row is None else "replica"
+
+
 def commit_at(connection: Connection, chain: int, seq: int) -> bytes:
     """
     Return the digest that the commit which ends at *seq* says; no bytes where there is none.
@@ -144,10 +156,10 @@ def snapshots_at(connection: Connection, chain: int, seq: str) -> list[tuple[byt
 
 def follows(connection: Connection, chain: int) -> bool:
     """
-    Return whether the region says, in the head and by its place in a topic, that it is a replica.
+    Return whether the region says, by its place in a topic and in the head if there is one, that it is a replica.
     """
     row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-    return row is not None and mode(connection, chain) == "replica"
+    return row is not None and role(connection, chain) == "replica"
 
 
 def act_as_owner(connection: Connection) -> None:
@@ -178,18 +190,13 @@ def set_head(
         "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s FOR UPDATE",
         [chain],
     ).fetchone()
-    if there is not None and there[4] in ("primary", "replica"):
-        role = there[4]
-    else:
-        row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-        role = "primary" if row is None else "replica"
-    wanted = (seq, digest, recorded_at, epoch, role, None)
+    wanted = (seq, digest, recorded_at, epoch, role(connection, chain), None)
     if there == wanted:
         return False
-    if there is not None and there[0] != seq and there[1] != digest and not there[0] < seq <= vouched:
+    if there is not None and there[0] != seq and there[1] != digest and not (there[0] or 0) < seq <= vouched:
         # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
         raise StateMismatch(
-            f"{disputed(there[0], seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
+            f"{disputed(there[0] or 0, seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
         )
     keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
     if there is None:

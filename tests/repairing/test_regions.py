@@ -74,7 +74,10 @@ def test_a_replica_is_mended_from_its_primary_and_goes_on(regions: Regions, tmp_
     with signer(tmp_path) as place, sealing(primary, place) as sealer:
         sealer.seal()
     regions.replicate()
+    # The primary is ahead, as it is while a replica is stopped; no head says which of both this one is.
+    append(primary, 1)
     with Intruder(replica) as intruder:
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads", least=1)
         intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 7")
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 9")
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
@@ -89,7 +92,9 @@ def test_a_replica_is_mended_from_its_primary_and_goes_on(regions: Regions, tmp_
     assert "may not append as" in run("ledger", *apply, "--writer", replica.dsn("writer"), expected=8)
     said = run("ledger", *apply, "--writer", primary.dsn("writer"))
     assert "restored event 9" in said
+    assert "made chain_heads anew" in said
     assert "VERIFIED" in said
+    assert replica.sql("SELECT mode FROM ledger.chain_heads") == "replica"
     append(primary, 3)
     regions.replicate()
     repaired = "SELECT count(*) FROM ledger.events WHERE event_type = 'HistoryRepaired'"
