@@ -168,6 +168,7 @@ class Applying:
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
+            mended.done.append("made the histories of balances and positions anew")
 
     def _hear(self, last: ChainHead) -> tail.Heard:
         """Return what rows and copies say of the events up to the *last* one here."""
@@ -230,7 +231,7 @@ class Applying:
             moved = repairs.set_head(
                 connection, chain, last.seq, last.hash, event.recorded_at, event.epoch, last.seq, self._reason
             )
-            mended.done += [f"let the head be event {last.seq}"] if moved else []
+            mended.done += [f"let the head be event {last.seq}"] if any(moved) else []
 
     def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:
         """Return the events that the plan names, each from its source at this time, proven anew."""

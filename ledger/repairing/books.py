@@ -69,6 +69,8 @@ class Walk:
         self._after = 0
         """The last event of the commit before."""
         self._commits: list[tuple[int, int, bytes, int]] = []
+        self._astray = set[tuple[str, str]]()
+        """Where commits of no chain end, each with the state after it."""
         self.recorded_at, self.epoch, self._ends = 0, 1, True
         self._tree_size = tree_size(connection, chain.chain)
         self.signed_tiles = self._tree_size <= stated.size
@@ -92,6 +94,7 @@ class Walk:
         for table in ("commits", TILES):
             staged.expect(self._connection, table)
         chain, number = self._chain, self._chain.chain
+        self._astray = staged.boundaries_astray(self._connection) if self._folds else set()
         while True:
             after = self.head.seq
             found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
@@ -109,7 +112,7 @@ class Walk:
                     self._grow(leaves)
                     leaves = []
                     self._check_root()
-                if event.seq in ends and self._ends:
+                if self._ends and (event.seq in ends or self._is_astray(event.seq)):
                     self._commit(event.seq)
             self._grow(leaves)
             self._flush()
@@ -163,6 +166,10 @@ class Walk:
         self._commits.append((self._after + 1, seq, self._digest.digest(), self.recorded_at))
         self._after = seq
 
+    def _is_astray(self, seq: int) -> bool:
+        """Return whether a commit that ends here is under a number that no chain has: its state says whose it is."""
+        return bool(self._astray) and (str(seq), self._digest.digest().hex()) in self._astray
+
     def _flush(self) -> None:
         staged.expect_commits(self._connection, self._chain.chain, self._commits)
         self._commits = []
@@ -182,12 +189,11 @@ class Walk:
             with repairs.aside(self._connection, table):
                 made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
         if HEAD in self._tables:
-            there = repairs.has_head(self._connection, self._chain.chain)
             moved = repairs.set_head(
                 self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
                 vouched, reason,
             )  # fmt: skip
-            made.append(Made(HEAD, int(moved and there), int(moved)))
+            made.append(Made(HEAD, *moved))
         return made
 
     def _stage(self, table: str) -> None:

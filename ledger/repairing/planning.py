@@ -311,7 +311,7 @@ class Planning:
         places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
-        reasons = [reason for reason in reasons if reason]
+        reasons = [reason for reason in (*reasons, want.doubt) if reason]
         if not writes and not reasons and finding.after is not None:
             # What stands there is good; it was held against events of which this one was missing or not known.
             writes = tuple(self._at[place] for place in [(EVENTS, str(finding.after))] if place in self._at)

@@ -50,6 +50,10 @@ _AROUND: Final = re.compile(
 )
 """How the names of guards begin that are no part of the schema, of which `tradeledger db check` says nothing."""
 _NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
+_PERHAPS: Final = (
+    "rows that are in all else those which follow from the events are taken away, which is known when they are made "
+    f"anew; others are {_NOBODY}"
+)
 _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
     "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
@@ -66,6 +70,8 @@ _TABLES_NOT_HERE: Final = {
 class Wanted(msgspec.Struct, frozen=True):
     """
     What a finding is about: seqs to look at, from which seq on all of them, tables to make anew, or why nothing.
+
+    `doubt` is why it is not known before whether that mends it.
     """
 
     seqs: tuple[int, ...] = ()
@@ -75,6 +81,7 @@ class Wanted(msgspec.Struct, frozen=True):
     checkpoint: int | None = None
     snapshot: str | None = None
     identity: bool = False
+    doubt: str = ""
     reason: str = ""
 
 
@@ -101,7 +108,9 @@ def wanted(finding: Found) -> Wanted:
         # The key is the strange chain number, and the row's own key.
         if table == EVENTS:
             return Wanted(seqs=_seqs(finding.key or ()), reason="" if _seqs(finding.key or ()) else _NOBODY)
-        return Wanted(tables=_anew(table), reason="" if _anew(table) else _NOBODY)
+        # Of histories it is not known which rows they are to have.
+        tables = _anew(table) if table not in _HISTORIES else ()
+        return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=_NOBODY)
     if finding.kind in _TO_THE_END and table in (EVENTS, CHECKPOINTS) and finding.seq is not None:
         return Wanted(onward=finding.seq, tables=(*MADE_ANEW,))
     if table == EVENTS:

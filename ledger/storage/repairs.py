@@ -108,10 +108,10 @@ def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
 
 def mode(connection: Connection, chain: int) -> str:
     """
-    Return which role the head says that this region has; nothing where there is no head.
+    Return which role the head says that this region has; nothing where there is no head, or two that say different.
     """
-    row = connection.execute("SELECT mode FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
-    return "" if row is None or row[0] is None else str(row[0])
+    found = connection.execute("SELECT DISTINCT mode FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchall()
+    return str(found[0][0] or "") if len(found) == 1 else ""
 
 
 def role(connection: Connection, chain: int) -> str:
@@ -178,36 +178,51 @@ def disputed(said: int, seq: int) -> str:
 
 def set_head(
     connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, vouched: int, reason: str
-) -> bool:
+) -> tuple[int, int]:
     """
-    Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return whether it
-    was another. *vouched* is how many events a checkpoint covers, or another region has as well.
+    Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return how many
+    rows went and came. *vouched* is how many events a checkpoint covers, or another region has as well.
+
+    A second row goes, and a row under a number that no chain has which is this event's.
 
     Raises:
         StateMismatch: the head counts other events, and nobody else tells which is true.
     """
-    there = connection.execute(
-        "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s FOR UPDATE",
+    found = connection.execute(
+        "SELECT ctid::text, seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s"
+        " ORDER BY ctid FOR UPDATE",
         [chain],
-    ).fetchone()
+    ).fetchall()
+    strays = connection.execute(
+        "SELECT ctid::text FROM ledger.chain_heads h WHERE NOT EXISTS (SELECT FROM ledger.chains c"
+        " WHERE c.chain = h.chain) AND (seq, hash) = (%s, %s)",
+        [seq, digest],
+    ).fetchall()
     wanted = (seq, digest, recorded_at, epoch, role(connection, chain), None)
-    if there == wanted:
-        return False
-    if there is not None and there[0] != seq and there[1] != digest and not (there[0] or 0) < seq <= vouched:
-        # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
-        raise StateMismatch(
-            f"{disputed(there[0] or 0, seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
-        )
-    keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.chain = %s", [chain])
-    if there is None:
+    there = {place: tuple(row) for place, *row in found}
+    for said, of, *_ in there.values():
+        if said != seq and of != digest and not (said or 0) < seq <= vouched:
+            # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
+            raise StateMismatch(
+                f"{disputed(said or 0, seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
+            )
+    good = next((place for place, row in there.items() if row == wanted), None)
+    kept = good or next(iter(there), None)
+    surplus = [*(place for place in there if place != kept), *(place for (place,) in strays)]
+    gone = surplus if good else [*there, *(place for (place,) in strays)]
+    keep(connection, "chain_heads", f"{reason} (chain_heads)", "t.ctid = ANY(%s::text[]::tid[])", [gone])
+    if surplus:
+        with aside(connection, "chain_heads"):
+            connection.execute("DELETE FROM ledger.chain_heads WHERE ctid = ANY(%s::text[]::tid[])", [surplus])
+    if kept is None:
         connection.execute("INSERT INTO ledger.chain_heads VALUES (%s, %s, %s, %s, %s, %s, %s)", [chain, *wanted])
-    else:
+    elif not good:
         connection.execute(
             "UPDATE ledger.chain_heads SET (seq, hash, recorded_at, epoch, mode, unbalanced) = (%s, %s, %s, %s, %s, %s)"
             " WHERE chain = %s",
             [*wanted, chain],
         )
-    return True
+    return len(gone), int(not good)
 
 
 def keep(connection: Connection, table: str, reason: str, condition: str, given: Sequence[object]) -> int:
@@ -355,40 +370,35 @@ def forget_watermarks(connection: Connection, chain: int) -> None:
 
 def head_seq(connection: Connection, chain: int) -> int:
     """
-    Return the seq of the head as it stands; 0 where there is no head.
+    Return the seq of the head as it stands, of several the largest; 0 where there is no head.
     """
-    row = connection.execute("SELECT seq FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
+    row = connection.execute("SELECT max(seq) FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
 
 
 @contextlib.contextmanager
 def lent_head(connection: Connection, chain: int, end: ChainHead) -> Iterator[None]:
     """
-    Have the head at *end* until the block ends, then none or the one that stood there: the door for events asks it how
+    Have one head, at *end*, until the block ends, then none or whatever stood there: the door for events asks it how
     far the chain goes, and what stands may be what is to be mended.
     """
-    there = connection.execute("SELECT seq, hash FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchone()
-    if there == (end.seq, end.hash):
+    there = connection.execute("SELECT seq, hash FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchall()
+    if there == [(end.seq, end.hash)]:
         yield
         return
     with aside(connection, "chain_heads"):
-        if there is None:
-            connection.execute(
-                "INSERT INTO ledger.chain_heads (chain, seq, hash, recorded_at, epoch, mode)"
-                " VALUES (%s, %s, %s, 0, 1, 'replica')", [chain, end.seq, end.hash or bytes(32)],
-            )  # fmt: skip
-        else:
-            _put_head(connection, chain, end.seq, end.hash or bytes(32))
+        connection.execute("CREATE TEMP TABLE lent ON COMMIT DROP AS SELECT * FROM ledger.chain_heads WHERE chain = %s",
+                           [chain])  # fmt: skip
+        connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
+        connection.execute(
+            "INSERT INTO ledger.chain_heads (chain, seq, hash, recorded_at, epoch, mode)"
+            " VALUES (%s, %s, %s, 0, 1, 'replica')", [chain, end.seq, end.hash or bytes(32)],
+        )  # fmt: skip
     yield
     with aside(connection, "chain_heads"):
-        if there is None:
-            connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
-        else:
-            _put_head(connection, chain, *there)
-
-
-def _put_head(connection: Connection, chain: int, seq: int, digest: bytes) -> None:
-    connection.execute("UPDATE ledger.chain_heads SET (seq, hash) = (%s, %s) WHERE chain = %s", [seq, digest, chain])
+        connection.execute("DELETE FROM ledger.chain_heads WHERE chain = %s", [chain])
+        connection.execute("INSERT INTO ledger.chain_heads SELECT * FROM lent")
+        connection.execute("DROP TABLE lent")
 
 
 def has_head(connection: Connection, chain: int) -> bool:

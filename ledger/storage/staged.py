@@ -99,7 +99,7 @@ def misplaced(connection: Connection, chain: int) -> list[Misplaced]:
     found = connection.execute(
         "WITH strays AS MATERIALIZED (SELECT e.ctid AS place, e.* FROM ledger.events e WHERE NOT EXISTS"
         " (SELECT FROM ledger.chains c WHERE c.chain = e.chain) OR e.chain = %s AND coalesce(e.seq < 1 OR"
-        " e.seq > greatest((SELECT h.seq FROM ledger.chain_heads h WHERE h.chain = %s),"
+        " e.seq > greatest((SELECT max(h.seq) FROM ledger.chain_heads h WHERE h.chain = %s),"
         " (SELECT max(seq) FROM staged_events)), true))"
         f" SELECT e.place::text, e.chain::text, e.seq::text, s.seq FROM strays e JOIN staged_events s ON {same}"
         " ORDER BY e.chain, e.seq",
@@ -199,6 +199,17 @@ def boundaries(connection: Connection, chain: int, after: int, last: int) -> set
         [chain, after, last],
     )
     return {row[0] for row in found}
+
+
+def boundaries_astray(connection: Connection) -> set[tuple[str, str]]:
+    """
+    Return where commits under a number that no chain has are said to end, each with the state after it, as text.
+    """
+    found = connection.execute(
+        "SELECT last_seq::text, encode(state_digest, 'hex') FROM ledger.commits t WHERE NOT EXISTS"
+        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain)"
+    )
+    return {(seq, digest) for seq, digest in found}
 
 
 def expect_keys(connection: Connection, chain: int) -> None:

@@ -45,6 +45,10 @@ EDITS = {
                                "WHERE first_seq = 5"),
     "a commit": ("commits", "UPDATE ledger.commits SET state_digest = sha256('x') WHERE last_seq = 7"),
     "commits that are gone": ("commits", "DELETE FROM ledger.commits WHERE last_seq IN (9, 10)"),
+    "a commit of another chain number": ("commits", "UPDATE ledger.commits SET chain = 77 "
+                                          "WHERE last_seq = (SELECT min(last_seq) FROM ledger.commits WHERE "
+                                          "last_seq > 20)"),
+    "a head of another chain number": ("chain_heads", "UPDATE ledger.chain_heads SET chain = 77"),
     "the state digest": ("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)"),
     "the head": ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"),
     "the head's epoch": ("chain_heads", "UPDATE ledger.chain_heads SET epoch = 9"),
@@ -87,6 +91,37 @@ def test_what_follows_from_events_is_made_anew(firm: Firm, region: Database, wha
     assert real(report_on(region)) == []
     if table not in ("balance_history", "read_model_watermarks") and "gone" not in what and "too many" not in what:
         assert int(region.sql(KEPT)) > kept
+
+
+COPIED = "INSERT INTO ledger.{0} SELECT (jsonb_populate_record(t, '{{\"chain\": 77}}')).* FROM ledger.{0} t"
+OTHERS = {
+    "accounts": "UPDATE ledger.accounts SET kind = 'x' WHERE chain = 77",
+    "commits": "UPDATE ledger.commits SET state_digest = sha256('x') WHERE chain = 77",
+    "chain_heads": "UPDATE ledger.chain_heads SET hash = sha256('x') WHERE chain = 77",
+    "balance_history": "UPDATE ledger.balance_history SET seq = seq WHERE chain = 77",
+    "read_model_watermarks": "UPDATE ledger.read_model_watermarks SET seq = seq WHERE chain = 77",
+}
+
+
+@pytest.mark.parametrize("table", OTHERS)
+def test_rows_of_nobody_stay_and_the_plan_says_so(firm: Firm, region: Database, table: str) -> None:
+    """What equals nothing that follows from the events may be all that is left of another chain."""
+    with Intruder(region) as intruder:
+        for name, kind in intruder.connection.execute(
+            "SELECT conname, contype::text FROM pg_constraint WHERE conrelid = %s::regclass", [f"ledger.{table}"]
+        ).fetchall():
+            if kind == "c":
+                intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {name}")
+        intruder.edit(table, COPIED.format(table), least=1)
+        intruder.edit(table, OTHERS[table], least=1)
+        count = region.sql(f"SELECT count(*) FROM ledger.{table} WHERE chain = 77")
+        with copies(archive=firm.archive, other=firm.other) as found:
+            plan = planned(region, firm.rules, found)
+            (stray,) = [judged for judged in plan.left() if judged.finding.kind == "STRAY_ROWS"]
+            assert "rows of nobody" in stray.reason
+            applied(region, firm.rules, plan, found)
+        assert region.sql(f"SELECT count(*) FROM ledger.{table} WHERE chain = 77") == count
+        intruder.edit(table, f"DELETE FROM ledger.{table} WHERE chain = 77")
 
 
 def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, broken: Database) -> None:
