@@ -30,10 +30,14 @@ def leaves(order: Order) -> int:
 
     A day order that is done for the day is not worked any more; a good-till order only rests.
     """
-    return order.qty - order.cum_qty if _is_worked(order) else 0
+    return order.qty - order.cum_qty if is_worked(order) else 0
 
 
-def _is_worked(order: Order) -> bool:
+def is_worked(order: Order) -> bool:
+    """
+    Return whether the venue may fill what is left of the order, or what it grants: it has not ended, nor is it a day
+    order that is done for the day.
+    """
     return not order.terminal and (not order.done_for_day or outlives_day(order))
 
 
@@ -51,6 +55,13 @@ def asked_terms(order: Order) -> list[tuple[int, int | None]]:
     """
     split = (terms.split(" ")[1:] for terms in order.asked)
     return [(amounts.parse(qty), amounts.parse(price[0]) if price else None) for qty, *price in split]
+
+
+def terms_by(order: Order, cl_ord_id: str) -> tuple[int, int | None]:
+    """
+    Return the quantity and the price that the pending request of this id asks for, or the order's own where none is.
+    """
+    return dict(zip(order.pending_replace, asked_terms(order), strict=True)).get(cl_ord_id, (order.qty, order.price))
 
 
 def asked_days(order: Order) -> list[str]:
@@ -71,7 +82,7 @@ def may_fill(order: Order) -> int:
     """
     Return the most that may still fill, should the venue grant what is asked of it, in units of 10^-18.
     """
-    return leaves(order) if not order.asked or not _is_worked(order) else asked_qty(order) - order.cum_qty
+    return leaves(order) if not order.asked or not is_worked(order) else asked_qty(order) - order.cum_qty
 
 
 def is_closed(order: Order) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 Facts = dict[str, str]
+Terms = tuple[Decimal, Decimal]
+"""Quantity and price."""
 
 
 @dataclass
@@ -30,8 +32,8 @@ class Standing:
     cancels: list[str] = field(default_factory=list)
     replaces: list[str] = field(default_factory=list)
     fills: dict[str, Decimal] = field(default_factory=dict)
-    wishes: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
-    """Quantity and price that each pending request asks for."""
+    wishes: dict[str, Terms] = field(default_factory=dict)
+    """What each pending request asks for."""
 
     @property
     def filled(self) -> Decimal:
@@ -47,12 +49,25 @@ class Standing:
 
     @property
     def reserved(self) -> Decimal:
-        """What is held in all, so that any request may be granted."""
-        rests = self.lasts or not self.done
-        wanted = [
-            (qty - self.filled) * (price if self.side == "buy" else 1) for qty, price in self.wishes.values() if rests
-        ]
-        return max([self.hold, *wanted])
+        """What is held in all, so that any request may be granted, whenever."""
+        if self.how or (self.done and not self.lasts):
+            return Decimal(0)
+        return self._most((self.qty, self.price), self.filled, list(self.wishes.values()))
+
+    def _most(self, terms: Terms, filled: Decimal, wishes: list[Terms]) -> Decimal:
+        """
+        Return the most that may still be paid, or delivered: some fills on these terms, to any quantity that is spoken
+        of, then a wish is granted, and so on.
+        """
+        qty, price = terms
+        most = Decimal(0)
+        for stop in {filled, qty, *(wish[0] for wish in wishes)}:
+            if not filled <= stop <= max(qty, filled):
+                continue
+            paid = (stop - filled) * (price if self.side == "buy" else 1)
+            then = [self._most(wish, stop, wishes[:n] + wishes[n + 1 :]) for n, wish in enumerate(wishes)]
+            most = max(most, paid + max(then, default=Decimal(0)))
+        return most
 
     @property
     def status(self) -> str:

@@ -253,23 +253,23 @@ def asks(cl_ord_id: str, qty: str, price: str | None = None, name: str = "O") ->
 
 
 def test_what_is_asked_for_is_held_until_it_is_answered() -> None:
-    """The venue may grant it at any time, so nothing else may spend it; of several requests the most costly counts."""
-    books = opened(usdt="100")
+    """The venue may grant it at any time, so nothing else may spend it; of several the dearest order counts."""
+    books = opened(usdt="145")
     books.give(order(qty="0.6", price="100"))
     books.give(asks("r", "0.9"))
-    assert balance(books, "USDT") == (amount("10"), amount("90"))
-    with pytest.raises(InsufficientFunds, match="at most 10"):
-        books.give(order("P", qty="0.11"))
+    assert balance(books, "USDT") == (amount("55"), amount("90"))
+    with pytest.raises(InsufficientFunds, match="at most 55"):
+        books.give(order("P", qty="0.56"))
     books.give(ReplaceRequested(order_id="O", cl_ord_id="s", orig_cl_ord_id="r", new_qty="0.5", new_price="190"))
-    assert balance(books, "USDT") == (amount("5"), amount("95"))
-    with pytest.raises(InsufficientFunds, match="at most 5"):
+    assert balance(books, "USDT") == (amount("10"), amount("135"))
+    with pytest.raises(InsufficientFunds, match="at most 10"):
         books.give(ReplaceRequested(order_id="O", cl_ord_id="t", orig_cl_ord_id="s", new_qty="1.01"))
     assert books.give(trade(qty="0.3")).rule is None
-    assert balance(books, "USDT") == (amount("10"), amount("60"))
+    assert balance(books, "USDT") == (amount("37"), amount("78"))
     books.give(ReplaceRejected(order_id="O", cl_ord_id="r", reason="r"))
-    assert balance(books, "USDT") == (amount("32"), amount("38"))
+    assert balance(books, "USDT") == (amount("77"), amount("38"))
     books.give(OrderReplaced(order_id="O", cl_ord_id="s", orig_cl_ord_id="r", qty="0.5", price="190"))
-    assert balance(books, "USDT") == (amount("32"), amount("38"))
+    assert balance(books, "USDT") == (amount("77"), amount("38"))
     check_invariants(books.state)
     books.replayed()
 

@@ -4,7 +4,7 @@ Say from a history how an order stands: what it asks for, what filled, what is p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ledger.domain.events.corporate_actions import SplitApplied
@@ -110,6 +110,11 @@ class Standing:
             self.how, self.done, self.cancels, self.replaces, self.wishes = how, False, [], [], {}
 
 
+def asks_for(order: Standing, request: str) -> tuple[Fraction, Fraction | None]:
+    """Return the terms that a waiting request is for; there are those that the order has where it waits for none."""
+    return order.wishes.get(request, (order.qty, order.price))
+
+
 def _undo(order: Standing, event: TradeBusted, ref: Key) -> None:
     full = order.filled == order.qty
     undone, _ = order.fills.pop(ref)
@@ -137,9 +142,10 @@ def _take(order: Standing, event: Event) -> None:
             order.cancels.append(event.cl_ord_id)
         case ReplaceRequested():
             order.replaces.append(event.cl_ord_id)
+            qty, price = asks_for(order, event.orig_cl_ord_id)
             order.wishes[event.cl_ord_id] = (
-                order.qty if event.new_qty is None else number(event.new_qty),
-                order.price if event.new_price is None else number(event.new_price),
+                qty if event.new_qty is None else number(event.new_qty),
+                price if event.new_price is None else number(event.new_price),
             )
         case CancelRejected():
             order.cancels = [x for x in order.cancels if x != event.cl_ord_id]
@@ -148,7 +154,11 @@ def _take(order: Standing, event: Event) -> None:
             order.wishes.pop(event.cl_ord_id, None)
         case OrderReplaced():
             order.qty = max(number(event.qty), order.filled)
-            order.price = order.price if event.price is None else number(event.price)
+            _, said = asks_for(order, event.cl_ord_id)
+            if event.price is not None:
+                order.price = number(event.price)
+            elif said is not None:
+                order.price = said
             order.stop = order.stop if event.stop_price is None else number(event.stop_price)
             order.replaces = [x for x in order.replaces if x != event.cl_ord_id]
             order.wishes.pop(event.cl_ord_id, None)
@@ -163,22 +173,42 @@ def _take(order: Standing, event: Event) -> None:
 
 def _reckoned(history: History, order: Standing, day: str) -> Fraction:
     """Return what an order may still cost, or may still deliver, at its own terms."""
+    return _cost(history, order, order.left, order.price, day)
+
+
+def _cost(history: History, order: Standing, part: Fraction, price: Fraction | None, day: str) -> Fraction:
+    """Return what is to be held so that a part of an order may fill at a price."""
     placed = order.placed
     its = reference.terms(history, placed.instrument, day)
     assert its is not None
     if placed.hold is not None:
-        share = number(placed.hold.amount) * order.left / number(placed.qty)
+        share = number(placed.hold.amount) * part / number(placed.qty)
         return rounded(share, reference.scales(history)[placed.hold.asset])
     if placed.side == "buy":
         # A stop without a limit becomes a market order, and nobody knows what that will cost.
-        return max(Fraction(0), reference.gross_of(history, its, order.left, order.price or Fraction(0)))
-    return order.left if placed.side == "sell" else Fraction(0)
+        return max(Fraction(0), reference.gross_of(history, its, part, price or Fraction(0)))
+    return part if placed.side == "sell" else Fraction(0)
 
 
 def _reserved(history: History, order: Standing, day: str) -> Fraction:
-    """Return what the most costly terms that are asked for need beyond what is held already."""
-    needs = [_reckoned(history, replace(order, qty=qty, price=price), day) for qty, price in order.wishes.values()]
-    return max([Fraction(0), *(need - order.held for need in needs)])
+    """
+    Return what may be paid beyond what is held already, whichever wishes are granted, whenever: the order may have
+    filled on its own terms by the first grant, or have not; and so may each wish that is granted by the next.
+    """
+    if not order.reach:
+        return Fraction(0)
+
+    def most(filled: Fraction, waiting: frozenset[str]) -> Fraction:
+        dearest = Fraction(0)
+        for wish in waiting:
+            qty, price = order.wishes[wish]
+            if qty > filled:
+                paid = _cost(history, order, qty - filled, price, day)
+                dearest = max(dearest, paid + most(qty, waiting - {wish}))
+        return dearest
+
+    every = frozenset(order.wishes)
+    return max(most(order.qty, every), most(order.filled, every) - order.held)
 
 
 def hold_asset(history: History, order: Standing) -> str:

@@ -127,7 +127,7 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
     status = reference.status_of(history, standing.placed.account)
     its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
-    new = standing.qty if event.new_qty is None else number(event.new_qty)
+    new = orders.asks_for(standing, event.orig_cl_ord_id)[0] if event.new_qty is None else number(event.new_qty)
     if status == "closed" or (status == "restricted" and new > standing.qty):
         return False
     if new <= 0 or not (standing.left or new > standing.qty):

@@ -80,7 +80,8 @@ class OrderTriggered(Event, frozen=True, kw_only=True):
 
 class ReplaceRequested(Event, frozen=True, kw_only=True):
     """
-    The engine asks for other terms. What they need beyond what is held for the order is held until this is answered.
+    The engine asks for other terms. What it does not name stays as in the pending request that `orig_cl_ord_id` names,
+    or else as in the order. What may be needed beyond what is held for the order is held until this is answered.
     """
 
     KIND: ClassVar = "command"
@@ -94,7 +95,8 @@ class ReplaceRequested(Event, frozen=True, kw_only=True):
 
 class OrderReplaced(Event, frozen=True, kw_only=True):
     """
-    The venue works the order on other terms; below what is filled, the quantity becomes what is filled.
+    The venue works the order on other terms; below what is filled, the quantity becomes what is filled. A price that
+    is not said is the one that the request asked for, or stays; a stop price that is not said stays.
     """
 
     KIND: ClassVar = "fact"

@@ -15,7 +15,7 @@ class Order(Row, frozen=True, gc=False):
     `qty`, in place of the ledger's own reckoning. `split_on` is the newest split that its terms are after, None where
     there is none: an order that was closed when its instrument split stays in older shares. `terms_day` is when its
     terms were last said. `asked` has the day, the quantity and the price that each of `pending_replace` is of and asks
-    for; what the most costly of them needs beyond `hold_amount`, which is held as well, is `asked_hold`.
+    for; what they may take beyond `hold_amount`, in the dearest order of grants, is held as well: `asked_hold`.
     """
 
     order_id: str

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED
+from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules.ground import Broken, Effects, Now, check_not_closed, check_scale, known, post, units
 from ledger.domain.rules.orders import (
@@ -70,8 +70,8 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
 
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
-    The answer to a pending request, or unasked for the current one; a filled order may live again by it, if its
-    instrument was not split since. The account is not closed.
+    The answer to a pending request, at the price that it asked for where none is said, or unasked for the current one;
+    a filled order may live again by it, if its instrument was not split since. The account is not closed.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
@@ -87,7 +87,8 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
             claim(state, order.account, event.cl_ord_id, event.order_id)
     qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
     stop = order.stop_price if event.stop_price is None else units(event.stop_price)
-    price = order.price if event.price is None else units(event.price)
+    _, asked = terms_by(order, event.cl_ord_id)
+    price = units(event.price) if event.price is not None else order.price if asked is None else asked
     terms = with_terms(
         state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
         **answered(order, event.cl_ord_id),

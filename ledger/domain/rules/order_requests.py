@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import asked_qty, asked_text, leaves
+from ledger.domain.order_status import asked_qty, asked_text, leaves, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules import position_limits
 from ledger.domain.rules.ground import (
@@ -116,14 +116,16 @@ def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
 
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
     """
-    Other terms may be asked for while something can fill, or to enlarge a filled order, if what they need is available,
-    which is held from then on; more than before only of an open account.
+    Other terms may be asked for while something can fill, or to enlarge a filled order, if what they may take is
+    available, which is held from then on; more than before only of an open account.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     check_shares(state, order)
     check_not_closed(state, order.account)
     instrument = terms_on(known_instrument(state, order.instrument), now.day)
-    qty = order.qty if event.new_qty is None else units(event.new_qty)
+    qty, price = terms_by(order, event.orig_cl_ord_id)
+    qty = qty if event.new_qty is None else units(event.new_qty)
+    price = price if event.new_price is None else units(event.new_price)
     status = known(state.accounts, order.account, "account").status
     if status != "open" and qty > order.qty:
         raise Broken(
@@ -135,7 +137,6 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     lot = 1 if event.new_qty is None else instrument.lot
     check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
     position_limits.check(state, order.account, instrument, order.side, qty - asked_qty(order))
-    price = order.price if event.new_price is None else units(event.new_price)
     claim(state, order.account, event.cl_ord_id, event.order_id)
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
     order = msgspec.structs.replace(

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ledger.domain import amounts, postings
-from ledger.domain.order_status import asked_terms, derive, leaves
+from ledger.domain.order_status import asked_terms, derive, is_worked, leaves
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import ClientOrderId, Instrument, Order
@@ -70,7 +70,11 @@ def wanted_hold(state: State, order: Order, day: str) -> int:
     A hold that the caller set is kept in proportion instead. Where the price is negative the buyer is paid, and nothing
     is held.
     """
-    qty = leaves(order)
+    return _needed(state, order, leaves(order), day)
+
+
+def _needed(state: State, order: Order, qty: int, day: str) -> int:
+    """Return what to hold on *day* so that *qty* may fill on the terms of *order*."""
     if order.hold_asset is None or qty <= 0:
         return 0
     asset = known(state.assets, order.hold_asset, "asset")
@@ -116,16 +120,36 @@ def held_for(state: State, order: Order, hold: int, day: str) -> tuple[dict[str,
     """
     Return what changes in *order*, as it now stands, once *hold* is held for it, and the postings that hold it.
 
-    What a pending request asks for may be granted at any time, so the most that any of them needs is held as well.
+    Pending requests may be granted at any time and in any order, and what fills before one is granted is paid for on
+    the terms of until then. So beside *hold* there is held what the dearest of these orders takes; for one request that
+    is what it needs for all that is left, or for what it asks for beyond the order's quantity.
     """
     if not order.asked and not order.asked_hold:
         return {"hold_amount": hold}, hold_lines(order, hold)
-    asset, asked = order.hold_asset, 0
-    for qty, price in asked_terms(order):
-        wanted = with_terms(state, order, qty, price=price)
-        asset, asked = wanted.hold_asset, max(asked, wanted_hold(state, wanted, day) - hold)
+    terms = asked_terms(order) if is_worked(order) else []
+    wanted = [with_terms(state, order, qty, price=price) for qty, price in terms]
+    asset = next((x.hold_asset for x in wanted if x.hold_asset is not None), order.hold_asset)
+    asked = _asked_hold(state, order, wanted, hold, day)
     more = hold + asked - order.hold_amount - order.asked_hold
     return {"hold_asset": asset, "hold_amount": hold, "asked_hold": asked}, _held(order, asset, more)
+
+
+def _asked_hold(state: State, order: Order, wanted: list[Order], hold: int, day: str) -> int:
+    """
+    Return what the terms of *wanted* may take beyond *hold*, in the dearest order in which they may be granted.
+
+    To fill a part on some terms is never dearer than to fill either nothing or all that they allow. So terms that fill
+    follow each other by quantity, and the order's own, which nothing brings back once others are granted, fill first
+    and whole or not at all.
+    """
+    dearest: list[tuple[Order, int]] = []
+
+    def beyond(filled: int) -> int:
+        return max((_needed(state, x, x.qty - filled, day) + more for x, more in dearest if x.qty > filled), default=0)
+
+    for terms in sorted(wanted, key=lambda x: x.qty, reverse=True):
+        dearest.append((terms, beyond(terms.qty)))
+    return max(beyond(order.qty), beyond(order.cum_qty) - hold)
 
 
 def answered(order: Order, cl_ord_id: str) -> dict[str, tuple[str, ...]]:
