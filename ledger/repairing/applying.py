@@ -22,7 +22,7 @@ from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, tail
 from ledger.repairing.books import Walk
-from ledger.repairing.notes import SECOND_HISTORY, is_other
+from ledger.repairing.notes import contradicts
 from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
@@ -272,19 +272,21 @@ class Applying:
                 f"the {write.source} has no checkpoint of {write.size} events with root {write.hash} that the signed "
                 "tree begins with; nothing was written"
             )
-        there = repairs.stored_note(self._connection, self._row.chain, stated.size)
-        if there is not None and is_other(there[1], stated) and is_signed(self._rules, self._keys, there[1]):
-            raise NotProven(f"the checkpoint of {stated.size} events: {SECOND_HISTORY}; nothing was written")
-        if there != (stated.root, note):
+        there = repairs.stored_notes(self._connection, self._row.chain, stated.size)
+        for _, found in there:
+            reason = contradicts(found, stated, self._prover)
+            if reason and is_signed(self._rules, self._keys, found):
+                raise NotProven(f"the checkpoint of {stated.size} events: {reason}; nothing was written")
+        if there != [(stated.root, note)]:
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 
     def _remove_note(self, write: Write, mended: Mended) -> None:
         size = write.size or 0
-        there = repairs.stored_note(self._connection, self._row.chain, size)
-        if there is None:
+        there = repairs.stored_notes(self._connection, self._row.chain, size)
+        if not there:
             return
-        if size > self._stated.size or is_signed(self._rules, self._keys, there[1]):
+        if size > self._stated.size or any(is_signed(self._rules, self._keys, note) for _, note in there):
             raise NotProven(
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "
                 f"{self._prover.words()} does not cover; nothing was written"

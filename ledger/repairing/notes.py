@@ -36,15 +36,18 @@ SECOND_HISTORY: Final = (
 )
 
 
-def is_other(there: bytes, stated: Checkpoint) -> bool:
+def contradicts(there: bytes, stated: Checkpoint, prover: Prover) -> str:
     """
-    Return whether the note that is *there* is well-formed, and of another history than what is *stated*.
+    Return why the note that is *there* is kept, if a log has signed it, in place of what is *stated*; nothing where it
+    is none, or the signed tree begins with what it states.
     """
     try:
         found, _ = checkpoint.decode_note(there)
     except UnknownFormat:
-        return False
-    return (found.origin, found.size) == (stated.origin, stated.size) and found.root != stated.root
+        return ""
+    if (found.origin, found.size) != (stated.origin, stated.size) or prover.holds(found):
+        return ""
+    return SECOND_HISTORY
 
 
 class Notes:
@@ -68,24 +71,24 @@ class Notes:
         """
         Return how the row for the checkpoint of *size* events is mended, or why it is not.
         """
-        there = repairs.stored_note(self._connection, self._row.chain, size)
+        there = repairs.stored_notes(self._connection, self._row.chain, size)
         proven_by = self._prover.words()
         for source in self._copies:
             note = source.note(size)
             stated = None if note is None else self._accepted(note, size)
-            if stated is not None and there == (stated.root, note):
+            if stated is not None and there == [(stated.root, note)]:
                 return AS_SIGNED
-            if stated is not None and there is not None and (kept := self._kept(there[1], stated)):
+            if stated is not None and (kept := next(filter(None, (self._kept(x, stated) for _, x in there)), "")):
                 return kept
             if stated is not None:
                 return Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
                              proven_by=proven_by)  # fmt: skip
-        if there is None:
+        if not there:
             return f"there is no row of a checkpoint of {size} events, and no copy has one that the policy accepts"
         keys = self._keys
         if isinstance(keys, str):
             return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
-        if is_signed(self._rules, keys, there[1]):
+        if any(is_signed(self._rules, keys, found) for _, found in there):
             return f"no copy has a checkpoint of {size} events that the policy accepts and the signed tree begins with"
         if size > self._stated.size:
             return (
@@ -96,11 +99,12 @@ class Notes:
 
     def _kept(self, there: bytes, stated: Checkpoint) -> str:
         """Return why the note that is *there* is not written over by what is *stated*; nothing where it may be."""
-        if not is_other(there, stated):
+        reason = contradicts(there, stated, self._prover)
+        if not reason:
             return ""
         if isinstance(self._keys, str):
             return f"whether a log has signed the other history that the note here is of is not known: {self._keys}"
-        return SECOND_HISTORY if is_signed(self._rules, self._keys, there) else ""
+        return reason if is_signed(self._rules, self._keys, there) else ""
 
     def _accepted(self, note: bytes, size: int) -> Checkpoint | None:
         """Return what a note says of *size* events, where the policy accepts it and the signed tree begins so."""

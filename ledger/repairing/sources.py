@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-import msgspec
 from blake3 import blake3
 
+from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, ChainFile
 from ledger.archiving.places import open_store
 from ledger.archiving.stores import Store
@@ -210,9 +210,8 @@ class Archived:
             raise SourceUnread(f"{store.name} holds no archive: {CHECKPOINT} or {CHAIN} is missing; name its place")
         try:
             stated, _ = checkpoint.decode_note(signed)
-            said = msgspec.json.decode(identity, type=ChainFile)
-            self.chain_id = bytes.fromhex(said.chain_id)
-        except (LedgerError, msgspec.MsgspecError, ValueError) as error:
+            self.chain_id = bytes.fromhex(foreign_json.decode(identity, ChainFile).chain_id)
+        except (LedgerError, ValueError) as error:
             raise SourceUnread(f"{store.name} is no archive to mend from: {error}; verify it") from error
         if stated.origin != origin or len(self.chain_id) != CHAIN_ID_BYTES:
             raise SourceUnread(f"{store.name} is an archive of {stated.origin}; expected one of {origin}")

@@ -82,8 +82,8 @@ def read_tiles(connection: Connection, chain: int, places: Iterable[Tile]) -> di
     """
     wanted = list(places)
     found = connection.execute(
-        "SELECT level, number, hashes FROM ledger.tiles JOIN unnest(%s::smallint[], %s::bigint[]) AS w(l, n)"
-        " ON level = w.l AND number = w.n WHERE chain = %s",
+        "SELECT level, number, coalesce(hashes, '') FROM ledger.tiles"
+        " JOIN unnest(%s::smallint[], %s::bigint[]) AS w(l, n) ON level = w.l AND number = w.n WHERE chain = %s",
         [[tile.level for tile in wanted], [tile.number for tile in wanted], chain],
     )
     there = {(level, number): bytes(hashes) for level, number, hashes in found}

@@ -312,12 +312,17 @@ def put_identity(
 
 def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
     """
-    Let the checkpoint of *size* events have this root and note.
+    Let the checkpoint of *size* events have this root and note, in one row.
 
     When it was sealed stays as it stands; of one that was gone it is the first time at which it can have been.
     """
     keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
     with aside(connection, "checkpoints"):
+        connection.execute(
+            "DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s AND ctid <>"
+            " (SELECT ctid FROM ledger.checkpoints WHERE chain = %s AND size = %s ORDER BY sealed_at, ctid LIMIT 1)",
+            [chain, size] * 2,
+        )
         put = connection.execute(
             "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",
             [root, note.decode(), chain, size],
@@ -331,16 +336,17 @@ def put_note(connection: Connection, chain: int, size: int, root: bytes, note: b
             )
 
 
-def stored_note(connection: Connection, chain: int, size: int) -> tuple[bytes, bytes] | None:
+def stored_notes(connection: Connection, chain: int, size: int) -> list[tuple[bytes, bytes]]:
     """
-    Return root and note of the checkpoint of *size* events as they stand, None where there is no such row.
+    Return root and note of the checkpoint of *size* events as they stand: none where there is no such row, several
+    where a key was taken away.
     """
-    row = connection.execute(
+    found = connection.execute(
         "SELECT coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints"
-        " WHERE chain = %s AND size = %s",
+        " WHERE chain = %s AND size = %s ORDER BY sealed_at, ctid",
         [chain, size],
-    ).fetchone()
-    return None if row is None else (bytes(row[0]), bytes(row[1]))
+    )
+    return [(bytes(root), bytes(note)) for root, note in found]
 
 
 def remove_note(connection: Connection, chain: int, size: int, reason: str) -> None:

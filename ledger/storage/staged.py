@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain.entry import RecordedEvent
+from ledger.domain.rows import TABLES
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
 from ledger.storage.repairs import keep
@@ -143,9 +144,12 @@ def links(connection: Connection, chain: int, seqs: Sequence[int]) -> dict[int, 
 def expect(connection: Connection, table: str) -> str:
     """
     Make an empty table like *table* for the rows that are to be there, and return its name.
+
+    Its key is the one that the table should have: whoever edited rows may have dropped it first.
     """
     name = f"expected_{table}"
-    connection.execute(f"CREATE TEMP TABLE {name} (LIKE ledger.{table} INCLUDING INDEXES) ON COMMIT DROP")
+    key = _listed(TABLES[table].key if table in TABLES else KEYS[table])
+    connection.execute(f"CREATE TEMP TABLE {name} (LIKE ledger.{table}, UNIQUE ({key})) ON COMMIT DROP")
     return name
 
 

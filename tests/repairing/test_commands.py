@@ -4,8 +4,10 @@ Break each table that is made anew, and have the commands mend it, as operators 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.repairing.wanted import HISTORIES, MADE_ANEW, TILES
@@ -63,3 +65,65 @@ def test_a_head_that_is_none_is_made_anew(firm: Firm, broken: Database, tmp_path
     said = run("ledger", *call, expected=3)
     assert "recorded at seq" in said
     assert real(report_on(broken)) == []
+
+
+@pytest.mark.parametrize("changed", ["", "seq = 3, hash = sha256('x')", "mode = 'replica'"])
+def test_of_two_heads_one_is_left(firm: Firm, broken: Database, tmp_path: Path, changed: str) -> None:
+    """And what was edited beside it is mended, an event too."""
+    with Intruder(broken) as intruder:
+        unkeyed(intruder, "chain_heads")
+        intruder.edit("chain_heads", "INSERT INTO ledger.chain_heads SELECT * FROM ledger.chain_heads", least=1)
+        if changed:
+            intruder.edit("chain_heads", f"UPDATE ledger.chain_heads SET {changed} WHERE ctid = (SELECT min(ctid) FROM "
+                          "ledger.chain_heads)", least=1)  # fmt: skip
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 20", least=1)
+    _, call = planned(firm, broken, tmp_path)
+    run("ledger", *call, expected=3)
+    assert real(report_on(broken)) == []
+    assert broken.sql("SELECT count(*), min(mode) FROM ledger.chain_heads") == "1|primary"
+
+
+def unkeyed(intruder: Intruder, table: str) -> None:
+    """Take the key of a table away, and with it what leads to it."""
+    intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {table}_pkey CASCADE")
+
+
+@pytest.mark.parametrize(
+    "name", ["balances", "lot_queues", "state_digests", "commits", "idempotency_keys", "chain_heads", "tiles"]
+)
+def test_a_table_without_its_key_is_made_anew(firm: Firm, broken: Database, tmp_path: Path, name: str) -> None:
+    """One row is gone, and another stands twice; what is left is the guard, which no copy mends."""
+    with Intruder(broken) as intruder:
+        unkeyed(intruder, name)
+        first, last = (f"ctid = (SELECT {of}(ctid) FROM ledger.{name})" for of in ("min", "max"))
+        intruder.edit(name, f"DELETE FROM ledger.{name} WHERE {first}", least=1)
+        # Some have one row alone.
+        intruder.edit(name, f"INSERT INTO ledger.{name} SELECT * FROM ledger.{name} WHERE {last}")
+    _, call = planned(firm, broken, tmp_path)
+    run("ledger", *call, expected=3)
+    assert real(report_on(broken)) == []
+
+
+def test_a_tile_that_is_none_proves_nothing_and_stops_nothing(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """It is made anew beside the event that it stands over."""
+    with Intruder(broken) as intruder:
+        intruder.unguard("tiles")
+        intruder.connection.execute("ALTER TABLE ledger.tiles ALTER hashes DROP NOT NULL")
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = NULL WHERE number = 0", least=1)
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 20", least=1)
+    _, call = planned(firm, broken, tmp_path)
+    run("ledger", *call, expected=3)
+    assert real(report_on(broken)) == []
+
+
+@pytest.mark.parametrize("data", [b"[" * 200_000, b'{"x":' + b"[" * 200_000, b"\xff", b"{}"])
+def test_an_archive_that_is_none_is_named(firm: Firm, broken: Database, tmp_path: Path, data: bytes) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 20", least=1)
+    archive = tmp_path / "archive"
+    shutil.copytree(firm.archive, archive)
+    (archive / "chain.json").write_bytes(data)
+    said, _ = planned(msgspec.structs.replace(firm, archive=archive), broken, tmp_path)
+    assert "is no archive to mend from" in said
+    assert "Traceback" not in said

@@ -180,6 +180,28 @@ def test_a_second_history_that_a_log_signed_is_not_written_over(firm: Firm, brok
     assert real(report_on(broken)) == []
 
 
+def test_of_two_rows_of_one_checkpoint_one_is_left(firm: Firm, broken: Database) -> None:
+    """Whether they are the same or one is nobody's; where a log has signed another history, both stay."""
+    size = firm.size
+    text = Checkpoint(ORIGIN, size, bytes(32)).text()
+    forked = note.with_signatures(text, (LOG_KEY.sign(text),)).encode().decode()
+    kept = broken.sql("SELECT string_agg(t::text, ',' ORDER BY size) FROM ledger.checkpoints t")
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.checkpoints DROP CONSTRAINT checkpoints_pkey CASCADE")
+        for changed_to in ("note", "'junk'", f"'{forked}'"):
+            intruder.edit("checkpoints", f"INSERT INTO ledger.checkpoints SELECT chain, size, root, {changed_to}, "
+                          f"sealed_at FROM ledger.checkpoints WHERE size = {size}", least=1)  # fmt: skip
+            with copies(archive=firm.archive, other=firm.other) as found:
+                plan = planned(broken, firm.rules, found)
+                if forked in changed_to:
+                    assert not plan.writes
+                    continue
+                assert [(x.what, x.size) for x in plan.writes] == [("restore", size)]
+                applied(broken, firm.rules, plan, found)
+            assert real(report_on(broken)) == []
+            assert broken.sql("SELECT string_agg(t::text, ',' ORDER BY size) FROM ledger.checkpoints t") == kept
+
+
 def test_a_checkpoint_that_is_gone_is_restored_from_a_copy(firm: Firm, broken: Database) -> None:
     """Its row stands again where the verifier accepts it; of one that no copy has, that is said."""
     with Intruder(broken) as intruder:
