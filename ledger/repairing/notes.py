@@ -45,9 +45,14 @@ def contradicts(there: bytes, stated: Checkpoint, prover: Prover) -> str:
         found, _ = checkpoint.decode_note(there)
     except UnknownFormat:
         return ""
-    if (found.origin, found.size) != (stated.origin, stated.size) or prover.holds(found):
+    if found.origin != stated.origin or found.root == stated.root or prover.holds(found):
         return ""
-    return SECOND_HISTORY
+    if found.size == stated.size:
+        return SECOND_HISTORY
+    return (
+        f"a log has signed the note here, of {found.size} events, and {prover.words()} is not shown to begin with it: "
+        "keep it; where that begins otherwise, the two convict whoever holds the log's key"
+    )
 
 
 class Notes:

@@ -180,6 +180,27 @@ def test_a_second_history_that_a_log_signed_is_not_written_over(firm: Firm, brok
     assert real(report_on(broken)) == []
 
 
+def test_a_second_history_is_kept_in_whichever_row_it_stands(firm: Firm, broken: Database) -> None:
+    """By the size that it states itself; a note of the same history that went astray is written over."""
+    size, newest = firm.sealed
+    edit = "UPDATE ledger.checkpoints SET note = %s WHERE size = %s"
+    text = Checkpoint(ORIGIN, size - 1, bytes(32)).text()
+    forked = note.with_signatures(text, (LOG_KEY.sign(text),)).encode().decode()
+    with copies(archive=firm.archive, other=firm.other) as found:
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = (SELECT note FROM ledger.checkpoints "
+                          f"WHERE size = {newest}) WHERE size = {size}", least=1)  # fmt: skip
+        plan = planned(broken, firm.rules, found)
+        assert [(x.what, x.size) for x in plan.writes] == [("restore", size)]
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", edit, forked, size, least=1)
+        with pytest.raises(NotProven, match="is not shown to begin with it"):
+            applied(broken, firm.rules, plan, found)
+        again = planned(broken, firm.rules, found)
+        assert not again.writes
+        assert all(f"of {size - 1} events" in judged.reason for judged in again.left())
+
+
 def test_of_two_rows_of_one_checkpoint_one_is_left(firm: Firm, broken: Database) -> None:
     """Whether they are the same or one is nobody's; where a log has signed another history, both stay."""
     size = firm.size
