@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain import fold, registry
 from ledger.domain.events.cash import AssetAmount
 from ledger.domain.events.fields import Event, Fields
@@ -194,6 +195,9 @@ def page() -> str:
         "examples show what a caller gives, as it is stored: canonical JSON, defaults left out. A stream is what",
         "`tradeledger show history` and `Books.stream` take, and what `append` expects a version of; `<order_id>` is",
         "the field of that name, of the event or of the fact that it refers to.", "",
+        f"What a caller gives of a fact has at most {fold.FACT_LIMIT_BYTES:,} bytes, so that it can be kept in",
+        "quarantine whatever is wrong with it; of a command or of raw text (FactQuarantined), the payload with what",
+        f"follows has at most {PAYLOAD_LIMIT_BYTES:,}. A fact of which more follows is quarantined as `too_large`.", "",
     ]  # fmt: skip
     parts: dict[str, type[Fields]] = {}
     family = ""

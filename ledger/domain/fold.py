@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain import registry, schemas
 from ledger.domain.events.control import SchemaRegistered
 from ledger.domain.events.executions import FactQuarantined
@@ -25,13 +26,21 @@ from ledger.domain.rules import periods, quarantine
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now
 from ledger.domain.rules.invariants import named
 from ledger.domain.state import State, Table
-from ledger.errors import InvalidEvent, LedgerError, RuleBroken, Unbalanced, UnknownFormat
+from ledger.errors import InvalidEvent, LedgerError, RuleBroken, TooLarge, Unbalanced, UnknownFormat
 
 __all__ = [
     "RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "Written", "asked", "original_of", "record", "replay",
     "stream_version",
 ]  # fmt: skip
 
+FACT_LIMIT_BYTES: Final = 120 * 1024
+"""
+What a fact may have in what the caller gives, as canonical JSON. Any fact may come to be quarantined, and as text in a
+FactQuarantined each quotation mark and backslash of it takes two bytes: so half a payload, less the reason beside it.
+"""
+_DETAIL_LIMIT: Final = 2_000
+"""Characters of a reason that is stored; it may repeat what a fact lists. Six bytes each is what JSON takes at most."""
+_AROUND: Final = len(b'{"derived":,"given":}')
 _EPOCH: Final = datetime.date(1970, 1, 1)
 
 
@@ -132,14 +141,23 @@ def record(
     A fact of a group (*alone* is false) that is recorded already is quarantined as `duplicate_fact`: the facts beside
     it are new, and the group stands whole. An event that was *written* before, perhaps in an old version, is judged by
     the rule of that version. Versions after the first are registered before they are used, and end those below them.
+    A fact of which too much follows for one payload is quarantined as `too_large`.
 
     Raises:
+        TooLarge: what is given of a fact has more than `FACT_LIMIT_BYTES`, or the payload of a command or of raw text
+            more than `PAYLOAD_LIMIT_BYTES`.
         Rejected: a command breaks a rule; the state is as before.
         DuplicateFact: this very fact is recorded already.
     """
     name = registry.type_name(event)
     if written is None:
         written = Written(event.SCHEMA_VERSION, registry.encode_given(event))
+        if len(written.given) > FACT_LIMIT_BYTES and event.KIND == "fact" and not isinstance(event, FactQuarantined):
+            raise TooLarge(
+                f"{named(event)}: found a payload of {len(written.given)} bytes as given; expected at most "
+                f"{FACT_LIMIT_BYTES} of a fact, so that it can be kept in quarantine whatever is wrong with it: give "
+                "less in it, or several facts"
+            )
     version = written.version
     if version > 1 or event.SCHEMA_VERSION > 1:
         _check_version(state, event, version)
@@ -147,7 +165,11 @@ def record(
     try:
         if isinstance(event, FactQuarantined) and event.original_version is not None:
             raise Broken("original_version", "leave it out: the ledger itself quarantines facts that it can read")
-        return _apply(state, event, version, written.given, context)
+        outcome = _apply(state, event, version, written.given, context)
+        size = len(outcome.derived) + len(outcome.given) + _AROUND
+        if size > PAYLOAD_LIMIT_BYTES:
+            raise _too_large(size, outcome)
+        return outcome
     except DuplicateFact as duplicate:
         state.rollback(mark)
         if alone or event.KIND != "fact":
@@ -172,6 +194,18 @@ def record(
         raise
 
 
+def _too_large(size: int, outcome: Outcome) -> Broken:
+    given, derived = len(outcome.given), len(outcome.derived)
+    # What follows is a line for each account and order: no other words of the caller would make it shorter.
+    way_out = "give less in it" if given > derived else "have it concern fewer accounts and orders"
+    return Broken(
+        "too_large",
+        f"found a payload of {size} bytes, {given} as given and {derived} of what follows from it; expected at most "
+        f"{PAYLOAD_LIMIT_BYTES}: {way_out}",
+        TooLarge,
+    )
+
+
 def _is_told_again(state: State, event: Event, seq: int) -> bool:
     """
     Return whether *event* is what is recorded at *seq*, in the bytes of an older version.
@@ -192,12 +226,13 @@ def _record_certainly(state: State, event: Event, context: Context, written: Wri
 
 
 def _quarantine(state: State, event: Event, written: Written, context: Context, broken: Broken) -> Outcome:
+    detail = broken.detail if len(broken.detail) <= _DETAIL_LIMIT else broken.detail[: _DETAIL_LIMIT - 1] + "…"
     kept = FactQuarantined(
         original_type=type(event).__name__,
         original_version=written.version,
         original=written.given.decode(),
         rule=broken.rule,
-        detail=broken.detail,
+        detail=detail,
     )
     version, given = kept.SCHEMA_VERSION, registry.encode_given(kept)
     # The same reason stands as it was said then: in other words, which people read and nothing follows from.
@@ -206,7 +241,7 @@ def _quarantine(state: State, event: Event, written: Written, context: Context, 
     if version > 1 or kept.SCHEMA_VERSION > 1:
         _check_version(state, kept, version)
     outcome = _apply(state, kept, version, given, context)
-    return msgspec.structs.replace(outcome, rule=broken.rule, detail=broken.detail)
+    return msgspec.structs.replace(outcome, rule=broken.rule, detail=detail)
 
 
 def original_of(event: Event) -> Event:

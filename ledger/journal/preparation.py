@@ -24,7 +24,6 @@ from ledger.domain import fold, registry
 from ledger.domain.events.fields import Event
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.row_bytes import digest_after
-from ledger.domain.rules.invariants import named
 from ledger.domain.state import Change, State
 from ledger.errors import IdempotencyConflict, LedgerError, RuleBroken, TooLarge, VersionConflict
 from ledger.journal.answers import Answer, Foreseen, Pending, Quarantined, Receipt, receipt_of
@@ -232,7 +231,7 @@ class Preparer:
             recorded.append(recorded_at)
         if pending.dry:
             state.rollback(mark)
-            _check_size(group, outcomes, [payload_of(outcome) for outcome in outcomes])
+            _check_size([payload_of(outcome) for outcome in outcomes])
             return [Foreseen(x.event_type, x.stream, x.stream_version, x.derived, x.rule, x.detail) for x in outcomes]
         return self._link(group, batch, epoch, outcomes, occurred, recorded)
 
@@ -242,7 +241,7 @@ class Preparer:
         """Chain what the fold made of a group, and lay it out; nothing of the batch changes if that fails."""
         size, first = len(outcomes), batch.seq + 1
         payloads = [payload_of(outcome) for outcome in outcomes]
-        _check_size(group, outcomes, payloads)
+        _check_size(payloads)
         noise = [self._draw() for _ in outcomes]
         asked = (group.key, group.actor, request_hash(noise[0][:16], outcomes, occurred))
         group_id = event_id.make(recorded[0], noise[0][23:])
@@ -276,16 +275,7 @@ class Preparer:
         return self._noise[self._drawn - _NOISE_BYTES : self._drawn]
 
 
-def _check_size(group: Group, outcomes: list[Outcome], payloads: list[bytes]) -> None:
-    for event, outcome, payload in zip(group.events, outcomes, payloads, strict=True):
-        if len(payload) > entry.PAYLOAD_LIMIT_BYTES:
-            given, derived = len(outcome.given), len(outcome.derived)
-            # What follows is a line for each account and order: no other words of the caller would make it shorter.
-            way_out = "give less in it" if given > derived else "have it concern fewer accounts and orders"
-            raise TooLarge(
-                f"{named(event)}: found a payload of {len(payload)} bytes, {given} as given and {derived} of what "
-                f"follows from it; expected at most {entry.PAYLOAD_LIMIT_BYTES}: {way_out}"
-            )
+def _check_size(payloads: list[bytes]) -> None:
     if len(payloads) > 1 and sum(map(len, payloads)) > GROUP_LIMIT_BYTES:
         raise TooLarge(f"found a group of {sum(map(len, payloads))} bytes; at most {GROUP_LIMIT_BYTES}: split it")
 

@@ -11,6 +11,7 @@ import pytest
 from blake3 import blake3
 
 from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
+from ledger.domain import amounts
 from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted, JournalPosted, JournalReversed
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
@@ -362,6 +363,41 @@ def test_a_split_stores_of_each_holder_no_more_than_its_name_and_amount() -> Non
         }}}  # fmt: skip
         books.replayed()
     assert sizes[0] + 10_000 * (sizes[1] - sizes[0]) / 300 < PAYLOAD_LIMIT_BYTES
+
+
+def test_a_dividend_stores_of_each_holder_one_amount_as_posted() -> None:
+    """One event is of as many holders as a fact can name: what is posted takes less than what is given."""
+    books, holders = market(scale=0), [f"client-{number:06}" for number in range(1_800)]
+    for name in holders:
+        books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
+        books.give(traded(name, account=name))
+    made = books.give(accrued(*(Entitled(account=name, qty="100", gross="50", tax="7.5") for name in holders)))
+    assert made.rule is None
+    assert msgspec.json.decode(made.derived) == {"postings_of_many": {"USD": {"unsettled": {
+        "~issuer": str(-50 * len(holders)), "~tax": amounts.render(75 * len(holders) * 10**17),
+        **dict.fromkeys(holders, "42.5"),
+    }}}}  # fmt: skip
+    assert len(made.derived) < len(made.given)
+    lines = tuple(DividendLine(account=name, gross="50", tax="7.5") for name in holders)
+    paid = books.give(CashDividendPaid(ca_id="D", payment_id="P", paid_on=WEDNESDAY, lines=lines))
+    assert paid.rule is None
+    assert balance(books, holders[-1], "USD") == (amount("42.5"), amount("-1000"), 0)
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_split_of_more_holders_than_an_event_carries_waits_in_quarantine() -> None:
+    """What follows from it is the ledger's to store: the issuer's fact is not refused for that."""
+    books = market()
+    for number in range(2_000):
+        name = f"{number:0128}"
+        books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
+        books.give(traded(f"E{number}", account=name))
+    made = books.give(split())
+    assert (made.event_type, made.rule) == ("FactQuarantined", "too_large")
+    assert "concern fewer accounts" in str(made.detail)
+    assert not books.state.corporate_actions.rows
+    books.replayed()
 
 
 def moved_shares(name: str, amount: str, day: str = MONDAY) -> CashMoved:

@@ -9,17 +9,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain import event_catalogue, registry
 from ledger.domain.events.cash import CashMoved, FeeCharged
 from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.corporate_actions import OrderAdjustment, SplitApplied
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderAccepted, OrderTriggered
+from ledger.domain.events.orders import OrderAccepted, OrderRejected, OrderTriggered
 from ledger.domain.events.reference import AccountOpened, InstrumentDefined
-from ledger.domain.fold import Context, record
+from ledger.domain.fold import FACT_LIMIT_BYTES, Context, Outcome, record
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.state import State
-from ledger.errors import RuleBroken
+from ledger.errors import RuleBroken, TooLarge
 from tests.domain.books import DAY, NOON, Books, opened, order, trade
 
 
@@ -192,4 +194,45 @@ def test_a_fact_is_accepted_by_one_of_its_own_day() -> None:
     with pytest.raises(RuleBroken, match=f"the newest is at seq {true}"):
         books.give(QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=true + 1, proposed_by="p"))
     books.give(QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=true, proposed_by="p"))
+    books.replayed()
+
+
+def payload_size(outcome: Outcome) -> int:
+    return len(b'{"derived":,"given":}') + len(outcome.derived) + len(outcome.given)
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\n", "x", "é"])
+def test_a_fact_has_one_limit_whatever_becomes_of_it(text: str) -> None:
+    """At most so many bytes as it is given, recorded or quarantined: each quotation mark in it takes two there."""
+    around = len(registry.encode_given(OrderRejected(order_id="O", reason_code="r", text="")))
+    width = len(registry.encode_given(OrderRejected(order_id="O", reason_code="r", text=text))) - around
+    most = (FACT_LIMIT_BYTES - around) // width
+    for books, rule in ((opened(), "unknown_order"), (with_order(), None)):
+        with pytest.raises(TooLarge, match=rf"OrderRejected 'O': found a payload of \d+ bytes .* {FACT_LIMIT_BYTES}"):
+            books.give(OrderRejected(order_id="O", reason_code="r", text=text * (most + 1)))
+        made = books.give(OrderRejected(order_id="O", reason_code="r", text=text * most))
+        assert made.rule == rule
+        assert payload_size(made) <= PAYLOAD_LIMIT_BYTES
+        books.replayed()
+
+
+def with_order() -> Books:
+    books = opened()
+    books.give(order())
+    return books
+
+
+def test_a_reason_that_repeats_what_a_fact_lists_is_cut() -> None:
+    """It is stored beside the fact, which has to fit; what is answered is what is stored."""
+    named = tuple(OrderAdjustment(order_id=f"{n:0100}", qty="1") for n in range(800))
+    books = opened()
+    made = books.give(
+        SplitApplied(
+            ca_id="S", instrument="BTCUSDT", ratio_num=2, ratio_den=1, ex_date=DAY, rounding="down",
+            order_adjustments=named, moved_reason="r",
+        )
+    )  # fmt: skip
+    assert (made.rule, len(str(made.detail))) == ("order_adjustment", 2_000)
+    assert payload_size(made) <= PAYLOAD_LIMIT_BYTES
+    assert registry.decode_given("FactQuarantined", 1, made.given).detail == made.detail  # type: ignore[attr-defined]
     books.replayed()

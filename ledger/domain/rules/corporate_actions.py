@@ -16,7 +16,7 @@ from ledger.domain import amounts
 from ledger.domain.events import corporate_actions as events
 from ledger.domain.events.fields import Event
 from ledger.domain.order_status import is_closed
-from ledger.domain.postings import ISSUER, TAX, Line, moved
+from ledger.domain.postings import ISSUER, TAX, Line, merged, moved
 from ledger.domain.postings import text as postings_text
 from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Position
 from ledger.domain.rules import lots, new_shares, position_moves
@@ -24,7 +24,7 @@ from ledger.domain.rules.ground import (
     Broken,
     Effects,
     Now,
-    as_derived,
+    as_derived_of_many,
     check_come,
     check_scale,
     current_name,
@@ -128,7 +128,8 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )
-    derived: dict[str, Any] = {"postings": as_derived(lines)}
+    # A dividend may be of thousands, as a split may; each has its own gross and tax in what is given.
+    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(merged(lines))}
     unnamed = _unnamed(state, share.asset, event.ex_date, named)
     if unnamed:
         derived["unnamed"] = unnamed
@@ -205,7 +206,7 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
     day = open_day(state, event, event.paid_on, now)
     state.movements.put(Movement("dividend", event.payment_id, now.seq, day, postings_text(lines), content, None))
     state.corporate_actions.put(msgspec.structs.replace(action, version=action.version + 1))
-    derived: dict[str, Any] = {"postings": as_derived(with_become)}
+    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(merged(with_become))}
     if become:
         derived["in_new_shares"] = new_shares.as_stored(become)
     return Effects(stream_of(event.ca_id), action.version + 1, derived, event.paid_on)

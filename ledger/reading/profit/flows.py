@@ -2,8 +2,8 @@
 Tell what an event brought or cost that is no trade: fees, dividends, tax, funding, interest and conversions.
 
 It is told by the other side of what was posted, so that a reversal takes back what it reverses, and the reversal of a
-reversal brings it again. Deposits, withdrawals and journals are none of it, and neither is what reverses a journal,
-whatever accounts it names.
+reversal brings it again; a dividend, of which gross and tax are posted as one, by what was given. Deposits, withdrawals
+and journals are none of it, and neither is what reverses a journal, whatever accounts it names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.corporate_actions import CashDividendAccrued
-from ledger.domain.postings import FEES, ISSUER, TAX, is_system
-from ledger.domain.rules.ground import current_name
+from ledger.domain.postings import FEES, TAX, is_system
+from ledger.domain.rules.ground import current_name, units
 from ledger.domain.state import State
 from ledger.reading.known_days.counting import Counted
 from ledger.reading.posted import given_of, posted
@@ -26,7 +26,7 @@ CHARGED: Final = ("fees", "tax")
 """Which of them are positive when they cost."""
 Flows = dict[Key, dict[str, int]]
 
-_KINDS: Final = {FEES: "fees", ISSUER: "dividends", TAX: "tax", "~funding": "funding", "~interest": "interest"}
+_KINDS: Final = {FEES: "fees", TAX: "tax", "~funding": "funding", "~interest": "interest"}
 _FLOWING: Final = frozenset({"FeeCharged", "CashMoved", "FxConverted", "CashDividendAccrued", "JournalReversed"})
 
 
@@ -43,11 +43,22 @@ def flows_of(each: Counted, state: State, undoing: set[str]) -> Iterator[tuple[K
         if given.reverses_kind == "journal" and given.reverses not in undoing:
             return
         undoing.add(given.journal_id)
-    name = current_name(state, given.instrument) if isinstance(given, CashDividendAccrued) else None
+    if isinstance(given, CashDividendAccrued):
+        yield from _of_dividend(each, given, current_name(state, given.instrument))
+        return
     # What is moved here is what a split made of it, and nothing that was earned.
     lines = posted(each.event) if each.moved else each.lines
     for one, two in zip(lines[::2], lines[1::2], strict=True):
         own, other = (two, one) if is_system(one.account) else (one, two)
         kind = "converted" if other.account.startswith("~fx_clearing.") else _KINDS.get(other.account)
         if kind is not None and not is_system(own.account):
-            yield (own.account, name, own.asset), kind, -own.amount if kind in CHARGED else own.amount
+            yield (own.account, None, own.asset), kind, -own.amount if kind in CHARGED else own.amount
+
+
+def _of_dividend(each: Counted, given: CashDividendAccrued, name: str) -> Iterator[tuple[Key, str, int]]:
+    """Yield what a dividend brings each holder, whose gross and tax are posted as one amount."""
+    lines = posted(each.event)
+    for line in given.entitlements if lines else ():
+        for kind, amount in (("dividends", line.gross), ("tax", line.tax)):
+            if amount != "0":
+                yield (line.account, name, lines[0].asset), kind, units(amount)
