@@ -67,7 +67,8 @@ class ExposureLine(View, frozen=True):
 
 class NewestMarks:
     """
-    The newest mark of each subject, an instrument's under any name that it had.
+    The newest mark of each subject, an instrument's under any name that it had: of the latest day, on it `settlement`
+    before `eod` before `intraday`, and under several names the latest `as_of`.
     """
 
     def __init__(self, marks: Iterable[Mark], instruments: Iterable[Instrument]) -> None:
@@ -83,7 +84,7 @@ class NewestMarks:
             while renamed.get(subject) is not None:
                 subject = str(renamed[subject])
             best = self._best.get(subject)
-            if best is None or (mark.day, -_BEST[mark.kind]) > (best.day, -_BEST[best.kind]):
+            if best is None or _newness(mark) > _newness(best):
                 self._best[subject] = mark
 
     def of(self, subject: str) -> Mark | None:
@@ -118,6 +119,10 @@ class NewestMarks:
     def _since(self, base: str, quote: str) -> Mark | None:
         mark = self.of(subject_of(None, base, quote))
         return mark if mark is not None and mark.day >= self._last_split(base, quote) else None
+
+
+def _newness(mark: Mark) -> tuple[str, int, int, int]:
+    return mark.day, -_BEST[mark.kind], mark.as_of, mark.event_seq
 
 
 class _Books(msgspec.Struct):

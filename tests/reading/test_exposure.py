@@ -108,6 +108,20 @@ def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_i
     assert read(shares()) == []
 
 
+@pytest.mark.parametrize("new", ["AAA", "ZZZ"])
+@pytest.mark.parametrize(("as_of", "expected"), [(9, "110"), (3, "102"), (5, "110")])
+def test_of_marks_under_two_names_the_latest_counts_whatever_the_names_are(new: str, as_of: int, expected: str) -> None:
+    """Of one day and kind, by what it is as of; of two as of one time the one that was told last."""
+    books = shares()
+    for event in (
+        trade("E", "10", "10"), rate("1.20"), mark("102", TUESDAY, as_of=5),
+        InstrumentRenamed(ca_id="N", old="SAP", new=new, effective=TUESDAY),
+        MarkRecorded(instrument=new, price="110", kind="eod", day=TUESDAY, as_of=as_of),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    assert read(books)[0].mark == parse(expected)
+
+
 def test_a_mark_of_before_a_split_values_no_share_of_after_it() -> None:
     """It is the price of another share: until one is marked again, what it would tell is missing."""
     books = shares()
