@@ -85,8 +85,10 @@ def read(name: str, content: bytes, told: Told = Told()) -> Statement:  # noqa: 
     trades = found.get("trades", ())
     named |= {row.words["account"] for row in trades}
     days = [row.key[1] for row in trades]
-    first = _told_day(name, sheet, "trades_from") or min(days, default="")
-    last = _told_day(name, sheet, "trades_to") or max(days, default="")
+    told_from, told_to = _told_day(name, sheet, "trades_from"), _told_day(name, sheet, "trades_to")
+    if told_from and told_to and told_from > told_to:
+        raise InvalidInput(f"{name}: found trades_from {told_from} after trades_to {told_to}; swap them")
+    first, last = told_from or min(days, default=""), told_to or max(days, default="")
     _check_days(trades, first, last, day.isoformat() if day else None)
     statement = Statement(
         issuer, blake3(content).hexdigest(), as_of, day,
@@ -219,7 +221,8 @@ def _check_covers(name: str, statement: Statement) -> None:
     for section in ("balances", "positions"):
         if getattr(statement, section) == () and not statement.accounts:
             raise InvalidInput(f"{name}: found no {section}, and no account that has none; name it with --account")
-    if statement.trades == () and not (statement.accounts and statement.venues and statement.trades_from):
+    days = statement.trades_from and statement.trades_to
+    if statement.trades == () and not (statement.accounts and statement.venues and days):
         raise InvalidInput(
             f"{name}: found no trades, and not of whom, where and when there are none; get the file anew, or say it in "
             "JSON: accounts, venues, trades_from and trades_to"
