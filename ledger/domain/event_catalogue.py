@@ -44,7 +44,7 @@ _MADE_UP: Final[dict[str, Any]] = {
     "floor": "0",
     "format_version": 1, "from_level": "0", "from_region": "region-b", "from_seq": 1001, "good_copy": "region-b",
     "fx_id": "FX-1", "gross": "48", "head_hash": "9f86d081884c7d65", "hold_id": "H-3", "how": "promoted region-b",
-    "incident_id": "I-12", "instrument": "XYZ", "journal_id": "J-5", "key": "client-7.USD",
+    "incident_id": "I-12", "instrument": "XYZ", "journal_id": "J-5", "key": "balance:client-7:USD:total",
     "key_id": "0123456789abcdef",
     "last_valid_seq": 1000, "label": "20240808-020000F", "ledger": "100", "lot": "1", "matched": 412,
     "memo": "correction",

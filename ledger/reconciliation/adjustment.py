@@ -29,8 +29,11 @@ def why_not(
     """
     Return why *event* cannot have mended the break of *life*, or None where it can.
 
-    *executions* are those of the books, looked at where the break is of a trade.
+    *executions* are those of the books, looked at where the break is of a trade. Of a break whose key is of somebody's
+    own making nothing is known: any event can have mended it, and who decides answers for that.
     """
+    if not keys.is_made(life.key):
+        return None
     kind, account, *name = keys.parts(life.key)
     lines = [line for line in posted(event) if keys.stands_for(account, line.account)]
     if not lines:

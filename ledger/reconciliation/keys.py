@@ -43,6 +43,15 @@ def parts(key: str) -> list[str]:
     return key.split(":")
 
 
+def is_made(key: str) -> bool:
+    """
+    Return whether *key* is of a figure or trade, as `make` writes it. Others may be recorded too, by whoever compares
+    with a program of their own.
+    """
+    kind, *rest = parts(key)
+    return len(rest) in {"balance": (3,), "position": (3,), "trade": (4, 5)}.get(kind, ())
+
+
 def stands_for(written: str, part: str) -> bool:
     """
     Return whether *written*, a part of a key, stands for *part*.

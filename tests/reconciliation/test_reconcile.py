@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ledger import Ledger
 from ledger.cli.app import app
 from ledger.domain.events.cash import CashMoved
-from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.control import ControlsSet, Difference, ReconciliationRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
@@ -30,6 +30,7 @@ from tests.journal.test_ledger import check_whole, deposit, fill
 EXAMPLES = Path(__file__).parents[2] / "examples" / "statements"
 BALANCES = "account,asset,total,settled\n"
 TRADES = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
+NO_TRADES = '{"accounts": ["A"], "venues": ["V"], "trades": [], %s}'
 
 
 class Desk:
@@ -340,6 +341,29 @@ def test_a_break_is_adjusted_only_by_an_event_that_can_have_mended_it(desk: Desk
     check_whole(desk.database)
 
 
+@pytest.mark.parametrize("key", ["client-7.USD", "balance:A", "balance:A:USDT", "trade:A:V:E", "position", "a:b:c:d"])
+def test_a_break_with_a_key_of_somebody_s_own_is_mended_by_any_later_event(desk: Desk, key: str) -> None:
+    """What it is about only they can say; it was not among the books that it was found in all the same."""
+    found = ReconciliationRecorded(
+        origin="own", statement_hash="h", as_of=1_723_161_600 * 10**9 - 1, matched=0,
+        breaks=(Difference(key=key, ledger="1", external="2"),),
+    )  # fmt: skip
+    older = desk.give(deposit("before"))
+    desk.give(found)
+    later = desk.give(deposit("after"))
+    assert values(desk.reconcile("account,asset,total\nA,USDT,5\n", issuer="own"))[key] == ("1", "2")
+
+    def resolve(ref: int) -> tuple[int, str]:
+        return desk.run("resolve", key, "--issuer", "own", "--reason", "r", "--proposed-by", "ann", "--source",
+                        "engine", "--as", "adjusted", "--ref", ref)  # fmt: skip
+
+    code, words = resolve(99_999)
+    assert (code, "found no event at seq 99999" in words) == (8, True), words
+    code, words = resolve(older)
+    assert (code, "counted when the break was found" in words) == (8, True), words
+    assert resolve(later)[0] == 0
+
+
 def test_what_the_ledger_does_not_know_is_named_and_nothing_is_written(desk: Desk) -> None:
     """Unknown account, asset, instrument, a day or time that has not come, no such file: 8, and the head stays."""
     before = desk.head()
@@ -472,6 +496,13 @@ def test_a_custodian_states_the_lines_of_an_allocation_and_leaves_none_out(desk:
         ("account,asset,total\n", "s.csv", "found no balances, and no account that has none; name it with --account"),
         (TRADES, "s.csv", "found no trades, and not of whom, where and when there are none"),
         ('{"accounts": ["A"], "balances": [], "trades": [], "venues": ["V"]}', "s.json", "found no trades, and not of"),
+        (NO_TRADES % '"trades_from": "2024-08-01"', "s.json", "found no trades, and not of"),
+        (NO_TRADES % '"trades_to": "2024-08-01"', "s.json", "found no trades, and not of"),
+        (
+            NO_TRADES % '"trades_from": "2024-08-02", "trades_to": "2024-08-01"',
+            "s.json",
+            "found trades_from 2024-08-02 after trades_to 2024-08-01",
+        ),
     ],
 )
 def test_a_statement_that_covers_nothing_is_no_agreement(desk: Desk, text: str, name: str, words: str) -> None:
