@@ -21,6 +21,7 @@ from ledger.chain import entry, event_id
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead
 from ledger.domain import fold, registry
+from ledger.domain.events.executions import FactQuarantined
 from ledger.domain.events.fields import Event
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.row_bytes import digest_after
@@ -255,7 +256,7 @@ class Preparer:
                 (occurred[index], recorded[index]), asked, noise[index][:16],
             )  # fmt: skip
             rows.append(row)
-            waits = () if outcome.rule is None else (Quarantined(first + index, outcome.rule, outcome.detail or ""),)
+            waits = _waiting(first + index, group.events[index], outcome)
             waiting += waits
             own = Receipt(first + index, first + index, previous, recorded[index], last_id, False, waits)
             batch.by_seq[first + index] = own
@@ -273,6 +274,13 @@ class Preparer:
             self._noise, self._drawn = self._entropy(_NOISE_BYTES * 256), 0
         self._drawn += _NOISE_BYTES
         return self._noise[self._drawn - _NOISE_BYTES : self._drawn]
+
+
+def _waiting(seq: int, event: Event, outcome: Outcome) -> tuple[Quarantined, ...]:
+    """Return what waits for a decision from then on: a fact that fits no rule, or text that nobody could read."""
+    if outcome.rule is not None:
+        return (Quarantined(seq, outcome.rule, outcome.detail or ""),)
+    return (Quarantined(seq, event.rule, event.detail),) if isinstance(event, FactQuarantined) else ()
 
 
 def _check_size(payloads: list[bytes]) -> None:

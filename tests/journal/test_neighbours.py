@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
+import msgspec
 import pytest
 
 from ledger import Group, Ledger, LedgerError, Receipt, WriterSettings
@@ -21,6 +22,7 @@ from ledger.errors import (
     RuleBroken,
     TooLarge,
 )
+from ledger.journal.answers import Quarantined
 from tests.conftest import Database
 from tests.domain.books import DAY
 from tests.journal.memory import check_at_rest, rows_in_memory
@@ -204,6 +206,18 @@ def test_arguments_that_cannot_be_are_named_before_anything_is_handed_in(chain: 
         found = ledger.append_many([deposit("t"), Group(deposit("t"), "t"), Group(None, "t")])  # type: ignore[list-item, arg-type]
         assert [x.code for x in found if isinstance(x, LedgerError)] == ["invalid_event"] * 3
         assert ledger.head() == before
+
+
+def test_raw_text_waits_in_every_receipt_of_it(chain: Database) -> None:
+    """The first one, the same request's again, the one that is looked up, and that of a fact of its group by itself."""
+    raw = FactQuarantined(original_type="Fill", original="8=FIX", rule="unreadable", detail="no JSON")
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        for key, events in (("one", [raw]), ("two", [deposit("first"), raw])):
+            first = ledger.append(events, key=key)
+            assert first.quarantined == (Quarantined(first.last_seq, "unreadable", "no JSON"),)
+            again = ledger.append(events, key=key)
+            assert again == ledger.lookup(key) == msgspec.structs.replace(first, replayed=True)
 
 
 def test_a_dry_run_knows_what_is_too_large(chain: Database) -> None:

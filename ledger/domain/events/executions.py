@@ -86,7 +86,7 @@ class FactQuarantined(Event, frozen=True, kw_only=True):
     A venue fact that fits no rule, kept whole and without effect until someone decides.
 
     `original` is the fact's canonical JSON, of schema `original_version`; without a version it is raw text that
-    the caller could not read as an event, and the rule is `unreadable`.
+    the caller could not read as an event, with a rule in the caller's own word, such as `unreadable`.
     """
 
     KIND: ClassVar = "fact"
