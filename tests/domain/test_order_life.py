@@ -25,10 +25,12 @@ from ledger.domain.events.orders import (
     ReplaceRejected,
     ReplaceRequested,
 )
+from ledger.domain.events.reference import InstrumentAmended
 from ledger.domain.order_status import leaves
 from ledger.domain.rows import Execution, Order
 from ledger.errors import InsufficientFunds, RuleBroken
 from tests.domain.books import DAY, NOON, Books, amount, check_invariants, opened
+from tests.domain.books import order as new_order
 from tests.domain.forgetful import ForgetfulBooks
 
 NEXT_DAY = "2024-08-09"
@@ -360,4 +362,76 @@ def test_another_price_may_be_asked_for_whatever_the_lot_has_become() -> None:
     books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", new_price="90"))
     with pytest.raises(RuleBroken, match="multiple of"):
         books.give(ReplaceRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y", new_qty="0.0095"))
+    books.replayed()
+
+
+def asked(books: Books, **more: Any) -> None:
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="x", **more))
+
+
+def replaced(**more: Any) -> OrderReplaced:
+    given: dict[str, Any] = {"cl_ord_id": "y", "orig_cl_ord_id": "x", "qty": "0.01", **more}
+    return OrderReplaced(order_id="O", **given)
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+def test_a_price_between_ticks_that_is_stated_of_an_order_is_quarantined(kind: type[Books]) -> None:
+    """Nothing traded at it, and what was held for the order would be given back for a slip of the venue's."""
+    books = opened(books=kind())
+    placed(books)
+    asked(books, new_price="110")
+    for event in (
+        replaced(price="110.12345"), OrderRestated(order_id="O", reason="repricing", price="-5.001"),
+        replaced(cl_ord_id="z", price="110.001"), replaced(cl_ord_id="z", stop_price="90.001"),
+    ):  # fmt: skip
+        made = books.give(event)
+        assert (made.rule, "expected a multiple of 0.01" in str(made.detail)) == ("price", True)
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.price, row.pending_replace) == (amount("100"), ("y",))
+    assert books.give(replaced(price="110")).rule is None
+    assert books.give(OrderRestated(order_id="O", reason="repricing", price="109.99")).rule is None
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_an_order_on_other_ticks_goes_on_on_them() -> None:
+    """Its own price may be stated again, and what was asked for before the tick changed granted; so may the past."""
+    books = opened()
+    placed(books, price="100.01", stop_price="99.99")
+    asked(books, new_price="100.03", new_stop="99.97")
+    books.give(InstrumentAmended(instrument="BTCUSDT", effective_from=DAY, tick="0.05"))
+    for event in (
+        OrderRestated(order_id="O", reason="new_day", price="100.01"), replaced(price="100.03", stop_price="99.97"),
+        OrderRestated(order_id="O", reason="repricing", price="100.04"),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    books.give(new_order("P", price="100.05"))
+    assert books.give(OrderRestated(order_id="P", reason="repricing", price="100.04")).rule == "price"
+    books.give(new_order("Q", price="77.777", historical=True))
+    assert books.give(OrderRestated(order_id="Q", reason="repricing", price="77.776")).rule is None
+    books.replayed()
+
+
+@pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_report_that_names_the_request_of_another_order_is_quarantined(kind: type[Books], over: bool) -> None:
+    """Of its account, whether that order lives or not; an id that nobody used may be the venue's, or a desk's."""
+    books = opened(books=kind())
+    books.give(new_order("P"))
+    books.give(CancelRequested(order_id="P", cl_ord_id="p", orig_cl_ord_id="c-P"))
+    if over:
+        books.give(OrderCanceled(order_id="P", cl_ord_id="p"))
+    placed(books)
+    asked(books, new_qty="0.02")
+    for event in (
+        OrderCanceled(order_id="O", cl_ord_id="c-P"), OrderCanceled(order_id="O", cl_ord_id="p"),
+        replaced(orig_cl_ord_id="c-P"), replaced(orig_cl_ord_id="p"),
+    ):  # fmt: skip
+        made = books.give(event)
+        assert (made.rule, "which is of order P" in str(made.detail)) == ("cl_ord_id_of_another", True)
+    assert books.give(replaced(orig_cl_ord_id="never seen", qty="0.02")).rule is None
+    assert books.give(OrderCanceled(order_id="O", cl_ord_id="x")).rule is None
+    assert books.give(OrderCanceled(order_id="O", cl_ord_id="p")).rule == "cl_ord_id_of_another"
+    check_invariants(books.state)
     books.replayed()

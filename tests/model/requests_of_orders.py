@@ -145,7 +145,10 @@ def replaced(history: History, now: Moment, dice: Dice) -> Event:
     qty, limit, stop = _new_terms(history, dice, standing)
     if qty is None:
         qty = standing.placed.qty if standing else "1"  # type: ignore[assignment]
-    return OrderReplaced(order_id=name, cl_ord_id=request, orig_cl_ord_id=standing.current if standing else "x",
+    orig = standing.current if standing else "x"
+    if dice.often(0.1):
+        orig = _some_request(history, dice)
+    return OrderReplaced(order_id=name, cl_ord_id=request, orig_cl_ord_id=orig,
                          qty=qty or "1", price=limit, stop_price=stop)  # fmt: skip
 
 
@@ -174,8 +177,16 @@ def triggered(history: History, _: Moment, dice: Dice) -> Event:
     return OrderTriggered(order_id=dice.aimed(stops, ["none"]), trigger_price="10")
 
 
+def _some_request(history: History, dice: Dice) -> str:
+    return dice.of("x", *(request for _, request in orders.requests(history)))
+
+
 def canceled(history: History, _: Moment, dice: Dice) -> Event:
-    return OrderCanceled(order_id=_one(history, dice, sparing=True)[0], unsolicited=dice.often(0.5))
+    name, standing = _one(history, dice, sparing=True)
+    request = None
+    if standing is not None and dice.often(0.4):
+        request = dice.aimed([*standing.cancels, standing.current], [_some_request(history, dice)])
+    return OrderCanceled(order_id=name, cl_ord_id=request, unsolicited=dice.often(0.5))
 
 
 def expired(history: History, _: Moment, dice: Dice) -> Event:

@@ -154,12 +154,32 @@ def _may_go_on(history: History, event: OrderReplaced | OrderRestated) -> Standi
     return None if reference.status_of(history, standing.placed.account) == "closed" else standing
 
 
-def replaces(history: History, event: OrderReplaced, _: Moment) -> bool:
+def _names_another(history: History, order_id: str, request: str | None) -> bool:
+    """Whether a client order id that a report of an order names is of another order of the account."""
+    return request is not None and orders.asked_by(history, order_id, request) not in (None, order_id)
+
+
+def _may_cost(history: History, standing: Standing, price: Any, told: list[Fraction | None], now: Moment) -> bool:
+    """Whether the venue may state this price: one that was told, or on today's ticks, unless what was told is not."""
+    its = reference.terms(history, standing.placed.instrument, now.day)
+    assert its is not None
+    known = [x for x in told if x is not None]
+    ticks = [(x / its.tick).denominator == 1 for x in known]
+    return price is None or number(price) in known or not all(ticks) or _on_grid(its, None, price)
+
+
+def replaces(history: History, event: OrderReplaced, now: Moment) -> bool:
     standing = _may_go_on(history, event)
-    if standing is None:
+    if standing is None or _names_another(history, event.order_id, event.orig_cl_ord_id):
+        return False
+    told = [standing.price, *(price for _, price in standing.wishes.values())]
+    if not _may_cost(history, standing, event.price, told, now):
+        return False
+    asked = event.cl_ord_id in standing.replaces
+    if not asked and not _may_cost(history, standing, event.stop_price, [standing.stop], now):
         return False
     unused = orders.asked_by(history, event.order_id, event.cl_ord_id) is None or event.cl_ord_id == standing.current
-    return event.cl_ord_id in standing.replaces or (unused and event.orig_cl_ord_id == standing.current)
+    return asked or (unused and event.orig_cl_ord_id == standing.current)
 
 
 def refuses(history: History, event: CancelRejected | ReplaceRejected, _: Moment) -> bool:
@@ -173,15 +193,19 @@ def refuses(history: History, event: CancelRejected | ReplaceRejected, _: Moment
 
 def ends(history: History, event: OrderCanceled | OrderExpired, _: Moment) -> bool:
     standing = orders.order(history, event.order_id)
+    if isinstance(event, OrderCanceled) and _names_another(history, event.order_id, event.cl_ord_id):
+        return False
     return standing is not None and standing.how in (
         None,
         "canceled" if isinstance(event, OrderCanceled) else "expired",
     )
 
 
-def restates(history: History, event: OrderRestated, _: Moment) -> bool:
+def restates(history: History, event: OrderRestated, now: Moment) -> bool:
     standing = _may_go_on(history, event)
     if standing is None:
+        return False
+    if not _may_cost(history, standing, event.price, [standing.price, *(x for _, x in standing.wishes.values())], now):
         return False
     return event.qty is None or number(event.qty) >= standing.filled
 

@@ -49,8 +49,8 @@ _RULES: Final[dict[str, str]] = {
     "I7": "postings",
     "I9": "insufficient_funds floor value_date_to_come",
     "I10": "overfill filled_more order_adjustment",
-    "I11": "unknown_order order_exists cl_ord_id_reused order_mismatch order_not_live order_rejected "
-    "rejected_after_fill nothing_left not_pending orig_cl_ord_id",
+    "I11": "unknown_order order_exists cl_ord_id_reused cl_ord_id_of_another order_mismatch order_not_live "
+    "order_rejected rejected_after_fill nothing_left not_pending orig_cl_ord_id",
     "I12": "unknown_ref stale_ref ref_is_bust ref_mismatch ref_is_allocation",
     "I13": "over_settlement not_whole net_quantity settlement_amount settled_before settled_with_trade allocated "
     "allocated_qty allocated_price block_mismatch",

@@ -12,9 +12,19 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, terms_by
+from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, asked_terms, terms_by
 from ledger.domain.rows import Order
-from ledger.domain.rules.ground import Broken, Effects, Now, check_not_closed, check_scale, known, post, units
+from ledger.domain.rules.ground import (
+    Broken,
+    Effects,
+    Now,
+    check_not_closed,
+    check_scale,
+    known,
+    known_instrument,
+    post,
+    units,
+)
 from ledger.domain.rules.orders import (
     answered,
     changed,
@@ -28,6 +38,7 @@ from ledger.domain.rules.orders import (
     with_terms,
 )
 from ledger.domain.state import State
+from ledger.domain.terms import terms_on
 
 
 def accept(state: State, event: events.OrderAccepted, now: Now) -> Effects:
@@ -68,14 +79,55 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
     return qty
 
 
+def _check_price(state: State, order: Order, stated: Any, told: tuple[int | None, ...], day: str) -> None:
+    """
+    Raise Broken where a price that is *stated* of an order cannot be one of its instrument's on *day*.
+
+    *told* are the prices that it has or was asked for. One of them may be stated again; and where one of them is on
+    other ticks, of the past or of before an amendment, so may be what the venue makes of it.
+    """
+    if stated is None or state.booked is not None:
+        # Where days are known, it was checked when it was recorded.
+        return
+    price, before = units(stated), [x for x in told if x is not None]
+    instrument = terms_on(known_instrument(state, order.instrument), day)
+    if price % instrument.tick and price not in before and not any(x % instrument.tick for x in before):
+        raise Broken(
+            "price",
+            f"found price {stated} of order {order.order_id}; expected a multiple of {amounts.render(instrument.tick)}",
+        )
+
+
+def _told_prices(order: Order) -> tuple[int | None, ...]:
+    return (order.price, *(price for _, price in asked_terms(order)))
+
+
+def _check_not_of_another(state: State, order: Order, cl_ord_id: str | None) -> None:
+    """Raise Broken where *cl_ord_id*, which a report of *order* names, is of another order of its account."""
+    if cl_ord_id in (None, order.cl_ord_id, *order.pending_cancel, *order.pending_replace) or state.booked is not None:
+        return
+    row = state.client_order_ids.get(order.account, cl_ord_id)
+    if row is not None and row.order_id != order.order_id:
+        raise Broken(
+            "cl_ord_id_of_another",
+            f"order {order.order_id}: found {cl_ord_id!r}, which is of order {row.order_id}; expected one of its own",
+        )
+
+
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
     The answer to a pending request, at the price that it asked for where none is said, or unasked for the current one;
-    a filled order may live again by it, if its instrument was not split since. The account is not closed.
+    at prices that the instrument may have. A filled order may live again by it, if its instrument was not split since.
+    The account is not closed.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
     check_not_closed(state, order.account)
+    _check_not_of_another(state, order, event.orig_cl_ord_id)
+    _check_price(state, order, event.price, _told_prices(order), now.day)
+    if event.cl_ord_id not in order.pending_replace:
+        # Of a request, the stop that it asks for is not kept.
+        _check_price(state, order, event.stop_price, (order.stop_price,), now.day)
     if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
@@ -132,8 +184,9 @@ def refuse_cancel(state: State, event: events.CancelRejected, now: Now) -> Effec
     return done(changed(state, order, pending_cancel=tuple(x for x in order.pending_cancel if x != event.cl_ord_id)))
 
 
-def _end_once(state: State, order_id: str, terminal: str, now: Now) -> Effects:
+def _end_once(state: State, order_id: str, terminal: str, now: Now, cl_ord_id: str | None = None) -> Effects:
     order = known(state.orders, order_id, "order")
+    _check_not_of_another(state, order, cl_ord_id)
     if order.terminal == terminal:
         return done(changed(state, order))
     return reheld(state, ended(live_order(state, order_id), terminal), now)
@@ -141,9 +194,9 @@ def _end_once(state: State, order_id: str, terminal: str, now: Now) -> Effects:
 
 def cancel(state: State, event: events.OrderCanceled, now: Now) -> Effects:
     """
-    The order ends and what is held is released; said twice, it changes nothing more.
+    The order ends and what is held is released; said twice, it changes nothing more. It names no other order's request.
     """
-    return _end_once(state, event.order_id, CANCELED, now)
+    return _end_once(state, event.order_id, CANCELED, now, event.cl_ord_id)
 
 
 def expire(state: State, event: events.OrderExpired, now: Now) -> Effects:
@@ -163,7 +216,7 @@ def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     """
     A live order of an account that is not closed goes on, on the terms the venue states; never for less than has
-    filled, and not in the shares of before a split.
+    filled, at a price that the instrument may have, and not in the shares of before a split.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
@@ -173,6 +226,7 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     if qty < order.cum_qty:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
+    _check_price(state, order, event.price, _told_prices(order), now.day)
     price = order.price if event.price is None else units(event.price)
     return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 
