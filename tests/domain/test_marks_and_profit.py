@@ -165,3 +165,19 @@ def test_days_add_up_to_what_everything_is_worth_less_what_was_paid(days: list[t
             before = many.replayed()
         if steady:
             assert abs(Fraction(total, UNIT) - (worth - paid) * Fraction(3, 2)) <= Fraction(len(days), 200)
+
+
+def test_a_mark_that_is_told_again_undoes_a_correction_as_of_the_same_time_and_none_of_a_later_one() -> None:
+    """It has no id to be known by: while it counts it is a duplicate, and after a correction it is news."""
+    books = market()
+    for event, price in (
+        (mark("120"), "120"), (mark("121"), "121"), (mark("120"), "120"), (mark("122", as_of=2), "122"),
+        (mark("120"), "122"),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+        row = books.state.marks.get("SAP", MONDAY, "eod")
+        assert row is not None
+        assert row.price == amount(price)
+    with pytest.raises(DuplicateFact):
+        books.give(mark("122", as_of=2))
+    books.replayed()

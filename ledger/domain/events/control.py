@@ -194,6 +194,9 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
 class MarkRecorded(Event, frozen=True, kw_only=True):
     """
     What one unit of an instrument, or of the currency `base` in `quote`, is worth on a day; `as_of` in ns.
+
+    Of a day and kind the latest `as_of` counts, and of one `as_of` what was told last: correct a mark as of a later
+    time, or a feed that tells the first one again, under another key, undoes it.
     """
 
     KIND: ClassVar = "fact"

@@ -1,8 +1,9 @@
 """
 Rule on marks: the prices by which positions and currencies are valued.
 
-For each day and kind the mark of the latest `as_of` counts; what was recorded before stays in the chain, so a figure is
-reproduced by replaying up to where it was taken.
+For each day and kind the mark of the latest `as_of` counts, of several the one told last; what was recorded before
+stays in the chain, so a figure is reproduced by replaying up to where it was taken. A mark has no id: one that is told
+again is a duplicate while it counts alone.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def subject_of(instrument: str | None, base: str | None = None, quote: str | Non
 
 def record(state: State, event: events.MarkRecorded, now: Now) -> Effects:
     """
-    A price, on a day that has come, of an instrument or pair of assets that exist, recorded again only if it differs.
+    A price, on a day that has come, of an instrument or pair of assets that exist, recorded unless it is the one that
+    counts; told again once another one of its `as_of` was told, it counts again.
     """
     if (event.instrument is None) == (event.base is None) or (event.base is None) != (event.quote is None):
         raise Broken("subject", "found neither an instrument alone nor a pair alone; expected one of them")
