@@ -33,6 +33,15 @@ _PATTERNS: Final[dict[str, dict[str, Any]]] = {
     "amount": {"type": "string", "pattern": r"^((?!-0$)-?(0|[1-9][0-9]{0,29})(\.[0-9]{0,17}[1-9])?|-?10{30})$"},
 }
 
+_HELD_TO: Final[dict[str, dict[str, Any]]] = {
+    "text": {"pattern": r"^[^\u0000]*$"},
+    "date": {"pattern": "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"},
+}
+"""
+What a validator finds besides, to which `format` is a remark. It makes no other fields, so the hash goes without it, as
+chains have registered it.
+"""
+
 
 def _option(hint: Any) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -51,7 +60,7 @@ def hints(kind: type[Fields]) -> dict[str, Any]:
 def _schema(hint: Any, described: bool) -> dict[str, Any]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
-        return _PATTERNS[arguments[1]]
+        return _PATTERNS[arguments[1]] | (_HELD_TO.get(arguments[1], {}) if described else {})
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin is tuple:
@@ -89,7 +98,9 @@ def json_schema(kind: type[Event]) -> dict[str, Any]:
     """
     Return the JSON Schema (2020-12) of what a caller gives in an event of this type, as it is stored.
 
-    A field that has its default is left out of the stored bytes; one without a `default` is then absent.
+    A field that has its default is left out of the stored bytes; one without a `default` is then absent. Three things
+    are more than it can say: an integer is written without a point, a date is one of the calendar, and no text has a
+    lone surrogate. Its patterns are ECMAScript's, where `$` is the very end.
     """
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind.__name__, **_object(kind, True)}
 

@@ -17,8 +17,10 @@ from ledger.domain import event_catalogue, registry, schemas
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.fields import Event
+from ledger.domain.events.reference import AssetDefined
 from ledger.domain.events.settlement import SettlementFailed, TradeSettled
 from ledger.domain.stream_names import STREAMS
+from ledger.errors import InvalidEvent
 from tests.commands import run
 from tests.domain.streams import check_stream
 from tests.reading.test_waiting import firm
@@ -79,6 +81,29 @@ def test_the_schema_of_an_amount_takes_what_the_program_takes(text: str) -> None
 def test_the_schema_of_an_amount_takes_nothing_else(text: str) -> None:
     """Neither what is no amount nor what is stored in another form."""
     assert not keeps(schemas.json_schema(CashMoved)["properties"]["amount"], text)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "good"),
+    [
+        ("value_date", "2024-02-29", True), ("value_date", "0001-01-01", True), ("value_date", "9999-12-31", True),
+        ("value_date", "0000-01-01", False), ("value_date", "2024-13-01", False), ("value_date", "2024-00-10", False),
+        ("value_date", "2024-01-32", False), ("value_date", "2024-1-1", False), ("value_date", "20240101", False),
+        ("value_date", "tomorrow", False), ("value_date", "", False), ("value_date", "\uff12\uff10\uff12\uff14-01-01", False),
+        ("name", "", True), ("name", "a\nb\n", True), ("name", "é😀", True),
+        ("name", "\0", False), ("name", "a\nb\0", False),
+    ],
+)  # fmt: skip
+def test_the_schema_of_dates_and_text_takes_what_the_program_takes(field: str, text: str, good: bool) -> None:
+    """Whatever a validator makes of `format`."""
+    kind = {"value_date": CashMoved, "name": AssetDefined}[field]
+    given = {**msgspec.json.decode(registry.encode_given(event_catalogue.example(kind))), field: text}
+    assert keeps(schemas.json_schema(kind), given) == good
+    if good:
+        assert registry.decode_given(kind.__name__, 1, msgspec.json.encode(given))
+    else:
+        with pytest.raises(InvalidEvent):
+            registry.decode_given(kind.__name__, 1, msgspec.json.encode(given))
 
 
 def test_the_streams_said_are_those_of_the_rules() -> None:
