@@ -89,7 +89,7 @@ def test_the_schema_of_an_amount_takes_nothing_else(text: str) -> None:
         ("value_date", "2024-02-29", True), ("value_date", "0001-01-01", True), ("value_date", "9999-12-31", True),
         ("value_date", "0000-01-01", False), ("value_date", "2024-13-01", False), ("value_date", "2024-00-10", False),
         ("value_date", "2024-01-32", False), ("value_date", "2024-1-1", False), ("value_date", "20240101", False),
-        ("value_date", "tomorrow", False), ("value_date", "", False), ("value_date", "\uff12\uff10\uff12\uff14-01-01", False),
+        ("value_date", "tomorrow", False), ("value_date", "", False), ("value_date", "202\uff14-01-01", False),
         ("name", "", True), ("name", "a\nb\n", True), ("name", "é😀", True),
         ("name", "\0", False), ("name", "a\nb\0", False),
     ],
