@@ -76,16 +76,23 @@ class Promises:
 
     def __init__(self, path: Path) -> None:
         """
-        Hold the file at *path*, which is made if it is not there.
+        Hold the file at *path*, which is made if it is not there, or the one that a link there leads to.
 
         Raises:
             NotPermitted: another process holds it, or others may write it.
-            InvalidInput: it cannot be read or holds no state.
+            InvalidInput: it cannot be read or holds no state, or is a link that leads nowhere.
         """
-        self._path = path
         self._lock = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.is_symlink() and not path.exists():
+                # As on a volume that is not mounted: a new state would have forgotten what was promised.
+                raise InvalidInput(
+                    f"{path} is a link to {path.readlink()}, and nothing is there; mount what it is on or, for a state "
+                    "that is to begin anew, remove the link"
+                )
+            # The file itself is locked and replaced, by whatever name it was called.
+            path = self._path = path.resolve()
             self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             data = path.read_bytes() if path.exists() else None

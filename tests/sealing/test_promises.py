@@ -68,6 +68,24 @@ def test_a_state_that_others_may_write_or_nobody_can_read_is_refused(tmp_path: P
         Promises(tmp_path / "signer.json" / "below a file")
 
 
+def test_a_link_leads_to_the_state_or_is_refused(tmp_path: Path) -> None:
+    """Where it leads nowhere what was promised is not at hand; where it leads somewhere that is the file."""
+    volume, link = tmp_path / "volume", tmp_path / "signer.json"
+    link.symlink_to(volume / "state.json")
+    with pytest.raises(InvalidInput, match="nothing is there; mount"):
+        Promises(link)
+    assert link.is_symlink()
+    with Promises(volume / "state.json") as state:
+        state.keep(KEY.name, kept(3))
+    with Promises(link) as state:
+        with pytest.raises(NotPermitted, match="held by another process"):
+            Promises(volume / "state.json")
+        state.keep(KEY.name, kept(4))
+    assert link.is_symlink()
+    with Promises(volume / "state.json") as state:
+        assert state.kept[KEY.name].size == 4
+
+
 def test_a_crash_while_a_state_is_written_leaves_the_one_before(tmp_path: Path) -> None:
     """What stands beside the state and was not put in its place is nothing."""
     path = tmp_path / "signer.json"
