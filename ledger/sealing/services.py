@@ -4,11 +4,13 @@ Be a signer or a witness: judge a request, keep what is promised, and only then 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from ledger.chain import private_files
 from ledger.errors import LedgerError, NotPermitted, Unavailable
 from ledger.evidence import checkpoint, signer, witness
 from ledger.evidence.note import SigningKey, VerifierKey
@@ -22,6 +24,10 @@ from ledger.sealing.serving import Reply, Respond
 UNJOINED_PREFIX: Final = "unjoined-"
 UNJOINED_LIMIT: Final = 1_000
 """So many files about proofs that failed are left of one log: enough to see what it signed, too few to fill a disk."""
+
+FORK_PREFIX: Final = "fork-"
+FORK_LIMIT: Final = 100
+"""So many files about two roots of one size are left of one log: one convicts it, and its key makes any number."""
 
 Clock = Callable[[], int]
 """What returns the time in seconds since 1970."""
@@ -89,21 +95,27 @@ def _leave(folder: Path, evidence: Evidence) -> None:
     many false proofs as that came before it and as many after it. Who watches the witness copies them away meanwhile.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if evidence.of_one_size:
-        _write(folder / f"{evidence.name}.json", evidence)
-        return
+    prefix, limit = (FORK_PREFIX, FORK_LIMIT) if evidence.of_one_size else (UNJOINED_PREFIX, UNJOINED_LIMIT)
     origin = checkpoint.decode_note(evidence.newer)[0].origin
-    prefix = f"{UNJOINED_PREFIX}{sha256(origin.encode()).hexdigest()[:8]}-"
-    _write(folder / f"{prefix}{evidence.name}.json", evidence)
+    prefix = f"{prefix}{sha256(origin.encode()).hexdigest()[:8]}-"
+    _write(folder / f"{prefix}{evidence.name}.json", evidence.encode())
     left = sorted(folder.glob(f"{prefix}*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    newest = UNJOINED_LIMIT - UNJOINED_LIMIT // 2
-    for path in left[UNJOINED_LIMIT // 2 : -newest]:
+    newest = limit - limit // 2
+    for path in left[limit // 2 : -newest]:
         path.unlink()
 
 
-def _write(path: Path, evidence: Evidence) -> None:
-    if not path.exists():
-        path.write_bytes(evidence.encode())
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is whole and on disk when its name appears, unless it is there."""
+    if path.exists():
+        return
+    beside = path.with_name(".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    private_files.settle(path.parent)
 
 
 def signer_of(

@@ -15,7 +15,7 @@ from ledger.evidence.witness import Request
 from ledger.sealing import asking, services
 from ledger.sealing.asking import Refused
 from ledger.sealing.places import Place
-from tests.sealing.logs import WITNESSES
+from tests.sealing.logs import WITNESSES, Log
 from tests.sealing.test_services import FORK, LOG, witnessing
 
 KEY = WITNESSES[0].verifier
@@ -44,6 +44,24 @@ def test_false_proofs_against_an_honest_log_fill_no_disk(tmp_path: Path, monkeyp
     assert [one["kind"] for one in found] == [witness.UNJOINED] * 3 + [witness.INCONSISTENT]
     assert [one["newer"] for one in found[:3]] == [LOG.signed(size).decode() for size in (30, 33, 34)]
     assert sum(file.name.startswith("unjoined-") for file in (tmp_path / "w0" / "evidence").iterdir()) == 3
+
+
+def test_forks_of_one_size_fill_no_disk_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the log's key makes them without end, and each convicts it; what a kill left half is no file."""
+    monkeypatch.setattr(services, "FORK_LIMIT", 3)
+    forks = [Log(fork=number) for number in range(5)]
+    half = tmp_path / "w0" / "evidence" / ".new"
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        asking.cosign(Place(url), KEY, LOG.signed(20), 20, LOG.prove(20))
+        half.parent.mkdir(parents=True)
+        half.write_bytes(b"{")
+        for fork in forks:
+            for _ in range(2):
+                assert ask(Place(url), 20, fork.signed(20), ()) in (409, 422)
+    found = left(tmp_path)
+    assert [one["newer"] for one in found] == [forks[number].signed(20).decode() for number in (0, 3, 4)]
+    assert {one["kind"] for one in found} == {witness.INCONSISTENT}
+    assert not half.exists()
 
 
 def test_a_fork_of_two_sizes_is_left_whatever_was_sent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
