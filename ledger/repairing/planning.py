@@ -29,10 +29,12 @@ from ledger.repairing.wanted import (
     HEAD,
     HISTORIES,
     MADE_ANEW,
+    NOBODY,
     SNAPSHOTS,
     TILES,
     Wanted,
     all_wanted,
+    numbers,
 )
 from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
@@ -271,6 +273,14 @@ class Planning:
                 return
         self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 
+    def _taken(self, finding: Found) -> list[tuple[str, str]]:
+        """Return the places of the events that are taken away under the number of a finding of stray rows."""
+        number = (finding.key or ("",))[0].lower()
+        return [
+            (EVENTS, "/".join(write.key)) for write in self.writes
+            if write.what == REMOVE and write.table == EVENTS and write.key is not None and write.key[0] == number
+        ]  # fmt: skip
+
     def judged(self, finding: Found, want: Wanted) -> Judged:
         """
         Return what the plan makes of a finding.
@@ -288,7 +298,11 @@ class Planning:
             reasons.append(self._head)
         reasons.append(self._speaking.get(want.snapshot or "", ""))
         if finding.kind == "STRAY_ROWS" and want.seqs:
-            places = [(EVENTS, "/".join(finding.key or ()))]
+            places = self._taken(finding)
+            # It names one row, and counts those of the same number.
+            count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
+            if len(places) < count:
+                reasons.append(f"{count - len(places)} of {count}: {NOBODY}")
         elif want.seqs or want.gap or want.onward:
             of = {str(seq) for seq in self.seqs(want)}
             places += [

@@ -49,10 +49,10 @@ _AROUND: Final = re.compile(
     "(event trigger|default privileges|subscription|role|database|right to set|setting)\\b|function .* with the rights "
 )
 """How the names of guards begin that are no part of the schema, of which `tradeledger db check` says nothing."""
-_NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
+NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
 _PERHAPS: Final = (
     "rows that are in all else those which follow from the events are taken away, which is known when they are made "
-    f"anew; others are {_NOBODY}"
+    f"anew; others are {NOBODY}"
 )
 _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
@@ -107,10 +107,10 @@ def wanted(finding: Found) -> Wanted:
     if finding.kind == "STRAY_ROWS":
         # The key is the strange chain number, and the row's own key.
         if table == EVENTS:
-            return Wanted(seqs=_seqs(finding.key or ()), reason="" if _seqs(finding.key or ()) else _NOBODY)
+            return Wanted(seqs=_seqs(finding.key or ()), reason="" if _seqs(finding.key or ()) else NOBODY)
         # Of histories it is not known which rows they are to have.
         tables = _anew(table) if table not in _HISTORIES else ()
-        return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=_NOBODY)
+        return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=NOBODY)
     if finding.kind in _TO_THE_END and table in (EVENTS, CHECKPOINTS) and finding.seq is not None:
         return Wanted(onward=finding.seq, tables=(*MADE_ANEW,))
     if table == EVENTS:

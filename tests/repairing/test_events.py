@@ -115,6 +115,36 @@ def test_a_row_that_was_moved_is_put_back_and_taken_away(firm: Firm, broken: Dat
     assert report_on(broken).findings == []
 
 
+@pytest.mark.parametrize("number", ["77", "-5", "NULL"])
+def test_of_rows_that_no_chain_has_those_that_were_moved_are_taken_away(
+    firm: Firm, broken: Database, number: str
+) -> None:
+    """Beside them stands one of nobody, which is not promised to go, and stays."""
+    astray = f"ledger.events WHERE chain IS NOT DISTINCT FROM {number}"
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.events DROP CONSTRAINT events_pkey CASCADE, "
+                                    "ALTER chain DROP NOT NULL")  # fmt: skip
+        intruder.edit("events", f"UPDATE ledger.events SET chain = {number} WHERE seq IN (40, 41)", least=2)
+    with copied(broken) as other, copies(archive=firm.archive, other=firm.other) as found:
+        mended(other, firm, found)
+        assert other.sql(f"SELECT count(*) FROM {astray}") == "0"
+        assert real(report_on(other)) == []
+    with Intruder(broken) as intruder:
+        intruder.edit(
+            "events",
+            "INSERT INTO ledger.events SELECT (jsonb_populate_record(e, jsonb_build_object("
+            f"'chain', {number}, 'actor', 'mallory'))).* FROM ledger.events e WHERE seq = 12",
+            least=1,
+        )
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        (stray,) = [judged for judged in plan.left() if judged.finding.kind == "STRAY_ROWS"]
+        assert "1 of 3: rows of nobody" in stray.reason
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql(f"SELECT seq, actor FROM {astray}") == "12|mallory"
+    assert {x.kind for x in real(report_on(broken))} == {"STRAY_ROWS"}
+
+
 def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
     """
     The intruder moved the head back as well. What came after the checkpoint is proven by nothing: the rows that speak
