@@ -155,7 +155,7 @@ class Comparison(RuleBasedStateMachine):
         standing, good = self._request(order, request, orig)
         expected = "accepted" if good else "refused"
         if standing is not None:
-            if not standing.left and Decimal(qty) <= standing.qty:
+            if not standing.left and (Decimal(qty) <= standing.qty or (standing.done and not standing.lasts)):
                 expected = "refused"
             before, asset = standing.reserved, "USDT" if standing.side == "buy" else "BTC"
             standing.wishes[request] = Decimal(qty), Decimal(price)

@@ -130,7 +130,8 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
     new = orders.asks_for(standing, event.orig_cl_ord_id)[0] if event.new_qty is None else number(event.new_qty)
     if status == "closed" or (status == "restricted" and new > standing.qty):
         return False
-    if new <= 0 or not (standing.left or new > standing.qty):
+    fills_no_more = standing.done and not standing.lasts
+    if new <= 0 or fills_no_more or not (standing.left or (standing.filled == standing.qty and new > standing.qty)):
         return False
     if not _on_grid(its, event.new_qty, event.new_price, event.new_stop):
         return False

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import asked_qty, asked_text, leaves, terms_by
+from ledger.domain.order_status import asked_qty, asked_text, is_worked, leaves, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules import position_limits
 from ledger.domain.rules.ground import (
@@ -116,8 +116,8 @@ def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
 
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
     """
-    Other terms may be asked for while something can fill, or to enlarge a filled order, if what they may take is
-    available, which is held from then on; more than before only of an open account.
+    Other terms may be asked for while something can fill, or to enlarge a filled order that is not done for its day, if
+    what they may take is available, which is held from then on; more than before only of an open account.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     check_shares(state, order)
@@ -131,6 +131,12 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
         raise Broken(
             "account_status", f"account {order.account} is {status}; expected open, to ask for more than before"
         )
+    if not is_worked(order):
+        # Nothing is held for it, and it would come back with what nobody has set aside.
+        raise Broken(
+            "nothing_left", f"order {event.order_id} is of a day and done for the day; expected one that is worked: "
+                            "place another, or wait until the venue restates it"
+        )  # fmt: skip
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
     # A quantity that stays may be of a lot that was: only what is asked for has to fit.
