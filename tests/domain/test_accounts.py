@@ -4,6 +4,8 @@ Check that an account closes only when nothing is open in it, and that a closed 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
@@ -156,6 +158,21 @@ def test_a_restricted_account_asks_for_less_and_not_for_more(books: Books) -> No
     with pytest.raises(RuleBroken, match=r"account_status\): R4: account B is restricted; expected open"):
         books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.2"))
     books.give(ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_qty="0.05"))
+
+
+def test_a_restricted_account_asks_for_no_price_for_which_more_is_held(books: Books) -> None:
+    """To bid more for as much is to ask for more, too; to bid less, or for less of it at more, is not."""
+    books.give(journal("J", ("A", "settled", "-1000"), ("B", "settled", "1000")))
+    bids: dict[str, Any] = {"order_id": "O", "orig_cl_ord_id": "O"}
+    books.give(OrderPlaced(order_id="O", cl_ord_id="O", account="B", instrument="BTCUSDT", side="buy", qty="1",
+                           ord_type="limit", price="10"))  # fmt: skip
+    books.give(status("restricted"))
+    with pytest.raises(RuleBroken, match=r"account_status\): R4: account B is restricted; expected open, to ask for"):
+        books.give(ReplaceRequested(cl_ord_id="O2", new_price="1000", **bids))
+    books.give(ReplaceRequested(cl_ord_id="O2", new_price="9", **bids))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="O2", reason="r"))
+    books.give(ReplaceRequested(cl_ord_id="O3", new_price="20", new_qty="0.5", **bids))
+    books.replayed()
 
 
 def test_nothing_is_held_of_the_ledgers_own_accounts(books: Books) -> None:

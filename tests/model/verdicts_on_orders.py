@@ -120,6 +120,11 @@ def asks_cancel(history: History, event: CancelRequested, _: Moment) -> bool:
     return standing is not None and standing.left > 0
 
 
+def _holds_more(history: History, event: ReplaceRequested, now: Moment) -> bool:
+    before, after = (orders.orders(x)[event.order_id] for x in (history, history.plus(event, now.at, now.day)))
+    return after.held + after.reserve > before.held + before.reserve
+
+
 def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool:
     standing = _may_ask(history, event)
     if standing is None or orders.is_of_old_shares(history, standing):
@@ -128,7 +133,7 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
     its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
     new = orders.asks_for(standing, event.orig_cl_ord_id)[0] if event.new_qty is None else number(event.new_qty)
-    if status == "closed" or (status == "restricted" and new > standing.qty):
+    if status == "closed" or (status == "restricted" and (new > standing.qty or _holds_more(history, event, now))):
         return False
     fills_no_more = standing.done and not standing.lasts
     if new <= 0 or fills_no_more or not (standing.left or (standing.filled == standing.qty and new > standing.qty)):

@@ -117,7 +117,8 @@ def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
     """
     Other terms may be asked for while something can fill, or to enlarge a filled order that is not done for its day, if
-    what they may take is available, which is held from then on; more than before only of an open account.
+    what they may take is available, which is held from then on; more than before, or at a price for which more is to be
+    held, only of an open account.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
     check_shares(state, order)
@@ -127,10 +128,6 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     qty = qty if event.new_qty is None else units(event.new_qty)
     price = price if event.new_price is None else units(event.new_price)
     status = known(state.accounts, order.account, "account").status
-    if status != "open" and qty > order.qty:
-        raise Broken(
-            "account_status", f"account {order.account} is {status}; expected open, to ask for more than before"
-        )
     if not is_worked(order):
         # Nothing is held for it, and it would come back with what nobody has set aside.
         raise Broken(
@@ -151,6 +148,11 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     )  # fmt: skip
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)
+    if status != "open" and (qty > order.qty or changes["asked_hold"] > order.asked_hold):
+        raise Broken(
+            "account_status",
+            f"account {order.account} is {status}; expected open, to ask for more than before or have more held",
+        )
     post(state, lines, may_refuse=True)
     return done(changed(state, order, **changes), lines)
 
