@@ -22,6 +22,7 @@ _SHOWN: Final = {
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 _IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
 """What stands for a NULL where none can be, by the type of the column."""
+_COMMIT: Final = "coalesce(first_seq, -1), last_seq, coalesce(state_digest, ''), coalesce(committed_at, -1)"
 
 
 class EventRows(Moment):
@@ -124,7 +125,7 @@ class EventRows(Moment):
         Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order; the database sorts.
         """
         sql = (
-            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            "SELECT coalesce(source, ''), coalesce(key, ''), first_seq FROM ledger.idempotency_keys"
             " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
         )
         for row in self.stream("keys", sql, first, last):
@@ -138,9 +139,10 @@ class EventRows(Moment):
         """
         # Looked up one by one: a join would read all keys there are.
         sql = (
-            "SELECT k.source, k.key, k.first_seq FROM ledger.events e CROSS JOIN LATERAL (SELECT source, key, first_seq"
-            " FROM ledger.idempotency_keys WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key"
-            " OFFSET 0) k WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY k.first_seq"
+            "SELECT k.source, k.key, coalesce(k.first_seq, -1) FROM ledger.events e"
+            " CROSS JOIN LATERAL (SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            " WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key OFFSET 0) k"
+            " WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY 3"
         )
         for row in self.stream("keys", sql, after):
             yield KeyRow(*row)
@@ -149,10 +151,7 @@ class EventRows(Moment):
         """
         Yield every commit that ends after seq *after*, in order.
         """
-        sql = (
-            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
-            " WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
-        )
+        sql = f"SELECT {_COMMIT} FROM ledger.commits WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
         for row in self.stream("commits", sql, after):
             yield CommitRow(*row)
 
@@ -170,7 +169,7 @@ class EventRows(Moment):
         Return the commit that ends at *seq*, or None.
         """
         row = self.connection.execute(
-            "SELECT first_seq, last_seq, state_digest, committed_at FROM ledger.commits"
+            f"SELECT {_COMMIT} FROM ledger.commits"
             " WHERE chain = %s AND last_seq = %s", [self.chain.chain, seq],
         ).fetchone()  # fmt: skip
         return None if row is None else CommitRow(*row)

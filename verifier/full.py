@@ -85,8 +85,8 @@ def verify(
     if came.whole is None and not came.events and not findings.all(None):
         raise Unreadable(f"chain {chain.origin} has no events: there is nothing to verify")
     progress("checking the guards", 0)
-    findings.add(catalogue.check(reader))
-    came.unread += catalogue.unseen(reader)
+    findings.add(catalogue.check(reader.connection))
+    came.unread += catalogue.unseen(reader.query)
     everything = said is None and settled.readable
     if everything:
         lacking, unchecked = indexes.check(reader, progress)
@@ -106,7 +106,7 @@ def verify(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
         [*(COVERED if settled.readable else COVERED[-2:]), *([indexes.LOOKED_UP] if everything else [])],
         _not_covered(trust) + came.unread,
-        [*reader.vouched(), *catalogue.holders(reader)],
+        [*reader.vouched(), *catalogue.holders(reader.query)],
         0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found, came)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),

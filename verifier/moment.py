@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from ledger.domain.rows import TABLES
-from ledger.errors import LedgerError
+from verifier import columns
 from verifier.connection import first_line, open_connection
 from verifier.stored import ChainRow, ChainsLost, Unreadable, unanswered
 
@@ -45,32 +45,43 @@ class Moment:
         self.connection = open_connection(dsn, snapshot)
         try:
             self.chain = self._find(origin)
-        except psycopg.OperationalError as error:
+        except Exception as error:
             self.connection.close()
-            raise unanswered(error) from error
-        except psycopg.Error as error:
-            self.connection.close()
-            raise Unreadable(f"the database holds no ledger this login may read: {first_line(error)}") from error
-        except LedgerError:
-            self.connection.close()
+            if (instead := columns.changed(dsn, origin or "unknown", error)) is not None:
+                raise instead from error
+            if isinstance(error, psycopg.OperationalError):
+                raise unanswered(error) from error
+            if isinstance(error, psycopg.Error):
+                raise Unreadable(f"the database holds no ledger this login may read: {first_line(error)}") from error
             raise
 
     def __enter__(self) -> typing.Self:
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """
+        Close the moment.
+
+        Raises:
+            ColumnsChanged: what ended the reading is that columns of the schema were changed.
+            Unreadable: the database stopped answering.
+        """
         self.connection.close()
+        instead = None if error is None else columns.changed(self.dsn, self.chain.origin, error)
+        if instead is not None:
+            raise instead from error
         if isinstance(error, psycopg.Error):
-            raise Unreadable(f"the database stopped answering: {first_line(error)}; nothing was verified") from error
+            raise unanswered(error) from error
 
     def _find(self, origin: str | None) -> ChainRow:
         self.chains = [
             ChainRow(*row)
             for row in self.connection.execute(
-                "SELECT c.chain, uuid_send(c.chain_id), c.origin, c.format_version, c.genesis, coalesce(h.seq, -1),"
+                "SELECT coalesce(c.chain, -1), coalesce(uuid_send(c.chain_id), decode(repeat('00', 16), 'hex')),"
+                " coalesce(c.origin, ''), coalesce(c.format_version, -1), coalesce(c.genesis, ''), coalesce(h.seq, -1),"
                 " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
-                " h.unbalanced::text FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain)"
-                " ORDER BY c.chain, coalesce(h.seq, -1) DESC"
+                " h.unbalanced::text"
+                " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY 1, 6 DESC"
             )
         ]
         meant = [row for row in self.chains if origin in (None, row.origin)]
@@ -125,9 +136,9 @@ class Moment:
         Read the rows under another chain number than the row of chains says.
         """
         head = self.connection.execute(
-            "SELECT seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads WHERE chain = %s",
-            [number],
-        ).fetchone()
+            "SELECT coalesce(seq, -1), coalesce(hash, ''), coalesce(recorded_at, 0), coalesce(epoch, 0),"
+            " coalesce(mode, 'missing'), unbalanced::text FROM ledger.chain_heads WHERE chain = %s", [number],
+        ).fetchone()  # fmt: skip
         seq, digest, recorded_at, epoch, mode, unbalanced = head or (-1, b"", 0, 0, "missing", None)
         self.chain = msgspec.structs.replace(
             self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode,

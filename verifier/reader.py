@@ -16,6 +16,10 @@ from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
 
 FETCH_TILES = 16
+CHECKPOINT: Final = (
+    "coalesce(size, -1), coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
+)
+"""The columns of a `CheckpointRow`."""
 REPAIRS_LISTED: Final = 100
 """So many reasons for repairs are listed, the newest first."""
 
@@ -47,11 +51,11 @@ class Reader(EventRows, ModelRows):
         """
         Return what each replica acknowledged last.
         """
-        shown = ", ".join(AcknowledgementRow.__struct_fields__)
         found = self.connection.execute(
-            f"SELECT {shown} FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica",
-            [self.chain.chain],
-        )
+            "SELECT coalesce(replica, ''), coalesce(epoch, -1), coalesce(seq, -1), coalesce(hash, ''),"
+            " coalesce(state_digest, ''), coalesce(applied_at, -1), coalesce(received_at, -1), coalesce(signature, '')"
+            " FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica", [self.chain.chain],
+        )  # fmt: skip
         return [AcknowledgementRow(*row) for row in found]
 
     def tree_size(self) -> int:
@@ -59,11 +63,12 @@ class Reader(EventRows, ModelRows):
         Return how many leaves the tiles hold by the last of level 0.
         """
         row = self.connection.execute(
-            "SELECT number * 256 + octet_length(hashes) / 32 FROM ledger.tiles WHERE chain = %s AND level = 0"
+            "SELECT number * 256 + coalesce(octet_length(hashes), 0) / 32 FROM ledger.tiles"
+            " WHERE chain = %s AND level = 0 AND number IS NOT NULL"
             " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
             [self.chain.chain],
         ).fetchone()
-        return 0 if row is None or row[0] is None else int(row[0])
+        return 0 if row is None else int(row[0])
 
     def tiles(self, level: int, first: int | None = None) -> Iterator[tuple[int, bytes]]:
         """
@@ -71,11 +76,12 @@ class Reader(EventRows, ModelRows):
         """
         onward = "" if first is None else f" AND number >= {int(first)}"
         sql = (
-            f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)}{onward} ORDER BY number"
+            "SELECT coalesce(number, -1), coalesce(hashes, '') FROM ledger.tiles"
+            f" WHERE chain = %s AND level = {int(level)}{onward} ORDER BY number"
         )
         # A tile is 8 KiB, so few of them at once.
         for row in self.stream(f"tiles_{level}", sql, rows=FETCH_TILES):
-            yield row[0], bytes(row[1] or b"")
+            yield row[0], bytes(row[1])
 
     def checkpoints(self, name: str, above: int | None = None) -> Iterator[CheckpointRow]:
         """
@@ -83,10 +89,7 @@ class Reader(EventRows, ModelRows):
         on at the same time.
         """
         onward = "" if above is None else f" AND size > {int(above)}"
-        sql = (
-            "SELECT size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
-            f" FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
-        )
+        sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
         for row in self.stream(f"checkpoints_{name}", sql):
             yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
 
@@ -94,7 +97,7 @@ class Reader(EventRows, ModelRows):
         """
         Return (topic, topic id, next offset) of the chain's rows in replica_state: one in a replica, else none.
         """
-        sql = "SELECT topic, topic_id, next_offset FROM ledger.replica_state WHERE chain = %s"
+        sql = "SELECT coalesce(topic, ''), topic_id, next_offset FROM ledger.replica_state WHERE chain = %s"
         return self.connection.execute(sql, [self.chain.chain]).fetchall()
 
     def vouched(self) -> list[str]:

@@ -85,6 +85,10 @@ class _Level:
         """Name what is stored past the *count* hashes of this level."""
         while self._tile is not None:
             number, hashes = self._tile
+            if number < 0:
+                yield self.found(number, "no such row", "a row")
+                self._tile = next(self._rows, None)
+                continue
             room = max(0, min(WIDTH, count - number * WIDTH)) * HASH_BYTES
             if len(hashes) > room:
                 yield self.found(number, f"{room // HASH_BYTES} hashes", f"{len(hashes) // HASH_BYTES} of them")
@@ -173,7 +177,7 @@ class SealedCheck:
         self._leaves.append(leaf)
         found = []
         while self._row is not None and self._row.size < seq:
-            found.append(of_row(self._row, "size", "1 or more, each once", str(self._row.size)))
+            found.append(_misplaced(self._row))
             self._row = next(self._rows, None)
         at_row = self._row is not None and self._row.size == seq
         at_expected = bool(self._expected) and self._expected[0].size == seq
@@ -223,7 +227,8 @@ class SealedCheck:
         for level in self._levels:
             found += level.end(min(self._size, self._edge.size) >> HEIGHT * level.level)
         while self._row is not None:
-            found.append(self._beyond(self._row.size, "checkpoints"))
+            row = self._row
+            found.append(self._beyond(row.size, "checkpoints") if row.size > 0 else _misplaced(row))
             self._row = next(self._rows, None)
         return found + [self._beyond(stated.size) for stated in self._expected if not self._may_be_behind]
 
@@ -232,6 +237,10 @@ class SealedCheck:
         column, last = None if table is None else "size", self._edge.size
         return Finding("TRUNCATED", f"{size} events, which a checkpoint covers", f"{last} events", seq=last + 1,
                        table=table, key=key, column=column)  # fmt: skip
+
+
+def _misplaced(row: CheckpointRow) -> Finding:
+    return of_row(row, "size", "1 or more, each once", str(row.size))
 
 
 def not_here_yet(last: int, size: int, who: str) -> str:

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from ledger.errors import LedgerError
 from ledger.whole_file import whole
+from verifier.columns import reported
 from verifier.forms.form import Form, of_file, written
 from verifier.report import BROKEN, NOT_VERIFIED, VERIFIED, Ended, Outcome, Report
 
@@ -71,7 +72,7 @@ def judged(make: Callable[[], Report], form: Form, file: Path | None = None) -> 
         LedgerError: nothing could be verified.
     """
     try:
-        report = make()
+        report = reported(make)
     except BaseException as error:
         ended = _ended(error)
         if ended is not None:

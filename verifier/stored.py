@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import psycopg
 
 from ledger.errors import Corrupt, Unavailable
 
@@ -20,11 +21,19 @@ class Unreadable(Unavailable):
     exit_status = 4
 
 
+class Misread(Unreadable):
+    """
+    What the database answered cannot be read: a column is of another type, or is not there, or may have no value.
+    """
+
+
 def unanswered(error: Exception) -> Unreadable:
     """
-    Return the error that says that the database stopped answering.
+    Return the error that says that the database stopped answering, or that it answered what cannot be read.
     """
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
+        return Misread(f"the database cannot be read: {said}; nothing was verified")
     return Unreadable(f"the database stopped answering: {said}; nothing was verified")
 
 

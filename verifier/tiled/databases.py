@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.evidence.tiles import WIDTH, Tile
-from verifier.reader import Reader
+from verifier.reader import CHECKPOINT, Reader
 from verifier.report import Finding
 from verifier.stored import ChainRow, CheckpointRow, KeyRow
 from verifier.tiled.copies import cut
@@ -21,7 +21,6 @@ NEAR_STREAMS: Final = 5
 """How many streams on either side of a name are looked at for the one that was meant."""
 AT_ONCE: Final = 1000
 """So many checkpoints are asked for at a time, while the newest that a policy accepts is looked for."""
-_CHECKPOINT: Final = "size, coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 
 
@@ -165,7 +164,7 @@ class Region(Reader):
         Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order.
         """
         sql = (
-            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            "SELECT coalesce(source, ''), coalesce(key, ''), first_seq FROM ledger.idempotency_keys"
             " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
         )
         for row in self._ask(sql, self.chain.chain, first, last):
@@ -176,7 +175,7 @@ class Region(Reader):
         Yield the checkpoints that the region keeps, the largest first; whoever stops early asks for few of them.
         """
         sql = (
-            f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size < %s"
+            f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size < %s"
             f" ORDER BY size DESC LIMIT {AT_ONCE:d}"
         )
         below = 2**63 - 1
@@ -189,7 +188,7 @@ class Region(Reader):
         """
         Return the checkpoint of *size* events that the region keeps, or None.
         """
-        sql = f"SELECT {_CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size = %s"
+        sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size = %s"
         found = self._ask(sql, self.chain.chain, size)
         return CheckpointRow(found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
 

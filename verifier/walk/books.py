@@ -34,7 +34,7 @@ from ledger.evidence.tree import Frontier
 from ledger.version import PROGRAM
 from verifier.sealed import SealedCheck
 from verifier.spill import Spill, row_from
-from verifier.stored import Unreadable
+from verifier.stored import Misread, Unreadable
 from verifier.walk.saved import Saved
 
 FORMAT: Final = 4
@@ -233,7 +233,8 @@ def unread(path: Path, error: Exception) -> Unreadable:
     """
     Return what to raise where the rows of the file at *path* turn out to be none, by *error*.
     """
-    return Unreadable(f"{path} is no whole state: {error}; delete it, and all is verified anew")
+    # Of what the database holds, rows may be none as well.
+    return Misread(f"{path} is no whole state: {error}; delete it, and all is verified anew")
 
 
 UNREAD: Final = (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError)

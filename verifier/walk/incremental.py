@@ -121,18 +121,18 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     tree, nobodys = _tree(reader, chain, said.tree, tell, of_keys)
     tell("checking the guards", 0)
     wrong = Findings()
-    wrong.add(catalogue.check(reader))
+    wrong.add(catalogue.check(reader.connection))
     if not len(wrong):
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
     notes += [*kept_late(said, beside.kept.kept_to), *beside.notes]
-    notes += [*nobodys, *catalogue.unseen(reader), indexes.NOT_LOOKED_UP]
+    notes += [*nobodys, *catalogue.unseen(reader.query), indexes.NOT_LOOKED_UP]
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
         events=end.seq - start.seq,
         head={"seq": end.seq, "hash": end.hash.hex(), "root": frontier.root().hex()}, findings=wrong.all(None),
         rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED],
-        vouched=[*reader.vouched(), *catalogue.holders(reader)],
+        vouched=[*reader.vouched(), *catalogue.holders(reader.query)],
         last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
 

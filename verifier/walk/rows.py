@@ -89,7 +89,7 @@ def _copy(connection: psycopg.Connection[Any], query: str) -> pq.abc.PGconn:
     server = connection.pgconn
     begun = server.exec_(f"COPY ({query}) TO STDOUT (FORMAT BINARY)".encode())
     if begun.status != pq.ExecStatus.COPY_OUT:
-        raise psycopg.OperationalError(begun.get_error_message().strip())
+        raise _error(begun)
     return server
 
 
@@ -109,13 +109,20 @@ def _messages(server: pq.abc.PGconn) -> Iterator[memoryview]:
 
 def _finish(server: pq.abc.PGconn) -> None:
     """Take what the server said at the end, so that the connection can be asked again; raise what went wrong."""
-    failed = ""
+    failed: psycopg.Error | None = None
     while (result := server.get_result()) is not None:
         if result.status == pq.ExecStatus.COPY_OUT:
             # Left in the middle: only the end of the connection is quicker than all that is still to come.
             server.finish()
             return
         if result.status == pq.ExecStatus.FATAL_ERROR:
-            failed = result.get_error_message()
-    if failed:
-        raise psycopg.OperationalError(failed)
+            failed = _error(result)
+    if failed is not None:
+        raise failed
+
+
+def _error(result: pq.abc.PGresult) -> psycopg.Error:
+    """Return the error that a result is; without a SQLSTATE it is the client's own, which lost the server."""
+    if result.error_field(pq.DiagnosticField.SQLSTATE) is None:
+        return psycopg.OperationalError(result.get_error_message().strip())
+    return psycopg.errors.error_from_result(result)

@@ -22,6 +22,7 @@ import msgspec
 from ledger.errors import Corrupt, LedgerError
 from ledger.sealing import serving
 from ledger.sealing.serving import Reply
+from verifier.columns import reported
 from verifier.report import NOT_VERIFIED, Report
 from verifier.walk import metrics
 from verifier.walk.metrics import Seen
@@ -80,7 +81,7 @@ def _verified(check: Check, show: Callable[[Report], None]) -> Report | None:
     """Return the report of one check, or None where it could not verify."""
     is_first = not check.seen.runs
     try:
-        report = check.verify()
+        report = reported(check.verify)
     except Corrupt:
         raise
     except LedgerError as error:
