@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from ledger import start
-from ledger.errors import InvalidInput, LedgerError, shown
+from ledger.errors import InvalidInput, LedgerError, SetupNeeded, plain, shown
 
 USAGE: Final = 2
 INTERRUPTED: Final = start.INTERRUPTED
@@ -52,7 +52,7 @@ def run(app: typer.Typer, manner: Manner) -> int:
             raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except LedgerError as error:
-        print(f"{manner.error}: {error}", file=sys.stderr)
+        print(f"{manner.error}: {_lines(error)}", file=sys.stderr)
         return manner.status(error)
     except typer.Exit as ending:
         return ending.exit_code
@@ -81,6 +81,12 @@ def usage(check: Callable[[str], None]) -> Callable[[str], str]:
     return checked
 
 
+def _lines(error: LedgerError) -> str:
+    """Return what an error says: in one line, as it may quote what anybody wrote, but for the log of a program."""
+    lines = str(error).split("\n") if isinstance(error, SetupNeeded) else [str(error)]
+    return "\n".join(plain(line) for line in lines)
+
+
 def _is_utf8(word: str) -> bool:
     return word.isascii() or not any("\udc80" <= character <= "\udcff" for character in word)
 
@@ -91,7 +97,7 @@ def _other(error: Exception, manner: Manner) -> int:
         show()
         return USAGE
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{plain(str(error.filename))}: " if error.filename else ""
         print(f"{manner.error}: {place}{error.strerror}; make room or change its rights, then run it again",
               file=sys.stderr)  # fmt: skip
         return manner.full
@@ -101,7 +107,7 @@ def _other(error: Exception, manner: Manner) -> int:
         print(f"{manner.error}: found the argument {shown(unreadable)}, which is not in UTF-8; write it in UTF-8",
               file=sys.stderr)  # fmt: skip
         return USAGE
-    traceback.print_exc()
+    print(*map(plain, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
     print(f"{manner.error}: this is a fault of the program; the lines above say where", file=sys.stderr)
     return manner.fault
 

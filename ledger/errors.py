@@ -33,6 +33,20 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
+def plain(text: str) -> str:
+    """
+    Return *text* in one line, with what does not print written as its escape.
+
+    An intruder may have written it: control characters move the cursor of a terminal, marks that turn the direction of
+    writing hide in a page what they stand beside, and in XML a lone surrogate is no XML at all.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """
     Return the words ` (did you mean …?)` where *word* is nearly one of *known*, else nothing.

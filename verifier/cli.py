@@ -16,7 +16,7 @@ from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
 from ledger.version import Version
-from verifier import commands, modes, witnessing
+from verifier import commands, identity, modes, witnessing
 from verifier import full as whole
 from verifier.archive.command import archive
 from verifier.options import Dsn, Format, Jobs, Origin, ReportFile
@@ -97,15 +97,19 @@ def _verified(
             Reader(address, origin) as reader,
             progress(max(reader.chain.seq, 0)) as told,
         ):
-            chain = reader.chain.origin
-            if found_policy is not None and not found_policy.logs_of(chain):
+            # What its row says it is called may have been changed; where nobody knows whose events they are, no policy
+            # and no checkpoint can be asked.
+            settled = identity.settle(reader)
+            chain = settled.chain.origin
+            if found_policy is not None and settled.readable and not found_policy.logs_of(chain):
                 known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
                 raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
             notes = [_read(path) for path in expect]
-            expected = [_expected(path, data, chain) for path, data in zip(expect, notes, strict=True)]
+            expected = [_expected(path, data, chain) for path, data in zip(expect, notes, strict=True)
+                        if settled.readable]  # fmt: skip
             with Books(state) if state is not None else contextlib.nullcontext() as books:
-                return whole.verify(reader, told, jobs, books, trust=found_policy, expected=expected,
-                                    notes=notes)  # fmt: skip
+                return whole.verify(reader, told, jobs, books, trust=found_policy, expected=expected, notes=notes,
+                                    settled=settled)  # fmt: skip
     except ChainsLost as lost:
         return whole.without_chains(lost, origin)
 

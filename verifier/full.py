@@ -15,6 +15,7 @@ from ledger.domain.rows import ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from verifier import catalogue, identity, indexes, region
+from verifier.identity import Identity
 from verifier.one_by_one import Came, Progress, look, sealed_check
 from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
@@ -44,6 +45,7 @@ def verify(
     trust: Policy | None = None,
     expected: Sequence[Checkpoint] = (),
     notes: Sequence[bytes] = (),
+    settled: Identity | None = None,
 ) -> Report:
     """
     Return the report on the reader's chain, which so many processes read.
@@ -53,14 +55,15 @@ def verify(
 
     With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
     the auditor has seen: the history must still hold what they covered. Of those the *notes* count as well as what is
-    kept here, where the policy accepts them: a replica's region may keep none of its own.
+    kept here, where the policy accepts them: a replica's region may keep none of its own. Whose events these are is
+    *settled* where that was asked already.
 
     Raises:
         Unreadable: there is nothing to check, or nothing wrong with a replica of which, with a policy, no checkpoint
             says who has seen it, or that has fewer events than an expected one covers.
     """
     started, findings = time.monotonic(), Findings()
-    settled = identity.settle(reader)
+    settled = settled or identity.settle(reader)
     chain = settled.chain
     findings.add(settled.findings)
     findings.add(region.chains(reader, chain))

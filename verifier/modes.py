@@ -14,12 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from ledger.archiving.places import open_store
 from ledger.errors import InvalidInput, shown
 from ledger.evidence.witness import Evidence
 from ledger.sandbox import home
+from verifier import identity
 from verifier.options import Dsn, Format, Jobs, Origin, ReportFile, Trust
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -209,7 +211,11 @@ def diff_(
     def made() -> Report:
         with contextlib.ExitStack() as stack, progress(None) as told:
             copies = _copy(stack, left, "A", origin), _copy(stack, right, "B", origin)
-            return diverging.compare(*copies, told, backup=backup)
+            settled = [
+                msgspec.structs.replace(finding, actual=f"{finding.actual} in {copy.name}")
+                for copy in copies if isinstance(copy, Region) for finding in identity.settle(copy).findings
+            ]  # fmt: skip
+            return diverging.compare(*copies, told, backup=backup, settled=settled)
 
     if status := judged(made, format, report):
         raise typer.Exit(status)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.archiving import chains
-from tests.conftest import Database
+from tests.conftest import ORIGIN, Database
 from tests.sealing.test_commands import run
 from tests.tiled.sealed import Sealed, archived
 from tests.verifier.intruder import Intruder
@@ -101,3 +101,42 @@ def test_a_mistyped_stream_is_told_the_nearest(made: Sealed, tmp_path: Path) -> 
     name = stream_of(made)
     call = [f"{name}x" if word == "asset/A0" else word for word in words("stream", made, tmp_path)]
     assert name in run("verifier", *call, expected=4)
+
+
+NAME = "x\x1b[2K\x1b[1A\rVERIFIED: chain example.com/trades\x1b[8m\nVERIFIED"
+"""What an intruder may call a chain, to have a terminal show it."""
+
+
+def renamed(sealed: Sealed) -> None:
+    with Intruder(sealed.database) as intruder:
+        intruder.unguard("chains")
+        intruder.edit("chains", "UPDATE ledger.chains SET origin = %s", NAME, least=1)
+
+
+@pytest.mark.parametrize("mode", ["full", "open", "scrub", "sample", "diff", "stream", "incremental", "state"])
+def test_a_chain_that_was_renamed_is_told_whoever_asks(made: Sealed, copy: Sealed, tmp_path: Path, mode: str) -> None:
+    """By the name that its first event gives it, which an auditor's policy and books know."""
+    trust, dsn = ("--policy", str(copy.policy_file(tmp_path))), ("--dsn", copy.database.dsn("auditor"))
+    books = ("incremental", "--state", str(tmp_path / "books"), "--dsn")
+    call: tuple[str, ...] = {
+        "full": ("full", *trust, *dsn),
+        "diff": ("diff", made.database.dsn("auditor"), copy.database.dsn("auditor")),
+        "stream": ("stream", stream_of(made), *trust, *dsn),
+        "incremental": (*books, copy.database.dsn("auditor")),
+        "state": ("state", *dsn),
+    }.get(mode) or words(mode, copy, tmp_path)
+    if mode == "incremental":
+        run("verifier", *books, made.database.dsn("auditor"))
+    renamed(copy)
+    report = json.loads(run("verifier", *call, "--format", "json", expected=3))
+    found = [(x["kind"], x.get("table"), x.get("column"), x["expected"]) for x in report["findings"]]
+    assert ("CHAIN_MISMATCH", "chains", "origin", ORIGIN) in found
+
+
+def test_what_a_database_holds_does_nothing_to_a_terminal(copy: Sealed, tmp_path: Path) -> None:
+    """An error quotes it in one line, with escapes written out."""
+    renamed(copy)
+    said = run("verifier", "full", "--origin", "nope", "--dsn", copy.database.dsn("auditor"), expected=4)
+    assert "could not verify: name one chain with --origin: this database has x\\x1b[2K\\x1b[1A\\rVERIFIED" in said
+    assert "\x1b" not in said
+    assert said.count("\n") == 1

@@ -1,8 +1,5 @@
 """
-Show text that an intruder may have written, so that it can be read and does nothing.
-
-What does not print (control characters, marks that turn the direction of writing, lone surrogates) is written as its
-escape: on a terminal it would move the cursor, in a page hide what it stands beside, in XML be no XML at all.
+Show times that an intruder may have written, so that they can be read; `ledger.errors.plain` does so with text.
 """
 
 from __future__ import annotations
@@ -11,17 +8,6 @@ import datetime
 
 SECONDS_LIMIT = 253_402_300_800
 """The first second of year 10000, which a date cannot say."""
-
-
-def plain(text: str) -> str:
-    """
-    Return *text* in one line, with what does not print written as its escape.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def moment(seconds: int) -> str:

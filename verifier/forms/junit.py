@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from ledger.errors import plain
 from ledger.version import PROGRAM as RELEASE
 from verifier import meaning
-from verifier.forms.cleaning import moment, plain
+from verifier.forms.cleaning import moment
 from verifier.forms.sentences import counted, verdict
 from verifier.report import BROKEN, Ended, Finding, Outcome, Report
 

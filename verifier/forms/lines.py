@@ -4,7 +4,8 @@ Write a report as lines for a terminal.
 
 from __future__ import annotations
 
-from verifier.forms.cleaning import moment, plain
+from ledger.errors import plain
+from verifier.forms.cleaning import moment
 from verifier.forms.sentences import amount, pace
 from verifier.report import Ended, Outcome, Report
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from ledger.errors import plain
 from ledger.version import PROGRAM
 from verifier import meaning
-from verifier.forms.cleaning import moment, plain
+from verifier.forms.cleaning import moment
 from verifier.forms.sentences import amount, pace, subject, verdict
 from verifier.report import Ended, Finding, Outcome, Report, short
 

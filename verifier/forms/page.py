@@ -13,9 +13,10 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
+from ledger.errors import plain
 from ledger.version import PROGRAM
 from verifier import meaning
-from verifier.forms.cleaning import moment, plain
+from verifier.forms.cleaning import moment
 from verifier.forms.picture import drawn
 from verifier.forms.sentences import amount, counted, subject, verdict
 from verifier.report import BROKEN, VERIFIED, Ended, Finding, Outcome, Report, SeenCheckpoint, short

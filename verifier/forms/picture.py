@@ -12,7 +12,8 @@ from collections import Counter
 from html import escape
 from typing import Final
 
-from verifier.forms.cleaning import moment, plain
+from ledger.errors import plain
+from verifier.forms.cleaning import moment
 from verifier.forms.sentences import vouched
 from verifier.report import VERIFIED, Finding, Report, SeenCheckpoint
 

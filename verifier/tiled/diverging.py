@@ -10,7 +10,7 @@ are bisected instead, each of which stands for all before it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -51,9 +51,17 @@ class Divergence(msgspec.Struct):
     findings: list[Finding]
 
 
-def compare(left: Copy, right: Copy, tell: Callable[[str, int], None], *, backup: bool = False) -> Report:
+def compare(
+    left: Copy,
+    right: Copy,
+    tell: Callable[[str, int], None],
+    *,
+    backup: bool = False,
+    settled: Sequence[Finding] = (),
+) -> Report:
     """
-    Return the report on where two copies of one chain differ; *backup* says that the right one is one of the left.
+    Return the report on where two copies of one chain differ; *backup* says that the right one is one of the left, and
+    *settled* what is wrong with the rows that say which chain they are.
 
     Raises:
         Unreadable: they are of two chains, one of them is empty, or a part of one cannot be read.
@@ -70,7 +78,7 @@ def compare(left: Copy, right: Copy, tell: Callable[[str, int], None], *, backup
     found = first(left, right, min(sizes))
     # What a backup says of itself, its original said. One that has gone on has been written to.
     repeats = backup and sizes[1] <= sizes[0]
-    findings = [*found.findings, *([] if repeats else _two_primaries(left, right))]
+    findings = [*settled, *found.findings, *([] if repeats else _two_primaries(left, right))]
     agreed = min(sizes) if found.seq is None else found.seq - 1
     left_out = [*NOT_COVERED, *([IS_BACKUP] if repeats and left.reigns_in == right.reigns_in is not None else [])]
     if found.seq is None and sizes[0] != sizes[1]:

@@ -223,9 +223,11 @@ def verify(
         Unreadable: there is nothing to check, or too few answer for anything to be known.
     """
     started = time.monotonic()
-    newest.check_origin(trust, region.origin)
+    settled = identity.settle(region)
+    if settled.readable:
+        newest.check_origin(trust, region.origin)
     opening = _Opening(region)
-    opening.findings += identity.settle(region).findings
+    opening.findings += settled.findings
     opening.head()
     opening.surroundings(now_ns())
     opening.kept()

@@ -84,7 +84,7 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
             except UNREAD as error:
                 raise unread(path, error) from error
         said = books.said
-    report = full.verify(reader, tell, jobs)
+    report = full.verify(reader, tell, jobs, settled=settled)
     if not len(found) and not report.findings:
         # To begin anew in silence would be to forget what the file knows.
         found.add([unfit(path, said.at.end.seq, report.events, part)])

@@ -75,7 +75,7 @@ def verify(reader: Reader, tell: Tell, jobs: int = 1) -> Report:
         except Doubt:
             pass
     # Something is wrong, and the checks that say what are those of a full verification.
-    return full.verify(reader, tell, jobs)
+    return full.verify(reader, tell, jobs, settled=settled)
 
 
 def _replay(reader: Reader, spill: Spill, tell: Tell, started: float, jobs: int) -> Replayed:

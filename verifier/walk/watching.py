@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.errors import Corrupt, LedgerError
+from ledger.errors import Corrupt, LedgerError, plain
 from ledger.sealing import serving
 from ledger.sealing.serving import Reply
 from verifier.columns import reported
@@ -86,7 +86,7 @@ def _verified(check: Check, show: Callable[[Report], None]) -> Report | None:
         raise
     except LedgerError as error:
         check.seen.fail(NOT_VERIFIED)
-        print(f"could not verify: {error}; it is tried again", file=sys.stderr, flush=True)
+        print(f"could not verify: {plain(str(error))}; it is tried again", file=sys.stderr, flush=True)
         return None
     check.seen.take(report, time.time())
     if report.findings or is_first:

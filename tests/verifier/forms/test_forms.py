@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from ledger.errors import plain
 from ledger.version import PROGRAM
 from tests.verifier.forms.outcomes import AT, BROKEN_ONES, HOSTILE, OUTCOMES, hostile, report
 from verifier.forms import page, picture
-from verifier.forms.cleaning import SECONDS_LIMIT, moment, plain
+from verifier.forms.cleaning import SECONDS_LIMIT, moment
 from verifier.forms.form import Form, written
 from verifier.forms.markdown import code
 from verifier.report import Ended, Finding, Outcome, Report, SeenCheckpoint
