@@ -98,6 +98,28 @@ def test_only_a_key_of_the_chain_is_passed_over_and_only_without_a_false_signatu
     assert {one.key for one in told} == {("25",)}
 
 
+def test_a_lost_event_that_named_a_key_accuses_none_of_its_checkpoints_by_itself() -> None:
+    """Where the policy lists the key that took over, and the event that named the one before it is gone."""
+    rows = [row(20, OLD), row(25, OLD), row(33, OLD, NEW), row(40, NEW)]
+    signed = Signed(OLD.name, [named(NEW, ROTATED_AT)], trust(NEW), None, 1)
+    told = found(signed, rows)
+    assert [(one.seq, one.after) for one in told] == [(20, 1), (25, 1)]
+    assert signed.newest is not None
+    assert signed.newest.checkpoint.size == 40
+
+
+@pytest.mark.parametrize("signer", [NEW, THIEF])
+def test_a_false_signature_is_told_also_where_an_event_is_lost(signer: SigningKey) -> None:
+    """Whether it is said to be of the policy's log, or of its witness."""
+    text = LOG.text(25)
+    lines = [signer.sign(text), WITNESS.sign(text, 1)]
+    which = 0 if signer is NEW else 1
+    lines[which] = msgspec.structs.replace(lines[which], signature=bytes(len(lines[which].signature)))
+    bad = CheckpointRow(25, checkpoint.decode(text).root, note.with_signatures(text, lines).encode(), 1)
+    told = found(Signed(OLD.name, [], trust(NEW), None, 1), [bad, row(40, NEW)])
+    assert [one.after for one in told if one.seq == 25] == [1, None]
+
+
 def test_a_policy_that_alone_knows_of_the_end_leaves_nothing_wrong_either() -> None:
     """As where a thief kept the revocation out of the chain."""
     given = trust(OLD, NEW, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
