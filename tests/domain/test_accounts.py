@@ -19,7 +19,8 @@ from ledger.domain.events.orders import (
     ReplaceRejected,
     ReplaceRequested,
 )
-from ledger.domain.events.reference import AccountOpened, AccountStatusSet
+from ledger.domain.events.reference import AccountOpened, AccountStatusSet, InstrumentAmended
+from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
 from tests.domain.books import DAY, Books, check_invariants, opened, trade
@@ -51,6 +52,23 @@ def test_what_is_yet_to_settle_keeps_an_account_open(books: Books) -> None:
         books.give(status("closed"))
     books.give(journal("K", ("B", "settled", "-5"), ("B", "unsettled", "5")))
     books.give(status("closed"))
+
+
+def test_trades_that_cancel_each_other_out_settle_in_a_closed_account(books: Books) -> None:
+    """What is unsettled counts net: the first to settle takes the account below its floor, and the second back."""
+    books.give(InstrumentAmended(instrument="BTCUSDT", settlement_cycle=1, effective_from="2024-01-01"))
+    for way in ("buy", "sell"):
+        books.give(trade(way, None, way, "1", account="B"))
+    books.give(status("closed"))
+    books.set_day("2024-08-09")
+    for way, below in (("buy", True), ("sell", False)):
+        settled = TradeSettled(settlement_id=way, venue="V", trade_date=DAY, exec_id=way, qty="1", date="2024-08-09")
+        assert books.give(settled).rule is None
+        row = books.state.balances.get("B", "USDT")
+        assert row is not None
+        assert row.breached == below
+    assert (row.settled, row.unsettled) == (0, 0)
+    books.replayed()
 
 
 def test_an_order_that_may_still_fill_keeps_an_account_open(books: Books) -> None:

@@ -117,9 +117,9 @@ class AccountStatusSet(Event, frozen=True, kw_only=True):
     """
     An account may trade, may not, or is closed.
 
-    It closes when it owns nothing, no order of it may fill and no request for one waits for its answer. A day order
-    that is done for the day is none of those; should the venue restate it, that is quarantined while the account is
-    closed.
+    It closes when it owns nothing, what waits for settlement counted net, no order of it may fill and no request for
+    one waits for its answer. A day order that is done for the day is none of those; should the venue restate it, that
+    is quarantined while the account is closed.
     """
 
     KIND: ClassVar = "command"

@@ -187,7 +187,9 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
 def set_status(state: State, event: events.AccountStatusSet, now: Now) -> Effects:
     """
     An account closes only when it owns nothing and owes nothing, in any bucket, and nothing is expected of its orders:
-    none may fill, and no request for one waits for its answer.
+    none may fill, and no request for one waits for its answer. Buckets are net: trades that wait for settlement and
+    cancel each other out do not keep it open, and settle in it, closed, as facts do, flagged where one before the other
+    takes it below its floor. Nor does a position whose shares were journaled away, which no trade will close any more.
     """
     account = known(state.accounts, event.account, "account")
     if event.status == "closed":
