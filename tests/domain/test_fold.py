@@ -44,7 +44,7 @@ from ledger.domain.events.orders import (
     OrderRestated,
     ReplaceRequested,
 )
-from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AccountStatusSet
+from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AccountStatusSet, InstrumentDefined
 from ledger.domain.fold import DuplicateFact
 from ledger.domain.postings import Posting
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
@@ -80,6 +80,20 @@ def test_a_buy_is_held_for_filled_and_paid_to_the_last_digit() -> None:
         (AccountOpened(account="~me", owner="o", kind="cash", base_asset="USDT"), RuleBroken, "begin with '~'"),
         (AccountStatusSet(account="A", status="closed", reason="x"), RuleBroken, "still has BTC, USDT"),
         (AccountLimitsSet(account="A", asset="USDT", floor="-1"), RuleBroken, "at most 0"),
+        (
+            InstrumentDefined(
+                instrument="SELF",
+                asset="USDT",
+                quote_asset="USDT",
+                settle_asset="USDT",
+                tick="1",
+                lot="1",
+                settlement_cycle=0,
+                venue="V",
+            ),
+            RuleBroken,
+            "'SELF' quoted in its own asset 'USDT'",
+        ),
         (ChainCreated(origin="x", format_version=1, keys=()), RuleBroken, "expected it at 1"),
         (CancelRequested(order_id="none", cl_ord_id="n", orig_cl_ord_id="o"), RuleBroken, "does not know"),
     ],

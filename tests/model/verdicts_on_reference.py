@@ -35,7 +35,7 @@ def defines_instrument(history: History, event: InstrumentDefined, _: Moment) ->
         return False
     if not {event.asset, event.quote_asset, event.settle_asset} <= set(reference.scales(history)):
         return False
-    if event.settle_asset != event.quote_asset:
+    if event.settle_asset != event.quote_asset or event.asset == event.quote_asset:
         return False
     known = event.calendar is None or event.calendar in reference.calendars(history)
     cycle = 0 <= event.settlement_cycle <= 30 and (event.product is None or event.calendar is not None)

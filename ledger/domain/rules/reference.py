@@ -65,13 +65,17 @@ def _check_terms(state: State, terms: Instrument) -> None:
 
 def define_instrument(state: State, event: events.InstrumentDefined, now: Now) -> Effects:
     """
-    An instrument names assets that exist, and terms above zero; where its asset has split, it is of the new shares.
+    An instrument names assets that exist, two of them, and terms above zero; where its asset has split, it is of the
+    new shares.
     """
     _new(state.instruments, event.instrument, "instrument")
     for asset in (event.asset, event.quote_asset, event.settle_asset):
         known(state.assets, asset, "asset")
     if event.settle_asset != event.quote_asset:
         raise Broken("terms", f"found settle asset {event.settle_asset!r}; expected {event.quote_asset!r}, as quoted")
+    if event.asset == event.quote_asset:
+        # Money that buys itself is gained and spent at once, and no mark says what it is worth.
+        raise Broken("terms", f"found {event.instrument!r} quoted in its own asset {event.asset!r}; expected another")
     split = newest(known(state.assets, event.asset, "asset"))
     terms = Instrument(
         event.instrument, event.asset, event.quote_asset, event.settle_asset, units(event.tick), units(event.lot),
