@@ -40,6 +40,7 @@ CORRUPT: Final = 3
 KEY_LETTERS: Final = 32
 LISTED: Final = 100
 _UNRECORDED: Final = "what was mended stays, and is not recorded as an event yet (apply the same plan once it can be)"
+_UNMADE: Final = "histories are not made anew yet (apply the same plan once they can be)"
 LIMIT_BYTES: Final = 1 << 28
 """No report or plan is larger: the largest plan names 100,000 events."""
 
@@ -159,11 +160,12 @@ def apply_plan(
                     bar.update(task, description=what, completed=count)
 
                 mended = applying_it.run(told, dry_run=dry_run)
-                if mended.histories and not dry_run:
-                    applying.make_histories(found.dsn("owner"), found_plan.origin, told)
+                unmade = None if dry_run else _make_histories(mended, found.dsn("owner"), found_plan.origin, told)
         _tell(mended, dry_run)
         if dry_run:
             return
+        if unmade is not None:
+            print(f"{_UNMADE}: {unmade}", file=sys.stderr)
         unrecorded: LedgerError | None = None
         try:
             print(f"recorded at seq {_record(recorder, found_plan, why, source, actor)}", flush=True)
@@ -172,8 +174,9 @@ def apply_plan(
             print(f"{_UNRECORDED}: {error}", file=sys.stderr)
         print("verifying everything", flush=True)
         status = _verify(auditor or found.dsn("auditor"), found_plan, trust, jobs)
-        if unrecorded is not None and not status:
-            raise unrecorded
+        failed = unrecorded or unmade
+        if failed is not None and not status:
+            raise failed
         raise typer.Exit(status)
 
 
@@ -289,6 +292,18 @@ def _check_recorder(dsn: str, origin: str, source: str) -> None:
             # A head that is gone is what may be mended here, and gets this role.
             if chain.origin == origin and repairs.role(connection, chain.chain) == "replica":
                 raise NotPrimary("--writer is an address of a replica; name where the chain is primary, for the record")
+
+
+def _make_histories(mended: Mended, dsn: str, origin: str, told: applying.Tell) -> LedgerError | None:
+    """Make histories anew where that is wanted, and return why not: what was mended stays, is recorded and verified."""
+    if mended.histories:
+        try:
+            with database.translating():
+                applying.make_histories(dsn, origin, told)
+        except LedgerError as error:
+            mended.done.remove(applying.HISTORIES_MADE)
+            return error
+    return None
 
 
 def _tell(mended: Mended, dry_run: bool) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -32,6 +33,8 @@ from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 
 Tell = Callable[[str, int], None]
+HISTORIES_MADE: Final = "made the histories of balances and positions anew"
+"""What is said of histories, which are made once all else is in place."""
 
 
 class NotProven(Divergence):
@@ -168,7 +171,7 @@ class Applying:
         if HISTORIES in tables:
             repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
-            mended.done.append("made the histories of balances and positions anew")
+            mended.done.append(HISTORIES_MADE)
 
     def _hear(self, last: ChainHead) -> tail.Heard:
         """Return what rows and copies say of the events up to the *last* one here."""

@@ -84,6 +84,20 @@ def test_of_two_heads_one_is_left(firm: Firm, broken: Database, tmp_path: Path, 
     assert broken.sql("SELECT count(*), min(mode) FROM ledger.chain_heads") == "1|primary"
 
 
+def test_histories_that_cannot_be_made_leave_the_rest_mended(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """A head that says too much is left, and they would end at it; what else was done is said, and verified."""
+    with Intruder(broken) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = seq + 1", least=1)
+        intruder.edit("balance_history", "DELETE FROM ledger.balance_history", least=1)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+    _, call = planned(firm, broken, tmp_path)
+    said = run("ledger", *call, expected=3)
+    assert "made accounts anew" in said
+    assert "histories are not made anew yet" in said
+    assert "made the histories" not in said
+    assert "BROKEN" in said
+
+
 def unkeyed(intruder: Intruder, table: str) -> None:
     """Take the key of a table away, and with it what leads to it."""
     intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {table}_pkey CASCADE")
