@@ -128,7 +128,6 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     if event.cl_ord_id not in order.pending_replace:
         # Of a request, the stop that it asks for is not kept.
         _check_price(state, order, event.stop_price, (order.stop_price,), now.day)
-    if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
                 "not_pending",
