@@ -113,5 +113,5 @@ def _walk(
 
 
 def sealed_check(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
-    return SealedCheck(reader.tree_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
+    return SealedCheck(reader.sealed_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
                        may_be_behind=reader.chain.mode == "replica")  # fmt: skip

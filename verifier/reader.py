@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ledger.errors import UnknownFormat
+from ledger.evidence import checkpoint
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
@@ -22,6 +24,15 @@ CHECKPOINT: Final = (
 """The columns of a `CheckpointRow`."""
 REPAIRS_LISTED: Final = 100
 """So many reasons for repairs are listed, the newest first."""
+
+
+def _stands(size: int, root: bytes, data: bytes) -> bool:
+    """Whether a checkpoint's row says what its note does."""
+    try:
+        stated, _ = checkpoint.decode_note(bytes(data))
+    except UnknownFormat:
+        return False
+    return (stated.size, stated.root) == (size, bytes(root))
 
 
 class Reader(EventRows, ModelRows):
@@ -69,6 +80,17 @@ class Reader(EventRows, ModelRows):
             [self.chain.chain],
         ).fetchone()
         return 0 if row is None else int(row[0])
+
+    def sealed_size(self) -> int:
+        """
+        Return how many leaves the tiles have to hold: as many as they do, or as the largest checkpoint covers whose row
+        says what its note does and whose events are there. Tiles are written before the checkpoint that needs them.
+        """
+        sql = (
+            f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size BETWEEN 1 AND %s ORDER BY size DESC"
+        )
+        rows = self.stream("newest_checkpoints", sql, self.last_seq() or 0, rows=FETCH_TILES)
+        return max(self.tree_size(), next((size for size, root, note, _ in rows if _stands(size, root, note)), 0))
 
     def tiles(self, level: int, first: int | None = None) -> Iterator[tuple[int, bytes]]:
         """

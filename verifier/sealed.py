@@ -99,8 +99,8 @@ class SealedCheck:
     """
     Hold tiles and checkpoints against the events while these are walked.
 
-    The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they hold by
-    their own count, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought. A replica
+    The tiles may end before the events do: they are made behind the writer. *size* is how many leaves they have to
+    hold, *now* the database's clock (ns); *expected* are checkpoints that the auditor brought. A replica
     *may be behind* those: what they cover beyond its last event may be on its way. What was checked before ends at
     *start*, at a checkpoint where that *is signed*, and tiles and rows are those from there on.
 

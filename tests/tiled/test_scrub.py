@@ -74,6 +74,8 @@ EDITS = {
                      "WHERE level = 1", [("TREE_MISMATCH", None, "tiles", ("1", "0"), "hashes[3]")]),
     "a tile that is gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 2",
                             [("TREE_MISMATCH", None, "tiles", ("0", "2"), None)]),
+    "the last tile, gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 5",
+                            [("TREE_MISMATCH", None, "tiles", ("0", "5"), None)]),
     "a leaf too many": ("tiles", "UPDATE ledger.tiles SET hashes = hashes || repeat('x', 32 * 40)::bytea "
                         "WHERE level = 0 AND number = 5", [("TRUNCATED", 1306, None, None, "seq")]),
 }  # fmt: skip
@@ -134,7 +136,8 @@ def test_a_file_that_is_no_state_is_refused(made: Sealed, tmp_path: Path, data: 
 
 def test_a_chain_without_tiles_is_scrubbed_and_that_is_said(copy: Sealed, tmp_path: Path) -> None:
     with Intruder(copy.database) as intruder:
-        intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        for table in ("tiles", "checkpoints"):
+            intruder.edit(table, f"DELETE FROM ledger.{table}")
     report = scrubs(copy, tmp_path / "state")
     assert report.findings == []
     assert "leaves of events 1 to 1305, which no tile holds yet" in report.not_covered

@@ -120,13 +120,33 @@ def test_tiles_that_are_missing_cut_or_too_many_are_named(region: Database) -> N
         "UPDATE ledger.tiles SET hashes = hashes || substr(hashes, 1, 32) WHERE level = 1": ("tiles", ("1", "0")),
         "INSERT INTO ledger.tiles SELECT chain, 2, 0, substr(hashes, 1, 32) FROM ledger.tiles WHERE level = 1":
             ("tiles", ("2", "0")),
-        "DELETE FROM ledger.tiles WHERE level = 0": ("tiles", ("1", "0")),
+        "DELETE FROM ledger.tiles WHERE level = 0": ("tiles", ("0", "0")),
     }  # fmt: skip
     for edit, (table, key) in edits.items():
         with Intruder(region) as intruder, intruder.undone("tiles"):
             intruder.edit("tiles", edit)
             found = real(report_on(region))
             assert ("TREE_MISMATCH", table, key) in [(x.kind, x.table, x.key) for x in found], edit
+
+
+def test_the_tiles_that_a_checkpoint_needs_are_missed_also_at_the_end(region: Database) -> None:
+    """As many as its row and its note say; of one that is no note, nobody knows what it needs."""
+    all_tiles = {tuple(line.split("/")) for line in
+                 region.sql("SELECT level || '/' || number FROM ledger.tiles").splitlines()}  # fmt: skip
+    last = max(all_tiles, key=lambda key: (-int(key[0]), int(key[1])))
+    for edit, gone in {
+        f"DELETE FROM ledger.tiles WHERE level = 0 AND number = {last[1]}": {last},
+        "DELETE FROM ledger.tiles": all_tiles,
+    }.items():
+        with Intruder(region) as intruder, intruder.undone("tiles"):
+            intruder.edit("tiles", edit)
+            found = real(report_on(region, WITNESSED))
+            assert {(x.kind, x.key, x.actual) for x in found} == {("TREE_MISMATCH", key, "no such row") for key in gone}
+            assert len(found) == len(gone)
+    with copied(region) as copy, Intruder(copy) as intruder:
+        intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET note = 'x'")
+        assert {x.kind for x in real(report_on(copy))} == {"CHECKPOINT_SIG"}
 
 
 def test_what_a_revoked_key_signed_of_larger_trees_does_not_count(made: Database) -> None:
@@ -161,7 +181,7 @@ def test_a_tail_that_was_cut_behind_a_checkpoint_is_named(made: Database, tmp_pa
     """Events, head and all that follows from them are put back as they were; only what was signed knows of more."""
     size, signed = newest(made)
     with copied(made) as old, Intruder(old) as intruder:
-        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size > 10")
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
         for level in (0, 1):
             intruder.edit("tiles", f"DELETE FROM ledger.tiles WHERE level = {level}")
         stated, _ = checkpoint.decode_note(signed)

@@ -109,7 +109,7 @@ class Scrub:
         Begin where *state* says; *keep* is given each state that is reached, once all before it was checked.
         """
         self._region, self.state, self._keep = region, state, keep
-        self.size, self.leaves = region.size(), region.tree_size()
+        self.size, self.leaves = region.size(), region.sealed_size()
         self._is_whole = region.count(1, self.size) == self.size
         # One event whose seq is far ahead makes one tile, and not as many as there are places before it.
         self.numbers = range(count_of(self.size)) if self._is_whole else region.tile_numbers()

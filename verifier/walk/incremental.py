@@ -148,7 +148,7 @@ def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool
         said = NO_TREE
     since = said.size if said.is_signed else 0
     sealed = SealedCheck(
-        reader.tree_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
+        reader.sealed_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
         reader.checkpoints("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
     )  # fmt: skip
     same(list(full.tree_of(reader, chain, sealed, tell)), [], "the tree")
