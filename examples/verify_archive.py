@@ -82,12 +82,12 @@ def read_policy(data):
 def check_checkpoint(data, keys, groups, quorum):
     """Return origin, size and root of the checkpoint, and what is wrong with its signatures by the policy's rules."""
     text, _, below = data.decode().rpartition("\n\n")
+    need(text.count("\n") > 1 and not {*data} & {*range(10), *range(11, 32)}, "found no text of a checkpoint")
     origin, size, root, *_ = lines = text.split("\n")
-    need(not {*data} & {*range(10), *range(11, 32)} and int(size) < 2**63, "the checkpoint is no text, or too large")
     signed = [(line.split(" ")[1], b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
-    again = b64encode(b64decode(root)).decode() + "".join(f"— {of} {b64encode(by).decode()}\n" for of, by in signed)
-    plain = all(lines) and all(of.split() == [of] and "+" not in of and len(by) > 4 for of, by in signed)
-    need(plain and again == root + below and 0 < len(signed) < 257 and str(int(size)) == size > "0", "no checkpoint")
+    anew = b64encode(b64decode(root)).decode() + "".join(f"— {of} {b64encode(by).decode()}\n" for of, by in signed)
+    plain = all([*lines, below]) and all(of.split() == [of] and "+" not in of and len(by) > 4 for of, by in signed)
+    need(plain and anew == root + below and len(signed) < 257 and str(int(size) % 2**63) == size > "0", "no checkpoint")
     need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
     seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
     for signer, blob in dict.fromkeys(signed):

@@ -200,6 +200,9 @@ BAD: dict[str, Callable[[Path], None]] = {
             "a return": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\na\r\n",
         }.items()
     },
+    "a checkpoint with carriage returns": replace("checkpoint", lambda data: data.replace(b"\n", b"\r\n")),
+    "a checkpoint of one line": replace("checkpoint", lambda data: data.replace(b"\n", b"")),
+    "an empty checkpoint": replace("checkpoint", lambda data: b""),
     "a cosignature of a second that cannot be": replace("checkpoint", lambda data: _cosigned_at(1 << 63)),
 }
 
@@ -249,6 +252,7 @@ def test_what_is_broken_for_the_verifier_is_broken_for_the_script(copy: Path, ca
     assert status == expected or (case, status) == ("another log", 4)
     assert status in (3, 4)
     assert said.startswith("BROKEN: " if status == 3 else "could not verify: ")
+    assert "values to unpack" not in said
 
 
 def test_an_entry_of_another_chain_is_found(copy: Path) -> None:
