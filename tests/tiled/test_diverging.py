@@ -40,6 +40,7 @@ class Held:
     def __init__(self, name: str, events: tuple[RecordedEvent, ...], tiled: int | None = None) -> None:
         self.name, self.requests, self.events = name, 0, events
         self.reigns_in: int | None = None
+        self.head: int | None = None
         self.place = name
         self.origin, self.chain_id = chains.ORIGIN, events[0].chain_id if events else chains.CHAIN_ID
         self._tiled = len(events) if tiled is None else tiled
@@ -197,7 +198,16 @@ def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -
         report = diverging.compare(left, right, silent)
         assert (report.verdict, report.last_good_seq) == ("verified", 1305)
     with copied(copy.database) as shorter, Intruder(shorter) as intruder:
+        for last in (900, 0):
+            intruder.edit("events", "DELETE FROM ledger.events WHERE seq > %s", last)
+            with made.region() as left, Sealed(shorter, "", "").region() as right:
+                # What its head names it had: that is no copy which is only behind.
+                report = diverging.compare(left, right, silent)
+                assert stands(report.findings) == [("TRUNCATED", last + 1, None, None, "seq")]
+                assert report.last_good_seq == last
+    with copied(copy.database) as shorter, Intruder(shorter) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 900")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 900")
         with made.region() as left, Sealed(shorter, "", "").region() as right:
             report = diverging.compare(left, right, silent)
             assert (report.verdict, report.last_good_seq) == ("verified", 900)

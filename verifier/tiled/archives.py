@@ -62,6 +62,11 @@ class Archive:
         return None
 
     @property
+    def head(self) -> int | None:
+        """Return None: what its checkpoint covers is what it is read for."""
+        return None
+
+    @property
     def origin(self) -> str:
         """Return the chain's origin."""
         return self._stated.origin

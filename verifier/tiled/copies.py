@@ -38,6 +38,10 @@ class Copy(Protocol):
         """Return the epoch in which it says that it is the primary; None where it does not say so."""
 
     @property
+    def head(self) -> int | None:
+        """Return how many events it says itself that it has; None where it does not say so."""
+
+    @property
     def origin(self) -> str:
         """Return the chain's origin."""
 

@@ -81,6 +81,11 @@ class Region(Reader):
         return self.chain.epoch
 
     @property
+    def head(self) -> int | None:
+        """Return the seq that the head's row names; None without one."""
+        return None if self.chain.mode == "missing" else self.chain.seq
+
+    @property
     def origin(self) -> str:
         """Return the chain's origin."""
         return self.chain.origin

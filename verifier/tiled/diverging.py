@@ -29,7 +29,7 @@ from verifier.tiled.copies import Copy
 COVERED: Final = [
     "hashes from the root down to the first that differ, and there the events themselves: each hashes to what its copy "
     "says, and both follow the same event",
-    "that not both say to be the primary of one epoch",
+    "that not both say to be the primary of one epoch, and that each has the event that its own head names",
 ]
 NOT_COVERED: Final = [
     "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
@@ -71,14 +71,18 @@ def compare(
         raise Unreadable(f"{left.name} is of chain {left.origin} and {right.name} of {right.origin}; name two copies "
                          "of one chain")  # fmt: skip
     sizes = left.size(), right.size()
+    cut: list[Finding] = []
     for copy, size in zip((left, right), sizes, strict=True):
-        if not size:
+        if copy.head is not None and copy.head > size:
+            cut.append(Finding("TRUNCATED", f"event {copy.head}, which the head of {copy.name} names",
+                               f"{size} events", seq=size + 1, column="seq"))  # fmt: skip
+        elif not size:
             raise Unreadable(f"{copy.name} has no events of chain {copy.origin}, so there is nothing to compare")
     tell("comparing hashes", 0)
     found = first(left, right, min(sizes))
     # What a backup says of itself, its original said. One that has gone on has been written to.
     repeats = backup and sizes[1] <= sizes[0]
-    findings = [*settled, *found.findings, *([] if repeats else _two_primaries(left, right))]
+    findings = [*settled, *cut, *found.findings, *([] if repeats else _two_primaries(left, right))]
     agreed = min(sizes) if found.seq is None else found.seq - 1
     left_out = [*NOT_COVERED, *([IS_BACKUP] if repeats and left.reigns_in == right.reigns_in is not None else [])]
     if found.seq is None and sizes[0] != sizes[1]:
