@@ -110,12 +110,13 @@ def _steps(books: Books, event: Event) -> int:
 def test_undoing_costs_by_the_trades_since_and_not_by_those_before() -> None:
     """A bust of the trade before the last takes as many steps after three hundred trades as after ten."""
     found = []
-    for before in (10, 300):
+    # The first bust of a process also fills what is looked up once.
+    for before in (10, 10, 300):
         books = market("10000000")
         for n in range(before):
             books.give(trade(f"E{n}", "buy", "1", "10"))
         found.append(_steps(books, busted("X", f"E{before - 2}")))
-    assert found[0] == found[1]
+    assert found[1] == found[2]
 
 
 STEPS = st.lists(
