@@ -2,14 +2,15 @@
 Answer over HTTP, on a TCP port or on a socket in the file system, one request after the other.
 
 The order is the point: a checkpoint is judged by what was kept, kept, and only then answered, and no second request
-is judged in between. Bodies have a limit, silence has a deadline, and what fails inside is said to be the server's
-fault and goes to its log.
+is judged in between. Bodies have a limit, a request has a deadline and connections have a number, and what fails inside
+is said to be the server's fault and goes to its log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.server
+import io
 import os
 import signal
 import socket
@@ -19,17 +20,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from ledger.errors import InvalidInput
 from ledger.evidence.witness import REQUEST_LIMIT_BYTES, TEXT_TYPE
-
-SILENCE_SECONDS: Final = 10.0
-"""How long a connection may say nothing before it is closed."""
-
-CONNECTIONS_LIMIT: Final = 64
+from ledger.sealing.connections import CONNECTIONS_LIMIT, SEND_SECONDS, Connections, Cut, Reader
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -49,25 +46,35 @@ Complain = Callable[[str], None]
 """Where the server says what went wrong inside it."""
 
 
-def _handler(respond: Respond, complain: Complain) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(
+    respond: Respond, complain: Complain, connections: Connections
+) -> type[http.server.BaseHTTPRequestHandler]:
     turn = threading.Lock()
-    places = threading.BoundedSemaphore(CONNECTIONS_LIMIT)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "trade-ledger"
         sys_version = ""
-        timeout = SILENCE_SECONDS
+        timeout = SEND_SECONDS
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self._place = connections.of(self.request)
+            self.rfile = io.BufferedReader(Reader(self._place))
 
         def handle(self) -> None:
-            if not places.acquire(blocking=False):
-                return  # closed without a word: whoever floods the port is owed none
             try:
                 super().handle()
+            except Cut as cut:
+                if cut.is_told:
+                    _say_last(self.connection, cut.status, cut.why)
             except (ConnectionError, TimeoutError):
                 pass  # the other side went away, which is its right
-            finally:
-                places.release()
+
+        def handle_one_request(self) -> None:
+            self._place.begin()
+            super().handle_one_request()
 
         def _answer(self, method: str) -> None:
             length = self.headers.get("Content-Length", "0")
@@ -77,12 +84,13 @@ def _handler(respond: Respond, complain: Complain) -> type[http.server.BaseHTTPR
                 self._send(Reply(413, f"a request has at most {REQUEST_LIMIT_BYTES} bytes\n".encode()))
                 return
             body = self.rfile.read(int(length))
-            try:
-                with turn:
-                    reply = respond(method, self.path, body)
-            except Exception as error:  # whatever it is, the caller must hear that nothing was signed
-                complain(f"{method} {self.path}: {type(error).__name__}: {error}")
-                reply = Reply(500, b"nothing was signed; see the log of this server\n")
+            with self._place.answered():
+                try:
+                    with turn:
+                        reply = respond(method, self.path, body)
+                except Exception as error:  # whatever it is, the caller must hear that nothing was signed
+                    complain(f"{method} {self.path}: {type(error).__name__}: {error}")
+                    reply = Reply(500, b"nothing was signed; see the log of this server\n")
             self._send(reply)
 
         def _send(self, reply: Reply) -> None:
@@ -107,14 +115,48 @@ def _handler(respond: Respond, complain: Complain) -> type[http.server.BaseHTTPR
     return Handler
 
 
-class _TcpServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
+def _say_last(sock: socket.socket, status: int, why: str) -> None:
+    """Say why a connection ends, if that can be said at once: nobody is waited for."""
+    phrase, body = http.HTTPStatus(status).phrase, f"{why}\n".encode()
+    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {TEXT_TYPE}\r\nContent-Length: {len(body)}\r\n"
+    with contextlib.suppress(OSError):
+        sock.setblocking(False)
+        sock.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+
+
+class _Bounded(socketserver.ThreadingMixIn, socketserver.BaseServer):
     daemon_threads = True
+    request_queue_size = CONNECTIONS_LIMIT
+
+    def __init__(self, where: Any, handler: Any, connections: Connections) -> None:
+        self.connections = connections
+        super().__init__(where, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.connections.admit(request, str(client_address[0])):
+            super().process_request(request, client_address)
+            return
+        _say_last(request, 503, f"{CONNECTIONS_LIMIT} requests are being answered; ask again later")
+        self.shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.leave(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        super().service_actions()
+        self.connections.tell()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.connections.tell(at_once=True)
+
+
+class _TcpServer(_Bounded, http.server.HTTPServer):
     allow_reuse_address = True
 
 
-class _FileServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
+class _FileServer(_Bounded, socketserver.UnixStreamServer):
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         connection, _ = super().get_request()
         return connection, ("a local process", 0)
@@ -136,11 +178,12 @@ def serve(where: str, respond: Respond, complain: Complain) -> Server:
     Raises:
         InvalidInput: nothing can be served there.
     """
-    handler = _handler(respond, complain)
+    connections = Connections(complain)
+    handler = _handler(respond, complain, connections)
     host, colon, port = where.rpartition(":")
     try:
         if colon and "/" not in where and port.isascii() and port.isdigit():
-            return _TcpServer((host.strip("[]") or "127.0.0.1", int(port)), handler)
+            return _TcpServer((host.strip("[]") or "127.0.0.1", int(port)), handler, connections)
         if "/" not in where and not where.endswith(_SOCKET):
             port = where if where.isdigit() else "9464"
             raise InvalidInput(f"found {where!r} to listen at; expected host:port, such as 127.0.0.1:{port}, or the "
@@ -151,7 +194,7 @@ def serve(where: str, respond: Respond, complain: Complain) -> Server:
             path.unlink()
         before = os.umask(0o177)
         try:
-            return _FileServer(str(path), handler)
+            return _FileServer(str(path), handler, connections)
         finally:
             os.umask(before)
     except (OSError, OverflowError) as error:
