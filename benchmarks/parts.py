@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import archived, evidence, long_chain, measures, proofs, report, verification
+from benchmarks import archived, evidence, long_chain, measures, proofs, report, server_alone, verification
 from benchmarks.long_chain import Growth, Point
 from benchmarks.measures import Pair
 from benchmarks.progress import stage
@@ -116,6 +116,10 @@ def appends(server: Server, size: Size, only: str) -> Iterator[Measure]:
          lambda: measures.append_bulk(server, size.bulk, 2_000)),
         ("append.bulk.200", size.bulk, RATE, "COPY of the same rows",
          lambda: measures.append_bulk(server, size.bulk, 200)),
+        ("append.server.2000", size.bulk, RATE, "COPY of the same rows",
+         lambda: server_alone.append(server, size.bulk, 2_000)),
+        ("append.server.200", size.bulk, RATE, "COPY of the same rows",
+         lambda: server_alone.append(server, size.bulk, 200)),
         ("append.callers64", CALLERS, RATE, f"pgbench insert, {CLIENTS} clients", callers),
         ("append.single.p50_ms", size.singles, TIME, "pgbench insert, 1 client", single),
         ("append.with_evidence", size.bulk, RATE, "the same append alone",
