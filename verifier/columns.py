@@ -43,7 +43,7 @@ class ColumnsChanged(Corrupt):
         unread = [
             f"events, rows, tiles and checkpoints: reading them ended with {self.said}; give the columns back their "
             "types and rules, and verify again"
-        ]  # fmt: skip
+        ]
         covered = ["tables, columns, triggers, functions, grants, constraints, policies and rules of the schema"]
         return Report(BROKEN, self.origin, "unknown", 0, {}, self.findings, {}, covered, unread, [], 0, 0.0, spans=[])
 
