@@ -4,7 +4,7 @@ Name the invariants of docs/INVARIANTS.md, and which of them each rule keeps.
 A rule that is broken is told with the number of its invariant, so that whoever reads the message finds the page's row:
 what it means, what else guards it, and how it is tested. Rules that keep no invariant (an id that is taken, a name that
 is not known) keep a request sensible, and the books would stay whole without them: they have the number of a principle,
-R1 to R7, which has its row on the same page.
+R1 to R8, which has its row on the same page.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ PRINCIPLES: Final[dict[str, str]] = {
     "R5": "keys, schemas and checkpoints are those of this chain",
     "R6": "what is decided is decided once, by what is there",
     "R7": "what corporate actions give is what they say of what was held",
+    "R8": "an event, with all that follows from it, fits where it is kept",
 }
 
 _RULES: Final[dict[str, str]] = {
@@ -68,12 +69,13 @@ _RULES: Final[dict[str, str]] = {
     "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
     "incident_time legs lines mark_to_come matched net_mismatch new_intended_date not_expired price quantity rate "
     "settles_what subject terms",
-    "R4": "account_not_empty account_status line_account max_position second_person system_account too_large",
+    "R4": "account_not_empty account_status line_account max_position second_person system_account",
     "R5": "backup_seq format_version key_bytes key_destroyed key_id key_mismatch key_revoked no_recovery_key "
     "original_version schema_hash schema_version signature size tail_count",
     "R6": "accepted_seq break_key break_ref disposed_before incident_status new_seq no_such_break not_quarantined "
     "reversed_before tail_not_disposed",
     "R7": "beyond_due cash_in_lieu entitlement entitlements not_a_dividend not_entitled ratio shared_asset tax",
+    "R8": "too_large",
 }
 OF_RULE: Final[dict[str, str]] = {rule: number for number, rules in _RULES.items() for rule in rules.split()}
 """The invariant or principle that a rule keeps, by the name that a quarantined fact and a refusal carry."""
