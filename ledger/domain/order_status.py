@@ -16,6 +16,9 @@ CANCELED: Final = "canceled"
 EXPIRED: Final = "expired"
 REJECTED: Final = "rejected"
 
+Terms = tuple[int, int | None, int | None]
+"""Quantity, price and stop price, in units of 10^-18."""
+
 
 def outlives_day(order: Order) -> bool:
     """
@@ -41,27 +44,35 @@ def is_worked(order: Order) -> bool:
     return not order.terminal and (not order.done_for_day or outlives_day(order))
 
 
-def asked_text(day: str, qty: int, price: int | None) -> str:
+def asked_text(day: str, qty: int, price: int | None, stop: int | None) -> str:
     """
-    Return the terms that a request of *day* asks for, as `asked` keeps them: the day, the quantity, and the price where
-    it has one.
+    Return the terms that a request of *day* asks for, as `asked` keeps them: the day, the quantity, the price and the
+    stop price; `-` for one that it does not have.
     """
-    return " ".join((day, *(amounts.render(x) for x in (qty, price) if x is not None)))
+    return " ".join((day, *("-" if x is None else amounts.render(x) for x in (qty, price, stop))))
 
 
-def asked_terms(order: Order) -> list[tuple[int, int | None]]:
+def asked_terms(order: Order) -> list[Terms]:
     """
-    Return the quantity and the price that each pending request for other terms asks for, in units of 10^-18.
+    Return the terms that each pending request for others asks for.
     """
-    split = (terms.split(" ")[1:] for terms in order.asked)
-    return [(amounts.parse(qty), amounts.parse(price[0]) if price else None) for qty, *price in split]
+    return [_parsed(*terms.split(" ")[1:]) for terms in order.asked]
 
 
-def terms_by(order: Order, cl_ord_id: str) -> tuple[int, int | None]:
+def _parsed(qty: str, price: str, stop: str) -> Terms:
+    return (
+        amounts.parse(qty),
+        None if price == "-" else amounts.parse(price),
+        None if stop == "-" else amounts.parse(stop),
+    )
+
+
+def terms_by(order: Order, cl_ord_id: str) -> Terms:
     """
-    Return the quantity and the price that the pending request of this id asks for, or the order's own where none is.
+    Return the terms that the pending request of this id asks for, or the order's own where none is.
     """
-    return dict(zip(order.pending_replace, asked_terms(order), strict=True)).get(cl_ord_id, (order.qty, order.price))
+    own = (order.qty, order.price, order.stop_price)
+    return dict(zip(order.pending_replace, asked_terms(order), strict=True)).get(cl_ord_id, own)
 
 
 def asked_days(order: Order) -> list[str]:
@@ -75,7 +86,7 @@ def asked_qty(order: Order) -> int:
     """
     Return the most that the order may come to be for: its quantity, or one that is asked for, in units of 10^-18.
     """
-    return max([order.qty, *(qty for qty, _ in asked_terms(order))]) if order.asked else order.qty
+    return max([order.qty, *(qty for qty, _, _ in asked_terms(order))]) if order.asked else order.qty
 
 
 def may_fill(order: Order) -> int:

@@ -641,6 +641,25 @@ def test_a_split_comes_once_the_trades_of_its_day_are_undone(cost_method: str) -
     books.replayed()
 
 
+def test_a_split_states_prices_that_the_instrument_may_have() -> None:
+    """As a restatement does; what is asked for follows the ratio, stop and all, each to the tick on its own side."""
+    books = market()
+    books.give(traded("E", qty="400"))
+    books.give(order("O", "sell", "100", "10", stop_price="9"), ON_MONDAY)
+    asked = ReplaceRequested(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", new_price="8", new_stop="7")
+    books.give(asked, ON_MONDAY)
+    for prices in ({"price": "3.333"}, {"stop_price": "2.999"}):
+        made = books.give(split(3, 1, order_adjustments=(OrderAdjustment(order_id="O", qty="300", **prices),)))
+        assert (made.rule, "expected a multiple of 0.01" in str(made.detail)) == ("price", True)
+    told = (OrderAdjustment(order_id="O", qty="300", price="3.33", stop_price="3"),)
+    assert books.give(split(3, 1, order_adjustments=told)).rule is None
+    books.give(OrderReplaced(order_id="O", cl_ord_id="O2", orig_cl_ord_id="O", qty="300"))
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.price, row.stop_price) == (amount("2.67"), amount("2.34"))
+    books.replayed()
+
+
 @pytest.mark.parametrize("said", ["placed", "restated", "replaced"])
 def test_an_order_of_the_ex_date_needs_its_terms_in_the_split(said: str) -> None:
     """The venue may have told them in new shares, and multiplied they would be of a third kind."""

@@ -381,7 +381,8 @@ def test_a_price_between_ticks_that_is_stated_of_an_order_is_quarantined(kind: t
     placed(books)
     asked(books, new_price="110")
     for event in (
-        replaced(price="110.12345"), OrderRestated(order_id="O", reason="repricing", price="-5.001"),
+        replaced(price="110.12345"), replaced(stop_price="90.001"),
+        OrderRestated(order_id="O", reason="repricing", price="-5.001"),
         replaced(cl_ord_id="z", price="110.001"), replaced(cl_ord_id="z", stop_price="90.001"),
     ):  # fmt: skip
         made = books.give(event)
@@ -395,6 +396,29 @@ def test_a_price_between_ticks_that_is_stated_of_an_order_is_quarantined(kind: t
     books.replayed()
 
 
+def test_a_stop_that_is_not_said_is_the_one_that_was_asked_for() -> None:
+    """As the price is; a request that names none asks for that of the request it follows, or of the order."""
+    books = opened()
+    placed(books, stop_price="99")
+    asked(books, new_stop="98")
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y", new_price="97"))
+    books.give(replaced())
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.price, row.stop_price) == (amount("100"), amount("98"))
+    books.give(replaced(cl_ord_id="u", orig_cl_ord_id="y", stop_price="95"))
+    books.give(replaced(cl_ord_id="z", orig_cl_ord_id="u"))
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.price, row.stop_price) == (amount("97"), amount("98"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="v", orig_cl_ord_id="z", new_qty="0.02"))
+    assert books.give(replaced(cl_ord_id="v", orig_cl_ord_id="z", qty="0.02")).rule is None
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.price, row.stop_price) == (amount("97"), amount("98"))
+    books.replayed()
+
+
 def test_an_order_on_other_ticks_goes_on_on_them() -> None:
     """Its own price may be stated again, and what was asked for before the tick changed granted; so may the past."""
     books = opened()
@@ -403,6 +427,7 @@ def test_an_order_on_other_ticks_goes_on_on_them() -> None:
     books.give(InstrumentAmended(instrument="BTCUSDT", effective_from=DAY, tick="0.05"))
     for event in (
         OrderRestated(order_id="O", reason="new_day", price="100.01"), replaced(price="100.03", stop_price="99.97"),
+        replaced(cl_ord_id="z", orig_cl_ord_id="y", price="100.03", stop_price="99.96"),
         OrderRestated(order_id="O", reason="repricing", price="100.04"),
     ):  # fmt: skip
         assert books.give(event).rule is None

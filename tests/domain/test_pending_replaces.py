@@ -187,7 +187,7 @@ def test_no_answer_takes_more_than_is_held(own: Terms, asked: list[Terms], answe
         if not row.pending_replace:
             break
         n = number % len(row.pending_replace)
-        name, (qty, _) = row.pending_replace[n], asked_terms(row)[n]
+        name, (qty, _, _) = row.pending_replace[n], asked_terms(row)[n]
         books.give(
             grants(name, amounts.render(qty)) if granted else ReplaceRejected(order_id="O", cl_ord_id=name, reason="r")
         )
@@ -255,7 +255,7 @@ class Venue:
         if what == "refuse" and name:
             return ReplaceRejected(order_id=row.order_id, cl_ord_id=name, reason="r")
         if what == "grant" and name:
-            qty, price = asked_terms(row)[row.pending_replace.index(name)]
+            qty, price, _ = asked_terms(row)[row.pending_replace.index(name)]
             return OrderReplaced(
                 order_id=row.order_id, cl_ord_id=name, orig_cl_ord_id=row.cl_ord_id, qty=amounts.render(qty),
                 price=None if flag or price is None else amounts.render(price),

@@ -29,6 +29,9 @@ from tests.model import corporate, reference
 from tests.model.history import History, asked, number, rounded
 from tests.model.trades import Key, key_of, made, ref_of
 
+Wish = tuple[Fraction, Fraction | None, Fraction | None]
+"""A quantity, a price and a stop price."""
+
 
 @dataclass
 class Standing:
@@ -55,8 +58,8 @@ class Standing:
     """Quantity and gross, by the id of the newest version of each trade."""
     held: Fraction = Fraction(0)
     """What is held for it, of `hold_asset`."""
-    wishes: dict[str, tuple[Fraction, Fraction | None]] = field(default_factory=dict)
-    """Quantity and price that each request for other terms asks for, until it is answered."""
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    """What each request for other terms asks for, until it is answered."""
     wished: dict[str, str] = field(default_factory=dict)
     """The day of each request for other terms that there ever was."""
     reserve: Fraction = Fraction(0)
@@ -85,7 +88,7 @@ class Standing:
         """What may still fill at most, whichever requests are granted."""
         if self.how or (self.done and not self.lasts):
             return Fraction(0)
-        return max([self.qty, *(qty for qty, _ in self.wishes.values())]) - self.filled
+        return max([self.qty, *(qty for qty, _, _ in self.wishes.values())]) - self.filled
 
     @property
     def status(self) -> str:
@@ -110,9 +113,9 @@ class Standing:
             self.how, self.done, self.cancels, self.replaces, self.wishes = how, False, [], [], {}
 
 
-def asks_for(order: Standing, request: str) -> tuple[Fraction, Fraction | None]:
+def asks_for(order: Standing, request: str) -> Wish:
     """Return the terms that a waiting request is for; there are those that the order has where it waits for none."""
-    return order.wishes.get(request, (order.qty, order.price))
+    return order.wishes.get(request, (order.qty, order.price, order.stop))
 
 
 def _undo(order: Standing, event: TradeBusted, ref: Key) -> None:
@@ -142,10 +145,11 @@ def _take(order: Standing, event: Event) -> None:
             order.cancels.append(event.cl_ord_id)
         case ReplaceRequested():
             order.replaces.append(event.cl_ord_id)
-            qty, price = asks_for(order, event.orig_cl_ord_id)
+            qty, price, stop = asks_for(order, event.orig_cl_ord_id)
             order.wishes[event.cl_ord_id] = (
                 qty if event.new_qty is None else number(event.new_qty),
                 price if event.new_price is None else number(event.new_price),
+                stop if event.new_stop is None else number(event.new_stop),
             )
         case CancelRejected():
             order.cancels = [x for x in order.cancels if x != event.cl_ord_id]
@@ -154,12 +158,15 @@ def _take(order: Standing, event: Event) -> None:
             order.wishes.pop(event.cl_ord_id, None)
         case OrderReplaced():
             order.qty = max(number(event.qty), order.filled)
-            _, said = asks_for(order, event.cl_ord_id)
+            _, price, stop = asks_for(order, event.cl_ord_id)
             if event.price is not None:
                 order.price = number(event.price)
-            elif said is not None:
-                order.price = said
-            order.stop = order.stop if event.stop_price is None else number(event.stop_price)
+            elif price is not None:
+                order.price = price
+            if event.stop_price is not None:
+                order.stop = number(event.stop_price)
+            elif stop is not None:
+                order.stop = stop
             order.replaces = [x for x in order.replaces if x != event.cl_ord_id]
             order.wishes.pop(event.cl_ord_id, None)
             order.current, order.accepted = event.cl_ord_id, True
@@ -201,7 +208,7 @@ def _reserved(history: History, order: Standing, day: str) -> Fraction:
     def most(filled: Fraction, waiting: frozenset[str]) -> Fraction:
         dearest = Fraction(0)
         for wish in waiting:
-            qty, price = order.wishes[wish]
+            qty, price, _ = order.wishes[wish]
             if qty > filled:
                 paid = _cost(history, order, qty - filled, price, day)
                 dearest = max(dearest, paid + most(qty, waiting - {wish}))
@@ -289,10 +296,14 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
         assert its is not None
         up, scale = order.placed.side != "buy", reference.scales(then)[its.asset]
         order.wishes = {
-            wish: (corporate.whole(qty * ratio, scale, "up"), _to_a_tick(price, its.tick, ratio, up=up))
+            wish: (
+                corporate.whole(qty * ratio, scale, "up"),
+                _to_a_tick(price, its.tick, ratio, up=up),
+                _to_a_tick(stop, its.tick, ratio, up=up),
+            )
             if order.wished[wish] < event.ex_date
-            else (qty, price)
-            for wish, (qty, price) in order.wishes.items()
+            else (qty, price, stop)
+            for wish, (qty, price, stop) in order.wishes.items()
         }
         order.reserve = _reserved(then, order, day)
 

@@ -85,9 +85,11 @@ def split(history: History, now: Moment, dice: Dice) -> Event:
     for name in orders.of_instrument(history, its.name):
         placed = orders.orders(history)[name]
         if dice.often(0.15 if placed.newest_terms < ex else 0.9):
-            price = "7.5" if placed.price is not None else None
+            price, stop = (
+                None if x is None else "7.5" if not dice.often(0.05) else "7.505" for x in (placed.price, placed.stop)
+            )
             qty = placed.qty * dice.of(4, 4, 4, 0)
-            adjustments.append(OrderAdjustment(order_id=name, qty=text(qty), price=price))
+            adjustments.append(OrderAdjustment(order_id=name, qty=text(qty), price=price, stop_price=stop))
     return SplitApplied(
         ca_id=f"s{now.seq}", instrument=dice.of(its.name, "XYZ.N"), ratio_num=num, ratio_den=den,
         ex_date=ex, rounding=rounding,

@@ -140,7 +140,7 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
         return False
     if not _on_grid(its, event.new_qty, event.new_price, event.new_stop):
         return False
-    more = new - max([standing.qty, *(qty for qty, _ in standing.wishes.values())])
+    more = new - max([standing.qty, *(qty for qty, _, _ in standing.wishes.values())])
     if not _within_limit(history, standing.placed.account, its, standing.placed.side, more):
         return False
     return money.affordable(history, event, now)
@@ -165,25 +165,28 @@ def _names_another(history: History, order_id: str, request: str | None) -> bool
     return request is not None and orders.asked_by(history, order_id, request) not in (None, order_id)
 
 
-def _may_cost(history: History, standing: Standing, price: Any, told: list[Fraction | None], now: Moment) -> bool:
-    """Whether the venue may state this price: one that was told, or on today's ticks, unless what was told is not."""
-    its = reference.terms(history, standing.placed.instrument, now.day)
+def may_cost(history: History, standing: Standing, price: Any, stop: Any, day: str) -> bool:
+    """Whether the venue may state these: such as were told, or on the day's ticks, unless what was told is not."""
+    its = reference.terms(history, standing.placed.instrument, day)
     assert its is not None
-    known = [x for x in told if x is not None]
-    ticks = [(x / its.tick).denominator == 1 for x in known]
-    return price is None or number(price) in known or not all(ticks) or _on_grid(its, None, price)
+    for said, *told in (
+        (price, standing.price, *(x for _, x, _ in standing.wishes.values())),
+        (stop, standing.stop, *(x for _, _, x in standing.wishes.values())),
+    ):
+        known = [x for x in told if x is not None]
+        ticks = [(x / its.tick).denominator == 1 for x in known]
+        if not (said is None or number(said) in known or not all(ticks) or _on_grid(its, None, said)):
+            return False
+    return True
 
 
 def replaces(history: History, event: OrderReplaced, now: Moment) -> bool:
     standing = _may_go_on(history, event)
     if standing is None or _names_another(history, event.order_id, event.orig_cl_ord_id):
         return False
-    told = [standing.price, *(price for _, price in standing.wishes.values())]
-    if not _may_cost(history, standing, event.price, told, now):
+    if not may_cost(history, standing, event.price, event.stop_price, now.day):
         return False
     asked = event.cl_ord_id in standing.replaces
-    if not asked and not _may_cost(history, standing, event.stop_price, [standing.stop], now):
-        return False
     unused = orders.asked_by(history, event.order_id, event.cl_ord_id) is None or event.cl_ord_id == standing.current
     return asked or (unused and event.orig_cl_ord_id == standing.current)
 
@@ -211,7 +214,7 @@ def restates(history: History, event: OrderRestated, now: Moment) -> bool:
     standing = _may_go_on(history, event)
     if standing is None:
         return False
-    if not _may_cost(history, standing, event.price, [standing.price, *(x for _, x in standing.wishes.values())], now):
+    if not may_cost(history, standing, event.price, None, now.day):
         return False
     return event.qty is None or number(event.qty) >= standing.filled
 

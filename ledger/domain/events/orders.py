@@ -95,8 +95,8 @@ class ReplaceRequested(Event, frozen=True, kw_only=True):
 
 class OrderReplaced(Event, frozen=True, kw_only=True):
     """
-    The venue works the order on other terms; below what is filled, the quantity becomes what is filled. A price that
-    is not said is the one that the request asked for, or stays; a stop price that is not said stays.
+    The venue works the order on other terms; below what is filled, the quantity becomes what is filled. A price or
+    stop price that is not said is the one that the request asked for, or stays.
     """
 
     KIND: ClassVar = "fact"

@@ -14,8 +14,9 @@ class Order(Row, frozen=True, gc=False):
     `hold_amount` is what is still held for it, in `hold_asset`; `hold_given` is what the caller set for the whole of
     `qty`, in place of the ledger's own reckoning. `split_on` is the newest split that its terms are after, None where
     there is none: an order that was closed when its instrument split stays in older shares. `terms_day` is when its
-    terms were last said. `asked` has the day, the quantity and the price that each of `pending_replace` is of and asks
-    for; what they may take beyond `hold_amount`, in the dearest order of grants, is held as well: `asked_hold`.
+    terms were last said. `asked` has the day, the quantity, the price and the stop price that each of `pending_replace`
+    is of and asks for, `-` for one that it does not have; what they may take beyond `hold_amount`, in the dearest order
+    of grants, is held as well: `asked_hold`.
     """
 
     order_id: str

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
-from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, asked_terms, terms_by
+from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules.ground import (
     Broken,
@@ -21,7 +21,6 @@ from ledger.domain.rules.ground import (
     check_not_closed,
     check_scale,
     known,
-    known_instrument,
     post,
     units,
 )
@@ -29,6 +28,7 @@ from ledger.domain.rules.orders import (
     answered,
     changed,
     check_shares,
+    check_stated_prices,
     claim,
     done,
     ended,
@@ -38,7 +38,6 @@ from ledger.domain.rules.orders import (
     with_terms,
 )
 from ledger.domain.state import State
-from ledger.domain.terms import terms_on
 
 
 def accept(state: State, event: events.OrderAccepted, now: Now) -> Effects:
@@ -79,29 +78,6 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
     return qty
 
 
-def _check_price(state: State, order: Order, stated: Any, told: tuple[int | None, ...], day: str) -> None:
-    """
-    Raise Broken where a price that is *stated* of an order cannot be one of its instrument's on *day*.
-
-    *told* are the prices that it has or was asked for. One of them may be stated again; and where one of them is on
-    other ticks, of the past or of before an amendment, so may be what the venue makes of it.
-    """
-    if stated is None or state.booked is not None:
-        # Where days are known, it was checked when it was recorded.
-        return
-    price, before = units(stated), [x for x in told if x is not None]
-    instrument = terms_on(known_instrument(state, order.instrument), day)
-    if price % instrument.tick and price not in before and not any(x % instrument.tick for x in before):
-        raise Broken(
-            "price",
-            f"found price {stated} of order {order.order_id}; expected a multiple of {amounts.render(instrument.tick)}",
-        )
-
-
-def _told_prices(order: Order) -> tuple[int | None, ...]:
-    return (order.price, *(price for _, price in asked_terms(order)))
-
-
 def _check_not_of_another(state: State, order: Order, cl_ord_id: str | None) -> None:
     """Raise Broken where *cl_ord_id*, which a report of *order* names, is of another order of its account."""
     if cl_ord_id in (None, order.cl_ord_id, *order.pending_cancel, *order.pending_replace) or state.booked is not None:
@@ -114,20 +90,24 @@ def _check_not_of_another(state: State, order: Order, cl_ord_id: str | None) -> 
         )
 
 
+def _granted(said: Any, asked: int | None, own: int | None) -> int | None:
+    if said is not None:
+        return units(said)
+    return own if asked is None else asked
+
+
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
-    The answer to a pending request, at the price that it asked for where none is said, or unasked for the current one;
-    at prices that the instrument may have. A filled order may live again by it, if its instrument was not split since.
-    The account is not closed.
+    The answer to a pending request, at the prices that it asked for where none are said, or unasked for the current
+    ones; at prices that the instrument may have. A filled order may live again by it, if its instrument was not split
+    since. The account is not closed.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
     check_not_closed(state, order.account)
     _check_not_of_another(state, order, event.orig_cl_ord_id)
-    _check_price(state, order, event.price, _told_prices(order), now.day)
+    check_stated_prices(state, order, event.price, event.stop_price, now.day)
     if event.cl_ord_id not in order.pending_replace:
-        # Of a request, the stop that it asks for is not kept.
-        _check_price(state, order, event.stop_price, (order.stop_price,), now.day)
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
                 "not_pending",
@@ -137,9 +117,9 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
         if event.cl_ord_id != order.cl_ord_id:
             claim(state, order.account, event.cl_ord_id, event.order_id)
     qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
-    stop = order.stop_price if event.stop_price is None else units(event.stop_price)
-    _, asked = terms_by(order, event.cl_ord_id)
-    price = units(event.price) if event.price is not None else order.price if asked is None else asked
+    _, price, stop = terms_by(order, event.cl_ord_id)
+    price = _granted(event.price, price, order.price)
+    stop = _granted(event.stop_price, stop, order.stop_price)
     terms = with_terms(
         state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
         **answered(order, event.cl_ord_id),
@@ -225,7 +205,7 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     if qty < order.cum_qty:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
-    _check_price(state, order, event.price, _told_prices(order), now.day)
+    check_stated_prices(state, order, event.price, None, now.day)
     price = order.price if event.price is None else units(event.price)
     return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 

@@ -124,9 +124,10 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     check_shares(state, order)
     check_not_closed(state, order.account)
     instrument = terms_on(known_instrument(state, order.instrument), now.day)
-    qty, price = terms_by(order, event.orig_cl_ord_id)
+    qty, price, stop = terms_by(order, event.orig_cl_ord_id)
     qty = qty if event.new_qty is None else units(event.new_qty)
     price = price if event.new_price is None else units(event.new_price)
+    stop = stop if event.new_stop is None else units(event.new_stop)
     status = known(state.accounts, order.account, "account").status
     if not is_worked(order):
         # Nothing is held for it, and it would come back with what nobody has set aside.
@@ -144,7 +145,7 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
     order = msgspec.structs.replace(
         order, instrument=instrument.instrument, pending_replace=(*order.pending_replace, event.cl_ord_id),
-        asked=(*order.asked, asked_text(now.day, qty, price)),
+        asked=(*order.asked, asked_text(now.day, qty, price, stop)),
     )  # fmt: skip
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)

@@ -127,7 +127,7 @@ def held_for(state: State, order: Order, hold: int, day: str) -> tuple[dict[str,
     if not order.asked and not order.asked_hold:
         return {"hold_amount": hold}, hold_lines(order, hold)
     terms = asked_terms(order) if is_worked(order) else []
-    wanted = [with_terms(state, order, qty, price=price) for qty, price in terms]
+    wanted = [with_terms(state, order, qty, price=price) for qty, price, _ in terms]
     asset = next((x.hold_asset for x in wanted if x.hold_asset is not None), order.hold_asset)
     asked = _asked_hold(state, order, wanted, hold, day)
     more = hold + asked - order.hold_amount - order.asked_hold
@@ -227,6 +227,35 @@ def check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[An
         if price is not None and units(price) % instrument.tick:
             raise Broken("price", f"found price {price} of {instrument.instrument}; expected a multiple of "
                                   f"{amounts.render(instrument.tick)}")  # fmt: skip
+
+
+def check_stated_prices(state: State, order: Order, price: Any, stop: Any, day: str) -> None:
+    """
+    Raise Broken where a *price* or *stop* price that is stated of *order* cannot be one of its instrument's on *day*.
+
+    One that the order has or was asked for may be stated again; and where one of those is on other ticks, of the past
+    or of before an amendment, so may be what the venue makes of it.
+    """
+    if state.booked is not None:
+        # Where days are known, it was checked when it was recorded.
+        return
+    asked = asked_terms(order)
+    tick = terms_on(known_instrument(state, order.instrument), day).tick
+    for stated, *told in (
+        (price, order.price, *(x for _, x, _ in asked)),
+        (stop, order.stop_price, *(x for _, _, x in asked)),
+    ):
+        known_before = [x for x in told if x is not None]
+        if (
+            stated is not None
+            and units(stated) % tick
+            and units(stated) not in known_before
+            and not any(x % tick for x in known_before)
+        ):
+            raise Broken(
+                "price",
+                f"found price {stated} of order {order.order_id}; expected a multiple of {amounts.render(tick)}",
+            )
 
 
 def claim(state: State, account: str, cl_ord_id: str, order_id: str) -> None:

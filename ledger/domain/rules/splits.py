@@ -23,7 +23,7 @@ from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, check_not_moved, multiplied, of_position
 from ledger.domain.rules.of_asset import instruments_of
-from ledger.domain.rules.orders import ended, rehold
+from ledger.domain.rules.orders import check_stated_prices, ended, rehold
 from ledger.domain.rules.position_moves import is_traded_since
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -188,6 +188,7 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         check_scale(qty, asset, "quantity")
         price = order.price if given.price is None else units(given.price)
         stop = order.stop_price if given.stop_price is None else units(given.stop_price)
+        check_stated_prices(state, order, given.price, given.stop_price, event.ex_date)
     if not qty or (given is None and qty < cum):
         return None
     if qty < cum:
@@ -195,14 +196,14 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         raise Broken("order_adjustment", f"{would}; expected that or more, or 0 where the split ends it")
     asked = tuple(
         # What is asked on the ex-date or later is of new shares.
-        asked_text(day, more, at)
+        asked_text(day, more, at, stop_at)
         if day >= event.ex_date
         else asked_text(
             event.ex_date,
             multiplied(more, ratio, asset.scale, "up"),
-            _to_tick(at, ratio, instrument.tick, order.side == "buy"),
+            *(_to_tick(x, ratio, instrument.tick, order.side == "buy") for x in (at, stop_at)),
         )
-        for day, (more, at) in zip(asked_days(order), asked_terms(order), strict=True)
+        for day, (more, at, stop_at) in zip(asked_days(order), asked_terms(order), strict=True)
     )
     hold = order.hold_given
     if hold is not None and order.hold_asset == instrument.asset:
