@@ -61,7 +61,7 @@ def _cell(name: str, value: Any) -> str:
         return time_text(int(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _csv(value: Any) -> Any:

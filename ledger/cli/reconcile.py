@@ -7,18 +7,15 @@ comparison that says something new is one event; so is each decision.
 
 from __future__ import annotations
 
-import csv
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 from typer.core import TyperGroup
 
 from ledger.cli import access as connections
 from ledger.cli import tables
-from ledger.cli.answer import as_json, check_row_format, print_json
+from ledger.cli.answer import check_row_format, print_json, show_plain
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain.events.control import BreakResolution
 from ledger.errors import InvalidInput
@@ -31,18 +28,8 @@ from ledger.reconciliation.run import Report
 
 SOURCE: Final = "operator"
 _COLUMNS: Final = ("what", "ledger", "statement", "since seq", "opened by")
-_LIFE: Final = (
-    "issuer",
-    "what",
-    "ledger",
-    "statement",
-    "since seq",
-    "changed at",
-    "ended at",
-    "by",
-    "how",
-    "approved by",
-)
+_FOR_PROGRAMS: Final = ("opened_by", "statement_hash")
+"""What of a break a table leaves to the other formats, so that its lines fit a screen."""
 
 
 class _StatementFirst(TyperGroup):
@@ -130,33 +117,9 @@ def list_breaks(
     check_row_format(format)
     with connections.access(dsn) as there, Books(there.dsn("reader"), origin) as books:
         known = run.all_lives(books, issuer)
-    seq, found = known.seq, [life for life in known.value if every or life.closed_seq is None]
-    if format == "json":
-        print_json({"schema_version": 1, "seq": seq, "rows": found})
-    elif format == "jsonl":
-        for life in found:
-            print(as_json(plain_rows.safe({"at_seq": seq, **msgspec.structs.asdict(life)})))
-    elif format == "csv":
-        out = csv.writer(sys.stdout, lineterminator="\n")
-        out.writerow(("at_seq", *Life.__struct_fields__))
-        for life in found:
-            out.writerow((seq, *(_cell(value) for value in msgspec.structs.astuple(life))))
-    else:
-        tables.print_table("breaks", _LIFE, [_life(life) for life in found])
-        print(f"true at seq {seq}")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
-
-
-def _life(x: Life) -> tuple[str, ...]:
-    how = x.how if x.reason is None else f"{x.how}: {x.reason}"
-    cells = (x.issuer, x.key, x.ledger, x.external, x.opened_seq, x.changed_seqs, x.closed_seq, x.closed_by, how,
-             x.approved_by)  # fmt: skip
-    return tuple(map(_cell, cells))
+    names = tuple(x for x in plain_rows.columns(Life) if format != "table" or x not in _FOR_PROGRAMS)
+    found = [plain_rows.safe(life) for life in known.value if every or life.closed_seq is None]
+    show_plain("breaks", names, known, [{name: row[name] for name in names} for row in found], format)
 
 
 @app.command("resolve")

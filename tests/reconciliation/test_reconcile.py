@@ -4,6 +4,7 @@ Check reconciliation on a real ledger, as a user runs it: breaks open, change, e
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ class Desk:
     def lives(self, *more: object) -> list[dict[str, Any]]:
         code, out = self.run("list", "--all", "--format", "json", *more)
         assert code == 0, out
-        rows: list[dict[str, Any]] = json.loads(out)["rows"]
+        rows: list[dict[str, Any]] = json.loads(out.splitlines()[0])["rows"]
         return rows
 
     def head(self) -> int:
@@ -382,7 +383,8 @@ def test_what_the_ledger_does_not_know_is_named_and_nothing_is_written(desk: Des
     code, found = desk.run(desk.folder / "none.csv", *told, DAY)
     assert (code, "cannot be read: No such file" in found) == (8, True), found
     assert desk.run(desk.file("account,asset,total\n"), *told, DAY, "--format", "xml")[0] == 2
-    assert desk.run("list") == (0, f"breaks: none\ntrue at seq {before}\n")
+    told_apart = f"0 rows, true at seq {before}, read from replay\n"
+    assert desk.run("list") == (0, f"breaks: none\ntrue at seq {before}\n{told_apart}")
     assert desk.head() == before
 
 
@@ -407,16 +409,27 @@ def test_the_examples_agree_with_the_firm_that_they_are_of(desk: Desk) -> None:
 
 
 def test_breaks_are_listed_alike_in_every_format_and_names_are_no_pictures(desk: Desk) -> None:
-    """`:A:` stays what it is; json, jsonl, csv and table have the same rows."""
+    """`:A:` stays what it is; json, jsonl, csv and table have the same rows, in the forms that `show` gives them."""
     text = "account,asset,total,held\nA,USDT,1,0\n"
     code, out = desk.run(desk.file(text), "--issuer", "bank", "--as-of", DAY, "--source", "engine")
     assert code == 0, out
     assert "balance:A:USDT:total" in out
     assert "matched: 1; breaks: 2; ended: 0" in out
     rows = desk.lives()
-    lines = [json.loads(line) for line in desk.run("list", "--format", "jsonl")[1].splitlines()]
-    assert lines == [{"at_seq": desk.head(), **row} for row in rows]
-    assert desk.run("list", "--format", "csv")[1].count("\n") == len(rows) + 1
+    desk.reconcile(text.replace(",1,", ",2,"))
+    rows, seq = desk.lives(), desk.head()
+    assert [row["changed_seqs"] for row in rows] == [[], [seq]]
+    whole = json.loads(desk.run("list", "--format", "json")[1].splitlines()[0])
+    assert whole == {"schema_version": 1, "seq": seq, "read_from": "replay", "rows": rows}
+    *lines, last = desk.run("list", "--format", "jsonl")[1].splitlines()
+    assert [json.loads(line) for line in lines] == [{"at_seq": seq, **row} for row in rows]
+    assert last == f"2 rows, true at seq {seq}, read from replay"
+    found = list(csv.DictReader(desk.run("list", "--format", "csv")[1].splitlines()[:-1]))
+    assert found == [
+        {"at_seq": str(seq), **{name: "" if x is None else json.dumps(x) if isinstance(x, list) else str(x)
+                                for name, x in row.items()}}
+        for row in rows
+    ]  # fmt: skip
     assert all(row["key"] in desk.run("list")[1] for row in rows)
 
 
