@@ -8,13 +8,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.domain.amounts import render
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed
-from ledger.domain.events.executions import TradeBusted
+from ledger.domain.events.executions import TradeBusted, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderCanceled, OrderPlaced
+from ledger.domain.events.orders import (
+    CancelRejected,
+    CancelRequested,
+    OrderAccepted,
+    OrderCanceled,
+    OrderPlaced,
+    OrderReplaced,
+    ReplaceRequested,
+)
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.reading.exposure import exposure
@@ -22,7 +32,7 @@ from tests.domain.books import Books
 from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
 from tests.reading.days import pnl
-from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, blotter, known, now, rungs
+from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, TUESDAY, blotter, known, now, rungs
 
 LATER: dict[str, Any] = {"multiplier": "100", "tick": "3", "lot": "7", "settlement_cycle": 0}
 """Terms that no trade or order here was made on."""
@@ -102,6 +112,96 @@ def test_an_order_all_of_whose_events_count_is_as_it_is_now(what: str) -> None:
         (order,) = known(books, asked).rows("orders")
         assert (order.status, render(order.qty), render(order.cum_qty)) == expected
     check_same(books)
+
+
+BUST = TradeBusted(exec_id="b", exec_ref="E", venue="N", trade_date=DAY, reason="r", reopens_order=False)
+
+
+def told_on(*told: tuple[str, Event]) -> Books:
+    """Return books that were told each of these on its day, and hold what is known of all days against now."""
+    books = market()
+    for day, event in told:
+        books.set_day(day)
+        assert books.give(event).rule is None
+    assert known(books, LAST)._misfits == []
+    check_same(books)
+    return books
+
+
+def standing(books: Books, day: str) -> tuple[str, str, str]:
+    (order,) = known(books, day).rows("orders")
+    return order.status, render(order.qty), render(order.cum_qty)
+
+
+def of_100(**more: Any) -> OrderPlaced:
+    return OrderPlaced(order_id="O", cl_ord_id="c", account="A", instrument="XYZ.N", side="buy", qty="100",
+                       ord_type="limit", price="10", tif="gtc", **more)  # fmt: skip
+
+
+@pytest.mark.parametrize("told_after", [
+    (trade("G", order_id="O", qty="10", trade_date=MONDAY), ("FILLED", "100", "100")),
+    (OrderCanceled(order_id="O"), ("CANCELED", "100", "90")),
+    (CancelRejected(order_id="O", cl_ord_id="d", reason="late"), ("CANCELED", "100", "90")),
+])  # fmt: skip
+def test_an_order_that_a_bust_ended_has_ended_once_what_was_told_before_counts(told_after: tuple[Event, Any]) -> None:
+    """By the day of the bust it has 90 to fill, which it does; and what comes late is late then, as it was."""
+    event, last = told_after
+    asked = CancelRequested(order_id="O", cl_ord_id="d", orig_cl_ord_id="c")
+    filled = trade("F", order_id="O", qty="90", trade_date=DUE)
+    books = told_on(
+        (DAY, of_100()), (DAY, trade(order_id="O", qty="10")), (DUE, asked), (DUE, filled), (DUE, BUST), (MONDAY, event)
+    )
+    assert b'"ended":["O"]' in books.stored[-2].derived
+    assert [standing(books, day) for day in (DAY, DUE, MONDAY)] == [
+        ("NEW", "90", "0"), ("CANCELED", "100", "90"), last,
+    ]  # fmt: skip
+
+
+def test_terms_of_a_later_day_have_taken_off_what_a_bust_took_off() -> None:
+    """It was for 200 when 10 of them were busted for a day on which it was for 100, and had filled."""
+    asked = ReplaceRequested(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", new_qty="200")
+    granted = OrderReplaced(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", qty="200")
+    books = told_on(
+        (DAY, of_100()), (DAY, trade(order_id="O", qty="10")), (DAY, trade("F", order_id="O", qty="90")),
+        (DUE, asked), (DUE, granted), (MONDAY, BUST), (LAST, OrderAccepted(order_id="O", venue="N")),
+    )  # fmt: skip
+    assert b'"ended"' not in books.stored[-2].derived
+    assert [standing(books, day) for day in (DAY, DUE, MONDAY, LAST)] == [
+        ("FILLED", "90", "90"), *[("PARTIALLY_FILLED", "190", "90")] * 3,
+    ]  # fmt: skip
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.booleans()), min_size=3, max_size=10)
+
+
+@given(STEPS)
+def test_an_order_can_be_told_of_each_day_wherever_its_busts_count(steps: list[tuple[int, int, bool]]) -> None:
+    """All else is told on the day that it counts for; what waits in quarantine is no event of the order."""
+    books, days, fills = market(), [DAY, DUE, MONDAY, TUESDAY], list[tuple[str, str]]()
+    books.set_day(DAY)
+    books.give(of_100())
+    for n, (kind, some, flag) in enumerate(steps):
+        name, today = f"x{n}", days[min(3, n // 2)]
+        books.set_day(today)
+        event: Event = OrderAccepted(order_id="O", venue="N")
+        if kind < 2:
+            event = trade(name, order_id="O", qty=str(some * 20), trade_date=today)
+        elif kind < 4 and fills:
+            ref, of = fills.pop(some % len(fills))
+            event = TradeBusted(exec_id=name, exec_ref=ref, ref_trade_date=of, venue="N", reason="r",
+                                trade_date=of if some % 3 else today, reopens_order=flag)  # fmt: skip
+        elif kind == 4:
+            current = books.state.orders.rows["O",].cl_ord_id
+            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=current, qty=str(some * 40))
+        elif kind == 5 and some == 1:
+            event = OrderCanceled(order_id="O")
+        if books.give(event).rule is None and isinstance(event, TradeExecuted):
+            fills.append((name, today))
+    for day in days:
+        assert len(known(books, day).rows("orders")) == 1
+    assert [known(books, LAST).rows(table) for table in ("orders", "balances")] == [
+        now(books).rows(table) for table in ("orders", "balances")
+    ]
 
 
 def test_allocations_too_cost_what_was_booked() -> None:

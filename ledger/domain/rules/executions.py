@@ -301,9 +301,12 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     scale = known(state.assets, instrument.quote_asset, "asset").scale
     lines = negated(booked(state, old))
     order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
+    derived: dict[str, Any] = {}
     if order is not None:
         if order.terminal is None and not event.reopens_order:
             order = _without(state, order, old.qty)
+            if order.terminal is not None:
+                derived["ended"] = [order.order_id]
         order, held = _reheld(state, order, old, None, now)
         lines, order = held + lines, changed(state, order)
     post(state, lines, may_refuse=False)
@@ -317,7 +320,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
         )
     )  # fmt: skip
     stream, version = _stream(state, order, old.account)
-    return Effects(stream, version, {"postings": as_derived(lines)}, event.trade_date)
+    return Effects(stream, version, {"postings": as_derived(lines), **derived}, event.trade_date)
 
 
 RULES = {

@@ -25,6 +25,7 @@ from ledger.domain.rules import new_shares
 from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
 from ledger.domain.state import State
 from ledger.errors import LedgerError
+from ledger.reading.known_days.busts import Busts
 from ledger.reading.known_days.charges import Charges
 from ledger.reading.known_days.misfits import SKIPPED
 from ledger.reading.known_days.waiting import Ground, Waiting, WatchedState
@@ -47,8 +48,8 @@ class Applying:
     """
     The state of some days, to which events are applied one at a time; *whole* is all that was known.
 
-    `tries` counts how often a rule was asked; `charges` and `split` keep of executions and positions what their rows do
-    not say.
+    `tries` counts how often a rule was asked; `charges`, `busts` and `split` keep of executions, orders and positions
+    what their rows do not say.
     """
 
     def __init__(self, whole: State) -> None:
@@ -56,6 +57,7 @@ class Applying:
         self.state.booked = whole
         self.tries = 0
         self.charges = Charges(whole)
+        self.busts = Busts(self.state, whole)
         self.split: Positions = {}
         self._whole = whole
         self._waiting = Waiting()
@@ -101,11 +103,12 @@ class Applying:
             if isinstance(given, QuarantineResolved):
                 self._accept(given)
             as_they_were = self._revive(event, given)
-            self._rule(event, given)(self.state, given, now)
+            self._rule(event, given)(self.state, self.busts.as_applied(given), now)
             for row in as_they_were:
                 settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
                 self.state.executions.put(msgspec.structs.replace(settled, live=False))
             self._date(event, mark)
+            self.busts.follow(event, given)
         except Broken as broken:
             self.state.rollback(mark)
             return broken

@@ -80,7 +80,8 @@ class KnownFold(WithoutGround):
         """
         Settle what waits as `end` does for as long as the block lasts, balances apart; after it, it waits again.
         """
-        mark, misfits, charged = self.state.begin(), list(self.misfits), self.charges.kept()
+        mark, misfits = self.state.begin(), list(self.misfits)
+        charged, busted = self.charges.kept(), self.busts.kept()
         self._is_settling = True
         try:
             self._settle()
@@ -90,6 +91,7 @@ class KnownFold(WithoutGround):
             self.state.rollback(mark)
             self.misfits = misfits
             self.charges.restore(charged)
+            self.busts.restore(busted)
 
     def end(self, events: list[Counted]) -> KnownFold:
         """
