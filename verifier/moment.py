@@ -85,8 +85,11 @@ class Moment:
             )
         ]
         meant = [row for row in self.chains if origin in (None, row.origin)]
-        # Two rows of one chain, or two heads of it, are a finding, and no choice for whoever asks: the first is read.
+        # Two rows of one chain, or two heads of it, are a finding, and no choice for whoever asks: the first is read,
+        # of those under whose number the first event says this origin if there are any.
         chosen = [*{(row.chain, row.origin): row for row in reversed(meant)}.values()]
+        if len({row.origin for row in chosen}) == 1:
+            chosen = ([row for row in chosen if self._created(row.chain) == row.origin] or chosen)[-1:]
         if not chosen and origin is not None:
             # Its row may have another origin now; what the first event says cannot be changed unseen.
             chosen = [row for row in self.chains if self._created(row.chain) == origin]

@@ -19,7 +19,7 @@ from ledger.cli import tables
 from ledger.cli.access import Access
 from ledger.cli.options import Dsn
 from ledger.domain.events.control import HistoryRepaired
-from ledger.errors import InvalidInput, LedgerError, NotPermitted, NotPrimary, shown
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, NotPrimary, UnknownChain, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
@@ -235,7 +235,10 @@ def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
     if made:
         return made[0].chain_id
     with contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection:
-        return region.find(connection, origin).chain_id
+        chain_id = region.find(connection, origin).chain_id
+    if not chain_id:
+        raise UnknownChain(region.NO_ID)
+    return chain_id
 
 
 def _show(made: Plan) -> None:

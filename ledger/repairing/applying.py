@@ -24,11 +24,11 @@ from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts
-from ledger.repairing.plan import DROP, REBUILD, REMOVE, RESTORE, Plan, Write
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHAINS, CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
-from ledger.storage import chains, events, repairs, staged
+from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
+from ledger.storage import chains, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 
@@ -90,7 +90,7 @@ class Applying:
                 f"checkpoint {self._stated.size} of {self._stated.origin} with {self._stated.root.hex()}: it was "
                 "edited; make it anew"
             )
-        self._row = region.find(connection, plan.origin)
+        self._row = region.find(connection, plan.origin, [source.chain_id for source in sources])
         connection.rollback()
         self._local = region.here(reading, self._row)
         self._sources: dict[str, Source] = {source.kind: source for source in (self._local, *sources)}
@@ -100,7 +100,7 @@ class Applying:
 
     def _check(self, write: Write) -> None:
         known = {
-            RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS, CHECKPOINTS), REBUILD: MADE_ANEW,
+            RESTORE: (EVENTS, CHAINS, CHECKPOINTS), REMOVE: (EVENTS, CHAINS, CHECKPOINTS), REBUILD: MADE_ANEW,
             DROP: (SNAPSHOTS,),
         }  # fmt: skip
         if write.table not in known[write.what]:
@@ -133,7 +133,7 @@ class Applying:
 
     def _mend(self, mended: Mended, tell: Tell) -> None:
         by_what = {what: [x for x in self._plan.writes if x.what == what] for what in (RESTORE, REMOVE, REBUILD, DROP)}
-        row = self._identity(by_what[RESTORE], mended)
+        row = self._identity(by_what[RESTORE], by_what[REMOVE], mended)
         tell("proving events", 0)
         tables = [write.table for write in by_what[REBUILD]]
         restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
@@ -178,21 +178,30 @@ class Applying:
         copies = [source for source in self._sources.values() if source is not self._local]
         return tail.hear(self._connection, self._row.chain, last, self._stated.size, copies)
 
-    def _identity(self, restoring: Sequence[Write], mended: Mended) -> ChainRow:
-        wanted = [write for write in restoring if write.table == CHAINS]
-        if not wanted:
+    def _identity(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> ChainRow:
+        is_restored, is_alone = (any(write.table == CHAINS for write in writes) for writes in (restoring, removing))
+        if not is_restored and not is_alone:
             return self._row
         sources = [source for source in self._sources.values() if source is not self._local]
         found = region.settle(self._connection, self._row, self._stated.origin, self._local, sources, self._prover)
+        if not isinstance(found, str) and (
+            (found.surplus and not is_alone) or (found.columns != () and not is_restored)
+        ):
+            found = "the plan mends one of several rows and leaves the others; make it anew"
         if isinstance(found, str):
             raise NotProven(f"the chain's own row is not mended: {found}; nothing was written")
         chain = found.chain
-        if found.columns:
-            start = genesis(chain.chain_id, chain.origin)
-            repairs.put_identity(
-                self._connection, chain.chain, chain.chain_id, chain.origin, start, FORMAT_VERSION, self._reason
-            )
-            mended.done.append(f"restored the chain's own row: {', '.join(found.columns)}")
+        if found.surplus:
+            identities.remove(self._connection, [row.ctid for row in found.surplus], self._reason)
+            said = ", ".join(f"{row.chain}, of {shown(row.origin)}" for row in found.surplus)
+            mended.done.append(f"removed what stood beside the chain's own row: {said}")
+        if found.columns != ():
+            identities.put(
+                self._connection, None if found.row is None else found.row.ctid, chain.chain, chain.chain_id,
+                chain.origin, genesis(chain.chain_id, chain.origin), FORMAT_VERSION, self._reason,
+            )  # fmt: skip
+            columns = ", ".join(found.columns or ("there was no such row",))
+            mended.done.append(f"restored the chain's own row ({columns}) from {found.source}")
         return chain
 
     def _events(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> None:

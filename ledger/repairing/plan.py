@@ -25,6 +25,7 @@ REBUILD: Final = "rebuild"
 DROP: Final = "drop"
 
 REPLAY: Final = "replay"
+CHAINS: Final = "chains"
 
 
 class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -33,8 +34,9 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
     events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
-    event `seq`, or the row that stands for the checkpoint of `size` events and that no log has signed; `rebuild` makes
-    `table` anew from the events; `drop` throws away what `key` names, which nothing needs.
+    event `seq`, the row that stands for the checkpoint of `size` events and that no log has signed, or the rows of
+    `chains` beside the chain's own, whose numbers `key` lists; `rebuild` makes `table` anew from the events; `drop`
+    throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -58,7 +60,10 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.what == RESTORE and self.size is not None:
             return f"restore the note of the checkpoint of {self.size} events from {self.source}"
         if self.what == RESTORE:
-            return f"restore the chain's own row ({', '.join(self.columns)}) from {self.source}"
+            columns = ", ".join(self.columns) or "there is no such row"
+            return f"restore the chain's own row ({columns}) from {self.source}"
+        if self.what == REMOVE and self.table == CHAINS:
+            return f"remove what stands beside the chain's own row: {', '.join(self.key or ())}"
         if self.what == REMOVE and self.size is not None:
             return f"remove what stands for the checkpoint of {self.size} events and no log has signed"
         if self.what == REMOVE:

@@ -17,12 +17,11 @@ from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import neighbours, record, region, tail
 from ledger.repairing.books import tree_size
 from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
-from ledger.repairing.plan import DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import (
-    CHAINS,
     CHECKPOINTS,
     EVENTS,
     FOLDED,
@@ -39,6 +38,14 @@ from ledger.repairing.wanted import (
 from ledger.storage import repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
+
+BESIDE: Final = "beside"
+"""The place of the rows of `chains` that stand beside the chain's own."""
+
+AFTER_ROW: Final = (
+    "no row of chains has the number of these events, so nothing else could be looked at: mend that row, verify, and "
+    "plan again"
+)
 
 REASONS: Final = 3
 """So many reasons are said of one finding; a cut tail would have thousands of the same."""
@@ -244,19 +251,31 @@ class Planning:
 
     def identity(self) -> str:
         """
-        Plan to restore the chain's own row; return why not, or nothing.
+        Plan to restore the chain's own row, and to take away what stands beside it; return why not, or nothing.
         """
-        found = region.settle(
-            self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover
-        )
+        found = self._identity
         if isinstance(found, str):
             return found
-        if not found.columns:
-            return "the chain's own row is as it was signed"
-        self._write(
-            Write(what=RESTORE, table=CHAINS, source=found.source, columns=found.columns, proven_by=found.by), ""
-        )
-        return ""
+        if found.columns != ():
+            self._write(
+                Write(what=RESTORE, table=CHAINS, source=found.source, columns=found.columns or (), proven_by=found.by),
+                "",
+            )
+        if found.surplus:
+            of = tuple(str(row.chain) for row in found.surplus)
+            self._write(Write(what=REMOVE, table=CHAINS, source=found.source, key=of, proven_by=found.by), BESIDE)
+        return "" if found.surplus or found.columns != () else "the chain's own row is as it was signed"
+
+    @functools.cached_property
+    def _identity(self) -> region.Identity | str:
+        """Who the chain is, or why nothing shows it."""
+        return region.settle(self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover)
+
+    def _of_row(self, finding: Found) -> tuple[list[tuple[str, str]], str]:
+        """Return the places of what mends the chain's own row, or why nothing mends the one that a finding is about."""
+        if not isinstance(self._identity, str) and finding.key and finding.key[0] not in self._identity.names:
+            return [], f"it is the row of another chain than {self._stated.origin}: {NOBODY}"
+        return [(CHAINS, ""), (CHAINS, BESIDE)], self.identity()
 
     def drop(self, seq: str) -> None:
         """
@@ -320,9 +339,10 @@ class Planning:
                 places += under
                 reason = "" if under else OTHERS if finding.column == "root" else AS_SIGNED
             reasons.append(reason)
-        if want.identity and (CHAINS, "") not in self._at:
-            reasons.append(self.identity())
-        places += [(CHECKPOINTS, str(want.checkpoint)), (CHAINS, "" if want.identity else "-")]
+        if want.identity:
+            rows, reason = self._of_row(finding)
+            places, reasons = [*places, *rows], [*reasons, reason]
+        places.append((CHECKPOINTS, str(want.checkpoint)))
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
         reasons = [reason for reason in (*reasons, want.doubt) if reason]
@@ -362,13 +382,16 @@ def make(
     """
     origin = origin_of(rules, report)
     repairs.check_temporary(connection)
-    row = region.find(connection, origin)
+    row = region.find(connection, origin, [source.chain_id for source in sources])
     local = region.here(reading, row)
     notes: list[Iterable[bytes]] = [[one] for one in given]
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
     planning = Planning(connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record)
     wants = all_wanted(report.findings)
+    if region.is_lost(connection, row):
+        # Rows under a number that no chain has are taken for strays: first there is to be a chain.
+        wants = [want if want.identity or want.reason else Wanted(reason=AFTER_ROW) for want in wants]
     if any(want.identity for want in wants):
         planning.identity()
     seqs = sorted({seq for want in wants for seq in planning.seqs(want)})

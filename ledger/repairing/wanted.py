@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from ledger.domain.rows import TABLES
+from ledger.repairing.plan import CHAINS
 from ledger.repairing.reports import Found
 
 INDEX_MISMATCH: Final = "INDEX_MISMATCH"
 EVENTS: Final = "events"
-CHAINS: Final = "chains"
 CHECKPOINTS: Final = "checkpoints"
 SNAPSHOTS: Final = "snapshots"
 TILES: Final = "tiles"

@@ -287,29 +287,6 @@ def check_guards(connection: Connection, before: list[tuple[object, ...]]) -> No
         raise Corrupt(f"guards would stand otherwise than before: {'; '.join(changed[:4])}; nothing was changed")
 
 
-def genesis_of(connection: Connection, chain: int) -> bytes:
-    """
-    Return the genesis hash as the chain's row has it.
-    """
-    row = connection.execute("SELECT genesis FROM ledger.chains WHERE chain = %s", [chain]).fetchone()
-    return b"" if row is None or row[0] is None else bytes(row[0])
-
-
-def put_identity(
-    connection: Connection, chain: int, chain_id: bytes, origin: str, genesis: bytes, version: int, reason: str
-) -> None:
-    """
-    Let the chain's own row say who it is.
-    """
-    keep(connection, "chains", f"{reason} (chains)", "t.chain = %s", [chain])
-    with aside(connection, "chains"):
-        connection.execute(
-            "UPDATE ledger.chains SET (chain_id, origin, format_version, genesis) = (%s::uuid, %s, %s, %s)"
-            " WHERE chain = %s",
-            [chain_id.hex(), origin, version, genesis, chain],
-        )
-
-
 def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
     """
     Let the checkpoint of *size* events have this root and note, in one row.

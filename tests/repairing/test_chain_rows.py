@@ -1,0 +1,180 @@
+"""
+Lose the row that says which chain the events are of, or find it twice, and have it put right from what is signed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger.repairing.applying import NotProven
+from ledger.repairing.plan import CHAINS, Plan
+from tests import commands
+from tests.conftest import ORIGIN, Database
+from tests.repairing.mending import Firm, applied, copies, planned, report_file
+from tests.repairing.test_commands import unkeyed
+from tests.sealing.test_commands import run
+from tests.verifier.intruder import Intruder, real, report_on
+
+ROW = f"1|{ORIGIN}|1"
+SHOWN = "SELECT chain, origin, format_version FROM ledger.chains"
+LOST = "DELETE FROM ledger.chains"
+
+
+def writes(plan: Plan) -> set[tuple[str, str]]:
+    return {(write.what, write.table) for write in plan.writes}
+
+
+def commanded(firm: Firm, broken: Database, folder: Path, given: list[str], status: int) -> tuple[str, list[str]]:
+    """Verify and plan by the commands; return what was said, and the words that apply the plan."""
+    report, trust, plan = folder / "report.json", folder / "policy", folder / "plan.json"
+    report.write_bytes(report_file(broken))
+    trust.write_text(firm.policy_text)
+    given = ["--policy", str(trust), *given]
+    said = commands.run("ledger", "repair", "plan", report, *given, "--dsn", broken.dsn("owner"), "--output", plan)
+    assert said.returncode == status, said.stderr
+    call = ["repair", "apply", str(plan), *given, "--dsn", broken.dsn("owner"), "--writer", broken.dsn("writer"),
+            "--auditor", broken.dsn("auditor"), "--source", "engine", "--yes"]  # fmt: skip
+    return said.stderr, call
+
+
+@pytest.mark.parametrize("copy", ["--archive", "--replica", "--backup"])
+def test_a_row_that_is_gone_is_put_back_from_any_copy(firm: Firm, broken: Database, tmp_path: Path, copy: str) -> None:
+    """The copy says the id, and the first event proves it; it is recorded, and everything is verified."""
+    genesis = broken.sql("SELECT encode(genesis, 'hex'), chain_id FROM ledger.chains")
+    with Intruder(broken) as intruder:
+        intruder.edit("chains", LOST, least=1)
+    given = {"--archive": str(firm.archive), "--replica": firm.other.dsn("auditor"),
+             "--backup": firm.database.dsn("auditor")}[copy]  # fmt: skip
+    said, call = commanded(firm, broken, tmp_path, [copy, given], 0)
+    assert "restore the chain's own row (there is no such row) from database" in said
+    said = run("ledger", *call)
+    assert "restored the chain's own row (there was no such row)" in said
+    assert "recorded at seq" in said
+    assert "VERIFIED" in said
+    assert broken.sql(SHOWN) == ROW
+    assert broken.sql("SELECT encode(genesis, 'hex'), chain_id FROM ledger.chains") == genesis
+
+
+def test_of_a_row_that_is_gone_the_plan_says_whose_hand_is_needed(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Where nobody was named who knows the chain's id: a plan that mends nothing, status 3, and what to bring."""
+    with Intruder(broken) as intruder:
+        intruder.edit("chains", LOST, least=1)
+    said, call = commanded(firm, broken, tmp_path, [], 3)
+    assert "name a copy of it (--replica, --archive or --backup)" in said
+    assert "the plan writes nothing" in run("ledger", *call, expected=8)
+    assert broken.sql("SELECT count(*) FROM ledger.chains") == "0"
+
+
+def test_a_replica_knows_its_chain_by_its_topic(firm: Firm, broken: Database) -> None:
+    """Its place is named after the chain's id, and the events of its own prove it: no copy is needed."""
+    chain_id = broken.sql("SELECT chain_id FROM ledger.chains").replace("-", "")
+    with Intruder(broken) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        for topic in (f"ledger.{'7' * 32}.segments.v1", f"ledger.{chain_id}.segments.v1"):
+            intruder.edit("chains", LOST)
+            intruder.edit("replica_state", "DELETE FROM ledger.replica_state")
+            intruder.edit(
+                "replica_state", "INSERT INTO ledger.replica_state (chain, topic, topic_id, next_offset) VALUES "
+                "(1, %s, 'x', 5)", topic, least=1,
+            )  # fmt: skip
+            plan = planned(broken, firm.rules, [])
+            assert writes(plan) == (set() if "7777" in topic else {("restore", CHAINS)})
+    applied(broken, firm.rules, plan, [])
+    assert broken.sql(SHOWN) == ROW
+
+
+def test_beside_a_row_that_is_gone_nothing_else_is_planned(firm: Firm, broken: Database) -> None:
+    """Rows under a number that no chain has are strays to whoever mends them: a second round finds the rest."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 20", least=1)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+        data = report_file(broken)
+        intruder.edit("chains", LOST, least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, data)
+        assert plan.writes == ()
+        assert all("mend that row, verify, and plan again" in judged.reason for judged in plan.left())
+        for _ in range(2):
+            plan = planned(broken, firm.rules, found)
+            assert plan.left() == []
+            applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+DOUBLED = {
+    "the same twice": "INSERT INTO ledger.chains SELECT * FROM ledger.chains",
+    "another id under its number": "INSERT INTO ledger.chains SELECT chain, gen_random_uuid(), origin, 1, genesis FROM "
+                                   "ledger.chains",
+    "another number": "INSERT INTO ledger.chains SELECT 5, chain_id, origin, 1, genesis FROM ledger.chains",
+    "none of both": "INSERT INTO ledger.chains SELECT 0, chain_id, origin, 2, genesis FROM ledger.chains; "
+                    "UPDATE ledger.chains SET genesis = sha256('x') WHERE chain = 1",
+    "another origin": "INSERT INTO ledger.chains SELECT chain, chain_id, 'example.com/other', 1, genesis FROM "
+                      "ledger.chains",
+    "three": "INSERT INTO ledger.chains SELECT c.* FROM ledger.chains c, generate_series(1, 2) s",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DOUBLED)
+def test_of_two_rows_the_one_that_is_proven_is_left(firm: Firm, broken: Database, what: str) -> None:
+    """And what was edited beside it is mended too; what went is kept. The keys that were taken away are left."""
+    with Intruder(broken) as intruder:
+        unkeyed(intruder, CHAINS)
+        for key in ("chain_id", "origin"):
+            intruder.connection.execute(f"ALTER TABLE ledger.chains DROP CONSTRAINT chains_{key}_key")
+        intruder.edit("chains", DOUBLED[what])
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+    assert broken.sql("SELECT count(*) FROM ledger.chains") != "1"
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for _ in range(2):
+            plan = planned(broken, firm.rules, found)
+            applied(broken, firm.rules, plan, found)
+            if not real(report_on(broken)):
+                break
+    assert broken.sql(SHOWN) == ROW
+    assert real(report_on(broken)) == []
+    assert int(broken.sql("SELECT count(*) FROM ledger.history_changes WHERE reason LIKE '%(chains)'"))
+
+
+def test_a_row_whose_number_was_changed_gets_it_back(firm: Firm, broken: Database) -> None:
+    """The events stand under the number that it had."""
+    with Intruder(broken) as intruder:
+        intruder.edit("chains", "UPDATE ledger.chains SET chain = 77", least=1)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql(SHOWN) == ROW
+    assert real(report_on(broken)) == []
+
+
+def test_the_row_of_another_chain_stays(firm: Firm, broken: Database) -> None:
+    """One that claims this chain's origin and has a head of its own is for whoever knows whose it is."""
+    with Intruder(broken) as intruder:
+        for key in ("chain_id", "origin"):
+            intruder.connection.execute(f"ALTER TABLE ledger.chains DROP CONSTRAINT chains_{key}_key")
+        intruder.edit("chains", "INSERT INTO ledger.chains SELECT 5, gen_random_uuid(), origin, 1, genesis FROM "
+                      "ledger.chains", least=1)  # fmt: skip
+        intruder.edit("chain_heads", "INSERT INTO ledger.chain_heads VALUES (5, 0, sha256('x'), 0, 1, 'primary')")
+    data = report_file(broken)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found, data)
+    assert [judged.reason for judged in plan.left() if "row 5 of chains" in judged.reason]
+    assert not {CHAINS} & {write.table for write in plan.writes}
+
+
+def test_a_plan_of_half_the_rows_is_refused(firm: Firm, broken: Database) -> None:
+    """Whoever takes the line out that takes the other row away is told to make the plan anew."""
+    with Intruder(broken) as intruder:
+        unkeyed(intruder, CHAINS)
+        intruder.connection.execute("ALTER TABLE ledger.chains DROP CONSTRAINT chains_chain_id_key")
+        intruder.connection.execute("ALTER TABLE ledger.chains DROP CONSTRAINT chains_origin_key")
+        intruder.edit("chains", DOUBLED["none of both"])
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert writes(plan) >= {("restore", CHAINS), ("remove", CHAINS)}
+        half = msgspec.structs.replace(plan, writes=tuple(x for x in plan.writes if x.what == "restore"))
+        with pytest.raises(NotProven, match="leaves the others"):
+            applied(broken, firm.rules, half, found)
