@@ -55,6 +55,24 @@ def test_what_is_broken_ends_with_3_in_every_form(copy: Sealed, tmp_path: Path, 
     run("verifier", *words("scrub", copy, tmp_path), "--format", form, expected=3)
 
 
+@pytest.mark.parametrize("mode", ["full", "open", "scrub", "sample", "diff", "stream", "incremental", "chain", "state"])
+def test_columns_that_keep_a_mode_from_reading_end_it_with_3_in_every_form(
+    copy: Sealed, tmp_path: Path, mode: str
+) -> None:
+    dsn = copy.database.dsn("auditor")
+    call = {
+        "full": ("full", "--dsn", dsn),
+        "diff": ("diff", dsn, dsn),
+        "incremental": ("incremental", "--state", str(tmp_path / "books"), "--dsn", dsn),
+        "chain": ("chain", "--dsn", dsn),
+        "state": ("state", "--dsn", dsn),
+    }.get(mode) or words(mode, copy, tmp_path)
+    with Intruder(copy.database) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.events RENAME COLUMN actor TO actor2")
+    for form in FORMS:
+        assert "column events.actor" in run("verifier", *call, "--format", form, expected=3)
+
+
 def test_two_copies_that_differ_end_with_3_and_name_the_event(made: Sealed, copy: Sealed) -> None:
     with Intruder(copy.database) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 1305")

@@ -127,7 +127,7 @@ def state(
         return made[0]
 
     status = judged(make, format, report)
-    if format is Form.TABLE:
+    if format is Form.TABLE and made:  # none where columns kept it from reading
         print(*replayed.lines(made[0]), sep="\n")
     if status:
         raise typer.Exit(status)
