@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from ledger import given_file
 from ledger.archiving.places import open_store
 from ledger.evidence.proof_file import FILE_LIMIT_BYTES
 from verifier import proof as proofs
@@ -77,15 +76,16 @@ def receipts(
 
 def _bytes(path: Path) -> bytes:
     try:
-        return given_file.read(path, FILE_LIMIT_BYTES)
+        with path.open("rb") as file:
+            return file.read(FILE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}; name what `tradeledger prove` wrote") from error
+        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
     try:
-        with given_file.opened(path) as file:
+        with path.open("rb") as file:
             yield iter(lambda: file.readline(kept.LINE_LIMIT_BYTES + 1), b"")
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}; name a file of receipts") from error
+        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error

@@ -150,6 +150,7 @@ class Orders:
         replaced = OrderReplaced(
             order_id=order_id, cl_ord_id=order_id, orig_cl_ord_id=order_id, qty=fields.quantity(source, "quantity"),
             price=fields.optional_text(source, "price"), stop_price=fields.optional_text(source, "trigger_price"),
+            historical=True,
         )  # fmt: skip
         return self._about(source, replaced)
 

@@ -13,7 +13,6 @@ say what fits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -23,8 +22,6 @@ from ledger.repairing.proving import laid_out
 from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
 from ledger.storage import repairs
 from ledger.storage.database import Connection
-
-HINT: Final = "; where this region is a replica of the one that was named, say --role replica"
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -36,27 +33,22 @@ class Heard(msgspec.Struct, frozen=True):
     is_vouched: bool = False
 
 
-def hear(
-    connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source], *, follows: bool
-) -> Heard:
+def hear(connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source]) -> Heard:
     """
-    Ask rows and copies of the events up to the *last* one here, of which *size* were signed; one that *follows* may be
-    behind its primary.
+    Ask rows and copies of the events up to the *last* one here, of which *size* were signed.
     """
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
         return Heard(reason)
-    is_vouched, hint = False, ""
-    might_follow = not follows and repairs.mode(connection, chain) != "primary"
+    follows = repairs.follows(connection, chain)
+    is_vouched = False
     for copy in copies:
         if copy.kind == TOPIC:
             continue
         try:
             newest, onward = copy.newest(last.seq), copy.events([last.seq + 1]).get(last.seq + 1, [])
             # The replica of this region, or the primary that this region is a replica of.
-            mode = copy.mode if copy.kind == REPLICA else ""
-            is_other = mode == ("primary" if follows else "replica")
-            hint = HINT if might_follow and mode == "primary" else hint
+            is_other = copy.kind == REPLICA and copy.mode == ("primary" if follows else "replica")
         except LedgerError as error:
             if copy.kind == ARCHIVE:
                 # It ends with a checkpoint, so of what nobody signed it has nothing to say.
@@ -76,9 +68,9 @@ def hear(
         ):
             return Heard(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
-                f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
+                "books made to fit it would hide that; take that copy as the primary, or restore a backup"
             )
-    return Heard("" if is_vouched or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched)
+    return Heard("" if is_vouched or last.seq <= size else unvouched(last.seq, size), is_vouched)
 
 
 def unvouched(seq: int, size: int) -> str:

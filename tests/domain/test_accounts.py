@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
@@ -19,11 +20,17 @@ from ledger.domain.events.orders import (
     ReplaceRejected,
     ReplaceRequested,
 )
-from ledger.domain.events.reference import AccountOpened, AccountStatusSet, InstrumentAmended
+from ledger.domain.events.reference import (
+    AccountOpened,
+    AccountStatusSet,
+    AssetDefined,
+    InstrumentAmended,
+    InstrumentDefined,
+)
 from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
-from tests.domain.books import DAY, Books, check_invariants, opened, trade
+from tests.domain.books import DAY, Books, amount, check_invariants, opened, trade
 
 
 def status(to: str) -> Event:
@@ -190,6 +197,41 @@ def test_a_restricted_account_asks_for_no_price_for_which_more_is_held(books: Bo
     books.give(ReplaceRequested(cl_ord_id="O2", new_price="9", **bids))
     books.give(ReplaceRejected(order_id="O", cl_ord_id="O2", reason="r"))
     books.give(ReplaceRequested(cl_ord_id="O3", new_price="20", new_qty="0.5", **bids))
+    books.replayed()
+
+
+def test_a_restricted_account_changes_what_it_asked_for_before_it_was(books: Books) -> None:
+    """What waits may be granted, and is held: to ask for as much at a lower price is to ask for no more."""
+    books.give(journal("J", ("A", "settled", "-1000"), ("B", "settled", "1000")))
+    books.give(OrderPlaced(order_id="O", cl_ord_id="O", account="B", instrument="BTCUSDT", side="buy", qty="1",
+                           ord_type="limit", price="10"))  # fmt: skip
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="O", new_qty="6"))
+    books.give(status("restricted"))
+    with pytest.raises(RuleBroken, match="account_status"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y", new_qty="7", new_price="1"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="z", orig_cl_ord_id="y", new_price="9"))
+    books.replayed()
+
+
+def test_a_restricted_account_asks_for_less_where_its_fills_were_rounded(books: Books) -> None:
+    """Two halves of a hold of 0.03 leave 0.01, and what is left would have 0.02 held anew, also at a lower price."""
+    books.give(AssetDefined(asset="USD", kind="currency", scale=2, name="dollar"))
+    books.give(InstrumentDefined(
+        instrument="PENNY", asset="BTC", quote_asset="USD", settle_asset="USD", tick="0.0001", lot="1",
+        settlement_cycle=0, venue="V",
+    ))  # fmt: skip
+    books.give(CashMoved(movement_id="c", account="B", asset="USD", amount="9", kind="deposit", value_date=DAY))
+    books.give(OrderPlaced(order_id="O", cl_ord_id="O", account="B", instrument="PENNY", side="buy", qty="4",
+                           ord_type="limit", price="0.0081"))  # fmt: skip
+    for name in ("E", "F"):
+        books.give(msgspec.structs.replace(trade(name, "O", "buy", "1", "0.0081"), account="B", instrument="PENNY"))
+    left = books.state.balances.get("B", "USD")
+    assert left is not None
+    assert left.held == amount("0.01")
+    books.give(status("restricted"))
+    with pytest.raises(RuleBroken, match="account_status"):
+        books.give(ReplaceRequested(order_id="O", cl_ord_id="x", orig_cl_ord_id="O", new_price="0.0181"))
+    books.give(ReplaceRequested(order_id="O", cl_ord_id="y", orig_cl_ord_id="O", new_price="0.0079"))
     books.replayed()
 
 

@@ -381,9 +381,8 @@ def test_a_price_between_ticks_that_is_stated_of_an_order_is_quarantined(kind: t
     placed(books)
     asked(books, new_price="110")
     for event in (
-        replaced(price="110.12345"), replaced(stop_price="90.001"),
-        OrderRestated(order_id="O", reason="repricing", price="-5.001"),
-        replaced(cl_ord_id="z", price="110.001"), replaced(cl_ord_id="z", stop_price="90.001"),
+        replaced(price="110.12345"), OrderRestated(order_id="O", reason="repricing", price="-5.001"),
+        replaced(cl_ord_id="z", price="110.001"),
     ):  # fmt: skip
         made = books.give(event)
         assert (made.rule, "expected a multiple of 0.01" in str(made.detail)) == ("price", True)
@@ -393,6 +392,24 @@ def test_a_price_between_ticks_that_is_stated_of_an_order_is_quarantined(kind: t
     assert books.give(replaced(price="110")).rule is None
     assert books.give(OrderRestated(order_id="O", reason="repricing", price="109.99")).rule is None
     check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_stop_may_trail_between_ticks_and_the_past_was_on_others() -> None:
+    """What such a report says besides, a quantity, would be lost with it, and the fills of that quantity after it."""
+    books = opened()
+    placed(books, stop_price="99")
+    for event in (
+        replaced(cl_ord_id="z", orig_cl_ord_id="x", qty="0.02", stop_price="90.0013"),
+        replaced(cl_ord_id="u", orig_cl_ord_id="z", qty="0.03", price="110.001", historical=True),
+    ):
+        assert books.give(event).rule is None
+    row = books.state.orders.get("O")
+    assert row is not None
+    assert (row.qty, row.price, row.stop_price) == (amount("0.03"), amount("110.001"), amount("90.0013"))
+    books.give(new_order("P"))
+    restated = OrderRestated(order_id="P", reason="repricing", price="77.777", historical=True)
+    assert books.give(restated).rule is None
     books.replayed()
 
 

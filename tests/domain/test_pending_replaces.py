@@ -115,15 +115,30 @@ def test_what_a_request_does_not_name_stays_as_the_request_before_it_asks() -> N
     books.replayed()
 
 
-def test_an_answer_to_a_request_of_a_market_order_leaves_the_price_that_it_has_got() -> None:
-    """Where neither the request nor the answer to it names a price, the order's stays."""
+def test_so_many_requests_wait_on_an_order_and_no_more() -> None:
+    """What is held for them is reckoned over every order of their grants, while every other append waits."""
     books = opened()
+    books.give(order(qty="2", price="10"))
+    for number in range(100):
+        books.give(asks(f"r{number}", price="9"))
+    with pytest.raises(RuleBroken, match=r"requests_pending\): R4: order O: 100 requests .* expected fewer"):
+        books.give(asks("r", price="9"))
+    books.give(ReplaceRejected(order_id="O", cl_ord_id="r0", reason="too late"))
+    books.give(asks("r", price="9"))
+    books.replayed()
+
+
+def test_a_request_of_a_market_order_is_granted_without_a_price_though_it_has_got_one() -> None:
+    """It asked for none, and nothing was held for it: at that of the grant before it would cost what nobody has."""
+    books = opened(usdt="16")
     books.give(order(qty="2", price=None))
-    books.give(asks("r", qty="3"))
-    books.give(asks("s", qty="2", price="10"))
+    books.give(asks("r", qty="6"))
+    books.give(asks("s", qty="2", price="8"))
     books.give(grants("s", "2"))
-    books.give(grants("r", "3"))
-    assert (row_of(books).price, balance(books, "USDT")[1]) == (amount("10"), amount("30"))
+    assert (row_of(books).price, balance(books, "USDT")[1]) == (amount("8"), amount("16"))
+    books.give(grants("r", "6"))
+    assert (row_of(books).price, balance(books, "USDT")) == (None, (amount("16"), 0))
+    books.replayed()
 
 
 _TERMS = st.tuples(st.integers(1, 6), st.integers(-1, 6))

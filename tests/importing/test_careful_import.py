@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from ledger import Ledger
+from ledger.domain import amounts
 from ledger.errors import InvalidInput
 from ledger.importing import run
+from ledger.queries import Books
 from tests.commands import tradeledger
 from tests.conftest import Database
 from tests.importing.sessions import NOON_NS
@@ -143,6 +145,22 @@ def test_a_first_total_without_decimals_does_not_bind_the_currency(
     report = take(chain, tmp_path, file.text(), {**STOCK, "price_increment": increment})
     assert report.quarantined == []
     assert [x["ledger"] for x in report.breaks] == ([] if fee == "0.35" else ["95.959999999"])
+
+
+@pytest.mark.parametrize("told", [{"price": "1.23001"}, {"trigger_price": "1.20007"}])
+def test_an_order_that_was_changed_on_other_ticks_keeps_its_fills(
+    chain: Database, tmp_path: Path, told: dict[str, str]
+) -> None:
+    """Ticks of then are not those of the definitions of today, and a stop trails between them."""
+    file = Recording().state(("USD", "100.00")).made("1")
+    file.put("OrderSubmitted", client_order_id="O1").put("OrderAccepted", client_order_id="O1")
+    file.put("OrderUpdated", client_order_id="O1", quantity="3", **told)
+    for number in ("1", "2"):
+        file.put("OrderFilled", client_order_id="O1", trade_id=f"T{number}", order_side="BUY", last_qty=number,
+                 last_px="1.2300", commission="0.00 USD", liquidity_side="TAKER")  # fmt: skip
+    assert take(chain, tmp_path, file.text()).quarantined == []
+    with Books(chain.dsn("auditor")) as books:
+        assert [row.qty for row in books.positions().value] == [amounts.parse("3")]
 
 
 def test_an_order_made_in_an_earlier_file_is_counted_as_lost(chain: Database, tmp_path: Path) -> None:

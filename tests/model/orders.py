@@ -159,14 +159,8 @@ def _take(order: Standing, event: Event) -> None:
         case OrderReplaced():
             order.qty = max(number(event.qty), order.filled)
             _, price, stop = asks_for(order, event.cl_ord_id)
-            if event.price is not None:
-                order.price = number(event.price)
-            elif price is not None:
-                order.price = price
-            if event.stop_price is not None:
-                order.stop = number(event.stop_price)
-            elif stop is not None:
-                order.stop = stop
+            order.price = price if event.price is None else number(event.price)
+            order.stop = stop if event.stop_price is None else number(event.stop_price)
             order.replaces = [x for x in order.replaces if x != event.cl_ord_id]
             order.wishes.pop(event.cl_ord_id, None)
             order.current, order.accepted = event.cl_ord_id, True
@@ -178,7 +172,7 @@ def _take(order: Standing, event: Event) -> None:
             order.done = False
 
 
-def _reckoned(history: History, order: Standing, day: str) -> Fraction:
+def reckoned(history: History, order: Standing, day: str) -> Fraction:
     """Return what an order may still cost, or may still deliver, at its own terms."""
     return _cost(history, order, order.left, order.price, day)
 
@@ -290,7 +284,7 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
             continue
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
-        order.held, order.shares = _reckoned(then, order, day), event.ex_date
+        order.held, order.shares = reckoned(then, order, day), event.ex_date
         order.since = event.ex_date
         ratio, its = Fraction(event.ratio_num, event.ratio_den), reference.terms(then, event.instrument, event.ex_date)
         assert its is not None
@@ -328,13 +322,13 @@ def orders(history: History) -> dict[str, Standing]:
             order = found[event.order_id] = Standing(
                 event, number(event.qty), *terms, event.cl_ord_id, its.split_on, day
             )
-            order.held = _reckoned(then, order, day)
+            order.held = reckoned(then, order, day)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
             if name in whose:
                 order = found[whose[name]]
                 _undo(order, event, name)
-                order.held = _reckoned(then, order, day)
+                order.held = reckoned(then, order, day)
                 order.reserve = _reserved(then, order, day)
         elif isinstance(event, TradeExecuted):
             if event.order_id is None:
@@ -348,7 +342,7 @@ def orders(history: History) -> dict[str, Standing]:
             trade = made(then, event)
             order.fills[name] = (trade.qty, trade.gross)
             corrects = isinstance(event, TradeCorrected)
-            order.held = _reckoned(then, order, day) if corrects else _after_a_fill(then, order, left)
+            order.held = reckoned(then, order, day) if corrects else _after_a_fill(then, order, left)
             order.reserve = _reserved(then, order, day)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)
@@ -360,7 +354,7 @@ def orders(history: History) -> dict[str, Standing]:
             if isinstance(event, OrderReplaced | OrderRestated):
                 order.since = day
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
-                order.held = _reckoned(then, order, day)
+                order.held = reckoned(then, order, day)
             if order.how or not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | CancelRejected):
                 order.reserve = _reserved(then, order, day)
     return found

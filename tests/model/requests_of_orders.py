@@ -149,7 +149,7 @@ def replaced(history: History, now: Moment, dice: Dice) -> Event:
     if dice.often(0.1):
         orig = _some_request(history, dice)
     return OrderReplaced(order_id=name, cl_ord_id=request, orig_cl_ord_id=orig,
-                         qty=qty or "1", price=limit, stop_price=stop)  # fmt: skip
+                         qty=qty or "1", price=limit, stop_price=stop, historical=dice.often(0.05))  # fmt: skip
 
 
 def cancel_refused(history: History, _: Moment, dice: Dice) -> Event:
@@ -201,7 +201,8 @@ def restated(history: History, _: Moment, dice: Dice) -> Event:
     name, standing = _one(history, dice)
     qty, limit, _ = _new_terms(history, dice, standing)
     reason: Any = dice.of("corporate_action", "repricing", "partial_decline", "new_day", "other")
-    return OrderRestated(order_id=name, reason=reason, qty=qty if dice.often(0.6) else None, price=limit)
+    return OrderRestated(order_id=name, reason=reason, qty=qty if dice.often(0.6) else None, price=limit,
+                         historical=dice.often(0.05))  # fmt: skip
 
 
 REQUESTS: dict[type[Event], tuple[Any, int]] = {

@@ -14,7 +14,7 @@ from ledger.domain.events.corporate_actions import (
     InstrumentRenamed,
     SplitApplied,
 )
-from tests.model import corporate, holdings, orders, reference, verdicts_on_orders
+from tests.model import corporate, holdings, orders, reference
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
 
@@ -83,11 +83,6 @@ def splits(history: History, event: SplitApplied, _: Moment) -> bool:
     if len(adjusted) < len(event.order_adjustments) or not set(adjusted) <= set(open_orders):
         return False
     if any(orders.orders(history)[x].newest_terms >= event.ex_date for x in open_orders if x not in adjusted):
-        return False
-    if not all(
-        verdicts_on_orders.may_cost(history, orders.orders(history)[name], x.price, x.stop_price, event.ex_date)
-        for name, x in adjusted.items()
-    ):
         return False
     go_on = [name for name in open_orders if not orders.ends_by_split(history, event, name)]
     terms = (orders.after_split(history, event, name) for name in go_on)

@@ -122,7 +122,8 @@ def asks_cancel(history: History, event: CancelRequested, _: Moment) -> bool:
 
 def _holds_more(history: History, event: ReplaceRequested, now: Moment) -> bool:
     before, after = (orders.orders(x)[event.order_id] for x in (history, history.plus(event, now.at, now.day)))
-    return after.held + after.reserve > before.held + before.reserve
+    own = max(before.held, orders.reckoned(history, before, now.day))
+    return after.held + after.reserve > own + before.reserve
 
 
 def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool:
@@ -133,14 +134,14 @@ def asks_replace(history: History, event: ReplaceRequested, now: Moment) -> bool
     its = reference.terms(history, standing.placed.instrument, now.day)
     assert its is not None
     new = orders.asks_for(standing, event.orig_cl_ord_id)[0] if event.new_qty is None else number(event.new_qty)
-    if status == "closed" or (status == "restricted" and (new > standing.qty or _holds_more(history, event, now))):
+    more = new - max([standing.qty, *(qty for qty, _, _ in standing.wishes.values())])
+    if status == "closed" or (status == "restricted" and (more > 0 or _holds_more(history, event, now))):
         return False
     fills_no_more = standing.done and not standing.lasts
     if new <= 0 or fills_no_more or not (standing.left or (standing.filled == standing.qty and new > standing.qty)):
         return False
-    if not _on_grid(its, event.new_qty, event.new_price, event.new_stop):
+    if len(standing.replaces) >= 100 or not _on_grid(its, event.new_qty, event.new_price, event.new_stop):
         return False
-    more = new - max([standing.qty, *(qty for qty, _, _ in standing.wishes.values())])
     if not _within_limit(history, standing.placed.account, its, standing.placed.side, more):
         return False
     return money.affordable(history, event, now)
@@ -165,26 +166,21 @@ def _names_another(history: History, order_id: str, request: str | None) -> bool
     return request is not None and orders.asked_by(history, order_id, request) not in (None, order_id)
 
 
-def may_cost(history: History, standing: Standing, price: Any, stop: Any, day: str) -> bool:
-    """Whether the venue may state these: such as were told, or on the day's ticks, unless what was told is not."""
+def _may_cost(history: History, standing: Standing, event: OrderReplaced | OrderRestated, day: str) -> bool:
+    """Whether the venue may state this price: one that was told, or on the day's ticks, unless what was told is not."""
     its = reference.terms(history, standing.placed.instrument, day)
     assert its is not None
-    for said, *told in (
-        (price, standing.price, *(x for _, x, _ in standing.wishes.values())),
-        (stop, standing.stop, *(x for _, _, x in standing.wishes.values())),
-    ):
-        known = [x for x in told if x is not None]
-        ticks = [(x / its.tick).denominator == 1 for x in known]
-        if not (said is None or number(said) in known or not all(ticks) or _on_grid(its, None, said)):
-            return False
-    return True
+    told = [x for x in (standing.price, *(x for _, x, _ in standing.wishes.values())) if x is not None]
+    ticks = [(x / its.tick).denominator == 1 for x in told]
+    said = event.price
+    return event.historical or said is None or number(said) in told or not all(ticks) or _on_grid(its, None, said)
 
 
 def replaces(history: History, event: OrderReplaced, now: Moment) -> bool:
     standing = _may_go_on(history, event)
     if standing is None or _names_another(history, event.order_id, event.orig_cl_ord_id):
         return False
-    if not may_cost(history, standing, event.price, event.stop_price, now.day):
+    if not _may_cost(history, standing, event, now.day):
         return False
     asked = event.cl_ord_id in standing.replaces
     unused = orders.asked_by(history, event.order_id, event.cl_ord_id) is None or event.cl_ord_id == standing.current
@@ -214,7 +210,7 @@ def restates(history: History, event: OrderRestated, now: Moment) -> bool:
     standing = _may_go_on(history, event)
     if standing is None:
         return False
-    if not may_cost(history, standing, event.price, None, now.day):
+    if not _may_cost(history, standing, event, now.day):
         return False
     return event.qty is None or number(event.qty) >= standing.filled
 

@@ -96,7 +96,8 @@ class ReplaceRequested(Event, frozen=True, kw_only=True):
 class OrderReplaced(Event, frozen=True, kw_only=True):
     """
     The venue works the order on other terms; below what is filled, the quantity becomes what is filled. A price or
-    stop price that is not said is the one that the request asked for, or stays.
+    stop price that is not said is the one that the request asked for, or stays. The price is a multiple of the
+    instrument's tick, but for a replacement of the past (`historical`); a stop may trail between two.
     """
 
     KIND: ClassVar = "fact"
@@ -106,6 +107,7 @@ class OrderReplaced(Event, frozen=True, kw_only=True):
     qty: Amount
     price: Amount | None = None
     stop_price: Amount | None = None
+    historical: bool = False
 
 
 class ReplaceRejected(Event, frozen=True, kw_only=True):
@@ -173,7 +175,8 @@ class OrderDoneForDay(Event, frozen=True, kw_only=True):
 
 class OrderRestated(Event, frozen=True, kw_only=True):
     """
-    The venue states the order's terms anew, unasked; it is live again if it was done for the day.
+    The venue states the order's terms anew, unasked; it is live again if it was done for the day. The price is a
+    multiple of the instrument's tick, but for a restatement of the past (`historical`).
     """
 
     KIND: ClassVar = "fact"
@@ -181,3 +184,4 @@ class OrderRestated(Event, frozen=True, kw_only=True):
     reason: Literal["corporate_action", "repricing", "partial_decline", "new_day", "other"]
     qty: Amount | None = None
     price: Amount | None = None
+    historical: bool = False

@@ -123,13 +123,14 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
         state.entitlements.put(
             Entitlement(event.ca_id, line.account, instrument.instrument, qty, qty, gross, tax, 0, 0, 0, 0)
         )
-    post(state, lines, may_refuse=False)
+    # A dividend may be of thousands, as a split may; each has its own gross and tax in what is given.
+    net = merged(lines)
+    post(state, net, may_refuse=False)
     note_moved(state, cash, event.ex_date)
     state.corporate_actions.put(
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )
-    # A dividend may be of thousands, as a split may; each has its own gross and tax in what is given.
-    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(merged(lines))}
+    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(net)}
     unnamed = _unnamed(state, share.asset, event.ex_date, named)
     if unnamed:
         derived["unnamed"] = unnamed
@@ -201,12 +202,12 @@ def pay(state: State, event: events.CashDividendPaid, now: Now) -> Effects:
         lines += settling
         every.append(new_shares.difference(state, paid.account, action.event_seq, settling))
     become = new_shares.together(every)
-    with_become = lines + new_shares.all_lines(become)
-    post(state, with_become, may_refuse=False)
+    net = merged(lines + new_shares.all_lines(become))
+    post(state, net, may_refuse=False)
     day = open_day(state, event, event.paid_on, now)
     state.movements.put(Movement("dividend", event.payment_id, now.seq, day, postings_text(lines), content, None))
     state.corporate_actions.put(msgspec.structs.replace(action, version=action.version + 1))
-    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(merged(with_become))}
+    derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(net)}
     if become:
         derived["in_new_shares"] = new_shares.as_stored(become)
     return Effects(stream_of(event.ca_id), action.version + 1, derived, event.paid_on)

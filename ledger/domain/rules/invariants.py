@@ -69,7 +69,7 @@ _RULES: Final[dict[str, str]] = {
     "R3": "amount calendar_version capture_ref cycles exec_ids expire_at expires_at fx_assets hold "
     "incident_time legs lines mark_to_come matched net_mismatch new_intended_date not_expired price quantity rate "
     "settles_what subject terms",
-    "R4": "account_not_empty account_status line_account max_position second_person system_account",
+    "R4": "account_not_empty account_status line_account max_position requests_pending second_person system_account",
     "R5": "backup_seq format_version key_bytes key_destroyed key_id key_mismatch key_revoked no_recovery_key "
     "original_version schema_hash schema_version signature size tail_count",
     "R6": "accepted_seq break_key break_ref disposed_before incident_status new_seq no_such_break not_quarantined "

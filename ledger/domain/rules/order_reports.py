@@ -28,7 +28,7 @@ from ledger.domain.rules.orders import (
     answered,
     changed,
     check_shares,
-    check_stated_prices,
+    check_stated_price,
     claim,
     done,
     ended,
@@ -90,23 +90,18 @@ def _check_not_of_another(state: State, order: Order, cl_ord_id: str | None) -> 
         )
 
 
-def _granted(said: Any, asked: int | None, own: int | None) -> int | None:
-    if said is not None:
-        return units(said)
-    return own if asked is None else asked
-
-
 def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     """
     The answer to a pending request, at the prices that it asked for where none are said, or unasked for the current
-    ones; at prices that the instrument may have. A filled order may live again by it, if its instrument was not split
-    since. The account is not closed.
+    ones; at a price that the instrument may have, unless it is of the past. A filled order may live again by it, if its
+    instrument was not split since. The account is not closed.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
     check_not_closed(state, order.account)
     _check_not_of_another(state, order, event.orig_cl_ord_id)
-    check_stated_prices(state, order, event.price, event.stop_price, now.day)
+    if not event.historical:
+        check_stated_price(state, order, event.price, now.day)
     if event.cl_ord_id not in order.pending_replace:
         if event.orig_cl_ord_id != order.cl_ord_id:
             raise Broken(
@@ -118,8 +113,8 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
             claim(state, order.account, event.cl_ord_id, event.order_id)
     qty = max(_stated_qty(state, order, event.qty), order.cum_qty)
     _, price, stop = terms_by(order, event.cl_ord_id)
-    price = _granted(event.price, price, order.price)
-    stop = _granted(event.stop_price, stop, order.stop_price)
+    price = price if event.price is None else units(event.price)
+    stop = stop if event.stop_price is None else units(event.stop_price)
     terms = with_terms(
         state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
         **answered(order, event.cl_ord_id),
@@ -195,7 +190,7 @@ def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     """
     A live order of an account that is not closed goes on, on the terms the venue states; never for less than has
-    filled, at a price that the instrument may have, and not in the shares of before a split.
+    filled, at a price that the instrument may have unless it is of the past, and not in the shares of before a split.
     """
     order = live_order(state, event.order_id)
     check_shares(state, order)
@@ -205,7 +200,8 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     if qty < order.cum_qty:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
-    check_stated_prices(state, order, event.price, None, now.day)
+    if not event.historical:
+        check_stated_price(state, order, event.price, now.day)
     price = order.price if event.price is None else units(event.price)
     return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 

@@ -44,6 +44,8 @@ from ledger.domain.times import time_text
 
 _NEEDS: Final = {"limit": ("price",), "stop": ("stop_price",), "stop_limit": ("price", "stop_price")}
 """The prices without which an order of a kind says nothing."""
+REQUESTS: Final = 100
+"""So many requests for other terms may wait on an order: what is held is reckoned over every order of their grants."""
 
 
 def _check_form(event: events.OrderPlaced, now: Now) -> None:
@@ -135,12 +137,18 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
             "nothing_left", f"order {event.order_id} is of a day and done for the day; expected one that is worked: "
                             "place another, or wait until the venue restates it"
         )  # fmt: skip
+    if len(order.pending_replace) >= REQUESTS:
+        raise Broken(
+            "requests_pending", f"order {event.order_id}: {REQUESTS} requests for other terms wait for their answers; "
+                                "expected fewer: wait for one, or ask for the order's end"
+        )  # fmt: skip
     if not leaves(order) and qty <= order.qty:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
     # A quantity that stays may be of a lot that was: only what is asked for has to fit.
     lot = 1 if event.new_qty is None else instrument.lot
     check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
-    position_limits.check(state, order.account, instrument, order.side, qty - asked_qty(order))
+    more = qty - asked_qty(order)
+    position_limits.check(state, order.account, instrument, order.side, more)
     claim(state, order.account, event.cl_ord_id, event.order_id)
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
     order = msgspec.structs.replace(
@@ -149,7 +157,9 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     )  # fmt: skip
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)
-    if status != "open" and (qty > order.qty or changes["asked_hold"] > order.asked_hold):
+    # What is left of a hold after fills may be a unit less than the order's own terms would have held for what is left.
+    own = max(order.hold_amount, wanted_hold(state, order, now.day)) + order.asked_hold
+    if status != "open" and (more > 0 or order.hold_amount + changes["asked_hold"] > own):
         raise Broken(
             "account_status",
             f"account {order.account} is {status}; expected open, to ask for more than before or have more held",

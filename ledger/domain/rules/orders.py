@@ -229,33 +229,22 @@ def check_terms(state: State, instrument: Instrument, qty: int, prices: tuple[An
                                   f"{amounts.render(instrument.tick)}")  # fmt: skip
 
 
-def check_stated_prices(state: State, order: Order, price: Any, stop: Any, day: str) -> None:
+def check_stated_price(state: State, order: Order, stated: Any, day: str) -> None:
     """
-    Raise Broken where a *price* or *stop* price that is stated of *order* cannot be one of its instrument's on *day*.
+    Raise Broken where a price that is *stated* of *order* cannot be one of its instrument's on *day*.
 
     One that the order has or was asked for may be stated again; and where one of those is on other ticks, of the past
     or of before an amendment, so may be what the venue makes of it.
     """
-    if state.booked is not None:
+    if stated is None or state.booked is not None:
         # Where days are known, it was checked when it was recorded.
         return
-    asked = asked_terms(order)
+    price, told = units(stated), [x for x in (order.price, *(x for _, x, _ in asked_terms(order))) if x is not None]
     tick = terms_on(known_instrument(state, order.instrument), day).tick
-    for stated, *told in (
-        (price, order.price, *(x for _, x, _ in asked)),
-        (stop, order.stop_price, *(x for _, _, x in asked)),
-    ):
-        known_before = [x for x in told if x is not None]
-        if (
-            stated is not None
-            and units(stated) % tick
-            and units(stated) not in known_before
-            and not any(x % tick for x in known_before)
-        ):
-            raise Broken(
-                "price",
-                f"found price {stated} of order {order.order_id}; expected a multiple of {amounts.render(tick)}",
-            )
+    if price % tick and price not in told and not any(x % tick for x in told):
+        raise Broken(
+            "price", f"found price {stated} of order {order.order_id}; expected a multiple of {amounts.render(tick)}"
+        )
 
 
 def claim(state: State, account: str, cl_ord_id: str, order_id: str) -> None:

@@ -23,7 +23,7 @@ from ledger.domain.rules import lots
 from ledger.domain.rules.ground import Broken, as_derived_of_many, check_scale, known, known_instrument, post, units
 from ledger.domain.rules.new_shares import Ratio, after_split, check_not_moved, multiplied, of_position
 from ledger.domain.rules.of_asset import instruments_of
-from ledger.domain.rules.orders import check_stated_prices, ended, rehold
+from ledger.domain.rules.orders import ended, rehold
 from ledger.domain.rules.position_moves import is_traded_since
 from ledger.domain.state import State
 from ledger.domain.terms import terms_on
@@ -188,7 +188,6 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
         check_scale(qty, asset, "quantity")
         price = order.price if given.price is None else units(given.price)
         stop = order.stop_price if given.stop_price is None else units(given.stop_price)
-        check_stated_prices(state, order, given.price, given.stop_price, event.ex_date)
     if not qty or (given is None and qty < cum):
         return None
     if qty < cum:
