@@ -27,6 +27,7 @@ from tests.conftest import ORIGIN
 from tests.sealing.regions import append
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder, copied
+from verifier.report import Finding
 from verifier.stored import Unreadable
 from verifier.tiled import diverging
 from verifier.tiled.archives import Archive
@@ -40,7 +41,6 @@ class Held:
     def __init__(self, name: str, events: tuple[RecordedEvent, ...], tiled: int | None = None) -> None:
         self.name, self.requests, self.events = name, 0, events
         self.reigns_in: int | None = None
-        self.head: int | None = None
         self.place = name
         self.origin, self.chain_id = chains.ORIGIN, events[0].chain_id if events else chains.CHAIN_ID
         self._tiled = len(events) if tiled is None else tiled
@@ -49,6 +49,9 @@ class Held:
 
     def size(self) -> int:
         return self.events[-1].seq if self.events else 0
+
+    def end(self, size: int) -> list[Finding]:
+        return []
 
     def tree_size(self) -> int:
         return self._tiled
@@ -184,6 +187,16 @@ def test_an_archive_is_a_copy(tmp_path: Path) -> None:
         diverging.compare(first, Archive(stores[1]), silent)
 
 
+def cut_off(intruder: Intruder, size: int) -> None:
+    """Leave of a chain what a copy has that is only behind."""
+    intruder.edit("events", "DELETE FROM ledger.events WHERE seq > %s", size)
+    intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = %s", size)
+    intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size > %s", size)
+    kept = f"({size} >> 8 * level) - 256 * number"
+    intruder.edit("tiles", f"DELETE FROM ledger.tiles WHERE {kept} <= 0")
+    intruder.edit("tiles", f"UPDATE ledger.tiles SET hashes = substr(hashes, 1, (32 * ({kept}))::int)")
+
+
 def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -> None:
     """Both the primary; the same; one that is shorter; then one whose event was changed, and every hash after it."""
     with made.region() as left, copy.region() as right:
@@ -206,8 +219,7 @@ def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -
                 assert stands(report.findings) == [("TRUNCATED", last + 1, None, None, "seq")]
                 assert report.last_good_seq == last
     with copied(copy.database) as shorter, Intruder(shorter) as intruder:
-        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 900")
-        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 900")
+        cut_off(intruder, 900)
         with made.region() as left, Sealed(shorter, "", "").region() as right:
             report = diverging.compare(left, right, silent)
             assert (report.verdict, report.last_good_seq) == ("verified", 900)
@@ -225,6 +237,43 @@ def test_two_databases_are_held_against_each_other(made: Sealed, copy: Sealed) -
         ("DIVERGENCE", 800, None, None, "hash"),
     ]
     assert left.requests <= 2 * math.log2(1305) + 8
+
+
+HEADLESS = ("HEAD_MISMATCH", None, "chain_heads", (ORIGIN,), None)
+AT_900 = [
+    ("TRUNCATED", 901, None, None, "seq"),
+    ("TRUNCATED", 901, "checkpoints", ("1300",), "size"),
+]
+"""What tiles and a checkpoint say of a copy that has 900 events."""
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        ("DELETE FROM ledger.chain_heads", [HEADLESS, *AT_900]),
+        ("UPDATE ledger.chain_heads SET seq = NULL",
+         [("HEAD_MISMATCH", None, "chain_heads", (ORIGIN,), "seq"), *AT_900]),
+        ("UPDATE ledger.chain_heads SET seq = 800",
+         [("HEAD_MISMATCH", None, "chain_heads", (ORIGIN,), "seq"), *AT_900]),
+        ("UPDATE ledger.chain_heads SET seq = 900", AT_900),
+        ("DELETE FROM ledger.tiles; DELETE FROM ledger.chain_heads", [HEADLESS, AT_900[1]]),
+        ("DELETE FROM ledger.tiles; DELETE FROM ledger.checkpoints; DELETE FROM ledger.chain_heads", [HEADLESS]),
+    ],
+)  # fmt: skip
+def test_a_copy_that_was_cut_off_is_told_whatever_its_head_says(
+    made: Sealed, copy: Sealed, edit: str, found: list[object]
+) -> None:
+    with Intruder(copy.database) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.chain_heads ALTER seq DROP NOT NULL")
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 900")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        for one in edit.split("; "):
+            intruder.edit(one.split("ledger.")[1].split()[0], one, least=1)
+    with made.region() as left, copy.region() as right:
+        right.name = "B"
+        for report in (diverging.compare(left, right, silent), diverging.compare(right, left, silent)):
+            assert (report.verdict, report.last_good_seq, stands(report.findings)) == ("broken", 900, found)
+            assert all(finding.actual.endswith(" in B") for finding in report.findings)
 
 
 def test_a_backup_is_no_second_primary_until_it_goes_on(made: Sealed, copy: Sealed) -> None:

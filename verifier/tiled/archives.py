@@ -18,6 +18,7 @@ from ledger.errors import LedgerError, UnknownFormat
 from ledger.evidence import checkpoint, segments, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
+from verifier.report import Finding
 from verifier.stored import Unreadable
 from verifier.tiled.copies import cut, tile_of
 
@@ -62,11 +63,6 @@ class Archive:
         return None
 
     @property
-    def head(self) -> int | None:
-        """Return None: what its checkpoint covers is what it is read for."""
-        return None
-
-    @property
     def origin(self) -> str:
         """Return the chain's origin."""
         return self._stated.origin
@@ -90,6 +86,10 @@ class Archive:
     def size(self) -> int:
         """Return how many events the archive's checkpoint says that it holds."""
         return self._stated.size
+
+    def end(self, size: int) -> list[Finding]:
+        """Return nothing: what its checkpoint covers is what it is read for."""
+        return []
 
     def tree_size(self) -> int:
         """Return how many leaves the tiles hold, which is as many."""

@@ -15,6 +15,7 @@ from ledger.errors import UnknownFormat
 from ledger.evidence import tiles, tree
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES, Node, ReadNodes
+from verifier.report import Finding
 
 KEPT_TILES: Final = 256
 """How many tiles above the leaves are kept to be asked again, 8 KiB each: with them 16 million events are proven."""
@@ -38,10 +39,6 @@ class Copy(Protocol):
         """Return the epoch in which it says that it is the primary; None where it does not say so."""
 
     @property
-    def head(self) -> int | None:
-        """Return how many events it says itself that it has; None where it does not say so."""
-
-    @property
     def origin(self) -> str:
         """Return the chain's origin."""
 
@@ -52,6 +49,11 @@ class Copy(Protocol):
     def size(self) -> int:
         """
         Return the seq of the last event.
+        """
+
+    def end(self, size: int) -> list[Finding]:
+        """
+        Return what is wrong with what it says itself of how many events it has, where the last is *size*.
         """
 
     def tree_size(self) -> int:

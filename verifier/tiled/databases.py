@@ -81,11 +81,6 @@ class Region(Reader):
         return self.chain.epoch
 
     @property
-    def head(self) -> int | None:
-        """Return the seq that the head's row names; None without one."""
-        return None if self.chain.mode == "missing" else self.chain.seq
-
-    @property
     def origin(self) -> str:
         """Return the chain's origin."""
         return self.chain.origin
@@ -103,6 +98,33 @@ class Region(Reader):
         """Return the seq of the last event; 0 where there is none."""
         found = self._ask("SELECT seq FROM ledger.events WHERE chain = %s ORDER BY seq DESC LIMIT 1", self.chain.chain)
         return int(found[0][0]) if found else 0
+
+    def head(self, size: int) -> list[Finding]:
+        """Return what is wrong with the head's row where the last event is *size*; its other columns are not asked."""
+        key = (self.origin,)
+        if self.chain.mode == "missing":
+            return [Finding("HEAD_MISMATCH", "a row", "no such row", table="chain_heads", key=key)]
+        if self.chain.seq > size:
+            return [Finding("TRUNCATED", f"event {self.chain.seq}, which the head names", f"{size} events",
+                            seq=size + 1, column="seq")]  # fmt: skip
+        if self.chain.seq < size:
+            return [Finding("HEAD_MISMATCH", str(size), str(self.chain.seq), table="chain_heads", key=key,
+                            column="seq")]  # fmt: skip
+        return []
+
+    def end(self, size: int) -> list[Finding]:
+        """Return what says that there are other than *size* events: the head, or tiles and a checkpoint of more."""
+        found = self.head(size)
+        if any(one.kind == "TRUNCATED" for one in found):
+            return found
+        if (leaves := self.tree_size()) > size:
+            found.append(Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events", seq=size + 1,
+                                 column="seq"))  # fmt: skip
+        kept = next(self.newest_checkpoints(), None)
+        if kept is not None and kept.size > size:
+            found.append(Finding("TRUNCATED", f"{kept.size} events, which a checkpoint covers", f"{size} events",
+                                 seq=size + 1, table="checkpoints", key=(str(kept.size),), column="size"))  # fmt: skip
+        return found
 
     def seq_before(self, seq: int) -> int:
         """Return the seq of the last event before *seq* that there is; 0 where there is none."""

@@ -29,7 +29,8 @@ from verifier.tiled.copies import Copy
 COVERED: Final = [
     "hashes from the root down to the first that differ, and there the events themselves: each hashes to what its copy "
     "says, and both follow the same event",
-    "that not both say to be the primary of one epoch, and that each has the event that its own head names",
+    "that not both say to be the primary of one epoch, and that each ends at the event that its own head names, and "
+    "has no tile and no checkpoint of more",
 ]
 NOT_COVERED: Final = [
     "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
@@ -73,10 +74,9 @@ def compare(
     sizes = left.size(), right.size()
     cut: list[Finding] = []
     for copy, size in zip((left, right), sizes, strict=True):
-        if copy.head is not None and copy.head > size:
-            cut.append(Finding("TRUNCATED", f"event {copy.head}, which the head of {copy.name} names",
-                               f"{size} events", seq=size + 1, column="seq"))  # fmt: skip
-        elif not size:
+        wrong = copy.end(size)
+        cut += (msgspec.structs.replace(one, actual=f"{one.actual} in {copy.name}") for one in wrong)
+        if not size and not wrong:
             raise Unreadable(f"{copy.name} has no events of chain {copy.origin}, so there is nothing to compare")
     tell("comparing hashes", 0)
     found = first(left, right, min(sizes))

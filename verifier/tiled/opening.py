@@ -88,15 +88,8 @@ class _Opening:
         """Hold the head's row against the last event."""
         chain, key = self._region.chain, (self._region.origin,)
         self.findings += doubled(self._region, chain)
-        if chain.mode == "missing":
-            self.found("HEAD_MISMATCH", "a row", "no such row", table="chain_heads", key=key)
-            return
-        if chain.seq > self.size:
-            self.found("TRUNCATED", f"event {chain.seq}, which the head names", f"{self.size} events",
-                       seq=self.size + 1, column="seq")  # fmt: skip
-            return
-        if chain.seq < self.size:
-            self.found("HEAD_MISMATCH", str(self.size), str(chain.seq), table="chain_heads", key=key, column="seq")
+        if wrong := self._region.head(self.size):
+            self.findings += wrong
             return
         event = next(self._region.between(self.size, self.size), None)
         if event is None:
