@@ -7,12 +7,31 @@ with the ledger. It says what docs and FIX say, not how the ledger does it.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 Facts = dict[str, str]
 Terms = tuple[Decimal, Decimal]
 """Quantity and price."""
+
+
+@functools.cache
+def most_paid(terms: Terms, filled: Decimal, wishes: tuple[Terms, ...]) -> Decimal:
+    """
+    Return the most that may still be paid: some fills on these terms, to any quantity that is spoken of, then a wish is
+    granted, and so on.
+
+    It takes as long as there are orders of wishes, and remembers each, or a dozen that wait would take for ever.
+    """
+    qty, price = terms
+    most = Decimal(0)
+    for stop in {filled, qty, *(wish[0] for wish in wishes)}:
+        if not filled <= stop <= max(qty, filled):
+            continue
+        then = [most_paid(wish, stop, wishes[:n] + wishes[n + 1 :]) for n, wish in enumerate(wishes)]
+        most = max(most, (stop - filled) * price + max(then, default=Decimal(0)))
+    return most
 
 
 @dataclass
@@ -52,22 +71,12 @@ class Standing:
         """What is held in all, so that any request may be granted, whenever."""
         if self.how or (self.done and not self.lasts):
             return Decimal(0)
-        return self._most((self.qty, self.price), self.filled, list(self.wishes.values()))
-
-    def _most(self, terms: Terms, filled: Decimal, wishes: list[Terms]) -> Decimal:
-        """
-        Return the most that may still be paid, or delivered: some fills on these terms, to any quantity that is spoken
-        of, then a wish is granted, and so on.
-        """
-        qty, price = terms
-        most = Decimal(0)
-        for stop in {filled, qty, *(wish[0] for wish in wishes)}:
-            if not filled <= stop <= max(qty, filled):
-                continue
-            paid = (stop - filled) * (price if self.side == "buy" else 1)
-            then = [self._most(wish, stop, wishes[:n] + wishes[n + 1 :]) for n, wish in enumerate(wishes)]
-            most = max(most, paid + max(then, default=Decimal(0)))
-        return most
+        # A sale delivers what fills, whatever the price.
+        own, *wishes = (
+            (qty, price if self.side == "buy" else Decimal(1))
+            for qty, price in ((self.qty, self.price), *self.wishes.values())
+        )
+        return most_paid(own, self.filled, tuple(sorted(wishes)))
 
     @property
     def status(self) -> str:

@@ -4,6 +4,7 @@ Say from a history how an order stands: what it asks for, what filled, what is p
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -199,17 +200,16 @@ def _reserved(history: History, order: Standing, day: str) -> Fraction:
     if not order.reach:
         return Fraction(0)
 
-    def most(filled: Fraction, waiting: frozenset[str]) -> Fraction:
+    # A wish that was granted is for no more than has filled, so none comes twice.
+    @functools.cache
+    def most(filled: Fraction) -> Fraction:
         dearest = Fraction(0)
-        for wish in waiting:
-            qty, price, _ = order.wishes[wish]
+        for qty, price, _ in order.wishes.values():
             if qty > filled:
-                paid = _cost(history, order, qty - filled, price, day)
-                dearest = max(dearest, paid + most(qty, waiting - {wish}))
+                dearest = max(dearest, _cost(history, order, qty - filled, price, day) + most(qty))
         return dearest
 
-    every = frozenset(order.wishes)
-    return max(most(order.qty, every), most(order.filled, every) - order.held)
+    return max(most(order.qty), most(order.filled) - order.held)
 
 
 def hold_asset(history: History, order: Standing) -> str:
