@@ -10,9 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
-from ledger import command, throughput
+from ledger import command, given_file, throughput
 from ledger.errors import LedgerError
-from ledger.evidence import checkpoint
+from ledger.evidence import checkpoint, note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.sandbox import home
 from ledger.version import Version
@@ -121,9 +121,9 @@ app.command("receipts")(commands.receipts)
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return given_file.read(path, note.NOTE_LIMIT_BYTES)
     except OSError as error:
-        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}; name one that you kept") from error
 
 
 def _expected(path: Path, data: bytes, origin: str) -> Checkpoint:

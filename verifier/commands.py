@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ledger import given_file
 from ledger.archiving.places import open_store
 from ledger.evidence.proof_file import FILE_LIMIT_BYTES
 from verifier import proof as proofs
@@ -76,16 +77,15 @@ def receipts(
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(FILE_LIMIT_BYTES + 1)
+        return given_file.read(path, FILE_LIMIT_BYTES)
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"{path} cannot be read: {error.strerror}; name what `tradeledger prove` wrote") from error
 
 
 @contextlib.contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
     try:
-        with path.open("rb") as file:
+        with given_file.opened(path) as file:
             yield iter(lambda: file.readline(kept.LINE_LIMIT_BYTES + 1), b"")
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"{path} cannot be read: {error.strerror}; name a file of receipts") from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ledger import given_file
 from ledger.errors import LedgerError
 from ledger.evidence import policy
 from verifier.stored import Unreadable
@@ -19,10 +20,10 @@ def read_policy(path: Path) -> policy.Policy:
         Unreadable: there is none, so nothing can be trusted.
     """
     try:
-        return policy.decode(path.read_bytes())
+        return policy.decode(given_file.read(path, policy.POLICY_LIMIT_BYTES))
     except OSError as error:
         raise Unreadable(
-            f"the policy {path} cannot be read: {error.strerror}; nothing is trusted without it"
+            f"the policy {path} cannot be read: {error.strerror}; name your own, nothing is trusted without it"
         ) from error
     except LedgerError as error:
         raise Unreadable(f"{path}: {error}; nothing is trusted without a policy") from error

@@ -18,6 +18,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from ledger import given_file
 from ledger.errors import InvalidInput, NotPermitted
 
 LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -31,9 +32,9 @@ def read(path: Path) -> bytes:
     Raises:
         NotPermitted: others may read or change it, or put another in its place; the message says what to run.
         InvalidInput: it is larger than any that belongs here.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no file.
     """
-    with path.open("rb") as file:
+    with given_file.opened(path, given_file.PIPE_SECONDS) as file:
         # Asked of what was opened, not of the name: that may stand for another file by now.
         found = os.fstat(file.fileno())
         mode = stat.S_IMODE(found.st_mode)

@@ -182,6 +182,6 @@ def read(path: Path) -> KeyPair:
     try:
         return decode(private_files.read(path))
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}; name a key file") from error
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from error

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from ledger import given_file
 from ledger.archiving.places import open_store
 from ledger.archiving.writer import Archive
 from ledger.cli import access, tables
@@ -20,6 +21,7 @@ from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.errors import InvalidInput, LedgerError, SetupNeeded, Unavailable
 from ledger.evidence import checkpoint, policy
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy, QuorumUnmet
 from ledger.reading import kept_checkpoints
 from ledger.storage import chains, database, events, evidence
@@ -76,11 +78,11 @@ def archive(
     leaves the archive at the checkpoint before; the next one goes on.
     """
     check_format(format)
-    text = _bytes(trust, "policy")
+    text = _bytes(trust, "policy", policy.POLICY_LIMIT_BYTES)
     rules = policy.decode(text)
     store = open_store(place)
     with access.access(dsn) as found, _reading(found.dsn("reader"), origin) as (connection, chain):
-        data = _newest(connection, chain, rules) if signed is None else _bytes(signed, "checkpoint")
+        data = _newest(connection, chain, rules) if signed is None else _bytes(signed, "checkpoint", NOTE_LIMIT_BYTES)
         stated = _accepted(rules, data)
         with tables.progress() as bar:
             task = bar.add_task("hashing events", total=stated.size)
@@ -141,8 +143,8 @@ def _accepted(rules: Policy, data: bytes) -> Checkpoint:
         raise NotCosigned(f"the checkpoint of {size} events: {error}; nothing was archived") from error
 
 
-def _bytes(path: Path, what: str) -> bytes:
+def _bytes(path: Path, what: str, limit: int) -> bytes:
     try:
-        return path.read_bytes()
+        return given_file.read(path, limit)
     except OSError as error:
-        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}; name another file") from error

@@ -68,10 +68,10 @@ def _gathered(keys: Path, state: Path | None) -> Backup:
 def _state(path: Path) -> str:
     """Return the text of a signer's state; it is replaced as a whole, so a running signer need not stop."""
     try:
-        data = path.read_bytes()
+        data = promises.read(path)
         promises.decode(data)
     except OSError as error:
-        raise InvalidInput(f"the state {path} cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"the state {path} cannot be read: {error.strerror}; name the signer's") from error
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from error
     return data.decode()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from ledger import given_file
 from ledger.cli import access as connections
 from ledger.cli import tables
 from ledger.cli.answer import check_row_format, print_json, show_plain
@@ -71,10 +72,10 @@ def of_statement(
     """
     check_format(format)
     try:
-        with file.open("rb") as opened:
-            content = opened.read(sheets.LIMIT_BYTES + 1)
+        content = given_file.read(file, sheets.LIMIT_BYTES)
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}; give a statement as ….csv or ….json") from error
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}; give a statement as ….csv or ….json, one "
+                           "for each account where it is larger") from error  # fmt: skip
     found = statement.read(str(file), content, statement.Told(issuer, as_of, tuple(account or ())))
     with (
         connections.access(dsn) as there,

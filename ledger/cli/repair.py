@@ -14,18 +14,21 @@ from typing import Annotated, Final
 
 import typer
 
+from ledger import given_file
 from ledger.cli import access as connections
 from ledger.cli import tables
 from ledger.cli.access import Access
 from ledger.cli.options import Dsn
 from ledger.domain.events.control import HistoryRepaired
-from ledger.errors import InvalidInput, LedgerError, NotPermitted, NotPrimary, UnknownChain, shown
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, UnknownChain, shown
 from ledger.evidence import policy
+from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan
+from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
 from ledger.storage import chains, database, repairs
 from ledger.storage.database import Connection
@@ -58,6 +61,12 @@ DespiteRecord = Annotated[
         help="The events were held against receipts and fit: make what this region recorded of itself fit them, too.",
     ),
 ]
+Role = Annotated[
+    Mode | None,
+    typer.Option(
+        help="Which role this region has, where its rows no longer tell; primary only if no other region appends.",
+    ),
+]
 Owner = Annotated[
     str | None, typer.Option(help="Address of the database to mend; the login is a member of ledger_owner.")
 ]
@@ -76,6 +85,7 @@ def make_plan(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="File for the plan; else standard output.")] = None,
     despite_record: DespiteRecord = False,
+    role: Role = None,
     dsn: Dsn = None,
 ) -> None:
     """
@@ -86,7 +96,7 @@ def make_plan(
     data, rules = _bytes(report, "report"), _policy(trust)
     found_report = reports.decode(data)
     origin = planning.origin_of(rules, found_report)
-    given = [] if signed is None else [_bytes(signed, "checkpoint")]
+    given = [] if signed is None else [_bytes(signed, "checkpoint", NOTE_LIMIT_BYTES)]
     with (
         connections.access(dsn) as found,
         _opened(replica, topic, archive, backup, origin, found) as copies,
@@ -96,8 +106,9 @@ def make_plan(
         contextlib.closing(_second(found.dsn("reader"))) as reading,
     ):
         made = planning.make(
-            connection, reading, rules, found_report, reports.digest(data), copies, given, despite_record=despite_record
-        )
+            connection, reading, rules, found_report, reports.digest(data), copies, given,
+            despite_record=despite_record, said=role,
+        )  # fmt: skip
     if output is None:
         print(made.encode().decode(), end="")
     else:
@@ -118,6 +129,7 @@ def apply_plan(
     backup: Backup = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the record; else that the report found it.")] = None,
     despite_record: DespiteRecord = False,
+    role: Role = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all of it, take it back, and say so.")] = False,
     dsn: Owner = None,
@@ -145,9 +157,11 @@ def apply_plan(
             contextlib.closing(database.connect(found.dsn("owner"), "tradeledger repair")) as connection,
             contextlib.closing(_second(found.dsn("owner"))) as reading,
         ):
-            applying_it = Applying(connection, reading, rules, found_plan, copies, why, despite_record=despite_record)
+            applying_it = Applying(
+                connection, reading, rules, found_plan, copies, why, despite_record=despite_record, said=role
+            )
             if not dry_run:
-                _check_recorder(recorder, found_plan.origin, source)
+                _check_recorder(applying_it, recorder, source)
             _show(found_plan)
             if not found_plan.writes:
                 raise InvalidInput("the plan writes nothing, so there is nothing to apply")
@@ -180,19 +194,15 @@ def apply_plan(
         raise typer.Exit(status)
 
 
-def _bytes(path: Path, what: str) -> bytes:
+def _bytes(path: Path, what: str, limit: int = LIMIT_BYTES) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LIMIT_BYTES + 1)
+        return given_file.read(path, limit)
     except OSError as error:
-        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}") from error
-    if len(data) > LIMIT_BYTES:
-        raise InvalidInput(f"the {what} {path} has more than {LIMIT_BYTES} bytes, as none has; name another file")
-    return data
+        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}; name another file") from error
 
 
 def _policy(path: Path) -> Policy:
-    return policy.decode(_bytes(path, "policy"))
+    return policy.decode(_bytes(path, "policy", policy.POLICY_LIMIT_BYTES))
 
 
 def _second(dsn: str) -> Connection:
@@ -283,7 +293,7 @@ def _recorder(found: Access, writer: str | None) -> str:
     return writer or found.dsn("writer")
 
 
-def _check_recorder(dsn: str, origin: str, source: str) -> None:
+def _check_recorder(applying_it: Applying, dsn: str, source: str) -> None:
     """Raise before anything is mended where what is done could not be recorded."""
     with contextlib.closing(database.connect(dsn, "tradeledger repair (record)")) as connection, database.translating():
         if not repairs.may_append(connection) or source not in chains.sources_of_login(connection):
@@ -291,10 +301,7 @@ def _check_recorder(dsn: str, origin: str, source: str) -> None:
                 f"the login of --writer may not append as {source!r}, so the repair could not be recorded; use one "
                 "that may, or another --source"
             )
-        for chain in chains.all_chains(connection):
-            # A head that is gone is what may be mended here, and gets this role.
-            if chain.origin == origin and repairs.role(connection, chain.chain) == "replica":
-                raise NotPrimary("--writer is an address of a replica; name where the chain is primary, for the record")
+        applying_it.check_recorder(connection)
 
 
 def _make_histories(mended: Mended, dsn: str, origin: str, told: applying.Tell) -> LedgerError | None:

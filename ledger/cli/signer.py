@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ledger import given_file
 from ledger.chain import signatures
 from ledger.errors import InvalidInput, shown
 from ledger.evidence import note, policy
@@ -124,8 +125,8 @@ def read_policy(path: Path | None) -> policy.Policy:
     if path is None:
         return policy.decode(b"quorum none\n")
     try:
-        return policy.decode(path.read_bytes())
+        return policy.decode(given_file.read(path, policy.POLICY_LIMIT_BYTES))
     except OSError as error:
-        raise InvalidInput(f"the policy {path} cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"the policy {path} cannot be read: {error.strerror}; name another file") from error
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from error

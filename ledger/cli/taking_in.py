@@ -5,11 +5,12 @@ Take another engine's recording, or a file of requests, in.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
+from ledger import given_file
 from ledger.cli import access, creation, tables
 from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.errors import InvalidInput
@@ -19,6 +20,9 @@ from ledger.importing.translation import NOT_APPENDED
 from ledger.journal.ledger import Ledger
 from ledger.queries import Books
 from ledger.throughput import for_throughput
+
+INSTRUMENTS_LIMIT_BYTES: Final = 1 << 28
+"""No list of instruments is larger."""
 
 app = typer.Typer(no_args_is_help=True, help="Take another engine's recording, or a file of requests, in.")
 
@@ -64,9 +68,9 @@ def import_nautilus(
     """
     check_format(format)
     try:
-        definitions = instruments_of(instruments.read_bytes())
+        definitions = instruments_of(given_file.read(instruments, INSTRUMENTS_LIMIT_BYTES))
     except OSError as error:
-        raise InvalidInput(f"{instruments} cannot be read: {error.strerror}") from error
+        raise InvalidInput(f"{instruments} cannot be read: {error.strerror}; name a list of instruments") from error
     if not events.is_file():
         raise InvalidInput(f"{events} is no file; give the engine's events as JSON lines")
     for_throughput()

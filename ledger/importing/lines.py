@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 import zstandard
 
+from ledger import given_file
 from ledger.errors import InvalidInput
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -73,7 +74,7 @@ def read_raw(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number, rest, found = 0, b"", 0
     try:
-        with path.open("rb") as file:
+        with given_file.opened(path) as file:
             for chunk in _chunks(file, path):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:

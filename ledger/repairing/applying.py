@@ -16,20 +16,21 @@ from typing import Final
 import msgspec
 
 from ledger.chain.link import ChainHead, genesis
-from ledger.errors import Divergence, InvalidInput, LedgerError, shown
+from ledger.errors import Divergence, InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
-from ledger.repairing import named_keys, record, region, tail
+from ledger.repairing import named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
+from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
-from ledger.storage import chains, events, identities, repairs, staged
-from ledger.storage.chains import FORMAT_VERSION, ChainRow
+from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
+from ledger.storage import chains, database, events, identities, repairs, staged
+from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
 Tell = Callable[[str, int], None]
@@ -71,9 +72,10 @@ class Applying:
         reason: str,
         *,
         despite_record: bool = False,
+        said: Mode | None = None,
     ) -> None:
         """
-        Check that the plan can be applied at all; *despite_record* as in `planning.make`.
+        Check that the plan can be applied at all; *despite_record* and *said* as in `planning.make`.
 
         Raises:
             InvalidInput: it contradicts itself, or a source that it names was not given.
@@ -82,7 +84,7 @@ class Applying:
         """
         repairs.check_owner(connection)
         self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
-        self._despite_record = despite_record
+        self._despite_record, self._said = despite_record, said
         self._stated = policy.check(rules, plan.checkpoint.encode()).checkpoint
         if (self._stated.origin, self._stated.size, self._stated.root.hex()) != (plan.origin, plan.size, plan.root):
             raise InvalidInput(
@@ -107,6 +109,43 @@ class Applying:
             raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
         if write.what == RESTORE and write.source not in self._sources:
             raise InvalidInput(f"the plan restores from the {write.source}; name it with --{write.source}")
+
+    def role(self) -> Role:
+        """
+        Return the role of the region, as its rows say it now, or a copy, or who applies this.
+        """
+        return role.settle(self._connection, self._row.chain, self._copies(), self._said)
+
+    def _copies(self) -> list[Source]:
+        """Return the copies that were named, which this region is none of."""
+        return [source for source in self._sources.values() if source is not self._local]
+
+    def check_recorder(self, writer: Connection) -> None:
+        """
+        Check that what is recorded by *writer* is the primary's, and that this region is the primary nowhere else.
+
+        Raises:
+            NotPrimary: it is not.
+            NotProven: the head is to be made anew, and nothing tells of which role.
+        """
+        settled = self.role()
+        is_here = database.place(writer) == database.place(self._connection)
+        self._connection.rollback()
+        if settled.refused and any(write.table == HEAD for write in self._plan.writes):
+            raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
+        number = next((row.chain for row in chains.all_chains(writer) if row.origin == self._plan.origin), None)
+        if is_here:
+            is_replica = settled.mode == role.FOLLOWER
+        else:
+            is_replica = number is not None and role.stands(writer, number) != role.PRIMARY
+        if is_replica:
+            raise NotPrimary("--writer is an address of a replica; name where the chain is primary, for the record")
+        if settled.mode == role.PRIMARY and not is_here:
+            raise NotPrimary(
+                "this region would be the primary, and --writer is an address of another, where the chain is primary "
+                "already: say --role replica where this one follows it, or name this one's with --writer; nothing was "
+                "written"
+            )
 
     def run(self, tell: Tell, *, dry_run: bool = False) -> Mended:
         """
@@ -162,7 +201,10 @@ class Applying:
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
             refused = heard.refused or contradicted
             vouched = self._stated.size if heard.refused else walk.head.seq
-            written = [made for made in walk.write(self._reason, tell, vouched) if made.gone or made.came]
+            settled = self.role()
+            if settled.refused and HEAD in tables:
+                raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
+            written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
             # What is signed proves its tiles, whoever wrote the events that come after.
             other = [made for made in written if made.table != TILES or not walk.signed_tiles]
             if (other and refused) or (contradicted and HISTORIES in tables):
@@ -175,15 +217,17 @@ class Applying:
 
     def _hear(self, last: ChainHead) -> tail.Heard:
         """Return what rows and copies say of the events up to the *last* one here."""
-        copies = [source for source in self._sources.values() if source is not self._local]
-        return tail.hear(self._connection, self._row.chain, last, self._stated.size, copies)
+        return tail.hear(
+            self._connection, self._row.chain, last, self._stated.size, self._copies(), follows=self.role().follows
+        )
 
     def _identity(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> ChainRow:
         is_restored, is_alone = (any(write.table == CHAINS for write in writes) for writes in (restoring, removing))
         if not is_restored and not is_alone:
             return self._row
-        sources = [source for source in self._sources.values() if source is not self._local]
-        found = region.settle(self._connection, self._row, self._stated.origin, self._local, sources, self._prover)
+        found = region.settle(
+            self._connection, self._row, self._stated.origin, self._local, self._copies(), self._prover
+        )
         if not isinstance(found, str) and (
             (found.surplus and not is_alone) or (found.columns != () and not is_restored)
         ):
@@ -239,10 +283,10 @@ class Applying:
         if last.seq > self._stated.size and self._hear(last).refused:
             return
         event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
-        if event is not None:
-            moved = repairs.set_head(
-                connection, chain, last.seq, last.hash, event.recorded_at, event.epoch, last.seq, self._reason
-            )
+        mode = self.role().mode
+        if event is not None and mode is not None:
+            head = Head(last.seq, last.hash, event.recorded_at, event.epoch, mode)
+            moved = repairs.set_head(connection, chain, head, last.seq, self._reason)
             mended.done += [f"let the head be event {last.seq}"] if any(moved) else []
 
     def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:

@@ -29,9 +29,10 @@ from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
 from ledger.repairing import record
 from ledger.repairing.proving import UNLAID
+from ledger.repairing.role import Mode
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
 from ledger.storage import events, evidence, read_models, repairs, staged
-from ledger.storage.chains import ChainRow
+from ledger.storage.chains import ChainRow, Head
 from ledger.storage.database import Connection
 
 BATCH: Final = 4096
@@ -174,10 +175,10 @@ class Walk:
         staged.expect_commits(self._connection, self._chain.chain, self._commits)
         self._commits = []
 
-    def write(self, reason: str, tell: Tell, vouched: int) -> list[Made]:
+    def write(self, reason: str, tell: Tell, vouched: int, mode: Mode | None) -> list[Made]:
         """
         Let the tables have the rows that came out, and return what became of each; others than this region know the
-        first *vouched* events.
+        first *vouched* events. A head is of a region of this *mode*; without one none is made.
         """
         made = []
         for table in self._tables:
@@ -188,11 +189,9 @@ class Walk:
             key = TABLES[table].key if table in TABLES else staged.KEYS[table]
             with repairs.aside(self._connection, table):
                 made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
-        if HEAD in self._tables:
-            moved = repairs.set_head(
-                self._connection, self._chain.chain, self.head.seq, self.head.hash, self.recorded_at, self.epoch,
-                vouched, reason,
-            )  # fmt: skip
+        if HEAD in self._tables and mode is not None:
+            head = Head(self.head.seq, self.head.hash, self.recorded_at, self.epoch, mode)
+            moved = repairs.set_head(self._connection, self._chain.chain, head, vouched, reason)
             made.append(Made(HEAD, *moved))
         return made
 

@@ -14,12 +14,13 @@ from typing import Final
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import neighbours, record, region, tail
+from ledger.repairing import neighbours, record, region, role, tail
 from ledger.repairing.books import tree_size
 from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
+from ledger.repairing.role import Mode
 from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import (
     CHECKPOINTS,
@@ -93,11 +94,13 @@ class Planning:
         findings: Sequence[Found] = (),
         *,
         despite_record: bool = False,
+        said: Mode | None = None,
     ) -> None:
         """
-        Begin the plan of a report with these *findings*; *despite_record* as in `make`.
+        Begin the plan of a report with these *findings*; *despite_record* and *said* as in `make`.
         """
         self._connection, self._row = connection, row
+        self._role = role.settle(connection, row.chain, sources, said)
         self._findings, self._despite_record = findings, despite_record
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
@@ -198,7 +201,7 @@ class Planning:
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
-        if HEAD in names and (reason := self._disputed()):
+        if HEAD in names and (reason := self._role.refused or self._disputed()):
             self._head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
             if table in names:
@@ -230,7 +233,9 @@ class Planning:
     @functools.cached_property
     def _heard(self) -> tail.Heard:
         """What rows and copies say of the events here."""
-        return tail.hear(self._connection, self._row.chain, self._end(), self._stated.size, self._sources)
+        return tail.hear(
+            self._connection, self._row.chain, self._end(), self._stated.size, self._sources, follows=self._role.follows
+        )
 
     def _end(self) -> ChainHead:
         """Return the last event, not as the head says it: that may be what is to be mended."""
@@ -367,6 +372,7 @@ def make(
     given: Sequence[bytes],
     *,
     despite_record: bool = False,
+    said: Mode | None = None,
 ) -> Plan:
     """
     Return the plan of *report*, whose file has this *digest*.
@@ -374,6 +380,7 @@ def make(
     *reading* is another connection to the same database, in which a statement may fail; *given* are signed checkpoints
     that were brought: where there are any, no other is looked for. *despite_record*: whoever plans has held the events
     against receipts, and they fit, so that what the region recorded of itself may be made to fit them, too.
+    *said* is which role the region has, as that person knows it, where its rows do not tell.
 
     Raises:
         InvalidInput: the policy is for other logs, or there is too much to mend one by one.
@@ -387,7 +394,9 @@ def make(
     notes: list[Iterable[bytes]] = [[one] for one in given]
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
-    planning = Planning(connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record)
+    planning = Planning(
+        connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record, said=said
+    )
     wants = all_wanted(report.findings)
     if region.is_lost(connection, row):
         # Rows under a number that no chain has are taken for strays: first there is to be a chain.

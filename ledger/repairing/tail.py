@@ -13,6 +13,7 @@ say what fits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,8 @@ from ledger.repairing.proving import laid_out
 from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
 from ledger.storage import repairs
 from ledger.storage.database import Connection
+
+HINT: Final = "; where this region is a replica of the one that was named, say --role replica"
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -33,22 +36,27 @@ class Heard(msgspec.Struct, frozen=True):
     is_vouched: bool = False
 
 
-def hear(connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source]) -> Heard:
+def hear(
+    connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source], *, follows: bool
+) -> Heard:
     """
-    Ask rows and copies of the events up to the *last* one here, of which *size* were signed.
+    Ask rows and copies of the events up to the *last* one here, of which *size* were signed; one that *follows* may be
+    behind its primary.
     """
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
         return Heard(reason)
-    follows = repairs.follows(connection, chain)
-    is_vouched = False
+    is_vouched, hint = False, ""
+    might_follow = not follows and repairs.mode(connection, chain) != "primary"
     for copy in copies:
         if copy.kind == TOPIC:
             continue
         try:
             newest, onward = copy.newest(last.seq), copy.events([last.seq + 1]).get(last.seq + 1, [])
             # The replica of this region, or the primary that this region is a replica of.
-            is_other = copy.kind == REPLICA and copy.mode == ("primary" if follows else "replica")
+            mode = copy.mode if copy.kind == REPLICA else ""
+            is_other = mode == ("primary" if follows else "replica")
+            hint = HINT if might_follow and mode == "primary" else hint
         except LedgerError as error:
             if copy.kind == ARCHIVE:
                 # It ends with a checkpoint, so of what nobody signed it has nothing to say.
@@ -68,9 +76,9 @@ def hear(connection: Connection, chain: int, last: ChainHead, size: int, copies:
         ):
             return Heard(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
-                "books made to fit it would hide that; take that copy as the primary, or restore a backup"
+                f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
             )
-    return Heard("" if is_vouched or last.seq <= size else unvouched(last.seq, size), is_vouched)
+    return Heard("" if is_vouched or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched)
 
 
 def unvouched(seq: int, size: int) -> str:

@@ -16,13 +16,15 @@ from typing import Final, Self
 
 import msgspec
 
-from ledger import foreign_json
+from ledger import foreign_json, given_file
 from ledger.chain import private_files
 from ledger.errors import InvalidInput, LedgerError, NotPermitted
 from ledger.evidence import checkpoint
 from ledger.evidence.witness import Kept
 
 STATE_VERSION: Final = 1
+STATE_LIMIT_BYTES: Final = 1 << 26
+"""No state is larger: it has one checkpoint of each log."""
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,6 +41,16 @@ def encode(kept: dict[str, Kept], *, restored: bool = False) -> bytes:
     """
     state = _State(STATE_VERSION, {origin: kept[origin].signed.decode() for origin in sorted(kept)}, restored)
     return msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n"
+
+
+def read(path: Path) -> bytes:
+    """
+    Return what is in the file of a state.
+
+    Raises:
+        OSError: it cannot be read, or is no such file.
+    """
+    return given_file.read(path, STATE_LIMIT_BYTES)
 
 
 def decode(data: bytes) -> dict[str, Kept]:
@@ -95,7 +107,10 @@ class Promises:
             path = self._path = path.resolve()
             self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            data = path.read_bytes() if path.exists() else None
+            data = None
+            if path.exists():
+                given_file.check(path)
+                data = read(path)
         except BlockingIOError as error:
             self.close()
             raise NotPermitted(
@@ -103,7 +118,9 @@ class Promises:
             ) from error
         except OSError as error:
             self.close()
-            raise InvalidInput(f"{path} cannot be used to keep what is signed: {error.strerror}") from error
+            raise InvalidInput(
+                f"{path} cannot be used to keep what is signed: {error.strerror}; name another file"
+            ) from error
         if data is not None and path.stat().st_mode & 0o022:
             self.close()
             raise NotPermitted(f"others may write {path}, and so undo what was promised; run: chmod 600 {path}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from ledger.chain.link import ChainHead
 from ledger.errors import Corrupt, NotPermitted, StateMismatch
+from ledger.storage.chains import Head
 from ledger.storage.database import Connection
 from ledger.storage.upgrade import OWNER
 
@@ -114,16 +115,11 @@ def mode(connection: Connection, chain: int) -> str:
     return str(found[0][0] or "") if len(found) == 1 else ""
 
 
-def role(connection: Connection, chain: int) -> str:
+def has_place(connection: Connection, chain: int) -> bool:
     """
-    Return which role the region has, `primary` or `replica`: the head's word or, where no head says one, that of the
-    other rows, which a head that is made anew gets.
+    Return whether the region has a place in a topic, as one that applies what another publishes.
     """
-    said = mode(connection, chain)
-    if said in ("primary", "replica"):
-        return said
-    row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-    return "primary" if row is None else "replica"
+    return connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone() is not None
 
 
 def commit_at(connection: Connection, chain: int, seq: int) -> bytes:
@@ -154,14 +150,6 @@ def snapshots_at(connection: Connection, chain: int, seq: str) -> list[tuple[byt
     return [(bytes(rows or b""), bytes(digest or b"")) for rows, digest in found]
 
 
-def follows(connection: Connection, chain: int) -> bool:
-    """
-    Return whether the region says, by its place in a topic and in the head if there is one, that it is a replica.
-    """
-    row = connection.execute("SELECT FROM ledger.replica_state WHERE chain = %s", [chain]).fetchone()
-    return row is not None and role(connection, chain) == "replica"
-
-
 def act_as_owner(connection: Connection) -> None:
     """
     Have the owner's rights in this transaction.
@@ -176,12 +164,10 @@ def disputed(said: int, seq: int) -> str:
     return f"the head says {said} events and there are {seq}: which of both is true cannot be proven"
 
 
-def set_head(
-    connection: Connection, chain: int, seq: int, digest: bytes, recorded_at: int, epoch: int, vouched: int, reason: str
-) -> tuple[int, int]:
+def set_head(connection: Connection, chain: int, head: Head, vouched: int, reason: str) -> tuple[int, int]:
     """
-    Let the head be this event's, its mode as it stands or, where none does, as the region's rows say; return how many
-    rows went and came. *vouched* is how many events a checkpoint covers, or another region has as well.
+    Let the head be this one; return how many rows went and came. *vouched* is how many events a checkpoint covers, or
+    another region has as well.
 
     A second row goes, and a row under a number that no chain has which is this event's.
 
@@ -196,15 +182,16 @@ def set_head(
     strays = connection.execute(
         "SELECT ctid::text FROM ledger.chain_heads h WHERE NOT EXISTS (SELECT FROM ledger.chains c"
         " WHERE c.chain = h.chain) AND (seq, hash) = (%s, %s)",
-        [seq, digest],
+        [head.seq, head.hash],
     ).fetchall()
-    wanted = (seq, digest, recorded_at, epoch, role(connection, chain), None)
+    wanted = (head.seq, head.hash, head.recorded_at, head.epoch, head.mode, None)
     there = {place: tuple(row) for place, *row in found}
     for said, of, *_ in there.values():
-        if said != seq and of != digest and not (said or 0) < seq <= vouched:
+        if said != head.seq and of != head.hash and not (said or 0) < head.seq <= vouched:
             # A head that went back would hide what is missing; one that went on would take in what nobody vouches for.
             raise StateMismatch(
-                f"{disputed(said or 0, seq)}; {vouched} of them were signed, or are known elsewhere; nothing was mended"
+                f"{disputed(said or 0, head.seq)}; {vouched} of them were signed, or are known elsewhere; nothing was "
+                "mended"
             )
     good = next((place for place, row in there.items() if row == wanted), None)
     kept = good or next(iter(there), None)

@@ -16,6 +16,7 @@ from ledger.evidence.policy import Policy
 from ledger.repairing import applying, planning, reports, sources
 from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan
+from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
@@ -76,6 +77,7 @@ def planned(
     given: Sequence[bytes] = (),
     *,
     despite_record: bool = False,
+    said: Mode | None = None,
 ) -> Plan:
     """Return the plan for *broken*, by a report made now unless one is given."""
     data = data or report_file(broken)
@@ -85,7 +87,7 @@ def planned(
     ):
         return planning.make(
             connection, reading, rules, reports.decode(data), reports.digest(data), found, given,
-            despite_record=despite_record,
+            despite_record=despite_record, said=said,
         )  # fmt: skip
 
 
@@ -98,28 +100,33 @@ def applied(
     *,
     dry_run: bool = False,
     despite_record: bool = False,
+    said: Mode | None = None,
 ) -> Mended:
     """Apply a plan as the owner."""
     with (
         contextlib.closing(db.connect(broken.dsn(login), "test")) as connection,
         contextlib.closing(_second(broken.dsn(login))) as reading,
     ):
-        applying_it = Applying(connection, reading, rules, plan, found, "a test", despite_record=despite_record)
+        applying_it = Applying(
+            connection, reading, rules, plan, found, "a test", despite_record=despite_record, said=said
+        )
         mended = applying_it.run(silent, dry_run=dry_run)
     if mended.histories and not dry_run:
         applying.make_histories(broken.dsn(login), ORIGIN, silent)
     return mended
 
 
-def mended(broken: Database, firm: Firm, found: Sequence[Source], data: bytes | None = None) -> Plan:
+def mended(
+    broken: Database, firm: Firm, found: Sequence[Source], data: bytes | None = None, *, said: Mode | None = None
+) -> Plan:
     """
     Plan and apply, and return the plan, which left nothing out but guards that the test took down.
 
     Of rows under a number that no chain has, it knows of events alone whether they will be mended.
     """
-    plan = planned(broken, firm.rules, found, data)
+    plan = planned(broken, firm.rules, found, data, said=said)
     left = [judged for judged in plan.left() if judged.finding.kind != "GUARD_CHANGED"]
     left = [judged for judged in left if judged.finding.kind != "STRAY_ROWS" or judged.finding.table == "events"]
     assert left == [], [(judged.finding, judged.reason) for judged in left]
-    applied(broken, firm.rules, plan, found)
+    applied(broken, firm.rules, plan, found, said=said)
     return plan

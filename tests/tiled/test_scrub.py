@@ -128,7 +128,7 @@ def test_a_history_that_went_back_or_is_another_is_known_by_the_state(copy: Seal
 def test_a_file_that_is_no_state_is_refused(made: Sealed, tmp_path: Path, data: bytes) -> None:
     state = tmp_path / "state"
     state.write_bytes(data)
-    with pytest.raises(Unreadable, match="no state of a scrub"):
+    with pytest.raises(Unreadable, match=r"no state of a scrub|expected at most"):
         scrubs(made, state)
     with pytest.raises(Unreadable, match="cannot be read"):
         scrubs(made, tmp_path)

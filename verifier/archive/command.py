@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ledger import given_file
+from ledger.evidence import note
 from verifier.archive import verification
 from verifier.archive.verification import Wanted
 from verifier.options import Format, ReportFile, Trust
@@ -61,6 +63,6 @@ def archive(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return given_file.read(path, note.NOTE_LIMIT_BYTES)
     except OSError as error:
-        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"the checkpoint {path} cannot be read: {error.strerror}; name one that you kept") from error

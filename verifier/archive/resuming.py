@@ -16,12 +16,15 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from ledger import foreign_json
+from ledger import foreign_json, given_file
 from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
 FORMAT: Final = 4
+LINE_LIMIT_BYTES: Final = 1 << 26
+"""No line is longer, which is what came out of one range."""
+
 KEPT_FINDINGS: Final = 1_000
 """A range with more is not kept but checked again, so that the file does not grow with what is wrong."""
 
@@ -60,20 +63,21 @@ class Kept:
             return
         with _saying(path):
             if path.exists():
+                given_file.check(path)
                 with path.open("rb+") as file:
                     self._take_up(file, task)
             else:
                 path.write_bytes(msgspec.json.encode(task) + b"\n")
 
     def _take_up(self, file: BinaryIO, task: Task) -> None:
-        head = file.readline()
+        head = file.readline(LINE_LIMIT_BYTES)
         if foreign_json.decode(head, Task) != task:
             file.seek(0)
             file.truncate()
             file.write(msgspec.json.encode(task) + b"\n")
             return
         place = len(head)
-        while (line := file.readline()).endswith(b"\n"):
+        while (line := file.readline(LINE_LIMIT_BYTES)).endswith(b"\n"):
             done = foreign_json.decode(line, Range)
             self._places[done.first] = (place, len(line))
             self.events += done.events

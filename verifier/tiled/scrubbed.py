@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from ledger import foreign_json
+from ledger import foreign_json, given_file
 from ledger.errors import UnknownFormat
 from verifier.stored import Unreadable
 
@@ -53,8 +53,8 @@ def read(path: Path, origin: str, chain_id: bytes, now: int) -> Scrubbed:
         Unreadable: it is no state, or one of another chain.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(STATE_LIMIT_BYTES + 1)
+        given_file.check(path)
+        data = given_file.read(path, STATE_LIMIT_BYTES)
     except FileNotFoundError:
         return Scrubbed(origin, chain_id.hex(), now)
     except OSError as error:

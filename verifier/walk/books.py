@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 from blake3 import blake3
 
+from ledger import given_file
 from ledger.domain.events.fields import Event
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.row_bytes import row_bytes
@@ -136,6 +137,7 @@ class Books(Spill):
         self.said: Verified | None = None
         try:
             if path.exists():
+                given_file.check(path)
                 self._open()
             else:
                 self._part.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from ledger import foreign_json
+from ledger import foreign_json, given_file
 from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence.tree import Frontier
 from verifier.stored import Unreadable
@@ -52,8 +52,8 @@ def read(path: Path) -> Saved | None:
         Unreadable: it is no state of this format.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LIMIT_BYTES + 1)
+        given_file.check(path)
+        data = given_file.read(path, _LIMIT_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
