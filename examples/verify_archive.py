@@ -1,13 +1,11 @@
-"""
-Verify an archive of a trade ledger, with nothing but Python and blake3: python verify_archive.py FOLDER POLICY
+"""Verify an archive of a trade ledger, with nothing but Python and blake3: python verify_archive.py FOLDER POLICY
 
 POLICY is the auditor's own file (C2SP tlog-policy); docs/FORMAT.md states the bytes. An archive is whole if its
 checkpoint is signed by the log and the policy's quorum of witnesses; its entries, hashed as RFC 6962 hashes a tree,
 have the root that was signed; each has the BLAKE3 hash of the one before, the first that of the chain's name; payloads
 hash to what their entries say. Exit status: 0 verified, 2 usage, 3 something is wrong, 4 nothing to verify.
 Not checked: tiles, older checkpoints, chain.json and policy in the archive; which keys its events revoke; the form of
-entries; times, groups, requests; rules, balances, positions; and whether a larger checkpoint was signed since.
-"""
+entries; times, groups, requests; rules, balances, positions; and whether a larger checkpoint was signed since."""
 
 import hashlib
 import sys
@@ -76,19 +74,22 @@ def read_policy(data):
             need(kind == "quorum" and rest in [[name] for name in once], f"found no line of a policy: {line}")
             quorums += rest
     need(len(quorums) == 1 and len({*once}) == len(once), "expected one quorum line, and each key and name once")
+    need(sum(key[0] == 4 for *_, key in keys) <= 240, "expected at most 240 witnesses: no checkpoint has room for more")
     return keys, groups, quorums[0]
 
 
-def check_checkpoint(data, keys, groups, quorum):
+def check_checkpoint(folder, keys, groups, quorum):
     """Return origin, size and root of the checkpoint, and what is wrong with its signatures by the policy's rules."""
-    text, _, below = data.decode().rpartition("\n\n")
+    text, _, below = (data := read(folder / "checkpoint", 1_000_000)).decode().rpartition("\n\n")
     need(text.count("\n") > 1 and not {*data} & {*range(10), *range(11, 32)}, "found no text of a checkpoint")
     origin, size, root, *_ = lines = text.split("\n")
     signed = [(line.split(" ")[1], b64decode(line.split(" ")[2])) for line in below.split("\n")[:-1]]
     anew = b64encode(b64decode(root)).decode() + "".join(f"— {of} {b64encode(by).decode()}\n" for of, by in signed)
     plain = all([*lines, below]) and all(of.split() == [of] and "+" not in of and len(by) > 4 for of, by in signed)
     need(plain and anew == root + below and len(signed) < 257 and str(int(size) % 2**63) == size > "0", "no checkpoint")
-    need(any(key[1] == origin and key[3][0] == 1 for key in keys), "the policy is for other logs")
+    logs = [log for _, log, _, key in keys if key[0] == 1]  # where it is of none of these, whose is the archive?
+    said = [] if origin in logs else read(folder / "chain.json", 2**27).decode(errors="replace").split("\n")
+    need(origin in logs or any(f'  "origin": "{log}",' in said for log in logs), "the policy is for other logs")
     seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
     for signer, blob in dict.fromkeys(signed):
         for name, *known, key in keys:  # a witness puts a time before its signature, and before what it signs
@@ -138,11 +139,10 @@ if __name__ == "__main__":
     status = 2
     try:
         (folder, policy), status = map(Path, sys.argv[1:]), 4
-        policy = read_policy(read(policy, 1_000_000))
-        (*said, wrong), status = check_checkpoint(read(folder / "checkpoint", 1_000_000), *policy), 3
+        (*said, wrong), status = check_checkpoint(folder, *read_policy(read(policy, 1_000_000))), 3
         need(not wrong, wrong)
         print(f"VERIFIED: {said[1]} events of {said[0]}, head {check_entries(folder, *said)}, root {said[2].hex()}")
-        print(__doc__[__doc__.index("Not checked") : -1])
+        print(__doc__[__doc__.index("Not checked") :])
     except (OSError, LookupError, ValueError, zlib.error) as error:
         said = ascii(f"{error}")[1:-1]  # escaped: who wrote the archive must not write on this terminal
         print({2: "give FOLDER and POLICY", 3: f"BROKEN: {said}", 4: f"could not verify: {said}"}[status])

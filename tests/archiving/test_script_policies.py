@@ -41,7 +41,15 @@ def _named(name: str) -> VerifierKey:
     return VerifierKey(name, COSIGNATURE, KEY.verifier.public_key[::-1])
 
 
+def _crowd(count: int) -> str:
+    """Return a policy of so many witnesses."""
+    keys = (VerifierKey(f"w{n}", COSIGNATURE, n.to_bytes(32, "big")) for n in range(count))
+    return f"{LOG}\n" + "".join(f"witness {key.name} {key.text()}\n" for key in keys) + "quorum w0\n"
+
+
 POLICIES = {
+    "as many witnesses as a checkpoint has room for": _crowd(240),
+    "a witness too many": _crowd(241),
     "whole": f"{LOG} https://log\n\n # comment\n\t{W1}   https://w1\n{W2}\ngroup g any w1 w2\nquorum g\n",
     "groups of groups": f"{LOG}\n{W1}\n{W2}\ngroup a all w1\ngroup b 2 a w2\nquorum b\n",
     "none": f"{LOG}\nquorum none\n",

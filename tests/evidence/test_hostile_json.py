@@ -122,7 +122,10 @@ def test_a_state_that_is_no_json_of_its_shape_is_refused_by_name(tmp_path: Path)
 
 @pytest.mark.parametrize("number", range(9))
 def test_an_archives_chain_file_that_is_no_json_is_a_finding(tmp_path: Path, number: int) -> None:
-    """Not the end of the verification; read in parts it is no archive, and as the name of a log it says nothing."""
+    """
+    Not the end of the verification; read in parts it is no archive. Whose the archive is, is the word of one line, as
+    the script for auditors reads it, whatever the others say.
+    """
     write(tmp_path, 300)
     good = (tmp_path / CHAIN).read_bytes()
     (tmp_path / CHAIN).write_bytes(hostile(good)[number])
@@ -131,6 +134,9 @@ def test_an_archives_chain_file_that_is_no_json_is_a_finding(tmp_path: Path, num
         Archive(Folder(tmp_path))
     other = (tmp_path / "checkpoint").read_bytes().replace(ORIGIN.encode(), b"another.example/log")
     (tmp_path / "checkpoint").write_bytes(other)
+    if f'  "origin": "{ORIGIN}",'.encode() in hostile(good)[number].split(b"\n"):
+        assert kinds(verify(tmp_path)) == {"BYTES_MODIFIED", "CHECKPOINT_SIG"}
+        return
     with pytest.raises(Unreadable, match="other logs"):
         verify(tmp_path)
 
