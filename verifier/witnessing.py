@@ -5,6 +5,7 @@ Be a witness: remember the newest checkpoint of a log, and cosign only what foll
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -91,6 +92,7 @@ def serve(
     gone = [revocation.decode(text.split()) for text in revoked or []]
     with Promises(state) as promises:
         respond = services.witness_of(
-            promises, logs, key, lambda: int(time.time()), state.with_name(state.name + ".evidence"), gone
-        )
+            promises, logs, key, lambda: int(time.time()), state.with_name(state.name + ".evidence"), gone,
+            lambda what: print(what, file=sys.stderr, flush=True),
+        )  # fmt: skip
         serving.run(listen, respond, f"witness {key.verifier.text()}")

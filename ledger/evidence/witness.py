@@ -192,7 +192,9 @@ def refuse(before: Kept, asked: Request, stated: Checkpoint) -> Answer | None:
         tree.check_consistency(before.size, before.root, stated.size, stated.root, asked.proof)
     except ProofInvalid as error:
         # A false proof is anybody's; two roots of one size are the log's own contradiction. Both are kept to be shown.
-        evidence = Evidence(before.signed, asked.signed, asked.proof) if before.signed else None
+        # Of one size and root nothing is contradicted, so that it would only take a place from what convicts.
+        is_same = (stated.size, stated.root) == (before.size, before.root)
+        evidence = Evidence(before.signed, asked.signed, asked.proof) if before.signed and not is_same else None
         return Answer(422, f"{error}\n", evidence=evidence)
     return None
 

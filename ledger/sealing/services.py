@@ -64,12 +64,21 @@ def witness_of(
     clock: Clock,
     evidence: Path,
     revoked: Sequence[Revoked] = (),
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Respond:
     """
     Return what answers as a witness of *logs*; of a log that contradicts itself it leaves the proof in *evidence*.
 
-    Of *revoked* keys nothing is cosigned beyond the size up to which they count.
+    Of *revoked* keys nothing is cosigned beyond the size up to which they count. *tell* hears of each log's first fork,
+    and that evidence went to make room for newer.
     """
+    told = set[str]()
+
+    def tell_once(what: str) -> None:
+        # Whoever has a log's key makes forks without end, and anybody false proofs: neither is to fill a log as well.
+        if what not in told:
+            told.add(what)
+            tell(what)
 
     def respond(method: str, path: str, body: bytes) -> Reply:
         if method == "GET":
@@ -78,7 +87,7 @@ def witness_of(
             return elsewhere(method, path, witness.ADD_CHECKPOINT)
         answer = witness.answer(promises.kept, logs, body, key, clock(), revoked)
         if answer.evidence is not None:
-            _leave(evidence, answer.evidence)
+            _leave(evidence, answer.evidence, tell_once)
         if answer.keep is not None:
             promises.keep(checkpoint.decode_note(answer.keep.signed)[0].origin, answer.keep)
         return reply(answer)
@@ -86,9 +95,12 @@ def witness_of(
     return respond
 
 
-def _leave(folder: Path, evidence: Evidence) -> None:
+def _leave(folder: Path, evidence: Evidence, tell: Callable[[str], None]) -> None:
     """
     Leave evidence under the name of what both checkpoints state, so that saying it again leaves one file.
+
+    Two roots of one size convict whoever has the log's key, and the oldest half of the `FORK_LIMIT` is never taken
+    away: the first fork of a log stays, however many come after it.
 
     Two sizes that the proof does not join may be a fork, or what anybody made of two checkpoints that a log published.
     So of a log half of the `UNJOINED_LIMIT` left are the oldest and half the newest: a fork is among them unless as
@@ -98,17 +110,25 @@ def _leave(folder: Path, evidence: Evidence) -> None:
     prefix, limit = (FORK_PREFIX, FORK_LIMIT) if evidence.of_one_size else (UNJOINED_PREFIX, UNJOINED_LIMIT)
     origin = checkpoint.decode_note(evidence.newer)[0].origin
     prefix = f"{prefix}{sha256(origin.encode()).hexdigest()[:8]}-"
-    _write(folder / f"{prefix}{evidence.name}.json", evidence.encode())
     left = sorted(folder.glob(f"{prefix}*"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    path = folder / f"{prefix}{evidence.name}.json"
+    if path in left:
+        return
+    _write(path, evidence.encode())
+    if evidence.of_one_size:
+        tell(f"{origin} has signed two roots of one size, which convict whoever has its key: see {folder}")
+    if left and path.stat().st_mtime_ns <= (last := left[-1].stat().st_mtime_ns):
+        # A clock that was set back makes no newer evidence the oldest, of which nothing goes.
+        os.utime(path, ns=(last + 1, last + 1))
     newest = limit - limit // 2
-    for path in left[limit // 2 : -newest]:
-        path.unlink()
+    for surplus in [*left, path][limit // 2 : -newest]:
+        surplus.unlink()
+        tell(f"of {origin} there are {limit} files {prefix}… in {folder}, and all but the oldest {limit // 2} now make "
+             "room for newer: copy them away, and find out who sends them")  # fmt: skip
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that is whole and on disk when its name appears, unless it is there."""
-    if path.exists():
-        return
+    """Write a file that is whole and on disk when its name appears."""
     beside = path.with_name(".new")
     with beside.open("wb") as file:
         file.write(content)

@@ -5,6 +5,8 @@ Check what a witness leaves of proofs that failed: a fork always, and of what an
 from __future__ import annotations
 
 import json
+import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,13 @@ from ledger.evidence.witness import Request
 from ledger.sealing import asking, services
 from ledger.sealing.asking import Refused
 from ledger.sealing.places import Place
+from ledger.sealing.promises import Promises
+from tests.sealing.logs import KEY as LOG_KEY
 from tests.sealing.logs import WITNESSES, Log
-from tests.sealing.test_services import FORK, LOG, witnessing
+from tests.sealing.test_services import FORK, LOG, LOGS, witnessing
 
+LOG_NAME = LOG_KEY.name
+ORIGIN_HASH = sha256(LOG_NAME.encode()).hexdigest()[:8]
 KEY = WITNESSES[0].verifier
 
 
@@ -62,6 +68,38 @@ def test_forks_of_one_size_fill_no_disk_either(tmp_path: Path, monkeypatch: pyte
     assert [one["newer"] for one in found] == [forks[number].signed(20).decode() for number in (0, 3, 4)]
     assert {one["kind"] for one in found} == {witness.INCONSISTENT}
     assert not half.exists()
+
+
+def test_what_was_kept_said_again_is_no_evidence(tmp_path: Path) -> None:
+    """With a proof that is none it is refused, and contradicts nothing: it would push out what convicts."""
+    with witnessing(tmp_path, WITNESSES[0]) as url:
+        for size in (10, 20, 30):
+            asking.cosign(Place(url), KEY, LOG.signed(size), size, LOG.prove(size), size - 10)
+            assert ask(Place(url), size, LOG.signed(size)) == 422
+        assert not (tmp_path / "w0" / "evidence").exists()
+        with pytest.raises(Refused, match="fork"):
+            asking.cosign(Place(url), KEY, FORK.signed(30), 30, FORK.prove(30), 30)
+        assert len(left(tmp_path)) == 1
+
+
+def test_the_first_fork_stays_whatever_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the clock was set back between the two; the log hears of it once, and once that others went."""
+    monkeypatch.setattr(services, "FORK_LIMIT", 4)
+    told: list[str] = []
+    evidence = tmp_path / "w0" / "evidence"
+    with Promises(tmp_path / "state") as state:
+        respond = services.witness_of(state, LOGS, WITNESSES[0], lambda: 5, evidence, tell=told.append)
+        respond("POST", witness.ADD_CHECKPOINT, Request(0, (), LOG.signed(20)).encode())
+        for number in range(9):
+            forked = Request(20, (), Log(fork=number).signed(20)).encode()
+            assert respond("POST", witness.ADD_CHECKPOINT, forked).status == 422
+            for path in evidence.iterdir():
+                os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**15))
+    assert [one["newer"] for one in left(tmp_path)] == [Log(fork=number).signed(20).decode() for number in (0, 1, 7, 8)]
+    assert [line.split(",")[0] for line in told] == [
+        f"{LOG_NAME} has signed two roots of one size", f"of {LOG_NAME} there are 4 files fork-{ORIGIN_HASH}-… in "
+        f"{evidence}",
+    ]  # fmt: skip
 
 
 def test_a_fork_of_two_sizes_is_left_whatever_was_sent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
