@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger.repairing.wanted import HISTORIES, MADE_ANEW, TILES
+from ledger.repairing.wanted import HEAD, HISTORIES, MADE_ANEW, TILES
 from tests import commands
 from tests.conftest import Database
 from tests.repairing.mending import Firm, report_file
@@ -22,12 +22,16 @@ DELETED = {name: f"DELETE FROM ledger.{name}" for name in MADE_ANEW} | {
 }  # fmt: skip
 
 
-def planned(firm: Firm, broken: Database, folder: Path) -> tuple[str, list[str]]:
+PRIMARY = ("--role", "primary")
+"""What has to be said where no head says it."""
+
+
+def planned(firm: Firm, broken: Database, folder: Path, *more: str) -> tuple[str, list[str]]:
     """Verify and plan by the commands; return what was said, and the words that apply the plan."""
     report, trust, plan = folder / "report.json", folder / "policy", folder / "plan.json"
     report.write_bytes(report_file(broken))
     trust.write_text(firm.policy_text)
-    given = ["--policy", str(trust), "--archive", str(firm.archive), "--replica", firm.other.dsn("auditor")]
+    given = ["--policy", str(trust), "--archive", str(firm.archive), "--replica", firm.other.dsn("auditor"), *more]
     said = commands.run("ledger", "repair", "plan", report, *given, "--dsn", broken.dsn("owner"), "--output", plan)
     call = ["repair", "apply", str(plan), *given, "--dsn", broken.dsn("owner"), "--writer", broken.dsn("writer"),
             "--auditor", broken.dsn("auditor"), "--source", "engine", "--yes"]  # fmt: skip
@@ -40,7 +44,7 @@ def test_rows_that_were_deleted_are_put_back(firm: Firm, broken: Database, tmp_p
     with Intruder(broken) as intruder:
         table = "balance_history" if name == HISTORIES else name
         intruder.edit(table, DELETED[name], least=1)
-    _, call = planned(firm, broken, tmp_path)
+    _, call = planned(firm, broken, tmp_path, *(PRIMARY if name == HEAD else ()))
     said = run("ledger", *call)
     assert "recorded at seq" in said
     assert "VERIFIED" in said
@@ -61,7 +65,7 @@ def test_a_head_that_is_none_is_made_anew(firm: Firm, broken: Database, tmp_path
         for column in ("seq", "hash"):
             intruder.connection.execute(f"ALTER TABLE ledger.chain_heads ALTER {column} DROP NOT NULL")
         intruder.edit("chain_heads", HEADS[what], least=1)
-    _, call = planned(firm, broken, tmp_path)
+    _, call = planned(firm, broken, tmp_path, *(PRIMARY if "role" in what else ()))
     said = run("ledger", *call, expected=3)
     assert "recorded at seq" in said
     assert real(report_on(broken)) == []
@@ -78,7 +82,7 @@ def test_of_two_heads_one_is_left(firm: Firm, broken: Database, tmp_path: Path, 
                           "ledger.chain_heads)", least=1)  # fmt: skip
         intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
         intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 20", least=1)
-    _, call = planned(firm, broken, tmp_path)
+    _, call = planned(firm, broken, tmp_path, *(PRIMARY if "mode" in changed else ()))
     run("ledger", *call, expected=3)
     assert real(report_on(broken)) == []
     assert broken.sql("SELECT count(*), min(mode) FROM ledger.chain_heads") == "1|primary"
@@ -114,7 +118,7 @@ def test_a_table_without_its_key_is_made_anew(firm: Firm, broken: Database, tmp_
         intruder.edit(name, f"DELETE FROM ledger.{name} WHERE {first}", least=1)
         # Some have one row alone.
         intruder.edit(name, f"INSERT INTO ledger.{name} SELECT * FROM ledger.{name} WHERE {last}")
-    _, call = planned(firm, broken, tmp_path)
+    _, call = planned(firm, broken, tmp_path, *(PRIMARY if name == HEAD else ()))
     run("ledger", *call, expected=3)
     assert real(report_on(broken)) == []
 

@@ -12,12 +12,14 @@ import pytest
 
 from ledger import Ledger
 from ledger.cli.creation import named
+from ledger.evidence import policy
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.kafka import Broker
 from ledger.sandbox.postgres import Server
 from replicator.applier import Applier
 from replicator.publisher import Publisher
 from tests.conftest import ORIGIN, Database, copy_database
+from tests.repairing.mending import applied, copies, planned
 from tests.sealing.regions import CHECKPOINT, LOG_KEY, append, sealing, signer
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, report_on
@@ -66,14 +68,77 @@ def regions(pg_server: Server, migrated: str, kafka: Broker) -> Iterator[Regions
         pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 
+def sealed(regions: Regions, folder: Path) -> None:
+    """Let both regions have the same events, all of them signed."""
+    with Ledger.open(regions.primary.dsn("writer")) as ledger:
+        two_of_each(ledger)
+    with signer(folder) as place, sealing(regions.primary, place) as sealer:
+        sealer.seal()
+    regions.replicate()
+
+
+def test_a_repair_makes_no_second_primary(regions: Regions, tmp_path: Path) -> None:
+    """Head and place in the topic are gone, and with them every word of which role the region has."""
+    primary, replica = regions.primary, regions.replica
+    sealed(regions, tmp_path)
+    with Intruder(replica) as intruder:
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads", least=1)
+        intruder.edit("replica_state", "DELETE FROM ledger.replica_state", least=1)
+    trust, report, plan = tmp_path / "policy", tmp_path / "report.json", tmp_path / "plan.json"
+    trust.write_text(POLICY)
+    signed = tmp_path / "checkpoint"
+    signed.write_text(primary.sql("SELECT note FROM ledger.checkpoints") + "\n")
+    run("verifier", "full", "--dsn", replica.dsn("auditor"), "--report", str(report), expected=3)
+    rules = ["--policy", str(trust)]
+    copy = ["--replica", primary.dsn("auditor")]
+    where = ["--dsn", replica.dsn("owner")]
+    more = ["--auditor", replica.dsn("auditor"), "--source", "engine", "--yes", "--writer", primary.dsn("writer")]
+    planning = ["repair", "plan", str(report), *rules, *where, "--output", str(plan), "--checkpoint", str(signed)]
+    applying = ["repair", "apply", str(plan), *rules, *where, *more]
+    # Nobody knows, unless the primary is named or a person says it.
+    assert "--role primary once you know" in run("ledger", *planning, expected=3)
+    assert "would be a second" in run("ledger", *planning, *copy, "--role", "primary", expected=3)
+    run("ledger", *planning, "--role", "primary")
+    assert "--writer is an address of another" in run("ledger", *applying, "--role", "primary", expected=8)
+    assert "nothing here tells whether" in run("ledger", *applying, expected=3)
+    assert "would be a second" in run("ledger", *applying, *copy, "--role", "primary", expected=3)
+    assert replica.sql("SELECT count(*) FROM ledger.chain_heads") == "0"
+    # A primary that is ahead is said to be that of a cut end, until it is known that this region follows it.
+    append(primary, 1)
+    assert "say --role replica" in run("ledger", *planning, *copy, expected=3)
+    run("ledger", *planning, *copy, "--role", "replica")
+    assert "made chain_heads anew" in run("ledger", *applying, *copy, "--role", "replica", expected=3)
+    assert replica.sql("SELECT mode FROM ledger.chain_heads") == "replica"
+    # Its place in the topic is the applier's to say again.
+    assert [finding.kind for finding in report_on(replica).findings] == ["POSITION_MISMATCH"]
+    regions.replicate()
+    assert (report_on(primary).findings, report_on(replica).findings) == ([], [])
+
+
+def test_a_region_beside_its_primary_is_a_replica(regions: Regions, tmp_path: Path) -> None:
+    """The primary is named, so nobody has to say it; nor does a head that says something else make it one."""
+    primary, replica = regions.primary, regions.replica
+    sealed(regions, tmp_path)
+    with Intruder(replica) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'primary', hash = sha256('x')", least=1)
+        intruder.edit("replica_state", "DELETE FROM ledger.replica_state", least=1)
+    rules = policy.decode(POLICY.encode())
+    with copies(primary) as found:
+        (left,) = planned(replica, rules, found).left()
+        assert "would be a second" in left.reason
+    with Intruder(replica) as intruder:
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads", least=1)
+    with copies(primary) as found:
+        plan = planned(replica, rules, found)
+        assert plan.left() == []
+        applied(replica, rules, plan, found)
+    assert replica.sql("SELECT mode FROM ledger.chain_heads") == "replica"
+
+
 def test_a_replica_is_mended_from_its_primary_and_goes_on(regions: Regions, tmp_path: Path) -> None:
     """The record of it is the primary's to append, and comes to the replica as every event does."""
     primary, replica = regions.primary, regions.replica
-    with Ledger.open(primary.dsn("writer")) as ledger:
-        two_of_each(ledger)
-    with signer(tmp_path) as place, sealing(primary, place) as sealer:
-        sealer.seal()
-    regions.replicate()
+    sealed(regions, tmp_path)
     # The primary is ahead, as it is while a replica is stopped; no head says which of both this one is.
     append(primary, 1)
     with Intruder(replica) as intruder:
