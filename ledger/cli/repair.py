@@ -27,9 +27,10 @@ from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended
-from ledger.repairing.plan import Plan
+from ledger.repairing.plan import Plan, Write
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
+from ledger.repairing.wanted import HISTORIES
 from ledger.storage import chains, database, repairs
 from ledger.storage.database import Connection
 from ledger.whole_file import whole
@@ -44,6 +45,9 @@ KEY_LETTERS: Final = 32
 LISTED: Final = 100
 _UNRECORDED: Final = "what was mended stays, and is not recorded as an event yet (apply the same plan once it can be)"
 _UNMADE: Final = "histories are not made anew yet (apply the same plan once they can be)"
+_UNTOUCHED: Final = "nothing was mended, and nothing is recorded"
+_BUT_HISTORIES: Final = "-but-histories"
+"""Ends the key of a record of what was mended before the histories were made anew."""
 LIMIT_BYTES: Final = 1 << 28
 """No report or plan is larger: the largest plan names 100,000 events."""
 
@@ -182,7 +186,8 @@ def apply_plan(
             print(f"{_UNMADE}: {unmade}", file=sys.stderr)
         unrecorded: LedgerError | None = None
         try:
-            print(f"recorded at seq {_record(recorder, found_plan, why, source, actor)}", flush=True)
+            seq = _record(recorder, found_plan, why, source, actor, unmade=unmade is not None)
+            print(_UNTOUCHED if seq is None else f"recorded at seq {seq}", flush=True)
         except LedgerError as error:
             unrecorded = error
             print(f"{_UNRECORDED}: {error}", file=sys.stderr)
@@ -323,19 +328,32 @@ def _tell(mended: Mended, dry_run: bool) -> None:
         print("all of it was taken back")
 
 
-def _record(dsn: str, made: Plan, reason: str, source: str, actor: str) -> int:
-    """Append what was done, once for each plan, and return its seq."""
+def _record(dsn: str, made: Plan, reason: str, source: str, actor: str, *, unmade: bool) -> int | None:
+    """
+    Append what was done, once for each plan, and return its seq; None where nothing was.
+
+    Histories that are *unmade* get a record of their own once they are made.
+    """
     key = f"repair-{made.digest()[:KEY_LETTERS]}"
-    seqs = [write.seq for write in made.writes if write.seq is not None] or [1, made.size]
-    copies = sorted({write.source for write in made.writes})
-    counted = f"{len(made.writes)} writes: {', '.join(sorted({write.table for write in made.writes}))}"
-    event = HistoryRepaired(
-        from_seq=min(seqs), to_seq=max(seqs), good_copy=" ".join(copies), report_digest=made.report,
-        reason=f"{reason} ({counted})",
-    )  # fmt: skip
+    rest = [write for write in made.writes if write.table != HISTORIES]
     with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
-        there = ledger.lookup(key)
-        return (there or ledger.append(event, key=key, actor=actor)).seq
+        there, before = ledger.lookup(key), ledger.lookup(f"{key}{_BUT_HISTORIES}")
+        if unmade:
+            key, there = f"{key}{_BUT_HISTORIES}", there or before
+        done = rest if unmade else [write for write in made.writes if before is None or write not in rest]
+        if there is None and not done:
+            return None
+        return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
+
+
+def _event(made: Plan, done: Sequence[Write], reason: str) -> HistoryRepaired:
+    """Return the record of the writes that were done."""
+    seqs = [write.seq for write in done if write.seq is not None] or [1, made.size]
+    counted = f"{len(done)} writes: {', '.join(sorted({write.table for write in done}))}"
+    return HistoryRepaired(
+        from_seq=min(seqs), to_seq=max(seqs), good_copy=" ".join(sorted({write.source for write in done})),
+        report_digest=made.report, reason=f"{reason} ({counted})",
+    )  # fmt: skip
 
 
 def _verify(dsn: str, made: Plan, trust: Path, jobs: int) -> int:

@@ -122,14 +122,17 @@ class Follower:
             histories.write(connection, self.chain.chain, name, versions)
         histories.move(connection, self.chain.chain, replay.head)
 
-    def rebuild(self, told: Callable[[int], None] = lambda count: None) -> int:
+    def rebuild(self, told: Callable[[int], None] = lambda count: None, *, forget: bool = False) -> int:
         """
         Throw the histories away and make them anew from the first event, in one transaction; return the last seq.
 
-        Until it ends, readers have what was there before. *told* gets the number of events taken in so far.
+        Until it ends, readers have what was there before. *told* gets the number of events taken in so far. With
+        *forget* every row that says how far they are goes as well, which only the owner of the tables may.
         """
         connection = self._connection
         try:
+            if forget:
+                histories.forget(connection, self.chain.chain)
             histories.lock(connection, self.chain.chain, self._start, anew=True)
             histories.clear(connection, self.chain.chain)
             head, replay = chains.head(connection, self.chain.chain).seq, Replay(self.chain)

@@ -211,7 +211,6 @@ class Applying:
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
         if HISTORIES in tables:
-            repairs.forget_watermarks(self._connection, row.chain)
             mended.histories = True
             mended.done.append(HISTORIES_MADE)
 
@@ -365,4 +364,5 @@ def make_histories(dsn: str, origin: str, tell: Tell) -> None:
     Make the histories of balances and positions anew, in a transaction of their own.
     """
     with Follower(dsn, origin) as keeper:
-        keeper.rebuild(lambda count: tell("making histories anew", count))
+        # How far they are is forgotten with them, and not before: else rows that stay would be taken for ones too many.
+        keeper.rebuild(lambda count: tell("making histories anew", count), forget=True)

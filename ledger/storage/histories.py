@@ -74,6 +74,13 @@ def clear(connection: Connection, chain: int) -> None:
         connection.execute(f"DELETE FROM ledger.{table} WHERE chain = %s", [chain])
 
 
+def forget(connection: Connection, chain: int) -> None:
+    """
+    Forget how far the histories are, whatever was said of them; only the owner of the tables may.
+    """
+    connection.execute("DELETE FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
+
+
 def write(connection: Connection, chain: int, table: str, versions: Sequence[tuple[int, Row]]) -> None:
     """
     Add *versions* (seq, row) of rows of the read model *table* to its history.

@@ -331,13 +331,6 @@ def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> 
     return gone
 
 
-def forget_watermarks(connection: Connection, chain: int) -> None:
-    """
-    Forget how far the histories are: they are made anew from the first event, whatever was said of them.
-    """
-    connection.execute("DELETE FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
-
-
 def head_seq(connection: Connection, chain: int) -> int:
     """
     Return the seq of the head as it stands, of several the largest; 0 where there is no head.

@@ -102,6 +102,45 @@ def test_histories_that_cannot_be_made_leave_the_rest_mended(firm: Firm, broken:
     assert "BROKEN" in said
 
 
+RECORDED = (
+    "SELECT payload::jsonb #>> '{given,reason}' FROM ledger.events WHERE event_type = 'HistoryRepaired' ORDER BY seq"
+)
+
+
+def test_histories_that_cannot_be_made_are_told_of_until_they_are(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """What stands there is accused of nothing, and the record says what was done, when it was."""
+    with Intruder(broken) as intruder:
+        intruder.edit("balance_history", "DELETE FROM ledger.balance_history", least=1)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+        intruder.connection.execute("ALTER TABLE ledger.balance_history ADD CONSTRAINT evil CHECK (false) NOT VALID")
+    _, call = planned(firm, broken, tmp_path)
+    assert "histories are not made anew yet" in run("ledger", *call, expected=3)
+    assert {finding.table for finding in real(report_on(broken))} == {"balance_history"}
+    (recorded,) = broken.sql(RECORDED).splitlines()
+    assert "(1 writes: accounts)" in recorded
+    assert "recorded at seq" in run("ledger", *call, expected=3)
+    assert len(broken.sql(RECORDED).splitlines()) == 1
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.balance_history DROP CONSTRAINT evil")
+    run("ledger", *call)
+    assert real(report_on(broken)) == []
+    assert "(1 writes: histories)" in broken.sql(RECORDED).splitlines()[1]
+    run("ledger", *call)
+    assert len(broken.sql(RECORDED).splitlines()) == 2
+
+
+def test_a_repair_of_histories_alone_that_cannot_be_made_is_not_recorded(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("balance_history", "DELETE FROM ledger.balance_history", least=1)
+        intruder.connection.execute("ALTER TABLE ledger.balance_history ADD CONSTRAINT evil CHECK (false) NOT VALID")
+    _, call = planned(firm, broken, tmp_path)
+    said = run("ledger", *call, expected=3)
+    assert "nothing was mended, and nothing is recorded" in said
+    assert broken.sql(RECORDED) == ""
+
+
 def unkeyed(intruder: Intruder, table: str) -> None:
     """Take the key of a table away, and with it what leads to it."""
     intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {table}_pkey CASCADE")
