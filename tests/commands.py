@@ -21,6 +21,7 @@ import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -140,6 +141,8 @@ def _become(asked: dict[str, object], files: list[int]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
+        # Ends the pools: before that nobody may wait for their processes.
+        threading._shutdown()
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):

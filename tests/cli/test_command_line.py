@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from importlib import metadata
 
 import pytest
@@ -39,6 +40,15 @@ def test_a_program_that_was_loaded_before_does_what_a_fresh_one_does(name: str, 
     )  # fmt: skip
     loaded = run(name, *words, COLUMNS="90")
     assert (loaded.returncode, loaded.stdout, loaded.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
+
+
+def test_a_program_ends_that_leaves_processes_waiting_for_more() -> None:
+    """Its pools are ended first, as a fresh interpreter does: they had been waited for, and they for work."""
+    ended: list[str] = []
+    waiting = threading.Thread(target=lambda: ended.append(run("tests.unfinished").stdout), daemon=True)
+    waiting.start()
+    waiting.join(60)
+    assert ended == ["9\n"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
