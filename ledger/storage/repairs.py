@@ -276,16 +276,17 @@ def check_guards(connection: Connection, before: list[tuple[object, ...]]) -> No
 
 def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
     """
-    Let the checkpoint of *size* events have this root and note, in one row.
+    Let the checkpoint of *size* events have this root and note, in one row: of several that which has them already.
 
-    When it was sealed stays as it stands; of one that was gone it is the first time at which it can have been.
+    When it was sealed stays as it stands there; of one that was gone it is the first time at which it can have been.
     """
     keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
     with aside(connection, "checkpoints"):
         connection.execute(
             "DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s AND ctid <>"
-            " (SELECT ctid FROM ledger.checkpoints WHERE chain = %s AND size = %s ORDER BY sealed_at, ctid LIMIT 1)",
-            [chain, size] * 2,
+            " (SELECT ctid FROM ledger.checkpoints WHERE chain = %s AND size = %s"
+            "  ORDER BY (root, note) IS NOT DISTINCT FROM (%s, %s) DESC, sealed_at, ctid LIMIT 1)",
+            [*[chain, size] * 2, root, note.decode()],
         )
         put = connection.execute(
             "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",

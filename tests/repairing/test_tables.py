@@ -203,16 +203,19 @@ def test_a_second_history_is_kept_in_whichever_row_it_stands(firm: Firm, broken:
 
 
 def test_of_two_rows_of_one_checkpoint_one_is_left(firm: Firm, broken: Database) -> None:
-    """Whether they are the same or one is nobody's; where a log has signed another history, both stay."""
+    """
+    Whether they are the same or one is nobody's: that which was signed stays, with its time. Where a log has signed
+    another history, both stay.
+    """
     size = firm.size
     text = Checkpoint(ORIGIN, size, bytes(32)).text()
     forked = note.with_signatures(text, (LOG_KEY.sign(text),)).encode().decode()
     kept = broken.sql("SELECT string_agg(t::text, ',' ORDER BY size) FROM ledger.checkpoints t")
     with Intruder(broken) as intruder:
         intruder.connection.execute("ALTER TABLE ledger.checkpoints DROP CONSTRAINT checkpoints_pkey CASCADE")
-        for changed_to in ("note", "'junk'", f"'{forked}'"):
+        for changed_to, at in (("note", ""), ("'junk'", ""), ("'junk'", " - 1"), (f"'{forked}'", "")):
             intruder.edit("checkpoints", f"INSERT INTO ledger.checkpoints SELECT chain, size, root, {changed_to}, "
-                          f"sealed_at FROM ledger.checkpoints WHERE size = {size}", least=1)  # fmt: skip
+                          f"sealed_at{at} FROM ledger.checkpoints WHERE size = {size}", least=1)  # fmt: skip
             with copies(archive=firm.archive, other=firm.other) as found:
                 plan = planned(broken, firm.rules, found)
                 if forked in changed_to:
