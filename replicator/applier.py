@@ -4,6 +4,9 @@ Apply a chain in another region, believing nothing that is not signed, linked an
 Every record is judged against the replica's own head: what follows it is applied, what is there already is skipped,
 what leaves a hole is waited for, and what contradicts it stops the replica with the evidence. Events are hashed and
 replayed again; the read models are this region's own work, and its digest must be the primary's.
+
+A chain has one applier in a region, by a lock. Who lost that is told so, and accuses no event: each is judged under the
+head's own lock, against rows that this applier left there.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from ledger.errors import (
     NotPermitted,
     SignatureInvalid,
     StateMismatch,
+    Unavailable,
     UnknownChain,
 )
 from ledger.storage import chains, database, events, outbox, read_models
@@ -45,6 +49,7 @@ GAP_PATIENCE_S: Final = 10.0
 REPEAT_S: Final = 1.0
 """An acknowledgement that may be lost is said again after this long."""
 _NAMING: Final = ("ChainCreated", "KeyRotated")
+_ANOTHER: Final = "another applier of this chain is running in this region; stop it first"
 
 
 class Status(msgspec.Struct):
@@ -94,6 +99,9 @@ class Applier:
         self._origin, self._chain_id, self._trusted, self._key = origin, chain_id, trusted, key
         self._topic = transport.segments_topic(chain_id)
         self._chain = self._find()
+        if not outbox.lock(self._connection, outbox.APPLIER, self._chain):
+            raise Unavailable(_ANOTHER)
+        self._open.callback(outbox.unlock, self._connection)
         self.status = Status()
         self._load()
         transport.make_topics(bootstrap, chain_id)
@@ -131,8 +139,10 @@ class Applier:
                     raise InvalidInput(
                         f"the chain with id {self._chain_id.hex()} is called {other.origin} here, not {self._origin}"
                     ) from None
-            start = genesis(self._chain_id, self._origin)
-            found = chains.create(self._connection, self._chain_id, self._origin, start, "replica")
+            made = self._create()
+            if made is None:
+                return self._find()
+            found = made
         if found.chain_id != self._chain_id:
             raise InvalidInput(
                 f"the chain {self._origin} here has id {found.chain_id.hex()}, not {self._chain_id.hex()}"
@@ -140,8 +150,20 @@ class Applier:
         self._connection.commit()
         return found.chain
 
+    def _create(self) -> chains.ChainRow | None:
+        """Make the chain and return it; None where somebody else made one meanwhile, which may be this one."""
+        start = genesis(self._chain_id, self._origin)
+        try:
+            return chains.create(self._connection, self._chain_id, self._origin, start, "replica")
+        except database.DriverError as error:
+            if not database.is_taken(error):
+                raise
+            self._connection.rollback()
+            return None
+
     def _load(self) -> None:
-        head = chains.head(self._connection, self._chain)
+        # Locked, so that the rows are of this head also where somebody else applies.
+        head = chains.lock_head(self._connection, self._chain)
         _check_replica(head)
         self._head, self._epoch = ChainHead(head.seq, head.hash), head.epoch
         self._lanes = chains.read_lanes(self._connection, self._chain)[1]
@@ -182,6 +204,7 @@ class Applier:
         Take what the topic has, apply whole commits and acknowledge; return whether anything was applied.
 
         Raises:
+            Unavailable: another applier went on from this one's head.
             Corrupt: the topic, or this region, is not what it should be; the evidence stays where it is.
         """
         applied = False
@@ -278,8 +301,35 @@ class Applier:
             self._gap_since = self._gap_since or time.monotonic()
             self._gap_offset = offset if self._gap_offset is None else min(offset, self._gap_offset)
 
+    def _check_head(self, found: chains.Head) -> None:
+        """Raise Unavailable where another applier moved the head, Divergence where it is no event's that is here."""
+        own = self._head
+        if (found.seq, found.hash) == (own.seq, own.hash):
+            return
+        went_on = found.seq > own.seq and (own.seq == 0 or self._hash_at(own.seq) == own.hash)
+        if went_on and self._hash_at(found.seq) == found.hash:
+            raise Unavailable(_ANOTHER)
+        raise Divergence(
+            f"the head here was event {own.seq} with hash {own.hash.hex()}, and is {found.seq} with {found.hash.hex()} "
+            "now, which nobody applied; verify"
+        )
+
     def _apply(self, run: list[RecordedEvent], last: Segment) -> None:
-        """Make the events of whole commits, which *last* ends, durable here in one transaction."""
+        """Make the events of whole commits, which *last* ends, durable here in one transaction, and say so."""
+        try:
+            self._commit(run, last)
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()
+            raise
+        self._acknowledge()
+
+    def _commit(self, run: list[RecordedEvent], last: Segment) -> None:
+        connection, chain = self._connection, self._chain
+        # Looked at before any event is judged: rows that somebody else moved on would make it look wrong.
+        locked = chains.lock_head(connection, chain)
+        self._check_head(locked)
+        _check_replica(locked)
         mark, head = self._state.begin(), self._head
         for event in run:
             head = head.check(event)
@@ -290,11 +340,6 @@ class Applier:
             raise StateMismatch(
                 f"after event {last.last_seq} the books here have another digest than the primary's: verify both"
             )
-        connection, chain = self._connection, self._chain
-        locked = chains.lock_head(connection, chain)
-        if (locked.seq, locked.hash) != (self._head.seq, self._head.hash):
-            raise Divergence(f"the head here moved to {locked.seq} by someone else; only one applier may run")
-        _check_replica(locked)
         chains.advance(connection, chain, head.seq, head.hash, run[-1].recorded_at, run[-1].epoch)
         events.insert(connection, chain, run)
         keys = [(event.source, event.idempotency_key, event.seq) for event in run if event.group_index == 0]
@@ -307,7 +352,6 @@ class Applier:
         self._head, self._lanes, self._epoch = head, digest.lanes(), run[-1].epoch
         self._state.durable(self._state.begin())
         self.status.applied_seq = head.seq
-        self._acknowledge()
 
     def _replay(self, event: RecordedEvent) -> None:
         if event.chain_id != self._chain_id:

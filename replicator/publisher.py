@@ -117,9 +117,9 @@ class Publisher:
             raise NotPrimary("this region is a replica of the chain; publish where it is primary")
         if not 0 <= least <= head.seq:
             raise InvalidInput(f"found event {least} to publish again after; the chain has events 1 to {head.seq}")
-        if not outbox.lock_publisher(self._connection, self._chain.chain):
+        if not outbox.lock(self._connection, outbox.PUBLISHER, self._chain.chain):
             raise Unavailable("another publisher of this chain is running in this region; stop it first")
-        self._open.callback(outbox.unlock_publisher, self._connection)
+        self._open.callback(outbox.unlock, self._connection)
         try:
             public_key(self._connection, self._chain.chain, pairs[0].key_id, "publisher")
         except SignatureInvalid as error:

@@ -1,8 +1,8 @@
 """
 What the replicator asks of a region's database, beside events, heads and read models.
 
-The events table is the outbox: nothing is marked as sent. A publisher holds an advisory lock, so that a chain has one
-in a region; a replica keeps the place in the topic where it goes on.
+The events table is the outbox: nothing is marked as sent. A publisher holds an advisory lock and an applier another,
+so that a chain has one of each in a region; a replica keeps the place in the topic where it goes on.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ import psycopg
 
 Connection = psycopg.Connection[Any]
 
-_PUBLISHER_LOCK: Final = 0x74726C67
-"""A number of our own, so that no other program's advisory locks are met."""
+PUBLISHER: Final = 0x74726C67
+APPLIER: Final = 0x74726C68
+"""Numbers of our own, so that no other program's advisory locks are met."""
 
 
-def lock_publisher(connection: Connection, chain: int) -> bool:
+def lock(connection: Connection, part: int, chain: int) -> bool:
     """
-    Take the publisher's lock for as long as the connection lives; return False where another has it.
+    Take the lock of *part*, PUBLISHER or APPLIER, for as long as the connection lives; return False where another has
+    it.
     """
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_PUBLISHER_LOCK, chain]).fetchone()
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [part, chain]).fetchone()
     connection.commit()
     return row == (True,)
 
 
-def unlock_publisher(connection: Connection) -> None:
+def unlock(connection: Connection) -> None:
     """
-    Give the publisher's lock up at once: the server sees a while later only that a connection has ended.
+    Give the lock up at once: the server sees a while later only that a connection has ended.
     """
     with contextlib.suppress(psycopg.Error):
         connection.rollback()
