@@ -13,14 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger.chain.entry import parse
+from ledger.chain.entry import encode, parse
 from ledger.evidence import note, segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from tests.archiving.chains import KEY, ORIGIN, WITNESS, chain, signed
 from tests.archiving.written import EVENTS, SIZE, kinds, verify, write
+from verifier.archive.seams import finding
 from verifier.report import LISTED, Finding, Findings, Report
 
+LEAVES = [tree.leaf_hash(encode(event)) for event in EVENTS]
 FORK = chain(SIZE, seed=2)
 KEPT = tuple((str(size), signed(EVENTS, size)) for size in (1, 256, 300, 512, SIZE))
 """Checkpoints that an auditor kept, all of this history."""
@@ -102,6 +104,28 @@ def test_an_entry_that_rotted_is_no_fork(copy: Path) -> None:
     assert {key for kind, key, column in places(report) if column == "leaf"} == {"tile/entries/001"}
 
 
+def test_where_entry_and_tile_both_rotted_the_entries_are_named(copy: Path) -> None:
+    """Neither leads to the signed root, nor do all entries together: each leaf of which both say another."""
+    bundle, tile = copy / "tile/entries/001", copy / "tile/0/001"
+    rot(bundle, entry_at(bundle.read_bytes(), 256, 99).stop - 1)
+    rot(tile, 32 * 7)
+    entries, leaves = (tiles.decode_bundle(tiles.Tile(0, 1), bundle.read_bytes()), tile.read_bytes())
+    assert [one for one in verify(copy).findings if one.column == "leaf"] == [
+        finding("TREE_MISMATCH", leaves[32 * place : 32 * place + 32].hex(), tree.leaf_hash(entries[place]).hex(),
+                "tile/entries/001", 257 + place, "leaf")
+        for place in (7, 99)
+    ]  # fmt: skip
+
+
+def test_an_entry_says_which_event_it_is(copy: Path) -> None:
+    """Where the number of one rotted, that is said of it, and that it may follow from the entry's being another."""
+    bundle = copy / "tile/entries/001"
+    entry = entry_at(bundle.read_bytes(), 256, 99)
+    rot(bundle, entry.start + bundle.read_bytes()[entry].index((356).to_bytes(8, "big")) + 7)
+    said = finding("BYTES_MODIFIED", "356", "357", "tile/entries/001", 356, "seq")
+    assert msgspec.structs.replace(said, after=356) in verify(copy).findings
+
+
 def entry_at(bundle: bytes, width: int, place: int) -> slice:
     """Return where the entry at *place* of a bundle stands in it."""
     found = tiles.decode_bundle(tiles.Tile(0, 0, width), bundle)
@@ -125,7 +149,7 @@ def test_a_bit_of_an_entry_is_one_finding_of_its_event(
     report, seq = verify(copy, jobs, expected=KEPT), number * 256 + place + 1
     alone = [one for one in report.findings if one.after is None]
     leaves = [one for one in alone if one.column == "leaf"]
-    assert [(one.kind, one.seq) for one in leaves] == [("TREE_MISMATCH", seq)]
+    assert [(one.kind, one.seq, one.expected) for one in leaves] == [("TREE_MISMATCH", seq, LEAVES[seq - 1].hex())]
     assert {one.after for one in report.findings} <= {None, seq}
     assert [one for one in alone if one.column != "leaf"] == []
     assert not any(key == "checkpoint" for _, key, _ in places(report))
@@ -215,7 +239,10 @@ def test_where_nothing_leads_to_the_newest_root_no_fork_is_claimed(copy: Path) -
     rot(copy / "tile/1/000.p/2", 3)
     report = verify(copy, expected=(("kept", signed(EVENTS, 300)),))
     assert "CHECKPOINT_INCONSISTENT" not in kinds(report)
-    assert any(one.expected == "tiles or entries that make the root of 300 entries" for one in report.findings)
+    untold = {
+        one.key for one in report.findings if one.expected == "tiles or entries that make the root of 300 entries"
+    }
+    assert untold == {("checkpoint",), ("checkpoints/300",)}
 
 
 def test_what_the_log_did_not_sign_convicts_it_of_nothing(tmp_path: Path) -> None:

@@ -19,8 +19,11 @@ from ledger.evidence import segments
 from ledger.evidence.checkpoint import Checkpoint
 from tests.archiving.chains import CHAIN_ID, ORIGIN, edited, root
 from tests.archiving.written import EVENTS, SIZE, verify, write
+from verifier.archive.groups import Ends
 from verifier.archive.joining import Joining
+from verifier.archive.ranges import Range
 from verifier.archive.seams import Seam, finding, seam_of
+from verifier.archive.verification import _Good
 from verifier.report import Finding
 
 SEQ = 400
@@ -157,6 +160,18 @@ def test_where_tile_and_bundle_are_both_gone_no_root_is_made(tmp_path: Path) -> 
         finding("TREE_MISMATCH", f"a root of {SIZE} entries", "entries are missing", "checkpoint"),
     ]
     assert (report.last_good_seq, report.checkpoints[0].accepted) == (0, False)
+
+
+def test_where_no_event_is_named_none_is_good(copy: Path) -> None:
+    """What is wrong may be of any; of a tile it is of none, and all that were read stay good."""
+    for path, events in (("somewhere", 0), ("tile/0/000", 256), ("tile/entries/000", 0), ("tile/entries/001", 256)):
+        good, joining = _Good(True), Joining(Folder(copy), Checkpoint(ORIGIN, SIZE, root(EVENTS)), CHAIN_ID, 0)
+        joining.is_signed, joining.events = True, SIZE
+        good.take(READ, [finding("BYTES_MODIFIED", "a", "b", path)], 256)
+        assert good.events(joining) == events
+
+
+READ = Range(0, [], (None, None), [], [], [], Ends(None, False, None), 256)
 
 
 def seam(seq: int) -> Seam:

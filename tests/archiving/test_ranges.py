@@ -243,12 +243,13 @@ class Counting(ProcessPoolExecutor):
         return super().submit(*args, **kwargs)
 
 
-def test_no_more_ranges_are_in_hand_than_workers_need(
-    archived: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("each", [1, 3])
+def test_as_many_ranges_are_in_hand_as_workers_need(
+    each: int, archived: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What is done ahead of its turn stays in memory, so a long archive is not handed out at once."""
+    """No worker waits for another; what is done ahead of its turn stays in memory, so no more is handed out."""
     monkeypatch.setattr(verification, "RANGE_BUNDLES", 1)
-    monkeypatch.setattr(verification, "AHEAD", 1)
+    monkeypatch.setattr(verification, "AHEAD", each)
     monkeypatch.setattr(processes, "ProcessPoolExecutor", Counting)
     events = chain(256 * 8 + 5, seed=5)
     write(tmp_path / "long", len(events), events=events)
@@ -258,7 +259,7 @@ def test_no_more_ranges_are_in_hand_than_workers_need(
     walk = verification._checked(str(tmp_path / "long"), stated, CHAIN_ID, range(9), 2, kept)
     for number in range(9):
         assert next(walk).first == number
-        assert Counting.given <= number + 2
+        assert Counting.given == min(number + 2 * each, 9)
     assert list(walk) == []
     assert Counting.given == 9
 

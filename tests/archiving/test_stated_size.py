@@ -39,6 +39,9 @@ def test_a_size_that_no_file_bears_out_is_one_finding(tmp_path: Path, size: int,
     assert peak < 32 << 20
     (whole,) = [one for one in report.findings if one.column == "size"]
     assert (whole.kind, whole.key) == ("ARCHIVE_MISSING", ("checkpoint",))
+    assert whole.expected == f"{-(-size // 256)} bundles of entries, for {size} events"
+    there = sum(path.is_file() for path in (tmp_path / "tile/entries").rglob("*"))
+    assert whole.actual == f"{there} files of bundles; none was looked for from bundle {there + SPARE_BUNDLES} on"
     assert f"events {report.events + 1} to {size}" in report.not_covered
     # The bundle that is there was checked, and is good.
     assert not any(one.key == ("tile/entries/000",) for one in report.findings)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from tests.archiving.chains import KEY, ORIGIN, WITNESS, chain, root, signed
 from tests.archiving.written import EVENTS, SIZE, verify
+from verifier.archive import verification
 from verifier.archive.checkpoints import OF_EARLIER
 from verifier.archive.seams import finding
 from verifier.archive.verification import COVERED, NOT_COVERED, UNKNOWN_KEYS
@@ -43,6 +45,13 @@ def test_of_a_whole_archive_everything_is_said_that_was_read(archived: Path) -> 
     assert (report.covered, report.not_covered, report.spans) == (COVERED, [*NOT_COVERED, EARLIER], None)
     (seen,) = report.checkpoints
     assert (seen.size, seen.accepted) == (SIZE, True)
+
+
+def test_a_verification_says_how_long_it_took(archived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the thousandth of a second, by a clock that nobody sets."""
+    clock = iter((10.0, 12.3456))
+    monkeypatch.setattr(verification, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert verify(archived).seconds == 2.346
 
 
 def test_of_a_part_everything_is_said_that_was_not_read(archived: Path) -> None:

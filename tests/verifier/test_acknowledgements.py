@@ -41,7 +41,7 @@ def row(key: KeyPair = REPLICA, **changes: Any) -> AcknowledgementRow:
     return AcknowledgementRow(key.key_id, received_at=EVENT.recorded_at + 9, signature=value[-64:], **said)
 
 
-def checked(*rows: AcknowledgementRow, past: bool = True) -> list[Finding]:
+def checked(*rows: AcknowledgementRow, past: bool = True, known: bool = True) -> list[Finding]:
     check, state = AcknowledgementCheck(chains.CHAIN_ID, rows, NOW), State()
     for key in (REPLICA, PUBLISHER):
         state.chain_keys.put(
@@ -52,7 +52,7 @@ def checked(*rows: AcknowledgementRow, past: bool = True) -> list[Finding]:
     for event in HISTORY if past else ():
         check.pass_by(event)
         if event.seq in check.seqs:
-            check.reach(event, digest(event.seq))
+            check.reach(event, digest(event.seq) if known else None)
     return check.findings(state)
 
 
@@ -106,6 +106,18 @@ def test_what_a_replica_signed_of_another_history_is_named() -> None:
     assert [x.column for x in checked(row(hash=bytes(32), state_digest=bytes(32)))] == ["hash", "state_digest"]
     assert checked(row(seq=61)) == [wrong("seq", "an event of this chain", "61")]
     assert checked(row(), past=False) == [wrong("seq", "an event of this chain", str(SEQ))]
+
+
+def test_where_no_state_is_known_a_row_is_held_against_the_rest() -> None:
+    """Any digest may be true; what else was signed, or was changed since, is named as it is."""
+    assert checked(row(state_digest=bytes(32)), known=False) == []
+    assert checked(row(hash=bytes(32)), known=False) == [wrong("hash", EVENT.hash.hex(), bytes(32).hex())]
+    of_epoch, of_digest = (
+        msgspec.structs.replace(row(), **change) for change in ({"epoch": 2}, {"state_digest": b"x" * 32})
+    )
+    assert checked(of_epoch, known=False) == [wrong("epoch", "1", "2")]
+    unsigned = wrong("signature or applied_at", "a signature of this row by its replica", row().signature.hex())
+    assert checked(of_digest, known=False) == [unsigned]
 
 
 def test_a_key_that_is_no_replicas_acknowledges_nothing() -> None:

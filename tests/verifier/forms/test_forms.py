@@ -20,6 +20,7 @@ from verifier.forms import page, picture
 from verifier.forms.cleaning import SECONDS_LIMIT, moment
 from verifier.forms.form import Form, written
 from verifier.forms.markdown import code
+from verifier.forms.sentences import last_read, verdict
 from verifier.report import Ended, Finding, Outcome, Report, SeenCheckpoint
 
 TAGS = {
@@ -195,9 +196,12 @@ def green_of(page: str) -> float:
 @pytest.mark.parametrize(
     ("size", "said"),
     [(48, "Everything that was checked is as it was recorded: 48 events."),
+     (46, "fits together: 48 events. Up to event 46 it is as it was recorded; nobody outside is known to have seen "
+          "events 47 to 48 yet."),
      (47, "fits together: 48 events. Up to event 47 it is as it was recorded; nobody outside is known to have seen "
           "event 48 yet."),
-     (0, "fits together: 48 events. Nobody outside is known to have seen it")],
+     (0, "fits together: 48 events. Nobody outside is known to have seen it, so that a history which was rewritten as "
+         "a whole would fit together too: give --policy, to a mode that takes it.")],
 )  # fmt: skip
 def test_what_nobody_outside_has_seen_is_not_green_though_nothing_is_wrong(size: int, said: str) -> None:
     """A history that was rewritten as a whole fits together as well."""
@@ -206,6 +210,23 @@ def test_what_nobody_outside_has_seen_is_not_green_though_nothing_is_wrong(size:
     outcome.checkpoints = [msgspec.structs.replace(seen, size=size)] if size else []
     assert said in written(outcome, Form.MARKDOWN, AT)
     assert green_of(written(outcome, Form.HTML, AT)) == pytest.approx(size / 48, abs=0.001)
+
+
+def test_the_last_event_that_was_read_is_the_heads_where_not_all_are_read_again() -> None:
+    """A verification that goes on reads few events; others have to have seen up to the last of them."""
+    outcome = report(checkpoints=[SeenCheckpoint(40, "ab" * 32)])
+    outcome.events = 8
+    assert verdict(outcome) == (
+        "Everything that was checked fits together: 8 events. Up to event 40 it is as it was recorded; nobody outside "
+        "is known to have seen events 41 to 48 yet."
+    )
+    assert last_read(outcome) == 48
+    outcome.head = {"seq": "48"}
+    assert last_read(outcome) == 8
+    outcome.spans = [(1, 20), (41, 44)]
+    assert last_read(outcome) == 44
+    outcome.spans = []
+    assert last_read(outcome) == 0
 
 
 @pytest.mark.parametrize(
