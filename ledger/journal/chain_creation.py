@@ -17,11 +17,11 @@ from ledger.journal import transaction
 from ledger.journal.answers import Awaited, Receipt
 from ledger.journal.group import Group
 from ledger.journal.preparation import Preparer
-from ledger.storage import chains, database
+from ledger.storage import chains, database, upgrade
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection, DriverError
 from ledger.storage.scribe import Scribe
-from ledger.storage.upgrade import OWNER
+from ledger.storage.upgrade import OWNER, owners_login
 
 INIT_SOURCE = "init"
 ORIGIN_LIMIT = 255
@@ -40,12 +40,15 @@ class _Nothing:
 def check_new(owner_dsn: str, origin: str, logins: Sequence[str]) -> None:
     """
     Raise InvalidInput, NotPermitted or what else would end the creation of a chain, before anything is made for it.
+
+    A database that the first verification would call broken is refused, with what `upgrade.check` says of it.
     """
     with database.connect(owner_dsn, "tradeledger init") as connection:
         try:
             _check_new(connection, origin, logins)
         except DriverError as error:
             raise database.translated(error) from error
+    upgrade.check(owner_dsn)
 
 
 def _check_new(connection: Connection, origin: str, logins: Sequence[str]) -> None:
@@ -54,10 +57,9 @@ def _check_new(connection: Connection, origin: str, logins: Sequence[str]) -> No
     found = connection.execute("SELECT session_user, pg_has_role(%s, 'MEMBER')", [OWNER]).fetchone()
     login, is_member = found or ("", False)
     if not is_member:
-        raise NotPermitted(
-            f"the login {login!r} is not a member of {OWNER}; use one that is, or as its superuser: "
-            f'GRANT {OWNER} TO "{login}";'
-        )
+        use, statement = owners_login(connection)
+        raise NotPermitted(f"the login {login!r} is not a member of {OWNER}; {use}"
+                           + (f", or as its superuser: {statement}" if statement else ""))  # fmt: skip
     connection.execute(f"SET ROLE {OWNER}")
     if any(chain.origin == origin for chain in chains.all_chains(connection)):
         raise InvalidInput(f"a chain of origin {origin!r} is in this database already")

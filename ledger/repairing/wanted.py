@@ -31,7 +31,9 @@ MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
 """Everything that follows from the events, in the order in which it is made."""
 _HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
 
-_ADMINISTERED: Final = "it is around the schema: whoever administers the server sets it back, as the finding says"
+_ADMINISTERED: Final = (
+    "it is around the schema: whoever administers the server sets it back, as tradeledger db check says"
+)
 _TO_THE_END: Final = ("TRUNCATED", "ROLLBACK")
 _NO_COPY: Final = "no copy mends it: "
 _NOT_HERE: Final = {
@@ -48,7 +50,7 @@ _NOT_HERE: Final = {
 _AROUND: Final = re.compile(
     "(event trigger|default privileges|subscription|role|database|right to set|setting)\\b|function .* with the rights "
 )
-"""How the names of guards begin that are no part of the schema, of which `tradeledger db check` says nothing."""
+"""How the names of guards begin that are no part of the schema: the owner of its tables cannot set them back."""
 NOBODY: Final = "rows of nobody, on which nothing rests: find out whose they were before they are removed"
 _PERHAPS: Final = (
     "rows that are in all else those which follow from the events are taken away, which is known when they are made "

@@ -7,10 +7,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ledger import guards
+from ledger import guards, surroundings
 from tests.conftest import Database
 from tests.tamper.ways.guards import GUARDS
-from verifier import catalogue
 
 
 @pytest.mark.parametrize("name", GUARDS)
@@ -24,7 +23,9 @@ def test_a_guard_that_is_taken_away_is_a_fact_that_differs(database: Database, n
             return connection.execute(sql.encode()).fetchall()
 
         def told() -> set[str]:
-            return {name for name, _, _ in guards.differences(query)} | {*catalogue.around(query)}
+            return {name for name, _, _ in guards.differences(query)} | {
+                name for name, _, _ in surroundings.around(query)
+            }
 
         assert told() == set()
         connection.execute(statements.encode())
