@@ -135,8 +135,11 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "Fetch the list from another region; the events themselves are not concerned.",
     ),
     "ACK_MISMATCH": Meaning(
-        "A region's receipt is wrong", "What another region is said to have received is not what it signed.",
-        "Let the other region say again what it has; until then do not count it as a copy.",
+        "A region's receipt does not fit",
+        "What another region is said to have received is not what stands here: the receipt was changed, or the events "
+        "were, and then that region holds the good copy.",
+        "Verify both, and compare them (`tradeledger-verify diff`), before either is taken for good. Do not count on "
+        "the receipt until the region has said again what it has.",
     ),
     "POSITION_MISMATCH": Meaning(
         "The place in the stream is wrong", "From where this region goes on receiving was changed.",

@@ -113,11 +113,14 @@ class Findings:
             if lost is not None and x.kind in _CONSEQUENT and (x.seq is None or x.seq >= lost) else x
             for x in self._listed
         ]  # fmt: skip
+        # Of those that are counted it is not known where they are: they follow where all that are listed do.
+        own = {(x.kind, x.table or "events") for x in found if x.after is None}
         found += [
-            Finding(kind, "nothing more", f"{count - LISTED} more of this class", table=table, key=())
+            Finding(kind, "nothing more", f"{count - LISTED} more of this class", table=table, key=(),
+                    after=None if (kind, table) in own else lost)
             for (kind, table), count in self._counts.items()
             if count > LISTED
-        ]
+        ]  # fmt: skip
         return sorted(found, key=lambda finding: finding.after is not None)
 
 
@@ -168,6 +171,13 @@ class Report(msgspec.Struct):
     trusted: list[str] = msgspec.field(default_factory=list)
     proven: list[str] = msgspec.field(default_factory=list)
     spans: list[tuple[int, int]] | None = None
+
+    def split(self) -> tuple[list[Finding], list[Finding]]:
+        """
+        Return the findings that stand by themselves, and those that may only follow from an event that is not known.
+        """
+        own = [finding for finding in self.findings if finding.after is None]
+        return own, [finding for finding in self.findings if finding.after is not None]
 
     def by_kind(self) -> Counter[str]:
         """

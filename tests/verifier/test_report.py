@@ -70,6 +70,16 @@ def test_what_may_follow_from_a_lost_event_comes_last_and_says_so() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("kind", "first", "after"), [("COMMIT_MISMATCH", 5, 5), ("COMMIT_MISMATCH", 4, None),
+                                                     ("CLOCK", 5, None)])  # fmt: skip
+def test_those_that_are_counted_follow_where_all_that_are_listed_do(kind: str, first: int, after: int | None) -> None:
+    """Where one of the class stands by itself, so may they."""
+    found = Findings()
+    found.add(clock(seq, kind) for seq in range(first, first + LISTED + 3))
+    (counted,) = [one for one in found.all(5) if one.actual == "3 more of this class"]
+    assert counted.after == after
+
+
 def test_a_report_counts_by_class() -> None:
     """For the forms that say how many of each there are."""
     report = Report(VERIFIED, "o", "primary", 1, {}, [clock(1), clock(2), clock(3, "X")], {}, [], [], [], 0, 0.0)

@@ -77,16 +77,20 @@ def _findings(suite: Element, report: Report) -> None:
     if not report.findings:
         _case(suite, "nothing is wrong")
     for kind, count in sorted(report.by_kind().items()):
-        message = f"{counted(count, 'finding')}: {meaning.meaning(kind).title}"
+        own = sum(finding.kind == kind for finding in report.split()[0])
+        doubtful = f"{counted(count - own, 'finding')} that may only follow from another" if count > own else ""
+        message = f"{counted(own, 'finding')}: {meaning.meaning(kind).title}" if own else doubtful
+        message += f", and {doubtful}" if own and doubtful else ""
         failure = SubElement(_case(suite, kind), "failure", message=plain(message), type=plain(kind))
         failure.text = "\n".join(plain(_line(finding)) for finding in report.findings if finding.kind == kind)
 
 
 def _line(finding: Finding) -> str:
+    if finding.after is not None:
+        return f"{finding.sentence()} (doubtful itself: may only follow from event {finding.after})"
     copies = ", ".join(meaning.sources(finding)) or "nowhere"
-    after = "" if finding.after is None else f"; may only follow from event {finding.after}"
     follows = "; what follows is doubtful" if meaning.taints(finding) else ""
-    return f"{finding.sentence()} (good copy: {copies}{follows}{after})"
+    return f"{finding.sentence()} (good copy: {copies}{follows})"
 
 
 def _coverage(suite: Element, report: Report) -> None:

@@ -23,8 +23,8 @@ def _lines(report: Report) -> list[str]:
     found = [f"{report.verdict.upper()}: chain {report.origin}, {amount(report)}, {pace(report)}"]
     if "hash" in report.head:
         found.append(f"head {report.head['seq']} {report.head['hash']} ({report.region_mode})")
-    following = [finding for finding in report.findings if finding.after is not None]
-    found += [f"  {finding.sentence()}" for finding in report.findings if finding.after is None]
+    own, following = report.split()
+    found += [f"  {finding.sentence()}" for finding in own]
     if following:
         found.append(f"  and {len(following)} that may only follow from event {following[0].after}, which is missing "
                      "or not known; --format json lists them")  # fmt: skip

@@ -8,14 +8,14 @@ than any run of backticks inside it. There are no tables: a bar in hostile text 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
 from ledger.errors import plain
 from ledger.version import PROGRAM
 from verifier import meaning
 from verifier.forms.cleaning import moment
-from verifier.forms.sentences import amount, pace, subject, verdict
+from verifier.forms.sentences import DOUBTFUL, LATER, amount, follows, pace, subject, verdict
 from verifier.report import Ended, Finding, Outcome, Report, short
 
 _TICKS = re.compile("`+")
@@ -28,7 +28,7 @@ def markdown(outcome: Outcome, checked_at: int) -> str:
     if isinstance(outcome, Ended):
         made = [f"# {outcome.verdict.upper()}", "", code(outcome.message), "", f"- code: {code(outcome.code)}"]
         return "\n".join([*made, f"- tried at: {moment(checked_at)}, by {PROGRAM}", ""])
-    return "\n".join([*_head(outcome, checked_at), *_findings(outcome.findings), *_statements(outcome), ""])
+    return "\n".join([*_head(outcome, checked_at), *_findings(outcome), *_statements(outcome), ""])
 
 
 def code(text: str) -> str:
@@ -54,20 +54,26 @@ def _head(report: Report, checked_at: int) -> list[str]:
     return made
 
 
-def _findings(findings: Iterable[Finding]) -> Iterator[str]:
-    ordered = sorted(findings, key=lambda finding: finding.kind)
+def _findings(report: Report) -> Iterator[str]:
+    own, following = report.split()
+    ordered = sorted(own, key=lambda finding: finding.kind)
     for kind, found in groupby(ordered, key=lambda finding: finding.kind):
         said = meaning.meaning(kind)
         yield from ("", f"## {said.title} ({code(kind)})", "", f"{said.means} {said.advice}", "")
         for finding in found:
             copies = ", ".join(meaning.sources(finding)) or "nowhere"
-            yield f"- {code(short(finding.place()))}"
-            yield f"  - expected: {code(short(finding.expected))}"
-            yield f"  - found: {code(short(finding.actual))}"
+            yield from _values(finding, code(short(finding.place())))
             yield f"  - {'what follows is doubtful too' if meaning.taints(finding) else 'stands by itself'}; "\
                   f"good copy: {copies}"  # fmt: skip
-            if finding.after is not None:
-                yield f"  - may only follow from event {finding.after}, which is missing or not known"
+    if following:
+        yield from ("", f"## {DOUBTFUL}", "", f"{follows(following)}. {LATER}", "")
+        for finding in following:
+            yield from _values(finding, f"{code(finding.kind)}: {code(short(finding.place()))}")
+
+
+def _values(finding: Finding, where: str) -> Iterator[str]:
+    yield from (f"- {where}", f"  - expected: {code(short(finding.expected))}")
+    yield f"  - found: {code(short(finding.actual))}"
 
 
 def _statements(report: Report) -> Iterator[str]:

@@ -18,7 +18,7 @@ from ledger.version import PROGRAM
 from verifier import meaning
 from verifier.forms.cleaning import moment
 from verifier.forms.picture import drawn
-from verifier.forms.sentences import amount, counted, subject, verdict
+from verifier.forms.sentences import DOUBTFUL, LATER, amount, counted, follows, subject, verdict
 from verifier.report import BROKEN, VERIFIED, Ended, Finding, Outcome, Report, SeenCheckpoint, short
 
 OPENED: Final = 20
@@ -111,7 +111,7 @@ def _whole(report: Report, checked_at: int) -> str:
         _trust(report), _checkpoints(report.checkpoints),
     ]  # fmt: skip
     if report.findings:
-        parts += ["<h2>What is wrong, and what to do</h2>", *_findings(report.findings)]
+        parts += ["<h2>What is wrong, and what to do</h2>", *_findings(report)]
     parts += [
         _statements("What was not checked", report.not_covered),
         _statements("What was checked", report.covered),
@@ -151,42 +151,48 @@ def _who(seen: SeenCheckpoint) -> str:
     return "<br>".join(f"{_e(by.name)}, {_e(moment(by.seconds))}" for by in seen.cosigned) or "nobody"
 
 
-def _findings(findings: Sequence[Finding]) -> Iterable[str]:
-    by_class = sorted(findings, key=lambda finding: (finding.after is not None, finding.kind))
-    for kind, group in groupby(by_class, key=lambda finding: (finding.after is not None, finding.kind)):
+def _findings(report: Report) -> Iterable[str]:
+    own, following = report.split()
+    for kind, group in groupby(sorted(own, key=lambda finding: finding.kind), key=lambda finding: finding.kind):
         found = list(group)
-        said = meaning.meaning(kind[1])
+        said = meaning.meaning(kind)
         yield f"<h3>{_e(said.title)}</h3>"
         yield (
-            f'<p class="small">{_code(kind[1])}, {_e(counted(len(found), "finding"))}</p>'
+            f'<p class="small">{_code(kind)}, {_e(counted(len(found), "finding"))}</p>'
             f"<p>{_e(said.means)} <strong>What to do:</strong> {_e(said.advice)}</p>"
         )
-        if kind[0]:
-            yield (
-                f"<p>These may only follow from event {found[0].after}, which is missing or not known; look at them "
-                "again once that is mended.</p>"
-            )
         each = len({meaning.sources(finding) for finding in found}) > 1
         if not each:
             yield f"<p><strong>Where a good copy is:</strong> {_copies(found[0])}.</p>"
-        yield _table(found[:OPENED], each)
-        if len(found) > OPENED:
-            yield f"<details><summary>{len(found) - OPENED:,} more</summary>{_table(found[OPENED:], each)}</details>"
+        names = ("where", "should be", "is", "what follows", *(("a good copy",) if each else ()))
+        yield _opened(names, [_row(finding, each) for finding in found])
+    if following:
+        yield f"<h3>{DOUBTFUL}</h3><p>{_e(follows(following))}. {LATER}</p>"
+        yield _opened(("class", "where", "should be", "is"),
+                      [_cells(_code(finding.kind), *_values(finding)) for finding in following])  # fmt: skip
+
+
+def _opened(names: Sequence[str], rows: Sequence[str]) -> str:
+    """Return rows as a table, the first of them at once and the others where they are opened."""
+    head = "".join(f"<th>{name}</th>" for name in names)
+    first, more = (f"<table><tr>{head}</tr>{''.join(part)}</table>" for part in (rows[:OPENED], rows[OPENED:]))
+    rest = len(rows) - OPENED
+    return f"{first}\n<details><summary>{rest:,} more</summary>{more}</details>" if rest > 0 else first
 
 
 def _copies(finding: Finding) -> str:
     return "; ".join(_e(meaning.SOURCES[source]) for source in meaning.sources(finding)) or "no copy mends this"
 
 
-def _table(findings: Sequence[Finding], each: bool) -> str:
-    """Return findings as a table, with where a good copy is where that differs by *each* of them."""
-    names = ["where", "should be", "is", "what follows", *(["a good copy"] if each else [])]
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f"<table><tr>{head}</tr>{''.join(_row(finding, each) for finding in findings)}</table>"
-
-
 def _row(finding: Finding, each: bool) -> str:
-    follows = "doubtful too" if meaning.taints(finding) else "not concerned"
-    cells = [_e(short(finding.place())), _code(short(finding.expected)), _code(short(finding.actual)), follows]
-    cells += [_copies(finding)] if each else []
+    """Return a finding as a row, with where a good copy is where that differs by *each* of them."""
+    follows_it = "doubtful too" if meaning.taints(finding) else "not concerned"
+    return _cells(*_values(finding), follows_it, *([_copies(finding)] if each else []))
+
+
+def _values(finding: Finding) -> tuple[str, str, str]:
+    return _e(short(finding.place())), _code(short(finding.expected)), _code(short(finding.actual))
+
+
+def _cells(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

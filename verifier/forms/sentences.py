@@ -4,7 +4,13 @@ Say in one sentence what a verification came to, in words that need no explainin
 
 from __future__ import annotations
 
-from verifier.report import BROKEN, VERIFIED, Ended, Outcome, Report
+from collections.abc import Sequence
+from typing import Final
+
+from verifier.report import BROKEN, VERIFIED, Ended, Finding, Outcome, Report
+
+DOUBTFUL: Final = "What is doubtful itself"
+LATER: Final = "Do nothing about these yet: look at them again once that event is mended."
 
 
 def counted(count: int, one: str, more: str | None = None) -> str:
@@ -54,13 +60,27 @@ def verdict(outcome: Outcome) -> str:
         if outcome.region_mode == "receipts":
             return f"All of {counted(outcome.events, 'receipt')} fit what is recorded."
         return _fits(outcome)
-    wrong = counted(len(outcome.findings), "thing is", "things are")
-    kinds = counted(len(outcome.by_kind()), "kind")
+    wrong = _wrong(outcome)
     if outcome.last_good_seq and outcome.region_mode == "two copies":
-        return f"{wrong} wrong, of {kinds}. Both have the same {counted(outcome.last_good_seq, 'event')} before that."
+        return f"{wrong} Both have the same {counted(outcome.last_good_seq, 'event')} before that."
     if outcome.last_good_seq:
-        return f"{wrong} wrong, of {kinds}. {_whole(outcome)}"
-    return f"{wrong} wrong, of {kinds}."
+        return f"{wrong} {_whole(outcome)}"
+    return wrong
+
+
+def _wrong(report: Report) -> str:
+    """Return how much is wrong: what may only follow from an event that is not known is counted beside it."""
+    own, following = report.split()
+    kinds = counted(len({finding.kind for finding in own}), "kind")
+    wrong = f"{counted(len(own), 'thing is', 'things are')} wrong, of {kinds}"
+    return f"{wrong}; {follows(following)}." if following else f"{wrong}."
+
+
+def follows(findings: Sequence[Finding]) -> str:
+    """
+    Return as words that so many *findings*, at least one, may be no more than what another brings about.
+    """
+    return f"{len(findings):,} more may only follow from event {findings[0].after}, which is missing or not known"
 
 
 def vouched(report: Report) -> int:
@@ -111,7 +131,13 @@ def _whole(report: Report) -> str:
         return said
     # Whoever can write the newest events can write them with good hashes, and then it is the books that are right.
     more = f"Events {seen + 1:,} to {last:,} fit" if seen + 1 < last else f"Event {last:,} fits"
+    # Who cosigned a checkpoint that was not accepted has seen other events, or too few have.
+    refused = max((checkpoint.size for checkpoint in report.checkpoints if not checkpoint.accepted), default=0)
+    why = (
+        f", since the checkpoint of {counted(refused, 'event')} is of others than these, or the policy refuses it"
+        if refused > last else ""
+    )  # fmt: skip
     return (
-        f"{said} {more} what is before, and nobody outside is known to have seen so much: hold receipts or a replica "
-        "against it before books are made to fit it."
+        f"{said} {more} what is before, and nobody outside is known to have seen so much{why}: hold receipts or a "
+        "replica against it before books are made to fit it."
     ).strip()

@@ -155,7 +155,10 @@ def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None
     for form in (Form.HTML, Form.MARKDOWN):
         text = written(outcome, form, AT)
         shown = "".join(Page(text).text) if form is Form.HTML else text
-        assert "5 things are wrong, of 4 kinds. The first 8 events are as they were recorded." in shown
+        assert (
+            "4 things are wrong, of 3 kinds; 1 more may only follow from event 20, which is missing or not known. The "
+            "first 8 events are as they were recorded."
+        ) in shown
         for finding in outcome.findings:
             assert finding.place() in shown
             assert finding.expected in shown
@@ -170,12 +173,46 @@ def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None
     assert "Nothing was verified, so nothing here may be relied on: no server answers." in ended
 
 
+def test_what_may_only_follow_is_told_apart_and_nobody_is_told_to_mend_it() -> None:
+    """No copy and no advice beside it, and no word that it stands by itself; where all follows, that is said alone."""
+    follows = [Finding("COMMIT_MISMATCH", "1", "2", table="commits", key=(str(n),), after=20) for n in range(30)]
+    receipt = Finding("ACK_MISMATCH", "a", "b", table="acknowledgements", key=("k",), column="hash", after=20)
+    outcome = report(BROKEN_ONES[1], receipt, *follows)
+    sentence = "1 thing is wrong, of 1 kind; 31 more may only follow from event 20, which is missing or not known."
+    markdown, html = (written(outcome, form, AT) for form in (Form.MARKDOWN, Form.HTML))
+    assert (sentence in markdown, sentence in html) == (True, True)
+    for text, heading in ((markdown, "## What is doubtful itself"), (html, "<h3>What is doubtful itself</h3>")):
+        own, _, rest = text.partition(heading)
+        assert "good copy" in own
+        assert not re.search("ACK_MISMATCH|COMMIT_MISMATCH", own)
+        listed = rest.partition("\n## " if text is markdown else "<h2>")[0]
+        assert (listed.count("COMMIT_MISMATCH"), listed.count("ACK_MISMATCH")) == (30, 1)
+        assert not re.search("stands by itself|good copy|not concerned|advice|count on the receipt", listed)
+    assert f"{31 - page.OPENED} more</summary>" in html
+    cases = ElementTree.fromstring(written(outcome, Form.JUNIT, AT)).iter("failure")
+    said = {failure.get("type"): failure for failure in cases}
+    assert said["COMMIT_MISMATCH"].get("message") == "30 findings that may only follow from another"
+    assert "good copy" not in (said["COMMIT_MISMATCH"].text or "")
+
+
+OTHERS = "seen so much, since the checkpoint of 40 events is of others than these, or the policy refuses it: hold"
+
+
+@pytest.mark.parametrize(("size", "said"), [(40, OTHERS), (8, "seen so much: hold")])
+def test_a_checkpoint_of_other_events_is_said_to_be_why_nobody_has_seen_these(size: int, said: str) -> None:
+    """Its cosigners have seen something, which the same page says: not these events, as far as is known."""
+    outcome = report(*BROKEN_ONES)
+    (seen,) = outcome.checkpoints
+    outcome.checkpoints = [msgspec.structs.replace(seen, size=size, accepted=False)]
+    assert said in written(outcome, Form.MARKDOWN, AT)
+
+
 @pytest.mark.parametrize(
     ("size", "said"),
     [(40, "The first 8 events are as they were recorded."),
      (5, "The first 5 events are as they were recorded. Events 6 to 8 fit what is before, and nobody outside"),
      (7, "The first 7 events are as they were recorded. Event 8 fits what is before, and nobody outside"),
-     (0, "of 4 kinds. Events 1 to 8 fit what is before, and nobody outside is known to have seen so much: hold")],
+     (0, "not known. Events 1 to 8 fit what is before, and nobody outside is known to have seen so much: hold")],
 )  # fmt: skip
 def test_only_what_others_have_seen_is_said_to_be_as_it_was(size: int, said: str) -> None:
     """Whoever writes the newest events hashes them well: where books differ from them, the books may be right."""
