@@ -27,7 +27,7 @@ from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves
 from verifier.walk.again import two_readings, unfit
 from verifier.walk.beside import kept_late
-from verifier.walk.books import UNREAD, Books, Tree, unread
+from verifier.walk.books import UNREAD, Books, Tree, is_of_the_disk, unread
 from verifier.walk.good import check
 from verifier.walk.replaying import Doubt
 
@@ -216,7 +216,7 @@ def _good(
     except Doubt:
         return None
     except UNREAD as error:
-        if books is None or books.said is None:
+        if books is None or (books.said is None and not is_of_the_disk(error)):
             raise
         raise unread(books.path, error) from error
     end = whole.end

@@ -238,6 +238,28 @@ def test_a_state_with_rows_that_are_none_is_named_in_every_mode_that_goes_on_fro
         full.verify(reader, books=books)
 
 
+def test_a_disk_that_is_full_is_not_taken_for_a_state_that_is_damaged(
+    copy: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to delete a state for want of room, and no file that was only begun stays."""
+    connect, words = sqlite3.connect, "is full; make room"
+    for pages in (1, 5):
+
+        def small(*given: object, pages: int = pages, **more: object) -> sqlite3.Connection:
+            connection = connect(*given, **more)  # type: ignore[call-overload]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+            return typing.cast("sqlite3.Connection", connection)
+
+        monkeypatch.setattr(sqlite3, "connect", small)
+        with pytest.raises(Unreadable, match=words) as refused:
+            since(copy, tmp_path / "state")
+        assert "delete" not in str(refused.value)
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    with pytest.raises(Unreadable, match="unable to open database file; make room"):
+        Books(tmp_path / "nowhere" / "state")
+
+
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 def test_a_boundary_that_is_gone_since_is_no_other_history(copy: Database, state: Path, mode: str) -> None:
     """A repair makes fewer of them, and another region takes several in at once; one that overlaps is found."""

@@ -146,9 +146,17 @@ class Books(Spill):
                     "CREATE TABLE open (name TEXT, row BLOB); CREATE TABLE said (what BLOB); PRAGMA user_version = 1;"
                 )
         except sqlite3.Error as error:
-            raise Unreadable(_broken(path, str(error))) from error
+            self._give_up()
+            raise _refused(path, error) from error
         except OSError as error:
             raise Unreadable(f"{path} cannot be written: {error.strerror}; name another file") from error
+
+    def _give_up(self) -> None:
+        """Close what was opened, and leave nothing of a file that was only begun."""
+        with contextlib.suppress(AttributeError):
+            self._db.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     @property
     def _part(self) -> Path:
@@ -171,10 +179,10 @@ class Books(Spill):
             self._db.close()
             if "locked" in str(error):
                 raise Unreadable(f"another verification is at work with {self.path}; let it end first") from error
-            raise Unreadable(_broken(self.path, str(error))) from error
+            raise _refused(self.path, error) from error
         except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
             self._db.close()
-            raise Unreadable(_broken(self.path, str(error))) from error
+            raise _refused(self.path, error) from error
         self.said = said
 
     def __exit__(self, *_: object) -> None:
@@ -235,6 +243,8 @@ def unread(path: Path, error: Exception) -> Unreadable:
     """
     Return what to raise where the rows of the file at *path* turn out to be none, by *error*.
     """
+    if is_of_the_disk(error):
+        return _refused(path, error)
     # Of what the database holds, rows may be none as well.
     return Misread(f"{path} is no whole state: {error}; delete it, and all is verified anew")
 
@@ -243,8 +253,25 @@ UNREAD: Final = (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError)
 """What reading rows of a file ends with that is damaged."""
 
 
-def _broken(path: Path, why: str) -> str:
-    return (
-        f"{path} is no state of a verification: {why}; name another file, or delete it if it was one, and all is "
+_OF_THE_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+)
+"""What SQLite answers where not the file but its place is to blame, in the lowest byte of its codes."""
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """
+    Return whether *error* says that where a file is there is no room, no right or no working disk: nothing of the file.
+    """
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK
+
+
+def _refused(path: Path, error: Exception) -> Unreadable:
+    if is_of_the_disk(error):
+        # Whoever deletes a state loses what it knows; here nothing speaks against it.
+        return Unreadable(f"the state {path} cannot be used where it is: {error}; make room or change its rights, or "
+                          "name another file")  # fmt: skip
+    return Unreadable(
+        f"{path} is no state of a verification: {error}; name another file, or delete it if it was one, and all is "
         "verified from the first event"
     )
