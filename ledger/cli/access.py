@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from ledger.errors import DatabaseDown
 from ledger.sandbox import home
 
 
@@ -53,7 +55,13 @@ def making(dsn: str | None) -> Iterator[Access]:
         yield Access(given, None)
         return
     with home.server() as socket:
-        yield Access(None, str(socket))
+        try:
+            yield Access(None, str(socket))
+        except DatabaseDown as error:
+            # Whose server it is has no other way to learn why, such as a disk that is full.
+            place = home.folder() / home.DEFAULT_REGION
+            raise DatabaseDown(f"{error}. This server is private: its log is {place / 'log'}, on a disk with "
+                               f"{shutil.disk_usage(place).free >> 20:,} MiB free") from error  # fmt: skip
 
 
 def keys_folder(origin: str) -> Path:

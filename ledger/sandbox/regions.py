@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,7 +146,15 @@ def up(environment: Mapping[str, str] = os.environ) -> Running:
     if process.returncode == 0 and (found := _other_holders(environment)) is not None:
         return found
     said = (place / "sandbox.log").read_bytes()[begun:].decode(errors="replace")[-1500:].strip()
-    raise SetupNeeded(f"the sandbox did not start:\n{said}")
+    raise SetupNeeded(f"the sandbox did not start:\n{said or _silent(place, process.returncode)}")
+
+
+def _silent(place: Path, status: int) -> str:
+    """Return what is known of a start of which the log says nothing, as where there is no room for a line."""
+    ended = f"by signal {-status}" if status < 0 else f"with status {status}"
+    room = shutil.disk_usage(place).free >> 20
+    return f"its process ended {ended} and wrote nothing to its log; the disk of {place} has {room:,} MiB free: make " \
+           "room, or set LEDGER_HOME to another folder"  # fmt: skip
 
 
 def _other_holders(environment: Mapping[str, str]) -> Running | None:

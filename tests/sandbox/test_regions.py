@@ -4,6 +4,7 @@ Check the operator's sandbox: up, found, used, down, and nothing left.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import SetupNeeded
-from ledger.sandbox import regions
+from ledger.cli import access
+from ledger.errors import DatabaseDown, SetupNeeded
+from ledger.sandbox import home, regions
 from ledger.sandbox.home import server
 from tests.cli.test_embedded import processes, wait_until_gone
 from tests.commands import ROOT, tradeledger
@@ -180,3 +182,27 @@ def test_the_sandbox_stands_two_starts_at_once_a_kill_and_a_stop_in_the_middle(t
     assert tradeledger("sandbox", "up", **environment).returncode == 0
     assert tradeledger("sandbox", "down", **environment).stdout == "stopped\n"
     wait_until_gone(home)
+
+
+def test_a_start_that_says_nothing_is_told_by_its_status_and_the_room_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, where its log takes no line."""
+    begin = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda words, **more: begin([sys.executable, "-c", "raise SystemExit(5)"], **more)
+    )
+    with pytest.raises(SetupNeeded, match=r"ended with status 5 and wrote nothing .* has [0-9,]+ MiB free: make room"):
+        regions.up({**os.environ, "LEDGER_HOME": str(tmp_path / "home")})
+
+
+def test_a_private_server_that_is_down_is_named_with_its_log_and_the_room_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Why it is down only its log says; a full disk shows by the room."""
+    monkeypatch.delenv("LEDGER_DSN", raising=False)
+    monkeypatch.setenv("LEDGER_HOME", str(tmp_path))
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr(home, "server", lambda: contextlib.nullcontext(tmp_path))
+    with pytest.raises(DatabaseDown, match=r"^gone\. .*/a/log, on a disk with [0-9,]+ MiB free$"), access.making(None):
+        raise DatabaseDown("gone")
