@@ -6,12 +6,15 @@ The session is read-only and sets everything that could change what is read.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import psycopg
 
 from verifier.stored import Unreadable
 
+# What ends a connection that is given up is raised, or came of an interruption; people are not told by a log as well.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
 SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';

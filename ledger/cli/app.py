@@ -7,7 +7,8 @@ A command is loaded when it is asked for: all of them take longer than most of t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import typer
@@ -16,11 +17,36 @@ from typer.core import TyperGroup
 from ledger import command
 from ledger.version import Version
 
-_MANNER: Final = command.Manner(
-    "error",
-    "interrupted; what was recorded by then stays, and an import that is run again goes on from there",
-    lambda error: error.exit_status,
-)
+_STAYS: Final = "what was recorded by then stays"
+_INTERRUPTED: Final = {
+    **dict.fromkeys(("chain", "head", "event-types", "show", "export", "generate", "prove", "db check", "repair plan",
+                     "quarantine list", "quarantine show", "reconcile list", "read-models status", "keys show",
+                     "sandbox status"), "nothing was changed"),
+    "import": f"{_STAYS}, and an import that is run again goes on from there",
+    "archive": "files that are whole stay, and an archive that is run again goes on from them",
+    "keys": f"{_STAYS}; a file that was not whole is not there",
+    "repair apply": "nothing was mended, or all that was planned: apply the same plan again, which does what is left",
+    "sandbox up": "a sandbox that had begun to start goes on: `tradeledger sandbox status` says so, and `down` ends it",
+}  # fmt: skip
+"""By command, or command and the one below it, what an interruption leaves behind; of others, what was recorded."""
+
+
+def interrupted(words: Sequence[str]) -> str:
+    """
+    Return what to say where the command line *words* was interrupted: what it leaves behind.
+    """
+    names = [word for word in words if not word.startswith("-")][:2]
+    left = _INTERRUPTED.get(" ".join(names)) or _INTERRUPTED.get("".join(names[:1]), _STAYS)
+    return f"interrupted; {left}"
+
+
+def manner(words: Sequence[str]) -> command.Manner:
+    """
+    Return how the program words an error, and an interruption of the command line *words*.
+    """
+    return command.Manner("error", interrupted(words), lambda error: error.exit_status)
+
+
 _WHERE: Final = {
     "init": "creation:init",
     "chain": "identity:show_chain",
@@ -98,4 +124,4 @@ def main() -> None:
     """
     Run the command line, and end the process with the status that tells what to do.
     """
-    command.end(command.run(app, _MANNER))
+    command.end(command.run(app, manner(sys.argv[1:])))

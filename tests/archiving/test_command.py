@@ -66,7 +66,7 @@ def run(
     """Run `tradeledger archive` in this process; return its status and what it said on both outputs."""
     monkeypatch.setattr(sys, "argv", ["tradeledger", "archive", *map(str, given), "--dsn", database.dsn("reader")])
     capsys.readouterr()
-    status = command.run(program.app, program._MANNER)
+    status = command.run(program.app, program.manner(sys.argv[1:]))
     said = capsys.readouterr()
     return status, said.out, said.err
 

@@ -12,6 +12,7 @@ from importlib import metadata
 
 import pytest
 
+from ledger.cli import app
 from tests.commands import ROOT, run
 from tests.conftest import Database
 
@@ -95,3 +96,29 @@ def test_an_argument_in_no_encoding_is_named(chain: Database, words: tuple[str, 
     assert (done.returncode, done.stdout, said in done.stderr) == (8, "", True), done.stderr
     assert done.stderr.startswith("error: found ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("show balances --account A", "nothing was changed"),
+        ("import nautilus x", "what was recorded by then stays, and an import that is run again goes on from there"),
+        ("archive a --policy p", "files that are whole stay, and an archive that is run again goes on from them"),
+        ("keys show", "nothing was changed"),
+        ("keys backup b", "what was recorded by then stays; a file that was not whole is not there"),
+        ("repair plan r", "nothing was changed"),
+        ("reconcile statement s", "what was recorded by then stays"),
+        ("init --origin o", "what was recorded by then stays"),
+        ("", "what was recorded by then stays"),
+    ],
+)
+def test_an_interruption_says_what_that_command_leaves(words: str, left: str) -> None:
+    """Only an import speaks of imports, and what reads leaves nothing."""
+    assert app.interrupted(words.split()) == f"interrupted; {left}"
+
+
+def test_every_command_that_is_named_for_its_interruption_is_one() -> None:
+    """A command that was renamed would be told of in general words, and nobody would notice."""
+    for name in app._INTERRUPTED:
+        asked = run("ledger", *name.split(), "--help")
+        assert asked.returncode == 0, name
