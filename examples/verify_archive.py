@@ -26,7 +26,8 @@ def need(condition, otherwise):
 
 
 def read(path, limit):
-    need(path.is_file() and path.stat().st_size <= limit, f"{path} is no file, or larger than any of its kind")
+    read.last = path  # what is being read where its bytes cannot be unpacked
+    need(path.is_file() and path.stat().st_size <= limit, f"{path} is {'too large' if path.is_file() else 'no file'}")
     return path.read_bytes()
 
 
@@ -108,8 +109,7 @@ def check_entries(folder, origin, size, root):
     """Check every entry and payload and the root over them; return the hash of the last entry."""
     edge, before, chain = [], b"", b""  # edge: the roots of the whole subtrees so far, the largest first
     for start in range(0, size, 256):
-        width = min(256, size - start)
-        name = "/".join(f"x{digits:0>3}" for digits in f"{start // 256:,}".split(","))
+        width, name = min(256, size - start), "/".join(f"x{part:0>3}" for part in f"{start // 256:,}".split(","))
         name = "".join(name.rpartition("x")[::2]) + ("" if width == 256 else f".p/{width}")
         bundle = read(folder / "tile/entries" / name, 17_000_000)  # 256 entries of 64 KiB
         unpack, most = zlib.decompressobj(wbits=31), 70_000_000  # 256 payloads of 256 KiB
@@ -144,6 +144,6 @@ if __name__ == "__main__":
         print(f"VERIFIED: {said[1]} events of {said[0]}, head {check_entries(folder, *said)}, root {said[2].hex()}")
         print(__doc__[__doc__.index("Not checked") :])
     except (OSError, LookupError, ValueError, zlib.error) as error:
-        said = ascii(f"{error}")[1:-1]  # escaped: who wrote the archive must not write on this terminal
+        said = ascii(f"{read.last}: {error}" if isinstance(error, zlib.error) else f"{error}")[1:-1]  # for a terminal
         print({2: "give FOLDER and POLICY", 3: f"BROKEN: {said}", 4: f"could not verify: {said}"}[status])
         sys.exit(status)

@@ -19,6 +19,7 @@ import typer
 
 from ledger import start
 from ledger.errors import InvalidInput, LedgerError, SetupNeeded, plain, shown
+from ledger.whole_file import advice
 
 USAGE: Final = 2
 INTERRUPTED: Final = start.INTERRUPTED
@@ -98,8 +99,7 @@ def _other(error: Exception, manner: Manner) -> int:
         return USAGE
     if isinstance(error, OSError) and error.strerror:
         place = f"{plain(str(error.filename))}: " if error.filename else ""
-        print(f"{manner.error}: {place}{error.strerror}; make room or change its rights, then run it again",
-              file=sys.stderr)  # fmt: skip
+        print(f"{manner.error}: {place}{error.strerror}; {advice(error)}", file=sys.stderr)
         return manner.full
     unreadable = next((word for word in sys.argv[1:] if not _is_utf8(word)), None)
     if isinstance(error, UnicodeEncodeError) and unreadable is not None:

@@ -7,11 +7,15 @@ What is no file, such as a pipe or a device, takes the bytes as they come and st
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What writing ends with, and nothing else that is done meanwhile."""
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     Yield a file to write, which takes the place of *path* when the block ends without an error.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; *path* is the file that it names.
     """
     place = path.resolve()
     if place.exists() and not place.is_file():
@@ -32,5 +36,29 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         with part.open("wb") as file:
             yield file
         os.replace(part, place)
+    except OSError as error:
+        # Of a full disk the system names no file, and of this one none that anybody named.
+        if error.filename == str(part) or (error.filename is None and error.errno in _OF_THE_DISK):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+_ADVICE: Final = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then run it again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its rights, or name another place"),
+    errno.ENOENT: "make the folder that it is to be in, or name another place",
+    errno.ENOTDIR: "a part of its path is no folder: name another place",
+    errno.EEXIST: "a part of its path is no folder: name another place",
+    errno.EISDIR: "name a file in it",
+    errno.EROFS: "name another place",
+}  # fmt: skip
+
+
+def advice(error: OSError) -> str:
+    """
+    Return what to do where a place that somebody named cannot be used, by what the system says of it.
+    """
+    return _ADVICE.get(error.errno or 0, "make room or change its rights, then run it again")

@@ -10,6 +10,7 @@ object stores.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ledger.errors import Corrupt, StorageFull, Unavailable
+from ledger.whole_file import advice
 
 FILE_LIMIT_BYTES: Final = 128 * 1024 * 1024
 """The largest file that is read: a segment of 256 payloads of 256 KiB each, that do not compress, and room."""
@@ -184,7 +186,7 @@ class Folder:
             if found != data:
                 raise differs(self.name, path, len(found or b""), len(data)) from None
         except OSError as error:
-            raise Unavailable(f"{self.name}/{path} cannot be written: {error.strerror}") from error
+            raise self._unwritten(path, error) from error
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
@@ -199,7 +201,7 @@ class Folder:
                 beside.replace(self._root / path)
             self._settle(path)
         except OSError as error:
-            raise Unavailable(f"{self.name}/{path} cannot be written: {error.strerror}") from error
+            raise self._unwritten(path, error) from error
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
@@ -227,9 +229,12 @@ class Folder:
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink()
-            kind = StorageFull if error.errno in (28, 122) else Unavailable
-            raise kind(f"{self.name}/{path} cannot be written: {error.strerror}") from error
+            raise self._unwritten(path, error) from error
         return beside
+
+    def _unwritten(self, path: str, error: OSError) -> Unavailable:
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Unavailable
+        return kind(f"{self.name}/{path} cannot be written: {error.strerror}; {advice(error)}")
 
     def _make(self, folder: Path) -> None:
         """Make a folder, on disk, and those that it is in."""

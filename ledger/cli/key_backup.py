@@ -4,6 +4,7 @@ Write the keys and the signer's state into one sealed file, and read them back i
 
 from __future__ import annotations
 
+import datetime
 import getpass
 import os
 import secrets
@@ -148,7 +149,8 @@ def restore(
         raise InvalidInput(f"{file}: {error}") from error
     names = ", ".join(sorted(content.keys))
     if dry_run:
-        print(f"{file} was made at {content.made_at} (seconds since 1970) and holds {names}"
+        made = datetime.datetime.fromtimestamp(content.made_at, datetime.UTC)
+        print(f"{file} was made at {made:%Y-%m-%d %H:%M:%S} UTC and holds {names}"
               f"{' and a state' if content.state is not None else ''}")  # fmt: skip
         return
     _write(folder, content)

@@ -297,7 +297,7 @@ def test_a_full_disk_and_a_closed_folder_are_named(tmp_path: Path) -> None:
     """What cannot be written says why, and nothing half-written bears a name."""
     store = Folder(tmp_path / "a")
     (tmp_path / "a").write_text("a file where the folder should be")
-    with pytest.raises(Unavailable, match="cannot be written"):
+    with pytest.raises(Unavailable, match=r"a/x cannot be written: .*; a part of its path is no folder: name another"):
         store.create("x", b"y")
     full = Folder(Path("/dev/full"))
     with pytest.raises((Unavailable, StorageFull)):

@@ -290,6 +290,21 @@ def test_an_entry_of_another_chain_is_found(copy: Path) -> None:
     assert (status, "entry 700 was changed" in said) == (3, True)
 
 
+def test_a_segment_that_cannot_be_unpacked_is_named(copy: Path) -> None:
+    """And so is what is there and no file, or larger than it may be: each as what it is."""
+    segment = copy / "segment/002.p/188"
+    packed = bytearray(segment.read_bytes())
+    packed[40] ^= 0xFF
+    segment.write_bytes(packed)
+    status, said = run(copy)
+    assert (status, said.startswith(f"BROKEN: {segment}")) == (3, True), said
+    segment.unlink()
+    assert f"{segment} is no file" in run(copy)[1]
+    with segment.open("wb") as file:
+        file.truncate(70_000_001)
+    assert f"{segment} is too large" in run(copy)[1]
+
+
 def test_what_the_archive_says_does_not_write_on_the_terminal(tmp_path: Path) -> None:
     """Whatever stands in it is shown with its control characters escaped."""
     write(tmp_path / "\x1b[2K\x1b[1GVERIFIED\x9b8m", SIZE)

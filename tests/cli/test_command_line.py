@@ -4,15 +4,18 @@ Check how the three programs end: the status that README names, a sentence for p
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from ledger.cli import app
+from ledger.whole_file import advice, whole
 from tests.commands import ROOT, run
 from tests.conftest import Database
 
@@ -122,3 +125,29 @@ def test_every_command_that_is_named_for_its_interruption_is_one() -> None:
     for name in app._INTERRUPTED:
         asked = run("ledger", *name.split(), "--help")
         assert asked.returncode == 0, name
+
+
+def test_a_place_that_cannot_be_written_is_named_with_what_helps(chain: Database, tmp_path: Path) -> None:
+    """A folder that is not there, one in place of a file, a file in place of a folder: as somebody named it."""
+    (tmp_path / "file").write_text("x")
+    for place, words in (
+        (tmp_path / "none" / "x", "No such file or directory; make the folder that it is to be in"),
+        (tmp_path, "Is a directory; name a file in it"),
+        (tmp_path / "file" / "x", "Not a directory; a part of its path is no folder"),
+    ):
+        done = run("ledger", "export", "beancount", "--output", place, LEDGER_DSN=chain.dsn("reader"))
+        assert (done.returncode, done.stderr) == (5, f"error: {place}: {words}{done.stderr.partition(words)[2]}")
+        assert "make room" not in done.stderr
+
+
+def test_a_disk_that_is_full_is_said_of_the_file_that_was_named(tmp_path: Path) -> None:
+    """The system names none, and what else fails meanwhile keeps its own name."""
+    for error, named in (
+        (OSError(errno.ENOSPC, "No space"), str(tmp_path / "x")),
+        (OSError(errno.EPIPE, "Broken pipe"), None),
+        (OSError(errno.ENOSPC, "No space", "elsewhere"), "elsewhere"),
+    ):
+        with pytest.raises(OSError, match=r"No space|Broken") as failed, whole(tmp_path / "x"):
+            raise error
+        assert (failed.value.filename, list(tmp_path.iterdir())) == (named, [])
+    assert advice(OSError(errno.ENOSPC, "")) == "make room, then run it again"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def test_a_backup_brings_back_keys_and_nothing_by_halves(keys: Path, tmp_path: P
     folder = tmp_path / "restored"
     told, _ = run("restore", file, folder, *phrase, "--dry-run")
     assert ("checkpoint.json, publisher.json" in told, folder.exists()) == (True, False)
+    assert re.search(r"was made at 20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9:]{8} UTC and holds", told)
     folder.mkdir()
     run("restore", file, folder, *phrase)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.json", "publisher.json", "signer.state"]
