@@ -156,7 +156,8 @@ def init(
         make(found, origin, folder, writer)
         with Books(found.dsn("owner"), origin) as books:
             made = identity(books)
-    print(f"made chain {origin}; its private keys are in {folder}: move the recovery key off this machine")
+    print(f"made chain {origin}; its private keys are in {folder}: move the recovery key's file, "
+          f"{folder / 'recovery.json'}, off this machine")  # fmt: skip
     print("to carry it to another region, which gets replica.json:")
     print(shlex.join(("tradeledger-replicator", "publish", "--kafka", "HOST:PORT", "--dsn", "PUBLISHER-ADDRESS",
                       "--key", str(folder / "publisher.json"), "--origin", origin)))  # fmt: skip

@@ -18,7 +18,7 @@ import msgspec
 
 from ledger import foreign_json, given_file
 from ledger.chain import private_files
-from ledger.errors import InvalidInput, LedgerError, NotPermitted
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, Unavailable
 from ledger.evidence import checkpoint
 from ledger.evidence.witness import Kept
 
@@ -91,7 +91,8 @@ class Promises:
         Hold the file at *path*, which is made if it is not there, or the one that a link there leads to.
 
         Raises:
-            NotPermitted: another process holds it, or others may write it.
+            Unavailable: another process holds it.
+            NotPermitted: others may write it.
             InvalidInput: it cannot be read or holds no state, or is a link that leads nowhere.
         """
         self._lock = -1
@@ -113,7 +114,7 @@ class Promises:
                 data = read(path)
         except BlockingIOError as error:
             self.close()
-            raise NotPermitted(
+            raise Unavailable(
                 f"{path} is held by another process; one signs at a time: stop the other first"
             ) from error
         except OSError as error:

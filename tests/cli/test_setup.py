@@ -52,6 +52,8 @@ def test_init_and_chain_print_what_a_replicator_must_be_told(database: Database,
     """The chain's id and its publisher's public key, as `apply` takes them: for people, and as JSON for programs."""
     address = {"LEDGER_DSN": database.dsn("owner")}
     made = tradeledger("init", "--origin", ORIGIN, "--keys", tmp_path / "keys", **address)
+    assert f"move the recovery key's file, {tmp_path / 'keys' / 'recovery.json'}, off this machine\n" in made.stdout
+    assert (tmp_path / "keys" / "recovery.json").exists()
     with Books(database.dsn("reader")) as books:
         identity = books.chain.chain_id.hex()
     trust = signatures.read(tmp_path / "keys" / "publisher.json").public_key.hex()

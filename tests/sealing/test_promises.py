@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import InvalidInput, NotPermitted
+from ledger.errors import InvalidInput, NotPermitted, Unavailable
 from ledger.evidence.witness import Kept
 from ledger.sealing import promises
 from ledger.sealing.promises import Promises
@@ -37,7 +37,7 @@ def test_what_was_kept_is_there_after_a_restart(tmp_path: Path) -> None:
 def test_two_processes_cannot_hold_one_state(tmp_path: Path) -> None:
     """The second is told so; once the first is gone it may."""
     path = tmp_path / "signer.json"
-    with Promises(path), pytest.raises(NotPermitted, match="held by another process"):
+    with Promises(path), pytest.raises(Unavailable, match="held by another process"):
         Promises(path)
     Promises(path).close()
 
@@ -78,7 +78,7 @@ def test_a_link_leads_to_the_state_or_is_refused(tmp_path: Path) -> None:
     with Promises(volume / "state.json") as state:
         state.keep(KEY.name, kept(3))
     with Promises(link) as state:
-        with pytest.raises(NotPermitted, match="held by another process"):
+        with pytest.raises(Unavailable, match="held by another process"):
             Promises(volume / "state.json")
         state.keep(KEY.name, kept(4))
     assert link.is_symlink()
