@@ -20,6 +20,8 @@ _SHOWN: Final = {
     "payload": "convert_to(payload::text, 'UTF8')",
 }  # fmt: skip
 _OPTIONAL: Final = ("correlation_id", "causation_id")
+CONTROL: Final = "chain/control"
+"""The stream of what the chain says of itself, its keys among it."""
 _IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
 """What stands for a NULL where none can be, by the type of the column."""
 _COMMIT: Final = "coalesce(first_seq, -1), last_seq, coalesce(state_digest, ''), coalesce(committed_at, -1)"
@@ -92,6 +94,16 @@ class EventRows(Moment):
         Yield the events at these seqs that there are, column by column as stored.
         """
         for values in self._event_rows("events_at", "AND seq = ANY(%s) ORDER BY seq", [list(seqs)]):
+            yield self._event({
+                name: NO_ID if value is None and name in _OPTIONAL else value for name, value in values.items()
+            })  # fmt: skip
+
+    def events_of_types(self, types: Sequence[str]) -> Iterator[RecordedEvent]:
+        """
+        Yield the events of these types in the control stream of the chain, column by column as stored.
+        """
+        rest = "AND stream = %s AND event_type = ANY(%s) ORDER BY seq"
+        for values in self._event_rows("events_of_types", rest, [CONTROL, list(types)]):
             yield self._event({
                 name: NO_ID if value is None and name in _OPTIONAL else value for name, value in values.items()
             })  # fmt: skip

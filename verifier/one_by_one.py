@@ -10,7 +10,7 @@ import msgspec
 
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
-from verifier import compare, held, region
+from verifier import compare, due, held, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
 from verifier.commits import CommitCheck
@@ -113,5 +113,5 @@ def _walk(
 
 
 def sealed_check(reader: Reader, expected: Sequence[Checkpoint]) -> SealedCheck:
-    return SealedCheck(reader.sealed_size(), reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
+    return SealedCheck(due.due(reader).leaves, reader.tiles, reader.checkpoints("sealed"), reader.now(), expected,
                        may_be_behind=reader.chain.mode == "replica")  # fmt: skip

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ledger.errors import UnknownFormat
-from ledger.evidence import checkpoint
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
@@ -24,15 +22,6 @@ CHECKPOINT: Final = (
 """The columns of a `CheckpointRow`."""
 REPAIRS_LISTED: Final = 100
 """So many reasons for repairs are listed, the newest first."""
-
-
-def _stands(size: int, root: bytes, data: bytes) -> bool:
-    """Whether a checkpoint's row says what its note does."""
-    try:
-        stated, _ = checkpoint.decode_note(bytes(data))
-    except UnknownFormat:
-        return False
-    return (stated.size, stated.root) == (size, bytes(root))
 
 
 class Reader(EventRows, ModelRows):
@@ -81,17 +70,6 @@ class Reader(EventRows, ModelRows):
         ).fetchone()
         return 0 if row is None else int(row[0])
 
-    def sealed_size(self) -> int:
-        """
-        Return how many leaves the tiles have to hold: as many as they do, or as the largest checkpoint covers whose row
-        says what its note does and whose events are there. Tiles are written before the checkpoint that needs them.
-        """
-        sql = (
-            f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size BETWEEN 1 AND %s ORDER BY size DESC"
-        )
-        rows = self.stream("newest_checkpoints", sql, self.last_seq() or 0, rows=FETCH_TILES)
-        return max(self.tree_size(), next((size for size, root, note, _ in rows if _stands(size, root, note)), 0))
-
     def tiles(self, level: int, first: int | None = None) -> Iterator[tuple[int, bytes]]:
         """
         Yield (number, hashes) of every tile of a level, in order, from the *first* on where that is given.
@@ -113,6 +91,18 @@ class Reader(EventRows, ModelRows):
         onward = "" if above is None else f" AND size > {int(above)}"
         sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
         for row in self.stream(f"checkpoints_{name}", sql):
+            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
+
+    def checkpoints_down(self, name: str, upto: int, above: int, rows: int) -> Iterator[CheckpointRow]:
+        """
+        Yield the checkpoints of *upto* events or fewer and more than *above*, the largest first; whoever stops early
+        has read few.
+        """
+        sql = (
+            f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size <= %s AND size > %s"
+            " ORDER BY size DESC"
+        )
+        for row in self.stream(name, sql, upto, above, rows=rows):
             yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
 
     def positions(self) -> list[tuple[str, str, int]]:

@@ -13,6 +13,11 @@ import pytest
 from blake3 import blake3
 
 from ledger.chain import entry as entries
+from ledger.evidence import note
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import SigningKey
+from tests.conftest import ORIGIN
+from tests.sealing.regions import LOG_KEY
 from tests.tiled.sealed import Sealed, silent, stands
 from tests.verifier.intruder import Intruder, copied
 from verifier.report import Report
@@ -132,6 +137,23 @@ def test_a_file_that_is_no_state_is_refused(made: Sealed, tmp_path: Path, data: 
         scrubs(made, state)
     with pytest.raises(Unreadable, match="cannot be read"):
         scrubs(made, tmp_path)
+
+
+def test_a_checkpoint_that_nobody_signed_accuses_no_tile(copy: Sealed, tmp_path: Path) -> None:
+    """One of more events than the tiles hold is not held; what the log signed beside it still needs its tile."""
+    text = Checkpoint(ORIGIN, 1304, bytes(32)).text()
+    stranger = SigningKey(ORIGIN, LOG_KEY.algorithm, bytes([77]) * 32)
+    forged = note.with_signatures(text, (stranger.sign(text),)).encode().decode()
+    forge = "INSERT INTO ledger.checkpoints VALUES (1, 1304, decode(repeat('00', 32), 'hex'), %s, 0)"
+    with Intruder(copy.database) as intruder:
+        intruder.edit("checkpoints", forge, forged, least=1)
+        intruder.edit("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 5", least=1)
+    assert stands(scrubs(copy, tmp_path / "state").findings) == [("TREE_MISMATCH", None, "tiles", ("0", "5"), None)]
+    with Intruder(copy.database) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size <> 1304", least=1)
+    report = scrubs(copy, tmp_path / "other")
+    assert report.findings == []
+    assert any("1 checkpoint of 1304 events would need, which no key" in line for line in report.not_covered)
 
 
 def test_a_chain_without_tiles_is_scrubbed_and_that_is_said(copy: Sealed, tmp_path: Path) -> None:

@@ -149,6 +149,23 @@ def test_the_tiles_that_a_checkpoint_needs_are_missed_also_at_the_end(region: Da
         assert {x.kind for x in real(report_on(copy))} == {"CHECKPOINT_SIG"}
 
 
+def test_a_checkpoint_that_nobody_signed_accuses_no_tile(region: Database) -> None:
+    """Its row is wrong, and it alone: tiles of which the log has signed nothing may be on their way."""
+    size, _ = newest(region)
+    text = Checkpoint(ORIGIN, size, bytes(32)).text()
+    stranger = SigningKey(ORIGIN, LOG_KEY.algorithm, bytes([77]) * 32)
+    forged = note.with_signatures(text, (stranger.sign(text),)).encode().decode()
+    with copied(region) as copy, Intruder(copy) as intruder:
+        intruder.edit("tiles", "DELETE FROM ledger.tiles")
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints")
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints VALUES (1, %s, decode(repeat('00', 32), 'hex'), "
+                      "%s, (SELECT max(recorded_at) FROM ledger.events))", size, forged, least=1)  # fmt: skip
+        found = real(report_on(copy))
+        assert {(x.kind, x.table, x.column) for x in found} == {
+            ("TREE_MISMATCH", "checkpoints", "root"), ("CHECKPOINT_SIG", "checkpoints", "note"),
+        }  # fmt: skip
+
+
 def test_what_a_revoked_key_signed_of_larger_trees_does_not_count(made: Database) -> None:
     """As the chain says, whatever the policy does: neither the log's own key nor that of a replica as a witness."""
     size, signed = newest(made)

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from ledger.evidence.tiles import WIDTH
-from verifier import identity, spans
+from verifier import due, identity, spans
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, scrubbed, workers
@@ -109,7 +109,8 @@ class Scrub:
         Begin where *state* says; *keep* is given each state that is reached, once all before it was checked.
         """
         self._region, self.state, self._keep = region, state, keep
-        self.size, self.leaves = region.size(), region.sealed_size()
+        self.size, self.due = region.size(), due.due(region)
+        self.leaves = self.due.leaves
         self._is_whole = region.count(1, self.size) == self.size
         # One event whose seq is far ahead makes one tile, and not as many as there are places before it.
         self.numbers = range(count_of(self.size)) if self._is_whole else region.tile_numbers()
@@ -292,6 +293,12 @@ def _left(scrub: Scrub, wanted: int | None, spent: float) -> list[str]:
     if state.broken:
         listed = ", ".join(map(str, state.broken[:20]))
         said.append(f"whether a copy of the broken tiles is good, which are checked again in each run: {listed}")
+    if scrub.due.unsigned:
+        of = f"{scrub.due.smallest} to {scrub.due.largest}" if scrub.due.unsigned > 1 else str(scrub.due.largest)
+        said.append(
+            f"leaves that {scrub.due.unsigned} checkpoint{'s' if scrub.due.unsigned > 1 else ''} of {of} events would "
+            "need, which no key has signed that the chain is known to name: `full` says what is wrong with them"
+        )
     if scrub.leaves < scrub.size:
         said.append(f"leaves of events {scrub.leaves + 1} to {scrub.size}, which no tile holds yet")
     return said

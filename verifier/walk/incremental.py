@@ -17,7 +17,7 @@ from typing import Final
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.domain.state import Key
 from ledger.evidence.tiles import HEIGHT
-from verifier import catalogue, full, held, identity, indexes, region
+from verifier import catalogue, due, full, held, identity, indexes, region
 from verifier.connection import open_connection
 from verifier.keys import KeyCheck
 from verifier.reader import Reader
@@ -148,7 +148,7 @@ def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool
         said = NO_TREE
     since = said.size if said.is_signed else 0
     sealed = SealedCheck(
-        reader.sealed_size(), lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
+        due.due(reader).leaves, lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
         reader.checkpoints("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
     )  # fmt: skip
     same(list(full.tree_of(reader, chain, sealed, tell)), [], "the tree")
