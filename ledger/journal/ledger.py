@@ -77,7 +77,7 @@ class Ledger(Reads):
         Raises:
             UnknownChain: no such chain; those present are listed.
             UnsafeSettings, SchemaVersion, DatabaseDown: the database cannot be used; the message says why.
-            NotPermitted: the login may not append, or not as this source. NotPrimary: nor may anybody here.
+            NotPermitted: the login is refused, or may not append, or not as this source. NotPrimary: nor may anybody.
         """
         with database.connect(dsn, "ledger") as connection:
             login = connection.info.user
@@ -286,7 +286,8 @@ class Ledger(Reads):
                 return receipt_of(events.read_group(connection, self._chain.chain, self._chain.chain_id, first))
         except OutcomeUnknown:
             raise
-        except (DriverError, Unavailable) as error:
+        except (DriverError, Unavailable, NotPermitted, InvalidInput) as error:
+            # A login that is let in no more, or a host that is not found, denies nothing that was recorded.
             raise OutcomeUnknown(f"the database cannot be asked about {key!r} now: {error}; ask again") from error
 
     def _wait_for_earlier(self, key: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -41,7 +42,14 @@ OLDEST_VERSION: Final = 150_000
 CONNECT_TIMEOUT_S: Final = 10
 
 _NO_DATABASE: Final = re.compile(r'FATAL:  database "(.+)" does not exist')
+_REFUSED: Final = re.compile(
+    r"no password supplied|FATAL:  (.* authentication failed|role \".+\" (does not exist|is not permitted to log in)|"
+    "no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database)"
+)
 """A connection that is refused has no SQLSTATE for the client to read."""
+_UNRESOLVED: Final = re.compile(r"failed to resolve host (.+): \[Errno (-?\d+)\]")
+_NO_SUCH_HOST: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+"""What says that there is no such name; other errors mean that nobody could be asked."""
 _SAFE: Final = {
     "fsync": ("on",),
     "full_page_writes": ("on",),
@@ -56,8 +64,9 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
     Return a connection to *dsn* as it is, nothing checked.
 
     Raises:
-        InvalidInput: *dsn* is no address.
+        InvalidInput: *dsn* is no address, or names a host that there is not.
         SetupNeeded: the server has no such database.
+        NotPermitted: it does not let the login in.
         DatabaseDown: it cannot be reached.
     """
     # An address may have a password in it, so that none of it is shown.
@@ -77,13 +86,30 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
     except psycopg.ProgrammingError as error:
         said = str(error).strip()
         raise InvalidInput(f"the database address cannot be read: {said}; give postgresql://login@host/name") from error
+    except UnicodeError as error:
+        host = psycopg.conninfo.conninfo_to_dict(dsn).get("host")
+        raise InvalidInput(f"no host {host!r} is known, nor can one have that name; correct the address") from error
     except psycopg.OperationalError as error:
-        if (missing := _NO_DATABASE.search(str(error))) is not None:
-            raise SetupNeeded(
-                f"the database {missing[1]!r} does not exist; name another, or let the server's superuser run: "
-                f'CREATE DATABASE "{missing[1]}" OWNER ledger_owner;'
-            ) from error
-        raise translated(error) from error
+        raise _unconnected(error) from error
+
+
+def _unconnected(error: psycopg.OperationalError) -> LedgerError:
+    """Return what to do where no connection was made: most of what a server refuses stays so until it is mended."""
+    message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if (missing := _NO_DATABASE.search(message)) is not None:
+        return SetupNeeded(
+            f"the database {missing[1]!r} does not exist; name another, or let the server's superuser run: "
+            f'CREATE DATABASE "{missing[1]}" OWNER ledger_owner;'
+        )
+    if _REFUSED.search(message) is not None:
+        return NotPermitted(
+            f"PostgreSQL refused the login: {message}; name a login that it lets in, with its password, or let the "
+            "server's superuser make it one (docs/ROLES.md)"
+        )
+    unresolved = _UNRESOLVED.search(message)
+    if unresolved is not None and int(unresolved[2]) in _NO_SUCH_HOST:
+        return InvalidInput(f"no host {unresolved[1]} is known; correct the address of the database")
+    return translated(error)
 
 
 def connect(dsn: str, application: str) -> psycopg.Connection[Any]:
@@ -94,6 +120,7 @@ def connect(dsn: str, application: str) -> psycopg.Connection[Any]:
         UnsafeSettings: the server could lose a commit; every such setting is named.
         SchemaVersion: the database is of another version, or empty.
         DatabaseDown: it cannot be reached.
+        InvalidInput, SetupNeeded, NotPermitted: as `open_connection`.
     """
     connection = open_connection(dsn, application)
     try:
