@@ -16,6 +16,7 @@ import pytest
 from ledger.errors import plain
 from ledger.version import PROGRAM
 from tests.verifier.forms.outcomes import AT, BROKEN_ONES, HOSTILE, OUTCOMES, hostile, report
+from verifier import meaning
 from verifier.forms import page, picture
 from verifier.forms.cleaning import SECONDS_LIMIT, moment
 from verifier.forms.form import Form, written
@@ -147,6 +148,30 @@ def test_junit_counts_what_it_shows() -> None:
     for name in ("could not verify", "interrupted", "fault"):
         bad = ElementTree.fromstring(written(OUTCOMES[name][0], Form.JUNIT, AT))
         assert (bad.get("tests"), bad.get("errors")) == ("1", "1"), name
+
+
+def test_junit_counts_apart_what_may_only_follow() -> None:
+    """Within a class, as in the whole: what is wrong by itself is told first."""
+    own = Finding("STATE_MISMATCH", "1", "2", seq=20)
+    following = [Finding("STATE_MISMATCH", "1", "2", seq=seq, after=20) for seq in (21, 22)]
+    title, doubtful = meaning.meaning("STATE_MISMATCH").title, "2 findings that may only follow from another"
+    for findings, said in (
+        ([own, *following], f"1 finding: {title}, and {doubtful}"), ([own], f"1 finding: {title}"),
+        (following, doubtful),
+    ):  # fmt: skip
+        failure = ElementTree.fromstring(written(report(*findings), Form.JUNIT, AT)).find(".//failure")
+        assert failure is not None
+        assert failure.get("message") == said
+
+
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_a_page_has_no_more_rows_open_than_can_be_looked_through(more: int) -> None:
+    """The others are counted, be it one."""
+    made = page._opened(("n",), [f"<tr><td>{n}</td></tr>" for n in range(page.OPENED + more)])
+    first, _, rest = made.partition("\n<details>")
+    assert first.count("<tr><td>") == page.OPENED
+    assert rest.count("<tr><td>") == more
+    assert (f"<summary>{more} more</summary>" in rest) == (more > 0)
 
 
 def test_people_read_the_verdict_each_finding_and_what_was_not_checked() -> None:
