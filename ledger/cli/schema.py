@@ -26,8 +26,9 @@ def upgrade(dsn: Dsn = None) -> None:
 @app.command("check")
 def check(dsn: Dsn = None) -> None:
     """
-    Say whether the database has exactly this release's schema, with every guard in it.
+    Say whether the database has exactly this release's schema, with every guard in it, and nothing around it by which
+    these are passed.
     """
     with access.access(dsn) as found:
         schema.check(found.dsn("owner"))
-    print("the schema is exactly this release's")
+    print("the schema is exactly this release's, and nothing around it lets its guards be passed")
