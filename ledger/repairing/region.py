@@ -2,19 +2,24 @@
 Find the chain that is to be mended, also where its own row was changed, is gone, or stands twice.
 
 A row of `chains` that was changed would make every event look broken, so the chain is taken by the number under which
-events stand: that of a row of its origin, of the only row there is, or the only one that no row has. Who it is, is
-settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row: the wrong one proves
-nothing.
+events stand: that whose first event names its origin; where none does, that of a row of its origin, of the only row
+there is, or the only one that no row has. What the events of another chain stand under is not it, and the row that says
+their id and origin is not touched. Who the chain is, is settled by an event that is proven to be signed. Which id to
+hash it with, a copy may say or a row: the wrong one proves nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import genesis
-from ledger.errors import UnknownChain
+from ledger.domain import registry
+from ledger.domain.events.control import ChainCreated
+from ledger.errors import LedgerError, UnknownChain
 from ledger.repairing.proving import Prover, fetch, laid_out
 from ledger.repairing.sources import CHAIN_ID_BYTES, Database, Source
 from ledger.storage import events, identities
@@ -53,22 +58,26 @@ def find(connection: Connection, origin: str, ids: Iterable[bytes] = ()) -> Chai
         UnknownChain: there are several, or none, and nothing tells which is meant.
     """
     there = identities.standing(connection)
-    number = _number(connection, there, origin)
+    number = _number(connection, there, origin, ids)
     rows = [row for row in there if row.chain == number] + [row for row in there if row.origin == origin]
     said = [row.chain_id for row in rows if row.chain_id is not None]
     named = [*said, *ids, *identities.topic_ids(connection, number)]
-    good = next((chain_id for chain_id in dict.fromkeys(named) if _is_hashed_with(connection, number, chain_id)), None)
+    good = next((chain_id for chain_id in dict.fromkeys(named) if _first(connection, number, chain_id)), None)
     version = next((row.format_version for row in rows if row.format_version is not None), FORMAT_VERSION)
     return ChainRow(number, good or next(iter(said), b""), origin, version)
 
 
-def _number(connection: Connection, there: Sequence[Standing], origin: str) -> int:
+def _number(connection: Connection, there: Sequence[Standing], origin: str, ids: Iterable[bytes]) -> int:
     """Return under which number the chain's rows stand."""
-    numbers = {row.chain for row in there if row.origin == origin if row.chain is not None}
-    with_events = {number for number in numbers if identities.has_events(connection, number)}
+    named = _named(connection, there, ids)
+    others = {number for number, chain in named.items() if _is_another(connection, there, number, chain, origin)}
+    own = {number for number, (_, name) in named.items() if name == origin}
+    rows = {row.chain for row in there if row.origin == origin if row.chain is not None}
+    with_events = {number for number in rows - others if identities.has_events(connection, number)}
     only = {row.chain for row in there if row.chain is not None} if len(there) == 1 else set()
-    known = with_events or {number for number in only if identities.has_events(connection, number)}
-    found = known or {*identities.unnamed(connection)} or numbers or only
+    only_with_events = {number for number in only - others if identities.has_events(connection, number)}
+    known = own & rows or own or with_events or only_with_events
+    found = known or {*identities.unnamed(connection)} or rows or only
     if len(found) != 1:
         present = ", ".join(dict.fromkeys(str(row.origin) for row in there)) or "no chain"
         counted = f", and events of the numbers {', '.join(map(str, sorted(found)))}" if found else ""
@@ -79,12 +88,53 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str) -> i
     return found.pop()
 
 
-def _is_hashed_with(connection: Connection, number: int, chain_id: bytes) -> bool:
-    """Whether the first event there is was hashed with this id."""
-    if len(chain_id) != CHAIN_ID_BYTES:
+def _named(
+    connection: Connection, there: Sequence[Standing], ids: Iterable[bytes] = ()
+) -> dict[int, tuple[bytes, str]]:
+    """
+    Return of each number the id that its first event was hashed with, one of a row, of *ids* or of a topic, and the
+    origin that it names.
+    """
+    said = [*(row.chain_id for row in there if row.chain_id is not None), *ids]
+    found = {}
+    for number in identities.numbers(connection):
+        for chain_id in dict.fromkeys([*said, *identities.topic_ids(connection, number)]):
+            first = _first(connection, number, chain_id)
+            name = None if first is None else _created(first)
+            if name is not None:
+                found[number] = chain_id, name
+                break
+    return found
+
+
+def _is_another(
+    connection: Connection, there: Sequence[Standing], number: int, chain: tuple[bytes, str], origin: str
+) -> bool:
+    """
+    Whether events that name *chain* (id, origin) are of a chain other than that of *origin*: a row says the same, and
+    the second event follows the first, which by itself may be forged.
+    """
+    chain_id, name = chain
+    if name == origin or all((row.chain_id, row.origin) != chain for row in there):
         return False
+    pair = events.read_seqs(connection, number, chain_id, [1, 2])
+    return 2 not in pair or pair[2].prev_hash == pair[1].hash
+
+
+def _created(event: RecordedEvent) -> str | None:
+    """Return the origin of the chain that an event creates, None where it does not."""
+    with contextlib.suppress(LedgerError):
+        made = registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
+        return made.origin if isinstance(made, ChainCreated) else None
+    return None
+
+
+def _first(connection: Connection, number: int, chain_id: bytes) -> RecordedEvent | None:
+    """Return the first event under a number, if it was hashed with this id."""
+    if len(chain_id) != CHAIN_ID_BYTES:
+        return None
     first = events.read_seqs(connection, number, chain_id, [1]).get(1)
-    return first is not None and laid_out(first) is not None
+    return None if first is None or laid_out(first) is None else first
 
 
 def here(connection: Connection, chain: ChainRow) -> Database:
@@ -114,11 +164,26 @@ def settle(
         return reasons[1]
     chain_id = proven[1].event.chain_id
     there = identities.standing(connection)
+    of_others = {
+        number: chain for number, chain in _named(connection, there).items()
+        if _is_another(connection, there, number, chain, origin)
+    }  # fmt: skip
+    strangers = [each for each in there if (each.chain_id, each.origin) in of_others.values()]
+    in_the_way = next((each for each in strangers if each.chain == row.chain), None)
+    if in_the_way is not None:
+        return (
+            f"the row of chain {in_the_way.origin} says {row.chain}, the number of this chain: give it the one that "
+            "its events stand under, and plan again"
+        )
     own = [
         each for each in there
-        if each.chain == row.chain or (each.origin == origin and not identities.has_rows(connection, each.chain or 0))
+        if each not in strangers and (each.chain == row.chain or (each.origin == origin and (
+            each.chain in of_others or not identities.has_rows(connection, each.chain or 0))))
     ]  # fmt: skip
-    other = next((x for x in there if x not in own and (x.origin == origin or x.chain_id == chain_id)), None)
+    other = next(
+        (x for x in there if x not in own and x not in strangers and (x.origin == origin or x.chain_id == chain_id)),
+        None,
+    )
     if other is not None:
         return (
             f"row {other.chain} of chains says this chain's origin or id as well, and is not to be taken for its own: "

@@ -46,15 +46,25 @@ def _bytes(value: bytes | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
+def numbers(connection: Connection) -> list[int]:
+    """
+    Return the numbers under which events stand.
+    """
+    # From number to number by the key: a chain of millions of events is passed over in one step.
+    found = connection.execute(
+        "WITH RECURSIVE n AS (SELECT min(chain) AS chain FROM ledger.events UNION ALL"
+        " SELECT (SELECT min(e.chain) FROM ledger.events e WHERE e.chain > n.chain) FROM n WHERE n.chain IS NOT NULL)"
+        " SELECT chain FROM n WHERE chain IS NOT NULL ORDER BY chain"
+    )
+    return [int(row[0]) for row in found]
+
+
 def unnamed(connection: Connection) -> list[int]:
     """
     Return the numbers of events that no row of `chains` has.
     """
-    found = connection.execute(
-        "SELECT DISTINCT chain FROM ledger.events e WHERE chain IS NOT NULL AND NOT EXISTS"
-        " (SELECT FROM ledger.chains c WHERE c.chain = e.chain) ORDER BY chain"
-    )
-    return [int(row[0]) for row in found]
+    named = {row[0] for row in connection.execute("SELECT chain FROM ledger.chains")}
+    return [number for number in numbers(connection) if number not in named]
 
 
 def has_events(connection: Connection, chain: int) -> bool:

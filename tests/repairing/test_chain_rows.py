@@ -150,6 +150,57 @@ def test_a_row_whose_number_was_changed_gets_it_back(firm: Firm, broken: Databas
     assert real(report_on(broken)) == []
 
 
+OTHER = "second.example/log"
+LOSSES = {
+    "the row is gone": ["DELETE FROM ledger.chains WHERE chain = 1"],
+    "the row is gone and the first event says nothing": [
+        "DELETE FROM ledger.chains WHERE chain = 1",
+        "UPDATE ledger.events SET actor = 'mallory' WHERE chain = 1 AND seq = 1",
+    ],
+    "the row has the other's number": ["UPDATE ledger.chains SET chain = 2 WHERE chain = 1"],
+    "the row has another origin": ["UPDATE ledger.chains SET origin = 'zzz.example/x' WHERE chain = 1"],
+    "the row has another number": ["UPDATE ledger.chains SET chain = 77 WHERE chain = 1"],
+}  # fmt: skip
+
+
+def _with_another_chain(broken: Database, folder: Path) -> str:
+    """Make a second chain in the database, and return its row."""
+    run("ledger", "init", "--origin", OTHER, "--dsn", broken.dsn("owner"), "--keys", str(folder / "keys"))
+    return broken.sql(f"SELECT * FROM ledger.chains WHERE origin = '{OTHER}'")
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_beside_another_chain_a_row_is_put_right_and_the_others_left(
+    firm: Firm, broken: Database, tmp_path: Path, what: str
+) -> None:
+    """The events under a number say whose they are: what is not of this chain is not taken for it."""
+    other = _with_another_chain(broken, tmp_path)
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.chains DROP CONSTRAINT chains_pkey CASCADE")
+        for statement in LOSSES[what]:
+            intruder.edit("events" if "ledger.events" in statement else "chains", statement, least=1)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found, report_file(broken))
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql(f"{SHOWN} WHERE origin <> '{OTHER}'") == ROW
+    assert broken.sql(f"SELECT * FROM ledger.chains WHERE origin = '{OTHER}'") == other
+    assert broken.sql("SELECT count(*), max(seq) FROM ledger.events WHERE chain = 2") == "1|1"
+
+
+def test_two_rows_whose_numbers_were_exchanged_are_for_whoever_owns_both(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """To set one right takes the place of the other: the plan says which is in the way."""
+    _with_another_chain(broken, tmp_path)
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.chains DROP CONSTRAINT chains_pkey CASCADE")
+        intruder.edit("chains", "UPDATE ledger.chains SET chain = 3 - chain", least=2)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found, report_file(broken))
+    assert {judged.reason for judged in plan.left() if f"the row of chain {OTHER} says 1" in judged.reason}
+    assert not {CHAINS} & {write.table for write in plan.writes}
+
+
 def test_the_row_of_another_chain_stays(firm: Firm, broken: Database) -> None:
     """One that claims this chain's origin and has a head of its own is for whoever knows whose it is."""
     with Intruder(broken) as intruder:
