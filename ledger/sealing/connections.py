@@ -4,7 +4,8 @@ Bound how many connections a server holds open, and for how long one may take ov
 Whoever connects and says nothing, or a header a byte at a time, takes a place from others. So a request has one
 deadline, from when its connection was opened or the answer before it was ready; and where no place is left, the
 newcomer gets that of the connection that has waited longest, of whichever address holds the most of them. A request
-that is whole is answered, and never cut for a newer one.
+that is whole is answered, and never cut for a newer one, unless its address holds more places than the newcomer's does:
+one address that asks and asks keeps no other out, and takes no other's place.
 
 What was cut is told to whoever had begun a request, as an HTTP status, and to the server's log in a line that counts:
 a flood fills neither.
@@ -18,7 +19,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 REQUEST_SECONDS: Final = 10.0
@@ -55,7 +56,7 @@ class Connection:
     def __init__(self, sock: socket.socket, address: str, connections: Connections) -> None:
         self.address = address
         self.since = time.monotonic()
-        self.has_asked = self.has_begun = self.is_answered = self.is_shed = False
+        self.has_asked = self.has_begun = self.is_answered = self.is_sent = self.is_shed = False
         self._sock, self._connections = sock, connections
 
     def begin(self) -> None:
@@ -95,9 +96,19 @@ class Connection:
         try:
             yield
         finally:
-            self.has_asked, self.has_begun = True, False
-            self.since, self.is_answered = time.monotonic(), False
-            self._sock.settimeout(SEND_SECONDS)
+            self.is_sent, self.is_answered = True, False
+
+    @contextlib.contextmanager
+    def sent(self) -> Iterator[None]:
+        """
+        Let the answer be taken, which has its own time; what comes then is another request.
+        """
+        self._sock.settimeout(SEND_SECONDS)
+        try:
+            yield
+        finally:
+            self.has_asked, self.has_begun, self.is_sent = True, False, False
+            self.since = time.monotonic()
 
     def shed(self) -> None:
         """
@@ -162,16 +173,21 @@ class Connections:
         with self._lock:
             places = [each for each in self._open.values() if not each.is_shed]
             if len(places) >= CONNECTIONS_LIMIT:
-                held = Counter(each.address for each in places)
-                waiting = [each for each in places if not each.is_answered]
-                if not waiting:
+                oldest = _yielding(places, address)
+                if oldest is None:
                     self._note(REFUSED, address)
                     return False
-                oldest = min(waiting, key=lambda each: (-held[each.address], each.since))
                 oldest.shed()
                 self._note(SHED, oldest.address)
             self._open[sock] = Connection(sock, address, self)
             return True
+
+    def are_short(self) -> bool:
+        """
+        Return whether so many are open that one which was answered had better come again than stay.
+        """
+        with self._lock:
+            return len(self._open) > CONNECTIONS_LIMIT // 2
 
     def hold(self, connection: Connection) -> None:
         """
@@ -218,3 +234,27 @@ class Connections:
             f"cut off {total} connections: {parts}; {count} of them from {most}. At most {CONNECTIONS_LIMIT} are open, "
             f"and a request has {REQUEST_SECONDS:g} seconds; if it goes on, keep who does that from this address"
         )
+
+
+def _yielding(places: Sequence[Connection], address: str) -> Connection | None:
+    """
+    Return which of *places* a newcomer from *address* gets, or None where each is another's by right.
+
+    The fullest address yields first, and of it who waits, then who takes an answer; who is being answered only to an
+    address that holds fewer. None yields to an address that holds more.
+    """
+    held = Counter(each.address for each in places)
+    most = max(held.values())
+    is_fewer = held[address] + 1 < most
+
+    def yields(each: Connection) -> bool:
+        mine = held[each.address]
+        if each.is_answered:
+            return is_fewer and mine == most
+        return mine == most if each.is_sent else mine >= held[address]
+
+    return min(
+        filter(yields, places),
+        key=lambda each: (-held[each.address], each.is_answered, each.is_sent, each.since),
+        default=None,
+    )

@@ -91,12 +91,16 @@ def _handler(
                 except Exception as error:  # whatever it is, the caller must hear that nothing was signed
                     complain(f"{method} {self.path}: {type(error).__name__}: {error}")
                     reply = Reply(500, b"nothing was signed; see the log of this server\n")
-            self._send(reply)
+            self.close_connection |= connections.are_short()
+            with self._place.sent():
+                self._send(reply)
 
         def _send(self, reply: Reply) -> None:
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(reply.body)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(reply.body)
 

@@ -110,6 +110,35 @@ def test_whoever_holds_the_most_connections_makes_room() -> None:
         assert b"it is answered" in said(honest[0])
 
 
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_one_address_that_asks_and_asks_takes_no_others_place(is_silent: bool) -> None:
+    """
+    Each of its requests is whole and waits for its turn: they make room, and not who still sends, or is answered.
+    """
+    going = threading.Event()
+
+    def slow(method: str, path: str, body: bytes) -> Reply:
+        if path == "/slow":
+            going.wait(10)
+        return Reply(200, b"it is answered\n")
+
+    ask = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        served(slow, complaints=[]) as address,
+        crowd(address, 1, START, source="127.0.0.2") as honest,
+        crowd(address, CONNECTIONS_LIMIT, ask, source="127.0.0.9"),
+        crowd(address, 1, b"" if is_silent else ask, source="127.0.0.3") as late,
+    ):
+        time.sleep(0.3)
+        with crowd(address, CONNECTIONS_LIMIT, ask, source="127.0.0.9"):
+            time.sleep(0.3)
+            honest[0].sendall(b"Connection: close\r\n\r\n")
+            late[0].sendall(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            going.set()
+            assert b"it is answered" in said(honest[0])
+            assert b"it is answered" in said(late[0])
+
+
 def drip(raw: socket.socket, piece: bytes) -> float:
     """Send *piece* again and again until the other side answers or closes; return after how many seconds."""
     began = time.monotonic()
