@@ -38,12 +38,14 @@ class ChainCheck:
     """
     The state of one walk along a chain.
 
-    *others* are the ids of the other chains in the database; *foresee* asks the rules.
+    *others* are the ids of the other chains in the database; *foresee* asks the rules; *edits* is whether small edits
+    of broken events are tried.
     """
 
     def __init__(
-        self, chain: ChainRow, others: list[bytes], keys: KeyCheck, foresee: Foresee, findings: Findings
-    ) -> None:
+        self, chain: ChainRow, others: list[bytes], keys: KeyCheck, foresee: Foresee, findings: Findings,
+        *, edits: bool = True,
+    ) -> None:  # fmt: skip
         self._chain, self._others, self._keys, self._foresee = chain, others, keys, foresee
         self._findings = findings
         self._seen: dict[str, dict[Any, None]] = {name: {} for name in _SEEN}
@@ -60,6 +62,7 @@ class ChainCheck:
         self.last_good = 0
         self._wrong = 0
         self._convicted = 0
+        self._deep_limit = DEEP_LIMIT if edits else 0
 
     def start_after(self, seq: int, hashed: bytes, recorded_at: int, epoch: int) -> None:
         """
@@ -194,7 +197,7 @@ class ChainCheck:
         if event.group_size == 1:
             stated["request_hash"] = [*stated.get("request_hash", []), *self._asked([event])]
         self._convicted += 1
-        deep = self._convicted <= DEEP_LIMIT
+        deep = self._convicted <= self._deep_limit
         found = conviction.convict(event, true_hash, Witnesses(stated, self._seen), deep=deep)
         if found is not None and self._displaced(event, *found):
             return None

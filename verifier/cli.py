@@ -99,12 +99,13 @@ def _verified(
         ):
             # What its row says it is called may have been changed; where nobody knows whose events they are, no policy
             # and no checkpoint can be asked.
-            settled = identity.settle(reader)
+            notes = [_read(path) for path in expect]
+            known = [] if found_policy is None else found_policy.origins()
+            settled = identity.settle(reader, known)
             chain = settled.chain.origin
             if found_policy is not None and settled.readable and not found_policy.logs_of(chain):
-                known = ", ".join(sorted({log.key.name for log in found_policy.logs})) or "none"
-                raise Unreadable(f"{trust} is a policy for other logs ({known}), and this chain is {chain}")
-            notes = [_read(path) for path in expect]
+                logs = ", ".join(known) or "none"
+                raise Unreadable(f"{trust} is a policy for other logs ({logs}), and this chain is {chain}")
             expected = [_expected(path, data, chain) for path, data in zip(expect, notes, strict=True)
                         if settled.readable]  # fmt: skip
             with Books(state) if state is not None else contextlib.nullcontext() as books:

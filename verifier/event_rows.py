@@ -4,6 +4,7 @@ Read events as they are stored, column by column, and the keys and commits that 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -31,12 +32,15 @@ class EventRows(Moment):
     """
     What a moment has of the chain itself.
 
-    `zero_ids` are the (seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones.
+    `zero_ids` are the (seq, column) of ids stored as zeros, as `events` met them: they hash like absent ones. `edits`
+    is whether broken events may have been edited one by one: where all were changed at once, as by another type of a
+    column, to try small edits of each would take hours.
     """
 
     def __init__(self, dsn: str, origin: str | None, snapshot: str | None = None) -> None:
         super().__init__(dsn, origin, snapshot)
         self.zero_ids: list[tuple[int, str]] = []
+        self.edits = True
 
     def last_seq(self) -> int | None:
         """
@@ -89,11 +93,21 @@ class EventRows(Moment):
             self._event({name: NO_ID if x is None and name in _OPTIONAL else x for name, x in v.items()}) for v in shown
         ]
 
-    def events_at(self, seqs: Sequence[int]) -> Iterator[RecordedEvent]:
+    def drawn_events(self, number: int, wanted: int) -> list[RecordedEvent]:
         """
-        Yield the events at these seqs that there are, column by column as stored.
+        Return so many events under a chain number, drawn so that nobody can foresee them, or all if there are fewer.
+
+        One whose seq is larger than how many there are is not among them.
         """
-        for values in self._event_rows("events_at", "AND seq = ANY(%s) ORDER BY seq", [list(seqs)]):
+        found = self.connection.execute("SELECT count(*) FROM ledger.events WHERE chain = %s", [number]).fetchall()
+        size = int(found[0][0])
+        return list(self.events_at(random.SystemRandom().sample(range(1, size + 1), min(wanted, size)), number))
+
+    def events_at(self, seqs: Sequence[int], number: int | None = None) -> Iterator[RecordedEvent]:
+        """
+        Yield the events at these seqs that there are, column by column as stored, of another chain's *number* if given.
+        """
+        for values in self._event_rows("events_at", "AND seq = ANY(%s) ORDER BY seq", [list(seqs)], number):
             yield self._event({
                 name: NO_ID if value is None and name in _OPTIONAL else value for name, value in values.items()
             })  # fmt: skip

@@ -15,7 +15,9 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
+from ledger.errors import LedgerError
 from verifier import columns
 from verifier.connection import first_line, open_connection
 from verifier.stored import ChainRow, ChainsLost, Unreadable, unanswered
@@ -32,6 +34,14 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     **{name: spec.key for name, spec in TABLES.items()},
 }  # fmt: skip
 """Every table that has rows by chain, with the rest of its key."""
+
+
+def _began_as(row: ChainRow, origin: str) -> bool:
+    """Whether the genesis that a row keeps is that of its id and a name."""
+    try:
+        return row.genesis == genesis(row.chain_id, origin)
+    except LedgerError:
+        return False
 
 
 class Moment:
@@ -91,8 +101,8 @@ class Moment:
         if len({row.origin for row in chosen}) == 1:
             chosen = ([row for row in chosen if self._created(row.chain) == row.origin] or chosen)[-1:]
         if not chosen and origin is not None:
-            # Its row may have another origin now; what the first event says cannot be changed unseen.
-            chosen = [row for row in self.chains if self._created(row.chain) == origin]
+            # Its row may have another origin now; what the first event says, or the genesis, cannot be changed unseen.
+            chosen = [row for row in self.chains if self._created(row.chain) == origin or _began_as(row, origin)]
         if len(chosen) != 1:
             strays = self.strays("events")
             if not chosen and strays:

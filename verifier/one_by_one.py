@@ -86,7 +86,7 @@ def _walk(
     chain = reader.chain
     replay, keys = Replay(spill, findings), KeyCheck(reader.keys())
     others = [other.chain_id for other in reader.chains if other.chain_id != chain_id]
-    check = ChainCheck(chain, others, keys, replay.foresee, findings)
+    check = ChainCheck(chain, others, keys, replay.foresee, findings, edits=reader.edits)
     commits = CommitCheck(reader.commits(), reader.seq_recorded_at)
     acknowledged = AcknowledgementCheck(chain_id, reader.acknowledgements(), reader.now())
     kept, count = KeptCheck(reader, findings), 0

@@ -73,6 +73,12 @@ class Policy(msgspec.Struct, frozen=True):
         """
         return tuple(log for log in self.logs if log.key.name == origin)
 
+    def origins(self) -> list[str]:
+        """
+        Return the origins of its logs, each once, in order.
+        """
+        return sorted({log.key.name for log in self.logs})
+
     def counts(self, public_key: bytes, size: int) -> bool:
         """
         Whether what a key signed of a tree of *size* counts: it is not revoked, or was only later.

@@ -94,7 +94,9 @@ def _again(region: Region, first: int, last: int) -> tuple[list[Finding], dict[i
     others = [other.chain_id for other in region.chains if other.chain_id != region.chain_id]
     findings = Findings()
     # Of the keys only what they witness is asked; that each has its group is for a full verification.
-    check = ChainCheck(region.chain, others, KeyCheck(region.keys_between(begin, end)), lambda event: {}, findings)
+    check = ChainCheck(
+        region.chain, others, KeyCheck(region.keys_between(begin, end)), lambda event: {}, findings, edits=region.edits
+    )
     seq_before = region.seq_before(begin)
     for before in region.between(seq_before, seq_before):
         check.start_after(before.seq, before.hash, before.recorded_at, before.epoch)

@@ -33,6 +33,7 @@ class View(msgspec.Struct, frozen=True):
     wanted: str | None
     snapshot: str
     chain: ChainRow
+    edits: bool
 
 
 class Region(Reader):
@@ -53,13 +54,13 @@ class Region(Reader):
 
     def view(self) -> View:
         """Return what another process needs to read the same, as long as this region is open."""
-        return View(self.dsn, self.wanted, self.snapshot(), self.chain)
+        return View(self.dsn, self.wanted, self.snapshot(), self.chain, self.edits)
 
     @classmethod
     def of(cls, view: View) -> Self:
         """Return the chain of a view, whose rows are read under the number that was settled for it."""
         made = cls(view.dsn, view.wanted, view.snapshot)
-        made.chain = view.chain
+        made.chain, made.edits = view.chain, view.edits
         return made
 
     @property

@@ -116,7 +116,7 @@ def check_origin(trust: Policy, origin: str) -> None:
     Raise Unreadable where the policy does not know the log of this *origin*.
     """
     if not trust.logs_of(origin):
-        known = ", ".join(sorted({log.key.name for log in trust.logs})) or "none"
+        known = ", ".join(trust.origins()) or "none"
         raise Unreadable(f"the policy is for other logs ({known}), and this chain is {origin}; bring one that lists it")
 
 

@@ -216,7 +216,7 @@ def verify(
         Unreadable: there is nothing to check, or too few answer for anything to be known.
     """
     started = time.monotonic()
-    settled = identity.settle(region)
+    settled = identity.settle(region, trust.origins())
     if settled.readable:
         newest.check_origin(trust, region.origin)
     opening = _Opening(region)

@@ -97,7 +97,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int
         Unreadable: there is no checkpoint, or the policy is for other logs.
     """
     started = time.monotonic()
-    settled = identity.settle(region)
+    settled = identity.settle(region, trust.origins())
     found = newest.of_region(region, trust)
     findings, size = Findings(), region.size()
     findings.add([*settled.findings, *found.findings])

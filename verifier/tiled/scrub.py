@@ -237,7 +237,7 @@ def verify(
         Unreadable: there is nothing to check, or the state cannot be used.
     """
     started = time.monotonic()
-    settled = identity.settle(region)
+    settled = identity.settle(region, scrubbed.names(path))
     state = scrubbed.read(path, region.origin, region.chain_id, now())
     scrub = Scrub(region, state, lambda reached: scrubbed.write(path, reached))
     if not scrub.size and not state.size:

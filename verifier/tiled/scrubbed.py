@@ -45,6 +45,17 @@ class Scrubbed(msgspec.Struct, forbid_unknown_fields=True):
     format_version: int = FORMAT
 
 
+def names(path: Path) -> list[str]:
+    """
+    Return what the chain is called that the state in a file is of, as far as it can be read: `read` says why not.
+    """
+    try:
+        with path.open("rb") as file:
+            return [foreign_json.decode(file.read(STATE_LIMIT_BYTES + 1), Scrubbed).origin]
+    except (OSError, UnknownFormat):
+        return []
+
+
 def read(path: Path, origin: str, chain_id: bytes, now: int) -> Scrubbed:
     """
     Return the state in a file, or that of a first run where there is no file.

@@ -99,7 +99,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         Unreadable: there is no such stream, no checkpoint, or the policy is for other logs.
     """
     started = time.monotonic()
-    settled = identity.settle(region)
+    settled = identity.settle(region, trust.origins())
     found = newest.of_region(region, trust)
     findings = Findings()
     findings.add([*settled.findings, *found.findings])

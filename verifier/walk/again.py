@@ -37,7 +37,7 @@ def walk(reader: Reader, first: int, last: int, following: End | None, findings:
     end = END if following is None else following.seq - following.group[1] + following.group[2] - 1
     others = [other.chain_id for other in reader.chains if other.chain_id != reader.chain.chain_id]
     # No consequence is known without the rules; `full` asks them too.
-    check = ChainCheck(reader.chain, others, KeyCheck(reader.keys(begin, end)), _nothing, findings)
+    check = ChainCheck(reader.chain, others, KeyCheck(reader.keys(begin, end)), _nothing, findings, edits=reader.edits)
     before = next(reader.events(begin - 1, begin - 1), None) if begin > 1 else None
     if before is not None:
         check.start_after(before.seq, before.hash, before.recorded_at, before.epoch)

@@ -98,7 +98,8 @@ def verify_chain(
     if state is not None and (first, last) != (1, None):
         raise Unreadable("a state goes on from where it ends: leave out --from and --to, or --state")
     with _workers(jobs, executor) as pool, Reader(dsn, origin) as reader:
-        settled = identity.settle(reader)
+        kept = None if state is None else saved.read(state)
+        settled = identity.settle(reader, [] if kept is None else [kept.origin])
         findings.add(settled.findings)
         findings.add(region.chains(reader, settled.chain))
         walk = _Walk(dsn, reader, settled.chain, findings, state, size)
