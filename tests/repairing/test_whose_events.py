@@ -146,6 +146,20 @@ def test_what_was_changed_is_named_and_all_else_is_told(firm: Firm, events: str,
         assert {x.column for x in report.findings if x.table == "checkpoints"} == set()
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_no_event_is_read_by_an_id_that_nobody_knows(firm: Firm, tmp_path: Path, renamed: bool) -> None:
+    """No mode accuses an event of an id that none was hashed with, and each says what it knows."""
+    with copied(firm.database) as broken:
+        with Intruder(broken) as intruder:
+            name = f", origin = '{OTHER}'" if renamed else ""
+            intruder.edit("chains", f"UPDATE ledger.chains SET chain_id = gen_random_uuid(){name}", least=1)
+        for _, report in in_parts(broken, firm, tmp_path):
+            assert report.verdict == BROKEN
+            assert {x.kind for x in report.findings} <= {"CHAIN_MISMATCH", "BYTES_MODIFIED"}
+            assert {x.seq for x in report.findings if x.kind == "BYTES_MODIFIED"} <= {firm.size + AFTER}
+            assert rows_of_chains(report.findings) == ({"chain_id", "origin"} if renamed else {"chain_id"})
+
+
 @pytest.mark.parametrize(
     ("events", "row"),
     [

@@ -98,7 +98,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int
     """
     started = time.monotonic()
     settled = identity.settle(region, trust.origins())
-    found = newest.of_region(region, trust)
+    found = newest.of_region(region, trust) if settled.readable else newest.Newest(None, [])
     findings, size = Findings(), region.size()
     findings.add([*settled.findings, *found.findings])
     drawn = Drawn()

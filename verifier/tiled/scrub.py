@@ -238,7 +238,11 @@ def verify(
     """
     started = time.monotonic()
     settled = identity.settle(region, scrubbed.names(path))
-    state = scrubbed.read(path, region.origin, region.chain_id, now())
+    # Where nobody knows whose events they are, whether they are those of the state is no question, and it stays.
+    state = (
+        scrubbed.read(path, region.origin, region.chain_id, now()) if settled.readable
+        else Scrubbed(region.origin, region.chain_id.hex(), now())
+    )  # fmt: skip
     scrub = Scrub(region, state, lambda reached: scrubbed.write(path, reached))
     if not scrub.size and not state.size:
         raise Unreadable(f"chain {region.origin} has no events: there is nothing to scrub")

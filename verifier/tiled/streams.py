@@ -41,6 +41,7 @@ NOT_COMPLETE: Final = (
     "that version {version} is the stream's last, and that the database's index hides none: this rests on the region's "
     "word; --complete hashes every event up to the cosigned root"
 )
+UNREAD: Final = "events: whose rows they are is not known"
 
 
 class _Walk:
@@ -100,16 +101,16 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     """
     started = time.monotonic()
     settled = identity.settle(region, trust.origins())
-    found = newest.of_region(region, trust)
+    found = newest.of_region(region, trust) if settled.readable else newest.Newest(None, [])
     findings = Findings()
     findings.add([*settled.findings, *found.findings])
     stated = None if found.trusted is None else found.trusted.checkpoint
     walk = _Walk(None if stated is None else TileNodes(region, stated.size), stated, findings)
-    for count, event in enumerate(region.of_stream(stream), 1):
+    for count, event in enumerate(region.of_stream(stream) if settled.readable else (), 1):
         walk.take(event)
         tell("checking events", count)
     findings.add(region.zeros)
-    if not walk.places:
+    if settled.readable and not walk.places:
         near = closest(stream, region.near_streams(stream))
         raise Unreadable(f"no event of {region.origin} is of stream {shown(stream)}{near}; streams are named as in "
                          "account/A-1 or order/O-17")  # fmt: skip
@@ -122,17 +123,26 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     return Report(
         BROKEN if listed else VERIFIED, region.origin, region.chain.mode, len(walk.places),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, listed, {"events": len(walk.places)},
-        [
-            f"stream {stream}: versions 1 to {walk.version}, each once, without a gap and in the order of the chain",
-            "every column of these events, against its hash",
-            *([f"that {walk.proven} of them stand in the cosigned root, by an inclusion proof each", found.sentence()]
-              if stated is not None else []),
-            *([f"that events 1 to {stated.size} have no other event of this stream: all of them make the cosigned root"]
-              if stated is not None and is_complete else []),
-        ],
-        _left(walk, stated, is_complete) + NOT_COVERED, [], spans.whole_up_to(read, listed),
+        _covered(stream, walk, found, is_complete) if settled.readable else [],
+        [*(_left(walk, stated, is_complete) if settled.readable else [UNREAD]), *NOT_COVERED], [],
+        spans.whole_up_to(read, listed),
         round(time.monotonic() - started, 3), checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip
+
+
+def _covered(stream: str, walk: _Walk, found: newest.Newest, is_complete: bool) -> list[str]:
+    said = [
+        f"stream {stream}: versions 1 to {walk.version}, each once, without a gap and in the order of the chain",
+        "every column of these events, against its hash",
+    ]
+    if found.trusted is not None:
+        size = found.trusted.checkpoint.size
+        said += [f"that {walk.proven} of them stand in the cosigned root, by an inclusion proof each", found.sentence()]
+        if is_complete:
+            said.append(
+                f"that events 1 to {size} have no other event of this stream: all of them make the cosigned root"
+            )
+    return said
 
 
 def _left(walk: _Walk, stated: Checkpoint | None, is_complete: bool) -> list[str]:
