@@ -151,7 +151,9 @@ def check_settings(connection: psycopg.Connection[Any]) -> None:
     if connection.info.server_version < OLDEST_VERSION:
         wrong.append(f"the server is version {connection.info.server_version // 10_000}, expected 15 or newer")
     if wrong:
-        raise UnsafeSettings(f"this PostgreSQL is not safe for a ledger: {'; '.join(wrong)}")
+        enabling = found.get("data_checksums") not in _SAFE["data_checksums"]
+        step = "; stop the server and run pg_checksums --enable -D with its data folder" if enabling else ""
+        raise UnsafeSettings(f"this PostgreSQL is not safe for a ledger: {'; '.join(wrong)}{step}")
 
 
 def check_version(connection: psycopg.Connection[Any]) -> None:

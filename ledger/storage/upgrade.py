@@ -152,12 +152,14 @@ def upgrade(dsn: str) -> None:
     Run the migrations that the database at *dsn* has not seen; *dsn* logs in as a member of ledger_owner.
 
     Raises:
+        UnsafeSettings: the server could lose a commit; nothing is made there.
         SetupNeeded: a role or a right on the database is missing, or something around the schema that is to be made
             would let someone past its guards; the message has the statements that mend it.
         NotPermitted: the login is not a member of the owner; the message has the statements too.
     """
     with _errors():
         with database.open_connection(dsn, "tradeledger db") as connection:
+            database.check_settings(connection)
             _check_rights(connection)
             # What is there already is left to `check`: here nothing is to be begun that would be called broken.
             if not _is_current(connection) and (passed := _surroundings(connection)):

@@ -52,6 +52,9 @@ def refused(server: Server, words: str, name: str = "ledger") -> None:
 def test_a_server_without_checksums_is_refused(unsafe: Server) -> None:
     """Without them a page that rots on the disk is returned as if it were good."""
     refused(unsafe, "data_checksums is 'off', expected 'on'")
+    done = tradeledger("db", "upgrade", LEDGER_DSN=unsafe.dsn("owner"))
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "stop the server and run pg_checksums --enable -D" in done.stderr
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
