@@ -5,7 +5,6 @@ Be a witness: remember the newest checkpoint of a log, and cosign only what foll
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -93,6 +92,6 @@ def serve(
     with Promises(state) as promises:
         respond = services.witness_of(
             promises, logs, key, lambda: int(time.time()), state.with_name(state.name + ".evidence"), gone,
-            lambda what: print(what, file=sys.stderr, flush=True),
+            serving.to_stderr,
         )  # fmt: skip
         serving.run(listen, respond, f"witness {key.verifier.text()}")

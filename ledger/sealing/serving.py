@@ -205,6 +205,15 @@ def serve(where: str, respond: Respond, complain: Complain) -> Server:
         raise InvalidInput(f"nothing can be served at {where}: {error}; name a free host:port or a path") from error
 
 
+def to_stderr(what: str) -> None:
+    """
+    Say *what* on standard error, if that can be written: whoever reads it may have ended, and its disk may be full,
+    which is no reason to answer nobody any more.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        print(what, file=sys.stderr, flush=True)
+
+
 def run(where: str, respond: Respond, who: str) -> None:
     """
     Serve at *where* until the process is interrupted or told to end; what fails inside goes to standard error.
@@ -217,8 +226,8 @@ def run(where: str, respond: Respond, who: str) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    with serve(where, respond, lambda what: print(what, file=sys.stderr, flush=True)) as server:
-        print(f"{who} listens at {where}", file=sys.stderr, flush=True)
+    with serve(where, respond, to_stderr) as server:
+        to_stderr(f"{who} listens at {where}")
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.1)
     if not isinstance(server.server_address, tuple):

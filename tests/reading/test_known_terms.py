@@ -171,6 +171,40 @@ def test_terms_of_a_later_day_have_taken_off_what_a_bust_took_off() -> None:
     ]  # fmt: skip
 
 
+def bust_of(ref: str, of: str, *, reopens_order: bool = False) -> TradeBusted:
+    return TradeBusted(exec_id=f"b-{ref}", exec_ref=ref, ref_trade_date=of, venue="N", reason="r", trade_date=of,
+                       reopens_order=reopens_order)  # fmt: skip
+
+
+def filled(name: str, qty: int, day: str) -> TradeExecuted:
+    return trade(name, order_id="O", qty=str(qty), trade_date=day)
+
+
+@pytest.mark.parametrize("told", [
+    [bust_of("E", DAY), filled("G", 10, DAY)],
+    [bust_of("E", DAY), filled("G", 10, DAY), bust_of("F", DUE), filled("H", 90, DUE)],
+    [bust_of("F", DUE), bust_of("E", DAY), filled("G", 10, DAY), filled("H", 90, DUE)],
+    [bust_of("F", DUE), bust_of("E", DAY)],
+    [bust_of("F", DUE), bust_of("E", DAY, reopens_order=True)],
+], ids=["one anew", "one by one anew", "all anew", "newest first", "newest first, one reopens"])  # fmt: skip
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_was_undone_and_booked_anew_can_be_told_of_each_day(told: list[Event], accepted: bool) -> None:
+    """What is booked in the place of what a bust undid has its place, and each bust ends the order in its turn."""
+    first: list[tuple[str, Event]] = [(DAY, of_100()), (DAY, filled("E", 10, DAY)), (DUE, filled("F", 90, DUE))]
+    between: list[tuple[str, Event]] = [(MONDAY, OrderAccepted(order_id="O", venue="N"))] if accepted else []
+    books = market()
+    for day, event in (*first, *between, *((TUESDAY, event) for event in told)):
+        books.set_day(day)
+        assert books.give(event).rule is None
+    for day in (DAY, DUE, MONDAY, TUESDAY):
+        assert len(known(books, day).rows("orders")) == 1
+    for table in ("orders", "balances"):
+        assert known(books, LAST).rows(table) == now(books).rows(table)
+    assert [row.late for row in known(books, LAST).rows("executions")] == [
+        row.late for row in now(books).rows("executions")
+    ]
+
+
 STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.booleans()), min_size=3, max_size=10)
 
 

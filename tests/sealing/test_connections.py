@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -137,6 +139,41 @@ def test_one_address_that_asks_and_asks_takes_no_others_place(is_silent: bool) -
             going.set()
             assert b"it is answered" in said(honest[0])
             assert b"it is answered" in said(late[0])
+
+
+def test_a_server_whose_standard_error_cannot_be_written_answers_on(tmp_path: Path) -> None:
+    """Its reader may have ended, or its disk be full: what it would say of a crowd ends nothing."""
+    key, place = tmp_path / "key.json", tmp_path / "socket"
+    run = [sys.executable, "-m", "verifier", "witness"]
+    subprocess.run([*run, "key", "witness.example/w", "--key", key], check=True, capture_output=True)
+    with Path("/dev/full").open("w") as full:
+        server = subprocess.Popen(
+            [
+                *run,
+                "serve",
+                "--key",
+                key,
+                "--log",
+                KEY.verifier.text(),
+                "--state",
+                tmp_path / "state",
+                "--listen",
+                place,
+            ],
+            stderr=full,
+        )
+    try:
+        deadline = time.monotonic() + 20
+        while not place.is_socket():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with crowd(str(place), CONNECTIONS_LIMIT + 3):
+            time.sleep(0.3)
+            assert Place(str(place)).ask("GET", "/nothing")[0] == 404
+        assert server.poll() is None
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def drip(raw: socket.socket, piece: bytes) -> float:

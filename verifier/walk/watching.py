@@ -114,7 +114,7 @@ def told(where: str | None, seen: Sequence[Seen]) -> Iterator[None]:
         if where is None:
             yield
             return
-        with serving.serve(where, answer, lambda what: print(what, file=sys.stderr, flush=True)) as server:
+        with serving.serve(where, answer, serving.to_stderr) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
             thread.start()
             try:

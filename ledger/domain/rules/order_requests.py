@@ -157,8 +157,8 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     )  # fmt: skip
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)
-    # What is left of a hold after fills may be a unit less than the order's own terms would have held for what is left.
-    own = max(order.hold_amount, wanted_hold(state, order, now.day)) + order.asked_hold
+    # What fills left of a hold may be a unit less than the order's terms, as they were said, would hold for the rest.
+    own = max(order.hold_amount, wanted_hold(state, order, order.terms_day)) + order.asked_hold
     if status != "open" and (more > 0 or order.hold_amount + changes["asked_hold"] > own):
         raise Broken(
             "account_status",

@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApplied
-from ledger.domain.events.executions import QuarantineResolved
+from ledger.domain.events.executions import QuarantineResolved, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.settlement import SettlementFailed, TradeSettled
@@ -103,11 +103,13 @@ class Applying:
             if isinstance(given, QuarantineResolved):
                 self._accept(given)
             as_they_were = self._revive(event, given)
+            self.busts.make_room(event, given)
             self._rule(event, given)(self.state, self.busts.as_applied(given), now)
             for row in as_they_were:
                 settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
                 self.state.executions.put(msgspec.structs.replace(settled, live=False))
             self._date(event, mark)
+            self._note_late(given)
             self.busts.follow(event, given)
         except Broken as broken:
             self.state.rollback(mark)
@@ -141,6 +143,14 @@ class Applying:
         row = self.state.quarantine.get(given.ref)
         if row is not None:
             self.state.quarantine.put(msgspec.structs.replace(row, answered_seq=given.accepted_seq))
+
+    def _note_late(self, given: Event) -> None:
+        """Let a fill be late that was told after its order had ended: that does not change with the days."""
+        if isinstance(given, TradeExecuted):
+            key = given.venue, given.trade_date, given.exec_id
+            row, known = self.state.executions.rows[key], self._whole.executions.rows.get(key)
+            if known is not None and known.late != row.late:
+                self.state.executions.put(msgspec.structs.replace(row, late=known.late))
 
     def _revive(self, event: RecordedEvent, given: Event) -> list[Execution]:
         """Have the executions that a settlement is of count again, where it came before what ended them."""

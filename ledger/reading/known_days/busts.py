@@ -42,7 +42,7 @@ class _Cut(msgspec.Struct, frozen=True):
 
 
 _DERIVED: Final = msgspec.json.Decoder(_Derived)
-Kept = dict[str, tuple[_Cut, ...]]
+Kept = tuple[dict[str, tuple[_Cut, ...]], dict[str, tuple[int, ...]]]
 
 
 class Busts:
@@ -53,19 +53,21 @@ class Busts:
     def __init__(self, state: State, whole: State) -> None:
         self._state = state
         self._whole = whole
-        self._cuts: Kept = {}
+        self._cuts: dict[str, tuple[_Cut, ...]] = {}
+        self._versions: dict[str, tuple[int, ...]] = {}
 
     def kept(self) -> Kept:
         """
         Return what `restore` takes to have it as it is now.
         """
-        return dict(self._cuts)
+        return dict(self._cuts), dict(self._versions)
 
     def restore(self, kept: Kept) -> None:
         """
         Have it as it was when *kept* was.
         """
-        self._cuts = dict(kept)
+        cuts, versions = kept
+        self._cuts, self._versions = dict(cuts), dict(versions)
 
     def as_applied(self, given: Event) -> Event:
         """
@@ -75,6 +77,20 @@ class Busts:
             return msgspec.structs.replace(given, reopens_order=True)
         return given
 
+    def make_room(self, event: RecordedEvent, given: Event) -> None:
+        """
+        Give an order that has ended by all that was known its whole quantity back, before a fill that was told after a
+        bust which is taken off: what the venue books in the place of what it undid is of the quantity from before.
+        """
+        if not isinstance(given, TradeExecuted) or given.order_id is None:
+            return
+        cuts, order = self._cuts.get(given.order_id, ()), self._state.orders.rows.get((given.order_id,))
+        if order is None or not any(event.stream_version > cut.version for cut in cuts):
+            return
+        known = self._whole.orders.rows[given.order_id,]
+        if known.terminal is not None and known.split_on == order.split_on and order.qty < known.qty:
+            self._put(msgspec.structs.replace(order, qty=known.qty, hold_given=known.hold_given), event)
+
     def follow(self, event: RecordedEvent, given: Event) -> None:
         """
         Have the order that *event* is of as the busts leave it; *given* is what was applied of it, before `as_applied`.
@@ -83,6 +99,7 @@ class Busts:
             # By these days its order is not there.
             return
         order_id = event.stream.removeprefix("order/")
+        self._versions[order_id] = (*self._versions.get(order_id, ()), event.stream_version)
         cuts = self._cuts.get(order_id, ())
         if isinstance(given, TradeBusted) and not given.reopens_order:
             cuts = self._cut(event, given)
@@ -103,7 +120,9 @@ class Busts:
             return ()
         self._take_off(row.order_id, row.qty, event)
         ends = row.order_id in _DERIVED.decode(split_payload(event.payload)[0]).ended
-        return (*self._cuts.get(row.order_id, ()), _Cut(event.seq, event.stream_version, row.qty, ends))
+        told_since = sum(version > event.stream_version for version in self._versions.get(row.order_id, ()))
+        cut = _Cut(event.seq, event.stream_version, row.qty, ends, told_since)
+        return (*self._cuts.get(row.order_id, ()), cut)
 
     def _take_off(self, order_id: str, qty: int, event: RecordedEvent) -> None:
         order = self._state.orders.rows[order_id,]
