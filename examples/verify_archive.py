@@ -88,10 +88,10 @@ def check_checkpoint(folder, keys, groups, quorum):
     anew = b64encode(b64decode(root)).decode() + "".join(f"— {of} {b64encode(by).decode()}\n" for of, by in signed)
     plain = all([*lines, below]) and all(of.split() == [of] and "+" not in of and len(by) > 4 for of, by in signed)
     need(plain and anew == root + below and len(signed) < 257 and str(int(size) % 2**63) == size > "0", "no checkpoint")
-    logs = [log for _, log, _, key in keys if key[0] == 1]  # where it is of none of these, whose is the archive?
+    need(len(b64decode(root)) == 32, "no checkpoint: its root has not 32 bytes")
+    logs, seen, wrong = [log for _, log, _, key in keys if key[0] == 1], {"none"}, ""  # seen: which names have signed
     said = [] if origin in logs else read(folder / "chain.json", 2**27).decode(errors="replace").split("\n")
     need(origin in logs or any(f'  "origin": "{log}",' in said for log in logs), "the policy is for other logs")
-    seen, wrong = {"none"}, ""  # seen: which names of the policy have signed
     for signer, blob in dict.fromkeys(signed):
         for name, *known, key in keys:  # a witness puts a time before its signature, and before what it signs
             if known == [signer, blob[:4].hex()] and (key[0] == 4 or signer == origin) and not wrong:

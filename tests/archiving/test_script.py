@@ -219,6 +219,9 @@ BAD: dict[str, Callable[[Path], None]] = {
         for name, form in {
             "junk after the root": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}!!\n",
             "a blank before the root": lambda: f"{ORIGIN}\n{SIZE}\n {_root_text()}\n",
+            "a root of 30 bytes": lambda: f"{ORIGIN}\n{SIZE}\n{note.encode_base64(bytes(30))}\n",
+            "a root of 33 bytes": lambda: f"{ORIGIN}\n{SIZE}\n{note.encode_base64(root(EVENTS) + bytes(1))}\n",
+            "a cut root": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()[:-4]}\n",
             "bits to spare in the root": lambda: f"{ORIGIN}\n{SIZE}\n{_spare(_root_text())}\n",
             "an empty line": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\n\nmore\n",
             "a control character": lambda: f"{ORIGIN}\n{SIZE}\n{_root_text()}\na\x01b\n",
