@@ -184,18 +184,22 @@ def refuse(before: Kept, asked: Request, stated: Checkpoint) -> Answer | None:
     """
     Return why a checkpoint does not follow the one that was kept before it, or nothing if it does.
     """
+    # Two roots of one size are the log's own contradiction, whatever is said of the old size. Of one size and root
+    # nothing is contradicted, so that it would only take a place from what convicts.
+    contradicts = before.signed and stated.size == before.size and stated.root != before.root
+    fork = Evidence(before.signed, asked.signed, ()) if contradicts else None
     if asked.old > stated.size:
-        return Answer(400, f"found old size {asked.old} of a checkpoint of {stated.size}; expected at most that\n")
+        what = f"found old size {asked.old} of a checkpoint of {stated.size}; expected at most that\n"
+        return Answer(400, what, evidence=fork)
     if asked.old != before.size:
-        return Answer(409, f"{before.size}\n", SIZE_TYPE)
+        return Answer(409, f"{before.size}\n", SIZE_TYPE, evidence=fork)
     try:
         tree.check_consistency(before.size, before.root, stated.size, stated.root, asked.proof)
     except ProofInvalid as error:
-        # A false proof is anybody's; two roots of one size are the log's own contradiction. Both are kept to be shown.
-        # Of one size and root nothing is contradicted, so that it would only take a place from what convicts.
-        is_same = (stated.size, stated.root) == (before.size, before.root)
-        evidence = Evidence(before.signed, asked.signed, asked.proof) if before.signed and not is_same else None
-        return Answer(422, f"{error}\n", evidence=evidence)
+        # A false proof is anybody's: of two sizes it is kept to be shown, with both checkpoints.
+        is_larger = before.signed and stated.size > before.size
+        unjoined = Evidence(before.signed, asked.signed, asked.proof) if is_larger else None
+        return Answer(422, f"{error}\n", evidence=fork or unjoined)
     return None
 
 

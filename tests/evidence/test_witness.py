@@ -116,6 +116,15 @@ def test_a_fork_leaves_evidence_that_convicts_the_log() -> None:
     assert witness.convicts(evidence, [THIEF.verifier]) is None
     assert witness.convicts(Evidence(evidence.older, evidence.older, ()), [LOG.verifier]) is None
     assert witness.convicts(Evidence(b"", b"", ()), [LOG.verifier]) is None
+    for old, status in ((0, 409), (10, 409), (20, 422), (21, 400)):
+        # Both notes convict, whatever was said of what is kept here: whoever is on the fork says a size of its own.
+        stated = Request(old, (bytes(32),), witness.decode_request(ask(20, 20, FORK)).signed)
+        answer = outside.ask(stated.encode())
+        assert (answer.status, answer.keep) == (status, None)
+        assert answer.evidence is not None
+        assert witness.convicts(answer.evidence, [LOG.verifier]) == convicted
+    assert outside.ask(ask(0, 20)).evidence is None
+    assert outside.ask(ask(0, 30, FORK)).evidence is None
     larger = outside.ask(ask(20, 30, FORK)).evidence
     assert larger is not None
     assert larger.proof

@@ -102,6 +102,21 @@ def test_the_first_fork_stays_whatever_comes_after_it(tmp_path: Path, monkeypatc
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("old", [0, 10])
+def test_a_fork_is_left_also_of_who_says_another_size_is_kept(tmp_path: Path, old: int) -> None:
+    """As a log does that is on the fork itself: it hears which size is kept, and both notes are left and told of."""
+    told: list[str] = []
+    with Promises(tmp_path / "state") as state:
+        evidence = tmp_path / "w0" / "evidence"
+        respond = services.witness_of(state, LOGS, WITNESSES[0], lambda: 5, evidence, tell=told.append)
+        respond("POST", witness.ADD_CHECKPOINT, Request(0, (), LOG.signed(20)).encode())
+        said = respond("POST", witness.ADD_CHECKPOINT, Request(old, (), FORK.signed(20)).encode())
+    assert (said.status, said.body) == (409, b"20\n")
+    (found,) = left(tmp_path)
+    assert (found["kind"], found["newer"]) == (witness.INCONSISTENT, FORK.signed(20).decode())
+    assert len(told) == 1
+
+
 def test_a_fork_of_two_sizes_is_left_whatever_was_sent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what the log published by anybody, with lines of their own under it; then the fork, which is larger."""
     monkeypatch.setattr(services, "UNJOINED_LIMIT", 2)
