@@ -49,15 +49,18 @@ def due(reader: Reader) -> Due:
     keys: list[Key] | None = None
     unsigned = Due(0)
     for row in reader.checkpoints_down(_NAME, last, held, rows=FETCH_TILES):
-        keys = _keys(reader) if keys is None else keys
-        if _counts(row, reader.chain.origin, keys):
+        keys = keys_that_sign(reader) if keys is None else keys
+        if counts(row, reader.chain.origin, keys):
             held = row.size
             break
         unsigned = Due(0, unsigned.unsigned + 1, row.size, unsigned.largest or row.size)
     return msgspec.structs.replace(unsigned, leaves=held)
 
 
-def _keys(reader: Reader) -> list[Key]:
+def keys_that_sign(reader: Reader) -> list[Key]:
+    """
+    Return the keys that sign the chain's checkpoints, by the events that hash to what they are.
+    """
     history = KeyHistory()
     for event in reader.events_of_types(sorted(KINDS)):
         if conviction.hashes_to(event, event.hash):
@@ -66,8 +69,10 @@ def _keys(reader: Reader) -> list[Key]:
     return history.checkpoint_keys()
 
 
-def _counts(row: CheckpointRow, origin: str, keys: Sequence[Key]) -> bool:
-    """Whether a row says what its note does, which a key of the chain has signed that counts for so many events."""
+def counts(row: CheckpointRow, origin: str, keys: Sequence[Key]) -> bool:
+    """
+    Return whether a row says what its note does, which a key of the chain has signed that counts for so many events.
+    """
     try:
         stated, signed = checkpoint.decode_note(row.note)
         if (stated.origin, stated.size, stated.root) != (origin, row.size, row.root):

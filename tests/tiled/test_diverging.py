@@ -276,6 +276,63 @@ def test_a_copy_that_was_cut_off_is_told_whatever_its_head_says(
             assert all(finding.actual.endswith(" in B") for finding in report.findings)
 
 
+JUNK = (
+    "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at)"
+    " SELECT chain, 9000, root, {}, sealed_at + 1 FROM ledger.checkpoints WHERE size = 1300"
+)
+OF_9000 = ("CHECKPOINT_SIG", None, "checkpoints", ("9000",), "note")
+
+
+def tile(number: int, column: str | None = None) -> tuple[str, None, str, tuple[str, str], str | None]:
+    return ("TREE_MISMATCH", None, "tiles", ("0", str(number)), column)
+
+
+@pytest.mark.parametrize(
+    ("edit", "last", "found"),
+    [
+        (JUNK.format("note"), 1305, [OF_9000]),
+        (JUNK.format("replace(note, E'\\n1300\\n', E'\\n9000\\n')"), 1305, [OF_9000]),
+        # A row that nobody signed hides none that somebody did.
+        (JUNK.format("note"), 900, [OF_9000, AT_900[1]]),
+        ("INSERT INTO ledger.tiles SELECT chain, 0, 77, hashes FROM ledger.tiles WHERE level = 0 AND number = 1", 1305,
+         [tile(77)]),
+        ("INSERT INTO ledger.tiles SELECT chain, 0, 6, hashes FROM ledger.tiles WHERE level = 0 AND number = 1", 1305,
+         [tile(6)]),
+        ("INSERT INTO ledger.tiles SELECT chain, 0, 4, NULL FROM ledger.tiles WHERE level = 0 AND number = 1", 900,
+         [tile(4, "hashes")]),
+        ("UPDATE ledger.tiles SET hashes = NULL WHERE level = 0 AND number = 3", 900, [tile(3, "hashes")]),
+        ("UPDATE ledger.tiles SET hashes = substr(hashes, 1, 4000) || '!' WHERE level = 0 AND number = 3", 900,
+         [tile(3, "hashes")]),
+        ("UPDATE ledger.tiles SET hashes = '' WHERE level = 0 AND number = 3", 900, [tile(3, "hashes")]),
+        ("INSERT INTO ledger.chain_heads SELECT chain, seq - 5, hash, recorded_at, epoch, mode, unbalanced"
+         " FROM ledger.chain_heads", 1305, [("HEAD_MISMATCH", None, "chain_heads", (ORIGIN,), None)]),
+    ],
+)  # fmt: skip
+def test_a_row_that_says_nothing_of_the_end_is_wrong_itself(
+    made: Sealed, copy: Sealed, edit: str, last: int, found: list[object]
+) -> None:
+    """No event is missed for what nobody signed, and a copy is not whole beside it."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        intruder.connection.execute("ALTER TABLE ledger.chain_heads DROP CONSTRAINT chain_heads_pkey CASCADE")
+        intruder.connection.execute(
+            "ALTER TABLE ledger.tiles ALTER hashes DROP NOT NULL, DROP CONSTRAINT tiles_whole_hashes"
+        )
+        if last < 1305:
+            signed = "SELECT chain, size, root, note, sealed_at FROM ledger.checkpoints WHERE size = 1300"
+            (kept,) = intruder.connection.execute(signed).fetchall()
+            cut_off(intruder, last)
+            if "checkpoints" in edit:
+                put = "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (%s, %s, %s, %s, %s)"
+                intruder.edit("checkpoints", put, *kept)
+        intruder.edit(edit.split("ledger.")[1].split()[0], edit, least=1)
+    with made.region() as left, copy.region() as right:
+        right.name = "B"
+        for report in (diverging.compare(left, right, silent), diverging.compare(right, left, silent)):
+            assert (report.verdict, report.last_good_seq, stands(report.findings)) == ("broken", last, found)
+            assert all(finding.actual.endswith(" in B") for finding in report.findings)
+
+
 def test_a_backup_is_no_second_primary_until_it_goes_on(made: Sealed, copy: Sealed) -> None:
     """What it says of itself is what its original said, and whoever compares them says which is which."""
     with made.region() as left, copy.region() as right:

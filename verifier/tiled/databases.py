@@ -12,7 +12,10 @@ import msgspec
 
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tree import HASH_BYTES
+from verifier.due import Key, counts, keys_that_sign
 from verifier.reader import CHECKPOINT, Reader
+from verifier.region import doubled
 from verifier.report import Finding
 from verifier.stored import ChainRow, CheckpointRow, KeyRow
 from verifier.tiled.copies import cut
@@ -114,17 +117,60 @@ class Region(Reader):
         return []
 
     def end(self, size: int) -> list[Finding]:
-        """Return what says that there are other than *size* events: the head, or tiles and a checkpoint of more."""
-        found = self.head(size)
+        """
+        Return what says that there are other than *size* events: the head, or tiles and a checkpoint of more. A row
+        that says so and that nothing bears out is wrong itself: no event is missed for it.
+        """
+        found = [*doubled(self, self.chain), *self.head(size)]
         if any(one.kind == "TRUNCATED" for one in found):
             return found
-        if (leaves := self.tree_size()) > size:
-            found.append(Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events", seq=size + 1,
-                                 column="seq"))  # fmt: skip
-        kept = next(self.newest_checkpoints(), None)
-        if kept is not None and kept.size > size:
-            found.append(Finding("TRUNCATED", f"{kept.size} events, which a checkpoint covers", f"{size} events",
-                                 seq=size + 1, table="checkpoints", key=(str(kept.size),), column="size"))  # fmt: skip
+        return [*found, *self._tiles_of_more(size), *self._checkpoints_of_more(size)]
+
+    def _tiles_of_more(self, size: int) -> list[Finding]:
+        """Return what the last tile of leaves says of events past *size*, and whether it can be one."""
+        rows = self._ask(
+            "SELECT number, coalesce(octet_length(hashes), -1) FROM ledger.tiles"
+            " WHERE chain = %s AND level = 0 AND number IS NOT NULL"
+            " ORDER BY chain DESC, level DESC, number DESC LIMIT 1", self.chain.chain,
+        )  # fmt: skip
+        if not rows:
+            return []
+        number, length = rows[0]
+        key, first = ("0", str(number)), size // WIDTH
+        width, rest = divmod(length, HASH_BYTES)
+        found = []
+        if rest or not 0 < width <= WIDTH:
+            actual = "NULL" if length < 0 else f"{length} bytes"
+            found.append(Finding("TREE_MISMATCH", f"1 to {WIDTH} hashes of {HASH_BYTES} bytes", actual, table="tiles",
+                                 key=key, column="hashes"))  # fmt: skip
+            width = 0
+        if (leaves := number * WIDTH + width) <= size:
+            return found
+        # Tiles are made one after the other: one past a gap holds no leaf of this chain.
+        full = self._ask(
+            "SELECT count(DISTINCT number) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number >= %s"
+            " AND number < %s AND octet_length(hashes) = %s", self.chain.chain, first, number, WIDTH * HASH_BYTES,
+        )  # fmt: skip
+        if full[0][0] == number - first:
+            return [*found, Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events",
+                                    seq=size + 1, column="seq")]  # fmt: skip
+        return found or [Finding("TREE_MISMATCH", "no such row", "a row", table="tiles", key=key)]
+
+    def _checkpoints_of_more(self, size: int) -> list[Finding]:
+        """Return what the checkpoints say of events past *size*, down to the largest that a key has signed."""
+        found: list[Finding] = []
+        keys: list[Key] | None = None
+        for row in self.newest_checkpoints():
+            if row.size <= size:
+                break
+            keys = keys_that_sign(self) if keys is None else keys
+            key = (str(row.size),)
+            if counts(row, self.origin, keys):
+                found.append(Finding("TRUNCATED", f"{row.size} events, which a checkpoint covers", f"{size} events",
+                                     seq=size + 1, table="checkpoints", key=key, column="size"))  # fmt: skip
+                break
+            found.append(Finding("CHECKPOINT_SIG", "what a key that the events name has signed of as many events",
+                                 "another note", table="checkpoints", key=key, column="note"))  # fmt: skip
         return found
 
     def seq_before(self, seq: int) -> int:

@@ -29,8 +29,8 @@ from verifier.tiled.copies import Copy
 COVERED: Final = [
     "hashes from the root down to the first that differ, and there the events themselves: each hashes to what its copy "
     "says, and both follow the same event",
-    "that not both say to be the primary of one epoch, and that each ends at the event that its own head names, and "
-    "has no tile and no checkpoint of more",
+    "that not both say to be the primary of one epoch, and that each ends at the event that its own one head names, "
+    "and has no tile of leaves and no checkpoint of more",
 ]
 NOT_COVERED: Final = [
     "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
