@@ -64,7 +64,7 @@ def _errors(bootstrap: str) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise BrokerDown(f"Kafka at {bootstrap} cannot be used now: {type(error).__name__}: {error}") from error
+        raise BrokerDown(f"Kafka at {bootstrap} cannot be used now: {error}") from error
 
 
 @contextlib.contextmanager

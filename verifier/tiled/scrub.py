@@ -21,6 +21,7 @@ import msgspec
 
 from ledger.evidence.tiles import WIDTH
 from verifier import due, identity, spans
+from verifier.forms.cleaning import moment
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, scrubbed, workers
@@ -286,13 +287,12 @@ def _left(scrub: Scrub, wanted: int | None, spent: float) -> list[str]:
         else:
             times = -(-left // max(1, wanted))
             when = f"it is complete after {times} more run{'' if times == 1 else 's'} of this share"
-        said.append(
-            f"in round {state.round}, begun at {state.started_at}, events from {state.next * WIDTH + 1} on; {when}"
-        )
+        begun = f"in round {state.round}, begun at {moment(state.started_at)}"
+        said.append(f"{begun}, events from {state.next * WIDTH + 1} on; {when}")
     if state.next or state.round > 1:
         said.append("which region earlier runs of this state read: it knows its chain alone; give each one its own")
     if state.completed_at is not None:
-        since = f"since round {state.round - 1} was complete at {state.completed_at}"
+        since = f"since round {state.round - 1} was complete at {moment(state.completed_at)}"
         said.append(f"what changed {since} and was not read again")
     if state.broken:
         listed = ", ".join(map(str, state.broken[:20]))
