@@ -93,7 +93,7 @@ def test_a_chain_is_verified_in_every_way(pg_server: Server) -> None:
     assert list(parts.verifications(pg_server, TINY, "append.")) == []
 
 
-def test_a_broken_chain_measures_nothing(chain: Database) -> None:
+def test_a_broken_chain_measures_nothing(chain: Database, tmp_path: Path) -> None:
     """Its speed would be that of another piece of code."""
     measures.append(chain.server, chain.name, 30)
     with Intruder(chain) as intruder:
@@ -102,7 +102,7 @@ def test_a_broken_chain_measures_nothing(chain: Database) -> None:
         with pytest.raises(RuntimeError, match="broken"):
             measure(chain.dsn("auditor"))
     with pytest.raises(RuntimeError, match="broken"):
-        verification.first(chain.dsn("auditor"), Path(os.devnull), 30)
+        verification.first(chain.dsn("auditor"), tmp_path / "books", 30)
 
 
 def test_only_what_is_asked_for_is_measured(pg_server: Server) -> None:
