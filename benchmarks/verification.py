@@ -41,7 +41,7 @@ for_throughput()
 with Reader(sys.argv[1], None) as reader:
     report = incremental.verify(reader, Path(sys.argv[2]), lambda what, count: print(count, flush=True))
 if report.verdict != "verified":
-    raise SystemExit(f"{report.verdict}: {report.findings[:3]}")
+    raise SystemExit(f"{report.findings[:3]}: the chain is {report.verdict}")
 with open("/proc/self/status") as file:
     print(next(line.split()[1] for line in file if line.startswith("VmHWM:")))
 """
