@@ -29,9 +29,12 @@ NOBODY_SECONDS: Final = 2.0
 PIPE_SECONDS: Final = 300.0
 """How long a pipe may take that is read as a whole: whoever decrypts a file into it may have to type a passphrase."""
 
+LEASE_SECONDS: Final = 60.0
+"""How long is waited for whoever has a lease on a file; Linux ends one by itself 45 seconds after it is asked for."""
+
 _CHUNK_BYTES: Final = 1 << 20
 _AGAIN_MS: Final = 500
-_NOBODY_AGAIN_SECONDS: Final = 0.02
+_AGAIN_SECONDS: Final = 0.02
 _OTHERS: Final = {
     stat.S_IFDIR: (errno.EISDIR, "a folder"), stat.S_IFCHR: (errno.EINVAL, "a device"),
     stat.S_IFBLK: (errno.EINVAL, "a disk"), stat.S_IFSOCK: (errno.EINVAL, "a socket"),
@@ -66,8 +69,7 @@ def opened(path: Path, seconds: float | None = None) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be read, or is no file.
     """
-    # Not waiting: a pipe into which nobody writes would never be opened.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    descriptor = _open(path)
     try:
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
         if kind != stat.S_IFREG and kind != stat.S_IFIFO and not os.isatty(descriptor):
@@ -78,6 +80,19 @@ def opened(path: Path, seconds: float | None = None) -> Iterator[BinaryIO]:
             yield file
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Return a descriptor that does not wait: a pipe into which nobody writes would never be opened."""
+    began = time.monotonic()
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except BlockingIOError:
+            # Somebody has a lease on the file, as a file server for a client, and is asked by this to give it back.
+            if time.monotonic() - began > LEASE_SECONDS:
+                raise
+        time.sleep(_AGAIN_SECONDS)
 
 
 def check(path: Path) -> None:
@@ -133,4 +148,4 @@ class _Pipe(io.RawIOBase):
                 return count
             if waited > NOBODY_SECONDS:
                 raise OSError(errno.EINVAL, "it is a pipe into which nobody writes; expected a file", self._path)
-            time.sleep(_NOBODY_AGAIN_SECONDS)
+            time.sleep(_AGAIN_SECONDS)

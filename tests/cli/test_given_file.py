@@ -73,6 +73,30 @@ def test_what_is_no_file_is_named(name: str, says: str) -> None:
             ask(Path(name))
 
 
+def test_a_file_that_is_leased_is_read_once_it_is_given_back(tmp_path: Path) -> None:
+    """As a file server holds one for a client: whoever opens it waits until the client has let it go."""
+    path = tmp_path / "file"
+    path.write_bytes(b"leased")
+    holds = (
+        "import fcntl, signal, sys, time\n"
+        "file = open(sys.argv[1], 'r+b')\n"
+        "def give(*_):\n"
+        "    time.sleep(0.2)\n"
+        "    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)\n"
+        "signal.signal(signal.SIGIO, give)\n"
+        "fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", holds, str(path)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            assert given_file.read(path, LIMIT) == b"leased"
+        finally:
+            holder.kill()
+
+
 def test_a_socket_is_no_file(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as raw:
         raw.bind(str(tmp_path / "socket"))
