@@ -28,10 +28,12 @@ from ledger.domain.events.orders import (
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.reading.exposure import exposure
+from ledger.reading.known_days.counting import counted
+from ledger.reading.known_days.known import whole_of
 from tests.domain.books import Books
 from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
-from tests.reading.days import pnl
+from tests.reading.days import pnl, recorded, splits
 from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, TUESDAY, blotter, known, now, rungs
 
 LATER: dict[str, Any] = {"multiplier": "100", "tick": "3", "lot": "7", "settlement_cycle": 0}
@@ -183,10 +185,9 @@ def filled(name: str, qty: int, day: str) -> TradeExecuted:
 @pytest.mark.parametrize("told", [
     [bust_of("E", DAY), filled("G", 10, DAY)],
     [bust_of("E", DAY), filled("G", 10, DAY), bust_of("F", DUE), filled("H", 90, DUE)],
-    [bust_of("F", DUE), bust_of("E", DAY), filled("G", 10, DAY), filled("H", 90, DUE)],
     [bust_of("F", DUE), bust_of("E", DAY)],
     [bust_of("F", DUE), bust_of("E", DAY, reopens_order=True)],
-], ids=["one anew", "one by one anew", "all anew", "newest first", "newest first, one reopens"])  # fmt: skip
+], ids=["one anew", "one by one anew", "newest first", "newest first, one reopens"])  # fmt: skip
 @pytest.mark.parametrize("accepted", [False, True])
 def test_what_was_undone_and_booked_anew_can_be_told_of_each_day(told: list[Event], accepted: bool) -> None:
     """What is booked in the place of what a bust undid has its place, and each bust ends the order in its turn."""
@@ -203,6 +204,14 @@ def test_what_was_undone_and_booked_anew_can_be_told_of_each_day(told: list[Even
     assert [row.late for row in known(books, LAST).rows("executions")] == [
         row.late for row in now(books).rows("executions")
     ]
+
+
+def test_of_streams_other_than_orders_nothing_is_kept_for_busts() -> None:
+    """An account's may have a hundred thousand events, and what is kept of a stream is copied with each."""
+    books = told_on((DAY, of_100()), (DAY, filled("E", 10, DAY)), (DAY, trade("X", qty="5")))
+    fold = whole_of(books.state, counted(recorded(books), books.state.executions.get, splits=splits(books)))
+    _, versions = fold.busts.kept()
+    assert versions == {"O": (1, 2)}
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.booleans()), min_size=3, max_size=10)
@@ -225,8 +234,10 @@ def test_an_order_can_be_told_of_each_day_wherever_its_busts_count(steps: list[t
             event = TradeBusted(exec_id=name, exec_ref=ref, ref_trade_date=of, venue="N", reason="r",
                                 trade_date=of if some % 3 else today, reopens_order=flag)  # fmt: skip
         elif kind == 4:
-            current = books.state.orders.rows["O",].cl_ord_id
-            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=current, qty=str(some * 40))
+            order = books.state.orders.rows["O",]
+            # What is replaced below what has filled becomes that, which by days may be another quantity (0009).
+            qty = max(some * 40, int(render(order.cum_qty)))
+            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=order.cl_ord_id, qty=str(qty))
         elif kind == 5 and some == 1:
             event = OrderCanceled(order_id="O")
         if books.give(event).rule is None and isinstance(event, TradeExecuted):

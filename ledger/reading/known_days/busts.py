@@ -80,12 +80,13 @@ class Busts:
     def make_room(self, event: RecordedEvent, given: Event) -> None:
         """
         Give an order that has ended by all that was known its whole quantity back, before a fill that was told after a
-        bust which is taken off: what the venue books in the place of what it undid is of the quantity from before.
+        bust which ended it, and so took nothing off then: what the venue books in the place of what it undid is of that
+        quantity.
         """
         if not isinstance(given, TradeExecuted) or given.order_id is None:
             return
         cuts, order = self._cuts.get(given.order_id, ()), self._state.orders.rows.get((given.order_id,))
-        if order is None or not any(event.stream_version > cut.version for cut in cuts):
+        if order is None or not any(cut.ends and event.stream_version > cut.version for cut in cuts):
             return
         known = self._whole.orders.rows[given.order_id,]
         if known.terminal is not None and known.split_on == order.split_on and order.qty < known.qty:
@@ -95,10 +96,10 @@ class Busts:
         """
         Have the order that *event* is of as the busts leave it; *given* is what was applied of it, before `as_applied`.
         """
-        if isinstance(given, TradeExecuted) and given.order_id is None:
-            # By these days its order is not there.
+        kind, _, order_id = event.stream.partition("/")
+        if kind != "order" or (isinstance(given, TradeExecuted) and given.order_id is None):
+            # Of no order, or of one that by these days is not there.
             return
-        order_id = event.stream.removeprefix("order/")
         self._versions[order_id] = (*self._versions.get(order_id, ()), event.stream_version)
         cuts = self._cuts.get(order_id, ())
         if isinstance(given, TradeBusted) and not given.reopens_order:
