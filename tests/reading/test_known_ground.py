@@ -268,7 +268,7 @@ def test_fills_of_a_session_that_began_the_day_before_give_back_no_hold_that_was
 
 @pytest.mark.parametrize("busted", [False, True])
 def test_a_correction_that_its_order_is_too_small_for_on_its_day_moves_the_position_all_the_same(busted: bool) -> None:
-    """The order was enlarged on the day after: of the session's day the order is not told, and all else is."""
+    """The order was enlarged on the day after: on the session's day it is for what it filled, and no more."""
     books = opened()
     fill = {"venue": "V", "order_id": "O", "account": "A", "instrument": "BTCUSDT", "side": "buy", "price": "100"}
     steps: list[tuple[str, Event]] = [
@@ -285,6 +285,8 @@ def test_a_correction_that_its_order_is_too_small_for_on_its_day_moves_the_posit
         (position,) = source.rows("positions", account="A")
         assert position.qty == (0 if busted else 2 * 10**16)
         assert [(x.exec_id, x.live) for x in source.rows("executions", kind="correct")] == [("C", not busted)]
+        (of,) = source.rows("orders")
+        assert (of.qty, of.cum_qty) == (2 * 10**16, 0 if busted else 2 * 10**16)
     assert {row.day for row in pnl(books, first=MONDAY, account="A")} >= {MONDAY}
     assert known(books, LAST).rows("executions") == now(books).rows("executions")
     assert known(books, LAST).rows("orders") == now(books).rows("orders")

@@ -28,12 +28,10 @@ from ledger.domain.events.orders import (
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.reading.exposure import exposure
-from ledger.reading.known_days.counting import counted
-from ledger.reading.known_days.known import whole_of
 from tests.domain.books import Books
 from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
-from tests.reading.days import pnl, recorded, splits
+from tests.reading.days import pnl
 from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, TUESDAY, blotter, known, now, rungs
 
 LATER: dict[str, Any] = {"multiplier": "100", "tick": "3", "lot": "7", "settlement_cycle": 0}
@@ -159,7 +157,7 @@ def test_an_order_that_a_bust_ended_has_ended_once_what_was_told_before_counts(t
     ]  # fmt: skip
 
 
-def test_terms_of_a_later_day_have_taken_off_what_a_bust_took_off() -> None:
+def test_by_the_terms_of_its_day_a_bust_may_end_an_order_that_later_terms_have_work_on() -> None:
     """It was for 200 when 10 of them were busted for a day on which it was for 100, and had filled."""
     asked = ReplaceRequested(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", new_qty="200")
     granted = OrderReplaced(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", qty="200")
@@ -169,7 +167,7 @@ def test_terms_of_a_later_day_have_taken_off_what_a_bust_took_off() -> None:
     )  # fmt: skip
     assert b'"ended"' not in books.stored[-2].derived
     assert [standing(books, day) for day in (DAY, DUE, MONDAY, LAST)] == [
-        ("FILLED", "90", "90"), *[("PARTIALLY_FILLED", "190", "90")] * 3,
+        ("CANCELED", "100", "90"), *[("PARTIALLY_FILLED", "190", "90")] * 3,
     ]  # fmt: skip
 
 
@@ -206,42 +204,86 @@ def test_what_was_undone_and_booked_anew_can_be_told_of_each_day(told: list[Even
     ]
 
 
-def test_of_streams_other_than_orders_nothing_is_kept_for_busts() -> None:
-    """An account's may have a hundred thousand events, and what is kept of a stream is copied with each."""
-    books = told_on((DAY, of_100()), (DAY, filled("E", 10, DAY)), (DAY, trade("X", qty="5")))
-    fold = whole_of(books.state, counted(recorded(books), books.state.executions.get, splits=splits(books)))
-    _, versions = fold.busts.kept()
-    assert versions == {"O": (1, 2)}
+def test_what_was_undone_newest_first_and_booked_anew_can_be_told_of_each_day() -> None:
+    """Both fills are busted on one day, the newest first, and then booked again for their own days."""
+    books = told_on(
+        (DAY, of_100()), (DAY, filled("E", 10, DAY)), (DUE, filled("F", 90, DUE)), (TUESDAY, bust_of("F", DUE)),
+        (TUESDAY, bust_of("E", DAY)), (TUESDAY, filled("G", 10, DAY)), (TUESDAY, filled("H", 90, DUE)),
+    )  # fmt: skip
+    assert [standing(books, day) for day in (DAY, DUE, TUESDAY)] == [
+        ("PARTIALLY_FILLED", "90", "10"), ("FILLED", "100", "100"), ("FILLED", "100", "100"),
+    ]  # fmt: skip
 
 
-STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.booleans()), min_size=3, max_size=10)
+def test_terms_below_what_had_filled_are_what_they_were_whatever_was_undone_since() -> None:
+    """Replaced by 50 once 100 had filled, it is for 100; 10 of them are undone for a day before, and filled again."""
+    granted = OrderReplaced(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", qty="50")
+    books = told_on(
+        (DAY, of_100()), (DAY, filled("E", 10, DAY)), (DUE, filled("F", 90, DUE)), (MONDAY, granted),
+        (TUESDAY, bust_of("E", DAY, reopens_order=True)), (TUESDAY, filled("G", 10, TUESDAY)),
+    )  # fmt: skip
+    assert [standing(books, day) for day in (DAY, DUE, MONDAY, TUESDAY)] == [
+        ("NEW", "100", "0"), *[("PARTIALLY_FILLED", "100", "90")] * 2, ("FILLED", "100", "100"),
+    ]  # fmt: skip
+
+
+def test_terms_that_were_told_after_a_bust_of_the_evening_session_keep_their_quantity() -> None:
+    """The bust counts for the next day, and the terms that came after it for this one."""
+    granted = OrderReplaced(order_id="O", cl_ord_id="d", orig_cl_ord_id="c", qty="100")
+    books = told_on(
+        (MONDAY, of_100()), (MONDAY, filled("E", 10, TUESDAY)), (MONDAY, bust_of("E", TUESDAY)), (MONDAY, granted),
+        (TUESDAY, filled("F", 100, TUESDAY)), (LAST, OrderAccepted(order_id="O", venue="N")),
+    )  # fmt: skip
+    assert [standing(books, day) for day in (MONDAY, TUESDAY, LAST)] == [
+        ("NEW", "100", "0"), *[("FILLED", "100", "100")] * 2,
+    ]  # fmt: skip
+
+
+def test_an_order_that_a_bust_ended_was_not_filled_by_what_was_left() -> None:
+    """10 of 100 stay once the bust of the rest ended it, on that day too on which they were all that had filled."""
+    books = told_on(
+        (DAY, of_100()), (DAY, filled("E", 10, DAY)), (DUE, filled("F", 90, DUE)),
+        (TUESDAY, OrderAccepted(order_id="O", venue="N")), (TUESDAY, bust_of("F", DUE)),
+    )  # fmt: skip
+    assert [standing(books, day) for day in (DAY, DUE, MONDAY, LAST)] == [
+        ("PARTIALLY_FILLED", "100", "10"), *[("CANCELED", "100", "10")] * 3,
+    ]  # fmt: skip
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6), st.booleans()), min_size=3, max_size=12)
 
 
 @given(STEPS)
 def test_an_order_can_be_told_of_each_day_wherever_its_busts_count(steps: list[tuple[int, int, bool]]) -> None:
-    """All else is told on the day that it counts for; what waits in quarantine is no event of the order."""
-    books, days, fills = market(), [DAY, DUE, MONDAY, TUESDAY], list[tuple[str, str]]()
+    """
+    Fills are of their day, or of the session that opens on its evening, and some are undone and booked anew later; all
+    else is told on the day that it counts for. What waits in quarantine is no event of the order.
+    """
+    books, days, fills = market(), [DAY, DUE, MONDAY, TUESDAY, LAST], list[tuple[str, str, str]]()
+    undone: list[tuple[str, str]] = []
     books.set_day(DAY)
     books.give(of_100())
     for n, (kind, some, flag) in enumerate(steps):
-        name, today = f"x{n}", days[min(3, n // 2)]
+        name, today = f"x{n}", days[min(3, n // 3)]
         books.set_day(today)
+        order = books.state.orders.rows["O",]
         event: Event = OrderAccepted(order_id="O", venue="N")
         if kind < 2:
-            event = trade(name, order_id="O", qty=str(some * 20), trade_date=today)
+            of = days[days.index(today) + 1] if flag and today != TUESDAY else today
+            event = trade(name, order_id="O", qty=str(some * 20), trade_date=of)
         elif kind < 4 and fills:
-            ref, of = fills.pop(some % len(fills))
-            event = TradeBusted(exec_id=name, exec_ref=ref, ref_trade_date=of, venue="N", reason="r",
-                                trade_date=of if some % 3 else today, reopens_order=flag)  # fmt: skip
+            ref, of, qty = fills.pop(some % len(fills))
+            event = bust_of(ref, of, reopens_order=flag)
+            undone.append((qty, of))
         elif kind == 4:
-            order = books.state.orders.rows["O",]
-            # What is replaced below what has filled becomes that, which by days may be another quantity (0009).
-            qty = max(some * 40, int(render(order.cum_qty)))
-            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=order.cl_ord_id, qty=str(qty))
+            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=order.cl_ord_id, qty=str(some * 40))
         elif kind == 5 and some == 1:
             event = OrderCanceled(order_id="O")
+        elif kind == 6 and undone:
+            qty, of = undone.pop(some % len(undone))
+            event = trade(name, order_id="O", qty=qty, trade_date=of)
         if books.give(event).rule is None and isinstance(event, TradeExecuted):
-            fills.append((name, today))
+            fills.append((name, event.trade_date, str(event.qty)))
     for day in days:
         assert len(known(books, day).rows("orders")) == 1
     assert [known(books, LAST).rows(table) for table in ("orders", "balances")] == [

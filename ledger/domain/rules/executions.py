@@ -10,10 +10,9 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import executions as events
-from ledger.domain.order_status import CANCELED, REJECTED, leaves, outlives_day
-from ledger.domain.positions import share
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order
+from ledger.domain.rules.fills import filled, filled_otherwise, order_of_fill, unfilled
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -28,7 +27,7 @@ from ledger.domain.rules.ground import (
     units,
 )
 from ledger.domain.rules.new_shares import check_day, note_moved
-from ledger.domain.rules.orders import changed, check_shares, ended, gross_of, held_for, rehold, with_terms
+from ledger.domain.rules.orders import gross_of
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.told import check_first_told
@@ -79,32 +78,6 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
             f"{LONGEST_SESSION_DAYS} days after today: record it with the day that it is of, or once that is near",
         )
     return now.content()
-
-
-def _check_order(state: State, event: events.TradeExecuted, freed: int) -> Order | None:
-    if event.order_id is None:
-        return None
-    order = known(state.orders, event.order_id, "order")
-    expected = (order.account, order.instrument, order.side == "buy")
-    if (event.account, event.instrument, event.side == "buy") != expected and (
-        (event.account, current_name(state, event.instrument), event.side == "buy")
-        != (order.account, current_name(state, order.instrument), order.side == "buy")
-    ):
-        found, meant = (event.account, event.instrument, event.side), (order.account, order.instrument, order.side)
-        raise Broken(
-            "order_mismatch", f"found {' '.join(found)}; expected {' '.join(meant)}, as order {event.order_id} is"
-        )
-    check_shares(state, order)
-    if order.terminal == REJECTED:
-        raise Broken("order_rejected", f"order {event.order_id} was rejected and cannot fill; expected another order")
-    cum = order.cum_qty - freed + units(event.qty)
-    if cum > order.qty:
-        raise Broken(
-            "overfill",
-            f"order {event.order_id} of {amounts.render(order.qty)} would have filled {amounts.render(cum)}; expected "
-            f"at most {amounts.render(order.qty - order.cum_qty + freed)} in {event.exec_id!r}",
-        )
-    return order
 
 
 def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -> tuple[Execution, Instrument, int]:
@@ -191,35 +164,20 @@ def _derived(row: Execution, lines: list[Line], given: events.TradeExecuted) -> 
     return derived
 
 
-def _fill(order: Order, qty: int, notional: int, scale: int) -> tuple[int, dict[str, Any]]:
-    """Return what stays held and what changes when *qty* more of *order* has filled."""
-    before = leaves(order)
-    hold = share(order.hold_amount, before - qty, before, scale) if 0 < qty <= before else order.hold_amount
-    facts = {"cum_qty": order.cum_qty + qty, "cum_notional": order.cum_notional + notional, "accepted": True}
-    if order.done_for_day and outlives_day(order):
-        # It is worked again; a venue need not restate it in the morning.
-        facts["done_for_day"] = False
-    return hold, facts
-
-
 def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     """
     A trade with an unused execution id, of a session that may have opened, within its order's quantity, in its shares,
     paid in shares of today; late after its end, never refused.
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
-    order = _check_order(state, event, 0)
+    order = order_of_fill(state, event, 0)
     row, instrument, scale = _row_of(state, event, now, content)
     if order is not None and order.terminal:
         msgspec.structs.force_setattr(row, "late", True)
     lines = lines_of(row)
     if order is not None:
-        hold_scale = known(state.assets, order.hold_asset, "asset").scale if order.hold_asset else 0
-        hold, facts = _fill(order, row.qty, row.gross, hold_scale)
-        filled = msgspec.structs.replace(order, **facts) if order.asked else order
-        changes, held = held_for(state, filled, hold, now.day)
+        order, held = filled(state, order, row, now.day)
         lines = held + lines
-        order = changed(state, order, **facts, **changes)
     post(state, lines, may_refuse=False)
     state.executions.put(move_position(state, row, instrument, scale))
     stream, version = _stream(state, order, event.account)
@@ -241,25 +199,11 @@ def _superseded(state: State, event: events.TradeCorrected | events.TradeBusted,
     return old
 
 
-def _reheld(state: State, order: Order, old: Execution, row: Execution | None, now: Now) -> tuple[Order, list[Line]]:
-    """Return *order* with *row*, or nothing, in the place of *old* among its fills, and the postings of its hold."""
-    qty, gross = (row.qty, row.gross) if row is not None else (0, 0)
-    cum_qty, cum_notional = order.cum_qty - old.qty + qty, order.cum_notional - old.gross + gross
-    return rehold(state, msgspec.structs.replace(order, cum_qty=cum_qty, cum_notional=cum_notional), now.day)
-
-
 def _lineage(old: Execution) -> dict[str, str]:
     return {
         "ref_trade_date": old.trade_date, "ref_exec_id": old.exec_id, "root_trade_date": old.root_trade_date,
         "root_exec_id": old.root_exec_id,
     }  # fmt: skip
-
-
-def _without(state: State, order: Order, qty: int) -> Order:
-    """Return *order* so that *qty* of what it has filled is not worked again once it is undone."""
-    if order.cum_qty == order.qty:
-        return ended(order, CANCELED)
-    return with_terms(state, order, order.qty - qty)
 
 
 def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
@@ -276,13 +220,13 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
             f"execution {event.exec_ref!r} is of order {old.order_id}, {old.account} and "
             f"{old.instrument}; expected those in {event.exec_id!r}",
         )
-    order = _check_order(state, event, old.qty)
+    order = order_of_fill(state, event, old.qty)
     row, instrument, scale = _row_of(state, event, now, content)
     row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))
     lines = negated(booked(state, old)) + lines_of(row)
     if order is not None:
-        order, held = _reheld(state, order, old, row, now)
-        lines, order = held + lines, changed(state, order)
+        order, held = filled_otherwise(state, order, old, row, now.day)
+        lines = held + lines
     post(state, lines, may_refuse=False)
     after = unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False, follows=()))
@@ -303,12 +247,11 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     order = known(state.orders, old.order_id, "order") if old.order_id is not None else None
     derived: dict[str, Any] = {}
     if order is not None:
-        if order.terminal is None and not event.reopens_order:
-            order = _without(state, order, old.qty)
-            if order.terminal is not None:
-                derived["ended"] = [order.order_id]
-        order, held = _reheld(state, order, old, None, now)
-        lines, order = held + lines, changed(state, order)
+        lived = order.terminal is None
+        order, held = unfilled(state, order, old, now.day, reopens=event.reopens_order)
+        if lived and order.terminal is not None:
+            derived["ended"] = [order.order_id]
+        lines = held + lines
     post(state, lines, may_refuse=False)
     unmove_position(state, old, instrument, scale)
     state.executions.put(msgspec.structs.replace(old, live=False, follows=()))

@@ -220,10 +220,12 @@ def _adjusted(state: State, order: Order, instrument: Instrument, event: events.
     )
 
 
-def _adjust_orders(
+def adjust_orders(
     state: State, instrument: Instrument, event: events.SplitApplied
 ) -> tuple[list[Line], list[list[str | None]], list[str]]:
-    """Put the open orders after the split; return what holds move, the terms of those that go on, and which end."""
+    """
+    Put the open orders after the split; return what holds move, the terms of those that go on, and which end.
+    """
     orders, of_day = _open_orders(state, instrument.instrument), terms_on(instrument, event.ex_date)
     unknown = {x.order_id for x in event.order_adjustments} - {order.order_id for order in orders}
     if (unknown and state.booked is None) or len({x.order_id for x in event.order_adjustments}) != len(
@@ -257,6 +259,15 @@ def _adjust_orders(
         terms = (new.qty, new.cum_qty, new.price, new.stop_price, new.hold_amount + new.asked_hold)
         shown.append([new.order_id, *(None if x is None else amounts.render(x) for x in terms)])
     return lines, shown, over
+
+
+def note_split(state: State, asset: str, event: events.SplitApplied, seq: int) -> None:
+    """
+    Note that every instrument of *asset*, in use or not, is of new shares from *event* on.
+    """
+    for row in _of_asset(state, asset).values():
+        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
+    state.assets.put(after_split(known(state.assets, asset, "asset"), event, seq))
 
 
 def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str, Any]:
@@ -295,13 +306,11 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     lines = []
     for account in sorted(holders):
         lines += _split_holder(state, event, instrument, account, cash.get(account))
-    held, orders, over = _adjust_orders(state, instrument, event)
+    held, orders, over = adjust_orders(state, instrument, event)
     # One line for the issuer, not one a holder, and no more of each than has to be: a split has to fit an event.
     lines = postings.merged(lines + held)
     post(state, lines, may_refuse=False)
-    for row in same.values():
-        state.instruments.put(msgspec.structs.replace(row, split_on=event.ex_date))
-    state.assets.put(after_split(known(state.assets, instrument.asset, "asset"), event, seq))
+    note_split(state, instrument.asset, event, seq)
     derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(lines)}
     if orders:
         derived["orders"] = orders

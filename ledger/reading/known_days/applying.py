@@ -9,36 +9,27 @@ failure, of a version that another took the place of later is of the version as 
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain.events.corporate_actions import CashDividendAccrued, SplitApplied
 from ledger.domain.events.executions import QuarantineResolved, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.settlement import SettlementFailed, TradeSettled
-from ledger.domain.rows import Balance, Execution, Movement, Order, Position
+from ledger.domain.rows import Balance, Execution, Movement, Position
 from ledger.domain.rulebook import RULES, Rule, rule_of
-from ledger.domain.rules import new_shares
-from ledger.domain.rules.ground import Broken, DuplicateFact, Now, current_name
+from ledger.domain.rules.ground import Broken, DuplicateFact, Now
 from ledger.domain.state import State
 from ledger.errors import LedgerError
-from ledger.reading.known_days.busts import Busts
 from ledger.reading.known_days.charges import Charges
-from ledger.reading.known_days.misfits import SKIPPED
+from ledger.reading.known_days.ground import lay_ground
+from ledger.reading.known_days.misfits import OF_ORDERS, SKIPPED
 from ledger.reading.known_days.waiting import Ground, Waiting, WatchedState
 from ledger.reading.lineage import (
     settled_by,
 )
 from ledger.reading.moment import day_text
 from ledger.reading.posted import given_of
-
-GROUND: Final = (
-    "assets", "instruments", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams",
-)  # fmt: skip
-"""The tables that are known from the first day on, as they have become."""
 
 Positions = dict[tuple[int, str], tuple[Position, Position]]
 """Positions before and after each split that they went through, by its seq and account."""
@@ -48,16 +39,14 @@ class Applying:
     """
     The state of some days, to which events are applied one at a time; *whole* is all that was known.
 
-    `tries` counts how often a rule was asked; `charges`, `busts` and `split` keep of executions, orders and positions
-    what their rows do not say.
+    `tries` counts how often a rule was asked; `charges` and `split` keep of executions and positions what their rows do
+    not say. Orders are not here, and executions without theirs: those are told in the order of telling (`orders`).
     """
 
     def __init__(self, whole: State) -> None:
         self.state = WatchedState()
-        self.state.booked = whole
         self.tries = 0
         self.charges = Charges(whole)
-        self.busts = Busts(self.state, whole)
         self.split: Positions = {}
         self._whole = whole
         self._waiting = Waiting()
@@ -66,33 +55,16 @@ class Applying:
         """What the last event changed."""
         self._is_settling = False
         """Whether what is applied now will be undone, so that the log of the state is needed."""
-        for name in GROUND:
-            for row in whole.table(name).rows.values():
-                self.state.add(name, row)
-        self.state.account_limits.rows.clear()
-        self.state.controls.rows.clear()
-        for instrument in whole.instruments.rows.values():
-            # Its splits are among the events, and trades before them are of the shares of their day.
-            self.state.add("instruments", msgspec.structs.replace(instrument, split_on=None))
-        for asset in whole.assets.rows.values():
-            self.state.add("assets", msgspec.structs.replace(asset, splits=new_shares.NONE))
-        for account in whole.accounts.rows.values():
-            self.state.add("accounts", msgspec.structs.replace(account, status="open"))
-        for balance in whole.balances.rows.values():
-            bare = msgspec.structs.replace(balance, settled=0, unsettled=0, held=0, floor=None, breached=False)
-            self.state.add("balances", bare)
+        lay_ground(self.state, whole)
 
     def _try(self, event: RecordedEvent) -> Broken | None:
         self._changed = set()
         given = given_of(event)
-        if isinstance(given, OrderPlaced):
-            # Instruments go by the names that they were known by, from the first day on.
-            given = msgspec.structs.replace(given, instrument=current_name(self.state, given.instrument))
-        elif isinstance(given, CashDividendAccrued):
+        if isinstance(given, CashDividendAccrued):
             # What was held before the ex-date was asked when it was recorded; trades of those days came later.
             lines = tuple(msgspec.structs.replace(line, reason="as recorded") for line in given.entitlements)
             given = msgspec.structs.replace(given, entitlements=lines)
-        return None if type(given) in SKIPPED else self._apply(event, given)
+        return None if type(given) in SKIPPED or type(given) in OF_ORDERS else self._apply(event, given)
 
     def _apply(self, event: RecordedEvent, given: Event) -> Broken | None:
         self.tries += 1
@@ -103,14 +75,15 @@ class Applying:
             if isinstance(given, QuarantineResolved):
                 self._accept(given)
             as_they_were = self._revive(event, given)
-            self.busts.make_room(event, given)
-            self._rule(event, given)(self.state, self.busts.as_applied(given), now)
+            if isinstance(given, TradeExecuted):
+                # What it makes of its order is told in `orders`.
+                given = msgspec.structs.replace(given, order_id=None)
+            self._rule(event, given)(self.state, given, now)
             for row in as_they_were:
                 settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
                 self.state.executions.put(msgspec.structs.replace(settled, live=False))
             self._date(event, mark)
             self._note_late(given)
-            self.busts.follow(event, given)
         except Broken as broken:
             self.state.rollback(mark)
             return broken
@@ -123,7 +96,7 @@ class Applying:
             return Broken("order_of_days", str(error))
         for table, key, old, new in self.state.log[mark:]:
             self._changed.add((table.name, key))
-            if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Order | Balance):
+            if self._waiting.types[SplitApplied.__name__] and isinstance(new, Position | Balance):
                 self._changed.add(self._holding_of(new))
             if table is self.state.executions:
                 self.charges.change(event, old, new)
@@ -175,5 +148,5 @@ class Applying:
                 day = day_text(event.effective_on)
                 self.state.movements.put(msgspec.structs.replace(new, effective_on=day))
 
-    def _holding_of(self, of: Position | Order | Balance | SplitApplied) -> Ground:
+    def _holding_of(self, of: Position | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)

@@ -1,6 +1,6 @@
 """
-Tell what some days end with that no rule tells: balances, which are sums of postings as they are stored, which of the
-facts in quarantine were answered, and orders all of whose events count, which are as they were known.
+Tell what some days end with that no rule tells: balances, which are sums of postings as they are stored, and which of
+the facts in quarantine were answered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ledger.domain.rows import Balance, Order, Quarantined
+from ledger.domain.rows import Balance, Quarantined
 from ledger.domain.rules.quarantine import subject_of
 from ledger.domain.state import State
 from ledger.reading.known_days.counting import Counted
@@ -49,17 +49,3 @@ def answered(
         last = None if known is None else known.answered_seq
         found = [seq for seq in answers.get(row.subject or "", ()) if last is not None and row.seq < seq <= last]
         yield msgspec.structs.replace(row, answered_seq=max(found, default=None))
-
-
-def whole_orders(whole: State, of_days: State) -> Iterator[Order]:
-    """
-    Yield, as *whole* has them, the orders of which *of_days* has every event, and every split of their shares.
-
-    What a bust left to work, or an amended multiplier had it hold, depends on what came before; and that is told
-    otherwise by days, although no event is missing any more.
-    """
-    for key, order in of_days.orders.rows.items():
-        known = whole.orders.rows[key]
-        asset = (whole.instruments.rows[known.instrument,].asset,)
-        if (known.version, whole.assets.rows[asset].splits) == (order.version, of_days.assets.rows[asset].splits):
-            yield known

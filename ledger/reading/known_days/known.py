@@ -23,9 +23,10 @@ from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rules.ground import Broken
 from ledger.domain.state import State
-from ledger.reading.known_days.applying import GROUND
 from ledger.reading.known_days.counting import Counted
-from ledger.reading.known_days.ending import answered, balances_of, whole_orders
+from ledger.reading.known_days.ending import answered, balances_of
+from ledger.reading.known_days.ground import GROUND
+from ledger.reading.known_days.orders import OrdersOfDays
 from ledger.reading.known_days.split_days import TRADES, asset_of, find_in
 from ledger.reading.known_days.waiting import Ground, Waiting
 from ledger.reading.known_days.without_ground import WithoutGround
@@ -81,7 +82,7 @@ class KnownFold(WithoutGround):
         Settle what waits as `end` does for as long as the block lasts, balances apart; after it, it waits again.
         """
         mark, misfits = self.state.begin(), list(self.misfits)
-        charged, busted = self.charges.kept(), self.busts.kept()
+        charged = self.charges.kept()
         self._is_settling = True
         try:
             self._settle()
@@ -91,7 +92,6 @@ class KnownFold(WithoutGround):
             self.state.rollback(mark)
             self.misfits = misfits
             self.charges.restore(charged)
-            self.busts.restore(busted)
 
     def end(self, events: list[Counted]) -> KnownFold:
         """
@@ -104,8 +104,7 @@ class KnownFold(WithoutGround):
             self.state.add("balances", balance)
         for fact in answered(self._whole, list(self.state.quarantine.rows.values()), events):
             self.state.quarantine.put(fact)
-        for order in list(whole_orders(self._whole, self.state)):
-            self.state.orders.put(order)
+        self._tell_orders(events)
         # Terms are those that were known; whether it has split is of the days.
         split = [(key, row.split_on) for key, row in self.state.instruments.rows.items()]
         splits = [(key, row.splits) for key, row in self.state.assets.rows.items()]
@@ -118,6 +117,20 @@ class KnownFold(WithoutGround):
         for asset, of_days in splits:
             self.state.add("assets", msgspec.structs.replace(self.state.assets.rows[asset], splits=of_days))
         return self
+
+    def _tell_orders(self, events: list[Counted]) -> None:
+        """Put the orders of all the *events*, as they were told, and name in their executions which they are of."""
+        told = OrdersOfDays(self._whole, [each.event for each in events])
+        self.misfits += told.misfits
+        for order in told.state.orders.rows.values():
+            self.state.orders.put(order)
+        for claimed in told.state.client_order_ids.rows.values():
+            self.state.client_order_ids.put(claimed)
+        for key, row in list(self.state.executions.rows.items()):
+            order_id = self._whole.executions.rows[key].order_id
+            found = order_id if told.has(key) else None
+            if row.order_id != found:
+                self.state.executions.put(msgspec.structs.replace(row, order_id=found))
 
     def _settle_before(self, split: RecordedEvent) -> None:
         """Settle the trades of what splits that wait: they are of old shares, and so would their ground have to be."""

@@ -105,7 +105,8 @@ def about(given: Event, whole: State) -> dict[str, str | None]:
     return {} if account is None else {"account": account}
 
 
-_ORDER_LIFE: Final[tuple[Any, ...]] = (*order_requests.RULES, *order_reports.RULES)
+OF_ORDERS: Final[frozenset[Any]] = frozenset({*order_requests.RULES, *order_reports.RULES})
+"""What is said of orders alone."""
 _ORDERS: Final = frozenset({"orders", "client_order_ids"})
 _QUARANTINE: Final = frozenset({"quarantine"})
 _MOVEMENTS: Final = frozenset({"movements"})
@@ -113,7 +114,7 @@ _HOLDS: Final = frozenset({"holds"})
 _ALLOCATIONS: Final = HOLDINGS | {"allocations"}
 _OF_TRADE: Final = frozenset({"orders"})
 LACKING: Final[dict[type[Event], frozenset[str]]] = {
-    **dict.fromkeys(_ORDER_LIFE, _ORDERS),
+    **dict.fromkeys(OF_ORDERS, _ORDERS),
     TradeExecuted: _OF_TRADE,
     TradeCorrected: _OF_TRADE,
     TradeBusted: _OF_TRADE,

@@ -1,8 +1,8 @@
 """
 Tell what an event of known days comes to that finds no ground in them at all.
 
-An execution moves the position without its order; one that takes the place of another takes that of the newest version
-that counts by then, and voids those between. Whatever else lacks an event cannot be read (`Misfit`).
+An execution that takes the place of another takes that of the newest version that counts by then, and voids those
+between. Whatever else lacks an event cannot be read (`Misfit`).
 """
 
 from __future__ import annotations
@@ -49,13 +49,9 @@ class WithoutGround(Applying):
         if isinstance(given, TradeBusted):
             lacking = self._void(given)
         elif isinstance(given, TradeExecuted):
-            lacking = lacking if given.order_id is not None else frozenset()
-            if self._alone(event, given) is not None:
-                lacking |= HOLDINGS
-        of = about(given, self._whole)
-        if "order_id" in of and of["order_id"] is None:
-            lacking -= {"orders"}
+            lacking = HOLDINGS
         if lacking:
+            of = about(given, self._whole)
             self.misfits.append(Misfit(event.seq, event.event_type, broken.rule, broken.detail, lacking, of))
 
     def _annul(self, given: TradeAllocated) -> None:
@@ -86,19 +82,6 @@ class WithoutGround(Applying):
         self.state.rollback(mark)
         return False
 
-    def _alone(self, event: RecordedEvent, given: TradeExecuted) -> Broken | None:
-        """Apply a trade without its order, and a correction to the trade without its order."""
-        alone = msgspec.structs.replace(given, order_id=None, reconciliation=True)
-        name = replaced_by(given)
-        old = None if name is None else self.state.executions.get(*name)
-        if name is None or old is None:
-            return self._apply(event, alone)
-        self.state.executions.put(msgspec.structs.replace(old, order_id=None))
-        broken = self._apply(event, alone)
-        corrected = self.state.executions.rows[name]
-        self.state.executions.put(msgspec.structs.replace(corrected, order_id=old.order_id))
-        return broken
-
     def _of_newest(self, given: TradeCorrected | TradeBusted) -> TradeExecuted | TradeBusted:
         """Return *given* as of the newest version that counts; where none does, a correction as a trade of its own."""
         for venue, day, exec_id in versions_before(given, self._whole):
@@ -111,9 +94,9 @@ class WithoutGround(Applying):
     def _void(self, given: TradeBusted) -> frozenset[str]:
         """Note a bust of what does not count yet, and return the tables without it."""
         if any(self.state.executions.get(*name) is not None for name in versions_before(given, self._whole)):
-            return LACKING[TradeBusted] | HOLDINGS
+            return HOLDINGS
         row = self._whole.executions.get(given.venue, given.trade_date, given.exec_id)
         if row is None:
             raise AssertionError(f"the bust {given.exec_id!r} made no row")
         self.state.executions.put(row)
-        return frozenset() if row.order_id is None else LACKING[TradeBusted]
+        return frozenset()
