@@ -49,12 +49,14 @@ def walked(
     foresee: chain.Foresee = foresees_nothing,
     keys: Iterable[RecordedEvent] = HISTORY,
     after: RecordedEvent | None = None,
+    *,
+    edits: bool = True,
 ) -> Walked:
     findings = Findings()
     row = ChainRow(1, chains.CHAIN_ID, chains.ORIGIN, 1, genesis(chains.CHAIN_ID, chains.ORIGIN), LAST.seq, LAST.hash,
                    LAST.recorded_at, LAST.epoch, "primary")  # fmt: skip
     table = KeyCheck(KeyRow(x.source, x.idempotency_key, x.seq) for x in keys if x.group_index == 0)
-    check = ChainCheck(row, [OTHER_CHAIN], table, foresee, findings)
+    check = ChainCheck(row, [OTHER_CHAIN], table, foresee, findings, edits=edits)
     if after is not None:
         check.start_after(after.seq, after.hash, after.recorded_at, after.epoch)
     events = list(check.walk(sorted(rows, key=lambda event: event.seq)))
@@ -424,6 +426,14 @@ def test_only_so_many_events_are_tried_at_length(monkeypatch: pytest.MonkeyPatch
     rows = [msgspec.structs.replace(event, schema_version=9) if event.seq in (2, 3) else event for event in HISTORY]
     first, second = (one[2] for one in walked(rows).found[:2])
     assert (first, " or " in str(second)) == ("schema_version", True)
+
+
+def test_where_no_small_edits_are_asked_for_none_is_tried() -> None:
+    """Not even of the first event that is broken; what others state is."""
+    lost = walked(changed(ALONE, schema_version=9), edits=False)
+    assert (" or " in str(lost.found[0][2]), lost.check.lost) == (True, ALONE)
+    stated = walked(changed(ALONE, epoch=8), edits=False)
+    assert stated.found == [("BYTES_MODIFIED", ALONE, "epoch", "1", "8", None)]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ Check how findings are collected, counted, ordered and said.
 
 from __future__ import annotations
 
+import msgspec
+import psycopg
 import pytest
 
-from verifier.report import LISTED, VERIFIED, Finding, Findings, Report, short
-from verifier.stored import ChainsLost, unanswered, worker_ended
+from verifier.report import BROKEN, LISTED, VERIFIED, Finding, Findings, Report, short
+from verifier.stored import ChainsLost, Misread, unanswered, worker_ended
 
 SAID: list[tuple[Finding, str]] = [
     (Finding("CLOCK", "a", "b", seq=3), "CLOCK: event 3: expected a, found b"),
@@ -84,6 +86,22 @@ def test_a_report_counts_by_class() -> None:
     """For the forms that say how many of each there are."""
     report = Report(VERIFIED, "o", "primary", 1, {}, [clock(1), clock(2), clock(3, "X")], {}, [], [], [], 0, 0.0)
     assert report.by_kind() == {"CLOCK": 2, "X": 1}
+
+
+def test_a_report_splits_what_stands_by_itself_from_what_may_follow() -> None:
+    """Each in the order in which they were found, whatever event the others follow from."""
+    found = [clock(1), msgspec.structs.replace(clock(2), after=0), clock(3), msgspec.structs.replace(clock(4), after=2)]
+    report = Report(BROKEN, "o", "primary", 4, {}, found, {}, [], [], [], 0, 0.0)
+    assert report.split() == ([found[0], found[2]], [found[1], found[3]])
+
+
+def test_a_column_that_cannot_be_read_is_no_server_that_went_away() -> None:
+    """Asking again later helps against the second alone."""
+    misread = unanswered(psycopg.errors.UndefinedColumn('column "hash" does not exist\nLINE 1: SELECT hash'))
+    assert isinstance(misread, Misread)
+    said = 'the database cannot be read: column "hash" does not exist; nothing was verified'
+    assert str(misread) == said
+    assert not isinstance(unanswered(psycopg.OperationalError("server closed")), Misread)
 
 
 def test_what_cannot_be_read_is_said_in_a_line() -> None:

@@ -110,6 +110,10 @@ CHANGED: list[tuple[Tiles, list[Finding]]] = [
     ({**GOOD, 0: [*GOOD[0], (3, ZERO)]}, [wrong(0, 3, "0 hashes", "1 of them")]),
     ({**GOOD, 2: [(0, ZERO)]}, [wrong(2, 0, "0 hashes", "1 of them")]),
     ({**GOOD, 7: [(9, ZERO)]}, [wrong(7, 9, "0 hashes", "1 of them")]),
+    ({**GOOD, 2: [(-1, b"")]}, [wrong(2, -1, "no such row", "a row")]),
+    ({**GOOD, 2: [(-2, b""), (-1, ZERO), (0, ZERO)]},
+     [wrong(2, -2, "no such row", "a row"), wrong(2, -1, "no such row", "a row"),
+      wrong(2, 0, "0 hashes", "1 of them")]),
 ]  # fmt: skip
 
 
@@ -158,6 +162,15 @@ def test_a_changed_checkpoint_is_one_finding_with_its_column() -> None:
     ]  # fmt: skip
     last = [msgspec.structs.replace(ROWS[3], size=701), ROWS[3]]
     assert [one.kind for one in sealed(rows=[*ROWS[:3], *last])] == ["TRUNCATED", "TRUNCATED"]
+
+
+def test_of_a_chain_without_events_no_checkpoint_is_good() -> None:
+    """One of an event or more covers what was cut off; one of none, or of less, belongs nowhere."""
+    rows = [CheckpointRow(size, ZERO, b"", NOW) for size in (-5, 0, 1)]
+    assert sealed({}, rows, size=0, seqs=()) == [
+        *(of_row(size, "size", "1 or more, each once", str(size)) for size in (-5, 0)),
+        Finding("TRUNCATED", "1 events, which a checkpoint covers", "0 events", 1, "checkpoints", ("1",), "size"),
+    ]  # fmt: skip
 
 
 def test_a_checkpoint_that_is_there_twice_hides_no_other() -> None:

@@ -120,6 +120,15 @@ def test_a_false_signature_is_told_also_where_an_event_is_lost(signer: SigningKe
     assert [one.after for one in told if one.seq == 25] == [1, None]
 
 
+def test_a_policy_without_a_log_of_this_origin_accepts_nothing_also_where_an_event_is_lost() -> None:
+    """No lost event makes up for that: what a stranger signed and its witness has seen is told by itself."""
+    elsewhere = SigningKey("another.example/log", ED25519, bytes([79]) * 32)
+    told = found(Signed(OLD.name, [], trust(elsewhere), None, 1), [row(25, THIEF)])
+    assert [(one.expected, one.after) for one in told if one.seq == 25] == [
+        ("signed by a key, and the chain names none for checkpoints", 1), ("what the policy accepts", None),
+    ]  # fmt: skip
+
+
 def test_a_policy_that_alone_knows_of_the_end_leaves_nothing_wrong_either() -> None:
     """As where a thief kept the revocation out of the chain."""
     given = trust(OLD, NEW, revoked=f"revoked {OLD.verifier.text()} {LAST_GOOD}\n")
@@ -390,5 +399,6 @@ def test_where_the_event_that_names_a_key_is_lost_the_policy_is_asked_all_the_sa
     assert signed.end() == []
     assert signed.newest is not None
     assert signed.newest.checkpoint.size == 25
-    later = Signed(OLD.name, [], trust(OLD), None, 26)
-    assert [one.after for one in later.check(row(25, OLD))] == [None]
+    for lost, after in ((25, 25), (26, None)):
+        later = Signed(OLD.name, [], trust(OLD), None, lost)
+        assert [one.after for one in later.check(row(25, OLD))] == [after]

@@ -4,6 +4,7 @@ Check that rows which memory forgets come back from their file as they were, and
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
@@ -112,6 +113,20 @@ def test_a_sieve_takes_memory_only_where_keys_are() -> None:
     for one in made:
         one.add("key")
     assert resident() - before < sieve.BITS // 8
+
+
+def test_a_sieve_is_made_also_where_the_output_goes_into_a_file(tmp_path: Path) -> None:
+    """An empty one, as a report begins: its memory is of no file."""
+    output = os.dup(1)
+    try:
+        with (tmp_path / "report.json").open("wb") as file:
+            os.dup2(file.fileno(), 1)
+        made = Sieve()
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
+    made.add("key")
+    assert made.may_have("key")
 
 
 def test_a_sieve_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
