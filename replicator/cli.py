@@ -155,8 +155,13 @@ def print_events(
         identity = bytes.fromhex(chain_id)
     except ValueError as error:
         raise InvalidInput(f"expected --chain-id in hexadecimal, and a seq a line: {error}") from error
-    topic = transport.segments_topic(identity)
-    with contextlib.closing(transport.Receiver(kafka, topic, None)) as receiver:
+    if len(identity) != 16:
+        raise InvalidInput(f"found {2 * len(identity)} hexadecimal digits for --chain-id; expected 32")
+    try:
+        opened = transport.Receiver(kafka, transport.segments_topic(identity))
+    except transport.NoTopic as error:
+        raise InvalidInput(f"{error}; give the --chain-id of one that is published there") from error
+    with contextlib.closing(opened) as receiver:
         for value in receiver.newest_first():
             with contextlib.suppress(UnknownFormat):
                 _, _, first, last = segment.peek(value)

@@ -9,6 +9,7 @@ failed send may have been written, so after any doubt only reading the topic's t
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 import time
@@ -31,6 +32,11 @@ PROBE_S: Final = 5.0
 PROBE_TIMEOUT_MS: Final = 10_000
 SILENCE_S: Final = 1.5
 """A broker that answers does so sooner; after this the operator is told what is waited for."""
+TOPIC_S: Final = 2.0
+"""So long after a topic was made a broker may not yet know of it; one that is not there then is missing."""
+_TOPIC_AGAIN_S: Final = 0.1
+_CHAINS_NAMED: Final = 5
+_SEGMENTS: Final = re.compile(r"ledger\.([0-9a-f]{32})\.segments\.v1")
 
 
 def check_bootstrap(bootstrap: str) -> None:
@@ -57,6 +63,15 @@ def acknowledgements_topic(chain_id: bytes) -> str:
     Return the topic that carries what replicas acknowledge.
     """
     return f"ledger.{chain_id.hex()}.acks.v1"
+
+
+def _told(topics: set[str]) -> str:
+    """Return which chains have their segments in one of *topics*, for people; the first few by id."""
+    chains = sorted(match[1] for match in map(_SEGMENTS.fullmatch, topics) if match)
+    if not chains:
+        return "topics of no chain"
+    more = f" and {len(chains) - _CHAINS_NAMED} more" if len(chains) > _CHAINS_NAMED else ""
+    return f"those of chain {', '.join(chains[:_CHAINS_NAMED])}{more}"
 
 
 @contextlib.contextmanager
@@ -181,11 +196,22 @@ class OffsetLost(BrokerDown):
     code = "offset_lost"
 
 
+class NoTopic(BrokerDown):
+    """
+    The broker has no such topic; the message names the chains that it has topics of.
+    """
+
+    code = "no_topic"
+
+
 class Receiver:
     """
     Read the records of one topic from an offset on; transactions that were aborted are not seen.
 
     An offset that the topic has not is an error, never another offset: a reset would skip records in silence.
+
+    Raises:
+        NoTopic: there is no such topic, which the client would wait for.
     """
 
     def __init__(self, bootstrap: str, topic: str, offset: int | None = None) -> None:
@@ -197,9 +223,25 @@ class Receiver:
                 isolation_level="read_committed", check_crcs=True, fetch_max_wait_ms=100,
                 max_partition_fetch_bytes=8_388_608, allow_auto_create_topics=False,
             )  # fmt: skip
-            self._consumer.assign([self._partition])
+        try:
+            self._look_for(topic)
+        except BaseException:
+            self.close()
+            raise
+        self._consumer.assign([self._partition])
         self.seek(self.begin() if offset is None else offset)
         self._heard = time.monotonic()
+
+    def _look_for(self, topic: str) -> None:
+        until = time.monotonic() + TOPIC_S
+        while True:
+            with _errors(self._bootstrap):
+                there = self._consumer.topics()
+            if topic in there:
+                return
+            if time.monotonic() > until:
+                raise NoTopic(f"Kafka at {self._bootstrap} has no topic {topic}; it has {_told(there)}")
+            time.sleep(_TOPIC_AGAIN_S)
 
     def seek(self, offset: int) -> None:
         """

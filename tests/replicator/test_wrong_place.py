@@ -19,8 +19,11 @@ from ledger import Ledger
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
 from ledger.errors import InvalidInput, NotPermitted, NotPrimary
+from ledger.sandbox.kafka import Broker
+from replicator import transport
 from replicator.applier import Applier
 from replicator.publisher import Publisher
+from tests.commands import ROOT
 from tests.conftest import ORIGIN
 from tests.replicator.conftest import PUBLISHER, REPLICA, Regions, in_step, reference, until
 
@@ -142,3 +145,38 @@ def test_a_server_that_goes_away_ends_the_program_with_its_status(
     assert running.returncode == 5, said
     assert "PostgreSQL cannot be used now" in said
     assert "Traceback" not in said
+
+
+def printed(bootstrap: str, chain_id: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "replicator", "events", "--kafka", bootstrap, "--chain-id", chain_id],
+        cwd=ROOT, input="1\n", capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_events_of_a_chain_without_a_topic_are_refused_at_once(regions: Regions) -> None:
+    """The client would wait for half a minute; the chains that are there are named, for the id may be mistyped."""
+    transport.make_topics(regions.kafka.bootstrap, regions.chain_id)
+    mistyped = os.urandom(16).hex()
+    began = time.monotonic()
+    done = printed(regions.kafka.bootstrap, mistyped)
+    assert time.monotonic() - began < 15
+    assert (done.returncode, done.stdout) == (8, "")
+    assert f"has no topic ledger.{mistyped}.segments.v1; it has those of chain" in done.stderr
+    assert "give the --chain-id of one that is published there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_chain_id_of_another_length_is_refused_before_the_broker_is_asked() -> None:
+    """No topic has such a name."""
+    done = printed("127.0.0.1:1", "ab")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "found 2 hexadecimal digits for --chain-id; expected 32" in done.stderr
+
+
+def test_whoever_reads_a_topic_that_is_not_there_hears_which_chains_have_one(kafka: Broker) -> None:
+    """Five by their ids, for there may be any number."""
+    for number in range(9):
+        transport.make_topics(kafka.bootstrap, bytes([number] * 16))
+    with pytest.raises(transport.NoTopic, match=f"those of chain {'00' * 16}, {'01' * 16}, .* and [0-9]+ more$"):
+        transport.Receiver(kafka.bootstrap, "ledger.none.acks.v1")
