@@ -7,6 +7,7 @@ The session is read-only and sets everything that could change what is read.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Final
 
 import psycopg
@@ -15,6 +16,8 @@ from verifier.stored import Unreadable
 
 # What ends a connection that is given up is raised, or came of an interruption; people are not told by a log as well.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
+_ANSWERED: Final = re.compile(r"failed: [^:]{1,40}:  ")
+"""A server's answer in any language: how grave it is, a colon and two spaces; libpq itself never says two."""
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
 SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
@@ -53,8 +56,7 @@ def _unreached(error: psycopg.Error) -> str:
     """Return what was wrong with the way to the database: the address, what the server answered, or that none did."""
     if isinstance(error, psycopg.ProgrammingError):
         return f"the database address cannot be read: {first_line(error)}; give postgresql://auditor@host/name"
-    # A connection that is refused has no SQLSTATE for the client to read; only a server says FATAL.
-    if "FATAL:" in str(error):
+    if _ANSWERED.search(str(error)):
         return f"the server refused the auditor: {first_line(error)}; mend that, or name another database"
     return f"the server cannot be reached: {first_line(error)}; start it, or name another"
 

@@ -28,6 +28,7 @@ from ledger.errors import (
     StorageFull,
     UnsafeSettings,
 )
+from ledger.storage import refusals
 
 # What ends a pipeline of the driver's own is raised, and said by `translated`; its log would say it to people as well.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -46,7 +47,10 @@ _REFUSED: Final = re.compile(
     r"no password supplied|FATAL:  (.* authentication failed|role \".+\" (does not exist|is not permitted to log in)|"
     "no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database)"
 )
-"""A connection that is refused has no SQLSTATE for the client to read."""
+"""Known without another try; what a server says otherwise, or in another language, is known by its SQLSTATE."""
+_STATE_NO_DATABASE: Final = "3D000"
+_STATES_REFUSED: Final = ("28000", "28P01", "42501")
+"""No such login, or none that may come here; a wrong password; no right to connect."""
 _UNRESOLVED: Final = re.compile(r"failed to resolve host (.+): \[Errno (-?\d+)\]")
 _NO_SUCH_HOST: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 """What says that there is no such name; other errors mean that nobody could be asked."""
@@ -90,18 +94,23 @@ def open_connection(dsn: str, application: str) -> psycopg.Connection[Any]:
         host = psycopg.conninfo.conninfo_to_dict(dsn).get("host")
         raise InvalidInput(f"no host {host!r} is known, nor can one have that name; correct the address") from error
     except psycopg.OperationalError as error:
-        raise _unconnected(error) from error
+        raise _unconnected(error, dsn) from error
 
 
-def _unconnected(error: psycopg.OperationalError) -> LedgerError:
+def _unconnected(error: psycopg.OperationalError, dsn: str) -> LedgerError:
     """Return what to do where no connection was made: most of what a server refuses stays so until it is mended."""
     message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if (missing := _NO_DATABASE.search(message)) is not None:
+    missing = _NO_DATABASE.search(message)
+    is_refused = _REFUSED.search(message) is not None
+    known = missing is not None or is_refused or not refusals.is_answer(message)
+    state = None if known else refusals.sqlstate(dsn, CONNECT_TIMEOUT_S)
+    if missing is not None or state == _STATE_NO_DATABASE:
+        name = missing[1] if missing is not None else error.pgconn.db.decode(errors="replace") if error.pgconn else ""
         return SetupNeeded(
-            f"the database {missing[1]!r} does not exist; name another, or let the server's superuser run: "
-            f'CREATE DATABASE "{missing[1]}" OWNER ledger_owner;'
+            f"the database {name!r} does not exist; name another, or let the server's superuser run: "
+            f'CREATE DATABASE "{name}" OWNER ledger_owner;'
         )
-    if _REFUSED.search(message) is not None:
+    if is_refused or state in _STATES_REFUSED:
         return NotPermitted(
             f"PostgreSQL refused the login: {message}; name a login that it lets in, with its password, or let the "
             "server's superuser make it one (docs/ROLES.md)"
