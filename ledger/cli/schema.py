@@ -27,7 +27,7 @@ def upgrade(dsn: Dsn = None) -> None:
 def check(dsn: Dsn = None) -> None:
     """
     Say whether the database has exactly this release's schema, with every guard in it, and nothing around it by which
-    these are passed.
+    these are passed, on a server that loses no commit.
     """
     with access.access(dsn) as found:
         schema.check(found.dsn("owner"))

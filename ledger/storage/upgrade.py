@@ -204,10 +204,15 @@ def check(dsn: str) -> None:
     triggers that are on, the functions they call, grants), and nothing around them by which these are passed.
 
     Raises:
+        UnsafeSettings: the server could lose a commit or change text; whatever else is wrong comes after that.
         SchemaVersion: the schema is another one.
         SetupNeeded: the schema is this program's, and something around it lets someone past its guards.
     """
     with _errors(), engine(dsn).connect() as found:
+        raw = found.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection), "the engine's own"
+        database.check_settings(raw)
+        raw.commit()
         context = MigrationContext.configure(
             found,
             opts={
@@ -224,8 +229,6 @@ def check(dsn: str) -> None:
                 "run `tradeledger db upgrade` with this release"
             )
         differences = [str(difference) for difference in compare_metadata(context, metadata)]
-        raw = found.connection.driver_connection
-        assert isinstance(raw, psycopg.Connection), "the engine's own"
         differences += _guard_differences(raw)
         passed = _surroundings(raw)
     if differences:

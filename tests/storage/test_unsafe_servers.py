@@ -16,7 +16,7 @@ from ledger.sandbox.postgres import Server
 from ledger.sandbox.processes import as_user
 from ledger.storage import upgrade
 from tests.commands import tradeledger
-from tests.conftest import ORIGIN, binaries
+from tests.conftest import ORIGIN, Database, binaries
 
 SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -44,9 +44,10 @@ def refused(server: Server, words: str, name: str = "ledger") -> None:
     """Assert that API and command refuse the database, naming *words*."""
     with pytest.raises(UnsafeSettings, match=words):
         Ledger.open(server.dsn("writer", name))
-    done = tradeledger("head", LEDGER_DSN=server.dsn("reader", name))
-    assert (done.returncode, done.stdout) == (5, "")
-    assert words in done.stderr
+    for command, login in ((("head",), "reader"), (("db", "check"), "owner")):
+        done = tradeledger(*command, LEDGER_DSN=server.dsn(login, name))
+        assert (done.returncode, done.stdout) == (5, "")
+        assert words in done.stderr
 
 
 def test_a_server_without_checksums_is_refused(unsafe: Server) -> None:
@@ -69,6 +70,14 @@ def test_a_server_that_may_lose_a_commit_is_refused(unsafe: Server, setting: str
     finally:
         unsafe.sql(f"ALTER SYSTEM RESET {setting}")
         unsafe.sql("SELECT pg_reload_conf()")
+
+
+def test_what_is_unsafe_for_the_login_alone_is_refused_by_a_check(database: Database) -> None:
+    """The server is safe, and what this login commits may be lost."""
+    dsn = f"{database.dsn('owner')}&options=-c%20synchronous_commit%3Doff"
+    done = tradeledger("db", "check", LEDGER_DSN=dsn)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "synchronous_commit is 'off', expected 'on'" in done.stderr
 
 
 def test_a_database_that_is_not_in_utf8_is_refused(unsafe: Server) -> None:
