@@ -80,10 +80,9 @@ def enough(share: Decimal, confidence: Decimal) -> int:
     """
     with decimal.localcontext(_EXACT):
         missed, allowed = 1 - share, 1 - confidence
-        count = int((allowed.ln() / missed.ln()).to_integral_value(decimal.ROUND_CEILING))
-        # A logarithm is rounded, a power of so few digits is not where it matters: it decides.
-        while count > 1 and missed ** (count - 1) <= allowed:
-            count -= 1
+        # A logarithm is rounded, a power of so few digits is not where it matters: it decides. Without its decimals
+        # the quotient is never too many.
+        count = int(allowed.ln() / missed.ln())
         while missed**count > allowed:
             count += 1
         return count
@@ -94,4 +93,4 @@ def percent(probability: Decimal) -> str:
     Return a probability in percent with four decimals, rounded down.
     """
     with decimal.localcontext(_EXACT):
-        return f"{(probability * 100).quantize(Decimal('0.0001'), decimal.ROUND_FLOOR)} %"
+        return f"{(probability * 100).quantize(Decimal('0.0001'))} %"
