@@ -45,7 +45,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AccountStatusSet, InstrumentDefined
-from ledger.domain.fold import DuplicateFact
+from ledger.domain.fold import Context, DuplicateFact
 from ledger.domain.postings import Posting
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
 from tests.domain.books import DAY, amount, balance, check_invariants, opened, order, status, trade
@@ -152,6 +152,28 @@ def test_the_same_fact_again_is_a_duplicate_and_other_content_is_quarantined() -
         books.give(trade())
     assert duplicate.value.seq == len(books.stored)
     assert books.give(trade(price="101")).rule == "exec_id_reused"
+
+
+def test_in_a_group_the_same_fact_again_waits_as_a_duplicate() -> None:
+    """The facts beside it are new; it is kept with the place of the first, and moves nothing."""
+    books = opened()
+    books.give(order())
+    books.give(trade())
+    first, mark = len(books.stored), books.state.begin()
+    made = fold.record(books.state, trade(), Context(first + 1, books.clock, books.clock), alone=False)
+    assert (made.rule, made.detail) == ("duplicate_fact", f"R1: recorded before, at seq {first}")
+    assert {change.table for change in books.state.changes(mark)} == {"quarantine", "streams"}
+
+
+def test_a_fact_that_waits_says_which_amount_has_too_many_decimals() -> None:
+    """As it was given, beside what the asset keeps."""
+    books = opened()
+    books.give(order())
+    made = books.give(trade(gross="1.000000001"))
+    assert (made.rule, made.detail) == (
+        "excess_scale",
+        "I20: found gross 1.000000001 USDT; expected at most 8 decimals",
+    )
 
 
 def test_status_follows_the_facts_by_precedence() -> None:

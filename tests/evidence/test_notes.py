@@ -341,6 +341,15 @@ def test_a_policy_keeps_addresses_and_counts_words() -> None:
             policy.decode(f"{line}\nquorum none\n".encode())
 
 
+def test_a_policy_says_of_which_origins_its_logs_are() -> None:
+    """In order, and once of several keys of one log."""
+    of = (("b.example/log", 1), ("a.example/log", 2), ("b.example/log", 3))
+    keys = [SigningKey(name, ED25519, bytes([seed]) * 32).verifier.text() for name, seed in of]
+    trust = policy.decode("".join([*(f"log {key}\n" for key in keys), "quorum none\n"]).encode())
+    assert trust.origins() == ["a.example/log", "b.example/log"]
+    assert policy.decode(b"quorum none\n").origins() == []
+
+
 def test_a_policy_has_no_control_characters_and_parts_words_at_spaces_alone() -> None:
     """A name may have what other alphabets hold, spaces that are no blank among it; DEL it may not."""
     key = WITNESSES[0].verifier.text()

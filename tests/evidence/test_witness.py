@@ -124,6 +124,9 @@ def test_a_fork_leaves_evidence_that_convicts_the_log() -> None:
         assert answer.evidence is not None
         assert witness.convicts(answer.evidence, [LOG.verifier]) == convicted
     assert outside.ask(ask(0, 20)).evidence is None
+    # A proof between two trees that are one is false and says nothing of either.
+    again = outside.ask(Request(20, (bytes(32),), witness.decode_request(ask(20, 20)).signed).encode())
+    assert (again.status, again.evidence) == (422, None)
     assert outside.ask(ask(0, 30, FORK)).evidence is None
     larger = outside.ask(ask(20, 30, FORK)).evidence
     assert larger is not None

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from ledger import given_file
 from ledger.chain import private_files, signatures
 from ledger.chain.signatures import KeyPair
 from ledger.errors import InvalidInput, NotPermitted
@@ -64,6 +66,24 @@ def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(path.parent, 12345, -1)
     with pytest.raises(NotPermitted, match="belongs to user 12345"):
         signatures.read(path)
+
+
+def test_a_pipe_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though somebody has begun to write into it."""
+    monkeypatch.setattr(given_file, "PIPE_SECONDS", 0.1)
+    path = tmp_path / "key.json"
+    os.mkfifo(path, 0o600)
+    with open(os.open(path, os.O_RDWR), "wb", buffering=0) as writing:
+        writing.write(b"secret")
+        # So that a reader who waits for the end does not keep this test for ever.
+        end = threading.Timer(5, writing.close)
+        end.start()
+        try:
+            with pytest.raises(OSError, match="it is a pipe that did not end"):
+                private_files.read(path)
+        finally:
+            end.cancel()
+            end.join()
 
 
 def test_a_new_file_is_whole_and_private_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
