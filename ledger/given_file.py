@@ -29,6 +29,9 @@ NOBODY_SECONDS: Final = 2.0
 PIPE_SECONDS: Final = 300.0
 """How long a pipe may take that is read as a whole: whoever decrypts a file into it may have to type a passphrase."""
 
+SILENT_SECONDS: Final = 300.0
+"""How long nothing may come through a pipe of any size, for the same reason."""
+
 LEASE_SECONDS: Final = 60.0
 """How long is waited for whoever has a lease on a file; Linux ends one by itself 45 seconds after it is asked for."""
 
@@ -62,12 +65,13 @@ def read(path: Path, limit: int) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(path: Path, seconds: float | None = None) -> Iterator[BinaryIO]:
+def opened(path: Path, seconds: float | None = None, silent: float | None = None) -> Iterator[BinaryIO]:
     """
-    Yield a file to be read in parts, whatever its size; of a pipe what comes in these *seconds*, or else all of it.
+    Yield a file to be read in parts, whatever its size; of a pipe what comes in these *seconds*, or else all of it, as
+    long as it is not *silent* for more than so many.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: it cannot be read, or is no file; while it is read, that a pipe does not end or is silent.
     """
     descriptor = _open(path)
     try:
@@ -75,7 +79,7 @@ def opened(path: Path, seconds: float | None = None) -> Iterator[BinaryIO]:
         if kind != stat.S_IFREG and kind != stat.S_IFIFO and not os.isatty(descriptor):
             number, found = _OTHERS.get(kind, (errno.EINVAL, "of another kind"))
             raise OSError(number, f"it is {found}; expected a file", str(path))
-        raw = io.FileIO(descriptor, closefd=False) if kind == stat.S_IFREG else _Pipe(path, descriptor, seconds)
+        raw = io.FileIO(descriptor, closefd=False) if kind == stat.S_IFREG else _Pipe(path, descriptor, seconds, silent)
         with io.BufferedReader(raw) as file:
             yield file
     finally:
@@ -114,9 +118,9 @@ class _Pipe(io.RawIOBase):
     What comes through a pipe or from a terminal, opened so that reading does not wait.
     """
 
-    def __init__(self, path: Path, descriptor: int, seconds: float | None) -> None:
-        self._path, self._descriptor, self._seconds = str(path), descriptor, seconds
-        self._began = time.monotonic()
+    def __init__(self, path: Path, descriptor: int, seconds: float | None, silent: float | None) -> None:
+        self._path, self._descriptor, self._seconds, self._silent = str(path), descriptor, seconds, silent
+        self._began = self._heard = time.monotonic()
         self._has_come = False
         self._coming = select.poll()
         self._coming.register(descriptor, select.POLLIN)
@@ -138,13 +142,16 @@ class _Pipe(io.RawIOBase):
             if self._seconds is not None and waited > self._seconds:
                 found = f"it is a pipe that did not end; expected a file, or that it ends in {self._seconds:g} seconds"
                 raise OSError(errno.EINVAL, found, self._path)
+            if self._silent is not None and time.monotonic() - self._heard > self._silent:
+                found = f"it is a pipe through which nothing came for {self._silent:g} seconds; expected a file"
+                raise OSError(errno.EINVAL, found, self._path)
             try:
                 count = os.readv(self._descriptor, [into])
             except BlockingIOError:
                 self._coming.poll(_AGAIN_MS)
                 continue
             if count or self._has_come:
-                self._has_come = True
+                self._has_come, self._heard = True, time.monotonic()
                 return count
             if waited > NOBODY_SECONDS:
                 raise OSError(errno.EINVAL, "it is a pipe into which nobody writes; expected a file", self._path)

@@ -2,13 +2,15 @@
 Write a file that is there once it is whole: cut short, by Ctrl-C or a full disk, it leaves what was there before.
 
 Half a file of requests is a smaller firm, and half a journal asserts nothing; neither can be told from a whole one.
-What is no file, such as a pipe or a device, takes the bytes as they come and stays what it is.
+What is no file, such as a pipe or a device, takes the bytes as they come and stays what it is; a pipe that nobody reads
+is waited for a moment only, for it might never be opened.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,10 @@ from typing import BinaryIO, Final
 
 _OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What writing ends with, and nothing else that is done meanwhile."""
+
+READER_SECONDS: Final = 2.0
+"""How long is waited for somebody to read a pipe that nobody reads."""
+_AGAIN_SECONDS: Final = 0.02
 
 
 @contextmanager
@@ -28,7 +34,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     place = path.resolve()
     if place.exists() and not place.is_file():
-        with place.open("wb") as stream:
+        with os.fdopen(_opened(path), "wb") as stream:
             yield stream
         return
     part = place.with_name(f"{place.name}.part")
@@ -46,12 +52,30 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
+def _opened(path: Path) -> int:
+    """Return a descriptor of what is no file, to write; it does not wait for ever to be opened."""
+    began = time.monotonic()
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or not path.is_fifo():
+                raise
+            if time.monotonic() - began > READER_SECONDS:
+                raise OSError(errno.ENXIO, "it is a pipe that nobody reads; expected a file", str(path)) from error
+        time.sleep(_AGAIN_SECONDS)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 _ADVICE: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then run it again"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "change its rights, or name another place"),
     errno.ENOENT: "make the folder that it is to be in, or name another place",
     errno.ENOTDIR: "a part of its path is no folder: name another place",
     errno.EEXIST: "a part of its path is no folder: name another place",
+    errno.ENXIO: "name a file, or a pipe that somebody reads",
     errno.EISDIR: "name a file in it",
     errno.EROFS: "name another place",
 }  # fmt: skip

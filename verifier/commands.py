@@ -85,7 +85,7 @@ def _bytes(path: Path) -> bytes:
 @contextlib.contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
     try:
-        with given_file.opened(path) as file:
+        with given_file.opened(path, silent=given_file.SILENT_SECONDS) as file:
             yield iter(lambda: file.readline(kept.LINE_LIMIT_BYTES + 1), b"")
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror}; name a file of receipts") from error

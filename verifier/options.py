@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from ledger import given_file
 from ledger.errors import InvalidInput
 from verifier.forms.form import Form, of_file
 
@@ -22,6 +23,11 @@ def _report_file(path: Path | None) -> Path | None:
         raise typer.BadParameter(str(error)) from error
     if not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"found report file {path}; there is no folder {path.absolute().parent}")
+    try:
+        if path.exists():
+            given_file.check(path)
+    except OSError as error:
+        raise typer.BadParameter(f"found report file {path}: {error.strerror}") from error
     return path
 
 

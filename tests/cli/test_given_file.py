@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ledger import given_file
+from ledger import given_file, whole_file
 from ledger.chain import signatures
 from ledger.chain.signatures import KeyPair
 from ledger.errors import InvalidInput
@@ -208,3 +209,52 @@ def test_what_is_read_line_by_line_is_a_file_too(tmp_path: Path, odd: str) -> No
             next(found)
         with pytest.raises(InvalidInput, match="expected a file"):
             next(lines.read_raw(name))
+
+
+def test_receipts_are_not_waited_for_where_a_pipe_is_held_and_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before is read; somebody who holds it open and says no more would be waited for without end."""
+    monkeypatch.setattr(given_file, "SILENT_SECONDS", 0.7)
+    with pipe(tmp_path) as path:
+        holder = os.open(path, os.O_RDWR)
+        try:
+            said = threading.Timer(0.4, os.write, (holder, b"a receipt\n"))
+            said.start()
+            began = time.monotonic()
+            came: list[bytes] = []
+            with pytest.raises(Unreadable, match=r"which nothing came for 0\.7 seconds"), _lines(path) as found:
+                came.extend(found)
+            assert came == [b"a receipt\n"]
+            # From when something came last, and not from the beginning.
+            assert 1.0 < time.monotonic() - began < 5
+        finally:
+            said.join()
+            os.close(holder)
+
+
+@pytest.mark.parametrize("odd", ["PIPE", "/dev/zero", "/tmp"])
+def test_a_report_that_is_to_go_into_no_file_is_refused_before_anything_is_verified(tmp_path: Path, odd: str) -> None:
+    """A pipe that nobody reads would hold up the verdict once everything was verified."""
+    with pipe(tmp_path) as path:
+        report = tmp_path / "report.json"
+        report.symlink_to(path if odd == "PIPE" else odd)
+        done = commands.run("verifier", "full", "--dsn", "postgresql://x@127.0.0.1:1/x", "--report", report)
+    assert done.returncode == 2, done.stderr
+    assert "expected a file" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_what_nobody_reads_is_not_written_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said that it is a pipe; whoever comes to read it meanwhile gets all."""
+    with pipe(tmp_path) as path:
+        with ThreadPoolExecutor(1) as reader:
+            came = reader.submit(lambda: (time.sleep(0.3), path.read_bytes()))
+            with whole_file.whole(path) as out:
+                out.write(b"z" * LIMIT)
+            assert came.result()[1] == b"z" * LIMIT
+        monkeypatch.setattr(whole_file, "READER_SECONDS", 0.1)
+        with pytest.raises(OSError, match="it is a pipe that nobody reads; expected a file") as failed, \
+                whole_file.whole(path):  # fmt: skip
+            pass
+    assert failed.value.filename == str(path)
+    assert whole_file.advice(failed.value) == "name a file, or a pipe that somebody reads"
