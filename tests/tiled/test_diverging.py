@@ -143,6 +143,38 @@ def test_tiles_that_lie_are_not_believed() -> None:
     assert found == [("DIVERGENCE", 900, None, None, "actor"), ("DIVERGENCE", 900, None, None, "hash")]
 
 
+@pytest.mark.parametrize("place", [0, 3, 4])
+@pytest.mark.parametrize("differs", [0, 900])
+def test_upper_tiles_that_differ_where_those_below_do_not_are_told_apart(place: int, differs: int) -> None:
+    """Proofs are made of them: one copy answers with a hash that no event has a part in, and it is named."""
+    left, right = Held("A", EVENTS), Held("B", edited(EVENTS, differs) if differs else EVENTS)
+    right.rows[1] = right.rows[1][: 32 * place] + bytes(32) + right.rows[1][32 * (place + 1) :]
+    if not differs or place < 3:
+        lying = ("TREE_MISMATCH", None, "tiles", ("1", "0"), f"hashes[{place}]")
+        after = [("DIVERGENCE", 900, None, None, name) for name in ("actor", "hash")] if differs else []
+        for report in (diverging.compare(left, right, silent), diverging.compare(right, left, silent)):
+            assert (report.verdict, stands(report.findings)) == ("broken", [lying, *after])
+            assert report.findings[0].expected.endswith("of the tile below in B")
+            assert report.last_good_seq == (differs - 1 if differs else 1300)
+    both = Held("A", EVENTS)
+    both.rows[1] = right.rows[1][: 32 * place] + b"1" * 32 + right.rows[1][32 * (place + 1) :]
+    if not differs:
+        assert [one.expected.split()[-1] for one in diverging.compare(both, right, silent).findings] == ["A", "B"]
+
+
+def test_an_upper_tile_in_a_database_is_told_apart(made: Sealed, copy: Sealed) -> None:
+    """And what was not led to is said to be left out."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40))"
+                      " WHERE level = 1")  # fmt: skip
+    with made.region() as left, copy.region() as right:
+        report = diverging.compare(left, right, silent)
+    assert stands(report.findings) == [("TREE_MISMATCH", None, "tiles", ("1", "0"), "hashes[1]")]
+    assert (report.verdict, report.last_good_seq) == ("broken", 1305)
+    assert any("tiles that no difference led to" in words for words in report.not_covered)
+
+
 def test_an_event_that_was_read_and_differs_is_told_though_the_links_go_on() -> None:
     """Changed with its own hash alone, and a tile that lies there: they agree up to it, and no further."""
     events = list(EVENTS)

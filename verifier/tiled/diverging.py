@@ -3,8 +3,9 @@ Find the first event at which two copies of one chain differ, asking each a few 
 
 Tiles are compared from the top down: where a hash differs, the difference is below it, so that each step leaves a
 256th. The tiles are believed by nobody: what they lead to is confirmed by the events, whose own hashes must differ
-there and agree on the event before. Where tiles are missing, or say what the events do not, the hashes of the chain
-are bisected instead, each of which stands for all before it.
+there and agree on the event before; a hash that differs above a tile that does not is false in one copy at least. Where
+tiles are missing, or say what the events do not, the hashes of the chain are bisected instead, each of which stands for
+all before it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ledger.evidence.tree import HASH_BYTES
 from verifier.conviction import COLUMNS, hashes_to
 from verifier.report import BROKEN, VERIFIED, Finding, Report
 from verifier.stored import Unreadable
+from verifier.tiled.check import of_tile
 from verifier.tiled.copies import Copy
 
 COVERED: Final = [
@@ -35,6 +37,7 @@ COVERED: Final = [
 NOT_COVERED: Final = [
     "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
     "what differs after the first difference: from there on they are two histories",
+    "tiles that no difference led to: `scrub` and `full` hold every one against the events",
     "who signed what: the copies are held against each other, not against a policy",
 ]
 IS_BACKUP: Final = (
@@ -116,8 +119,7 @@ def first(left: Copy, right: Copy, size: int) -> Divergence:
     Return the first of *size* events at which the copies differ.
     """
     covered = min(left.tree_size(), right.tree_size(), size)
-    leaf = _by_tiles(left, right, covered)
-    wrong: list[Finding] = []
+    leaf, wrong = _by_tiles(left, right, covered)
     behind: Divergence | None = None
     if leaf is not None and leaf < covered:
         pair = _event(left, leaf + 1), _event(right, leaf + 1)
@@ -134,29 +136,49 @@ def first(left: Copy, right: Copy, size: int) -> Divergence:
     return Divergence(met[0].seq, [*wrong, *met[0].findings]) if met else Divergence(None, wrong)
 
 
-def _by_tiles(left: Copy, right: Copy, size: int) -> int | None:
-    """Return the first leaf at which tiles of *size* leaves differ; *size* if none does; None if they cannot say."""
+def _by_tiles(left: Copy, right: Copy, size: int) -> tuple[int | None, list[Finding]]:
+    """
+    Return the first leaf at which tiles of *size* leaves differ (*size* if none does; None if they cannot say), and
+    the hashes on the way that are not those of what is below them.
+    """
     edge = tiles.edge_of(size)
     rows = (left.tile_hashes(edge), right.tile_hashes(edge)) if edge else ({}, {})
     # The highest partial tile stands over what is furthest to the left, and together they stand over every leaf.
     for tile in reversed(edge):
         place = _differing(rows[0].get(tile), rows[1].get(tile), tile.width)
         if place is None:
-            return None
+            return None, []
         if place < tile.width:
-            return _below(left, right, tile, place)
-    return size
+            return _below(left, right, tile, place, (rows[0][tile], rows[1][tile]))
+    return size, []
 
 
-def _below(left: Copy, right: Copy, tile: Tile, place: int) -> int | None:
-    """Return the first leaf that differs below the hash at *place* of a tile."""
+def _below(
+    left: Copy, right: Copy, tile: Tile, place: int, rows: tuple[bytes, bytes]
+) -> tuple[int | None, list[Finding]]:
+    """As `_by_tiles`, below the hash at *place* of a tile whose hashes the copies say to be *rows*."""
     while tile.level:
+        above, there, differing = tile, place, rows
         tile = Tile(tile.level - 1, tile.number * WIDTH + place)
-        found = _differing(left.tile_hashes([tile]).get(tile), right.tile_hashes([tile]).get(tile), tile.width)
-        if found is None or found == tile.width:
-            return None
+        mine, theirs = left.tile_hashes([tile]).get(tile), right.tile_hashes([tile]).get(tile)
+        found = _differing(mine, theirs, tile.width)
+        if found is None or mine is None or theirs is None:
+            return None, []
+        rows = mine, theirs
+        if found == tile.width:
+            # Both say the same here, so that of two hashes of it that differ one is false at least.
+            made = tiles.subtree_hash(tiles.decode_tile(tile, mine))
+            said = [(copy, _at(hashes, there)) for copy, hashes in zip((left, right), differing, strict=True)]
+            return None, [
+                of_tile(above, f"{made.hex()} of the tile below in {copy.name}", stored.hex(), there)
+                for copy, stored in said if stored != made
+            ]  # fmt: skip
         place = found
-    return tile.number * WIDTH + place
+    return tile.number * WIDTH + place, []
+
+
+def _at(hashes: bytes, place: int) -> bytes:
+    return hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]
 
 
 def _differing(left: bytes | None, right: bytes | None, width: int) -> int | None:
@@ -164,7 +186,7 @@ def _differing(left: bytes | None, right: bytes | None, width: int) -> int | Non
     if left is None or right is None:
         return None
     for place in range(width):
-        if left[place * HASH_BYTES : (place + 1) * HASH_BYTES] != right[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
+        if _at(left, place) != _at(right, place):
             return place
     return width
 
@@ -208,16 +230,9 @@ def _tile_of(copy: Copy, leaf: int, event: RecordedEvent | None) -> list[Finding
     if stored == made:
         return []
     return [
-        Finding(
-            "TREE_MISMATCH",
-            f"{made.hex() or 'a leaf of event ' + str(leaf + 1)} in {copy.name}",
-            stored.hex(),
-            seq=leaf + 1,
-            table="tiles",
-            key=("0", str(tile.number)),
-            column=f"hashes[{leaf % WIDTH}]",
-        )
-    ]
+        of_tile(tile, f"{made.hex() or 'a leaf of event ' + str(leaf + 1)} in {copy.name}", stored.hex(), leaf % WIDTH,
+                leaf + 1)
+    ]  # fmt: skip
 
 
 def _diverged(left: Copy, right: Copy, seq: int, pair: tuple[RecordedEvent | None, RecordedEvent | None]) -> Divergence:
