@@ -17,6 +17,7 @@ from ledger.errors import InvalidInput, Unavailable, shown
 from ledger.evidence import note
 
 DEADLINE_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 0.02
 ANSWER_LIMIT_BYTES: Final = note.NOTE_LIMIT_BYTES
 
 
@@ -37,7 +38,16 @@ class _FileConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE_SECONDS)
-        self.sock.connect(self._path)
+        until = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            try:
+                self.sock.connect(self._path)
+                return
+            except BlockingIOError:
+                # As many wait to be taken in as the server lets wait: here one more is refused, where TCP asks again.
+                if time.monotonic() > until:
+                    raise TimeoutError("timed out, as too many wait there already") from None
+            time.sleep(_AGAIN_SECONDS)
 
 
 class _Answer(io.RawIOBase):

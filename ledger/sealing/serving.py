@@ -39,6 +39,9 @@ class Reply(msgspec.Struct, frozen=True):
     content_type: str = TEXT_TYPE
 
 
+WAITING_LIMIT: Final = 1024
+"""How many connections may wait to be taken in, where the system lets so many; on a socket file the next is refused."""
+
 Respond = Callable[[str, str, bytes], Reply]
 """What answers a method, a path and a body."""
 
@@ -130,7 +133,7 @@ def _say_last(sock: socket.socket, status: int, why: str) -> None:
 
 class _Bounded(socketserver.ThreadingMixIn, socketserver.BaseServer):
     daemon_threads = True
-    request_queue_size = CONNECTIONS_LIMIT
+    request_queue_size = WAITING_LIMIT
 
     def __init__(self, where: Any, handler: Any, connections: Connections) -> None:
         self.connections = connections
@@ -236,8 +239,12 @@ def run(where: str, respond: Respond, who: str) -> None:
 
 def _is_served(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
         try:
             asking.connect(str(path))
+        except BlockingIOError:
+            # Nobody takes in those who wait, and somebody lets them wait.
+            return True
         except OSError:
             return False
         return True

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ledger.errors import InvalidInput
 from ledger.evidence import witness
 from ledger.evidence.witness import Request
-from ledger.sealing import connections, services
+from ledger.sealing import connections, places, services, serving
 from ledger.sealing.connections import CONNECTIONS_LIMIT
-from ledger.sealing.places import Place
+from ledger.sealing.places import NotAnswering, Place
 from ledger.sealing.promises import Promises
 from ledger.sealing.serving import Reply
 from tests.sealing.logs import KEY, WITNESSES, Log, served
@@ -254,3 +255,54 @@ def test_who_takes_no_answers_gives_room_too() -> None:
         began = time.monotonic()
         assert Place(address).ask("GET", "/x")[0] == 200
         assert time.monotonic() - began < 3
+
+
+@contextlib.contextmanager
+def crowded(path: Path) -> Iterator[serving.Server]:
+    """Yield a server on a socket in the file system that takes in nobody, and before which as many wait as may."""
+    with contextlib.ExitStack() as open_, serving.serve(str(path), answer, silent) as server:
+        while True:
+            waiting = open_.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            try:
+                waiting.connect(str(path))
+            except BlockingIOError:
+                break
+        yield server
+
+
+def silent(what: str) -> None:
+    """Hear nothing."""
+
+
+def test_a_burst_on_a_socket_in_the_file_system_waits_to_be_taken_in(tmp_path: Path) -> None:
+    """Many times as many as there are places for, before the server has taken in the first."""
+    path = tmp_path / "witness.socket"
+    with serving.serve(str(path), answer, silent), contextlib.ExitStack() as open_:
+        for _ in range(5 * CONNECTIONS_LIMIT):
+            waiting = open_.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            waiting.connect(str(path))
+
+
+def test_who_finds_no_room_to_wait_asks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refuses at once there; the question has its deadline all the same."""
+    monkeypatch.setattr(serving._FileServer, "request_queue_size", 1)
+    path = tmp_path / "signer.socket"
+    with crowded(path) as server:
+        later = threading.Timer(0.3, server.serve_forever, (0.05,))
+        later.start()
+        try:
+            assert Place(str(path)).ask("GET", "/")[::2] == (200, b"it is answered\n")
+        finally:
+            server.shutdown()
+            later.join()
+    monkeypatch.setattr(places, "DEADLINE_SECONDS", 0.3)
+    with crowded(tmp_path / "other.socket"):
+        began = time.monotonic()
+        with pytest.raises(NotAnswering, match="too many wait there already"):
+            Place(str(tmp_path / "other.socket")).ask("GET", "/")
+        assert 0.3 <= time.monotonic() - began < 3
+        # Nor does a second server take the place of one that is busy, or wait for it.
+        with pytest.raises(InvalidInput, match="nothing can be served"):
+            serving.serve(str(tmp_path / "other.socket"), answer, silent)
