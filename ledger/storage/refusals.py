@@ -4,7 +4,8 @@ Learn by which SQLSTATE a server refuses a login, whatever language its messages
 A server speaks to a login that it has not let in yet in the language that it was set up with, and libpq keeps of its
 answer the words alone: the driver has no SQLSTATE for a connection that was never made. What libpq traces of the
 conversation has it, so the login is tried once more, and traced. A trace has what was sent too, a password with it:
-it is kept in memory, read for the code, and gone.
+it is kept in memory, read for the code, and gone. Where the system has no such files (it is not Linux), there is no
+code, and who asks goes by the words alone.
 
 This is for a server that has answered, and whose words are not known: each try is a login that fails, and some count
 those.
