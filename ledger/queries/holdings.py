@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.domain import postings, rows
-from ledger.domain.ladder import Rung, ladder
+from ledger.domain.ladder import Rung
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
 from ledger.queries.opened import Opened, check_names, unknown
 from ledger.reading import past
 from ledger.reading.moment import At, Known, Moment, check_integers
+from ledger.reading.rungs import settlement_ladder
 from ledger.reading.sources import Source, Stored
 from ledger.storage import database, events, histories, moments, read_models
 
@@ -76,17 +77,7 @@ class Holdings(Opened):
         Return what is due, has settled and failed, by day, account and asset, of *account* or of all; as in `balances`.
         """
 
-        def draw(source: Source) -> list[Rung]:
-            rungs = ladder(
-                source.rows("executions", live=True, bucket="unsettled"),
-                source.rows("settlement_fails"),
-                source.rows("movements", kind="settlement"),
-                source.rows("allocations"),
-                {row.asset: row.scale for row in source.rows("assets")},
-            )
-            return [rung for rung in rungs if account in (None, rung.account)]
-
-        return self._about(account, at, draw)
+        return self._about(account, at, lambda source: settlement_ladder(source, account))
 
     def expired_holds(self, now: int) -> At[list[rows.Hold]]:
         """

@@ -4,15 +4,18 @@ Give the same rows of now and of the past: from the read models, or from a state
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ledger.domain.order_status import leaves
-from ledger.domain.rows import TABLES, Mark, Order
+from ledger.domain.rows import TABLES, Mark, Movement, Order
 from ledger.domain.state import State
 from ledger.errors import NotFound
 from ledger.reading.known_days.misfits import Misfit
 from ledger.storage import read_models
 from ledger.storage.database import Connection
+
+SETTLEMENT: Final = "settlement"
+"""The kind of the movements that settlements are."""
 
 
 class Source(Protocol):
@@ -40,6 +43,11 @@ class Source(Protocol):
     def open_orders(self, account: str | None) -> list[Order]:
         """
         Return the orders of *account*, or of all, that may still fill.
+        """
+
+    def settlements(self, account: str | None) -> list[Movement]:
+        """
+        Return the movements of settlements, those of *account*, or of all, among them; others may be too.
         """
 
     def newest_marks(self) -> list[Mark]:
@@ -83,6 +91,12 @@ class Stored:
         """
         where, given = (self._LIVE, []) if account is None else (f"{self._LIVE} AND account = %s", [account])
         return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
+
+    def settlements(self, account: str | None) -> list[Movement]:
+        """
+        Return the movements of settlements, of whichever account.
+        """
+        return self.rows("movements", kind=SETTLEMENT)
 
     def newest_marks(self) -> list[Mark]:
         """
@@ -134,6 +148,17 @@ class Folded:
         Return the orders that may still fill.
         """
         return [order for order in self.rows("orders", account=account) if leaves(order) > 0]
+
+    def settlements(self, account: str | None) -> list[Movement]:
+        """
+        Return the movements of settlements that are known of the days, once those of *account* are.
+
+        Raises:
+            NotFound: as `rows`.
+        """
+        check_told("movements", self._misfits, kind=SETTLEMENT, account=account)
+        rows = [row for row in self._state.movements.rows.values() if row.kind == SETTLEMENT]
+        return _in_order("movements", rows)
 
     def newest_marks(self) -> list[Mark]:
         """

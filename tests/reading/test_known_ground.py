@@ -11,7 +11,7 @@ import pytest
 from ledger.domain import fold
 from ledger.domain.amounts import UNIT
 from ledger.domain.events.cash import CashMoved, JournalReversed
-from ledger.domain.events.control import ControlsSet
+from ledger.domain.events.control import ControlsSet, PeriodClosed
 from ledger.domain.events.corporate_actions import CashDividendAccrued, CashDividendPaid, DividendLine, Entitled
 from ledger.domain.events.executions import QuarantineResolved, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
@@ -20,13 +20,14 @@ from ledger.domain.events.reference import AccountOpened
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.rows import TABLES
 from ledger.errors import NotFound
-from ledger.reading.known_days.misfits import LACKING, SKIPPED
+from ledger.reading.known_days.misfits import LACKING, SKIPPED, about
 from tests.domain.books import Books, opened, order
 from tests.domain.equities import DAY, DUE, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block, line
 from tests.reading.days import pnl
 from tests.reading.test_known_settlement import (
     BEFORE,
+    FAILED,
     LAST,
     MONDAY,
     TERMS,
@@ -226,6 +227,54 @@ def test_what_cannot_be_told_of_one_order_can_of_others() -> None:
         assert str(refused.value).endswith("1 such: ask by seq, or for a later day")
     assert source.rows("orders", account="B") == source.rows("orders", order_id="P") == []
     assert [row.exec_id for row in source.rows("executions", account="A")] == ["E"]
+
+
+LATE = trade(fee="0", trade_date=BEFORE)
+DIVIDEND = CashDividendAccrued(
+    ca_id="D", instrument="XYZ.N", ex_date=BEFORE, record_date=BEFORE, pay_date=MONDAY, rate="1",
+    entitlements=(Entitled(account="A", qty="100", gross="100", reason="r"),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "of_a_closed_day", "lacking"), [
+    (settled(trade_date=BEFORE, date=MONDAY), LATE, "executions"),
+    (msgspec.structs.replace(FAILED, trade_date=BEFORE, date=MONDAY), LATE, "settlement_fails"),
+    (CashDividendPaid(ca_id="D", payment_id="p", paid_on=MONDAY, lines=(DividendLine(account="A", gross="100"),)),
+     DIVIDEND, "entitlements"),
+], ids=["settlement", "fail", "dividend"])  # fmt: skip
+def test_what_cannot_be_told_of_one_account_can_of_others(said: Event, of_a_closed_day: Event, lacking: str) -> None:
+    """What it is of counts for Tuesday, as Wednesday was closed; so Monday has no ground for it, and others have."""
+    books = told((DUE, trade("B1", account="B", fee="0", trade_date=DUE)), (TUESDAY, PeriodClosed(through=DUE)),
+                 (TUESDAY, of_a_closed_day), (TUESDAY, said))  # fmt: skip
+    monday = known(books, MONDAY)
+    for equal in ({}, {"account": "A"}):
+        with pytest.raises(NotFound, match=f"{lacking} cannot be told for these days: event .*{type(said).__name__}"):
+            monday.rows(lacking, **equal)
+    assert monday.rows(lacking, account="BLOCK") == []
+    assert [row.exec_id for row in monday.rows("executions", account="B")] == ["B1"]
+    assert rungs(monday, "B") == rungs(now(books), "B") != []
+
+
+def test_only_a_settlement_that_cannot_be_told_keeps_the_ladder_from_being_told() -> None:
+    """A dividend that was paid before the day that it counts for is due to nobody by trade."""
+    paid = CashDividendPaid(ca_id="D", payment_id="p", paid_on=MONDAY, lines=(DividendLine(account="A", gross="100"),))
+    books = told((DUE, trade("B1", account="B", fee="0", trade_date=DUE)), (TUESDAY, PeriodClosed(through=DUE)),
+                 (TUESDAY, DIVIDEND), (TUESDAY, paid))  # fmt: skip
+    monday = known(books, MONDAY)
+    assert rungs(monday) == rungs(now(books)) != []
+    with pytest.raises(NotFound, match="CashDividendPaid"):
+        monday.rows("movements", kind="dividend")
+
+
+def test_what_cannot_be_told_of_a_block_and_its_accounts_can_of_others() -> None:
+    """Both an allocation and its reversal are about the block's account and those of its lines, and no order."""
+    books = block()
+    given = allocated(line("A", "100", "10.4"), name="AL")
+    assert about(given, told((DAY, given), books=books).state) == {
+        "account": {"A", "BLOCK"}, "order_id": {None}, "allocation_id": {"AL"},
+    }  # fmt: skip
+    reversed_later = AllocationReversed(allocation_id="AL", reason="r")
+    assert about(reversed_later, told((DUE, reversed_later), books=books).state) == about(given, books.state)
 
 
 def test_no_order_lacks_a_trade_without_one() -> None:

@@ -11,6 +11,7 @@ import datetime
 from collections import defaultdict
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,13 +23,13 @@ from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed, ExecutionRef, SettlementFailed, TradeSettled
-from ledger.domain.ladder import ladder
 from ledger.domain.rows import Execution
 from ledger.errors import LedgerError, NotFound
 from ledger.reading import views
 from ledger.reading.known_days.counting import counted
 from ledger.reading.known_days.known import whole_of
 from ledger.reading.known_days.split_days import meeting
+from ledger.reading.rungs import settlement_ladder
 from ledger.reading.sources import Folded
 from ledger.reading.stated_events import made_elsewhere, multiplied_before, of_account
 from ledger.reading.statement import make
@@ -36,6 +37,7 @@ from tests.domain import equities
 from tests.domain.books import Books
 from tests.domain.equities import DAY, DUE, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
+from tests.domain.test_allocation import line as line_of
 from tests.reading.days import day_number, recorded, splits
 
 BEFORE, MONDAY, TUESDAY, WEDNESDAY, LAST = "2024-08-07", "2024-08-12", "2024-08-13", "2024-08-14", "2024-12-31"
@@ -65,13 +67,9 @@ def now(books: Books) -> Folded:
     return Folded(books.state, len(books.stored), [])
 
 
-def rungs(source: Folded) -> list[tuple[str, str, str, str, str, str]]:
+def rungs(source: Folded, account: str | None = None) -> list[tuple[str, str, str, str, str, str]]:
     """Return the settlement ladder, amounts as text."""
-    found = ladder(
-        source.rows("executions", live=True, bucket="unsettled"), source.rows("settlement_fails"),
-        source.rows("movements", kind="settlement"), source.rows("allocations"),
-        {x.asset: x.scale for x in source.rows("assets")},
-    )  # fmt: skip
+    found = settlement_ladder(source, account)
     return [(x.date, x.account, x.asset, render(x.due), render(x.settled), render(x.failed)) for x in found]
 
 
@@ -215,6 +213,17 @@ def test_lines_of_an_allocation_that_settled_before_it_was_reversed() -> None:
     for day in (DUE, LAST):
         assert rungs(known(books, day)) == rungs(now(books))
         assert blotter(known(books, day)) == blotter(now(books))
+
+
+def test_the_ladder_of_one_account_is_a_part_of_that_of_all() -> None:
+    """A line is tried again when the block's trade is that failed, though the fail is of another account's."""
+    fail = msgspec.structs.replace(FAILED, exec_id="E2", new_intended_date=WEDNESDAY)
+    books = told((DUE, fail), (MONDAY, allocated(line_of("A", "100", "10.4"))), books=block())
+    every = rungs(now(books))
+    assert (WEDNESDAY, "A", "XYZ", "100", "0", "0") in every
+    for account in ("A", "B", "BLOCK"):
+        assert rungs(now(books), account) == [rung for rung in every if rung[1] == account]
+        assert rungs(known(books, LAST), account) == rungs(now(books), account)
 
 
 def test_a_settlement_waits_for_its_trade_of_a_closed_day() -> None:

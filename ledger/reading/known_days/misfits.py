@@ -8,6 +8,7 @@ answered without the event.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -49,13 +50,17 @@ from ledger.domain.rules import (
     reference,
 )
 from ledger.domain.state import State
-from ledger.reading.lineage import name_of, versions_before
+from ledger.reading.lineage import needed_by, told_by
+
+About = dict[str, frozenset[str | None]]
+"""By columns, what the rows that lack an event have in them: one of so many values each."""
 
 
 class Misfit(msgspec.Struct, frozen=True):
     """
     An event that counts for the days asked about and finds no ground in them; `lacking` names the tables without it,
-    and `about` the account and the order of the rows that lack it, where it is about those of one alone.
+    and `about` what is known of the rows that lack it: of which accounts, orders and allocations they are, and of which
+    `kind` if they are movements.
     """
 
     seq: int
@@ -63,13 +68,14 @@ class Misfit(msgspec.Struct, frozen=True):
     rule: str
     detail: str
     lacking: frozenset[str]
-    about: dict[str, str | None] = {}
+    about: About = {}
 
     def concerns(self, table: str, equal: Mapping[str, Any]) -> bool:
         """
         Return whether one of those rows of *table* whose columns are as in *equal* (None: any) may lack the event.
         """
-        of_others = any(equal.get(name) not in (None, value) for name, value in self.about.items())
+        columns = self.about.keys() if table == "movements" else self.about.keys() - {"kind"}
+        of_others = any(equal.get(name) is not None and equal[name] not in self.about[name] for name in columns)
         return table in self.lacking and not of_others
 
 
@@ -85,24 +91,40 @@ HOLDINGS: Final = frozenset({"executions", "positions", "lots"})
 """The tables of a trade itself; its order lacks it besides."""
 
 
-def about(given: Event, whole: State) -> dict[str, str | None]:
+_KINDS: Final[dict[type[Event], str]] = {
+    FeeCharged: "fee", CashMoved: "cash", JournalPosted: "journal", JournalReversed: "journal", FxConverted: "fx",
+    TradeSettled: "settlement", CashDividendPaid: "dividend",
+}  # fmt: skip
+"""The kind of the movement that an event makes."""
+
+
+def about(given: Event, whole: State) -> About:
     """
-    Return the account and the order (None: no order) that *given* is about, as *whole*, all that was known, has them;
-    neither where it may be about several, or about any.
+    Return what is known of the rows that *given* makes or changes, as *whole*, all that was known, has them: accounts,
+    orders (None: of no order), allocations, kinds of movements. What it says nothing of may be any.
     """
-    if isinstance(given, TradeExecuted | TradeBusted):
-        versions = (whole.executions.get(*name) for name in (name_of(given), *versions_before(given, whole)) if name)
-        rows = [row for row in versions if row is not None]
-        found: dict[str, set[str | None]] = {
-            "account": {x.account for x in rows},
-            "order_id": {x.order_id for x in rows},
-        }
-        return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
-    order = whole.orders.get(getattr(given, "order_id", None))
-    if order is not None:
-        return {"account": order.account, "order_id": order.order_id}
-    account = getattr(given, "account", None)
-    return {} if account is None else {"account": account}
+    found: dict[str, set[str | None]] = defaultdict(set)
+    if type(given) in _KINDS:
+        found["kind"].add(_KINDS[type(given)])
+    if isinstance(given, JournalReversed):
+        found["kind"].add(given.reverses_kind)
+    for name in {*needed_by(given, whole), *told_by(given, whole)}:
+        row = whole.executions.rows[name]
+        found["account"].add(row.account)
+        found["order_id"].add(row.order_id)
+    if isinstance(given, TradeAllocated | AllocationReversed):
+        found["allocation_id"].add(given.allocation_id)
+    elif isinstance(given, CashDividendAccrued | CashDividendPaid):
+        lines = given.entitlements if isinstance(given, CashDividendAccrued) else given.lines
+        found["account"].update(line.account for line in lines)
+    if "account" not in found:
+        order = whole.orders.get(getattr(given, "order_id", None))
+        account = getattr(given, "account", None) if order is None else order.account
+        if account is not None:
+            found["account"].add(account)
+        if order is not None:
+            found["order_id"].add(order.order_id)
+    return {name: frozenset(values) for name, values in found.items()}
 
 
 OF_ORDERS: Final[frozenset[Any]] = frozenset({*order_requests.RULES, *order_reports.RULES})
