@@ -233,6 +233,11 @@ class Applying:
             found = "the plan mends one of several rows and leaves the others; make it anew"
         if isinstance(found, str):
             raise NotProven(f"the chain's own row is not mended: {found}; nothing was written")
+        with identities.opened(self._connection, found.astray, found.chain.chain, self._reason):
+            self._rows(found, mended)
+        return found.chain
+
+    def _rows(self, found: region.Identity, mended: Mended) -> None:
         chain = found.chain
         if found.surplus:
             identities.remove(self._connection, [row.ctid for row in found.surplus], self._reason)
@@ -245,7 +250,6 @@ class Applying:
             )  # fmt: skip
             columns = ", ".join(found.columns or ("there was no such row",))
             mended.done.append(f"restored the chain's own row ({columns}) from {found.source}")
-        return chain
 
     def _events(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> None:
         proven = self._proven(restoring, removing)

@@ -44,7 +44,7 @@ BESIDE: Final = "beside"
 """The place of the rows of `chains` that stand beside the chain's own."""
 
 AFTER_ROW: Final = (
-    "no row of chains has the number of these events, so nothing else could be looked at: mend that row, verify, and "
+    "no row of chains has the number of these events, so nothing else could be looked at; mend that row, verify, and "
     "plan again"
 )
 
@@ -398,11 +398,12 @@ def make(
         connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record, said=said
     )
     wants = all_wanted(report.findings)
+    # Whatever the report is about: a row that says another chain's number or id hides what else is wrong.
+    reason = planning.identity()
     if region.is_lost(connection, row):
         # Rows under a number that no chain has are taken for strays: first there is to be a chain.
-        wants = [want if want.identity or want.reason else Wanted(reason=AFTER_ROW) for want in wants]
-    if any(want.identity for want in wants):
-        planning.identity()
+        after = Wanted(reason=f"{AFTER_ROW}: {reason}" if reason else f"{AFTER_ROW}: this plan does")
+        wants = [want if want.identity or want.reason else after for want in wants]
     seqs = sorted({seq for want in wants for seq in planning.seqs(want)})
     planning.events(seqs)
     planning.tables({table for want in wants for table in want.tables})

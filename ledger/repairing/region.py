@@ -2,16 +2,18 @@
 Find the chain that is to be mended, also where its own row was changed, is gone, or stands twice.
 
 A row of `chains` that was changed would make every event look broken, so the chain is taken by the number under which
-events stand: that whose first event names its origin; where none does, that of a row of its origin, of the only row
-there is, or the only one that no row has. What the events of another chain stand under is not it, and the row that says
-their id and origin is not touched. Who the chain is, is settled by an event that is proven to be signed. Which id to
-hash it with, a copy may say or a row: the wrong one proves nothing.
+its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy. Under
+whichever number most of them stand is the chain's: a few that were moved or copied elsewhere take nothing with them.
+Where there are none, it is that of a row of its origin, of the only row there is, or the only one that no row has. What
+the events of another chain stand under is not it, and the row that says their id and origin is not touched. Who the
+chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row: the
+wrong one proves nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -37,21 +39,22 @@ NO_ID = (
 class Identity(msgspec.Struct, frozen=True):
     """
     The chain as it is signed, which columns of its row are others here (None: there is no row), the rows that stand
-    beside that one, and by which names findings call it.
+    beside that one, the numbers of either that no chain has then, and by which names findings call it.
     """
 
     chain: ChainRow
     columns: tuple[str, ...] | None
     row: Standing | None
     surplus: tuple[Standing, ...]
+    astray: tuple[int, ...]
     names: frozenset[str]
     source: str
     by: str
 
 
-def find(connection: Connection, origin: str, ids: Iterable[bytes] = ()) -> ChainRow:
+def find(connection: Connection, origin: str, ids: Sequence[bytes] = ()) -> ChainRow:
     """
-    Return the chain of *origin*, or the only one there is, with the first id that its first event was hashed with: its
+    Return the chain of *origin*, or the only one there is, with the first id that events of it were hashed with: its
     row's, one of these *ids*, or that of its topic; its row's where none was, and no bytes where there is no row.
 
     Raises:
@@ -62,21 +65,26 @@ def find(connection: Connection, origin: str, ids: Iterable[bytes] = ()) -> Chai
     rows = [row for row in there if row.chain == number] + [row for row in there if row.origin == origin]
     said = [row.chain_id for row in rows if row.chain_id is not None]
     named = [*said, *ids, *identities.topic_ids(connection, number)]
-    good = next((chain_id for chain_id in dict.fromkeys(named) if _first(connection, number, chain_id)), None)
+    good = next((chain_id for chain_id in dict.fromkeys(named) if _are_of(connection, number, chain_id)), None)
     version = next((row.format_version for row in rows if row.format_version is not None), FORMAT_VERSION)
     return ChainRow(number, good or next(iter(said), b""), origin, version)
 
 
-def _number(connection: Connection, there: Sequence[Standing], origin: str, ids: Iterable[bytes]) -> int:
+def _number(connection: Connection, there: Sequence[Standing], origin: str, ids: Sequence[bytes]) -> int:
     """Return under which number the chain's rows stand."""
     named = _named(connection, there, ids)
     others = {number for number, chain in named.items() if _is_another(connection, there, number, chain, origin)}
-    own = {number for number, (_, name) in named.items() if name == origin}
+    own = {number: chain_id for number, (chain_id, name) in named.items() if name == origin}
+    its = {*own.values(), *ids}
+    hashed = {
+        number for number in identities.numbers(connection)
+        if number not in others and any(_are_of(connection, number, chain_id) for chain_id in its)
+    }  # fmt: skip
     rows = {row.chain for row in there if row.origin == origin if row.chain is not None}
     with_events = {number for number in rows - others if identities.has_events(connection, number)}
     only = {row.chain for row in there if row.chain is not None} if len(there) == 1 else set()
     only_with_events = {number for number in only - others if identities.has_events(connection, number)}
-    known = own & rows or own or with_events or only_with_events
+    known = _most(connection, {*own} | hashed) or with_events or only_with_events
     found = known or {*identities.unnamed(connection)} or rows or only
     if len(found) != 1:
         present = ", ".join(dict.fromkeys(str(row.origin) for row in there)) or "no chain"
@@ -88,8 +96,24 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str, ids:
     return found.pop()
 
 
+def _most(connection: Connection, numbers: set[int]) -> set[int]:
+    """Return which of these numbers have the most events: one, unless as many stand under another."""
+    if len(numbers) < 2:
+        return numbers
+    counts = {number: identities.count_events(connection, number) for number in numbers}
+    return {number for number, count in counts.items() if count == max(counts.values())}
+
+
+def _are_of(connection: Connection, number: int, chain_id: bytes) -> bool:
+    """Return whether events under a number were hashed with an id: any of the first ones and the last."""
+    if len(chain_id) != CHAIN_ID_BYTES:
+        return False
+    asked = identities.outermost(connection, number)
+    return any(laid_out(event) for event in events.read_seqs(connection, number, chain_id, asked).values())
+
+
 def _named(
-    connection: Connection, there: Sequence[Standing], ids: Iterable[bytes] = ()
+    connection: Connection, there: Sequence[Standing], ids: Sequence[bytes] = ()
 ) -> dict[int, tuple[bytes, str]]:
     """
     Return of each number the id that its first event was hashed with, one of a row, of *ids* or of a topic, and the
@@ -178,7 +202,9 @@ def settle(
     own = [
         each for each in there
         if each not in strangers and (each.chain == row.chain or (each.origin == origin and (
-            each.chain in of_others or not identities.has_rows(connection, each.chain or 0))))
+            # One that says both is this chain's, whatever was given its number as well.
+            each.chain_id == chain_id or each.chain in of_others
+            or not identities.has_rows(connection, each.chain or 0))))
     ]  # fmt: skip
     other = next(
         (x for x in there if x not in own and x not in strangers and (x.origin == origin or x.chain_id == chain_id)),
@@ -194,9 +220,11 @@ def settle(
         "genesis": genesis(chain_id, origin),
     }  # fmt: skip
     differing = {each: tuple(name for name, value in wanted.items() if getattr(each, name) != value) for each in own}
+    astray = {each.chain for each in own if each.chain is not None} - {row.chain}
     kept = min(own, key=lambda each: len(differing[each]), default=None)
     return Identity(
         ChainRow(row.chain, chain_id, origin, FORMAT_VERSION), None if kept is None else differing[kept], kept,
         tuple(each for each in own if each is not kept),
+        tuple(sorted(astray - {each.chain for each in there if each not in own})),
         frozenset({origin, str(row.chain), *(each.origin or "" for each in own)}), proven[1].source, proven[1].by,
     )  # fmt: skip

@@ -6,13 +6,20 @@ Nothing here knows which row is true: `ledger.repairing` proves it first. Every 
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from ledger.storage import repairs
 from ledger.storage.database import Connection
+
+OF_REGION: Final = ("chain_heads", "state_digests", "replica_state")
+"""What refers to the row of a chain by its number."""
+ASKED: Final = 8
+"""How many events are asked at either end whose they are."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -74,13 +81,33 @@ def has_events(connection: Connection, chain: int) -> bool:
     return connection.execute("SELECT FROM ledger.events WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
 
 
+def count_events(connection: Connection, chain: int) -> int:
+    """
+    Return how many events stand under a number.
+    """
+    found = connection.execute("SELECT count(*) FROM ledger.events WHERE chain = %s", [chain]).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def outermost(connection: Connection, chain: int) -> list[int]:
+    """
+    Return the seqs of the first events under a number and of the last.
+    """
+    found = connection.execute(
+        "(SELECT seq FROM ledger.events WHERE chain = %(chain)s ORDER BY seq LIMIT %(asked)s) UNION"
+        " (SELECT seq FROM ledger.events WHERE chain = %(chain)s ORDER BY seq DESC LIMIT %(asked)s) ORDER BY seq",
+        {"chain": chain, "asked": ASKED},
+    )
+    return [int(row[0]) for row in found]
+
+
 def has_rows(connection: Connection, chain: int) -> bool:
     """
     Return whether anything stands under a number that a chain without events has, too.
     """
     return has_events(connection, chain) or any(
         connection.execute(f"SELECT FROM ledger.{table} WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
-        for table in ("chain_heads", "state_digests", "replica_state")
+        for table in OF_REGION
     )
 
 
@@ -93,6 +120,29 @@ def topic_ids(connection: Connection, chain: int) -> list[bytes]:
     return [bytes.fromhex(match[1]) for match in named if match is not None]
 
 
+@contextlib.contextmanager
+def opened(connection: Connection, astray: Sequence[int], chain: int, reason: str) -> Iterator[None]:
+    """
+    Let the block `put` and `remove` rows of `chains`; what refers to one by a number that is *astray* gets that of the
+    *chain*, or goes where the chain has such a row already.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(repairs.aside(connection, "chains"))
+        for table in OF_REGION if astray else ():
+            repairs.keep(connection, table, f"{reason} ({table})", "t.chain = ANY(%s)", [list(astray)])
+            stack.enter_context(repairs.aside(connection, table))
+            connection.execute(
+                f"UPDATE ledger.{table} SET chain = %(chain)s WHERE ctid = (SELECT ctid FROM ledger.{table}"
+                f" WHERE chain = ANY(%(astray)s) AND NOT EXISTS (SELECT FROM ledger.{table} WHERE chain = %(chain)s)"
+                " ORDER BY ctid LIMIT 1)",
+                {"chain": chain, "astray": list(astray)},
+            )
+            connection.execute(f"DELETE FROM ledger.{table} WHERE chain = ANY(%s)", [list(astray)])
+        yield
+        # What refers to them is asked now: a table whose keys still wait to be asked cannot be altered.
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 def put(
     connection: Connection, row: str | None, chain: int, chain_id: bytes, origin: str, genesis: bytes, version: int,
     reason: str,
@@ -101,19 +151,18 @@ def put(
     Let the row at the place *row* say which chain it is, or a new one where there is none.
     """
     values = [chain, chain_id.hex(), origin, version, genesis]
-    with repairs.aside(connection, "chains"):
-        if row is None:
-            connection.execute(
-                "INSERT INTO ledger.chains (chain, chain_id, origin, format_version, genesis)"
-                " VALUES (%s, %s::uuid, %s, %s, %s)", values,
-            )  # fmt: skip
-            return
-        repairs.keep(connection, "chains", f"{reason} (chains)", "t.ctid = %s::tid", [row])
+    if row is None:
         connection.execute(
-            "UPDATE ledger.chains SET (chain, chain_id, origin, format_version, genesis) = (%s, %s::uuid, %s, %s, %s)"
-            " WHERE ctid = %s::tid",
-            [*values, row],
-        )
+            "INSERT INTO ledger.chains (chain, chain_id, origin, format_version, genesis)"
+            " VALUES (%s, %s::uuid, %s, %s, %s)", values,
+        )  # fmt: skip
+        return
+    repairs.keep(connection, "chains", f"{reason} (chains)", "t.ctid = %s::tid", [row])
+    connection.execute(
+        "UPDATE ledger.chains SET (chain, chain_id, origin, format_version, genesis) = (%s, %s::uuid, %s, %s, %s)"
+        " WHERE ctid = %s::tid",
+        [*values, row],
+    )
 
 
 def remove(connection: Connection, rows: Sequence[str], reason: str) -> None:
@@ -121,5 +170,4 @@ def remove(connection: Connection, rows: Sequence[str], reason: str) -> None:
     Take the rows at these places away.
     """
     repairs.keep(connection, "chains", f"{reason} (chains)", "t.ctid = ANY(%s::text[]::tid[])", [list(rows)])
-    with repairs.aside(connection, "chains"):
-        connection.execute("DELETE FROM ledger.chains WHERE ctid = ANY(%s::text[]::tid[])", [list(rows)])
+    connection.execute("DELETE FROM ledger.chains WHERE ctid = ANY(%s::text[]::tid[])", [list(rows)])

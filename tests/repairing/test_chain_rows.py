@@ -95,7 +95,7 @@ def test_beside_a_row_that_is_gone_nothing_else_is_planned(firm: Firm, broken: D
         intruder.edit("chains", LOST, least=1)
     with copies(archive=firm.archive, other=firm.other) as found:
         plan = planned(broken, firm.rules, found, data)
-        assert plan.writes == ()
+        assert writes(plan) == {("restore", CHAINS)}
         assert all("mend that row, verify, and plan again" in judged.reason for judged in plan.left())
         for _ in range(2):
             plan = planned(broken, firm.rules, found)
@@ -148,6 +148,47 @@ def test_a_row_whose_number_was_changed_gets_it_back(firm: Firm, broken: Databas
         applied(broken, firm.rules, plan, found)
     assert broken.sql(SHOWN) == ROW
     assert real(report_on(broken)) == []
+
+
+MOVED = "UPDATE ledger.events SET chain = 5 WHERE seq {}"
+COPIED = (
+    """INSERT INTO ledger.events SELECT (jsonb_populate_record(e, '{"chain": 5}')).* FROM ledger.events e"""
+    " WHERE seq = 1"
+)
+RENAMED = "UPDATE ledger.chains SET origin = 'zzz.example/x'"
+EDITED = "UPDATE ledger.events SET actor = 'mallory' WHERE (chain, seq) = (1, 1)"
+ASTRAY = {
+    "the first event": [MOVED.format("= 1")],
+    "the first event, and the row is gone": [MOVED.format("= 1"), LOST],
+    "three events, and the row is gone": [MOVED.format("<= 3"), LOST],
+    "the first event, and the row is renamed": [MOVED.format("= 1"), RENAMED],
+    "a copy of the first, which is edited": [COPIED, EDITED],
+    "a copy of the first, and the row has its number": [COPIED, "UPDATE ledger.chains SET chain = 5"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ASTRAY)
+def test_a_few_events_under_another_number_take_nothing_with_them(firm: Firm, broken: Database, what: str) -> None:
+    """The chain is where most of its events stand: those that were moved or copied go back, and the row with them."""
+    with Intruder(broken) as intruder:
+        for statement in ASTRAY[what]:
+            intruder.edit("events" if "ledger.events" in statement else "chains", statement, least=1)
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for _ in range(2):
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert (broken.sql(SHOWN), real(report_on(broken))) == (ROW, [])
+    assert broken.sql("SELECT count(*) FROM ledger.events WHERE chain <> 1") == "0"
+
+
+def test_a_row_and_a_head_whose_number_was_changed_get_it_back(firm: Firm, broken: Database) -> None:
+    """No finding is of the row, which hides all else: it is put back, and the head goes with it."""
+    with Intruder(broken) as intruder:
+        for table in ("chains", "chain_heads"):
+            intruder.edit(table, f"UPDATE ledger.{table} SET chain = 77", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert (broken.sql(SHOWN), real(report_on(broken))) == (ROW, [])
 
 
 OTHER = "second.example/log"
