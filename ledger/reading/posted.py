@@ -29,6 +29,11 @@ class OfOrders(msgspec.Struct):
     ended: list[str] = []
 
 
+class _Amount(msgspec.Struct):
+    amount: str | None = None
+
+
+_AMOUNT: Final = msgspec.json.Decoder(_Amount)
 _POSTINGS: Final = msgspec.json.Decoder(_Postings)
 _OF_ORDERS: Final = msgspec.json.Decoder(OfOrders)
 
@@ -56,6 +61,13 @@ def posted(event: RecordedEvent) -> list[Line]:
         Line(x["account"], x["asset"], x["bucket"], amounts.parse(x["amount"]))
         for x in _POSTINGS.decode(given).postings
     ]
+
+
+def amount_in(event: RecordedEvent) -> str | None:
+    """
+    Return the amount that the rules reckoned for a settlement of which none was given, as it is stored.
+    """
+    return _AMOUNT.decode(split_payload(event.payload)[0]).amount
 
 
 def become_in(event: RecordedEvent) -> dict[str, list[Line]]:

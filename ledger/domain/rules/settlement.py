@@ -7,6 +7,7 @@ most its quantity, in as many parts as it takes, and the last part takes what is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -54,7 +55,8 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
         name = f"execution {row.exec_id!r} of {row.trade_date}"
         if row.bucket == "settled":
             raise Broken("settled_with_trade", f"{name} settled with the trade; expected one that waits")
-        if row.settled_qty == row.qty:
+        # Where the days are gone through, what settled on earlier ones may have been told later.
+        if row.settled_qty == row.qty and state.booked is None:
             raise Broken("over_settlement", f"{name} has settled as a whole; expected something left of it")
         if event.date < row.trade_date:
             raise Broken(
@@ -64,12 +66,15 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
     return rows
 
 
-def _gross(row: Execution, qty: int, given: int | None, scale: int) -> int:
+def _gross(state: State, row: Execution, qty: int, given: int | None, scale: int) -> int:
     """Return the cash of *qty*: what was given, if it is the share that goes with the quantity, rounded either way."""
     left, open_qty = row.gross - row.settled_gross, row.qty - row.settled_qty
     meant = share(left, qty, open_qty, scale)
     if given is None or given == meant:
         return meant
+    if state.booked is not None:
+        # It was the share of what was left when it was told, which other parts were settled of by then.
+        return given
     one = 10 ** (amounts.SCALE - scale)
     if abs(given * open_qty - left * qty) >= one * open_qty:
         raise Broken(
@@ -90,14 +95,14 @@ def _one(state: State, event: events.TradeSettled, row: Execution, scale: int) -
             f"found a settlement of {event.qty} of {row.exec_id!r}; expected at most "
             f"{amounts.render(open_qty)}, which waits for settlement",
         )
-    if qty < open_qty and not event.partial:
+    if qty < open_qty and not event.partial and state.booked is None:
         raise Broken(
             "not_whole",
             f"found {event.qty} of {row.exec_id!r}, of which {amounts.render(open_qty)} is left: give "
             "that, or `partial`",
         )
     check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
-    return qty, _gross(row, qty, None if event.amount is None else units(event.amount), scale)
+    return qty, _gross(state, row, qty, None if event.amount is None else units(event.amount), scale)
 
 
 def _whole(event: events.TradeSettled, rows: list[Execution]) -> tuple[int, int]:
@@ -157,6 +162,28 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     return Effects(f"account/{account}", touch_account(state, account), derived, event.date)
 
 
+def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[Execution]) -> Iterator[SettlementFail]:
+    """Yield what failed of *rows*: all that was left of each when it was told, and fees in other assets."""
+    if state.booked is not None:
+        # All that was left when it was told need not be left by days.
+        number = 0
+        while (failed := state.booked.settlement_fails.get(event.settlement_id, event.date, number)) is not None:
+            yield failed
+            number += 1
+        return
+    parts: list[tuple[Execution, int, str, int]] = []
+    for row in rows:
+        owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
+        parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
+        # Fees in other assets wait with the trade, and have rows of their own.
+        parts += [(row, 0, asset, amount) for asset, amount in sorted(owed.items()) if amount]
+    for number, (row, qty, asset, amount) in enumerate(parts):
+        yield SettlementFail(
+            event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
+            row.asset, qty, asset, amount, event.leg, event.reason, event.new_intended_date, now.content(),
+        )  # fmt: skip
+
+
 def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     """
     What waits for settlement goes on waiting, until another day; a settlement fails once a day.
@@ -164,7 +191,7 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     prior = state.settlement_fails.fresh(event.settlement_id, event.date, 0)
     check_first_told(prior, now, "settlement_id_reused", f"a fail of {event.settlement_id!r} on {event.date}")
     # Looked up: this fact puts no movement, so no constraint of the store would catch one that memory has forgotten.
-    if state.movements.get("settlement", event.settlement_id) is not None:
+    if state.booked is None and state.movements.get("settlement", event.settlement_id) is not None:
         raise Broken(
             "settled_before",
             f"found a fail of settlement {event.settlement_id!r}, which has settled; expected one that waits",
@@ -173,19 +200,8 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     rows = _executions(state, event)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
-    parts: list[tuple[Execution, int, str, int]] = []
-    for row in rows:
-        owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
-        parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
-        # Fees in other assets wait with the trade, and have rows of their own.
-        parts += [(row, 0, asset, amount) for asset, amount in sorted(owed.items()) if amount]
-    for number, (row, qty, asset, amount) in enumerate(parts):
-        state.settlement_fails.put(
-            SettlementFail(
-                event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
-                row.asset, qty, asset, amount, event.leg, event.reason, event.new_intended_date, now.content(),
-            )
-        )  # fmt: skip
+    for row in _failed(state, event, now, rows):
+        state.settlement_fails.put(row)
     account = rows[0].account
     return Effects(f"account/{account}", touch_account(state, account), effective_on=event.date)
 

@@ -4,7 +4,8 @@ Apply one event to the state of known days, by the rules that recorded it.
 Every event was checked when it was recorded, in the order of seq. In the order of days, a command could be refused for
 want of what came later, so floors, position limits, second persons, entitlements, the status of accounts and terms of
 instruments are set aside here. What a trade cost and when it is to settle is as it was booked. A settlement, or its
-failure, of a version that another took the place of later is of the version as it was.
+failure, of a version that another took the place of later is of the version as it was; what it paid, and what failed,
+is as it was recorded, whatever else had settled by then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ledger.reading.lineage import (
     settled_by,
 )
 from ledger.reading.moment import day_text
-from ledger.reading.posted import given_of
+from ledger.reading.posted import amount_in, given_of
 
 Positions = dict[tuple[int, str], tuple[Position, Position]]
 """Positions before and after each split that they went through, by its seq and account."""
@@ -78,11 +79,14 @@ class Applying:
             if isinstance(given, TradeExecuted):
                 # What it makes of its order is told in `orders`.
                 given = msgspec.structs.replace(given, order_id=None)
+            elif isinstance(given, TradeSettled) and given.amount is None and not given.net:
+                # The share of what was left when it was told, which need not be left of it by days.
+                given = msgspec.structs.replace(given, amount=amount_in(event))
             self._rule(event, given)(self.state, given, now)
             for row in as_they_were:
                 settled = self.state.executions.rows[row.venue, row.trade_date, row.exec_id]
                 self.state.executions.put(msgspec.structs.replace(settled, live=False))
-            self._date(event, mark)
+            self._keep_moved(event, mark)
             self._note_late(given)
         except Broken as broken:
             self.state.rollback(mark)
@@ -141,12 +145,18 @@ class Applying:
             found.append(row)
         return found
 
-    def _date(self, event: RecordedEvent, mark: int) -> None:
-        """Date the movement that *event* made as the event is: closings, which may have moved it, are not kept here."""
-        for table, _, _, new in self.state.log[mark:]:
+    def _keep_moved(self, event: RecordedEvent, mark: int) -> None:
+        """
+        Have the movement that *event* made be what it was recorded to be, on the day that the event counts for.
+
+        Closings, which may have moved it, are not kept here, and which part of a fee a settlement pays is by the parts
+        that were told before it.
+        """
+        for table, key, _, new in self.state.log[mark:]:
             if table is self.state.movements and isinstance(new, Movement) and new.event_seq == event.seq:
+                moved = self._whole.movements.rows[key].postings
                 day = day_text(event.effective_on)
-                self.state.movements.put(msgspec.structs.replace(new, effective_on=day))
+                self.state.movements.put(msgspec.structs.replace(new, effective_on=day, postings=moved))
 
     def _holding_of(self, of: Position | Balance | SplitApplied) -> Ground:
         return "", (of.asset if isinstance(of, Balance) else self.state.instruments.rows[of.instrument,].asset,)
