@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast crash fuzz mutation check bench tamper
+.PHONY: demo test test-fast crash fuzz mutation check bench tamper compiled test-compiled
 # The whole ledger on a real trading session; leaves build/demo/report.json.
 demo: .venv/installed
 	@$(BIN)/python -m examples.demo
@@ -56,11 +56,32 @@ check: .venv/installed
 	@$(BIN)/tradeledger event-types --format markdown | diff docs/EVENTS.md - || \
 	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
+# The same program with its inner modules compiled, as a wheel has them (docs/decisions/0033): in a copy under
+# build/compiled, where nothing shadows the modules here.
+SOURCES := $(shell find ledger migrations replicator verifier -name '*.py' -o -name '*.sql' -o -name '*.json')
+compiled: build/compiled/made
+build/compiled/made: .venv/installed $(SOURCES)
+	@rm -rf build/compiled && mkdir -p build/compiled
+	@cp -r ledger migrations replicator verifier pyproject.toml README.md LICENSE build/compiled
+	@cd build/compiled && HATCH_BUILD_HOOKS_ENABLE=1 $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d dist >log 2>&1 || \
+	  { tail -20 log; echo "The modules could not be compiled; is there a C compiler, and Python's headers? On Debian: apt install gcc python3-dev"; exit 1; }
+	@touch $@
+
+# The tests of what is compiled, on it. Those that put something else in the place of a constant or a function are left out:
+# a compiled module does not look there again.
+BUILT := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
+OF_THE_COMPILED := tests/chain tests/domain tests/journal tests/model tests/reading \
+	$(addprefix tests/verifier/test_,good.py incremental.py chain_walk.py)
+test-compiled: build/compiled/made
+	$(BUILT) $(BIN)/pytest --import-mode=append -n $(WORKERS) $(OF_THE_COMPILED)
+
 # Each measure beside its floor, taken in the same run; leaves build/bench/report.json, its page and plots. SIZE=full grows
 # a chain of ten million events, in an hour and ten minutes; KEEP=yes writes the report into docs/benchmarks as well.
+# What is measured is compiled, as a wheel is; COMPILED=no measures the modules as they are here.
 SIZE ?= small
-bench: .venv/installed
-	@$(BIN)/python -m benchmarks --size $(SIZE) $(if $(filter yes,$(KEEP)),--keep)
+COMPILED ?= yes
+bench: .venv/installed $(if $(filter yes,$(COMPILED)),build/compiled/made)
+	@$(if $(filter yes,$(COMPILED)),$(BUILT)) $(BIN)/python -m benchmarks --size $(SIZE) $(if $(filter yes,$(KEEP)),--keep)
 
 # Tamper with copies of a real ledger in every way of tests/tamper/ways, and write docs/TAMPER.md and
 # build/tamper/report.json anew; WAYS="word word" goes only those with such a word in their name, and writes no page.

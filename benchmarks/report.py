@@ -175,7 +175,8 @@ def as_page(report: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     facts = (
         ("machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.1f} GiB, Linux "
                     f"{machine.kernel}"),
-        ("programs", f"PostgreSQL {machine.postgresql}, Python {machine.python}"),
+        ("programs", f"PostgreSQL {machine.postgresql}, Python {machine.python}, inner modules "
+                     f"{'compiled' if machine.compiled else 'interpreted'}"),
         ("commit", report.commit + (" and changes" if report.changed else "")),
         ("date", report.date),
         ("command", f"`{report.command}`, {report.seconds // 60} min {report.seconds % 60} s"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ledger.domain import fold
 from ledger.errors import SetupNeeded
 
 KEPT = "docs/benchmarks"
@@ -28,6 +29,8 @@ class Machine(msgspec.Struct, frozen=True):
     kernel: str
     postgresql: str
     python: str
+    compiled: bool
+    """Whether the inner modules are, as in a wheel."""
 
 
 def machine(postgresql: str) -> Machine:
@@ -42,6 +45,7 @@ def machine(postgresql: str) -> Machine:
         kernel=platform.release(),
         postgresql=postgresql.split()[0],
         python=platform.python_version(),
+        compiled=not fold.__file__.endswith(".py"),
     )
 
 

@@ -31,7 +31,7 @@ _REMEMBERED: Final = 65_536
 _TEXT: Final = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,60}))?", re.ASCII)
 
 
-def parse(text: str) -> int:
+def parse(text: object) -> int:
     """
     Return the amount that decimal *text* writes, in units of 10^-18.
 
@@ -80,9 +80,9 @@ def render(amount: int) -> str:
     return f"{sign}{whole}.{fraction:018d}".rstrip("0")
 
 
-def canonical(value: str | int | Decimal) -> str:
+def canonical(value: object) -> str:
     """
-    Return the one canonical text of *value*.
+    Return the one canonical text of *value*, which is text, an int or a Decimal.
 
     Raises:
         InvalidAmount: a float, a boolean, a negative zero, or anything `parse` refuses.
@@ -97,13 +97,15 @@ def canonical(value: str | int | Decimal) -> str:
             raise InvalidAmount(f"found {shown(value)}; an amount is a finite number")
         if abs(value.adjusted()) > 60:
             raise InvalidAmount(f"found {shown(value)}; amounts reach from 10^-{SCALE} to 10^30 in magnitude")
-        value = format(value, "f")
+        text = format(value, "f")
     elif isinstance(value, int):
         if abs(value) > LIMIT // UNIT:
             raise InvalidAmount("found an integer beyond 10^30, the largest amount")
-        value = str(value)
-    amount = parse(value)
-    if not amount and value.startswith("-"):
+        text = str(value)
+    else:
+        text = value
+    amount = parse(text)
+    if not amount and text.startswith("-"):
         raise InvalidAmount(f"found {shown(value)}; an amount of nothing has no sign: write 0")
     return render(amount)
 

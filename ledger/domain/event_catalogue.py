@@ -14,9 +14,8 @@ import msgspec
 
 from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain import fold, registry
-from ledger.domain.events.cash import AssetAmount
+from ledger.domain.events.cash import AssetAmount, Posting
 from ledger.domain.events.fields import Event, Fields
-from ledger.domain.postings import Posting
 from ledger.domain.schemas import hints, told
 from ledger.domain.stream_names import STREAMS
 

@@ -27,6 +27,7 @@ from ledger.domain.rules.ground import Broken, DuplicateFact, Now
 from ledger.domain.rules.invariants import named
 from ledger.domain.state import State, Table
 from ledger.errors import InvalidEvent, LedgerError, RuleBroken, TooLarge, Unbalanced, UnknownFormat
+from ledger.values import Value
 
 __all__ = [
     "RULES", "Context", "DuplicateFact", "Mismatch", "Outcome", "Written", "asked", "original_of", "record", "replay",
@@ -44,7 +45,7 @@ _AROUND: Final = len(b'{"derived":,"given":}')
 _EPOCH: Final = datetime.date(1970, 1, 1)
 
 
-class Context(msgspec.Struct, frozen=True, gc=False):
+class Context(Value, frozen=True):
     """
     The event's place in the chain and its times, in ns.
     """
@@ -54,7 +55,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     occurred_at: int
 
 
-class Written(msgspec.Struct, frozen=True, gc=False):
+class Written(Value, frozen=True):
     """
     How an event was written before: its schema version and bytes; for a fact that was quarantined then, its own, and
     `kept`, the FactQuarantined in its newest version, with the version and bytes that it was written in.
@@ -65,7 +66,7 @@ class Written(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[FactQuarantined, int, bytes] | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class Outcome(Value, frozen=True):
     """
     What is to be stored of an event. `effective_on` is in days since 1970-01-01; `rule` and `detail` say why a fact
     was quarantined.
@@ -82,7 +83,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     detail: str | None = None
 
 
-class Mismatch(msgspec.Struct, frozen=True):
+class Mismatch(Value, frozen=True):
     """
     A stored column that is not what the rules make of the event.
     """

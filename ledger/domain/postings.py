@@ -14,8 +14,8 @@ from typing import Final, Literal
 import msgspec
 
 from ledger.domain import amounts
-from ledger.domain.events.fields import Amount, Fields, Identifier
 from ledger.errors import Unbalanced
+from ledger.values import Value
 
 Bucket = Literal["settled", "unsettled", "held"]
 
@@ -29,18 +29,7 @@ TAX: Final = "~tax"
 """What is withheld for tax authorities."""
 
 
-class Posting(Fields, frozen=True, kw_only=True):
-    """
-    One line of a balanced set.
-    """
-
-    account: Identifier
-    asset: Identifier
-    bucket: Bucket
-    amount: Amount
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
+class Line(Value, frozen=True):
     """
     A posting with its amount as an integer of 10^-18, as the rules compute with it.
     """

@@ -18,6 +18,7 @@ import msgspec
 from ledger.domain.events import cash, control, corporate_actions, executions, operations, orders, reference, settlement
 from ledger.domain.events.fields import Event
 from ledger.errors import InvalidEvent, UnknownFormat, closest, shortened
+from ledger.values import Value
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
@@ -28,7 +29,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
 """Every event type of this version, by name."""
 
 
-class Past(msgspec.Struct, frozen=True):
+class Past(Value, frozen=True):
     """
     How an old version of an event type is read: the struct that it was, and the pure step to the next version's.
     """

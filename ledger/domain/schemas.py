@@ -8,7 +8,9 @@ the chain has for the same version would read something else out of the same byt
 
 from __future__ import annotations
 
+import ast
 import functools
+import pkgutil
 import types
 import typing
 from collections.abc import Container, Iterable
@@ -18,8 +20,9 @@ import msgspec
 from blake3 import blake3
 
 from ledger.domain import registry
+from ledger.domain.events.checks import IDENTIFIER_LIMIT_BYTES
 from ledger.domain.events.control import SchemaRegistered
-from ledger.domain.events.fields import IDENTIFIER_LIMIT_BYTES, Event, Fields
+from ledger.domain.events.fields import Event, Fields
 from ledger.domain.rows import Row, Schema
 from ledger.errors import StateMismatch, UnknownFormat
 
@@ -91,7 +94,15 @@ def told(thing: Any) -> str:
     """
     Return the docstring of *thing* as one line.
     """
-    return " ".join((thing.__doc__ or "").split())
+    return " ".join((thing.__doc__ or _docstrings(thing.__module__).get(thing.__name__, "")).split())
+
+
+@functools.cache
+def _docstrings(module: str) -> dict[str, str]:
+    """Return those of the functions of a module by name, as its source has them: a compiled function has none."""
+    source = pkgutil.get_data(module.rpartition(".")[0], module.rpartition(".")[2] + ".py") or b""
+    found = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_docstring(node) or "" for node in found}
 
 
 def json_schema(kind: type[Event]) -> dict[str, Any]:

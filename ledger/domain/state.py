@@ -20,6 +20,7 @@ import msgspec
 
 from ledger.domain import order_status, rows
 from ledger.domain.rows import TABLES, Row
+from ledger.values import Value
 
 Key = tuple[Any, ...]
 Loader = Callable[[str, Key], Row | None]
@@ -54,7 +55,7 @@ SUBJECT_KEY: Final = "subject-key/"
 """How the streams begin that end with their first event: nothing but its repetition will ask for them."""
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class Change(Value, frozen=True):
     """
     What became of one row: `old` is None where it is new.
     """
@@ -104,7 +105,7 @@ def is_closed(table: str, row: Row) -> bool:
 
 
 def _key_of(columns: tuple[str, ...]) -> Callable[[Any], Key]:
-    get = attrgetter(*columns)
+    get: Callable[[Any], Any] = attrgetter(*columns)
     return get if len(columns) > 1 else lambda row: (get(row),)
 
 
@@ -305,19 +306,19 @@ class State:
         Take back every change since *mark*.
         """
         place = mark - self._forgotten
-        for table, key, old, _ in reversed(self.log[place:]):
+        while len(self.log) > place:
+            table, key, old, _ = self.log.pop()
             table.take_back(key, old)
-        del self.log[place:]
 
     def changes(self, mark: int) -> list[Change]:
         """
         Return the net change of every row changed since *mark*, in the order first touched.
         """
         first: dict[tuple[Table[Any], Key], Row | None] = {}
-        for table, key, old, _ in self.log[mark - self._forgotten :]:
-            place = (table, key)
+        for entry in self.log[mark - self._forgotten :]:
+            place = (entry[0], entry[1])
             if place not in first:
-                first[place] = old
+                first[place] = entry[2]
         found = []
         for (table, key), old in first.items():
             new = table.rows[key]
@@ -330,7 +331,8 @@ class State:
         Forget how to take back what came before *mark*, and every closed row that nothing after it has changed.
         """
         place = mark - self._forgotten
-        for table, key, _, row in self.log[:place]:
+        for entry in self.log[:place]:
+            table, key, row = entry[0], entry[1], entry[3]
             # A row that was changed again, before the mark or after it, is another object by now.
             if not table.resident and table.rows.get(key) is row and is_closed(table.name, row):
                 del table.rows[key]

@@ -13,9 +13,9 @@ from blake3 import blake3
 from ledger.chain.signatures import KeyPair
 from ledger.domain import amounts, registry, schemas
 from ledger.domain.events import cash, control, orders, settlement
+from ledger.domain.events.cash import Posting
 from ledger.domain.events.executions import QuarantineResolved
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import Posting
 from ledger.domain.rules.evidence import CHECKPOINT_DOMAIN, checkpoint_statement
 from ledger.generation import firm
 from ledger.generation.desk import Desk, Trade

@@ -38,6 +38,12 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     correlation_id: bytes = NO_ID
     causation_id: bytes = NO_ID
 
+    def has_key(self) -> bool:
+        """
+        Return whether what was given as the key can be one.
+        """
+        return type(self.key) is str and bool(_NAME.fullmatch(self.key))
+
     def check(self) -> None:
         """
         Raise InvalidEvent or TooLarge unless the request is well-formed.

@@ -122,9 +122,8 @@ class Preparer:
         self._live.append(batch)
         used: dict[str, int] | None = None
         if look_up:
-            keys = [pending.group.key for pending in requests]
             # What cannot be a key is refused by itself in a moment; the store would refuse the look-up of all.
-            used = self._store.find_keys([key for key in keys if isinstance(key, str) and key.isprintable()])
+            used = self._store.find_keys([pending.group.key for pending in requests if pending.group.has_key()])
         answers, answer_to = batch.answers, self._answer
         for pending in requests:
             try:

@@ -18,7 +18,7 @@ from benchmarks.report import Report, Target
 from benchmarks.surroundings import Machine
 from ledger.errors import InvalidInput, SetupNeeded
 
-MACHINE = Machine("a processor", 2, 8 << 30, "6.1", "18.6", "3.11.7")
+MACHINE = Machine("a processor", 2, 8 << 30, "6.1", "18.6", "3.11.7", True)
 POINTS = [Point(n * 100_000, 20_000.0 - n, 100_000.0 if n % 2 else None, (100 + n) << 20) for n in range(1, 40)]
 
 
@@ -76,7 +76,7 @@ def test_the_json_has_the_shape_that_programs_read() -> None:
     """Names of fields are a promise, and the whole comes back as it was."""
     found = msgspec.json.decode(report.as_json(made()))
     assert list(found) == ["format", "date", "commit", "changed", "command", "seconds", "machine", "measures", "chain"]
-    assert list(found["machine"]) == ["cpu", "cores", "memory_bytes", "kernel", "postgresql", "python"]
+    assert list(found["machine"]) == ["cpu", "cores", "memory_bytes", "kernel", "postgresql", "python", "compiled"]
     assert list(found["measures"][0]) == [
         "name", "size", "unit", "value", "floor_name", "floor", "ratio", "bar", "aim", "better", "met", "values",
         "floors",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg
+from ledger.domain.events.cash import CashMoved, FeeCharged, HoldPlaced, JournalPosted, JournalReversed, Leg, Posting
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     OrderCanceled,
@@ -28,7 +28,6 @@ from ledger.domain.events.reference import (
     InstrumentDefined,
 )
 from ledger.domain.events.settlement import TradeSettled
-from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
 from tests.domain.books import DAY, Books, amount, check_invariants, opened, trade
 

@@ -12,7 +12,15 @@ from blake3 import blake3
 
 from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain import amounts
-from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted, JournalPosted, JournalReversed
+from ledger.domain.events.cash import (
+    AssetAmount,
+    CashMoved,
+    FeeCharged,
+    FxConverted,
+    JournalPosted,
+    JournalReversed,
+    Posting,
+)
 from ledger.domain.events.corporate_actions import (
     CashDividendAccrued,
     CashDividendPaid,
@@ -37,7 +45,6 @@ from ledger.domain.events.orders import (
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, TradeAllocated, TradeSettled
 from ledger.domain.fold import DuplicateFact, stream_version
-from ledger.domain.postings import Posting
 from ledger.errors import RuleBroken
 from tests.domain.books import Books, amount, check_invariants
 from tests.domain.forgetful import ForgetfulBooks

@@ -23,6 +23,7 @@ from ledger.domain.events.executions import QuarantineResolved, TradeBusted, Tra
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import SettlementFailed
 from ledger.domain.fold import DuplicateFact
+from ledger.domain.rows import TABLES
 from tests.domain.books import Books, check_invariants
 from tests.domain.equities import DAY, DUE, market, settled, trade
 
@@ -77,7 +78,7 @@ def books_before() -> Books:
 
 def effects(books: Books) -> dict[str, dict[Any, Any]]:
     """Return every row but those of the queue itself."""
-    tables = {table.name: dict(table.rows) for table in vars(books.state).values() if hasattr(table, "rows")}
+    tables = {name: dict(books.state.table(name).rows) for name in TABLES}
     return {name: rows for name, rows in tables.items() if name not in ("quarantine", "streams")}
 
 

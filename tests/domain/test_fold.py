@@ -18,6 +18,7 @@ from ledger.domain.events.cash import (
     JournalPosted,
     JournalReversed,
     Leg,
+    Posting,
 )
 from ledger.domain.events.control import (
     BreakResolution,
@@ -46,7 +47,6 @@ from ledger.domain.events.orders import (
 )
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AccountStatusSet, InstrumentDefined
 from ledger.domain.fold import Context, DuplicateFact
-from ledger.domain.postings import Posting
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
 from tests.domain.books import DAY, amount, balance, check_invariants, opened, order, status, trade
 

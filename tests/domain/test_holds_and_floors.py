@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import LIMIT
-from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased, JournalPosted, Leg
+from ledger.domain.events.cash import CashMoved, HoldPlaced, HoldReleased, JournalPosted, Leg, Posting
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import TradeBusted
 from ledger.domain.events.fields import Event
@@ -30,7 +30,7 @@ from ledger.domain.events.reference import (
     InstrumentAmended,
     InstrumentDefined,
 )
-from ledger.domain.postings import Bucket, Line, Posting
+from ledger.domain.postings import Bucket, Line
 from ledger.domain.rules.ground import Broken, post
 from ledger.domain.state import State
 from ledger.errors import InsufficientFunds, RuleBroken

@@ -23,6 +23,7 @@ from ledger.domain.events.cash import (
     JournalPosted,
     JournalReversed,
     Leg,
+    Posting,
 )
 from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.executions import QuarantineResolved
@@ -30,7 +31,6 @@ from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, AssetDefined
 from ledger.domain.events.settlement import AllocationReversed
 from ledger.domain.fold import Context, DuplicateFact
-from ledger.domain.postings import Posting
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, Unbalanced
 from tests.domain.books import Books, check_invariants
 from tests.domain.equities import DAY, all_balances, buckets, market, settled

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from ledger.domain import event_catalogue, registry
 from ledger.domain.events.fields import Event
 from ledger.domain.fold import DuplicateFact
+from ledger.domain.rows import TABLES
 from ledger.errors import Rejected
 from tests.domain.books import Books, check_invariants
 from tests.domain.mutations import DEEP, HUGE, Mutation, mutations, texts
@@ -28,7 +29,7 @@ LONGEST_MESSAGE = 2000
 
 def rows_of(books: Books) -> dict[str, dict[Any, Any]]:
     """Return every row of every read model."""
-    return {table.name: dict(table.rows) for table in vars(books.state).values() if hasattr(table, "rows")}
+    return {name: dict(books.state.table(name).rows) for name in TABLES}
 
 
 def check_refusal(error: Rejected) -> None:

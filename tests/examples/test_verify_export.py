@@ -16,10 +16,9 @@ import pytest
 from ledger import Ledger
 from ledger.chain.link import genesis
 from ledger.chain.signatures import KeyPair
-from ledger.domain.events.cash import FeeCharged, JournalPosted
+from ledger.domain.events.cash import FeeCharged, JournalPosted, Posting
 from ledger.domain.events.control import KeyNamed
 from ledger.domain.events.reference import AssetDefined
-from ledger.domain.postings import Posting
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from ledger.storage import chains

@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from ledger import Ledger
 from ledger.cli.app import app
 from ledger.domain import amounts
-from ledger.domain.events.cash import CashMoved, JournalPosted
+from ledger.domain.events.cash import CashMoved, JournalPosted, Posting
 from ledger.domain.events.reference import AccountOpened, AssetDefined
-from ledger.domain.postings import Posting
 from ledger.exporting import journals
 from ledger.generation.requests import generate
 from ledger.importing import run

@@ -19,7 +19,7 @@ from ledger import Group, Ledger
 from ledger.chain.link import ChainHead
 from ledger.domain import fold
 from ledger.domain.amounts import UNIT
-from ledger.domain.events.cash import FeeCharged, HoldPlaced, HoldReleased, JournalPosted, Leg
+from ledger.domain.events.cash import FeeCharged, HoldPlaced, HoldReleased, JournalPosted, Leg, Posting
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
@@ -27,7 +27,7 @@ from ledger.domain.events.orders import CancelRequested, OrderCanceled, OrderPla
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.fold import Context
-from ledger.domain.postings import Line, Posting
+from ledger.domain.postings import Line
 from ledger.domain.rules.ground import post
 from ledger.domain.rules.invariants import INVARIANTS, OF_RULE, PRINCIPLES
 from ledger.domain.state import State

@@ -167,8 +167,7 @@ def test_limits_expectations_and_dry_runs(chain: Database) -> None:
         assert [(x.stream, x.stream_version) for x in foreseen] == [("order/O", 1), ("order/P", 1)]
         with pytest.raises(InsufficientFunds):
             ledger.dry_run(order("O", "100", "100000"))
-        from ledger.domain.events.cash import JournalPosted
-        from ledger.domain.postings import Posting
+        from ledger.domain.events.cash import JournalPosted, Posting
 
         legs = [Posting(account="A", asset="USDT", bucket="settled", amount=a) for a in ("-1", "1")]
         long = JournalPosted(journal_id="j", postings=tuple(legs), memo="x" * 300_000)

@@ -17,9 +17,9 @@ from ledger.domain.events.cash import (
     JournalPosted,
     JournalReversed,
     Leg,
+    Posting,
 )
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import Posting
 from tests.model import money
 from tests.model.dice import WILD, Dice
 from tests.model.firm import ACCOUNTS

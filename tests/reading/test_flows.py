@@ -8,11 +8,18 @@ from typing import Any, Literal
 
 import pytest
 
-from ledger.domain.events.cash import AssetAmount, CashMoved, FeeCharged, FxConverted, JournalPosted, JournalReversed
+from ledger.domain.events.cash import (
+    AssetAmount,
+    CashMoved,
+    FeeCharged,
+    FxConverted,
+    JournalPosted,
+    JournalReversed,
+    Posting,
+)
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import Posting
 from tests.domain import equities
 from tests.domain.books import Books
 from tests.reading.days import cells, pnl

@@ -17,12 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT
-from ledger.domain.events.cash import CashMoved, JournalPosted
+from ledger.domain.events.cash import CashMoved, JournalPosted, Posting
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import CashInLieu, SplitApplied
 from ledger.domain.events.executions import Fee, TradeExecuted
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.domain.postings import Posting
 from ledger.reading.known_days.counting import counted
 from ledger.reading.known_days.known import whole_of
 from tests.domain.books import Books, amount

@@ -20,8 +20,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Ledger
-from ledger.domain.events.cash import JournalPosted
-from ledger.domain.postings import Posting
+from ledger.domain.events.cash import JournalPosted, Posting
 from ledger.errors import StorageFull, Unavailable
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ledger import Ledger
-from ledger.domain.events.cash import AssetAmount, FeeCharged, FxConverted, HoldPlaced, JournalPosted, Leg
+from ledger.domain.events.cash import AssetAmount, FeeCharged, FxConverted, HoldPlaced, JournalPosted, Leg, Posting
 from ledger.domain.events.control import (
     ControlsSet,
     Difference,
@@ -46,7 +46,6 @@ from ledger.domain.events.settlement import (
     TradeAllocated,
     TradeSettled,
 )
-from ledger.domain.postings import Posting
 from ledger.domain.schemas import schema_hash
 from tests.domain.books import DAY
 from tests.journal.test_ledger import fill

@@ -8,8 +8,8 @@ import pytest
 
 from ledger import Ledger
 from ledger.domain import fold
-from ledger.domain.events.cash import JournalPosted
-from ledger.domain.postings import Line, Posting
+from ledger.domain.events.cash import JournalPosted, Posting
+from ledger.domain.postings import Line
 from ledger.domain.rules.ground import Effects, Now, post, units
 from ledger.domain.state import State
 from tests.conftest import Database

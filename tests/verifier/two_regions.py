@@ -14,7 +14,7 @@ from ledger.chain import acknowledgement
 from ledger.chain.acknowledgement import Acknowledgement
 from ledger.chain.signatures import KeyPair
 from ledger.cli.creation import named
-from ledger.domain.events.cash import HoldPlaced, JournalPosted, Leg
+from ledger.domain.events.cash import HoldPlaced, JournalPosted, Leg, Posting
 from ledger.domain.events.control import (
     Difference,
     DivergentEventDisposed,
@@ -28,7 +28,6 @@ from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.operations import IncidentOpened
 from ledger.domain.events.orders import OrderAccepted, OrderPlaced
 from ledger.domain.events.reference import AccountLimitsSet, AccountOpened, CalendarPublished, InstrumentDefined
-from ledger.domain.postings import Posting
 from ledger.domain.schemas import schema_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.kafka import Broker

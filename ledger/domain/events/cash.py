@@ -7,7 +7,18 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from ledger.domain.events.fields import Amount, Date, Event, Fields, Identifier, Text
-from ledger.domain.postings import Posting
+from ledger.domain.postings import Bucket
+
+
+class Posting(Fields, frozen=True, kw_only=True):
+    """
+    One line of a balanced set.
+    """
+
+    account: Identifier
+    asset: Identifier
+    bucket: Bucket
+    amount: Amount
 
 
 class Leg(Fields, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import settlement as events
-from ledger.domain.events.fields import IDENTIFIER_LIMIT_BYTES
+from ledger.domain.events.checks import IDENTIFIER_LIMIT_BYTES
+from ledger.domain.events.fields import Event
 from ledger.domain.postings import ROUNDING, Line, moved, negated
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
@@ -227,4 +228,4 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
     return Effects(f"allocation/{event.allocation_id}", made.version, derived, old.trade_date)
 
 
-RULES = {events.TradeAllocated: allocate, events.AllocationReversed: reverse}
+RULES: dict[type[Event], object] = {events.TradeAllocated: allocate, events.AllocationReversed: reverse}

@@ -9,6 +9,7 @@ where any does, changing that needs it as well.
 from __future__ import annotations
 
 from ledger.domain.events import control as events
+from ledger.domain.events.fields import Event
 from ledger.domain.rows import Control
 from ledger.domain.rules.ground import Broken, Effects, Now, next_version
 from ledger.domain.state import State
@@ -54,4 +55,4 @@ def set_controls(state: State, event: events.ControlsSet, now: Now) -> Effects:
     return Effects(CONTROL_STREAM, next_version(state, CONTROL_STREAM))
 
 
-RULES = {events.ControlsSet: set_controls}
+RULES: dict[type[Event], object] = {events.ControlsSet: set_controls}

@@ -11,6 +11,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import cash as events
+from ledger.domain.events.fields import Event
 from ledger.domain.postings import FEES, Line, moved, negated, outside
 from ledger.domain.rows import Hold, Movement
 from ledger.domain.rules.approval import check_second_person
@@ -218,7 +219,7 @@ def reverse_journal(state: State, event: events.JournalReversed, now: Now) -> Ef
     return Effects(f"journal/{event.journal_id}", 1, derived, old.effective_on)
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.FeeCharged: charge_fee,
     events.CashMoved: move_cash,
     events.HoldPlaced: place_hold,

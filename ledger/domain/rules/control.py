@@ -184,7 +184,7 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
     return Effects(stream, next_version(state, stream))
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.ChainCreated: create,
     events.EpochStarted: note,
     events.EpochSealed: note,

@@ -14,6 +14,7 @@ import msgspec
 from ledger.chain import signatures
 from ledger.domain import registry, schemas
 from ledger.domain.events import control as events
+from ledger.domain.events.fields import Event
 from ledger.domain.rows import DivergentEvent, DivergentTail, Schema
 from ledger.domain.rules.control import CONTROL_STREAM
 from ledger.domain.rules.ground import Broken, Effects, Now, known, next_version
@@ -149,7 +150,7 @@ def dispose(state: State, event: events.DivergentEventDisposed, now: Now) -> Eff
     return _noted(state)
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.CheckpointSealed: seal,
     events.SchemaRegistered: register_schema,
     events.KeyDestroyed: destroy_key,

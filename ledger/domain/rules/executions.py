@@ -10,6 +10,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import executions as events
+from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order
 from ledger.domain.rules.fills import filled, filled_otherwise, order_of_fill, unfilled
@@ -266,7 +267,7 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     return Effects(stream, version, {"postings": as_derived(lines), **derived}, event.trade_date)
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.TradeExecuted: execute,
     events.TradeCorrected: correct,
     events.TradeBusted: bust,

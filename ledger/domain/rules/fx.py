@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import cash as events
+from ledger.domain.events.fields import Event
 from ledger.domain.postings import moved
 from ledger.domain.rows import Movement
 from ledger.domain.rules.ground import (
@@ -76,4 +77,4 @@ def convert(state: State, event: events.FxConverted, now: Now) -> Effects:
     return Effects(f"account/{event.account}", touch_account(state, event.account), derived, event.value_date)
 
 
-RULES = {events.FxConverted: convert}
+RULES: dict[type[Event], object] = {events.FxConverted: convert}

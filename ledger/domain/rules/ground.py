@@ -19,6 +19,7 @@ from ledger.domain.rows import Asset, Balance, Instrument, Row, Stream
 from ledger.domain.rules.invariants import OF_RULE
 from ledger.domain.state import State, Table
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
+from ledger.values import Value
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
 NS_PER_DAY: Final = 86_400 * 10**9
@@ -60,7 +61,7 @@ def _iso_date(days: int) -> str:
     return (_EPOCH + datetime.timedelta(days=days)).isoformat()
 
 
-class Now(msgspec.Struct, frozen=True, gc=False):
+class Now(Value, frozen=True):
     """
     What surrounds an event: its place, its times (ns), and the bytes the caller gave.
     """
@@ -111,14 +112,14 @@ class Now(msgspec.Struct, frozen=True, gc=False):
         return blake3(self.given).hexdigest()
 
 
-class Effects(msgspec.Struct, frozen=True, gc=False):
+class Effects(Value, frozen=True):
     """
     What a rule made of an event, beside the rows: its place in its stream, its day, and what is stored as derived.
     """
 
     stream: str
     stream_version: int
-    derived: dict[str, Any] = {}
+    derived: dict[str, Any] = {}  # noqa: RUF012 - each has one of its own
     effective_on: str | None = None
 
 

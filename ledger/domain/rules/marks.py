@@ -9,6 +9,7 @@ again is a duplicate while it counts alone.
 from __future__ import annotations
 
 from ledger.domain.events import control as events
+from ledger.domain.events.fields import Event
 from ledger.domain.rows import Mark
 from ledger.domain.rules.ground import (
     Broken,
@@ -57,4 +58,4 @@ def record(state: State, event: events.MarkRecorded, now: Now) -> Effects:
     return Effects(stream, next_version(state, stream), {}, event.day)
 
 
-RULES = {events.MarkRecorded: record}
+RULES: dict[type[Event], object] = {events.MarkRecorded: record}

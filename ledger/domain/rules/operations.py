@@ -84,7 +84,7 @@ def note(state: State, event: Event, now: Now) -> Effects:
     return Effects(OPERATIONS_STREAM, next_version(state, OPERATIONS_STREAM))
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.IncidentOpened: open_incident,
     events.IncidentAcknowledged: acknowledge,
     events.IncidentMitigated: mitigate,

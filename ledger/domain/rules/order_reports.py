@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
+from ledger.domain.events.fields import Event
 from ledger.domain.order_status import CANCELED, EXPIRED, REJECTED, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules.ground import (
@@ -80,7 +81,8 @@ def _stated_qty(state: State, order: Order, stated: Any) -> int:
 
 def _check_not_of_another(state: State, order: Order, cl_ord_id: str | None) -> None:
     """Raise Broken where *cl_ord_id*, which a report of *order* names, is of another order of its account."""
-    if cl_ord_id in (None, order.cl_ord_id, *order.pending_cancel, *order.pending_replace) or state.booked is not None:
+    own = [order.cl_ord_id, *order.pending_cancel, *order.pending_replace]
+    if cl_ord_id is None or cl_ord_id in own or state.booked is not None:
         return
     row = state.client_order_ids.get(order.account, cl_ord_id)
     if row is not None and row.order_id != order.order_id:
@@ -206,7 +208,7 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.OrderAccepted: accept,
     events.OrderRejected: reject,
     events.OrderTriggered: trigger,

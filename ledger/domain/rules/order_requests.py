@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.domain import amounts
 from ledger.domain.events import orders as events
+from ledger.domain.events.fields import Event
 from ledger.domain.order_status import asked_qty, asked_text, is_worked, leaves, terms_by
 from ledger.domain.rows import Order
 from ledger.domain.rules import position_limits
@@ -108,7 +109,8 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
 
 def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
     order = live_order(state, order_id)
-    if orig_cl_ord_id not in (order.cl_ord_id, *order.pending_replace[-1:], *order.pending_cancel[-1:]):
+    last = [order.cl_ord_id, *order.pending_replace[-1:], *order.pending_cancel[-1:]]
+    if orig_cl_ord_id not in last:
         raise Broken(
             "orig_cl_ord_id",
             f"order {order_id}: found {orig_cl_ord_id!r}; expected {order.cl_ord_id!r}, or the last request's",
@@ -179,7 +181,7 @@ def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Eff
     return done(changed(state, order, pending_cancel=(*order.pending_cancel, event.cl_ord_id)))
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.OrderPlaced: place,
     events.ReplaceRequested: request_replace,
     events.CancelRequested: request_cancel,

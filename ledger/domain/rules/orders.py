@@ -239,7 +239,8 @@ def check_stated_price(state: State, order: Order, stated: Any, day: str) -> Non
     if stated is None or state.booked is not None:
         # Where days are known, it was checked when it was recorded.
         return
-    price, told = units(stated), [x for x in (order.price, *(x for _, x, _ in asked_terms(order))) if x is not None]
+    price, prices = units(stated), [order.price, *[x for _, x, _ in asked_terms(order)]]
+    told = [x for x in prices if x is not None]
     tick = terms_on(known_instrument(state, order.instrument), day).tick
     if price % tick and price not in told and not any(x % tick for x in told):
         raise Broken(

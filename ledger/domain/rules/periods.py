@@ -109,4 +109,4 @@ def open_day(state: State, event: Event, day: str, now: Now) -> str:
     return (_EPOCH + datetime.timedelta(days=counted_on(state, event, _days(day), now.days))).isoformat()
 
 
-RULES = {events.PeriodClosed: close}
+RULES: dict[type[Event], object] = {events.PeriodClosed: close}

@@ -125,4 +125,4 @@ def resolve(state: State, event: events.QuarantineResolved, now: Now) -> Effects
     return Effects(QUARANTINE_STREAM, next_version(state, QUARANTINE_STREAM))
 
 
-RULES = {events.FactQuarantined: quarantine, events.QuarantineResolved: resolve}
+RULES: dict[type[Event], object] = {events.FactQuarantined: quarantine, events.QuarantineResolved: resolve}

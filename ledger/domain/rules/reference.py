@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import reference as events
+from ledger.domain.events.fields import Event
 from ledger.domain.order_status import is_closed
 from ledger.domain.rows import Account, AccountLimits, Asset, Calendar, Instrument
 from ledger.domain.rules.ground import Broken, Effects, Now, check_scale, known, present_instrument, put_balance, units
@@ -261,7 +262,7 @@ def settles_on(state: State, instrument: Instrument, trade_date: str) -> tuple[s
         ) from None
 
 
-RULES = {
+RULES: dict[type[Event], object] = {
     events.AssetDefined: define_asset,
     events.InstrumentDefined: define_instrument,
     events.InstrumentAmended: amend_instrument,

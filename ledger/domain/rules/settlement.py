@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.domain import amounts, postings
 from ledger.domain.events import settlement as events
+from ledger.domain.events.fields import Event
 from ledger.domain.positions import share
 from ledger.domain.postings import Line
 from ledger.domain.rows import Execution, Movement, SettlementFail
@@ -206,4 +207,4 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     return Effects(f"account/{account}", touch_account(state, account), effective_on=event.date)
 
 
-RULES = {events.TradeSettled: settle, events.SettlementFailed: fail}
+RULES: dict[type[Event], object] = {events.TradeSettled: settle, events.SettlementFailed: fail}

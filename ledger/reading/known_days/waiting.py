@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-import msgspec
-
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Key, State, Table
+from ledger.values import Value
 
 Ground = tuple[str, Key]
 """A row that a rule asked for: its table and its key."""
@@ -50,10 +49,12 @@ class WatchedState(State):
         super().__init__()
         self.asked: set[Ground] = set()
         for name in TABLES:
-            setattr(self, name, _Watched(self, name, self.asked))
+            # Nothing waits for an order: those are told by themselves, at the end.
+            if name != "orders":
+                setattr(self, name, _Watched(self, name, self.asked))
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _Entry(Value, frozen=True):
     event: RecordedEvent
     grounds: frozenset[Ground]
 

@@ -10,9 +10,8 @@ from typing import Final
 import psycopg
 
 from ledger import Ledger
-from ledger.domain.events.cash import JournalPosted
+from ledger.domain.events.cash import JournalPosted, Posting
 from ledger.domain.events.fields import Event
-from ledger.domain.postings import Posting
 from ledger.storage import database as db
 from tests.journal.test_ledger import fee
 from tests.tamper.scene import Scene
