@@ -14,24 +14,32 @@ from hypothesis import strategies as st
 from ledger.domain.amounts import render
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed
-from ledger.domain.events.executions import TradeBusted, TradeExecuted
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.orders import (
     CancelRejected,
     CancelRequested,
     OrderAccepted,
     OrderCanceled,
+    OrderDoneForDay,
+    OrderExpired,
     OrderPlaced,
+    OrderRejected,
     OrderReplaced,
+    OrderRestated,
+    ReplaceRejected,
     ReplaceRequested,
 )
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed
+from ledger.domain.order_status import derive
+from ledger.errors import LedgerError
 from ledger.reading.exposure import exposure
+from ledger.reading.known_days.orders import OrdersOfDays
 from tests.domain.books import Books
 from tests.domain.equities import CYCLES, DAY, DUE, HOLIDAYS, market, settled, trade
 from tests.domain.test_allocation import BOTH, allocated, block
-from tests.reading.days import pnl
+from tests.reading.days import pnl, recorded
 from tests.reading.test_known_settlement import BEFORE, LAST, MONDAY, TUESDAY, blotter, known, now, rungs
 
 LATER: dict[str, Any] = {"multiplier": "100", "tick": "3", "lot": "7", "settlement_cycle": 0}
@@ -250,45 +258,144 @@ def test_an_order_that_a_bust_ended_was_not_filled_by_what_was_left() -> None:
     ]  # fmt: skip
 
 
-STEPS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6), st.booleans()), min_size=3, max_size=12)
+BUSTED = TradeBusted(exec_id="b", exec_ref="E", ref_trade_date=MONDAY, venue="N", reason="r", trade_date=TUESDAY)
+CORRECTED = TradeCorrected(exec_id="b", exec_ref="E", ref_trade_date=MONDAY, trade_date=TUESDAY, qty="40", price="10",
+                           venue="N", account="A", instrument="XYZ.N", side="buy", order_id="O")  # fmt: skip
+ASKED = {"order_id": "O", "cl_ord_id": "d", "orig_cl_ord_id": "c"}
+AFTER: dict[str, tuple[Event, str, str]] = {
+    "its end is asked for": (CancelRequested(**ASKED), "PENDING_CANCEL", "100"),
+    "a price is asked for": (ReplaceRequested(**ASKED, new_price="9"), "PENDING_REPLACE", "100"),
+    "restated": (OrderRestated(order_id="O", reason="other", qty="50"), "FILLED", "100"),
+    "replaced": (OrderReplaced(**ASKED, qty="50"), "FILLED", "100"),
+    "rejected": (OrderRejected(order_id="O", reason_code="r"), "FILLED", "100"),
+    "canceled": (OrderCanceled(order_id="O"), "FILLED", "100"),
+    "done for the day": (OrderDoneForDay(order_id="O"), "DONE_FOR_DAY", "100"),
+}
+
+
+@pytest.mark.parametrize(("after", "undone"), [
+    *((after, BUSTED) for after in AFTER),
+    # An order that has filled is not rejected.
+    *((after, CORRECTED) for after in AFTER if after != "rejected"),
+])  # fmt: skip
+def test_what_is_said_after_the_evening_session_undid_a_fill_can_be_told(undone: Event, after: str) -> None:
+    """Monday's fill is undone on Monday, in Tuesday's session; by Monday it stands, and what was said then is told."""
+    event, status, qty = AFTER[after]
+    books = told_on((MONDAY, of_100()), (MONDAY, filled("E", 100, MONDAY)), (MONDAY, undone), (MONDAY, event),
+                    (LAST, trade(trade_date=LAST)))  # fmt: skip
+    assert standing(books, MONDAY) == (status, qty, "100")
+    (stands,) = now(books).rows("orders")
+    assert standing(books, TUESDAY) == (stands.status, render(stands.qty), render(stands.cum_qty))
+
+
+def test_what_ended_by_days_alone_lives_again_with_terms_that_are_told_after() -> None:
+    """Of 60 and 40 the 40 are undone in the next session, and the 60 on their day: only by that day had it filled."""
+    books = told_on(
+        (MONDAY, of_100()), (MONDAY, filled("E", 60, MONDAY)), (MONDAY, filled("F", 40, MONDAY)),
+        (MONDAY, msgspec.structs.replace(bust_of("F", MONDAY, reopens_order=True), trade_date=TUESDAY)),
+        (MONDAY, bust_of("E", MONDAY)),
+    )  # fmt: skip
+    assert standing(books, MONDAY) == ("CANCELED", "100", "40")
+    assert standing(books, TUESDAY) == ("NEW", "40", "0")
+    for event, by_monday in (
+        (CancelRequested(order_id="O", cl_ord_id="d", orig_cl_ord_id="c"), ("CANCELED", "100", "40")),
+        (CancelRejected(order_id="O", cl_ord_id="d", reason="r"), ("CANCELED", "100", "40")),
+        (ReplaceRequested(order_id="O", cl_ord_id="e", orig_cl_ord_id="c", new_qty="70"), ("CANCELED", "100", "40")),
+        (OrderDoneForDay(order_id="O"), ("CANCELED", "100", "40")),
+        (OrderReplaced(order_id="O", cl_ord_id="e", orig_cl_ord_id="c", qty="70"), ("PARTIALLY_FILLED", "70", "40")),
+        (OrderExpired(order_id="O"), ("EXPIRED", "70", "40")),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+        assert standing(books, MONDAY) == by_monday
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6), st.booleans()), min_size=3, max_size=14)
+DAYS = [DAY, DUE, MONDAY, TUESDAY, LAST]
+
+
+def life(steps: list[tuple[int, int, bool]]) -> Books:
+    """
+    Return the life of an order: fills are of their day, or of the session that opens on its evening, and so is what
+    corrects or busts them, or it is of their day, and some are booked anew later; all else is told on the day that it
+    counts for. What breaks a rule is no event of the order, nor is what waits in quarantine.
+    """
+    books, fills, undone = market(), list[tuple[str, str, str]](), list[tuple[str, str]]()
+    books.set_day(DAY)
+    books.give(of_100())
+    for n, (kind, some, flag) in enumerate(steps):
+        name, today = f"x{n}", DAYS[min(3, n // 3)]
+        books.set_day(today)
+        order = books.state.orders.rows["O",]
+        of = DAYS[DAYS.index(today) + 1] if flag and today != TUESDAY else today
+        asked = {"order_id": "O", "cl_ord_id": name, "orig_cl_ord_id": order.cl_ord_id}
+        event: Event = OrderAccepted(order_id="O", venue="N")
+        if kind < 3:
+            event = filled(name, some * 20, of)
+        elif kind < 6 and fills:
+            ref, ref_of, qty = fills.pop(some % len(fills))
+            event = bust_of(ref, ref_of, reopens_order=flag)
+            if kind == 4:
+                event = msgspec.structs.replace(event, exec_id=name, trade_date=of)
+            elif kind == 5:
+                event = TradeCorrected(**{
+                    **msgspec.structs.asdict(filled(name, some * 20, of)), "exec_ref": ref, "ref_trade_date": ref_of,
+                })  # fmt: skip
+            else:
+                undone.append((qty, ref_of))
+        elif kind == 6:
+            event = OrderReplaced(**{**asked, "cl_ord_id": [*order.pending_replace, name][0]}, qty=str(some * 40))
+        elif kind == 7:
+            ends = {1: OrderCanceled(order_id="O"), 2: OrderExpired(order_id="O"),
+                    3: OrderRejected(order_id="O", reason_code="r")}  # fmt: skip
+            event = ends.get(some, OrderDoneForDay(order_id="O"))
+        elif kind == 8 and undone:
+            qty, of = undone.pop(some % len(undone))
+            event = trade(name, order_id="O", qty=qty, trade_date=of)
+        elif kind == 9:
+            event = ReplaceRequested(**asked, new_qty=str(some * 40), new_price="9" if flag else None)
+        elif kind == 10:
+            event = CancelRequested(**asked)
+        elif kind == 11:
+            event = OrderRestated(order_id="O", reason="other", qty=str(some * 20) if flag else None)
+        elif kind == 12 and (order.pending_cancel or order.pending_replace):
+            rejects = CancelRejected if order.pending_cancel else ReplaceRejected
+            event = rejects(order_id="O", cl_ord_id=[*order.pending_cancel, *order.pending_replace][0], reason="r")
+        try:
+            taken = books.give(event).rule is None
+        except LedgerError:
+            taken = False
+        if not taken and 3 <= kind < 6 and isinstance(event, TradeBusted | TradeCorrected):
+            fills.append((ref, ref_of, qty))
+        elif taken and isinstance(event, TradeExecuted):
+            fills.append((name, event.trade_date, str(event.qty)))
+    return books
 
 
 @given(STEPS)
 def test_an_order_can_be_told_of_each_day_wherever_its_busts_count(steps: list[tuple[int, int, bool]]) -> None:
-    """
-    Fills are of their day, or of the session that opens on its evening, and some are undone and booked anew later; all
-    else is told on the day that it counts for. What waits in quarantine is no event of the order.
-    """
-    books, days, fills = market(), [DAY, DUE, MONDAY, TUESDAY, LAST], list[tuple[str, str, str]]()
-    undone: list[tuple[str, str]] = []
-    books.set_day(DAY)
-    books.give(of_100())
-    for n, (kind, some, flag) in enumerate(steps):
-        name, today = f"x{n}", days[min(3, n // 3)]
-        books.set_day(today)
-        order = books.state.orders.rows["O",]
-        event: Event = OrderAccepted(order_id="O", venue="N")
-        if kind < 2:
-            of = days[days.index(today) + 1] if flag and today != TUESDAY else today
-            event = trade(name, order_id="O", qty=str(some * 20), trade_date=of)
-        elif kind < 4 and fills:
-            ref, of, qty = fills.pop(some % len(fills))
-            event = bust_of(ref, of, reopens_order=flag)
-            undone.append((qty, of))
-        elif kind == 4:
-            event = OrderReplaced(order_id="O", cl_ord_id=name, orig_cl_ord_id=order.cl_ord_id, qty=str(some * 40))
-        elif kind == 5 and some == 1:
-            event = OrderCanceled(order_id="O")
-        elif kind == 6 and undone:
-            qty, of = undone.pop(some % len(undone))
-            event = trade(name, order_id="O", qty=qty, trade_date=of)
-        if books.give(event).rule is None and isinstance(event, TradeExecuted):
-            fills.append((name, event.trade_date, str(event.qty)))
-    for day in days:
-        assert len(known(books, day).rows("orders")) == 1
+    """Whatever counts for later days, it is told with what the blotter has of it; and all of it is as it is now."""
+    books = life(steps)
+    for day in DAYS:
+        source = known(books, day)
+        (order,) = source.rows("orders")
+        rows = [row for row in source.rows("executions") if row.live and row.order_id == "O"]
+        assert sum(row.qty for row in rows) == order.cum_qty <= order.qty
     assert [known(books, LAST).rows(table) for table in ("orders", "balances")] == [
         now(books).rows(table) for table in ("orders", "balances")
     ]
+
+
+@given(STEPS, st.randoms(use_true_random=False))
+def test_an_order_can_be_told_of_whichever_of_its_events_count(steps: list[tuple[int, int, bool]], random: Any) -> None:
+    """Once it is placed no other event of it is one without which the rest cannot be told."""
+    books = life(steps)
+    kept = [event for event in recorded(books) if event.event_type == "OrderPlaced" or random.random() < 0.6]
+    told = OrdersOfDays(books.state, kept)
+    assert told.misfits == []
+    (order,) = told.state.orders.rows.values()
+    assert order.status == derive(order)
+    assert 0 <= order.cum_qty <= order.qty
+    assert order.terminal is None or not (order.pending_cancel or order.pending_replace or order.done_for_day)
 
 
 def test_allocations_too_cost_what_was_booked() -> None:

@@ -54,6 +54,9 @@ def reject(state: State, event: events.OrderRejected, now: Now) -> Effects:
     Only an order without fills can be rejected.
     """
     order = live_order(state, event.order_id)
+    if order.cum_qty and state.booked is not None:
+        # What filled by days was undone for later ones, and what is left of it was rejected.
+        return reheld(state, ended(order, CANCELED), now)
     if order.cum_qty:
         raise Broken(
             "rejected_after_fill",
@@ -105,7 +108,7 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     if not event.historical:
         check_stated_price(state, order, event.price, now.day)
     if event.cl_ord_id not in order.pending_replace:
-        if event.orig_cl_ord_id != order.cl_ord_id:
+        if event.orig_cl_ord_id != order.cl_ord_id and state.booked is None:
             raise Broken(
                 "not_pending",
                 f"order {order.order_id}: found {event.cl_ord_id!r}, which nobody asked for; "
@@ -119,7 +122,7 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
     stop = stop if event.stop_price is None else units(event.stop_price)
     terms = with_terms(
         state, order, qty, price=price, stop_price=stop, cl_ord_id=event.cl_ord_id, accepted=True, terms_day=now.day,
-        **answered(order, event.cl_ord_id),
+        terminal=None, **answered(order, event.cl_ord_id),
     )  # fmt: skip
     effects = reheld(state, terms, now)
     if effects.derived:
@@ -131,7 +134,8 @@ def replace(state: State, event: events.OrderReplaced, now: Now) -> Effects:
 
 def _overtaken(state: State, order: Order, cl_ord_id: str, pending: str) -> Effects:
     request = state.client_order_ids.get(order.account, cl_ord_id)
-    if order.terminal is None or request is None or request.order_id != order.order_id:
+    was_asked = order.terminal is not None and request is not None and request.order_id == order.order_id
+    if not was_asked and state.booked is None:
         raise Broken("not_pending", f"found {cl_ord_id!r}; expected a {pending} of order {order.order_id}")
     # The order's end answered the request before; that it came too late changes nothing.
     return done(changed(state, order))
@@ -186,7 +190,8 @@ def finish_day(state: State, event: events.OrderDoneForDay, now: Now) -> Effects
     """
     A good-till order rests, with what is held for it, until it is restated or fills; a day order fills no more.
     """
-    return reheld(state, msgspec.structs.replace(live_order(state, event.order_id), done_for_day=True), now)
+    order = live_order(state, event.order_id)
+    return reheld(state, msgspec.structs.replace(order, done_for_day=order.terminal is None), now)
 
 
 def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
@@ -199,13 +204,17 @@ def restate(state: State, event: events.OrderRestated, now: Now) -> Effects:
     # A day order that is done for the day is left behind when its account closes: it would live again for nobody.
     check_not_closed(state, order.account)
     qty = order.qty if event.qty is None else _stated_qty(state, order, event.qty)
-    if qty < order.cum_qty:
+    if qty < order.cum_qty and state.booked is None:
         raise Broken("filled_more", f"order {order.order_id}: found {event.qty}; expected "
                                     f"{amounts.render(order.cum_qty)} or more, which has filled already")  # fmt: skip
     if not event.historical:
         check_stated_price(state, order, event.price, now.day)
     price = order.price if event.price is None else units(event.price)
-    return reheld(state, with_terms(state, order, qty, price=price, done_for_day=False, terms_day=now.day), now)
+    # By days it may have ended, and more be filled of it, where what undid that is of a later one.
+    terms = with_terms(
+        state, order, max(qty, order.cum_qty), price=price, done_for_day=False, terms_day=now.day, terminal=None
+    )  # fmt: skip
+    return reheld(state, terms, now)
 
 
 RULES: dict[type[Event], object] = {

@@ -110,12 +110,31 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
 def _check_request(state: State, order_id: str, orig_cl_ord_id: str) -> Order:
     order = live_order(state, order_id)
     last = [order.cl_ord_id, *order.pending_replace[-1:], *order.pending_cancel[-1:]]
-    if orig_cl_ord_id not in last:
+    if orig_cl_ord_id not in last and state.booked is None:
         raise Broken(
             "orig_cl_ord_id",
             f"order {order_id}: found {orig_cl_ord_id!r}; expected {order.cl_ord_id!r}, or the last request's",
         )
     return order
+
+
+def _check_askable(state: State, order: Order, qty: int) -> None:
+    if state.booked is not None:
+        # What fills by days may be undone on a later one, and was when this was asked.
+        return
+    if not is_worked(order):
+        # Nothing is held for it, and it would come back with what nobody has set aside.
+        raise Broken(
+            "nothing_left", f"order {order.order_id} is of a day and done for the day; expected one that is worked: "
+                            "place another, or wait until the venue restates it"
+        )  # fmt: skip
+    if len(order.pending_replace) >= REQUESTS:
+        raise Broken(
+            "requests_pending", f"order {order.order_id}: {REQUESTS} requests for other terms wait for their answers; "
+                                "expected fewer: wait for one, or ask for the order's end"
+        )  # fmt: skip
+    if not leaves(order) and qty <= order.qty:
+        raise Broken("nothing_left", f"order {order.order_id} has nothing left to fill; ask for more than it had")
 
 
 def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> Effects:
@@ -133,25 +152,16 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     price = price if event.new_price is None else units(event.new_price)
     stop = stop if event.new_stop is None else units(event.new_stop)
     status = known(state.accounts, order.account, "account").status
-    if not is_worked(order):
-        # Nothing is held for it, and it would come back with what nobody has set aside.
-        raise Broken(
-            "nothing_left", f"order {event.order_id} is of a day and done for the day; expected one that is worked: "
-                            "place another, or wait until the venue restates it"
-        )  # fmt: skip
-    if len(order.pending_replace) >= REQUESTS:
-        raise Broken(
-            "requests_pending", f"order {event.order_id}: {REQUESTS} requests for other terms wait for their answers; "
-                                "expected fewer: wait for one, or ask for the order's end"
-        )  # fmt: skip
-    if not leaves(order) and qty <= order.qty:
-        raise Broken("nothing_left", f"order {event.order_id} has nothing left to fill; ask for more than it had")
+    _check_askable(state, order, qty)
     # A quantity that stays may be of a lot that was: only what is asked for has to fit.
     lot = 1 if event.new_qty is None else instrument.lot
     check_terms(state, instrument, qty, (event.new_price, event.new_stop), lot)
     more = qty - asked_qty(order)
     position_limits.check(state, order.account, instrument, order.side, more)
     claim(state, order.account, event.cl_ord_id, event.order_id)
+    if order.terminal is not None:
+        # By days alone, and nothing is pending of what has ended.
+        return done(changed(state, order))
     # A filled order that had kept an old name is open again by this, and splits and renames look for present ones.
     order = msgspec.structs.replace(
         order, instrument=instrument.instrument, pending_replace=(*order.pending_replace, event.cl_ord_id),
@@ -175,9 +185,12 @@ def request_cancel(state: State, event: events.CancelRequested, now: Now) -> Eff
     The end may be asked for while something can fill.
     """
     order = _check_request(state, event.order_id, event.orig_cl_ord_id)
-    if not leaves(order):
+    if not leaves(order) and state.booked is None:
         raise Broken("nothing_left", f"order {event.order_id} has nothing left to cancel; expected one that may fill")
     claim(state, order.account, event.cl_ord_id, event.order_id)
+    if order.terminal is not None:
+        # By days alone, as above.
+        return done(changed(state, order))
     return done(changed(state, order, pending_cancel=(*order.pending_cancel, event.cl_ord_id)))
 
 

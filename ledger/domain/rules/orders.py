@@ -1,8 +1,9 @@
 """
 Keep what every rule on orders needs: an order's terms, what is held for it, its version, and how it ends.
 
-What may be asked is in `order_requests.py`, what the venue says in `order_reports.py`, and fills in `executions.py`.
-Terms of the instrument are those of the day.
+What may be asked is in `order_requests.py`, what the venue says in `order_reports.py`, and fills in `fills.py`. Terms
+of the instrument are those of the day. Where days are gone through (`state.booked`), what an order lacks of later ones
+refuses nothing: it was there when the rule was kept.
 """
 
 from __future__ import annotations
@@ -171,10 +172,10 @@ def ended(order: Order, terminal: str) -> Order:
 
 def live_order(state: State, order_id: str) -> Order:
     """
-    Return the order of this id, or raise Broken where there is none or it has ended.
+    Return the order of this id, or raise Broken where there is none or it has ended, unless it did so by days alone.
     """
     order = known(state.orders, order_id, "order")
-    if order.terminal is not None:
+    if order.terminal is not None and state.booked is None:
         raise Broken("order_not_live", f"found order {order_id} {order.status}; expected a live order")
     return order
 
@@ -252,7 +253,7 @@ def claim(state: State, account: str, cl_ord_id: str, order_id: str) -> None:
     """
     Take a client order id, which is used once an account.
     """
-    if state.client_order_ids.fresh(account, cl_ord_id) is not None:
+    if state.client_order_ids.fresh(account, cl_ord_id) is not None and state.booked is None:
         raise Broken(
             "cl_ord_id_reused", f"found client order id {cl_ord_id!r} of {account} a second time; expected a new one"
         )
