@@ -7,7 +7,6 @@ most its quantity, in as many parts as it takes, and the last part takes what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -163,26 +162,33 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     return Effects(f"account/{account}", touch_account(state, account), derived, event.date)
 
 
-def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[Execution]) -> Iterator[SettlementFail]:
-    """Yield what failed of *rows*: all that was left of each when it was told, and fees in other assets."""
+def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[Execution]) -> list[SettlementFail]:
+    """Return what failed of *rows*: all that was left of each when it was told, and fees in other assets."""
     if state.booked is not None:
         # All that was left when it was told need not be left by days.
-        number = 0
-        while (failed := state.booked.settlement_fails.get(event.settlement_id, event.date, number)) is not None:
-            yield failed
-            number += 1
-        return
+        return _failed_before(state.booked, event)
     parts: list[tuple[Execution, int, str, int]] = []
     for row in rows:
         owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
         parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
         # Fees in other assets wait with the trade, and have rows of their own.
         parts += [(row, 0, asset, amount) for asset, amount in sorted(owed.items()) if amount]
-    for number, (row, qty, asset, amount) in enumerate(parts):
-        yield SettlementFail(
+    return [
+        SettlementFail(
             event.settlement_id, event.date, number, now.seq, row.venue, row.trade_date, row.exec_id, row.account,
             row.asset, qty, asset, amount, event.leg, event.reason, event.new_intended_date, now.content(),
-        )  # fmt: skip
+        )
+        for number, (row, qty, asset, amount) in enumerate(parts)
+    ]  # fmt: skip
+
+
+def _failed_before(booked: State, event: events.SettlementFailed) -> list[SettlementFail]:
+    rows: list[SettlementFail] = []
+    row = booked.settlement_fails.get(event.settlement_id, event.date, 0)
+    while row is not None:
+        rows.append(row)
+        row = booked.settlement_fails.get(event.settlement_id, event.date, len(rows))
+    return rows
 
 
 def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
