@@ -73,9 +73,19 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     )  # fmt: skip
 
 
-def _recorded(ledger: Ledger, decision: QuarantineResolved) -> int:
-    """Record the fact that *decision* accepts as it came, and return its seq; nothing is recorded if it may not be."""
+def _recorded(ledger: Ledger, decision: QuarantineResolved, decided: str) -> int | None:
+    """
+    Record the fact that *decision* accepts as it came, and return its seq; nothing is recorded if it may not be.
+
+    Where a decision was recorded under the key *decided* before, return what that one accepted it as, if it did.
+    """
     seq, key = decision.ref, f"accept-{decision.ref}"
+    first = ledger.lookup(decided)
+    if first is not None:
+        # The fact may have been recorded under another key, by who told it again.
+        made = ledger.events_at([first.seq])[first.seq]
+        kept_decision = registry.decode_given(made.event_type, made.schema_version, split_payload(made.payload)[1])
+        return kept_decision.accepted_seq if isinstance(kept_decision, QuarantineResolved) else None
     again = ledger.lookup(key)
     if again is not None:
         return again.seq
@@ -137,10 +147,11 @@ def resolve(
         connections.access(dsn) as found,
         Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger,
     ):
+        key = f"resolve-{seq}"
         if resolution == "accepted" and accepted_seq is None:
-            event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event))
+            event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event, key))
         try:
-            receipt = ledger.append(event, key=f"resolve-{seq}", actor=proposed_by)
+            receipt = ledger.append(event, key=key, actor=proposed_by)
         except IdempotencyConflict as error:
             raise _decided(found.dsn("reader"), origin, seq) from error
     print(f"seq {seq} is {resolution}, recorded at seq {receipt.seq}")

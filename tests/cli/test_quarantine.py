@@ -121,6 +121,29 @@ def test_a_fact_is_accepted_as_it_came_once_it_fits(chain: Database) -> None:
         check_whole(chain, ledger)
 
 
+def test_a_fact_that_somebody_else_recorded_is_accepted_as_often_as_it_is_said(chain: Database) -> None:
+    """Its engine told it again, under a key of its own; and what was decided otherwise is not accepted afterwards."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        waiting = [ledger.append(trade(name, "O"), key=name).seq for name in ("E", "F")]
+        ledger.append(order("O"), key="1")
+        told_again = ledger.append(trade("E", "O"), key="2")
+        assert not told_again.quarantined
+
+    def resolve(seq: int, resolution: str, proposed_by: str = "ann") -> tuple[int, str]:
+        done = tradeledger("quarantine", "resolve", seq, "--as", resolution, "--proposed-by", proposed_by, "--source",
+                           "engine", LEDGER_DSN=chain.dsn("writer"))  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = resolve(waiting[0], "accepted")
+    assert (code, f"seq {waiting[0]} is accepted, recorded at seq {told_again.seq + 1}" in said) == (0, True), said
+    assert resolve(waiting[0], "accepted") == (code, said)
+    assert resolve(waiting[1], "discarded")[0] == 0
+    for seq, proposed_by, status in ((waiting[0], "bob", "accepted"), (waiting[1], "ann", "discarded")):
+        code, said = resolve(seq, "accepted", proposed_by)
+        assert (code, f"the fact of seq {seq} is {status}, as ann decided" in said) == (7, True), said
+
+
 def test_what_was_announced_is_accepted_on_its_day_as_of_that_day(chain: Database) -> None:
     """A new name that was told the day before is recorded again as what occurs now, with the same words."""
     with Ledger.open(chain.dsn("writer")) as ledger:
