@@ -120,6 +120,24 @@ def test_an_older_trade_is_busted_after_the_ex_date_and_before_the_split_is_told
     check_told(books, "200")
 
 
+@pytest.mark.parametrize("given_first", [True, False])
+def test_a_split_concerns_by_days_whom_it_concerned_when_it_was_told(given_first: bool) -> None:
+    """Who has none but an order that sells; and who was given some for a later day than the split's, or after it."""
+    books = ground()
+    sale = msgspec.structs.replace(order("O", "10", "10"), account="BLOCK", side="sell")
+    given = CashMoved(movement_id="m", account="B", asset="XYZ", amount="7", kind="deposit", value_date=WEDNESDAY)
+    books.set_day(DUE)
+    assert books.give(sale).rule is None
+    books.set_day(WEDNESDAY)
+    multiplied = split(moved_reason="r")
+    for event in (given, multiplied) if given_first else (multiplied, given):
+        outcome = books.give(event)
+        assert outcome.rule is None, outcome.detail
+    stands = [(row.account, render(row.qty), render(row.new_qty)) for row in now(books).rows("entitlements")]
+    assert stands == [("A", "100", "200"), *([("B", "7", "14")] if given_first else []), ("BLOCK", "0", "0")]
+    assert known(books, LAST).rows("entitlements") == now(books).rows("entitlements")
+
+
 def test_cash_for_a_fraction_is_as_it_was_recorded() -> None:
     """There was one when the split was told, and none by the trades of its day."""
     books = ground()

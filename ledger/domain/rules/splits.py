@@ -112,6 +112,13 @@ def _held(state: State, ca_id: str, account: str, balance: Balance | None) -> in
     return balance.total if balance else 0
 
 
+def _holds(state: State, ca_id: str, row: Balance) -> bool:
+    """Return whether the account has any of the asset in some bucket; by days whether it had when that was recorded."""
+    if state.booked is not None:
+        return state.booked.entitlements.get(ca_id, row.account) is not None
+    return bool(row.settled or row.unsettled or row.held)
+
+
 def _split_holder(
     state: State, event: events.SplitApplied, instrument: Instrument, account: str, cash: int | None
 ) -> list[Line]:
@@ -293,7 +300,7 @@ def apply_split(state: State, event: events.SplitApplied, seq: int) -> dict[str,
     holders = {
         account
         for (account, asset), row in state.balances.rows.items()
-        if asset == instrument.asset and (row.settled or row.unsettled or row.held) and postings.owns(account)
+        if asset == instrument.asset and postings.owns(account) and _holds(state, event.ca_id, row)
     }
     holders |= {
         account for (account, name), row in state.positions.rows.items() if name == instrument.instrument and row.qty
