@@ -114,10 +114,10 @@ def read(event_type: str, schema_version: int, given: bytes | str) -> Event:
         raise InvalidEvent(f"found event type {event_type[:80]!r}{near}; {there}")
     kind = kind_of(event_type, schema_version)
     if kind is None:
-        raise UnknownFormat(
-            f"found {event_type} of schema version {schema_version}; this program knows {newest(event_type)}: use the "
-            "release that wrote it, or a newer one"
-        )
+        wanted = "expected 1 or more, as no release wrote another"
+        if schema_version >= 1:
+            wanted = f"this program knows {newest(event_type)}: use the release that wrote it, or a newer one"
+        raise UnknownFormat(f"found {event_type} of schema version {schema_version}; {wanted}")
     try:
         event: Event = _decoder(kind).decode(given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

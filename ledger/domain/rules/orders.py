@@ -69,7 +69,7 @@ def wanted_hold(state: State, order: Order, day: str) -> int:
     Return what to hold on *day* for what may still fill of *order*: the cost of a buy, the quantity of a sale.
 
     A hold that the caller set is kept in proportion instead. Where the price is negative the buyer is paid, and nothing
-    is held.
+    is held; the seller pays, and its quantity alone is held.
     """
     return _needed(state, order, leaves(order), day)
 
