@@ -10,9 +10,9 @@ anything decides.
 asked, and where all of those were changed, a thousand that nobody could foresee. Where none hashes with it:
 
 1. they hash with the id of another row: these are the events of that chain, and the row's number is wrong;
-2. they hash with an id one byte away: that is the chain's, and the row's was changed;
-3. the genesis that the row keeps, or that the first event names, is that of the row's id: it is right, and every event
-   that was asked was changed;
+2. they hash with an id that whoever asks brought, or one byte away: that is the chain's, and the row's was changed;
+3. the genesis that the first event names is that of the row's id: it is right, and every event that was asked was
+   changed. What the row says of its genesis vouches for none of its own columns;
 4. else nobody knows the id, and no event can be read.
 
 **The origin** is the name with whose genesis the first event has its hash. Where none is, because the first event is
@@ -23,8 +23,9 @@ gone, or was changed elsewhere as well, it is
    was not brought as well;
 3. else what the row says, whose genesis says nothing: a new name may have come with its own.
 
-The names that are tried are those that whoever asks brought (of a policy's logs, of the other copy, of books that were
-kept), those that the first event's content and the newest checkpoints say, and the row's own.
+The names that are tried are those that whoever asks brought (of a policy's logs, of the other copy, of a state that was
+kept; of the latter two the ids as well), those that the first event's content and the newest checkpoints say, and the
+row's own.
 """
 
 from __future__ import annotations
@@ -67,11 +68,11 @@ class Identity(msgspec.Struct):
     readable: bool = True
 
 
-def settle(reader: Reader, brought: Sequence[str] = ()) -> Identity:
+def settle(reader: Reader, brought: Sequence[str] = (), ids: Sequence[bytes] = ()) -> Identity:
     """
     Return who the reader's chain is; the reader then reads the rows that are its own.
 
-    *brought* are the names that whoever asks knows chains by.
+    *brought* are the names that whoever asks knows chains by, and *ids* those that were their chain's elsewhere.
     """
     chain = reader.chain
     findings: list[Finding] = []
@@ -84,7 +85,7 @@ def settle(reader: Reader, brought: Sequence[str] = ()) -> Identity:
                 reader.read_as(number or 0)
                 chain, events = reader.chain, there
     names = _Names(reader, chain.origin, events.start, brought)
-    found = _id(reader, chain, events, names)
+    found = _id(reader, chain, events, names, ids)
     if isinstance(found, ChainRow):
         text = f"events of chain {chain.origin}"
         findings.append(_finding(chain, "chain", text, f"{chain.chain}, whose events are those of {found.origin}"))
@@ -144,18 +145,23 @@ def _finding(chain: ChainRow, column: str, expected: str, actual: str) -> Findin
     return Finding(KIND, expected, actual, table="chains", key=(chain.origin,), column=column)
 
 
-def _id(reader: Reader, chain: ChainRow, events: _Events, names: _Names) -> bytes | ChainRow | None:
+def _id(
+    reader: Reader, chain: ChainRow, events: _Events, names: _Names, ids: Sequence[bytes]
+) -> bytes | ChainRow | None:
     """Return the id of the events, the chain of this database whose they are instead, or None where nobody knows."""
     if not events.first or events.are_of(chain.chain_id):
         return chain.chain_id
     for other in reader.chains:
         if other.chain_id != chain.chain_id and events.are_of(other.chain_id):
             return other
+    for brought in ids:
+        if events.are_of(brought):
+            return brought
     asked = [*events.first, *events.drawn[:NEAR_ASKED]]
     for near in _near(chain.chain_id):
         if _any_of(asked, near):
             return near
-    starts = _starts(chain, events.start)
+    starts = [] if events.start is None else [events.start.prev_hash]
     if len(events.first) == 1 or any(_genesis(chain.chain_id, name) in starts for name in names.all()):
         reader.edits = len(events.drawn) <= DEEP_LIMIT
         return chain.chain_id

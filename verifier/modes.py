@@ -211,11 +211,11 @@ def diff_(
     def made() -> Report:
         with contextlib.ExitStack() as stack, progress(None) as told:
             copies = _copy(stack, left, "A", origin), _copy(stack, right, "B", origin)
-            # Each is asked by the name that the other one has: it may be the one that was renamed.
+            # Each is asked by the name and the id that the other one has: it may be the one whose row was changed.
             settled = [
                 msgspec.structs.replace(finding, actual=f"{finding.actual} in {copy.name}")
                 for copy, other in (copies, copies[::-1]) if isinstance(copy, Region)
-                for finding in identity.settle(copy, [other.origin]).findings
+                for finding in identity.settle(copy, [other.origin], [other.chain_id]).findings
             ]  # fmt: skip
             return diverging.compare(*copies, told, backup=backup, settled=settled)
 

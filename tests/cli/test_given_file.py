@@ -185,7 +185,7 @@ def test_no_command_waits_for_what_is_no_file(tmp_path: Path, what: str, odd: st
 
 STATES = {
     "a walk's": lambda path: saved.read(path),
-    "a scrub's": lambda path: scrubbed.read(path, "a.example/b", bytes(16), 5),
+    "a scrub's": lambda path: scrubbed.read(path),
     "the books": Books,
     "an archive's": lambda path: Kept(path, Task("place", "00", 0, 1)),
     "a signer's": Promises,

@@ -183,9 +183,11 @@ def test_what_was_kept_of_one_chain_is_never_passed_by_for_another(tmp_path: Pat
     """CVE-2022-39199: a state is of a chain by name and id, and where another answers it is refused, not begun anew."""
     path = tmp_path / "round.json"
     scrubbed.write(path, Scrubbed(ORIGIN, CHAIN_ID.hex(), 1, next=3, size=900, hash="00"))
+    found = scrubbed.read(path)
+    assert found is not None
     for origin, chain_id in ((ORIGIN, OTHER_ID), (OTHER_ORIGIN, CHAIN_ID)):
         with pytest.raises(Unreadable, match="is of chain"):
-            scrubbed.read(path, origin, chain_id, 2)
+            scrubbed.check(found, path, origin, chain_id)
     write(tmp_path / "a", 300)
     of_other = note.with_signatures(text := Checkpoint(OTHER_ORIGIN, 7, bytes(32)).text(), (OTHER_KEY.sign(text),))
     with pytest.raises(Unreadable, match="this archive is of"):

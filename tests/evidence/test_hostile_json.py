@@ -108,7 +108,7 @@ def test_a_state_that_is_no_json_of_its_shape_is_refused_by_name(tmp_path: Path)
     """Of a walk, of a scrub, and of the verification of an archive."""
     place, task = tmp_path / "state", Task("here", "00" * 32, 0, 3)
     rounds = msgspec.json.encode(Scrubbed(ORIGIN, CHAIN_ID.hex(), 1))
-    refuses(in_a_file(lambda path: scrubbed.read(path, ORIGIN, CHAIN_ID, 2), place), rounds, Unreadable, lenient=False)
+    refuses(in_a_file(lambda path: scrubbed.read(path), place), rounds, Unreadable, lenient=False)
     for data in (b"\xff", DEEP, b'{"x":' + DEEP + b"}", b'{"origin":"\xff"}'):
         place.write_bytes(data)
         with pytest.raises(Unreadable):

@@ -238,12 +238,14 @@ def verify(
         Unreadable: there is nothing to check, or the state cannot be used.
     """
     started = time.monotonic()
-    settled = identity.settle(region, scrubbed.names(path))
+    kept = scrubbed.read(path)
+    settled = identity.settle(region) if kept is None else identity.settle(region, *kept.names())
     # Where nobody knows whose events they are, whether they are those of the state is no question, and it stays.
-    state = (
-        scrubbed.read(path, region.origin, region.chain_id, now()) if settled.readable
-        else Scrubbed(region.origin, region.chain_id.hex(), now())
-    )  # fmt: skip
+    if kept is None or not settled.readable:
+        state = Scrubbed(region.origin, region.chain_id.hex(), now())
+    else:
+        scrubbed.check(kept, path, region.origin, region.chain_id)
+        state = kept
     scrub = Scrub(region, state, lambda reached: scrubbed.write(path, reached))
     if not scrub.size and not state.size:
         raise Unreadable(f"chain {region.origin} has no events: there is nothing to scrub")

@@ -44,30 +44,28 @@ class Scrubbed(msgspec.Struct, forbid_unknown_fields=True):
     hash: str = ""
     format_version: int = FORMAT
 
-
-def names(path: Path) -> list[str]:
-    """
-    Return what the chain is called that the state in a file is of, as far as it can be read: `read` says why not.
-    """
-    try:
-        with path.open("rb") as file:
-            return [foreign_json.decode(file.read(STATE_LIMIT_BYTES + 1), Scrubbed).origin]
-    except (OSError, UnknownFormat):
-        return []
+    def names(self) -> tuple[list[str], list[bytes]]:
+        """
+        Return what the chain was called, and its id where the file says one.
+        """
+        try:
+            return [self.origin], [bytes.fromhex(self.chain_id)]
+        except ValueError:
+            return [self.origin], []
 
 
-def read(path: Path, origin: str, chain_id: bytes, now: int) -> Scrubbed:
+def read(path: Path) -> Scrubbed | None:
     """
-    Return the state in a file, or that of a first run where there is no file.
+    Return the state in a file, or None where there is no file.
 
     Raises:
-        Unreadable: it is no state, or one of another chain.
+        Unreadable: it is no state.
     """
     try:
         given_file.check(path)
         data = given_file.read(path, STATE_LIMIT_BYTES)
     except FileNotFoundError:
-        return Scrubbed(origin, chain_id.hex(), now)
+        return None
     except OSError as error:
         raise Unreadable(f"the state {path} cannot be read: {error.strerror}; name another file") from error
     try:
@@ -78,12 +76,18 @@ def read(path: Path, origin: str, chain_id: bytes, now: int) -> Scrubbed:
         found.broken, default=0) < 0:  # fmt: skip
         raise Unreadable(f"{path} is a state of format {found.format_version} at tile {found.next}; expected format "
                          f"{FORMAT}: delete it, and the round begins anew")  # fmt: skip
+    return found
+
+
+def check(found: Scrubbed, path: Path, origin: str, chain_id: bytes) -> None:
+    """
+    Raise Unreadable where the state that was *found* in a file is of another chain.
+    """
     if (found.origin, found.chain_id) != (origin, chain_id.hex()):
         raise Unreadable(
             f"{path} is of chain {found.origin} with id {found.chain_id}, and this is {origin} with id "
             f"{chain_id.hex()}; give each chain a file of its own"
         )
-    return found
 
 
 def write(path: Path, state: Scrubbed) -> None:

@@ -73,7 +73,7 @@ def verify(reader: Reader, path: Path, tell: Tell, jobs: int = 1) -> Report:
     with Books(path) as books:
         if books.said is None or not books.said.compared:
             return full.verify(reader, tell, jobs, books)
-        found, settled, part = Findings(), identity.settle(reader, [books.said.at.origin]), "events"
+        found, settled, part = Findings(), identity.settle(reader, *books.said.at.names()), "events"
         chain = settled.chain
         found.add(before.convict(reader, chain, books.said, path, renamed=bool(settled.findings)))
         if not len(found) and not settled.findings and settled.readable:

@@ -99,7 +99,7 @@ def verify_chain(
         raise Unreadable("a state goes on from where it ends: leave out --from and --to, or --state")
     with _workers(jobs, executor) as pool, Reader(dsn, origin) as reader:
         kept = None if state is None else saved.read(state)
-        settled = identity.settle(reader, [] if kept is None else [kept.origin])
+        settled = identity.settle(reader) if kept is None else identity.settle(reader, *kept.names())
         findings.add(settled.findings)
         findings.add(region.chains(reader, settled.chain))
         walk = _Walk(dsn, reader, settled.chain, findings, state, size)

@@ -37,6 +37,12 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     end: End
     edge: list[bytes]
 
+    def names(self) -> tuple[list[str], list[bytes]]:
+        """
+        Return what the chain was called, and its id.
+        """
+        return [self.origin], [self.chain_id]
+
     def frontier(self) -> Frontier:
         """
         Return the edge of the tree over the events that were checked.
