@@ -324,3 +324,12 @@ def test_an_empty_database_has_nothing_to_verify(database: Database) -> None:
     """It is neither verified nor broken."""
     with pytest.raises(Unreadable):
         verify_chain(database.dsn("auditor"))
+
+
+def test_a_head_that_is_gone_is_no_break_in_its_chain(copy: Database) -> None:
+    """All events come after it then, and are read one by one: that nothing is wrong with them contradicts nothing."""
+    with Intruder(copy) as intruder:
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads", least=1)
+    report = walked(copy)
+    assert {(x.kind, x.table) for x in report.findings} == {("HEAD_MISMATCH", "chain_heads")}
+    assert report.last_good_seq == int(copy.sql("SELECT count(*) FROM ledger.events"))

@@ -239,18 +239,21 @@ class _Walk:
     def _end(self, begin: int, end: int, within: int, *, whole: bool) -> None:
         """Walk again what did not fit, and hold the head against the last event."""
         walked = self._walked
-        beyond = self.last if whole else end
+        beyond, contradicts = self.last if whole else end, walked.doubt is not None
         if beyond > within:
             # Events past the head, or far from the others: they belong to nobody's range.
             walked.doubt = (min(within + 1, walked.doubt[0]) if walked.doubt else within + 1, beyond)
             walked.following, walked.good = None, False
         if walked.doubt is None and whole and walked.end is not None and not walked.end.closes:
-            walked.doubt, walked.good = (walked.end.seq, walked.end.seq), False
+            walked.doubt, walked.good, contradicts = (walked.end.seq, walked.end.seq), False, True
         if walked.doubt is None and begin == 1 and self._reader.events_before_first():
-            walked.doubt, walked.good = (1, 1), False
+            walked.doubt, walked.good, contradicts = (1, 1), False, True
         reached: region.Reached | None = walked.end
         if walked.doubt is not None:
+            count = len(self._findings)
             check = again.walk(self._reader, *walked.doubt, walked.following, self._findings)
+            if contradicts and len(self._findings) == count:
+                self._findings.add([again.two_readings(*walked.doubt)])
             self._last_good, self._lost = check.last_good, check.lost
             reached = check if walked.following is None else walked.after
         if reached is not None:
