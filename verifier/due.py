@@ -42,8 +42,8 @@ class Due(msgspec.Struct, frozen=True):
 
 def due(reader: Reader) -> Due:
     """
-    Return how many leaves have to be there: as many as are, or as the largest checkpoint covers that counts and whose
-    events are there.
+    Return how many leaves have to be there: as many as the tiles hold that follow each other, or as the largest
+    checkpoint covers that counts and whose events are there.
     """
     held, last = reader.tree_size(), reader.last_seq() or 0
     keys: list[Key] | None = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tree import HASH_BYTES
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
@@ -60,13 +62,28 @@ class Reader(EventRows, ModelRows):
 
     def tree_size(self) -> int:
         """
-        Return how many leaves the tiles hold by the last of level 0.
+        Return how many leaves the tiles hold by the last of level 0 that can be one.
+
+        Tiles are made one after the other: one far past the last event, behind a gap, holds no leaf of this chain.
         """
+        reach = (self.last_seq() or 0) // WIDTH
+        last = self._leaves(reach)
+        onward = self._leaves(2**63 - 1)
+        if onward > last:
+            full = self.connection.execute(
+                "SELECT count(DISTINCT number) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number >= %s"
+                " AND number < %s AND octet_length(hashes) = %s",
+                [self.chain.chain, reach, (onward - 1) // WIDTH, WIDTH * HASH_BYTES],
+            ).fetchall()
+            last = onward if full[0][0] == (onward - 1) // WIDTH - reach else last
+        return last
+
+    def _leaves(self, upto: int) -> int:
+        """Return how many leaves there are by the last tile with this number or a smaller one."""
         row = self.connection.execute(
             "SELECT number * 256 + coalesce(octet_length(hashes), 0) / 32 FROM ledger.tiles"
-            " WHERE chain = %s AND level = 0 AND number IS NOT NULL"
-            " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
-            [self.chain.chain],
+            " WHERE chain = %s AND level = 0 AND number <= %s ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
+            [self.chain.chain, upto],
         ).fetchone()
         return 0 if row is None else int(row[0])
 

@@ -19,7 +19,7 @@ from ledger.evidence.note import SigningKey
 from tests.conftest import ORIGIN
 from tests.sealing.regions import LOG_KEY
 from tests.tiled.sealed import Sealed, silent, stands
-from tests.verifier.intruder import Intruder, copied
+from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.tiled import scrub, scrubbed
@@ -81,6 +81,8 @@ EDITS = {
                             [("TREE_MISMATCH", None, "tiles", ("0", "2"), None)]),
     "the last tile, gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 5",
                             [("TREE_MISMATCH", None, "tiles", ("0", "5"), None)]),
+    "a tile far ahead": ("tiles", "INSERT INTO ledger.tiles SELECT chain, 0, 5000, hashes FROM ledger.tiles "
+                         "WHERE level = 0 AND number = 1", [("TREE_MISMATCH", None, "tiles", ("0", "5000"), None)]),
     "a leaf too many": ("tiles", "UPDATE ledger.tiles SET hashes = hashes || repeat('x', 32 * 40)::bytea "
                         "WHERE level = 0 AND number = 5", [("TRUNCATED", 1306, None, None, "seq")]),
 }  # fmt: skip
@@ -104,6 +106,9 @@ def test_what_was_changed_is_named_and_checked_again_until_it_is_mended(
         intruder.edit(table, edit)
         whole = scrubs(broken, state)
         assert set(expected) <= set(stands(whole.findings))
+        if "far" in what:
+            # It says nothing of what there is to be, and no leaf of another is missed for it.
+            assert stands(whole.findings) == stands(real(report_on(broken.database))) == expected
         assert all(x.kind == "TREE_MISMATCH" for x in whole.findings if stands([x])[0] not in expected)
         assert whole.verdict == "broken"
         if what != "a leaf too many":

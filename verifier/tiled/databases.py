@@ -124,9 +124,9 @@ class Region(Reader):
         found = [*doubled(self, self.chain), *self.head(size)]
         if any(one.kind == "TRUNCATED" for one in found):
             return found
-        return [*found, *self._tiles_of_more(size), *self._checkpoints_of_more(size)]
+        return [*found, *self.tiles_of_more(size), *self._checkpoints_of_more(size)]
 
-    def _tiles_of_more(self, size: int) -> list[Finding]:
+    def tiles_of_more(self, size: int) -> list[Finding]:
         """Return what the last tile of leaves says of events past *size*, and whether it can be one."""
         rows = self._ask(
             "SELECT number, coalesce(octet_length(hashes), -1) FROM ledger.tiles"

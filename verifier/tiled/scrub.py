@@ -198,9 +198,7 @@ class Scrub:
         elif self._differs():
             self.findings.add([Finding("INCONSISTENT", f"hash {self.state.hash}, as it was before", "another",
                                        seq=seen, column="hash")])  # fmt: skip
-        if self.leaves > self.size:
-            self.findings.add([Finding("TRUNCATED", f"{self.leaves} events, which the tiles hold",
-                                       f"{self.size} events", seq=self.size + 1, column="seq")])  # fmt: skip
+        self.findings.add(self._region.tiles_of_more(self.size))
 
     def _take(self, read: Read) -> None:
         """Take in what came out of a run."""
