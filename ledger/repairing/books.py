@@ -221,8 +221,7 @@ def _no_entry(event: RecordedEvent, error: Exception) -> HashMismatch:
 
 def tree_size(connection: Connection, chain: int) -> int:
     """
-    Return how many leaves the tiles are to have: as many as those of the leaves say, and every checkpoint needs.
+    Return how many leaves the tiles are to have: as many as follow each other, and every checkpoint needs.
     """
-    sizes = evidence.tree_sizes(connection, chain)
     newest = evidence.newest(connection, chain)
-    return max(sizes[0], 0 if newest is None else newest.size)
+    return max(evidence.leaves_in_row(connection, chain), 0 if newest is None else newest.size)

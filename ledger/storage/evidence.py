@@ -76,6 +76,20 @@ def tree_sizes(connection: Connection, chain: int) -> list[int]:
     return [int(row[0] or 0) for row in found]
 
 
+def leaves_in_row(connection: Connection, chain: int) -> int:
+    """
+    Return how many leaves the tiles hold that follow each other from the first on, each but the last of them full.
+    """
+    found = connection.execute(
+        "SELECT max(number * 256 + width) FROM (SELECT number, width, dense_rank() OVER (ORDER BY number) - 1 AS place,"
+        " bool_and(width = 256) OVER (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS is_full"
+        " FROM (SELECT number, octet_length(hashes) / 32 AS width FROM ledger.tiles"
+        "  WHERE chain = %s AND level = 0 AND number >= 0) t) t WHERE number = place AND is_full IS NOT FALSE",
+        [chain],
+    ).fetchone()
+    return 0 if found is None else int(found[0] or 0)
+
+
 def read_tiles(connection: Connection, chain: int, places: Iterable[Tile]) -> dict[Tile, bytes]:
     """
     Return the hashes of each tile that is there: of a wider one, as many as the tile asked for has.

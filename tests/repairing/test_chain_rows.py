@@ -191,6 +191,25 @@ def test_a_row_and_a_head_whose_number_was_changed_get_it_back(firm: Firm, broke
     assert (broken.sql(SHOWN), real(report_on(broken))) == (ROW, [])
 
 
+def test_the_record_of_one_round_keeps_none_from_the_next(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """What was recorded no other region has yet: it moves no books. A tile of nobody's says nothing of its leaves."""
+    with Intruder(broken) as intruder:
+        for table, sql in (
+            ("chains", "UPDATE ledger.chains SET chain_id = overlay(chain_id::text PLACING '0000' FROM 1)::uuid"),
+            ("events", "DELETE FROM ledger.events WHERE seq BETWEEN 255 AND 258"),
+            ("idempotency_keys", "DELETE FROM ledger.idempotency_keys WHERE first_seq = 50"),
+            ("tiles", "INSERT INTO ledger.tiles SELECT chain, 0, 5000, hashes FROM ledger.tiles WHERE number = 1"),
+        ):
+            intruder.edit(table, sql, least=1)
+    given = ["--archive", str(firm.archive), "--replica", firm.other.dsn("auditor")]
+    # Behind the row nothing is seen in the first round, and behind the lost events no tile in the second.
+    for status in (3, 3, 0):
+        _, call = commanded(firm, broken, tmp_path, given, 0)
+        said = commands.run("ledger", *call)
+        assert said.returncode == status, (said.stdout, said.stderr)
+    assert real(report_on(broken)) == []
+
+
 OTHER = "second.example/log"
 LOSSES = {
     "the row is gone": ["DELETE FROM ledger.chains WHERE chain = 1"],
