@@ -201,7 +201,7 @@ class Applying:
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
             refused = heard.refused or contradicted
             vouched = self._stated.size if heard.refused else walk.head.seq
-            settled = self.role()
+            settled, before = self.role(), repairs.mode(self._connection, row.chain)
             if settled.refused and HEAD in tables:
                 raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
             written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
@@ -210,6 +210,8 @@ class Applying:
             if (other and refused) or (contradicted and HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
+            if HEAD in tables and before not in ("", settled.mode):
+                mended.done.append(f"let the region be {settled.mode}, which its head said was {before}")
         if HISTORIES in tables:
             mended.histories = True
             mended.done.append(HISTORIES_MADE)
@@ -288,7 +290,9 @@ class Applying:
         event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
         mode = self.role().mode
         if event is not None and mode is not None:
-            head = Head(last.seq, last.hash, event.recorded_at, event.epoch, mode)
+            # It keeps the role that it says: another one is a change that the plan names.
+            kept = repairs.said_mode(connection, chain) or mode
+            head = Head(last.seq, last.hash, event.recorded_at, event.epoch, kept)
             moved = repairs.set_head(connection, chain, head, last.seq, self._reason)
             mended.done += [f"let the head be event {last.seq}"] if any(moved) else []
 

@@ -35,8 +35,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
     events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
     event `seq`, the row that stands for the checkpoint of `size` events and that no log has signed, or the rows of
-    `chains` beside the chain's own, whose numbers `key` lists; `rebuild` makes `table` anew from the events; `drop`
-    throws away what `key` names, which nothing needs.
+    `chains` beside the chain's own, whose numbers `key` lists; `rebuild` makes `table` anew from the events, the head
+    with the role that `key` says where it said another; `drop` throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -70,7 +70,9 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             return f"remove the row of events at {'/'.join(self.key or ())}, which is a copy of event {self.seq}"
         if self.what == DROP:
             return f"drop {self.table} {'/'.join(self.key or ())}"
-        return f"make {self.table} anew from the events"
+        # A head says more than the events do: which role the region has.
+        role = f", of a region that is {self.key[0]}" if self.key else ""
+        return f"make {self.table} anew from the events{role}"
 
 
 class Judged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

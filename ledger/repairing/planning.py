@@ -30,6 +30,7 @@ from ledger.repairing.wanted import (
     HISTORIES,
     MADE_ANEW,
     NOBODY,
+    PLACE,
     SNAPSHOTS,
     TILES,
     Wanted,
@@ -46,6 +47,11 @@ BESIDE: Final = "beside"
 AFTER_ROW: Final = (
     "no row of chains has the number of these events, so nothing else could be looked at; mend that row, verify, and "
     "plan again"
+)
+
+NO_PLACE: Final = (
+    "this region is the primary, which has no place in a topic: DELETE FROM ledger.replica_state WHERE chain = {}, as "
+    "the tables' owner"
 )
 
 REASONS: Final = 3
@@ -193,6 +199,8 @@ class Planning:
         """
         Plan to make these tables anew, unless an event that they follow from is not mended.
         """
+        if HEAD in names and self._role.refused:
+            self._head, names = self._role.refused, names - {HEAD}
         if self._reasons:
             return
         if names and self._is_refused:
@@ -201,11 +209,29 @@ class Planning:
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
             self._kept, names = reason, names - {*FOLDED, HISTORIES}
-        if HEAD in names and (reason := self._role.refused or self._disputed()):
+        if HEAD in names and (reason := self._disputed()):
             self._head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
             if table in names:
-                self._write(Write(what=REBUILD, table=table, source=REPLAY), "")
+                of = self._new_role() if table == HEAD else ()
+                self._write(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
+
+    def _new_role(self) -> tuple[str, ...]:
+        """Return the role that the region is to have, where its head says another."""
+        there, mode = repairs.mode(self._connection, self._row.chain), self._role.mode
+        return (mode,) if there and mode is not None and there != mode else ()
+
+    def of_place(self, finding: Found, want: Wanted) -> Wanted:
+        """
+        Return what a finding is about, which of a place in a topic depends on the region's role.
+        """
+        if want.reason != PLACE:
+            return want
+        if self._new_role():
+            return Wanted(tables=(HEAD,))
+        if self._role.refused:
+            return Wanted(reason=self._role.refused)
+        return Wanted(reason=NO_PLACE.format(self._row.chain)) if self._role.mode == role.PRIMARY else want
 
     def _disputed(self) -> str:
         """Return why the head is not made anew: it says more events than there are, or will be."""
@@ -397,7 +423,10 @@ def make(
     planning = Planning(
         connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record, said=said
     )
-    wants = all_wanted(report.findings)
+    wants = [
+        planning.of_place(finding, want)
+        for finding, want in zip(report.findings, all_wanted(report.findings), strict=True)
+    ]
     # Whatever the report is about: a row that says another chain's number or id hides what else is wrong.
     reason = planning.identity()
     if region.is_lost(connection, row):

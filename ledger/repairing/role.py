@@ -3,8 +3,9 @@ Settle which role the region has whose head is made anew, and never let that mak
 
 A role is nobody's signed word. The head says it, and a place in a topic says that the region follows; where both are
 gone or at odds, nothing here tells a replica from the primary. Then a named region that is the primary tells that this
-one is not, and else a person has to say it. Beside such a region none becomes primary, whoever says so: two of them
-would append, each its own history, and no later repair could join these.
+one is not, and else a person has to say it. Where the rows do tell, a person's word takes the role away only beside a
+named region that is the primary. Beside such a region none becomes primary, whoever says so: two of them would append,
+each its own history, and no later repair could join these.
 """
 
 from __future__ import annotations
@@ -61,12 +62,18 @@ def settle(connection: Connection, chain: int, copies: Sequence[Source], said: M
         )
     elif mode == PRIMARY and head == FOLLOWER == there:
         refused = "the head says that this region is a replica, and a repair promotes none: leave --role out"
+    elif mode == FOLLOWER and head == PRIMARY == there and reigning is None:
+        refused = (
+            "the head says that this region is the primary, nothing here or in a region that was named with --replica "
+            "says the opposite, and a repair takes nobody's role away: leave --role out"
+        )
     elif mode == PRIMARY and reigning is not None:
         refused = (
             "the region that was named with --replica says that it is the primary, and this one would be a second: say "
             "--role replica, or find out which of both is to append and take the other's role away"
         )
-    follows = mode == FOLLOWER and (said is not None or (there == FOLLOWER and repairs.has_place(connection, chain)))
+    is_known = said is not None or there is None or repairs.has_place(connection, chain)
+    follows = mode == FOLLOWER and is_known
     return Role(None if refused else mode, refused, follows)
 
 

@@ -56,9 +56,10 @@ _PERHAPS: Final = (
     "rows that are in all else those which follow from the events are taken away, which is known when they are made "
     f"anew; others are {NOBODY}"
 )
+PLACE: Final = "the replica finds its place anew: run tradeledger-replicator apply"
 _TABLES_NOT_HERE: Final = {
     "acknowledgements": "the replica says it again: run its tradeledger-replicator apply",
-    "replica_state": "the replica finds its place anew: run tradeledger-replicator apply",
+    "replica_state": PLACE,
     "catalogue": "guards are the schema's: tradeledger db check says what differs",
     "settings": _ADMINISTERED,
     "indexes": "rows may be there and not be found: make the index anew as its finding says, and verify again first",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from ledger.chain.link import ChainHead
 from ledger.errors import Corrupt, NotPermitted, StateMismatch
@@ -125,6 +126,14 @@ def mode(connection: Connection, chain: int) -> str:
     """
     found = connection.execute("SELECT DISTINCT mode FROM ledger.chain_heads WHERE chain = %s", [chain]).fetchall()
     return str(found[0][0] or "") if len(found) == 1 else ""
+
+
+def said_mode(connection: Connection, chain: int) -> Literal["primary", "replica"] | None:
+    """
+    Return the same as one of the roles that there are, or None.
+    """
+    found = mode(connection, chain)
+    return "primary" if found == "primary" else "replica" if found == "replica" else None
 
 
 def has_place(connection: Connection, chain: int) -> bool:

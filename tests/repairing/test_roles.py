@@ -1,0 +1,104 @@
+"""
+Say which role a region has, or let its rows and a named region say it: what a repair then makes of its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ledger.repairing.plan import Plan
+from ledger.repairing.role import Mode
+from ledger.repairing.sources import Source
+from tests.conftest import Database
+from tests.repairing.conftest import follow
+from tests.repairing.mending import Firm, applied, copies, planned
+from tests.sealing.regions import append
+from tests.verifier.intruder import Intruder, copied, real, report_on
+
+PLACE = (
+    "replica_state",
+    "INSERT INTO ledger.replica_state (chain, topic, topic_id, next_offset) SELECT chain,"
+    " 'ledger.' || replace(chain_id::text, '-', '') || '.segments.v1', 'AAAAAAAAAAAAAAAAAAAAAA', 5 FROM ledger.chains",
+)
+EVENT = ("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100")
+NO_HEAD = ("chain_heads", "DELETE FROM ledger.chain_heads")
+HEAD = ("chain_heads", "UPDATE ledger.chain_heads SET recorded_at = recorded_at + 1")
+
+
+@pytest.fixture
+def primary(firm: Firm) -> Iterator[Database]:
+    """Another region's database, which says that it is the primary."""
+    with copied(firm.database) as made:
+        yield made
+
+
+def edit(database: Database, *edits: tuple[str, str]) -> None:
+    with Intruder(database) as intruder:
+        for table, sql in edits:
+            intruder.edit(table, sql, least=1)
+
+
+def mend(broken: Database, firm: Firm, found: list[Source], said: Mode | None) -> tuple[Plan, list[str]]:
+    plan = planned(broken, firm.rules, found, said=said)
+    return plan, applied(broken, firm.rules, plan, found, said=said).done
+
+
+def mode(database: Database) -> str:
+    return database.sql("SELECT mode FROM ledger.chain_heads")
+
+
+def test_a_sound_primary_keeps_its_role(firm: Firm, broken: Database, primary: Database) -> None:
+    """Whoever says that it is a replica: an event is restored, and the head goes on saying what it said."""
+    edit(broken, EVENT)
+    with copies(other=primary) as found:
+        plan, done = mend(broken, firm, found, "replica")
+    assert ([write.table for write in plan.writes], mode(broken)) == (["events"], "primary")
+    assert not any("let the region be" in line for line in done)
+    assert real(report_on(broken)) == []
+
+
+def test_a_primary_whose_head_is_made_anew_is_no_replica_by_word_alone(firm: Firm, broken: Database) -> None:
+    edit(broken, HEAD)
+    with copies(other=firm.other) as found:
+        (left,) = planned(broken, firm.rules, found, said="replica").left()
+    assert "a repair takes nobody's role away" in left.reason
+
+
+@pytest.mark.parametrize("said", ["replica", None])
+def test_a_role_that_is_mended_is_told(firm: Firm, broken: Database, primary: Database, said: Mode | None) -> None:
+    """A follower whose head was made to say primary: its place, and the primary that is named or a person, say no."""
+    edit(broken, PLACE, EVENT)
+    with copies(other=primary) as found:
+        plan, done = mend(broken, firm, found, said)
+    assert plan.left() == []
+    assert "make chain_heads anew from the events, of a region that is replica" in [x.sentence() for x in plan.writes]
+    assert "let the region be replica, which its head said was primary" in done
+    assert (mode(broken), real(report_on(broken))) == ("replica", [])
+
+
+def test_a_region_without_a_head_follows_the_primary_that_is_named(
+    firm: Firm, broken: Database, primary: Database
+) -> None:
+    """Also where that is ahead, as it is once it has recorded the repair; and it becomes no second one."""
+    follow(broken)
+    append(primary, 1)
+    edit(broken, NO_HEAD, EVENT)
+    with copies(other=primary) as found:
+        left = planned(broken, firm.rules, found, said="primary").left()
+        assert [one.finding.kind for one in left if "would be a second" in one.reason] == ["HEAD_MISMATCH"]
+        plan, _ = mend(broken, firm, found, None)
+    assert (plan.left(), mode(broken)) == ([], "replica")
+
+
+def test_a_primary_with_a_place_in_a_topic_is_told_which_row_is_too_many(firm: Firm, broken: Database) -> None:
+    """Not to find the place anew, which a primary cannot. Until a person says which it is, nothing tells."""
+    edit(broken, PLACE, HEAD)
+    with copies(other=firm.other) as found:
+        assert all("nothing here tells" in one.reason for one in planned(broken, firm.rules, found).left())
+        plan, _ = mend(broken, firm, found, "primary")
+    (left,) = plan.left()
+    assert "DELETE FROM ledger.replica_state WHERE chain = 1" in left.reason
+    edit(broken, ("replica_state", "DELETE FROM ledger.replica_state WHERE chain = 1"))
+    assert (mode(broken), real(report_on(broken))) == ("primary", [])
