@@ -129,6 +129,16 @@ def test_an_end_that_is_gone_shows_where_all_is_hashed_and_only_there(copy: Seal
         assert "one is missing or was changed" in found[0].actual
 
 
+def test_a_stream_that_was_renamed_as_a_whole_shows_where_all_is_hashed(copy: Sealed) -> None:
+    """Under the name that was asked for there is nothing, and no other is named in its place: events were changed."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET stream = '{STREAM}1' WHERE stream = '{STREAM}'", least=4)
+    with pytest.raises(Unreadable, match="did you mean"):
+        report_on(copy)
+    report = report_on(copy, complete=True)
+    assert ([x.kind for x in report.findings], report.events, report.covered) == (["TREE_MISMATCH"], 0, [])
+
+
 def test_an_event_that_the_index_does_not_lead_to_shows_where_all_is_hashed(made: Sealed) -> None:
     """The whole walk is told of two of three sealed events, as a broken index would."""
     first, second, third, _ = seqs(made)

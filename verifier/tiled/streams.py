@@ -110,20 +110,21 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         walk.take(event)
         tell("checking events", count)
     findings.add(region.zeros)
-    if settled.readable and not walk.places:
+    # Asked first: a stream of which nothing is here may be one that was renamed as a whole.
+    missed = [*complete(region, stream, stated, walk.places, tell)] if stated is not None and is_complete else []
+    if settled.readable and not walk.places and not missed:
         near = closest(stream, region.near_streams(stream))
         raise Unreadable(f"no event of {region.origin} is of stream {shown(stream)}{near}; streams are named as in "
                          "account/A-1 or order/O-17")  # fmt: skip
     for seq in walk.broken:
         findings.add(x for x in check.events(region, seq, seq).findings if x.actual != "zeros")
-    if stated is not None and is_complete:
-        findings.add(complete(region, stream, stated, walk.places, tell))
+    findings.add(missed)
     listed = findings.all(None)
     read = spans.of_seqs(walk.places)
     return Report(
         BROKEN if listed else VERIFIED, region.origin, region.chain.mode, len(walk.places),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, listed, {"events": len(walk.places)},
-        _covered(stream, walk, found, is_complete) if settled.readable else [],
+        _covered(stream, walk, found, is_complete) if walk.places else [],
         [*(_left(walk, stated, is_complete) if settled.readable else [UNREAD]), *NOT_COVERED], [],
         spans.whole_up_to(read, listed),
         round(time.monotonic() - started, 3), checkpoints=found.seen(listed), trusted=found.words(), spans=read,
