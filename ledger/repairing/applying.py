@@ -23,7 +23,7 @@ from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
-from ledger.repairing.notes import contradicts
+from ledger.repairing.notes import contradicts, stated_size
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.role import Mode, Role
@@ -321,7 +321,10 @@ class Applying:
         return proven | found
 
     def _note(self, write: Write, mended: Mended) -> None:
-        note = self._sources[write.source].note(write.size or 0)
+        source, of = self._sources[write.source], (write.key or ("",))[0]
+        astray = int(of) if of.isdecimal() else 0
+        # One that was moved already stands at its own place.
+        note = (source.note(astray) if astray else None) or source.note(write.size or 0)
         try:
             stated = None if note is None else policy.check(self._rules, note).checkpoint
         except LedgerError as error:
@@ -340,7 +343,12 @@ class Applying:
             reason = contradicts(found, stated, self._prover)
             if reason and is_signed(self._rules, self._keys, found):
                 raise NotProven(f"the checkpoint of {stated.size} events: {reason}; nothing was written")
-        if there != [(stated.root, note)]:
+        if not there and repairs.stored_notes(self._connection, self._row.chain, astray):
+            repairs.move_note(self._connection, self._row.chain, astray, stated.size, stated.root, self._reason)
+            mended.done.append(
+                f"moved the note of the checkpoint of {stated.size} events from where {astray} were said"
+            )
+        elif there != [(stated.root, note)]:
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 
@@ -349,13 +357,21 @@ class Applying:
         there = repairs.stored_notes(self._connection, self._row.chain, size)
         if not there:
             return
-        if size > self._stated.size or any(is_signed(self._rules, self._keys, note) for _, note in there):
+        elsewhere = {stated_size(note) for _, note in there}
+        is_elsewhere = len(there) == 1 and any(
+            there[0][1] == note
+            for states in elsewhere - {None, size} for _, note in repairs.stored_notes(
+                self._connection, self._row.chain, states or 0)
+        )  # fmt: skip
+        if not is_elsewhere and (
+            size > self._stated.size or any(is_signed(self._rules, self._keys, note) for _, note in there)
+        ):
             raise NotProven(
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "
                 f"{self._prover.words()} does not cover; nothing was written"
             )
         repairs.remove_note(self._connection, self._row.chain, size, self._reason)
-        mended.done.append(f"removed what stood for the checkpoint of {size} events and no log has signed")
+        mended.done.append(f"removed what stood for the checkpoint of {size} events and is none of it")
 
     @functools.cached_property
     def _keys(self) -> list[VerifierKey]:

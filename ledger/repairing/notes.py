@@ -1,7 +1,8 @@
 """
 Settle what becomes of the row that stands for a checkpoint: whether its root and note are put back, or it goes.
 
-A note is put back where the policy accepts it and the signed tree begins with its root. A row goes only where it is
+A note is put back where the policy accepts it and the signed tree begins with its root. One that stands under another
+size than it states is moved to its own, or goes where it stands there as well. Any other row goes only where it is
 known that no log has signed what it holds: by the policy, and by every key that the signed events name.
 """
 
@@ -55,6 +56,16 @@ def contradicts(there: bytes, stated: Checkpoint, prover: Prover) -> str:
     )
 
 
+def stated_size(data: bytes) -> int | None:
+    """
+    Return of how many events a note says that it is; None where it is none.
+    """
+    try:
+        return checkpoint.decode_note(data)[0].size
+    except UnknownFormat:
+        return None
+
+
 class Notes:
     """
     The checkpoints of one chain in its copies, of which the one that is *stated* proves all others.
@@ -90,6 +101,8 @@ class Notes:
                              proven_by=proven_by)  # fmt: skip
         if not there:
             return f"there is no row of a checkpoint of {size} events, and no copy has one that the policy accepts"
+        if moved := self._of_other_size(size, there):
+            return moved
         keys = self._keys
         if isinstance(keys, str):
             return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
@@ -101,6 +114,21 @@ class Notes:
                 "away once a checkpoint that the policy accepts covers as many: record something and seal it"
             )
         return Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=proven_by)
+
+    def _of_other_size(self, size: int, there: Sequence[tuple[bytes, bytes]]) -> Write | None:
+        """Return what becomes of a row of *size* events whose note is a good one of another size, if it is."""
+        found = there[0][1]
+        states = stated_size(found)
+        stated = None if states in (None, size) or len(there) > 1 else self._accepted(found, states or 0)
+        if stated is None:
+            return None
+        at_its_own = repairs.stored_notes(self._connection, self._row.chain, stated.size)
+        if not at_its_own:
+            return Write(what=RESTORE, table=CHECKPOINTS, source=self._copies[0].kind, size=stated.size,
+                         key=(str(size),), hash=stated.root.hex(), proven_by=self._prover.words())  # fmt: skip
+        is_there = found in [note for _, note in at_its_own]
+        removed = Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words())
+        return removed if is_there else None
 
     def _kept(self, there: bytes, stated: Checkpoint) -> str:
         """Return why the note that is *there* is not written over by what is *stated*; nothing where it may be."""

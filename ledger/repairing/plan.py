@@ -33,10 +33,11 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     One thing that is to be written.
 
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
-    events, or the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of
-    event `seq`, the row that stands for the checkpoint of `size` events and that no log has signed, or the rows of
-    `chains` beside the chain's own, whose numbers `key` lists; `rebuild` makes `table` anew from the events, the head
-    with the role that `key` says where it said another; `drop` throws away what `key` names, which nothing needs.
+    events (moved from the row of as many as `key` says), or the row of `chains`; `remove` takes away a row of events
+    that stands where none can and has the bytes of event `seq`, the row that stands for the checkpoint of `size` events
+    and whose note is none of it, or the rows of `chains` beside the chain's own, whose numbers `key` lists; `rebuild`
+    makes `table` anew from the events, the head with the role that `key` says where it said another; `drop` throws away
+    what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -57,6 +58,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.what == RESTORE and self.seq is not None:
             columns = f" ({', '.join(self.columns)})" if self.columns else " (there is no such row)"
             return f"restore event {self.seq}{columns} from {self.source}: hash {self.hash}"
+        if self.what == RESTORE and self.size is not None and self.key:
+            return f"move the note of the checkpoint of {self.size} events from where {self.key[0]} are said"
         if self.what == RESTORE and self.size is not None:
             return f"restore the note of the checkpoint of {self.size} events from {self.source}"
         if self.what == RESTORE:
@@ -65,7 +68,7 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.what == REMOVE and self.table == CHAINS:
             return f"remove what stands beside the chain's own row: {', '.join(self.key or ())}"
         if self.what == REMOVE and self.size is not None:
-            return f"remove what stands for the checkpoint of {self.size} events and no log has signed"
+            return f"remove what stands for the checkpoint of {self.size} events and is none of it"
         if self.what == REMOVE:
             return f"remove the row of events at {'/'.join(self.key or ())}, which is a copy of event {self.seq}"
         if self.what == DROP:

@@ -322,6 +322,18 @@ def put_note(connection: Connection, chain: int, size: int, root: bytes, note: b
             )
 
 
+def move_note(connection: Connection, chain: int, size: int, to: int, root: bytes, reason: str) -> None:
+    """
+    Let the row of *size* events be that of so many *to*, with this root.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    with aside(connection, "checkpoints"):
+        connection.execute(
+            "UPDATE ledger.checkpoints SET (size, root) = (%s, %s) WHERE chain = %s AND size = %s",
+            [to, root, chain, size],
+        )
+
+
 def stored_notes(connection: Connection, chain: int, size: int) -> list[tuple[bytes, bytes]]:
     """
     Return root and note of the checkpoint of *size* events as they stand: none where there is no such row, several

@@ -155,6 +155,26 @@ def test_what_nobody_signed_is_taken_from_among_the_checkpoints(firm: Firm, brok
     assert "junk" in broken.sql("SELECT string_agg(old_row, '') FROM ledger.history_changes")
 
 
+@pytest.mark.parametrize("to", [-5, 2])
+def test_a_note_under_another_size_goes_back_to_its_own(firm: Firm, broken: Database, to: int) -> None:
+    """As the row was, with the time that it says; and where it was copied there, the copy goes."""
+    rows = "SELECT size, root, note, sealed_at FROM ledger.checkpoints ORDER BY size"
+    before, size = broken.sql(rows), firm.sealed[-1]
+    resized = f"UPDATE ledger.checkpoints SET size = {size + to} WHERE size = {size}"
+    copied = (
+        f"INSERT INTO ledger.checkpoints SELECT chain, {size + to}, root, note, sealed_at + 1 FROM ledger.checkpoints "
+        f"WHERE size = {size}"
+    )
+    for edit, what in ((resized, "restore"), (copied, "remove")):
+        with Intruder(broken) as intruder:
+            intruder.edit("checkpoints", edit, least=1)
+        with copies(other=firm.other) as found:
+            plan = mended(broken, firm, found)
+            assert [(x.what, x.table) for x in plan.writes] == [(what, "checkpoints")]
+            applied(broken, firm.rules, plan, found)
+        assert (broken.sql(rows), real(report_on(broken))) == (before, [])
+
+
 def test_a_second_history_that_a_log_signed_is_not_written_over(firm: Firm, broken: Database) -> None:
     """It convicts whoever holds the key; what nobody signed in its place is."""
     size = firm.sealed[-1]
