@@ -136,7 +136,7 @@ def _check_rights(connection: psycopg.Connection[Any]) -> None:
         raise NotPermitted(f"the login {login!r} is not a member of {OWNER}; {use}{ending}")
     if not owned:
         raise SetupNeeded(f"the database {name!r} is not {OWNER}'s: who owns it may drop it; {to_do}")
-    if not creates:
+    if not creates and not _is_current(connection):
         raise SetupNeeded(f"{OWNER} may not make a schema in the database {name!r}; {to_do}")
 
 
@@ -161,8 +161,10 @@ def upgrade(dsn: str) -> None:
         with database.open_connection(dsn, "tradeledger db") as connection:
             database.check_settings(connection)
             _check_rights(connection)
+            if _is_current(connection):
+                return
             # What is there already is left to `check`: here nothing is to be begun that would be called broken.
-            if not _is_current(connection) and (passed := _surroundings(connection)):
+            if passed := _surroundings(connection):
                 raise SetupNeeded(f"{_PASSED}: {_listed(passed)}")
         with engine(dsn).connect() as found:
             # Two programs that start on one new database at once must not both make its tables.

@@ -39,6 +39,16 @@ def test_programs_that_start_at_once_upgrade_once(empty_database: Database) -> N
     upgrade.check(dsn)
 
 
+def test_a_current_schema_needs_no_right_to_make_one(database: Database) -> None:
+    """In a database of the superuser's, which the check and a chain's creation take as well."""
+    database.sql(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    upgrade.upgrade(database.dsn("owner"))
+    upgrade.check(database.dsn("owner"))
+    database.sql("DELETE FROM ledger.alembic_version")
+    with pytest.raises(SetupNeeded, match="may not make a schema"):
+        upgrade.upgrade(database.dsn("owner"))
+
+
 def test_upgrading_again_changes_nothing(database: Database) -> None:
     """What is there stays there."""
     dsn = database.dsn("owner")
