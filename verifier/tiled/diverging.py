@@ -35,7 +35,8 @@ COVERED: Final = [
     "and has no tile of leaves and no checkpoint of more",
 ]
 NOT_COVERED: Final = [
-    "events that were changed in one copy behind their hash: verify each copy, with `scrub` or `full`",
+    "events that were changed in one copy behind their hash, or are missing between others: no tile shows either; "
+    "verify each copy, with `scrub` or `full`",
     "what differs after the first difference: from there on they are two histories",
     "tiles that no difference led to: `scrub` and `full` hold every one against the events",
     "who signed what: the copies are held against each other, not against a policy",
