@@ -103,9 +103,9 @@ def test_a_repair_makes_no_second_primary(regions: Regions, tmp_path: Path) -> N
     assert "nothing here tells whether" in run("ledger", *applying, expected=3)
     assert "would be a second" in run("ledger", *applying, *copy, "--role", "primary", expected=3)
     assert replica.sql("SELECT count(*) FROM ledger.chain_heads") == "0"
-    # A primary that is ahead is said to be that of a cut end, until it is known that this region follows it.
+    # A primary that is named may be ahead: this region follows it, as it does by a person's word.
     append(primary, 1)
-    assert "say --role replica" in run("ledger", *planning, *copy, expected=3)
+    run("ledger", *planning, *copy)
     run("ledger", *planning, *copy, "--role", "replica")
     assert "made chain_heads anew" in run("ledger", *applying, *copy, "--role", "replica", expected=3)
     assert replica.sql("SELECT mode FROM ledger.chain_heads") == "replica"
