@@ -77,7 +77,8 @@ def settle(reader: Reader, brought: Sequence[str] = (), ids: Sequence[bytes] = (
     chain = reader.chain
     findings: list[Finding] = []
     events = _Events(reader, chain.chain)
-    if not events.first and chain.mode == "missing":
+    # Whatever else has the row's number: a head may have been given it as well.
+    if not events.first:
         for number, _, _ in reader.strays("events"):
             there = _Events(reader, number) if number is not None else None
             if there is not None and there.are_of(chain.chain_id):

@@ -182,10 +182,12 @@ def test_a_few_events_under_another_number_take_nothing_with_them(firm: Firm, br
 
 
 def test_a_row_and_a_head_whose_number_was_changed_get_it_back(firm: Firm, broken: Database) -> None:
-    """No finding is of the row, which hides all else: it is put back, and the head goes with it."""
+    """Where its events stand says that the row is wrong: it is put back, and the head goes with it."""
     with Intruder(broken) as intruder:
         for table in ("chains", "chain_heads"):
             intruder.edit(table, f"UPDATE ledger.{table} SET chain = 77", least=1)
+    found_wrong = real(report_on(broken))
+    assert {(x.kind, x.table) for x in found_wrong} == {("CHAIN_MISMATCH", "chains"), ("HEAD_MISMATCH", "chain_heads")}
     with copies(archive=firm.archive, other=firm.other) as found:
         applied(broken, firm.rules, planned(broken, firm.rules, found), found)
     assert (broken.sql(SHOWN), real(report_on(broken))) == (ROW, [])
