@@ -58,7 +58,7 @@ check: .venv/installed
 
 # The same program with its inner modules compiled, as a wheel has them (docs/decisions/0033): in a copy under
 # build/compiled, where nothing shadows the modules here.
-SOURCES := $(shell find ledger migrations replicator verifier -name '*.py' -o -name '*.sql' -o -name '*.json')
+SOURCES := $(shell find ledger migrations replicator verifier -name '*.py' -o -name '*.sql' -o -name '*.json' -o -type d ! -name __pycache__)
 compiled: build/compiled/made
 build/compiled/made: .venv/installed $(SOURCES)
 	@rm -rf build/compiled && mkdir -p build/compiled

@@ -132,8 +132,11 @@ class EventRows(Moment):
 
     def _event(self, values: dict[str, Any]) -> RecordedEvent:
         for name, value in values.items():
-            if value is None:
-                values[name] = _IMPOSSIBLE[RecordedEvent.__annotations__[name]]
+            kind = RecordedEvent.__annotations__[name]
+            # Of a column of another type; the seq says where the finding is, so it stays.
+            is_none = kind == "int" and type(value) is not int and name != "seq"
+            if value is None or is_none:
+                values[name] = _IMPOSSIBLE[kind]
         return RecordedEvent(chain_id=self.chain.chain_id, **values)
 
     def seq_recorded_at(self, recorded_at: int, low: int, high: int) -> int | None:

@@ -97,11 +97,13 @@ def canonical(value: object) -> str:
             raise InvalidAmount(f"found {shown(value)}; an amount is a finite number")
         if abs(value.adjusted()) > 60:
             raise InvalidAmount(f"found {shown(value)}; amounts reach from 10^-{SCALE} to 10^30 in magnitude")
-        text = format(value, "f")
+        # Of another class it may be written out otherwise than it is compared.
+        text = Decimal.__format__(value, "f")
     elif isinstance(value, int):
-        if abs(value) > LIMIT // UNIT:
+        number = int.__index__(value)
+        if abs(number) > LIMIT // UNIT:
             raise InvalidAmount("found an integer beyond 10^30, the largest amount")
-        text = str(value)
+        text = str(number)
     else:
         text = value
     amount = parse(text)

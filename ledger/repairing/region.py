@@ -2,12 +2,13 @@
 Find the chain that is to be mended, also where its own row was changed, is gone, or stands twice.
 
 A row of `chains` that was changed would make every event look broken, so the chain is taken by the number under which
-its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy. Under
-whichever number most of them stand is the chain's: a few that were moved or copied elsewhere take nothing with them.
-Where there are none, it is that of a row of its origin, of the only row there is, or the only one that no row has. What
-the events of another chain stand under is not it, and the row that says their id and origin is not touched. Who the
-chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row: the
-wrong one proves nothing.
+its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy. Of
+several numbers it is the one under which checkpoints and tiles stand, then that of a row that says its origin or id,
+then that with a head, and only then that of most events: whoever moves or copies events elsewhere takes nothing with
+them. Where there are none, it is that of a row of its origin, of the only row there is, or the only one that no row
+has. What the events of another chain stand under is not it, and the row that says their id and origin is not touched.
+Who the chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row:
+the wrong one proves nothing.
 """
 
 from __future__ import annotations
@@ -84,7 +85,12 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str, ids:
     with_events = {number for number in rows - others if identities.has_events(connection, number)}
     only = {row.chain for row in there if row.chain is not None} if len(there) == 1 else set()
     only_with_events = {number for number in only - others if identities.has_events(connection, number)}
-    known = _most(connection, {*own} | hashed) or with_events or only_with_events
+    said = {
+        row.chain for row in there if (row.origin == origin or row.chain_id in its) and row.chain is not None
+    } - others
+    # All that was signed may stand where no event does any more: they were moved, or are gone.
+    known = _likeliest(connection, {*own} | hashed | (said & {*identities.sealed_numbers(connection)}), said)
+    known = known or with_events or only_with_events
     found = known or {*identities.unnamed(connection)} or rows or only
     if len(found) != 1:
         present = ", ".join(dict.fromkeys(str(row.origin) for row in there)) or "no chain"
@@ -96,12 +102,20 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str, ids:
     return found.pop()
 
 
-def _most(connection: Connection, numbers: set[int]) -> set[int]:
-    """Return which of these numbers have the most events: one, unless as many stand under another."""
+def _likeliest(connection: Connection, numbers: set[int], said: set[int]) -> set[int]:
+    """Return under which of these numbers the chain is, of which rows of `chains` have *said* some; all that are as
+    likely."""
     if len(numbers) < 2:
         return numbers
-    counts = {number: identities.count_events(connection, number) for number in numbers}
-    return {number for number, count in counts.items() if count == max(counts.values())}
+    sealed = {*identities.sealed_numbers(connection)}
+    likely = {
+        number: (
+            number in sealed, number in said, identities.has_head(connection, number),
+            identities.count_events(connection, number),
+        )
+        for number in numbers
+    }  # fmt: skip
+    return {number for number in numbers if likely[number] == max(likely.values())}
 
 
 def _are_of(connection: Connection, number: int, chain_id: bytes) -> bool:
@@ -175,6 +189,13 @@ def is_lost(connection: Connection, row: ChainRow) -> bool:
     return all(each.chain != row.chain for each in identities.standing(connection))
 
 
+def _is_free(connection: Connection, number: int | None, chain_id: bytes) -> bool:
+    """Whether no events stand under a number but those that hash with this id."""
+    return number is not None and (
+        not identities.has_events(connection, number) or _are_of(connection, number, chain_id)
+    )
+
+
 def settle(
     connection: Connection, row: ChainRow, origin: str, local: Source, sources: Sequence[Source], prover: Prover
 ) -> Identity | str:
@@ -202,8 +223,8 @@ def settle(
     own = [
         each for each in there
         if each not in strangers and (each.chain == row.chain or (each.origin == origin and (
-            # One that says both is this chain's, whatever was given its number as well.
-            each.chain_id == chain_id or each.chain in of_others
+            # One that says both is this chain's, unless events of another stand under its number.
+            (each.chain_id == chain_id and _is_free(connection, each.chain, chain_id)) or each.chain in of_others
             or not identities.has_rows(connection, each.chain or 0))))
     ]  # fmt: skip
     other = next(
@@ -220,11 +241,14 @@ def settle(
         "genesis": genesis(chain_id, origin),
     }  # fmt: skip
     differing = {each: tuple(name for name, value in wanted.items() if getattr(each, name) != value) for each in own}
-    astray = {each.chain for each in own if each.chain is not None} - {row.chain}
+    astray = {
+        each.chain for each in own
+        if each.chain not in (None, row.chain) and _is_free(connection, each.chain, chain_id)
+    }  # fmt: skip
     kept = min(own, key=lambda each: len(differing[each]), default=None)
     return Identity(
         ChainRow(row.chain, chain_id, origin, FORMAT_VERSION), None if kept is None else differing[kept], kept,
         tuple(each for each in own if each is not kept),
-        tuple(sorted(astray - {each.chain for each in there if each not in own})),
+        tuple(sorted({number for number in astray if number is not None} - {x.chain for x in there if x not in own})),
         frozenset({origin, str(row.chain), *(each.origin or "" for each in own)}), proven[1].source, proven[1].by,
     )  # fmt: skip

@@ -6,9 +6,9 @@ made to fit what was forged. So every copy that was named is heard, and one that
 vouch takes more: another region, which applied what the publisher signed. A backup cannot: one that has the last event
 here was made after it was written, whoever wrote it. Nor can a topic, to which anybody may write.
 
-What a repair records of itself moves no books, so it needs nobody's word: the second round of a repair comes before
-another region has applied the first one's record. It is only left out at the end, and another event in its place still
-contradicts.
+What a repair records of itself moves no books, so the second round of a repair need not wait until another region has
+applied the first one's record. It is only left out at the end, another event in its place still contradicts, and what
+stands here beside it is still asked: whoever forged such a record over another event could not make all of that fit.
 
 The rows of a region say of themselves which role it has, and nobody signs them: where it counts, both regions have to
 say what fits.
@@ -34,8 +34,8 @@ HINT: Final = "; where this region is a replica of the one that was named, say -
 
 class Heard(msgspec.Struct, frozen=True):
     """
-    Why nothing is made to fit the events here, or nothing; and whether another region has the same last one, but for
-    records of repairs.
+    Why nothing is made to fit the events here, or nothing; and whether another region has the same last one, so that
+    what stands here beside the events need not be asked.
     """
 
     refused: str
@@ -52,7 +52,7 @@ def hear(
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
         return Heard(reason)
-    is_vouched, hint = False, ""
+    is_vouched, is_known, hint = False, False, ""
     moved = repairs.last_but(connection, chain, last.seq, HistoryRepaired.__name__)
     might_follow = not follows and repairs.mode(connection, chain) != "primary"
     for copy in copies:
@@ -77,7 +77,8 @@ def hear(
                     f"the {copy.kind} has another event {newest.seq}, after the signed checkpoint, and nothing tells "
                     "which of both is true: verify both, and hold the event against receipts"
                 )
-            is_vouched |= is_other and is_same and newest.seq >= moved
+            is_known |= is_other and is_same and newest.seq >= moved
+            is_vouched |= is_other and is_same and newest.seq == last.seq
         if any(laid_out(event) is not None and event.prev_hash == last.hash for event in onward) and not (
             is_other and follows
         ):
@@ -85,7 +86,7 @@ def hear(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
                 f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
             )
-    return Heard("" if is_vouched or moved <= size else f"{unvouched(moved, size)}{hint}", is_vouched)
+    return Heard("" if is_known or moved <= size else f"{unvouched(moved, size)}{hint}", is_vouched)
 
 
 def unvouched(seq: int, size: int) -> str:

@@ -18,6 +18,8 @@ from ledger.storage.database import Connection
 
 OF_REGION: Final = ("chain_heads", "state_digests", "replica_state")
 """What refers to the row of a chain by its number."""
+SEALED: Final = ("checkpoints", "tiles")
+"""What was signed of a chain's events, and leads to it."""
 ASKED: Final = 8
 """How many events are asked at either end whose they are."""
 
@@ -81,12 +83,27 @@ def has_events(connection: Connection, chain: int) -> bool:
     return connection.execute("SELECT FROM ledger.events WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
 
 
+def has_head(connection: Connection, chain: int) -> bool:
+    """
+    Return whether a head stands under a number.
+    """
+    return connection.execute("SELECT FROM ledger.chain_heads WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
+
+
 def count_events(connection: Connection, chain: int) -> int:
     """
     Return how many events stand under a number.
     """
     found = connection.execute("SELECT count(*) FROM ledger.events WHERE chain = %s", [chain]).fetchone()
     return 0 if found is None else int(found[0])
+
+
+def sealed_numbers(connection: Connection) -> list[int]:
+    """
+    Return the numbers under which checkpoints or tiles stand.
+    """
+    asked = " UNION ".join(f"SELECT chain FROM ledger.{table}" for table in SEALED)
+    return sorted(int(row[0]) for row in connection.execute(asked))
 
 
 def outermost(connection: Connection, chain: int) -> list[int]:

@@ -4,6 +4,7 @@ Check that amounts are exact, canonical, and refuse everything else.
 
 from __future__ import annotations
 
+import enum
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -67,3 +68,23 @@ def test_anything_else_is_refused(value: object) -> None:
     """Floats, exponents, excess decimals and the rest are errors, never rounded."""
     with pytest.raises(InvalidAmount):
         canonical(value)  # type: ignore[arg-type]
+
+
+class Lot(int, enum.Enum):
+    ROUND = 100
+
+
+class Shown(int):
+    def __str__(self) -> str:
+        return "7"
+
+
+class Written(Decimal):
+    def __format__(self, spec: str) -> str:
+        return "9"
+
+
+@pytest.mark.parametrize(("value", "text"), [(Lot.ROUND, "100"), (Shown(5), "5"), (Written("0.5"), "0.5")])
+def test_a_number_of_another_class_is_what_it_equals(value: int | Decimal, text: str) -> None:
+    """And not what it likes to be written as, compiled or not."""
+    assert canonical(value) == text

@@ -4,19 +4,27 @@ Lose the row that says which chain the events are of, or find it twice, and have
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from ledger.chain.entry import request_hash
+from ledger.chain.link import ChainHead
+from ledger.domain import registry
+from ledger.domain.event_catalogue import example
+from ledger.domain.events.control import HistoryRepaired
 from ledger.repairing.applying import NotProven
 from ledger.repairing.plan import CHAINS, Plan
+from ledger.storage import chains, events
+from ledger.storage import database as db
 from tests import commands
 from tests.conftest import ORIGIN, Database
 from tests.repairing.mending import Firm, applied, copies, planned, report_file
 from tests.repairing.test_commands import unkeyed
 from tests.sealing.test_commands import run
-from tests.verifier.intruder import Intruder, real, report_on
+from tests.verifier.intruder import Intruder, copied, real, report_on
 
 ROW = f"1|{ORIGIN}|1"
 SHOWN = "SELECT chain, origin, format_version FROM ledger.chains"
@@ -159,6 +167,7 @@ RENAMED = "UPDATE ledger.chains SET origin = 'zzz.example/x'"
 EDITED = "UPDATE ledger.events SET actor = 'mallory' WHERE (chain, seq) = (1, 1)"
 ASTRAY = {
     "the first event": [MOVED.format("= 1")],
+    "most of them": [MOVED.format("BETWEEN 50 AND 300")],
     "the first event, and the row is gone": [MOVED.format("= 1"), LOST],
     "three events, and the row is gone": [MOVED.format("<= 3"), LOST],
     "the first event, and the row is renamed": [MOVED.format("= 1"), RENAMED],
@@ -168,8 +177,8 @@ ASTRAY = {
 
 
 @pytest.mark.parametrize("what", ASTRAY)
-def test_a_few_events_under_another_number_take_nothing_with_them(firm: Firm, broken: Database, what: str) -> None:
-    """The chain is where most of its events stand: those that were moved or copied go back, and the row with them."""
+def test_events_under_another_number_take_nothing_with_them(firm: Firm, broken: Database, what: str) -> None:
+    """The chain is where its checkpoints stand: events that were moved or copied go back, and the row with them."""
     with Intruder(broken) as intruder:
         for statement in ASTRAY[what]:
             intruder.edit("events" if "ledger.events" in statement else "chains", statement, least=1)
@@ -212,6 +221,46 @@ def test_the_record_of_one_round_keeps_none_from_the_next(firm: Firm, broken: Da
     assert real(report_on(broken)) == []
 
 
+def _forge_a_record(broken: Database) -> None:
+    """Put the record of a repair in the place of the last event, with good hashes."""
+    given = registry.encode_given(example(HistoryRepaired))
+    with contextlib.closing(db.connect(broken.dsn("auditor"), "test")) as connection:
+        row = chains.find(connection, ORIGIN)
+        *_, before, last = events.read(connection, row.chain, row.chain_id)
+    version = broken.sql("SELECT version + 1 FROM ledger.streams WHERE stream = 'chain/control'")
+    made = msgspec.structs.replace(
+        last, event_type="HistoryRepaired", schema_version=1, stream="chain/control", stream_version=int(version),
+        effective_on=last.occurred_at // 86_400_000_000_000, payload=b'{"derived":{},"given":' + given + b"}",
+        request_hash=request_hash(last.salt, [("HistoryRepaired", 1, last.occurred_at, given)]),
+    )  # fmt: skip
+    hash = ChainHead(before.seq, before.hash).extend(made).hash.hex()
+    columns = {
+        "event_type": made.event_type, "schema_version": 1, "stream": made.stream, "stream_version": version,
+        "payload": made.payload.decode(), "request_hash": f"\\x{made.request_hash.hex()}", "hash": f"\\x{hash}",
+    }  # fmt: skip
+    with Intruder(broken) as intruder:
+        said = ", ".join(f"{name} = '{value}'" for name, value in columns.items())
+        intruder.edit("events", f"UPDATE ledger.events SET {said} WHERE seq = {last.seq}", least=1)
+        intruder.edit("chain_heads", f"UPDATE ledger.chain_heads SET hash = '\\x{hash}'", least=1)
+
+
+def test_a_record_that_was_forged_over_an_event_makes_no_books_fit(firm: Firm, broken: Database) -> None:
+    """The other region is one event behind, as replicas are: nobody but the rows here knows what stood there."""
+    _forge_a_record(broken)
+    with copied(firm.other) as behind:
+        with Intruder(behind) as intruder:
+            intruder.edit(
+                "events", "DELETE FROM ledger.events WHERE seq = (SELECT max(seq) FROM ledger.events)", least=1
+            )
+            intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET (seq, hash) = (SELECT seq, hash FROM "
+                          "ledger.events ORDER BY seq DESC LIMIT 1)", least=1)  # fmt: skip
+        with copies(archive=firm.archive, other=behind) as found:
+            plan = planned(broken, firm.rules, found)
+    assert not {write.table for write in plan.writes} & {"assets", "idempotency_keys", "commits", "state_digests"}
+    print([(w.what, w.table) for w in plan.writes], [j.reason[:200] for j in plan.left()], [real(report_on(broken))])
+    assert plan.left()
+
+
 OTHER = "second.example/log"
 LOSSES = {
     "the row is gone": ["DELETE FROM ledger.chains WHERE chain = 1"],
@@ -229,6 +278,40 @@ def _with_another_chain(broken: Database, folder: Path) -> str:
     """Make a second chain in the database, and return its row."""
     run("ledger", "init", "--origin", OTHER, "--dsn", broken.dsn("owner"), "--keys", str(folder / "keys"))
     return broken.sql(f"SELECT * FROM ledger.chains WHERE origin = '{OTHER}'")
+
+
+HIDDEN = {
+    "the one row is gone": ["DELETE FROM ledger.chains WHERE chain = 1"],
+    "both rows say the same": [],
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_what_stands_under_the_number_of_another_chain_stays(
+    firm: Firm, broken: Database, tmp_path: Path, what: str
+) -> None:
+    """Its row was made to say whose the chain here is: the events under its number are none of this chain's."""
+    _with_another_chain(broken, tmp_path)
+    asked = (
+        "SELECT 'head', chain FROM ledger.chain_heads UNION SELECT 'digest', chain FROM ledger.state_digests ORDER BY 1"
+    )
+    before = broken.sql(asked)
+    with Intruder(broken) as intruder:
+        for key in ("chain_id", "origin"):
+            intruder.connection.execute(f"ALTER TABLE ledger.chains DROP CONSTRAINT chains_{key}_key")
+        said = "(SELECT chain_id, origin, genesis FROM ledger.chains WHERE chain = 1)"
+        intruder.edit(
+            "chains", f"UPDATE ledger.chains SET (chain_id, origin, genesis) = {said} WHERE chain = 2", least=1
+        )
+        for statement in HIDDEN[what]:
+            intruder.edit("chains", statement, least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, report_file(broken))
+    assert not {CHAINS} & {write.table for write in plan.writes}
+    assert [
+        judged.reason for judged in plan.left() if "row 2 of chains says this chain's origin or id" in judged.reason
+    ]
+    assert broken.sql(asked) == before
 
 
 @pytest.mark.parametrize("what", LOSSES)
