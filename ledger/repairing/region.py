@@ -241,14 +241,16 @@ def settle(
         "genesis": genesis(chain_id, origin),
     }  # fmt: skip
     differing = {each: tuple(name for name, value in wanted.items() if getattr(each, name) != value) for each in own}
+    kept_by_others = {each.chain for each in there if each not in own}
     astray = {
         each.chain for each in own
-        if each.chain not in (None, row.chain) and _is_free(connection, each.chain, chain_id)
+        if each.chain is not None and each.chain not in {row.chain, *kept_by_others}
+        and _is_free(connection, each.chain, chain_id)
     }  # fmt: skip
     kept = min(own, key=lambda each: len(differing[each]), default=None)
     return Identity(
         ChainRow(row.chain, chain_id, origin, FORMAT_VERSION), None if kept is None else differing[kept], kept,
         tuple(each for each in own if each is not kept),
-        tuple(sorted({number for number in astray if number is not None} - {x.chain for x in there if x not in own})),
+        tuple(sorted(astray)),
         frozenset({origin, str(row.chain), *(each.origin or "" for each in own)}), proven[1].source, proven[1].by,
     )  # fmt: skip

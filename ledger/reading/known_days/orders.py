@@ -9,6 +9,7 @@ of the events that count for the days asked about each comes where it was told; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -31,7 +32,7 @@ from ledger.reading.known_days.misfits import LACKING, OF_ORDERS, Misfit, about
 from ledger.reading.lineage import Name, versions_before
 from ledger.reading.posted import given_of
 
-_TELLING = {name for name, kind in EVENT_TYPES.items() if kind in OF_ORDERS} | {
+_TELLING: Final = {name for name, kind in EVENT_TYPES.items() if kind in OF_ORDERS} | {
     kind.__name__ for kind in (TradeExecuted, TradeCorrected, TradeBusted, SplitApplied)
 }
 
@@ -108,8 +109,8 @@ class OrdersOfDays:
     def _make_room(self, given: TradeExecuted, freed: int) -> None:
         """Have the order be for what it fills, where terms of a later day, which do not count, allowed as much."""
         order = self.state.orders.get(given.order_id)
-        if order is not None and order.cum_qty - freed + units(given.qty) > order.qty:
-            qty = order.cum_qty - freed + units(given.qty)
+        qty = 0 if order is None else order.cum_qty - freed + units(given.qty)
+        if order is not None and qty > order.qty:
             self.state.orders.put(with_terms(self.state, order, qty))
 
     def _undo(self, given: TradeBusted, now: Now) -> None:
