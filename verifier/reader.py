@@ -69,14 +69,18 @@ class Reader(EventRows, ModelRows):
         reach = (self.last_seq() or 0) // WIDTH
         last = self._leaves(reach)
         onward = self._leaves(2**63 - 1)
-        if onward > last:
-            full = self.connection.execute(
-                "SELECT count(DISTINCT number) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number >= %s"
-                " AND number < %s AND octet_length(hashes) = %s",
-                [self.chain.chain, reach, (onward - 1) // WIDTH, WIDTH * HASH_BYTES],
-            ).fetchall()
-            last = onward if full[0][0] == (onward - 1) // WIDTH - reach else last
-        return last
+        return onward if onward > last and self.is_full(reach, (onward - 1) // WIDTH) else last
+
+    def is_full(self, first: int, until: int) -> bool:
+        """
+        Return whether each tile of leaves from the number *first* on is there and full, up to that before *until*.
+        """
+        found = self.connection.execute(
+            "SELECT count(DISTINCT number) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number >= %s"
+            " AND number < %s AND octet_length(hashes) = %s",
+            [self.chain.chain, first, until, WIDTH * HASH_BYTES],
+        ).fetchall()
+        return bool(found[0][0] == until - first)
 
     def _leaves(self, upto: int) -> int:
         """Return how many leaves there are by the last tile with this number or a smaller one."""

@@ -147,11 +147,7 @@ class Region(Reader):
         if (leaves := number * WIDTH + width) <= size:
             return found
         # Tiles are made one after the other: one past a gap holds no leaf of this chain.
-        full = self._ask(
-            "SELECT count(DISTINCT number) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number >= %s"
-            " AND number < %s AND octet_length(hashes) = %s", self.chain.chain, first, number, WIDTH * HASH_BYTES,
-        )  # fmt: skip
-        if full[0][0] == number - first:
+        if self.is_full(first, number):
             return [*found, Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events",
                                     seq=size + 1, column="seq")]  # fmt: skip
         return found or [Finding("TREE_MISMATCH", "no such row", "a row", table="tiles", key=key)]
@@ -191,6 +187,11 @@ class Region(Reader):
         """
         sql = f"SELECT DISTINCT (seq - 1) / {WIDTH:d} FROM ledger.events WHERE chain = %s AND seq >= 1 ORDER BY 1"
         return array("q", (number for (number,) in self._ask(sql, self.chain.chain)))
+
+    def is_full(self, first: int, until: int) -> bool:
+        """As any reader's."""
+        self.requests += 1
+        return super().is_full(first, until)
 
     def tree_size(self) -> int:
         """Return how many leaves the tiles hold."""
