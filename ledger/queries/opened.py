@@ -58,6 +58,10 @@ class Opened:
             yield connection, chains.head(connection, self.chain.chain).seq
         except database.DriverError as error:
             raise database.translated(error) from error
+        except KeyboardInterrupt:
+            # A query may still be answered, so that not even its end can be asked for.
+            connection.close()
+            raise
         finally:
             if not connection.closed:
                 connection.rollback()
