@@ -109,7 +109,7 @@ def verify(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
         [*(COVERED if settled.readable else COVERED[-2:]), *([indexes.LOOKED_UP] if everything else [])],
         _not_covered(trust) + came.unread,
-        [*reader.vouched(), *catalogue.holders(reader.query)],
+        [*settled.assumed, *reader.vouched(), *catalogue.holders(reader.query)],
         0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found, came)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),

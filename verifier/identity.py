@@ -54,18 +54,24 @@ ASKED: Final = 1000
 """How many events are asked for the id where the first ones were changed: whoever hides it has to change them all."""
 NEAR_ASKED: Final = 8
 """How many of those are asked for every id one byte away, of which there are 4,080."""
+_ASSUMED: Final = (
+    "the chain's id is {}, with which no event that was asked hashes: either each of them was changed, or the id and the "
+    "genesis in the row and what event 1 follows were changed together; hold the id against another copy of the chain"
+)
 NOTES: Final = 8
 """Of how many of the newest checkpoints the origin is read."""
 
 
 class Identity(msgspec.Struct):
     """
-    The chain as its events name it, and what is wrong with its row; `readable` is False where nothing can be hashed.
+    The chain as its events name it, and what is wrong with its row; `readable` is False where nothing can be hashed,
+    and `assumed` says, as sentences, what nothing but the region's own word is there for.
     """
 
     chain: ChainRow
     findings: list[Finding]
     readable: bool = True
+    assumed: list[str] = []
 
 
 def settle(reader: Reader, brought: Sequence[str] = (), ids: Sequence[bytes] = ()) -> Identity:
@@ -101,7 +107,8 @@ def settle(reader: Reader, brought: Sequence[str] = (), ids: Sequence[bytes] = (
         findings.append(_finding(chain, "origin", origin, chain.origin))
         chain = msgspec.structs.replace(chain, origin=origin)
     reader.chain = chain
-    return Identity(chain, findings, readable=found is not None)
+    assumed = [] if found is None or not events.first or events.are_of(found) else [_ASSUMED.format(found.hex())]
+    return Identity(chain, findings, readable=found is not None, assumed=assumed)
 
 
 class _Events:

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from ledger.evidence.tiles import WIDTH
-from ledger.evidence.tree import HASH_BYTES
+from ledger.evidence.tree import HASH_BYTES, SIZE_LIMIT
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
 
 FETCH_TILES = 16
+LAST_TILE: Final = SIZE_LIMIT // WIDTH - 2
+"""Beyond it PostgreSQL cannot count leaves; a row may say any number."""
 CHECKPOINT: Final = (
     "coalesce(size, -1), coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
 )
@@ -64,12 +66,26 @@ class Reader(EventRows, ModelRows):
         """
         Return how many leaves the tiles hold by the last of level 0 that can be one.
 
-        Tiles are made one after the other: one far past the last event, behind a gap, holds no leaf of this chain.
+        Tiles are made one after the other: one far past the events, behind a gap, holds no leaf of this chain. How far
+        the events go is asked of those that a tile is made of, as many as it has leaves: a single event may stand far
+        behind the others.
         """
-        reach = (self.last_seq() or 0) // WIDTH
+        reach = self._last_tile_of_events()
         last = self._leaves(reach)
-        onward = self._leaves(2**63 - 1)
+        onward = self._leaves(LAST_TILE)
         return onward if onward > last and self.is_full(reach, (onward - 1) // WIDTH) else last
+
+    def _last_tile_of_events(self) -> int:
+        """Return the number of the last tile whose every leaf has its event; 0 where there is none."""
+        row = self.connection.execute(
+            "SELECT number FROM ledger.tiles t WHERE chain = %s AND level = 0 AND number BETWEEN 0 AND %s"
+            " AND octet_length(hashes) >= 32 AND octet_length(hashes) / 32 = (SELECT count(*) FROM ledger.events e"
+            "  WHERE e.chain = t.chain AND e.seq > t.number * 256"
+            "  AND e.seq <= t.number * 256 + octet_length(t.hashes) / 32)"
+            " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",
+            [self.chain.chain, LAST_TILE],
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def is_full(self, first: int, until: int) -> bool:
         """

@@ -222,7 +222,8 @@ class SealedCheck:
         found = [Finding("INCONSISTENT", f"root {x.root.hex()}", f"root {tree.EMPTY_ROOT.hex()}", seq=0)
                  for x in self._of_nothing]  # fmt: skip
         if self.torn is not None:
-            return found
+            # What lies past all that tiles have to hold belongs to no event that may be missing.
+            return found + [one for level in self._levels for one in level.end(self._size >> HEIGHT * level.level)]
         found += self._take_in()
         for level in self._levels:
             found += level.end(min(self._size, self._edge.size) >> HEIGHT * level.level)

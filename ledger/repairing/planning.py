@@ -112,7 +112,9 @@ class Planning:
         self._stated = trusted.checkpoint
         self._prover = Prover(self._stated, [local, *sources])
         self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
-        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain))
+        # The head may be gone, or say less: what nobody signed is an event all the same.
+        after = repairs.end(connection, row.chain, self._stated.size).seq
+        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after)
         self.writes: list[Write] = []
         self._at: dict[tuple[str, str], int] = {}
         """Where in `writes` the one of (table, place) is."""
@@ -302,6 +304,12 @@ class Planning:
         """Who the chain is, or why nothing shows it."""
         return region.settle(self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover)
 
+    @property
+    def _is_of_another_id(self) -> bool:
+        """Whether the chain's own row, which is to be restored, says another id than its events have."""
+        found = self._identity
+        return (CHAINS, "") in self._at and not isinstance(found, str) and "chain_id" in (found.columns or ())
+
     def _of_row(self, finding: Found) -> tuple[list[tuple[str, str]], str]:
         """Return the places of what mends the chain's own row, or why nothing mends the one that a finding is about."""
         if not isinstance(self._identity, str) and finding.key and finding.key[0] not in self._identity.names:
@@ -382,6 +390,9 @@ class Planning:
             writes = tuple(self._at[place] for place in [(EVENTS, str(finding.after))] if place in self._at)
             reasons = [f"it follows from event {finding.after}: {self._reasons.get(finding.after, 'which is good')}"]
             reasons = [] if writes else reasons
+        if not writes and not reasons and self._is_of_another_id:
+            # What stands there is what was signed: it was read by an id with which no event was hashed.
+            writes = (self._at[CHAINS, ""],)
         if not writes and not reasons:
             reasons = ["what stands there is what was signed, and no copy is another"]
         more = f" (and {len(reasons) - REASONS} more)" if len(reasons) > REASONS else ""

@@ -530,6 +530,23 @@ def test_a_head_that_is_gone_is_made_beside_an_event_that_is_restored(firm: Firm
     assert real(report_on(broken)) == []
 
 
+def test_no_head_is_promised_over_an_event_that_nobody_signed_and_somebody_changed(
+    firm: Firm, broken: Database
+) -> None:
+    """Without a head the last events are those that follow the signed ones, and it is said of them that none is."""
+    last = firm.size + 2
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET actor = 'mallory' WHERE seq = {last}", least=1)
+        intruder.edit("chain_heads", "DELETE FROM ledger.chain_heads", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, said="primary")
+    assert plan.writes == ()
+    of_event = next(judged.reason for judged in plan.left() if judged.finding.seq == last)
+    assert "nothing that was signed covers it" in of_event
+    of_head = next(judged.reason for judged in plan.left() if judged.finding.table == "chain_heads")
+    assert "made anew only of events that are all as signed" in of_head
+
+
 def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, broken: Database) -> None:
     """Seq and hash are others: whether events were cut off behind it cannot be proven."""
     with Intruder(broken) as intruder:

@@ -29,6 +29,7 @@ from verifier.tiled import opening, sample, scrub, streams
 from verifier.tiled.databases import Region
 from verifier.tiled.outside import Answers
 from verifier.tiled.sample import Draw
+from verifier.walk import joined
 
 OTHER: Final = "example.com/other"
 Place = tuple[str, int | str | None, str | None]
@@ -187,6 +188,27 @@ def test_a_row_vouches_for_none_of_its_own_columns(firm: Firm, broken: Database,
     with copies(archive=firm.archive, other=firm.other) as found:
         mended(broken, firm, found)
     assert real(report_on(broken)) == []
+
+
+def test_where_nothing_but_the_row_says_the_id_the_report_says_so(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """Id, genesis and what event 1 follows, changed together: it looks as if every event had been changed."""
+    with Intruder(broken) as intruder:
+        swapped(intruder)
+        intruder.edit(
+            "events", "UPDATE ledger.events SET prev_hash = (SELECT genesis FROM ledger.chains) WHERE seq = 1", least=1
+        )
+    parts = {name: report for name, report in in_parts(broken, firm, tmp_path) if name not in ("scrub", "open")}
+    reports = {**parts, "full": report_on(broken), "chain": joined.verify_chain(broken.dsn("auditor"))}
+    for name, report in reports.items():
+        assert report.verdict == BROKEN, name
+        assert "either each of them was changed, or the id and the genesis" in report.vouched[0], name
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = mended(broken, firm, found)
+    assert {(write.table, write.seq) for write in plan.writes} >= {("chains", None), ("events", 1)}
+    report = report_on(broken)
+    assert (real(report), any("either each" in said for said in report.vouched)) == ([], False)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,18 @@ def test_what_was_changed_is_named_and_checked_again_until_it_is_mended(
     assert read(state).broken == []
 
 
+@pytest.mark.parametrize("seq", [90_000_000, 5000 * 256 + 7], ids=["beyond the tile", "within the tile"])
+def test_an_event_far_ahead_makes_no_room_for_a_tile(copy: Sealed, tmp_path: Path, seq: int) -> None:
+    """Each is named by whoever reads all, and no tile that holds its leaves is accused of holding too few."""
+    far = ("tiles", ("0", "5000"))
+    with Intruder(copy.database) as intruder:
+        intruder.edit("tiles", EDITS["a tile far ahead"][1], least=1)
+        intruder.edit("events", f"UPDATE ledger.events SET seq = {seq} WHERE seq = 700", least=1)
+    for report in (scrubs(copy, tmp_path / "state"), report_on(copy.database)):
+        assert {(x.table, x.key) for x in report.findings if x.table == "tiles"} == {far}
+        assert [x.seq for x in report.findings if x.kind == "SEQ_GAP"][0] == 700
+
+
 def test_a_history_that_went_back_or_is_another_is_known_by_the_state(copy: Sealed, tmp_path: Path) -> None:
     """Told in each run, and the state keeps what it saw; another chain's state is no state for this one."""
     state = tmp_path / "state"

@@ -114,7 +114,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int
         make = partial(_of_view, region.view() if jobs > 1 else None, stated, size)
         _take(drawn, workers.each(drawn.numbers, _OfRegion(region, stated, size), make, jobs), findings, tell)
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
-    report.origin, report.region_mode = region.origin, region.chain.mode
+    report.origin, report.region_mode, report.vouched = region.origin, region.chain.mode, settled.assumed
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
     return report
 

@@ -125,7 +125,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         BROKEN if listed else VERIFIED, region.origin, region.chain.mode, len(walk.places),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, listed, {"events": len(walk.places)},
         _covered(stream, walk, found, is_complete) if walk.places else [],
-        [*(_left(walk, stated, is_complete) if settled.readable else [UNREAD]), *NOT_COVERED], [],
+        [*(_left(walk, stated, is_complete) if settled.readable else [UNREAD]), *NOT_COVERED], settled.assumed,
         spans.whole_up_to(read, listed),
         round(time.monotonic() - started, 3), checkpoints=found.seen(listed), trusted=found.words(), spans=read,
     )  # fmt: skip

@@ -24,6 +24,7 @@ import msgspec
 from ledger.chain.link import genesis
 from ledger.evidence.tree import Frontier
 from verifier import identity, processes, region
+from verifier.identity import Identity
 from verifier.reader import Reader
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import ChainRow, Unreadable
@@ -107,7 +108,7 @@ def verify_chain(
             walk.run(pool, first, last, tell)
         if not walk.last and not len(findings):
             raise Unreadable(f"chain {settled.chain.origin} has no events: there is nothing to verify")
-        return walk.report(started, settled.readable)
+        return walk.report(started, settled)
 
 
 class _Walk:
@@ -277,19 +278,19 @@ class _Walk:
             saved.write(self._state, Saved(saved.FORMAT, self._chain.origin, self._chain.chain_id, walked.end, edge))
             self._saved_at = time.monotonic()
 
-    def report(self, started: float, readable: bool) -> Report:
+    def report(self, started: float, settled: Identity) -> Report:
         """
         Return what was found.
         """
         if self._walked.good and self._walked.frontier is not None and self._walked.frontier.size:
             self._head["root"] = self._walked.frontier.root().hex()
         found = self._findings.all(self._lost)
-        unread = [] if readable else ["events: whose rows they are is not known"]
+        unread = [] if settled.readable else ["events: whose rows they are is not known"]
         return Report(
             verdict=BROKEN if found else VERIFIED, origin=self._chain.origin, region_mode=self._chain.mode,
             events=self._walked.events, head=self._head, findings=found, rows={},
-            covered=COVERED if readable else COVERED[-1:], not_covered=[*NOT_COVERED, *self._notes, *unread],
-            vouched=[], last_good_seq=self._last_good, seconds=round(time.monotonic() - started, 3),
+            covered=COVERED if settled.readable else COVERED[-1:], not_covered=[*NOT_COVERED, *self._notes, *unread],
+            vouched=settled.assumed, last_good_seq=self._last_good, seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
 
 
