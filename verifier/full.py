@@ -92,7 +92,8 @@ def verify(
     came.unread += catalogue.unseen(reader.query)
     everything = said is None and settled.readable
     if everything:
-        lacking, unchecked = indexes.check(reader, progress)
+        looked_up = None if came.whole is None else came.whole.looked_up
+        lacking, unchecked = looked_up or indexes.check(reader.connection, progress)
         findings.add(lacking)
         came.unread += unchecked
     else:
@@ -210,7 +211,7 @@ def _good(
     said = None if books is None else books.said
     try:
         with contextlib.nullcontext(books) if books is not None else Spill() as kept:
-            whole = check(reader, chain, kept, progress, jobs)
+            whole = check(reader, chain, kept, progress, jobs, look_up=said is None)
         sealed = sealed_check(reader, expected)
         findings.add(list(tree_of(reader, chain, sealed, progress)))
     except Doubt:

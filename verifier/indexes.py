@@ -17,9 +17,9 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from verifier.connection import first_line
-from verifier.reader import Reader
+from verifier.connection import first_line, open_connection
 from verifier.report import Finding
+from verifier.stored import unanswered
 
 TABLE: Final = "indexes"
 """Where such findings are said to be: no row of a table is wrong."""
@@ -97,20 +97,47 @@ class Index(msgspec.Struct, frozen=True):
         )
 
 
-def check(reader: Reader, progress: Callable[[str, int], None]) -> tuple[list[Finding], list[str]]:
+class Task(msgspec.Struct, frozen=True):
+    """
+    The database whose indexes are to be checked, and at which moment.
+    """
+
+    dsn: str
+    snapshot: str | None
+
+
+LookedUp = tuple[list[Finding], list[str]]
+"""Each index that does not lead to every row, and, as sentences, which could not be checked."""
+
+
+def look_up(task: Task) -> LookedUp:
+    """
+    Return what `check` does, from whatever process.
+
+    Raises:
+        Unreadable: the database cannot be read.
+    """
+    try:
+        with open_connection(task.dsn, task.snapshot) as connection:
+            return check(connection, lambda what, count: None)
+    except psycopg.Error as error:
+        raise unanswered(error) from error
+
+
+def check(connection: psycopg.Connection[Any], progress: Callable[[str, int], None]) -> LookedUp:
     """
     Return each index that does not lead to every row, and, as sentences, which could not be checked.
     """
     found: list[Finding] = []
     unchecked: list[str] = []
     # What is set here is set for nothing that is read later.
-    with reader.connection.transaction(force_rollback=True):
+    with connection.transaction(force_rollback=True):
         indexes = [Index(table, name, tuple(columns), rows, is_unique)
-                   for table, name, columns, rows, is_unique in reader.query(_INDEXES)]  # fmt: skip
-        reader.connection.execute(_BY_INDEX_ALONE)
+                   for table, name, columns, rows, is_unique in connection.execute(_INDEXES).fetchall()]  # fmt: skip
+        connection.execute(_BY_INDEX_ALONE)
         for number, index in enumerate(indexes, 1):
             progress("reading every table by its indexes", number)
-            wrong = _wrong(reader, index)
+            wrong = _wrong(connection, index)
             if wrong is None:
                 unchecked.append(f"whether {index.name} leads to every row of {index.table}: the database does not "
                                  "look rows up by it, or this login may not")  # fmt: skip
@@ -124,18 +151,18 @@ def _remedy(index: Index) -> str:
     return f"REINDEX INDEX ledger.{index.name} mends it, once disk and system are known to be good"
 
 
-def _wrong(reader: Reader, index: Index) -> str | None:
+def _wrong(connection: psycopg.Connection[Any], index: Index) -> str | None:
     """Return what is wrong with an index, empty where nothing is, and None where it cannot be gone by."""
     try:
-        with reader.connection.transaction():
-            if not index.columns or not _goes_by(reader, index, index.agrees()):
+        with connection.transaction():
+            if not index.columns or not _goes_by(connection, index, index.agrees()):
                 return None
-            ((agrees,),) = reader.connection.execute(index.agrees().encode()).fetchall()
+            ((agrees,),) = connection.execute(index.agrees().encode()).fetchall()
             if agrees:
                 return ""
-            if not _goes_by(reader, index, index.unfound()):
+            if not _goes_by(connection, index, index.unfound()):
                 return f"other rows than those of the table; {_remedy(index)}"
-            ((count, first, others),) = reader.connection.execute(index.unfound().encode()).fetchall()
+            ((count, first, others),) = connection.execute(index.unfound().encode()).fetchall()
             if not count:
                 return f"rows that are not there, or in another order; {_remedy(index)}"
             more = f"it leads to another row of the same key for {others}, and which is right has to be found out first"
@@ -149,9 +176,9 @@ def _wrong(reader: Reader, index: Index) -> str | None:
         return f"{first_line(error)}; {_remedy(index)}"
 
 
-def _goes_by(reader: Reader, index: Index, sql: str) -> bool:
+def _goes_by(connection: psycopg.Connection[Any], index: Index, sql: str) -> bool:
     """Whether the database would read the table as it lies, and by this index, and in no other way."""
-    ((plan,),) = reader.connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode()).fetchall()
+    ((plan,),) = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode()).fetchall()
     nodes = [*_nodes(plan[0]["Plan"])]
     ways = {node["Node Type"].replace(" Only", "") for node in nodes if "Relation Name" in node}
     by = {node["Index Name"] for node in nodes if "Index Name" in node}

@@ -22,7 +22,7 @@ def region(regions: dict[str, Database]) -> Iterator[Database]:
 
 def found(database: Database) -> list[tuple[str, tuple[str, ...] | None, str]]:
     with Reader(database.dsn("auditor"), ORIGIN) as reader:
-        lacking, unchecked = indexes.check(reader, lambda what, count: None)
+        lacking, unchecked = indexes.check(reader.connection, lambda what, count: None)
     assert unchecked == []
     return [(one.kind, one.key, one.actual) for one in lacking]
 
@@ -99,7 +99,7 @@ def test_an_index_that_the_database_does_not_use_is_said_to_be_unchecked(region:
             "UPDATE pg_index SET indoption = '0 3' WHERE indexrelid = 'ledger.holds_pkey'::regclass"
         )
         with Reader(copy.dsn("auditor"), ORIGIN) as reader:
-            lacking, unchecked = indexes.check(reader, lambda what, count: None)
+            lacking, unchecked = indexes.check(reader.connection, lambda what, count: None)
             assert reader.query("SHOW enable_seqscan") == [("on",)]
         assert lacking == []
         assert [line.split()[1] for line in unchecked] == ["holds_pkey", "orders_pkey"]
@@ -110,7 +110,7 @@ def test_a_table_that_the_login_may_not_read_is_unchecked_and_not_accused(region
     with copied(region) as copy, Intruder(copy) as intruder:
         intruder.connection.execute(b"CREATE TABLE ledger.theirs (id bigint PRIMARY KEY)")
         with Reader(copy.dsn("auditor"), ORIGIN) as reader:
-            lacking, unchecked = indexes.check(reader, lambda what, count: None)
+            lacking, unchecked = indexes.check(reader.connection, lambda what, count: None)
         assert lacking == []
         assert [line.split()[1] for line in unchecked] == ["theirs_pkey"]
 

@@ -23,7 +23,7 @@ from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
 from ledger.evidence.tree import Frontier
-from verifier import held, region
+from verifier import held, indexes, region
 from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.spill import Spill
@@ -46,7 +46,8 @@ class Whole(msgspec.Struct):
     """
     A chain that was found good: its last event, the rows of its read models, and the state they are.
 
-    `frontier` is its tree where books are kept, and `kept_to` how far what is kept of the past goes.
+    `frontier` is its tree where books are kept, and `kept_to` how far what is kept of the past goes. `looked_up` is what
+    came out of the indexes, where that was asked of other processes.
     """
 
     end: End
@@ -56,6 +57,7 @@ class Whole(msgspec.Struct):
     kept_to: int
     notes: list[str] = []
     """What stands beside the events and was not asked, as sentences."""
+    looked_up: indexes.LookedUp | None = None
 
     def said(self, chain: ChainRow, tree: Tree) -> Verified:
         """
@@ -80,10 +82,18 @@ def _said(
 
 
 def check(
-    reader: Reader, chain: ChainRow, spill: Spill, tell: Tell, jobs: int = 1, *, size: int = ranges.RANGE
+    reader: Reader,
+    chain: ChainRow,
+    spill: Spill,
+    tell: Tell,
+    jobs: int = 1,
+    *,
+    size: int = ranges.RANGE,
+    look_up: bool = False,
 ) -> Whole:
     """
-    Return what a good chain is, checked by so many processes, this one among them; the others take ranges of *size*.
+    Return what a good chain is, checked by so many processes, this one among them; the others take ranges of *size*,
+    and *look up* rows by every index where they are to.
 
     With `Books` it goes on from where they are, and they say how far it came, now and then: what an interruption costs.
 
@@ -106,6 +116,7 @@ def check(
          for ends in cut],
         [tables.Task(reader.dsn, snapshot, chain.chain, table) for table in TABLES],
         keyed.Task(reader.dsn, snapshot, chain.chain), before,
+        indexes.Task(reader.dsn, snapshot) if look_up else None,
     )  # fmt: skip
     with others.at_work(jobs - 1), open_connection(reader.dsn, snapshot) as connection:
         if books is None or before is None:
@@ -132,7 +143,9 @@ def check(
         if jobs > 1:
             others.reach(end)
             same(others.is_done, True)
-    return Whole(end, counts, replay, others.frontier, beside.kept.kept_to, beside.notes)
+        tell("reading every table by its indexes", 0)
+        looked_up = others.looked_up()
+    return Whole(end, counts, replay, others.frontier, beside.kept.kept_to, beside.notes, looked_up)
 
 
 def _keeper(

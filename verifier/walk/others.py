@@ -1,5 +1,6 @@
 """
-Let other processes hash ranges of events, keys and read models, while this one applies the rules.
+Let other processes hash ranges of events, keys and read models, and look rows up by every index, while this one applies
+the rules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from concurrent.futures import Future
 
 from ledger.chain.link import genesis
 from ledger.evidence.tree import Frontier
-from verifier import processes
+from verifier import indexes, processes
 from verifier.stored import ChainRow
 from verifier.walk import keyed, ranges, tables
 from verifier.walk.books import Verified
@@ -35,6 +36,7 @@ class Others:
         read_models: Sequence[tables.Task],
         keys: keyed.Task | None,
         before: Verified | None,
+        lookup: indexes.Task | None = None,
     ) -> None:
         self._chain, self._ranges, self._tables, self._keys = chain, walks, read_models, keys
         self._borders = {task.last for task in walks}
@@ -43,6 +45,8 @@ class Others:
         self._walked: deque[Future[Ranged]] = deque()
         self._stored: list[Future[Stored]] = []
         self._keyed: Future[bool] | None = None
+        self._lookup = lookup
+        self._looked_up: Future[indexes.LookedUp] | None = None
 
     @contextlib.contextmanager
     def at_work(self, count: int) -> Iterator[None]:
@@ -59,6 +63,7 @@ class Others:
             self._walked.extend(pool.submit(ranges.check, task) for task in self._ranges)
             self._stored = [pool.submit(tables.digest, task) for task in self._tables]
             self._keyed = None if self._keys is None else pool.submit(keyed.check, self._keys)
+            self._looked_up = None if self._lookup is None else pool.submit(indexes.look_up, self._lookup)
             yield
 
     def keyed(self) -> bool:
@@ -68,6 +73,12 @@ class Others:
         if self._keyed is not None:
             return self._keyed.result()
         return self._keys is None or keyed.check(self._keys)
+
+    def looked_up(self) -> indexes.LookedUp | None:
+        """
+        Return what came out of the indexes; None where no other process was to look rows up by them.
+        """
+        return None if self._looked_up is None else self._looked_up.result()
 
     def stored(self) -> Iterator[Stored]:
         """
