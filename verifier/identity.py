@@ -55,8 +55,8 @@ ASKED: Final = 1000
 NEAR_ASKED: Final = 8
 """How many of those are asked for every id one byte away, of which there are 4,080."""
 _ASSUMED: Final = (
-    "the chain's id is {}, with which no event that was asked hashes: either each of them was changed, or the id and the "
-    "genesis in the row and what event 1 follows were changed together; hold the id against another copy of the chain"
+    "the chain's id is {}, with which no event that was asked hashes: either each of them was changed, or the id and "
+    "the genesis in the row and what event 1 follows were changed together; hold the id against another copy"
 )
 NOTES: Final = 8
 """Of how many of the newest checkpoints the origin is read."""

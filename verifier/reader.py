@@ -66,20 +66,22 @@ class Reader(EventRows, ModelRows):
         """
         Return how many leaves the tiles hold by the last of level 0 that can be one.
 
-        Tiles are made one after the other: one far past the events, behind a gap, holds no leaf of this chain. How far
-        the events go is asked of those that a tile is made of, as many as it has leaves: a single event may stand far
-        behind the others.
+        Tiles are made one after the other: one far past the events, behind a gap, holds no leaf of this chain.
         """
-        reach = self._last_tile_of_events()
+        reach = self.last_tile_of_events()
         last = self._leaves(reach)
         onward = self._leaves(LAST_TILE)
         return onward if onward > last and self.is_full(reach, (onward - 1) // WIDTH) else last
 
-    def _last_tile_of_events(self) -> int:
-        """Return the number of the last tile whose every leaf has its event; 0 where there is none."""
+    def last_tile_of_events(self) -> int:
+        """
+        Return the number of the last tile of level 0 of whose leaves at least half have their event; 0 where none is.
+
+        How far the events go is not asked of the last one: a single event may stand far behind the others.
+        """
         row = self.connection.execute(
             "SELECT number FROM ledger.tiles t WHERE chain = %s AND level = 0 AND number BETWEEN 0 AND %s"
-            " AND octet_length(hashes) >= 32 AND octet_length(hashes) / 32 = (SELECT count(*) FROM ledger.events e"
+            " AND octet_length(hashes) >= 32 AND octet_length(hashes) / 32 <= 2 * (SELECT count(*) FROM ledger.events e"
             "  WHERE e.chain = t.chain AND e.seq > t.number * 256"
             "  AND e.seq <= t.number * 256 + octet_length(t.hashes) / 32)"
             " ORDER BY chain DESC, level DESC, number DESC LIMIT 1",

@@ -17,7 +17,7 @@ import pytest
 
 from ledger.chain.link import genesis
 from tests.conftest import ORIGIN, Database
-from tests.repairing.mending import Firm, copies, mended, silent
+from tests.repairing.mending import Firm, applied, copies, mended, planned, silent
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import chain as chains
@@ -190,9 +190,7 @@ def test_a_row_vouches_for_none_of_its_own_columns(firm: Firm, broken: Database,
     assert real(report_on(broken)) == []
 
 
-def test_where_nothing_but_the_row_says_the_id_the_report_says_so(
-    firm: Firm, broken: Database, tmp_path: Path
-) -> None:
+def test_where_nothing_but_the_row_says_the_id_the_report_says_so(firm: Firm, broken: Database, tmp_path: Path) -> None:
     """Id, genesis and what event 1 follows, changed together: it looks as if every event had been changed."""
     with Intruder(broken) as intruder:
         swapped(intruder)
@@ -205,8 +203,11 @@ def test_where_nothing_but_the_row_says_the_id_the_report_says_so(
         assert report.verdict == BROKEN, name
         assert "either each of them was changed, or the id and the genesis" in report.vouched[0], name
     with copies(archive=firm.archive, other=firm.other) as found:
-        plan = mended(broken, firm, found)
-    assert {(write.table, write.seq) for write in plan.writes} >= {("chains", None), ("events", 1)}
+        plan = planned(broken, firm.rules, found)
+        assert {(write.table, write.seq) for write in plan.writes} == {("chains", None), ("events", 1)}
+        # What was signed needs nothing but them; of what was not, nobody can say so before.
+        assert {judged.finding.seq for judged in plan.left()} == set(range(firm.size + 1, firm.size + 4))
+        applied(broken, firm.rules, plan, found)
     report = report_on(broken)
     assert (real(report), any("either each" in said for said in report.vouched)) == ([], False)
 

@@ -126,7 +126,7 @@ def test_an_event_far_ahead_makes_no_room_for_a_tile(copy: Sealed, tmp_path: Pat
         intruder.edit("events", f"UPDATE ledger.events SET seq = {seq} WHERE seq = 700", least=1)
     for report in (scrubs(copy, tmp_path / "state"), report_on(copy.database)):
         assert {(x.table, x.key) for x in report.findings if x.table == "tiles"} == {far}
-        assert [x.seq for x in report.findings if x.kind == "SEQ_GAP"][0] == 700
+        assert next(x.seq for x in report.findings if x.kind == "SEQ_GAP") == 700
 
 
 def test_a_history_that_went_back_or_is_another_is_known_by_the_state(copy: Sealed, tmp_path: Path) -> None:

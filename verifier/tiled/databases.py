@@ -136,7 +136,7 @@ class Region(Reader):
         if not rows:
             return []
         number, length = rows[0]
-        key, first = ("0", str(number)), size // WIDTH
+        key, first = ("0", str(number)), min(size // WIDTH, self.last_tile_of_events() + 1)
         width, rest = divmod(length, HASH_BYTES)
         found = []
         if rest or not 0 < width <= WIDTH:
@@ -144,10 +144,11 @@ class Region(Reader):
             found.append(Finding("TREE_MISMATCH", f"1 to {WIDTH} hashes of {HASH_BYTES} bytes", actual, table="tiles",
                                  key=key, column="hashes"))  # fmt: skip
             width = 0
-        if (leaves := number * WIDTH + width) <= size:
-            return found
         # Tiles are made one after the other: one past a gap holds no leaf of this chain.
-        if self.is_full(first, number):
+        follows, leaves = number <= first or self.is_full(first, number), number * WIDTH + width
+        if follows and leaves <= size:
+            return found
+        if follows:
             return [*found, Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events",
                                     seq=size + 1, column="seq")]  # fmt: skip
         return found or [Finding("TREE_MISMATCH", "no such row", "a row", table="tiles", key=key)]
@@ -192,6 +193,11 @@ class Region(Reader):
         """As any reader's."""
         self.requests += 1
         return super().is_full(first, until)
+
+    def last_tile_of_events(self) -> int:
+        """As any reader's."""
+        self.requests += 1
+        return super().last_tile_of_events()
 
     def tree_size(self) -> int:
         """Return how many leaves the tiles hold."""
