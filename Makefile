@@ -26,11 +26,11 @@ test: .venv/installed
 
 # The pure tests alone: no server is started, and one that would need it is refused.
 test-fast: .venv/installed
-	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/model \
+	LEDGER_TEST_SERVERS=none $(BIN)/pytest tests/chain tests/evidence tests/domain tests/model tests/spill \
 	  tests/importing/test_translation.py tests/exporting/test_names.py tests/replicator/test_segment.py \
 	  tests/replicator/test_segment_bytes.py tests/benchmarks/test_report.py tests/verifier/forms \
 	  $(addprefix tests/verifier/test_,acknowledgements.py chain_checks.py commits.py conviction.py held.py in_turn.py \
-	  key_rows.py meaning.py report.py revocations.py sealed_rows.py signed.py spans.py spill.py)
+	  key_rows.py meaning.py report.py revocations.py sealed_rows.py signed.py spans.py)
 
 # Kill -9 each part fifty times, on a seed that is printed.
 crash: .venv/installed

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import Key, State
+from ledger.spill.spill import Spill
 from verifier.report import LISTED, Finding
-from verifier.spill import Spill
 
 
 def compare(table: str, stored: Iterable[Row], state: State, spill: Spill) -> tuple[int, list[Finding]]:

@@ -14,6 +14,7 @@ import msgspec
 from ledger.domain.rows import ChainKey
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
+from ledger.spill.spill import Spill
 from verifier import catalogue, identity, indexes, region
 from verifier.identity import Identity
 from verifier.one_by_one import Came, Progress, look, sealed_check
@@ -21,7 +22,6 @@ from verifier.reader import Reader
 from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.sealed import SealedCheck, not_here_yet
 from verifier.signed import Signed
-from verifier.spill import Spill
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
 from verifier.walk import before, leaves

@@ -10,6 +10,7 @@ import msgspec
 
 from ledger.domain.rows import TABLES, ChainKey
 from ledger.evidence.checkpoint import Checkpoint
+from ledger.spill.spill import Spill
 from verifier import compare, due, held, region
 from verifier.acknowledgements import AcknowledgementCheck
 from verifier.chain import ChainCheck
@@ -19,7 +20,6 @@ from verifier.keys import KeyCheck
 from verifier.reader import Reader
 from verifier.report import Findings
 from verifier.sealed import SealedCheck
-from verifier.spill import Spill
 from verifier.state import Replay
 from verifier.stored import ChainRow
 from verifier.walk.books import NO_TREE, Tree

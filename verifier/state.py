@@ -14,8 +14,8 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, State
 from ledger.errors import LedgerError, UnknownFormat
+from ledger.spill.spill import Spill
 from verifier.report import Finding, Findings
-from verifier.spill import Spill
 
 
 class Replay:

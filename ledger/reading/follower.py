@@ -4,12 +4,14 @@ Keep the histories of balances and positions behind the chain, in a process of t
 The follower folds the events and writes each new version of a row with the seq that made it, in transactions of some
 thousand events that move the watermark too: killed at any moment, it goes on from there. What it writes follows from
 the events alone, so that histories made anew are the same row for row. Several followers are correct; one does the
-work. It keeps the whole folded state in memory, and a start replays up to the watermark, from a snapshot if there is
-one.
+work. What is open of the folded state is in memory and what is closed in a temporary file; a start replays up to the
+watermark, from a snapshot if there is one.
 """
 
 from __future__ import annotations
 
+import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Final
@@ -19,9 +21,10 @@ import msgspec
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.domain.rows import Row
-from ledger.errors import Divergence
+from ledger.errors import Divergence, StorageFull
 from ledger.reading import snapshots
-from ledger.reading.past import Replay, advance
+from ledger.reading.past import Replay, Spilled, advance
+from ledger.spill.spill import Spill
 from ledger.storage import chains, database, histories, known_chains, moments
 from ledger.storage.database import Connection, DriverError
 
@@ -56,12 +59,27 @@ class Follower:
             raise
         self._start = ChainHead(0, genesis(self.chain.chain_id, self.chain.origin))
         self._replay: Replay | None = None
+        self._spill: Spill | None = None
 
     def __enter__(self) -> Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._forget()
         self._connection.close()
+
+    def _forget(self) -> None:
+        """Forget the folded state, with its file."""
+        spill, self._spill, self._replay = self._spill, None, None
+        if spill is not None:
+            spill.close()
+
+    def _go_on_from(self, begun: Replay) -> Replay:
+        """Return the replay that goes on from *begun*, with a file of its own."""
+        self._forget()
+        self._spill = Spill()
+        self._replay = Spilled(begun, self._spill)
+        return self._replay
 
     def step(self) -> int:
         """
@@ -84,7 +102,6 @@ class Follower:
             connection.commit()
         except BaseException as error:
             # What was folded may be ahead of what was written.
-            self._replay = None
             self._give_up(error)
             raise
         return upto - mark.seq
@@ -99,8 +116,8 @@ class Follower:
     def _at(self, connection: Connection, mark: ChainHead) -> Replay:
         replay = self._replay
         if replay is None or replay.head.seq > mark.seq:
-            replay = snapshots.begin(connection, self.chain, mark.seq, from_start=False)
-        self._replay = advance(connection, replay, mark.seq)
+            replay = self._go_on_from(snapshots.begin(connection, self.chain, mark.seq, from_start=False))
+        advance(connection, replay, mark.seq)
         if replay.head != mark:
             raise Divergence(
                 f"the histories were made up to event {mark.seq} with hash {mark.hash.hex()}; it has "
@@ -113,9 +130,11 @@ class Follower:
         before = replay.state.begin()
 
         def note(event: RecordedEvent) -> None:
+            nonlocal before
             for change in replay.state.changes(before):
                 if change.table in found:
                     found[change.table].append((event.seq, change.new))
+            before = replay.state.begin()
 
         advance(connection, replay, upto, note)
         for name, versions in found.items():
@@ -135,24 +154,28 @@ class Follower:
                 histories.forget(connection, self.chain.chain)
             histories.lock(connection, self.chain.chain, self._start, anew=True)
             histories.clear(connection, self.chain.chain)
-            head, replay = chains.head(connection, self.chain.chain).seq, Replay(self.chain)
+            head, replay = chains.head(connection, self.chain.chain).seq, self._go_on_from(Replay(self.chain))
             while replay.head.seq < head:
                 self._take(connection, replay, min(head, replay.head.seq + self._batch))
                 told(replay.head.seq)
             histories.move(connection, self.chain.chain, replay.head)
             connection.commit()
         except BaseException as error:
-            self._replay = None
             self._give_up(error)
             raise
-        self._replay = replay
         return head
 
     def _give_up(self, error: BaseException) -> None:
+        self._forget()
         if not self._connection.broken:
             self._connection.rollback()
         if isinstance(error, DriverError):
             raise database.translated(error) from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise StorageFull(
+                f"closed rows cannot be kept in {tempfile.gettempdir()} ({error}): make room there, or set TMPDIR to "
+                "a folder that has some, then run it again"
+            ) from error
 
     def run(self, stopped: Callable[[], bool], told: Callable[[int], None], pause_s: float = 0.2) -> None:
         """

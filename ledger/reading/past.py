@@ -3,24 +3,32 @@ Fold a chain up to a past seq.
 
 The events are streamed, hashed and applied by the rules that appended them, so that what is read of the past has been
 checked link by link from where the replay began. The state is whole, closed rows included: it takes as much memory as
-the books had rows then, and time in proportion to the events between the snapshot it begins at and the seq.
+the books had rows then, and time in proportion to the events between the snapshot it begins at and the seq. Who wants
+changes alone, and no row of the past, has closed rows stand in a file (`Spilled`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import ChainHead, genesis
 from ledger.domain import fold
 from ledger.domain.fold import Context
-from ledger.domain.state import State
+from ledger.domain.row_bytes import row_bytes
+from ledger.domain.rows import TABLES
+from ledger.domain.state import Change, State, is_closed
 from ledger.domain.times import time_text
 from ledger.errors import NoSuchMoment, SequenceGap, StateMismatch
 from ledger.reading.moment import Known, Moment, RecordedAt, Seq, check
+from ledger.spill.spill import Spill
 from ledger.storage import chains, events, moments
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
+
+SETTLED_AT_ONCE: Final = 4_096
+"""After so many events what was closed is put away: what changed since is held in memory."""
 
 
 class Replay:
@@ -32,6 +40,12 @@ class Replay:
         self.chain = chain
         self.state = State()
         self.head = ChainHead(0, genesis(chain.chain_id, chain.origin))
+
+    def settle(self) -> None:
+        """
+        Forget how to take back what was applied: nothing here ever is, and the log would grow with the history.
+        """
+        self.state.log.clear()
 
     def apply(self, event: RecordedEvent) -> None:
         """
@@ -52,6 +66,43 @@ class Replay:
                 f"{wrong[0].expected[:200]}; verify the ledger"
             )
         self.head = head
+
+
+class Spilled(Replay):
+    """
+    A replay that goes on from another one, and whose closed rows stand in a file: memory follows what is open.
+
+    Rows that are closed are of the state as any other: whoever asks for one by its key finds it. They are not among
+    `state.all_rows()`.
+    """
+
+    def __init__(self, begun: Replay, spill: Spill) -> None:
+        super().__init__(begun.chain)
+        self.head = begun.head
+        self.state = State(spill.load, certain=True)
+        self._spill, self._waiting = spill, 0
+        spill.keep(self._closed(begun.state))
+        self._mark = self.state.begin()
+
+    def _closed(self, state: State) -> Iterator[tuple[Change, bytes]]:
+        """Take the open rows of *state* over, and yield those that are closed."""
+        for name, row in state.all_rows():
+            if is_closed(name, row):
+                key = state.table(name).key_of(row)
+                yield Change(name, key, None, row), row_bytes(TABLES[name], row)
+            else:
+                self.state.add(name, row)
+
+    def settle(self) -> None:
+        """
+        Put away what was closed, now and then.
+        """
+        self._waiting += 1
+        if self._waiting < SETTLED_AT_ONCE:
+            return
+        self._spill.keep_closed(self.state, self._mark)
+        self._mark, self._waiting = self.state.begin(), 0
+        self.state.durable(self._mark)
 
 
 def nothing(event: RecordedEvent) -> None:
@@ -84,8 +135,7 @@ def advance(
         for event in events.read(connection, chain.chain, chain.chain_id, after, seq - after):
             replay.apply(event)
             each(event)
-            # Nothing here is ever taken back; without this the log would grow with the history.
-            replay.state.log.clear()
+            replay.settle()
     if replay.head.seq != seq:
         raise SequenceGap(f"the history ends at event {replay.head.seq}; the head is beyond {seq}: verify the ledger")
     return replay
@@ -134,4 +184,4 @@ def resolve(connection: Connection, chain: ChainRow, moment: Moment) -> int:
     return seq
 
 
-__all__ = ["Known", "Replay", "advance", "check_alone", "nothing", "resolve", "show"]
+__all__ = ["Known", "Replay", "Spilled", "advance", "check_alone", "nothing", "resolve", "show"]

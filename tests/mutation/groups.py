@@ -71,10 +71,8 @@ _CHECKS: Final = (
     "report",
     "revocations",
     "sealed",
-    "sieve",
     "signed",
     "spans",
-    "spill",
     "stored",
 )
 """Modules of the verifier that are handed rows and say what is wrong with them: no server is needed to try them."""
@@ -95,7 +93,6 @@ _OF_CHECKS: Final = tuple(
         "sealed_rows",
         "signed",
         "spans",
-        "spill",
     )
 )
 
@@ -143,7 +140,11 @@ GROUPS: Final = (
             "tests/evidence/test_bugs_of_others.py",
         ),
     ),
-    Group("checks", tuple(f"verifier/{name}.py" for name in _CHECKS), _OF_CHECKS),
+    Group(
+        "checks",
+        (*(f"verifier/{name}.py" for name in _CHECKS), "ledger/spill/*"),
+        (*_OF_CHECKS, "tests/spill"),
+    ),
     Group(
         "drawing",
         ("verifier/tiled/draw.py", "verifier/tiled/gathered.py"),

@@ -8,7 +8,9 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +18,10 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 
 from ledger import Ledger
-from ledger.errors import Divergence, HashMismatch, NoSuchMoment, NotFound, NotPermitted, StateMismatch
+from ledger.domain.state import is_closed
+from ledger.errors import Divergence, HashMismatch, NoSuchMoment, NotFound, NotPermitted, StateMismatch, StorageFull
 from ledger.queries import Books, Known, RecordedAt, Seq
-from ledger.reading import follower, snapshots
+from ledger.reading import follower, past, snapshots
 from ledger.reading.follower import Follower
 from ledger.reading.moment import parse_day
 from ledger.storage import chains, histories
@@ -155,8 +158,12 @@ def test_a_snapshot_is_of_a_commit_and_of_true_books(chain: Database) -> None:
     assert snapshots.listed(chain.dsn("reader"), None) == []
 
 
-def test_histories_follow_and_a_rebuild_is_the_same_row_for_row(chain: Database) -> None:
+@pytest.mark.parametrize("together", [1, past.SETTLED_AT_ONCE])
+def test_histories_follow_and_a_rebuild_is_the_same_row_for_row(
+    chain: Database, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
     """Made in steps of three by followers that come and go, then all at once: the same rows and watermarks."""
+    monkeypatch.setattr(past, "SETTLED_AT_ONCE", together)
     head = tell(chain, 30)
     for _ in range(3):
         with Follower(chain.dsn("writer"), batch_events=3) as one, Follower(chain.dsn("writer"), batch_events=4) as two:
@@ -184,6 +191,44 @@ def test_histories_follow_and_a_rebuild_is_the_same_row_for_row(chain: Database)
             other.step()
         keeper.rebuild()
     assert stored(chain) == original
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_follower_holds_what_is_open_alone(chain: Database, monkeypatch: pytest.MonkeyPatch, snapshot: bool) -> None:
+    """What is closed stands in a file, also what a snapshot had of it, and the file goes with the follower."""
+    monkeypatch.setattr(past, "SETTLED_AT_ONCE", 1)
+    head = tell(chain, 20)
+    with Follower(chain.dsn("writer"), batch_events=head) as keeper:
+        keeper.step()
+        if snapshot:
+            snapshots.make(chain.dsn("writer"), None, head)
+    tell(chain, 20)
+    with Follower(chain.dsn("writer")) as keeper:
+        while keeper.step():
+            pass
+        assert keeper._replay is not None
+        assert keeper._spill is not None
+        rows = [*keeper._replay.state.all_rows()]
+        assert {name for name, _ in rows} >= {"accounts", "balances"}
+        assert [name for name, row in rows if is_closed(name, row)] == []
+        with Books(chain.dsn("reader")) as books:
+            for row in books.blotter().value:
+                assert keeper._replay.state.executions.get(row.venue, row.trade_date, row.exec_id) is not None
+        folder = Path(keeper._spill._folder.name)
+        assert folder.exists()
+    assert not folder.exists()
+
+
+def test_where_closed_rows_find_no_room_a_follower_says_so(
+    chain: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    head = tell(chain, 3)
+    with Follower(chain.dsn("writer")) as keeper:
+        with monkeypatch.context() as patched:
+            patched.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+            with pytest.raises(StorageFull, match="set TMPDIR to a folder that has some"):
+                keeper.step()
+        assert keeper.step() == head
 
 
 def test_a_follower_with_nothing_to_do_writes_nothing(chain: Database) -> None:

@@ -18,6 +18,7 @@ from ledger.chain.entry import encode
 from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
+from ledger.spill.spill import Spill
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit
 from tests.verifier.history import history
@@ -25,7 +26,6 @@ from tests.verifier.intruder import Intruder, copied, report_on
 from verifier import full
 from verifier.reader import Reader
 from verifier.report import Report
-from verifier.spill import Spill
 from verifier.stored import Unreadable
 from verifier.walk import good, incremental, keyed, ranges, rows
 from verifier.walk.beside import Tell

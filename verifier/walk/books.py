@@ -32,9 +32,9 @@ from ledger.domain.state import State
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import WIDTH, edge_of
 from ledger.evidence.tree import Frontier
+from ledger.spill.spill import Spill, row_from
 from ledger.version import PROGRAM
 from verifier.sealed import SealedCheck
-from verifier.spill import Spill, row_from
 from verifier.stored import Misread, Unreadable
 from verifier.walk.saved import Saved
 

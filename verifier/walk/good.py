@@ -23,10 +23,10 @@ from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
 from ledger.evidence.tree import Frontier
+from ledger.spill.spill import Spill
 from verifier import held, indexes, region
 from verifier.connection import open_connection
 from verifier.reader import Reader
-from verifier.spill import Spill
 from verifier.stored import ChainRow
 from verifier.walk import keyed, ranges, saved, tables
 from verifier.walk.beside import Beside, Tell, conclude, follow, from_the_start, since
@@ -46,8 +46,8 @@ class Whole(msgspec.Struct):
     """
     A chain that was found good: its last event, the rows of its read models, and the state they are.
 
-    `frontier` is its tree where books are kept, and `kept_to` how far what is kept of the past goes. `looked_up` is what
-    came out of the indexes, where that was asked of other processes.
+    `frontier` is its tree where books are kept, and `kept_to` how far what is kept of the past goes. `looked_up` is
+    what came out of the indexes, where that was asked of other processes.
     """
 
     end: End

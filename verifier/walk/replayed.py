@@ -18,11 +18,11 @@ from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.domain import amounts
 from ledger.domain.rows import TABLES
 from ledger.domain.state import State
+from ledger.spill.spill import Spill
 from verifier import full, identity, region
 from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import VERIFIED, Report
-from verifier.spill import Spill
 from verifier.walk import ranges
 from verifier.walk.beside import Tell
 from verifier.walk.layout import End

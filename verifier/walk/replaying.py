@@ -19,7 +19,7 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, Key, State
 from ledger.errors import UnknownFormat
-from verifier.spill import Spill
+from ledger.spill.spill import Spill
 
 FLUSH: Final = 4096
 """After so many events changes are settled although nobody asked: they are held in memory."""

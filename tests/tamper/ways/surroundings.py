@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger.spill.spill import Spill
 from tests.conftest import ORIGIN
 from tests.tamper.scene import Scene
 from tests.tamper.way import Expected, add, way
 from verifier.report import Findings
-from verifier.spill import Spill
 from verifier.state import Replay
 
 _HOW: Final = "superuser: triggers off, UPDATE, triggers on again"

@@ -15,7 +15,7 @@ import msgspec
 from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.state import RESIDENT, Change, Key, State, is_closed
-from verifier.sieve import Sieve
+from ledger.spill.sieve import Sieve
 
 _DECODER: Final = msgspec.json.Decoder(list[Any])
 
@@ -29,7 +29,7 @@ class Spill:
     """What may be in the file; None where nobody knows."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="verify-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tradeledger-")
         self._begin(sqlite3.connect(f"{self._folder.name}/rows"))
 
     def _begin(self, database: sqlite3.Connection) -> None:
@@ -47,6 +47,12 @@ class Spill:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        Throw the file away.
+        """
         self._db.close()
         self._folder.cleanup()
 

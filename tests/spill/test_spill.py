@@ -16,10 +16,10 @@ from ledger.domain.row_bytes import row_bytes
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.rows.money import Hold
 from ledger.domain.state import Change, Key
+from ledger.spill import sieve
+from ledger.spill.sieve import Sieve
+from ledger.spill.spill import Spill, row_from
 from tests.domain.books import opened, order
-from verifier import sieve
-from verifier.sieve import Sieve
-from verifier.spill import Spill, row_from
 
 LEGS = '[["A","USDT","5"]]'
 CLOSED = Hold("H", LEGS, "[]", None, "r", "released", 2)
@@ -41,7 +41,7 @@ def test_closed_rows_come_back_and_open_ones_stay_where_they_are() -> None:
         kept.keep(given(("holds", ("H",), newer)))
         assert kept.load("holds", ("H",)) == newer
         place = Path(kept._folder.name)
-        assert place.name.startswith("verify-")
+        assert place.name.startswith("tradeledger-")
         assert (place / "rows").exists()
     assert not place.exists()
 
