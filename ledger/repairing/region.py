@@ -2,11 +2,12 @@
 Find the chain that is to be mended, also where its own row was changed, is gone, or stands twice.
 
 A row of `chains` that was changed would make every event look broken, so the chain is taken by the number under which
-its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy. Of
-several numbers it is the one under which checkpoints and tiles stand, then that of a row that says its origin or id,
-then that with a head, and only then that of most events: whoever moves or copies events elsewhere takes nothing with
-them. Where there are none, it is that of a row of its origin, of the only row there is, or the only one that no row
-has. What the events of another chain stand under is not it, and the row that says their id and origin is not touched.
+its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy; or
+under which what was signed stands, where no events are. Of several numbers it is the one that most speaks for: its row,
+its head, and where most of its checkpoints, its tiles, its events and its books are, have a voice each, so that whoever
+moves or copies rows of one kind elsewhere, however many, takes nothing with them. Where there are none, it is that of
+the only row there is, the only one that no row has, or that of a row of its origin. A number under which only events of
+another chain stand is not it, and the row that says their id and origin is not touched.
 Who the chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row:
 the wrong one proves nothing.
 """
@@ -14,7 +15,10 @@ the wrong one proves nothing.
 from __future__ import annotations
 
 import contextlib
+import random
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -25,12 +29,14 @@ from ledger.domain.events.control import ChainCreated
 from ledger.errors import LedgerError, UnknownChain
 from ledger.repairing.proving import Prover, fetch, laid_out
 from ledger.repairing.sources import CHAIN_ID_BYTES, Database, Source
-from ledger.storage import events, identities
+from ledger.storage import events, identities, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 from ledger.storage.identities import Standing
 
 HERE = "database"
+ASKED: Final = 1000
+"""How many events are asked whose they are, beside the first and the last: whoever hides it has to change them all."""
 NO_ID = (
     "no row says which id the chain has, and it is in every hash: name a copy of it (--replica, --archive or --backup) "
     "and plan again"
@@ -77,24 +83,24 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str, ids:
     others = {number for number, chain in named.items() if _is_another(connection, there, number, chain, origin)}
     own = {number: chain_id for number, (chain_id, name) in named.items() if name == origin}
     its = {*own.values(), *ids}
-    hashed = {
+    hashed = {*own} | {
         number for number in identities.numbers(connection)
         if number not in others and any(_are_of(connection, number, chain_id) for chain_id in its)
     }  # fmt: skip
     rows = {row.chain for row in there if row.origin == origin if row.chain is not None}
-    with_events = {number for number in rows - others if identities.has_events(connection, number)}
+    said = rows | {row.chain for row in there if row.chain_id in its and row.chain is not None}
+    foreign = {row.chain for row in there} - said
+    # All that was signed may stand where no event does any more: they were moved, or are gone.
+    known = hashed | ((said | {*identities.sealed_numbers(connection)}) - others - foreign)
+    if hashed:
+        known -= {number for number in known - hashed if identities.has_events(connection, number)}
+    known = _likeliest(connection, known, said)
     only = {row.chain for row in there if row.chain is not None} if len(there) == 1 else set()
     only_with_events = {number for number in only - others if identities.has_events(connection, number)}
-    said = {
-        row.chain for row in there if (row.origin == origin or row.chain_id in its) and row.chain is not None
-    } - others
-    # All that was signed may stand where no event does any more: they were moved, or are gone.
-    known = _likeliest(connection, {*own} | hashed | (said & {*identities.sealed_numbers(connection)}), said)
-    known = known or with_events or only_with_events
-    found = known or {*identities.unnamed(connection)} or rows or only
+    found = known or only_with_events or {*identities.unnamed(connection)} or rows or only
     if len(found) != 1:
         present = ", ".join(dict.fromkeys(str(row.origin) for row in there)) or "no chain"
-        counted = f", and events of the numbers {', '.join(map(str, sorted(found)))}" if found else ""
+        counted = f", and rows under the numbers {', '.join(map(str, sorted(found)))}" if found else ""
         raise UnknownChain(
             f"found no one chain of origin {origin!r}; this database has {present}{counted}: find out whose rows these "
             "are, and take those away that are nobody's, before this chain is mended"
@@ -107,23 +113,27 @@ def _likeliest(connection: Connection, numbers: set[int], said: set[int]) -> set
     likely."""
     if len(numbers) < 2:
         return numbers
-    sealed = {*identities.sealed_numbers(connection)}
-    likely = {
-        number: (
-            number in sealed, number in said, identities.has_head(connection, number),
-            identities.count_events(connection, number),
-        )
-        for number in numbers
-    }  # fmt: skip
-    return {number for number in numbers if likely[number] == max(likely.values())}
+    votes: Counter[int] = Counter()
+    for counts in ({number: 1 for number in said}, *identities.counts(connection)):
+        most = max(counts.get(number, 0) for number in numbers)
+        leading = [number for number in numbers if counts.get(number, 0) == most]
+        votes.update(leading if len(leading) == 1 else [])
+    return {number for number in numbers if votes[number] == max(votes.values(), default=0)}
 
 
 def _are_of(connection: Connection, number: int, chain_id: bytes) -> bool:
-    """Return whether events under a number were hashed with an id: any of the first ones and the last."""
-    if len(chain_id) != CHAIN_ID_BYTES:
-        return False
-    asked = identities.outermost(connection, number)
-    return any(laid_out(event) for event in events.read_seqs(connection, number, chain_id, asked).values())
+    """Return whether any of the events that are asked under a number was hashed with an id."""
+    return len(chain_id) == CHAIN_ID_BYTES and any(
+        laid_out(event) for event in _asked(connection, number, chain_id).values()
+    )
+
+
+def _asked(connection: Connection, number: int, chain_id: bytes) -> dict[int, RecordedEvent]:
+    """Return the first events under a number and the last, and a thousand that nobody could foresee, by seq."""
+    size = identities.count_events(connection, number)
+    drawn = random.SystemRandom().sample(range(1, size + 1), min(ASKED, size))
+    seqs = sorted({*identities.outermost(connection, number), *drawn})
+    return events.read_seqs(connection, number, chain_id, seqs)
 
 
 def _named(
@@ -190,10 +200,28 @@ def is_lost(connection: Connection, row: ChainRow) -> bool:
 
 
 def _is_free(connection: Connection, number: int | None, chain_id: bytes) -> bool:
-    """Whether no events stand under a number but those that hash with this id."""
-    return number is not None and (
-        not identities.has_events(connection, number) or _are_of(connection, number, chain_id)
-    )
+    """Whether no events stand under a number but those that hash with this id: all that are asked do."""
+    return number is not None and all(laid_out(event) for event in _asked(connection, number, chain_id).values())
+
+
+def _check_ground(
+    connection: Connection, number: int, chain_id: bytes, copies: Sequence[Source], prover: Prover
+) -> None:
+    """Raise UnknownChain where most of the events under a number are not, and were not, this chain's."""
+    there = _asked(connection, number, chain_id)
+    unlike = [seq for seq, event in there.items() if laid_out(event) is None]
+    if 2 * len(unlike) <= len(there):
+        return
+    # Those that were changed keep the hashes that were signed.
+    proven, _ = fetch(unlike, copies, prover)
+    links = staged.links(connection, number, unlike)
+    strange = [seq for seq in unlike if seq not in proven or links[seq][1] != proven[seq].event.hash]
+    if 2 * len(strange) > len(there):
+        raise UnknownChain(
+            f"the rows that say which chain this is lead to the number {number}, and most events under it are not "
+            "known to be of this chain: name a copy that has them (--replica, --archive or --backup), or find out "
+            "whose they are and set the rows of chains right, and plan again"
+        )
 
 
 def settle(
@@ -201,6 +229,9 @@ def settle(
 ) -> Identity | str:
     """
     Return who the chain is, by its first event in any copy, this one first; or why nothing shows it.
+
+    Raises:
+        UnknownChain: most events under its number are not its own.
     """
     if not row.chain_id and not any(source.chain_id for source in sources):
         return NO_ID
@@ -208,6 +239,7 @@ def settle(
     if 1 not in proven:
         return reasons[1]
     chain_id = proven[1].event.chain_id
+    _check_ground(connection, row.chain, chain_id, [local, *sources], prover)
     there = identities.standing(connection)
     of_others = {
         number: chain for number, chain in _named(connection, there).items()

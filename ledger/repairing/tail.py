@@ -6,9 +6,9 @@ made to fit what was forged. So every copy that was named is heard, and one that
 vouch takes more: another region, which applied what the publisher signed. A backup cannot: one that has the last event
 here was made after it was written, whoever wrote it. Nor can a topic, to which anybody may write.
 
-What a repair records of itself moves no books, so the second round of a repair need not wait until another region has
-applied the first one's record. It is only left out at the end, another event in its place still contradicts, and what
-stands here beside it is still asked: whoever forged such a record over another event could not make all of that fit.
+What a repair records of itself is an event like any other: it moves no books, and whoever wrote such a record over
+another event would have that one's consequences taken for strays. So the second round of a repair waits until another
+region has applied the record of the first, or a checkpoint covers it.
 
 The rows of a region say of themselves which role it has, and nobody signs them: where it counts, both regions have to
 say what fits.
@@ -22,7 +22,6 @@ from typing import Final
 import msgspec
 
 from ledger.chain.link import ChainHead
-from ledger.domain.events.control import HistoryRepaired
 from ledger.errors import LedgerError
 from ledger.repairing.proving import laid_out
 from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
@@ -52,8 +51,7 @@ def hear(
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
         return Heard(reason)
-    is_vouched, is_known, hint = False, False, ""
-    moved = repairs.last_but(connection, chain, last.seq, HistoryRepaired.__name__)
+    is_vouched, hint = False, ""
     might_follow = not follows and repairs.mode(connection, chain) != "primary"
     for copy in copies:
         if copy.kind == TOPIC:
@@ -77,7 +75,6 @@ def hear(
                     f"the {copy.kind} has another event {newest.seq}, after the signed checkpoint, and nothing tells "
                     "which of both is true: verify both, and hold the event against receipts"
                 )
-            is_known |= is_other and is_same and newest.seq >= moved
             is_vouched |= is_other and is_same and newest.seq == last.seq
         if any(laid_out(event) is not None and event.prev_hash == last.hash for event in onward) and not (
             is_other and follows
@@ -86,7 +83,7 @@ def hear(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
                 f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
             )
-    return Heard("" if is_known or moved <= size else f"{unvouched(moved, size)}{hint}", is_vouched)
+    return Heard("" if is_vouched or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched)
 
 
 def unvouched(seq: int, size: int) -> str:
@@ -95,7 +92,7 @@ def unvouched(seq: int, size: int) -> str:
     """
     return (
         f"events {size + 1} to {seq} are after the signed checkpoint, and no other region that was named has the same: "
-        "name one that has them, or hold them against receipts and seal"
+        "name one once it has applied them, or hold them against receipts and seal"
     )
 
 

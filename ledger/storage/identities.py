@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from ledger.domain.rows import TABLES
 from ledger.storage import repairs
 from ledger.storage.database import Connection
 
@@ -83,11 +84,20 @@ def has_events(connection: Connection, chain: int) -> bool:
     return connection.execute("SELECT FROM ledger.events WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
 
 
-def has_head(connection: Connection, chain: int) -> bool:
+def counts(connection: Connection) -> list[dict[int, int]]:
     """
-    Return whether a head stands under a number.
+    Return how many rows each number has, of heads, checkpoints, tiles, events, and of all that follows from these.
     """
-    return connection.execute("SELECT FROM ledger.chain_heads WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
+    books = [*TABLES, "commits", "idempotency_keys", "state_digests"]
+    kinds = [["chain_heads"], *([table] for table in SEALED), ["events"], books]
+    found = []
+    for tables in kinds:
+        each = " UNION ALL ".join(
+            f"SELECT chain, count(*) AS rows FROM ledger.{table} GROUP BY chain" for table in tables
+        )
+        counted = connection.execute(f"SELECT chain, sum(rows) FROM ({each}) t WHERE chain IS NOT NULL GROUP BY chain")
+        found.append({int(chain): int(rows) for chain, rows in counted})
+    return found
 
 
 def count_events(connection: Connection, chain: int) -> int:

@@ -96,18 +96,6 @@ def last_until(connection: Connection, chain: int, seq: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def last_but(connection: Connection, chain: int, seq: int, event_type: str) -> int:
-    """
-    Return the seq of the last event up to *seq* that is not of a type; 0 where there is none.
-    """
-    row = connection.execute(
-        "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN 1 AND %s AND event_type IS DISTINCT FROM %s"
-        " ORDER BY seq DESC LIMIT 1",
-        [chain, seq, event_type],
-    ).fetchone()
-    return 0 if row is None else int(row[0])
-
-
 def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
     """
     Return the last event that rows of each table speak of, where there are any.
