@@ -169,6 +169,7 @@ COPIED = (
 LACKING = "DELETE FROM ledger.events WHERE (chain, seq) = (1, 200)"
 ROW_5 = "UPDATE ledger.chains SET chain = 5"
 HEAD_5 = "UPDATE ledger.chain_heads SET chain = 5"
+JUNK_5 = "INSERT INTO ledger.tiles VALUES (5, 0, 0, sha256('x'))"
 TILE_5 = "INSERT INTO ledger.tiles SELECT 5, level, number, hashes FROM ledger.tiles WHERE level = 0 AND number = 1"
 RENAMED = "UPDATE ledger.chains SET origin = 'zzz.example/x'"
 EDITED = "UPDATE ledger.events SET actor = 'mallory' WHERE (chain, seq) = (1, 1)"
@@ -185,7 +186,7 @@ ASTRAY = {
     "all that was signed, with a copy of the first": [
         COPIED, "UPDATE ledger.tiles SET chain = 5", "UPDATE ledger.checkpoints SET chain = 5",
     ],
-    "a tile of nobody's, and an event is edited": [ROW_5, "INSERT INTO ledger.tiles VALUES (5, 0, 0, sha256('x'))", EDITED],
+    "a tile of nobody's, and an event is edited": [ROW_5, EDITED, JUNK_5],
     "all are copied, and one is gone": [COPIED.replace("WHERE seq = 1", ""), LACKING],
 }  # fmt: skip
 
