@@ -66,32 +66,43 @@ def _start_deaf(process: BaseProcess, start: Callable[[], None]) -> None:
 def forked(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """
     Yield an executor of so many processes that are divided from this one, where that is the way of this system: what
-    has to begin before there is a connection, and quickly. A Ctrl-C ends what they are at.
+    has to begin before there is a connection, and quickly. Whatever ends the block early ends what they are at.
 
     Raises:
         Unreadable: one of them was ended.
     """
     forks = get_start_method() == "fork"
-    with ProcessPoolExecutor(jobs, _DeafForkContext() if forks else _DeafContext()) as pool:
+    with _ending(ProcessPoolExecutor(jobs, _DeafForkContext() if forks else _DeafContext())) as pool:
         # They begin now, so that none inherits a connection.
         try:
             pool.submit(os.getpid).result()
             yield pool
         except BrokenProcessPool as error:
             raise worker_ended() from error
-        except KeyboardInterrupt:
-            # Who was interrupted waits for nobody's part of the work.
-            for process in list((pool._processes or {}).values()):
-                process.kill()
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def pool(jobs: int, begin: Callable[..., None] | None = None, *given: Any) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def pool(jobs: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[ProcessPoolExecutor]:
     """
-    Return an executor of so many processes, each of which calls *begin* first, with what is *given*.
+    Yield an executor of so many processes, each of which calls *begin* first, with what is *given*. Whatever ends the
+    block early ends what they are at.
 
     They are not forked: connections and threads of this process would be theirs too, or missing there.
     """
-    return ProcessPoolExecutor(jobs, _DeafContext(), begin, given)
+    with _ending(ProcessPoolExecutor(jobs, _DeafContext(), begin, given)) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def _ending(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """Yield an executor whose processes are ended with the block: who leaves it early waits for nobody's part."""
+    try:
+        yield pool
+        pool.shutdown(cancel_futures=True)
+    except BaseException:
+        # They only read; one may wait for a server that does not answer.
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

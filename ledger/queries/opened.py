@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -29,11 +30,12 @@ from ledger.storage.database import Connection
 
 class Opened:
     """
-    One chain, opened for reading.
+    One chain, opened for reading. Threads may share it: what one reads of a moment, the next waits for.
     """
 
     def __init__(self, dsn: str, origin: str | None = None, *, from_start: bool = False) -> None:
         self._from_start = from_start
+        self._reading = threading.RLock()
         self._connection = database.connect(dsn, "ledger queries")
         self._folded: dict[tuple[int, datetime.date | None], Folded] = {}
         try:
@@ -53,18 +55,20 @@ class Opened:
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[Connection, int]]:
         connection = self._connection
-        try:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield connection, chains.head(connection, self.chain.chain).seq
-        except database.DriverError as error:
-            raise database.translated(error) from error
-        except KeyboardInterrupt:
-            # A query may still be answered, so that not even its end can be asked for.
-            connection.close()
-            raise
-        finally:
-            if not connection.closed:
-                connection.rollback()
+        # One connection has one moment at a time: another thread's would end with this one's.
+        with self._reading:
+            try:
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield connection, chains.head(connection, self.chain.chain).seq
+            except database.DriverError as error:
+                raise database.translated(error) from error
+            except KeyboardInterrupt:
+                # A query may still be answered, so that not even its end can be asked for.
+                connection.close()
+                raise
+            finally:
+                if not connection.closed:
+                    connection.rollback()
 
     @contextlib.contextmanager
     def _source(self, at: Moment | None) -> Iterator[Source]:

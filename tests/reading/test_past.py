@@ -8,6 +8,7 @@ import datetime
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +23,9 @@ from ledger.errors import HashMismatch, InvalidInput, NoSuchMoment, NotFound, Se
 from ledger.journal.chain_creation import create_chain
 from ledger.queries import Books, Known, RecordedAt, Seq
 from ledger.reading.moment import parse_day, parse_time
+from ledger.storage import chains
 from tests.conftest import Database
+from tests.journal.test_ledger import fee
 from tests.reading.histories import DAYS, NOONS, STEPS, Teller, counting, slow_live, slow_totals
 
 _CHAINS = itertools.count(1)
@@ -380,3 +383,17 @@ def test_an_earlier_correction_voids_a_trade_that_its_order_has_no_room_for(chai
         for day in (early, late):
             at = Known(recorded, parse_day(day))
             assert [render(x.qty) for x in books.positions("A", at=at).value] == ["0.018"]
+
+
+def test_threads_that_share_books_read_one_after_the_other(chain: Database) -> None:
+    """A read of one thread ends nobody else's moment: what it says is of the seq that it says."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        Teller(ledger).setup()
+        with ThreadPoolExecutor(1) as other:
+            with books._snapshot() as (connection, head):
+                waiting = other.submit(books.balances)
+                ledger.append(fee("one more"), key="more")
+                time.sleep(0.2)
+                assert not waiting.done()
+                assert chains.head(connection, books.chain.chain).seq == head
+            assert waiting.result().seq == head + 1

@@ -28,14 +28,16 @@ if __name__ == "__main__":
 """
 
 
-FORKED = """
-import os, signal, time
+WAITING = """
+import os, signal, sys, time
 from verifier import processes
 
 if __name__ == "__main__":
     began = time.monotonic()
     try:
-        with processes.forked(2) as pool:
+        with getattr(processes, sys.argv[1])(2) as pool:
+            # All are there, before they wait for what does not come.
+            [one.result() for one in [pool.submit(time.sleep, 0.2) for _ in range(4)]]
             for _ in range(2):
                 pool.submit(time.sleep, 50)
             os.killpg(0, signal.SIGINT)
@@ -59,9 +61,33 @@ def test_a_process_that_begins_leaves_a_ctrl_c_to_who_started_it(tmp_path: Path)
     assert run(tmp_path / "program.py", PROGRAM) == ("stopped, with 3 of the others\n", "", 0)
 
 
-def test_a_process_that_is_divided_off_ends_with_who_started_it(tmp_path: Path) -> None:
-    """Without a word of its own, and without what it is at."""
-    assert run(tmp_path / "program.py", FORKED) == ("stopped at once\n", "", 0)
+@pytest.mark.parametrize("way", ["forked", "pool"])
+def test_a_process_ends_with_who_started_it(tmp_path: Path, way: str) -> None:
+    """Without a word of its own, and without what it is at, which may be to wait for a server."""
+    assert run(tmp_path / "program.py", WAITING, way) == ("stopped at once\n", "", 0)
+
+
+IN_PARTS = """
+import functools, time
+from verifier.tiled import workers
+
+def wait(number):
+    time.sleep(0 if number == 1 else 50)
+    return number
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    parts = workers.each(range(1, 9), wait, functools.partial(functools.partial, wait), 2)
+    print(next(parts))
+    parts.close()
+    del parts
+    print("stopped", "at once" if time.monotonic() - began < 30 else "late")
+"""
+
+
+def test_who_stops_early_waits_for_nobodys_part(tmp_path: Path) -> None:
+    """As whoever is interrupted while it looks at what came of a part."""
+    assert run(tmp_path / "program.py", IN_PARTS) == ("1\nstopped at once\n", "", 0)
 
 
 WHILE_STARTING = """

@@ -320,6 +320,7 @@ def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jo
             yield kept.take(one.start) or kept.keep(check_range(where, stated, chain_id, one, is_part))
         return
     with processes.pool(jobs) as pool:
+        # Those that are left are given up with the pool.
         waiting: dict[int, Future[Range]] = {}
         try:
             for one in ranges:
@@ -328,6 +329,3 @@ def _checked(where: str, stated: Checkpoint, chain_id: bytes, numbers: range, jo
                 yield kept.take(one.start) or kept.keep(waiting.pop(one.start).result())
         except BrokenProcessPool as error:
             raise worker_ended() from error
-        finally:
-            for future in waiting.values():
-                future.cancel()

@@ -40,6 +40,7 @@ def each(
         yield from map(here, parts)
         return
     with processes.pool(jobs, _begin, make) as pool:
+        # Those that are left are given up with the pool.
         waiting: deque[Future[Done]] = deque()
         try:
             for part in parts:
@@ -50,9 +51,6 @@ def each(
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             raise worker_ended() from error
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:

@@ -103,7 +103,7 @@ def verify_chain(
         settled = identity.settle(reader) if kept is None else identity.settle(reader, *kept.names())
         findings.add(settled.findings)
         findings.add(region.chains(reader, settled.chain))
-        walk = _Walk(dsn, reader, settled.chain, findings, state, size)
+        walk = _Walk(dsn, reader, settled.chain, findings, state, size, is_lent=executor is not None)
         if settled.readable:
             walk.run(pool, first, last, tell)
         if not walk.last and not len(findings):
@@ -117,8 +117,11 @@ class _Walk:
     """
 
     def __init__(
-        self, dsn: str, reader: Reader, chain: ChainRow, findings: Findings, state: Path | None, size: int
-    ) -> None:
+        self, dsn: str, reader: Reader, chain: ChainRow, findings: Findings, state: Path | None, size: int,
+        *, is_lent: bool,
+    ) -> None:  # fmt: skip
+        """Begin; *is_lent* says that whoever called goes on with the executor."""
+        self._is_lent = is_lent
         self._dsn, self._reader, self._chain, self._findings, self._state = dsn, reader, chain, findings, state
         self._size = size
         self._notes: list[str] = []
@@ -206,7 +209,8 @@ class _Walk:
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for future in waiting:
+            # A pool of our own gives them up itself.
+            for future in waiting if self._is_lent else ():
                 future.cancel()
 
     def _join(self, done: Ranged) -> None:
