@@ -16,6 +16,7 @@ from ledger.cli.question import Dsn
 from ledger.domain.times import time_text
 from ledger.reading import follower, snapshots
 from ledger.reading.follower import Follower
+from ledger.throughput import for_throughput
 
 read_models = typer.Typer(no_args_is_help=True, help="Histories of balances and positions, kept behind the chain.")
 
@@ -69,6 +70,7 @@ def follow(
     """
     Take every new event into the histories, until interrupted; any number may run, one does the work.
     """
+    for_throughput()
     with access.access(dsn) as found, Follower(found.dsn("writer"), origin) as keeper, tables.progress() as bar:
         task = bar.add_task("following", total=None)
         if once:
@@ -83,6 +85,7 @@ def rebuild(dsn: Writer = None, origin: Origin = None) -> None:
     """
     Make the histories anew from the first event; they come out the same row for row, unless somebody changed them.
     """
+    for_throughput()
     with access.access(dsn) as found, Follower(found.dsn("writer"), origin) as keeper, tables.progress() as bar:
         task = bar.add_task("rebuilding", total=None)
         seq = keeper.rebuild(lambda count: bar.update(task, completed=count))
