@@ -28,7 +28,7 @@ from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, 
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES
+from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, numbers
 from ledger.storage import chains, database, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
@@ -133,6 +133,11 @@ class Applying:
         self._connection.rollback()
         if settled.refused and any(write.table == HEAD for write in self._plan.writes):
             raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
+        if settled.refused and is_here:
+            raise NotPrimary(
+                "a repair is recorded where the chain is primary, which --writer is not known to be: "
+                f"{settled.refused}; nothing was written"
+            )
         number = next((row.chain for row in chains.all_chains(writer) if row.origin == self._plan.origin), None)
         if is_here:
             is_replica = settled.mode == role.FOLLOWER
@@ -321,8 +326,7 @@ class Applying:
         return proven | found
 
     def _note(self, write: Write, mended: Mended) -> None:
-        source, of = self._sources[write.source], (write.key or ("",))[0]
-        astray = int(of) if of.isdecimal() else 0
+        source, astray = self._sources[write.source], next(iter(numbers((write.key or ("",))[0])), 0)
         # One that was moved already stands at its own place.
         note = (source.note(astray) if astray else None) or source.note(write.size or 0)
         try:

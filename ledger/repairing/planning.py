@@ -37,7 +37,7 @@ from ledger.repairing.wanted import (
     all_wanted,
     numbers,
 )
-from ledger.storage import repairs, staged
+from ledger.storage import identities, repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -53,6 +53,9 @@ NO_PLACE: Final = (
     "this region is the primary, which has no place in a topic: DELETE FROM ledger.replica_state WHERE chain = {}, as "
     "the tables' owner"
 )
+
+STRAYS_AT_ONCE: Final = 10_000
+"""So many events under a number that no chain has are looked at in one plan."""
 
 REASONS: Final = 3
 """So many reasons are said of one finding; a cut tail would have thousands of the same."""
@@ -140,7 +143,11 @@ class Planning:
             return self._signed(want.gap, min(end, self._last))
         # A leaf beyond what was signed is made of whatever event there is, if anything is made there.
         last = self._stated.size if want.tables == (TILES,) else self._last
-        return tuple(seq for seq in want.seqs if 1 <= seq <= last)
+        found = tuple(seq for seq in want.seqs if 1 <= seq <= last)
+        if want.strays is None:
+            return found
+        beside = identities.seqs_under(self._connection, want.strays, self._stated.size, STRAYS_AT_ONCE)
+        return tuple(dict.fromkeys((*found, *beside)))
 
     def _signed(self, first: int, last: int) -> range:
         """

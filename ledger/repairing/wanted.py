@@ -74,10 +74,12 @@ class Wanted(msgspec.Struct, frozen=True):
     """
     What a finding is about: seqs to look at, from which seq on all of them, tables to make anew, or why nothing.
 
-    `doubt` is why it is not known before whether that mends it.
+    `strays` is a number that no chain has, under which other events stand than the one that is named. `doubt` is why it
+    is not known before whether that mends it.
     """
 
     seqs: tuple[int, ...] = ()
+    strays: int | None = None
     onward: int | None = None
     gap: int | None = None
     tables: tuple[str, ...] = ()
@@ -110,7 +112,10 @@ def wanted(finding: Found) -> Wanted:
     if finding.kind == "STRAY_ROWS":
         # The key is the strange chain number, and the row's own key.
         if table == EVENTS:
-            return Wanted(seqs=_seqs(finding.key or ()), reason="" if _seqs(finding.key or ()) else NOBODY)
+            key = finding.key or ("",)
+            return Wanted(
+                seqs=_seqs(key), strays=next(iter(numbers(key[0])), None), reason="" if _seqs(key) else NOBODY
+            )
         # Of histories it is not known which rows they are to have.
         tables = _anew(table) if table not in _HISTORIES else ()
         return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=NOBODY)

@@ -113,7 +113,18 @@ def sealed_numbers(connection: Connection) -> list[int]:
     Return the numbers under which checkpoints or tiles stand.
     """
     asked = " UNION ".join(f"SELECT chain FROM ledger.{table}" for table in SEALED)
-    return sorted(int(row[0]) for row in connection.execute(asked))
+    return sorted(int(row[0]) for row in connection.execute(asked) if row[0] is not None)
+
+
+def seqs_under(connection: Connection, chain: int, upto: int, limit: int) -> list[int]:
+    """
+    Return the seqs of events under a number, up to one and so many at most, in order.
+    """
+    found = connection.execute(
+        "SELECT seq FROM ledger.events WHERE chain = %s AND seq BETWEEN 1 AND %s ORDER BY seq LIMIT %s",
+        [chain, upto, limit],
+    )
+    return [int(row[0]) for row in found]
 
 
 def outermost(connection: Connection, chain: int) -> list[int]:

@@ -4,13 +4,18 @@ Say which role a region has, or let its rows and a named region say it: what a r
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+from ledger.cli.repair import _second
+from ledger.errors import NotPrimary
+from ledger.repairing.applying import Applying
 from ledger.repairing.plan import Plan
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
+from ledger.storage import database as db
 from tests.conftest import Database
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, planned
@@ -102,3 +107,26 @@ def test_a_primary_with_a_place_in_a_topic_is_told_which_row_is_too_many(firm: F
     assert "DELETE FROM ledger.replica_state WHERE chain = 1" in left.reason
     edit(broken, ("replica_state", "DELETE FROM ledger.replica_state WHERE chain = 1"))
     assert (mode(broken), real(report_on(broken))) == ("primary", [])
+
+
+FLIPPED = ("chain_heads", "UPDATE ledger.chain_heads SET mode = 'primary'")
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["with a place, and nobody named", "beside a named primary"])
+def test_nothing_is_recorded_where_the_chain_may_not_be_primary(
+    firm: Firm, broken: Database, primary: Database, named: bool
+) -> None:
+    """A follower whose head says primary: the record would be an event that the primary does not have."""
+    follow(broken)
+    edit(broken, FLIPPED, EVENT, *(() if named else (PLACE,)))
+    with copies(archive=firm.archive, other=primary if named else None) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [write.seq for write in plan.writes] == [100]
+        with (
+            contextlib.closing(db.connect(broken.dsn("owner"), "test")) as connection,
+            contextlib.closing(_second(broken.dsn("owner"))) as reading,
+            contextlib.closing(db.connect(broken.dsn("writer"), "test")) as writer,
+        ):
+            applying_it = Applying(connection, reading, firm.rules, plan, found, "a test")
+            with pytest.raises(NotPrimary, match=r"which --writer is not known to be: .*(nothing here|a second)"):
+                applying_it.check_recorder(writer)
