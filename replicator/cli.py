@@ -33,9 +33,10 @@ REPLICA_REGION: Final = "b"
 """The private region that `apply` fills when no address is given; `publish` reads the default one."""
 app = typer.Typer(
     name="tradeledger-replicator", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Stream a ledger to other regions. Both commands run until they are told to stop, and end at any doubt: "
-    "a supervisor starts them again. Exit status: 0 stopped, 1 a fault of the program, 2 usage, 3 corruption, "
-    "5 a dependency is down, 8 refused: change what was given.",
+    help="Stream a ledger to other regions. publish and apply run until they are told to stop, and end at any doubt: "
+    "a supervisor starts them again; events ends by itself. Exit status: 0 stopped or done, 1 a fault of the program, "
+    "2 usage, 3 corruption, 5 a dependency is down, 8 refused: change what was given, 130 interrupted by Ctrl-C "
+    "before it ran.",
 )  # fmt: skip
 
 Dsn = Annotated[

@@ -151,3 +151,51 @@ def test_a_disk_that_is_full_is_said_of_the_file_that_was_named(tmp_path: Path) 
             raise error
         assert (failed.value.filename, list(tmp_path.iterdir())) == (named, [])
     assert advice(OSError(errno.ENOSPC, "")) == "make room, then run it again"
+
+
+CLOSED = {"input": (0,), "output": (1,), "output and errors": (1, 2), "all": (0, 1, 2)}
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_a_program_without_standard_streams_does_what_it_is_asked(tmp_path: Path, closed: str) -> None:
+    """As some daemons start programs: what has nowhere to go is no fault of the program, and the status is true."""
+    out = tmp_path / "requests.jsonl"
+    given = {"--events": "20", "--seed": "1", "--output": str(out)}
+    for words, status in (([name for pair in given.items() for name in pair], 0), (["--events", "none"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", "import os, sys\nfor n in map(int, sys.argv[1].split(',')): os.close(n)\n"
+             "os.execv(sys.executable, [sys.executable, '-m', 'ledger', 'generate', *sys.argv[2:]])",
+             ",".join(map(str, CLOSED[closed])), *words],
+            cwd=ROOT, check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+        assert (done.returncode, b"Traceback" in done.stderr) == (status, False), done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_an_output_of_another_encoding_has_escapes_for_what_it_lacks(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ledger", "show", "history", "--help"], cwd=ROOT, capture_output=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2026" in done.stdout
+
+
+def test_keys_that_are_held_down_interrupt_once() -> None:
+    """Those that come while the program takes itself down are the same Ctrl-C; a later one is another."""
+    code = (
+        "import os, signal, time\n"
+        "from ledger import start\n"
+        "signal.signal(signal.SIGINT, start._end)\n"
+        "start.ready()\n"
+        "for pause in (0, start.HELD_DOWN_S):\n"
+        "    time.sleep(pause)\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        for _ in range(5): os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n" * 2, "")
