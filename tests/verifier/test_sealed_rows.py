@@ -14,6 +14,7 @@ from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tree import HASH_BYTES
 from tests.archiving import chains
 from verifier.report import Finding
 from verifier.sealed import BEHIND_NS, CLOCKS_NS, SealedCheck, not_here_yet
@@ -238,6 +239,14 @@ def test_a_stored_and_a_brought_checkpoint_of_one_size_are_both_named() -> None:
     assert sealed(rows=rows, expected=[stated(300, ZERO)]) == [
         of_row(300, "root", ROOTS[300].hex(), ZERO.hex()),
         Finding("INCONSISTENT", f"root {ZERO.hex()}", f"root {ROOTS[300].hex()}", 300),
+    ]
+
+
+def test_past_a_missing_event_tiles_of_nobody_are_told() -> None:
+    """Of each level: whatever the event was, they hold no hash over it."""
+    far = {level: [*rows, (level + 4, b"x" * HASH_BYTES)] for level, rows in GOOD.items()}
+    assert sealed(far, rows=(), seqs=[1, 2, 4, 5]) == [
+        wrong(level, level + 4, "0 hashes", "1 of them") for level in sorted(far)
     ]
 
 
