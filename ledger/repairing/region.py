@@ -177,6 +177,13 @@ def _created(event: RecordedEvent) -> str | None:
     return None
 
 
+def _has_events(connection: Connection, each: Standing, chain_id: bytes) -> bool:
+    """Whether events under any number hash with the id that a row says, which is another than the chain's."""
+    return each.chain_id not in (None, chain_id) and any(
+        _are_of(connection, number, each.chain_id or b"") for number in identities.numbers(connection)
+    )
+
+
 def _first(connection: Connection, number: int, chain_id: bytes) -> RecordedEvent | None:
     """Return the first event under a number, if it was hashed with this id."""
     if len(chain_id) != CHAIN_ID_BYTES:
@@ -245,7 +252,10 @@ def settle(
         number: chain for number, chain in _named(connection, there).items()
         if _is_another(connection, there, number, chain, origin)
     }  # fmt: skip
-    strangers = [each for each in there if (each.chain_id, each.origin) in of_others.values()]
+    strangers = [
+        each for each in there if (each.chain_id, each.origin) in of_others.values()
+        or (each.chain == row.chain and each.origin != origin and _has_events(connection, each, chain_id))
+    ]  # fmt: skip
     in_the_way = next((each for each in strangers if each.chain == row.chain), None)
     if in_the_way is not None:
         return (

@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ledger import Ledger
 from ledger.chain import event_id
 from ledger.chain.entry import request_hash
 from ledger.chain.link import ChainHead
 from ledger.domain import registry
 from ledger.domain.event_catalogue import example
 from ledger.domain.events.control import HistoryRepaired
+from ledger.domain.events.reference import AssetDefined
 from ledger.repairing.applying import NotProven
 from ledger.repairing.plan import CHAINS, Plan
 from ledger.storage import chains, events
@@ -392,6 +394,28 @@ def test_beside_another_chain_a_row_is_put_right_and_the_others_left(
     assert broken.sql(f"{SHOWN} WHERE origin <> '{OTHER}'") == ROW
     assert broken.sql(f"SELECT * FROM ledger.chains WHERE origin = '{OTHER}'") == other
     assert broken.sql("SELECT count(*), max(seq) FROM ledger.events WHERE chain = 2") == "1|1"
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_the_only_row_that_says_another_chains_id_stays(
+    firm: Firm, broken: Database, tmp_path: Path, exchanged: bool
+) -> None:
+    """It has the number of this chain, and the first event of its own was edited: the others still say whose it is."""
+    _with_another_chain(broken, tmp_path)
+    with Ledger.open(broken.dsn("writer"), origin=OTHER) as ledger:
+        ledger.append(AssetDefined(asset="B", kind="crypto", scale=8, name="b"), key="b", actor="desk")
+    with Intruder(broken) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.chains DROP CONSTRAINT chains_pkey CASCADE")
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE (chain, seq) = (2, 1)", least=1)
+        if exchanged:
+            intruder.edit("chains", "UPDATE ledger.chains SET chain = 3 - chain", least=2)
+        else:
+            intruder.edit("chains", LOST + " WHERE chain = 1", least=1)
+            intruder.edit("chains", "UPDATE ledger.chains SET chain = 1", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, report_file(broken))
+    assert CHAINS not in {write.table for write in plan.writes}
+    assert any(f"the row of chain {OTHER} says 1, the number of this chain" in one.reason for one in plan.left())
 
 
 def test_two_rows_whose_numbers_were_exchanged_are_for_whoever_owns_both(
