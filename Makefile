@@ -57,15 +57,19 @@ check: .venv/installed
 	  { echo "docs/EVENTS.md is not what the program says; write it anew: tradeledger event-types --format markdown"; exit 1; }
 
 # The same program with its inner modules compiled, as a wheel has them (docs/decisions/0033): in a copy under
-# build/compiled, where nothing shadows the modules here.
-SOURCES := $(shell find ledger migrations replicator verifier -name '*.py' -o -name '*.sql' -o -name '*.json' -o -type d ! -name __pycache__)
+# build/compiled, where nothing shadows the modules here. What was made names what it is of, since a file that is gone
+# changes no time but its folder's, and so does the first import's __pycache__.
+SOURCES := $(sort $(shell find ledger migrations replicator verifier -name '*.py' -o -name '*.sql' -o -name '*.json'))
+ifneq ($(SOURCES),$(shell cat build/compiled/made 2>/dev/null))
+.PHONY: build/compiled/made
+endif
 compiled: build/compiled/made
 build/compiled/made: .venv/installed $(SOURCES)
 	@rm -rf build/compiled && mkdir -p build/compiled
 	@cp -r ledger migrations replicator verifier pyproject.toml README.md LICENSE build/compiled
 	@cd build/compiled && HATCH_BUILD_HOOKS_ENABLE=1 $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d dist >log 2>&1 || \
 	  { tail -20 log; echo "The modules could not be compiled; is there a C compiler, and Python's headers? On Debian: apt install gcc python3-dev"; exit 1; }
-	@touch $@
+	@echo $(SOURCES) >$@
 
 # The tests of what is compiled, on it. Those that put something else in the place of a constant or a function are left out:
 # a compiled module does not look there again.
