@@ -2,8 +2,10 @@
 Draw the settlement ladder: what is due, what has settled and what failed, by day, account and asset.
 
 It is a pure query over executions, fails and settlements. An execution is due on the day it was to settle, or, once
-that failed, on the day it is tried again; a line of an allocation, which has not failed itself, when the last of the
-block's executions is. Amounts are as the account sees them: positive where it receives.
+that failed, on the day it is tried again. A correction goes on with what its trade was, unless it is to settle after
+the day that failed. A line of an allocation that has not failed itself is due when the last of the block's executions
+is, and what was taken back from lines that failed, when the last of those was to be. Amounts are as the account sees
+them: positive where it receives.
 """
 
 from __future__ import annotations
@@ -18,8 +20,21 @@ from ledger.domain import postings
 from ledger.domain.rows import Allocation, Execution, Movement, SettlementFail
 from ledger.domain.rules.trades import outstanding
 
-_NEVER: Final = ("", 0, "")
-"""Before any fail: the day of one, its seq, and when it is tried again."""
+Name = tuple[str, str, str]
+"""The venue, trade date and id of an execution."""
+
+
+class _Fail(msgspec.Struct, frozen=True, order=True):
+    """A fail; the newest of a trade says when it is tried again, which need not be the one that was told last."""
+
+    failed_on: str
+    seq: int
+    again: str
+    of: Name
+
+
+_NEVER: Final = _Fail("", 0, "", ("", "", ""))
+"""Before any fail."""
 
 
 class Rung(msgspec.Struct, frozen=True, order=True):
@@ -45,21 +60,18 @@ def ladder(
     """
     Return the rungs that are not empty, by day, account and asset; the ledger's own accounts are left out.
 
+    Among *executions* are also those that *fails* and *allocations* name, which tell what trade they are versions of.
     *scales* are the decimals of each asset.
     """
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    again: dict[tuple[str, str, str], tuple[str, int, str]] = {}
-    blocks = {row.allocation_id: row for row in allocations}
+    executions, fails = list(executions), list(fails)
     for fail in fails:
         sums[fail.failed_on, fail.account, fail.asset][2] += fail.qty
         sums[fail.failed_on, fail.account, fail.amount_asset][2] += fail.amount
-        key = (fail.venue, fail.trade_date, fail.exec_id)
-        # The newest fail says when it is tried again, which need not be the one that was told last.
-        again[key] = max(again.get(key, _NEVER), (fail.failed_on, fail.event_seq, fail.new_intended_date))
+    tries = _Tries(executions, fails, allocations)
     for row in executions:
         if row.live and row.bucket == "unsettled" and row.settled_qty < row.qty:
-            keys = [(row.venue, row.trade_date, name) for name in _tried(row, again, blocks)]
-            day = max(again[key][2] if key in again else row.settle_date for key in keys)
+            day = tries.day(row)
             for asset, amount in outstanding(row, scales.__getitem__).items():
                 sums[day, row.account, asset][0] += amount
     for movement in movements:
@@ -70,11 +82,58 @@ def ladder(
     return sorted(Rung(*place, *found) for place, found in sums.items() if any(found))
 
 
-def _tried(
-    row: Execution, again: Mapping[tuple[str, str, str], tuple[str, int, str]], blocks: Mapping[str, Allocation]
-) -> tuple[str, ...]:
-    """Return the ids of the executions whose fails say when *row* is tried again."""
-    own = (row.exec_id,)
-    if row.kind != "allocation" or row.allocation_id is None or (row.venue, row.trade_date, row.exec_id) in again:
-        return own
-    return blocks[row.allocation_id].exec_ids
+def names_of(allocation: Allocation) -> list[Name]:
+    """
+    Return the names of the executions that were allocated.
+    """
+    return [(allocation.venue, allocation.trade_date, exec_id) for exec_id in allocation.exec_ids]
+
+
+def lines_of(allocation: Allocation) -> list[Name]:
+    """
+    Return the names of the lines that they became.
+    """
+    names = (f"{allocation.allocation_id}.{number}" for number in range(1, allocation.lines + 1))
+    return [(allocation.venue, allocation.trade_date, name) for name in names]
+
+
+class _Tries:
+    """
+    When what failed is tried again, of the trades that all versions are of.
+    """
+
+    def __init__(
+        self, executions: Iterable[Execution], fails: Iterable[SettlementFail], allocations: Iterable[Allocation]
+    ) -> None:
+        self._roots = {
+            (row.venue, row.trade_date, row.exec_id): (row.venue, row.root_trade_date, row.root_exec_id)
+            for row in executions
+        }
+        self._newest: dict[Name, _Fail] = {}
+        for told in fails:
+            of = (told.venue, told.trade_date, told.exec_id)
+            fail, root = _Fail(told.failed_on, told.event_seq, told.new_intended_date, of), self._roots.get(of, of)
+            self._newest[root] = max(self._newest.get(root, _NEVER), fail)
+        self._blocks: dict[str | None, list[Name]] = {}
+        self._taken_back: dict[Name, list[_Fail]] = defaultdict(list)
+        for allocation in allocations:
+            block = self._blocks[allocation.allocation_id] = names_of(allocation)
+            if allocation.reversed_by is not None:
+                failed = [self._newest[name] for name in lines_of(allocation) if name in self._newest]
+                for name in block:
+                    self._taken_back[self._roots.get(name, name)] += failed
+
+    def day(self, row: Execution) -> str:
+        """
+        Return the day on which *row* is due.
+        """
+        own = (row.venue, row.trade_date, row.exec_id)
+        if row.kind != "allocation" or own in self._newest:
+            return self._day(own, row.settle_date)
+        return max(self._day(name, row.settle_date) for name in self._blocks[row.allocation_id])
+
+    def _day(self, name: Name, settle_date: str) -> str:
+        root = self._roots.get(name, name)
+        newest = self._newest.get(root, _NEVER)
+        since = [newest, *(fail for fail in self._taken_back.get(root, ()) if fail > newest)]
+        return max((x.again for x in since if x.of == name or x.failed_on >= settle_date), default=settle_date)

@@ -6,7 +6,7 @@ Of one account no more is asked for than its rungs need: what some days lack of 
 
 from __future__ import annotations
 
-from ledger.domain.ladder import Rung, ladder
+from ledger.domain.ladder import Rung, ladder, lines_of, names_of
 from ledger.domain.rows import Execution
 from ledger.reading.sources import Source
 
@@ -19,11 +19,20 @@ def settlement_ladder(source: Source, account: str | None) -> list[Rung]:
     if account is None:
         allocations, fails = source.rows("allocations"), source.rows("settlement_fails")
     else:
-        # A line of an allocation is tried again when the block's executions are, and those are another account's.
+        # A line is tried again when the block's executions are, and those, given to others before and taken back, when
+        # these were to be: all that is other accounts'.
         ids = sorted({row.allocation_id for row in waiting if row.allocation_id is not None})
-        allocations = [row for allocation_id in ids for row in source.rows("allocations", allocation_id=allocation_id)]
-        accounts = sorted({account, *(row.account for row in allocations)})
+        standing = [row for allocation_id in ids for row in source.rows("allocations", allocation_id=allocation_id)]
+        blocks = sorted({account, *(row.account for row in standing)})
+        taken_back = [row for name in blocks for row in source.allocations_taken_back(name)]
+        lines = source.named("executions", [name for row in taken_back for name in lines_of(row)])
+        accounts = sorted({*blocks, *(row.account for row in lines)})
+        allocations = standing + taken_back
         fails = [row for name in accounts for row in source.rows("settlement_fails", account=name)]
+    named = {(row.venue, row.trade_date, row.exec_id) for row in fails}
+    named.update(name for row in allocations for name in names_of(row))
+    named.difference_update((row.venue, row.trade_date, row.exec_id) for row in waiting)
+    executions = waiting + source.named("executions", sorted(named))
     scales = {row.asset: row.scale for row in source.rows("assets")}
-    rungs = ladder(waiting, fails, source.settlements(account), allocations, scales)
+    rungs = ladder(executions, fails, source.settlements(account), allocations, scales)
     return [rung for rung in rungs if account in (None, rung.account)]

@@ -4,11 +4,12 @@ Give the same rows of now and of the past: from the read models, or from a state
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from ledger.domain.order_status import leaves
-from ledger.domain.rows import TABLES, Mark, Movement, Order
-from ledger.domain.state import State
+from ledger.domain.rows import TABLES, Allocation, Mark, Movement, Order
+from ledger.domain.state import Key, State
 from ledger.errors import NotFound
 from ledger.reading.known_days.misfits import Misfit
 from ledger.storage import read_models
@@ -38,6 +39,16 @@ class Source(Protocol):
     def rows(self, table: str, **equal: Any) -> list[Any]:
         """
         Return the rows of *table* whose columns are as given, in order of their keys; None gives any.
+        """
+
+    def named(self, table: str, keys: Sequence[Key]) -> list[Any]:
+        """
+        Return the rows of *table* that have one of *keys*, which rows that are there name; in no order of their own.
+        """
+
+    def allocations_taken_back(self, account: str) -> list[Allocation]:
+        """
+        Return the allocations of the block account *account* that were reversed.
         """
 
     def open_orders(self, account: str | None) -> list[Order]:
@@ -84,6 +95,21 @@ class Stored:
         given = {name: value for name, value in equal.items() if value is not None}
         where = " AND ".join(f'"{name}" = %s' for name in given)
         return _in_order(table, read_models.rows(self._connection, self._chain, table, where, list(given.values())))
+
+    def named(self, table: str, keys: Sequence[Key]) -> list[Any]:
+        """
+        Return the rows of *table* that have one of *keys*.
+        """
+        return read_models.load_all(self._connection, self._chain, table, keys)
+
+    def allocations_taken_back(self, account: str) -> list[Allocation]:
+        """
+        Return the reversed allocations of *account*.
+        """
+        where = "account = %s AND reversed_by IS NOT NULL"
+        return _in_order(
+            "allocations", read_models.rows(self._connection, self._chain, "allocations", where, [account])
+        )
 
     def open_orders(self, account: str | None) -> list[Order]:
         """
@@ -142,6 +168,20 @@ class Folded:
         given = {name: value for name, value in equal.items() if value is not None}
         rows = self._state.table(table).rows.values()
         return _in_order(table, [x for x in rows if all(getattr(x, name) == value for name, value in given.items())])
+
+    def named(self, table: str, keys: Sequence[Key]) -> list[Any]:
+        """
+        Return the rows of *table* that have one of *keys*.
+        """
+        rows = self._state.table(table).rows
+        return [rows[key] for key in keys if key in rows]
+
+    def allocations_taken_back(self, account: str) -> list[Allocation]:
+        """
+        Return the reversed allocations of *account*.
+        """
+        rows = self._state.allocations.rows.values()
+        return _in_order("allocations", [x for x in rows if x.account == account and x.reversed_by is not None])
 
     def open_orders(self, account: str | None) -> list[Order]:
         """

@@ -270,6 +270,19 @@ def load(connection: Connection, chain: int, table: str, key: Key) -> Row | None
     return None if found is None else _row_of(table, found)
 
 
+def load_all(connection: Connection, chain: int, table: str, keys: Sequence[Key]) -> list[Row]:
+    """
+    Return the rows of *keys* that are there, in no order.
+    """
+    if not keys:
+        return []
+    spec, kinds = TABLES[table], _sql_types(table)
+    names = ", ".join(f'"{column}"' for column in spec.key)
+    given = ", ".join(f"%s::{kinds[column]}[]" for column in spec.key)
+    where = f"({names}) IN (SELECT * FROM unnest({given}))"
+    return rows(connection, chain, table, where, [list(column) for column in zip(*keys, strict=True)])
+
+
 @functools.cache
 def _select_run(table: str) -> str:
     if table == "lots":

@@ -156,13 +156,30 @@ class Market:
             sum((x.fee for x in mine), Decimal(0)),
         )
 
+    def _fails(self, name: str) -> list[tuple[str, int, str]]:
+        """
+        Return (day, place in what was accepted, day of the next try) of the newest fail of a trade, whichever version
+        failed, and of those of lines that it was given as and that were taken back, where they are newer.
+        """
+        names = {name}
+        for kind, facts in reversed(self.accepted):
+            if kind == "correct" and facts["execution"] in names:
+                names.add(facts["ref"])
+        own = max(
+            ((x["day"], place, x["again"]) for place, (kind, x) in enumerate(self.accepted)
+             if kind == "fail" and x["execution"] in names),
+            default=None,
+        )  # fmt: skip
+        found = [own] if own else []
+        for facts in self.of("unallocate"):
+            if names & set(facts["block"]):
+                lines = [x for n in range(len(facts["lines"])) for x in self._fails(f"{facts['id']}.{n + 1}")]
+                found += [x for x in lines if own is None or x > own]
+        return found
+
     def _tried(self, name: str) -> str | None:
         """Return the day on which an execution is tried again, if it failed."""
-        fails = [x for x in self.of("fail") if x["execution"] == name]
-        newest = max((x["day"] for x in fails), default=None)
-        # Of one day told twice, under two ids, the later word counts.
-        again: list[str] = [x["again"] for x in fails if x["day"] == newest]
-        return again[-1] if again else None
+        return max((again for _, _, again in self._fails(name)), default=None)
 
     def due(self) -> dict[tuple[str, str, str], Decimal]:
         """Return what is due, by day, account and asset: on the day last intended."""

@@ -371,6 +371,73 @@ def test_what_failed_is_tried_again_on_its_day_by_whoever_it_was_given_to() -> N
     assert due() == [("2024-08-19", "BLOCK"), ("2024-08-20", "BLOCK")]
 
 
+def waits(books: Books) -> list[tuple[str, str]]:
+    """Return (day, account) on which shares are due."""
+    return [(x.date, x.account) for x in rungs(books) if x.due and x.asset == "XYZ"]
+
+
+def corrected(name: str, ref: str, **more: str) -> TradeCorrected:
+    return TradeCorrected(
+        exec_id=name, exec_ref=ref, venue="N", account=more.pop("account", "A"), instrument="XYZ.N", side="buy",
+        qty="100", price="10", trade_date=DAY, fees=(Fee(kind="commission", asset="USD", amount="2"),), **more,
+    )  # fmt: skip
+
+
+def allocated(name: str, *exec_ids: str, accounts: tuple[str, ...] = ("A",), qty: str = "100") -> TradeAllocated:
+    lines = tuple(AllocationLine(account=x, qty=qty, price="10") for x in accounts)
+    return TradeAllocated(allocation_id=name, venue="N", trade_date=DAY, exec_ids=exec_ids, lines=lines)
+
+
+def test_a_trade_that_failed_and_is_corrected_waits_for_the_day_it_is_tried_again() -> None:
+    """So does the correction of a correction; once a version fails itself, its own day counts."""
+    books = market()
+    books.give(trade())
+    books.give(failed("S1", new_intended_date="2024-08-14"))
+    books.give(corrected("C1", "E"))
+    assert waits(books) == [("2024-08-14", "A")]
+    books.give(failed("S2", exec_id="C1", date="2024-08-12", new_intended_date="2024-08-13"))
+    books.give(corrected("C2", "C1"))
+    assert waits(books) == [("2024-08-13", "A")]
+
+
+def test_a_correction_that_gives_a_later_day_to_settle_on_waits_for_that() -> None:
+    """What failed was to settle before; a day that was over when it failed says nothing."""
+    for given, day in (("2024-08-12", "2024-08-12"), (DUE, "2024-08-14"), (DAY, "2024-08-14")):
+        books = market()
+        books.give(trade())
+        books.give(failed(new_intended_date="2024-08-14"))
+        assert books.give(corrected("C", "E", settle_date=given, settle_date_reason="r")).rule is None
+        assert waits(books) == [(day, "A")]
+
+
+def test_a_block_that_failed_is_tried_again_on_its_day_corrected_and_allocated() -> None:
+    """The lines are of the version that took the place of the one that failed."""
+    books = market()
+    books.give(trade(account="BLOCK"))
+    books.give(failed(new_intended_date="2024-08-14"))
+    books.give(corrected("C", "E", account="BLOCK"))
+    books.give(allocated("AL", "C"))
+    assert waits(books) == [("2024-08-14", "A")]
+
+
+def test_what_failed_as_lines_is_tried_again_on_the_last_of_their_days_once_it_is_the_blocks_again() -> None:
+    """Also corrected, or allocated anew; what fails after that says when by itself."""
+    books = market()
+    books.give(trade(account="BLOCK"))
+    books.give(allocated("AL", "E", accounts=("A", "B"), qty="50"))
+    books.give(failed("S1", exec_id="AL.1", new_intended_date="2024-08-15"))
+    books.give(failed("S2", exec_id="AL.2", new_intended_date="2024-08-14"))
+    books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    assert waits(books) == [("2024-08-15", "BLOCK")]
+    books.give(corrected("C", "E", account="BLOCK"))
+    assert waits(books) == [("2024-08-15", "BLOCK")]
+    books.give(allocated("AL2", "C"))
+    assert waits(books) == [("2024-08-15", "A")]
+    books.give(AllocationReversed(allocation_id="AL2", reason="r"))
+    books.give(failed("S3", exec_id="C", date="2024-08-12", new_intended_date="2024-08-13"))
+    assert waits(books) == [("2024-08-13", "BLOCK")]
+
+
 def test_a_venue_may_round_the_gross_its_own_way() -> None:
     """3 at 33.335 is 100.005: a gross of 100.00 and of 100.01 are both that, 100.02 is not."""
     for gross, rule in (("100", None), ("100.01", None), ("100.02", "gross"), ("99.99", "gross")):

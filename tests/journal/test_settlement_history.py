@@ -9,11 +9,13 @@ import pytest
 from ledger import Ledger
 from ledger.domain.amounts import render
 from ledger.domain.events.cash import HoldPlaced, Leg
-from ledger.domain.events.executions import TradeBusted
+from ledger.domain.events.executions import TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeSettled
 from ledger.domain.fold import registry
 from ledger.errors import RuleBroken
+from ledger.reading.rungs import settlement_ladder
+from ledger.reading.sources import Folded
 from tests.conftest import Database
 from tests.domain.equities import DAY, DUE, market, settled, trade
 from tests.domain.test_allocation import allocated, line
@@ -75,3 +77,27 @@ def test_trades_settle_when_memory_has_long_forgotten_them(chain: Database) -> N
         assert found == {("A", "USD"): "99999", ("A", "XYZ"): "1000"}
         check_whole(chain, ledger)
     assert report_on(chain).findings == []
+
+
+def test_the_stored_ladder_knows_what_failed_before_it_was_corrected_or_taken_back(chain: Database) -> None:
+    """After every step the ladder of all, and of each account, is that of the same events in memory."""
+    fail = SettlementFailed(settlement_id="S", venue="N", trade_date=DAY, exec_id="AL.1", leg="cash", reason="late",
+                            date=DUE, new_intended_date="2024-08-14")  # fmt: skip
+    corrected = TradeCorrected(exec_id="C", exec_ref="E1", venue="N", account="BLOCK", instrument="XYZ.N", side="buy",
+                               qty="60", price="10", trade_date=DAY)  # fmt: skip
+    steps: tuple[Event, ...] = (
+        trade("E1", qty="60", account="BLOCK"), allocated(line("B", "60", "10"), exec_ids=("E1",)), fail,
+        AllocationReversed(allocation_id="AL", reason="r"), corrected,
+        allocated(line("A", "60", "10"), exec_ids=("C",), name="AL2"),
+    )  # fmt: skip
+    memory = market(share_scale=2, shares="1000")
+    with Ledger.open(chain.dsn("writer")) as ledger, ledger.books() as books:
+        for n, outcome in enumerate(memory.stored):
+            ledger.append(registry.decode_given(outcome.event_type, 1, outcome.given), key=f"setup-{n}")
+        for n, event in enumerate(steps):
+            assert memory.give(event).rule is None
+            ledger.append(event, key=f"step-{n}")
+            for account in (None, "A", "B", "BLOCK"):
+                folded = Folded(memory.state, len(memory.stored), [])
+                assert books.settlement_ladder(account).value == settlement_ladder(folded, account)
+        assert {x.date for x in books.settlement_ladder("A").value} == {"2024-08-14"}

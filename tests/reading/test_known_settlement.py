@@ -156,7 +156,9 @@ def test_a_settlement_that_failed_failed_as_it_was() -> None:
     """The fail of a version that another took the place of stands in the ladder; nothing is refused."""
     books = told((DAY, trade(fee="0")), (DUE, FAILED), (MONDAY, CORRECTED))
     for day in (DUE, LAST):
-        assert (DUE, "A", "XYZ", "90", "0", "100") in rungs(known(books, day))
+        assert rungs(known(books, day))[1::2] == [
+            (DUE, "A", "XYZ", "0", "0", "100"), (MONDAY, "A", "XYZ", "90", "0", "0"),
+        ]  # fmt: skip
         assert rungs(known(books, day)) == rungs(now(books))
         assert known(books, day).rows("orders") == []
 
@@ -224,6 +226,28 @@ def test_the_ladder_of_one_account_is_a_part_of_that_of_all() -> None:
     for account in ("A", "B", "BLOCK"):
         assert rungs(now(books), account) == [rung for rung in every if rung[1] == account]
         assert rungs(known(books, LAST), account) == rungs(now(books), account)
+
+
+def test_the_ladder_of_an_account_knows_what_failed_of_others_and_was_taken_back() -> None:
+    """What failed as a line of B's is tried again on Wednesday, as the block's, corrected, and as the line of A."""
+    corrected = msgspec.structs.replace(CORRECTED, exec_ref="E2", account="BLOCK", qty="40")
+    steps: tuple[tuple[str, Event], ...] = (
+        (DAY, allocated(line_of("B", "100", "10.4"))),
+        (DUE, msgspec.structs.replace(FAILED, exec_id="AL.1", new_intended_date=WEDNESDAY)),
+        (MONDAY, AllocationReversed(allocation_id="AL", reason="r")),
+        (MONDAY, corrected),
+        (MONDAY, allocated(line_of("A", "100", "10.4"), exec_ids=("E1", "C"), name="AL2")),
+    )
+    holders = [set(), {"B"}, {"BLOCK"}, {"BLOCK"}, {"A"}]
+    books = block()
+    for step, holder in zip(steps, holders, strict=True):
+        told(step, books=books)
+        every = rungs(now(books))
+        assert holder in (set(), {x[1] for x in every if x[0] == WEDNESDAY})
+        assert rungs(known(books, LAST)) == every
+        for account in ("A", "B", "BLOCK"):
+            assert rungs(now(books), account) == [rung for rung in every if rung[1] == account]
+            assert rungs(known(books, LAST), account) == rungs(now(books), account)
 
 
 def test_a_settlement_waits_for_its_trade_of_a_closed_day() -> None:
