@@ -105,8 +105,9 @@ def canonical(value: object) -> str:
             raise InvalidAmount("found an integer beyond 10^30, the largest amount")
         text = str(number)
     else:
-        text = value
-    amount = parse(text)
+        # Of another class it may be compared, or hashed, otherwise than it is written, and what was read is remembered.
+        text = str.__str__(value)
+    amount = read(text)
     if not amount and text.startswith("-"):
         raise InvalidAmount(f"found {shown(value)}; an amount of nothing has no sign: write 0")
     return render(amount)

@@ -16,10 +16,11 @@ import msgspec
 import pytest
 
 from ledger.domain import event_catalogue, registry
+from ledger.domain.amounts import canonical
 from ledger.domain.events.cash import AssetAmount
 from ledger.domain.events.executions import Fee
 from ledger.domain.events.fields import Event, Fields
-from ledger.errors import InvalidEvent
+from ledger.errors import InvalidAmount, InvalidEvent
 from tests.domain.books import opened, order, trade
 
 
@@ -32,6 +33,17 @@ class Named(str):
         return f"<{super().__str__()}>"
 
     __repr__ = __format__ = __str__  # type: ignore[assignment]
+
+
+class Unhashed(str):
+    """Text that says itself what it is equal to, and so has no hash."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _enumerated(text: str) -> str:
@@ -59,7 +71,7 @@ def _dressed(value: Any, dress: Callable[[str], str]) -> Any:
     return value
 
 
-@pytest.mark.parametrize("dress", [Named, _enumerated], ids=["subclass", "enumeration"])
+@pytest.mark.parametrize("dress", [Named, Unhashed, _enumerated], ids=["subclass", "unhashed", "enumeration"])
 @pytest.mark.parametrize("name", sorted(registry.EVENT_TYPES))
 def test_text_of_another_class_is_kept_as_plain_text(name: str, dress: Callable[[str], str]) -> None:
     """In every field of every type, parts included: the event is the same, and so are its bytes."""
@@ -68,6 +80,23 @@ def test_text_of_another_class_is_kept_as_plain_text(name: str, dress: Callable[
     assert {type(text) for text in _texts(dressed)} == {str}
     assert dressed == plain
     assert registry.encode_given(dressed) == registry.encode_given(plain)
+
+
+def test_an_amount_is_read_as_it_is_written_whatever_its_class_is_equal_to() -> None:
+    """One that has no hash is taken; one that claims to be equal to all changes nothing that is read after it."""
+
+    class Alike(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("5.00")
+
+    assert [canonical(text) for text in (Unhashed("7.00"), Alike("9.00"), "5.00", Alike("8.0"))] == ["7", "9", "5", "8"]
+    with pytest.raises(InvalidAmount, match="has no sign"):
+        canonical(Unhashed("-0"))
 
 
 def test_an_order_of_enumerated_words_is_replayed_as_it_was_recorded() -> None:
