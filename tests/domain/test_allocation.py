@@ -4,6 +4,7 @@ Check allocations: a block becomes its accounts' trades, rounding is posted, and
 
 from __future__ import annotations
 
+import datetime
 from fractions import Fraction
 
 import msgspec
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
+from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountStatusSet, InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.domain.fold import stream_version
@@ -298,5 +301,41 @@ def test_an_allocation_is_not_reversed_into_a_closed_account(closed: str) -> Non
         books.give(AllocationReversed(allocation_id="AL", reason="r"))
     books.give(AccountStatusSet(account=closed, status="open", reason="r"))
     books.give(AllocationReversed(allocation_id="AL", reason="r"))
+    check_invariants(books.state)
+    books.replayed()
+
+
+def _corrected(price: str) -> TradeCorrected:
+    return TradeCorrected(exec_id="C", exec_ref="E", venue="N", account="BLOCK", instrument="XYZ.N", side="buy",
+                          qty="100", price=price, trade_date=DAY)  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+@pytest.mark.parametrize("corrected", [False, True], ids=["wrong account", "corrected"])
+def test_a_block_of_a_closed_day_is_allocated_for_an_open_one(corrected: bool, late: bool) -> None:
+    """Told late, given to the wrong account, or corrected by the venue: it is given to whom it is for."""
+    books = market()
+    steps: list[Event] = [
+        trade("E", account="BLOCK"), allocated(line("A", "100", "10"), exec_ids=("E",)),
+    ]  # fmt: skip
+    books.set_day(DAY)
+    for event in () if late else steps:
+        books.give(event)
+    books.set_day("2024-08-12")
+    books.give(PeriodClosed(through="2024-08-09"))
+    for event in steps if late else ():
+        books.give(event)
+    if corrected:
+        assert books.give(_corrected("10.5")).rule == "allocated"
+    books.give(AllocationReversed(allocation_id="AL", reason="wrong"))
+    name, price = "E", "10"
+    if corrected:
+        name, price = "C", "10.5"
+        assert books.give(_corrected(price)).rule is None
+    made = books.give(allocated(line("B", "100", price), exec_ids=(name,), name="AL2"))
+    assert made.effective_on == (datetime.date(2024, 8, 12) - datetime.date(1970, 1, 1)).days
+    assert {key[0]: row.qty // UNIT for key, row in books.state.positions.rows.items() if row.qty} == {"B": 100}
+    books.give(settled("S", "AL2.1", "100"))
+    assert buckets(books, "B", "XYZ") == ("100", "0")
     check_invariants(books.state)
     books.replayed()

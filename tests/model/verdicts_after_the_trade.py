@@ -17,7 +17,6 @@ from tests.model import corporate, money, reference, trades
 from tests.model.approvals import approved
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
-from tests.model.periods import is_closed
 
 
 def _waiting(history: History, event: TradeSettled | SettlementFailed) -> list[trades.Trade]:
@@ -64,7 +63,7 @@ def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
 
 
 def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
-    if is_closed(history, event.trade_date) or event.allocation_id in _allocations(history):
+    if event.allocation_id in _allocations(history):
         return False
     if len(trades.line_key(event, len(event.lines))[2]) > 128:
         return False

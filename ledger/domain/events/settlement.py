@@ -79,7 +79,7 @@ class TradeAllocated(Event, frozen=True, kw_only=True):
     The executions are of one venue, trade date, account, instrument and side. Line n is from then on the execution
     `<allocation_id>.<n>` of that venue and day, from 1, and settles under that name. Quantities of lines add up to the
     executions', and so do quantities times prices: give an average price to 18 decimals. What rounding each line's cost
-    then leaves is posted to `~rounding`.
+    then leaves is posted to `~rounding`. A block of a closed day becomes the accounts' on an open one.
     """
 
     KIND: ClassVar = "command"

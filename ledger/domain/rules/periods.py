@@ -1,8 +1,9 @@
 """
 Close the books through a day, and keep that day closed.
 
-After a closing no event counts for a day up to it. A command that would is refused. A fact, a reversal and whatever the
-ledger says of itself cannot be refused for that, so they count for the day they became known: docs/decisions/0010.
+After a closing no event counts for a day up to it. A command that would is refused. A fact, an allocation, a reversal
+and whatever the ledger says of itself cannot be refused for that, so they count for the day they became known:
+docs/decisions/0010.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from ledger.domain import amounts
 from ledger.domain.events import control as events
 from ledger.domain.events.cash import JournalReversed
 from ledger.domain.events.fields import Event
-from ledger.domain.events.settlement import AllocationReversed
+from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from ledger.domain.rows import ClosedPeriod
 from ledger.domain.rules.ground import Broken, Effects, Now
 from ledger.domain.state import State
 from ledger.errors import PeriodIsClosed
 
 _EPOCH: Final = datetime.date(1970, 1, 1)
-_REVERSALS: Final = (JournalReversed, AllocationReversed)
+_OF_WHAT_STANDS: Final = (JournalReversed, AllocationReversed, TradeAllocated)
+"""Commands that say what becomes of what is recorded: they are of its day, and have none of their own to choose."""
 
 
 @functools.lru_cache(64)
@@ -90,7 +92,7 @@ def counted_on(state: State, event: Event, days: int, today: int) -> int:
     if closed is None or days > _days(closed.through):
         return days
     through = _days(closed.through)
-    if event.KIND == "command" and not isinstance(event, _REVERSALS) and not getattr(event, "historical", False):
+    if event.KIND == "command" and not isinstance(event, _OF_WHAT_STANDS) and not getattr(event, "historical", False):
         raise Broken(
             "period_closed",
             f"the event counts for {_EPOCH + datetime.timedelta(days=days)}, and the books are closed through "

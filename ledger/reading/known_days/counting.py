@@ -93,8 +93,10 @@ class _InOrder:
         self._find = find
         self._account = account
         self._lines = [posted(event) for event in events]
-        self._booked: dict[Name, list[int]] = defaultdict(list)
-        """The place of each event that books a version: its own first, then reversals of allocations of it."""
+        self._booked: dict[Name, int] = {}
+        """The place of the event that books a version."""
+        self._away: dict[Name, list[tuple[int, int]]] = defaultdict(list)
+        """The places from which to which an execution was allocated."""
         self._replaces: dict[int, Name] = {}
         self._undone: dict[Name, int] = {}
         """Where the first version that counts after this one does."""
@@ -147,25 +149,37 @@ class _InOrder:
         for seq, place in of_seq:
             given = given_of(self._events[place])
             if isinstance(given, TradeExecuted | TradeBusted):
-                self._booked[given.venue, given.trade_date, given.exec_id].append(place)
+                self._booked[given.venue, given.trade_date, given.exec_id] = place
                 replaced = replaced_by(given)
                 if replaced is not None:
                     self._replaces[place] = replaced
             elif isinstance(given, TradeSettled):
                 self._settlements[place] = given
                 for name in settled_by(given):
-                    booked = self._booked.get(name)
-                    both = None if booked is None else max(place, *booked)
-                    self._settled[name].append(_Settled(seq, place, both))
+                    self._settled[name].append(_Settled(seq, place, self._both(name, place)))
             elif isinstance(given, TradeAllocated):
                 self._allocations[given.allocation_id] = (place, given)
-                for name in self._allotted(given):
-                    self._booked[name].append(place)
+                self._booked.update(dict.fromkeys(self._allotted(given), place))
             elif isinstance(given, AllocationReversed) and given.allocation_id in self._allocations:
                 self._reversals[place] = given.allocation_id
-                _, block = self._allocations[given.allocation_id]
+                allocated, block = self._allocations[given.allocation_id]
                 for exec_id in block.exec_ids:
-                    self._booked[block.venue, block.trade_date, exec_id].append(place)
+                    self._away[block.venue, block.trade_date, exec_id].append((allocated, place))
+
+    def _both(self, name: Name, place: int) -> int | None:
+        """
+        Return where a settlement at *place* counts, and the execution of this name; None is none of these days.
+
+        An allocation may have it there that was reversed before the settlement was told: then it is where the reversal
+        is. One that comes later, as a closing put it on a later day, finds it settled.
+        """
+        if name not in self._booked:
+            return None
+        both = max(place, self._booked[name])
+        for allocated, again in sorted(self._away.get(name, ())):
+            if allocated <= both:
+                both = max(both, again)
+        return both
 
     def _beside_splits(self) -> None:
         """Post with a split what the events that settle have of it, and with those what the split has."""
@@ -235,9 +249,8 @@ class _InOrder:
             name = self._before(name)
 
     def _before(self, name: Name) -> Name | None:
-        booked = self._booked.get(name)
-        if booked is not None:
-            return self._replaces.get(booked[0])
+        if name in self._booked:
+            return self._replaces.get(self._booked[name])
         row = self._find(*name)
         return None if row is None else version_before(row)
 
@@ -255,7 +268,7 @@ class _InOrder:
     def _standing(self, name: Name) -> Iterator[tuple[int, list[Line]]]:
         """Yield what a version that counts has in the books, each with the place from which it has it."""
         if name in self._booked:
-            place = self._booked[name][0]
+            place = self._booked[name]
             yield place, self._parts(place)[1]
         for one in self._settled.get(name, ()):
             if one.both is not None:
