@@ -168,6 +168,7 @@ class Ledger(Reads):
         key, since what it lacked may have come; where it still fits no rule, it waits twice. *timeout* (s) bounds the
         wait for a place in the queue.
         """
+        _check_timeout(timeout)
         group = _group(events, key, actor, occurred_at, expected, correlation_id, causation_id)
         pending = Promised(group)
         self._hand_in(pending, timeout)
@@ -190,8 +191,7 @@ class Ledger(Reads):
     def _check_wait(self, *timeouts: float | None) -> None:
         """Raise before anything is handed in where the caller cannot wait, or not so long."""
         for timeout in timeouts:
-            if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-                raise InvalidInput(f"found timeout {timeout!r}; expected seconds from 0, or None to wait without end")
+            _check_timeout(timeout)
         if self._writer is not None and self._writer.is_here():
             raise InvalidInput(
                 "a callback of a future runs on the writer's own thread, which would wait for itself: use submit() "
@@ -341,6 +341,12 @@ class Ledger(Reads):
             check_integers(seq=seq)
         with self._connected() as connection:
             return events.read_seqs(connection, self._chain.chain, self._chain.chain_id, seqs)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None or (isinstance(timeout, int | float) and 0 <= timeout <= threading.TIMEOUT_MAX):
+        return
+    raise InvalidInput(f"found timeout {shown(timeout)}; expected seconds from 0, or None to wait without end")
 
 
 def _group(

@@ -26,7 +26,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.fold import Context, DuplicateFact, Outcome
 from ledger.domain.row_bytes import digest_after
 from ledger.domain.state import Change, State
-from ledger.errors import IdempotencyConflict, LedgerError, RuleBroken, TooLarge, VersionConflict
+from ledger.errors import IdempotencyConflict, InvalidInput, LedgerError, RuleBroken, TooLarge, VersionConflict, shown
 from ledger.journal.answers import Answer, Foreseen, Pending, Quarantined, Receipt, receipt_of
 from ledger.journal.group import GROUP_LIMIT_BYTES, Group
 from ledger.storage.scribe import Scribe, payload_of, request_hash
@@ -87,6 +87,14 @@ class Store(Protocol):
         """
         Return the events of the group from *first_seq* on.
         """
+
+
+def _read(clock: Callable[[], object]) -> int:
+    """Return what *clock* says, whose type nobody has checked."""
+    now = clock()
+    if not isinstance(now, int):
+        raise InvalidInput(f"found {shown(now)} from the clock; expected nanoseconds since 1970 as an integer")
+    return now
 
 
 class Preparer:
@@ -223,7 +231,7 @@ class Preparer:
         outcomes, occurred, recorded = [], [], []
         clock, state, given, alone = self._clock, self.state, group.occurred_at, len(group.events) == 1
         for event in group.events:
-            recorded_at = max(clock(), recorded_at + 1)
+            recorded_at = max(_read(clock), recorded_at + 1)
             occurred_at = recorded_at if given is None else given
             seq += 1
             outcomes.append(fold.record(state, event, Context(seq, recorded_at, occurred_at), alone=alone))

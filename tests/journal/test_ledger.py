@@ -33,6 +33,7 @@ from ledger.errors import (
     IdempotencyConflict,
     InsufficientFunds,
     InvalidEvent,
+    InvalidInput,
     NotFound,
     NotPermitted,
     NotPrimary,
@@ -216,6 +217,18 @@ def test_a_wrong_clock_is_refused(chain: Database) -> None:
             with pytest.raises(ClockUnsafe, match="clock"):
                 ledger.append(deposit("d"), key="1")
             assert ledger.head().seq == 1
+
+
+def test_a_clock_that_gives_no_integer_is_refused(chain: Database) -> None:
+    """A float of nanoseconds has lost the last hundreds of them; nothing is recorded, and the ledger stays open."""
+    said: list[Any] = []
+    with Ledger.open(chain.dsn("writer"), clock=lambda: said[0] if said else time.time_ns()) as ledger:
+        for time_said in (time.time() * 1e9, "5", None):
+            said[:] = [time_said]
+            with pytest.raises(InvalidInput, match=r"from the clock; expected nanoseconds since 1970 as an integer"):
+                ledger.append(deposit("d"), key="1")
+        said.clear()
+        assert ledger.append(deposit("d"), key="1").seq == 2
 
 
 def test_many_threads_and_two_writers_keep_one_chain(chain: Database) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import msgspec
 import pytest
@@ -206,6 +207,23 @@ def test_arguments_that_cannot_be_are_named_before_anything_is_handed_in(chain: 
         found = ledger.append_many([deposit("t"), Group(deposit("t"), "t"), Group(None, "t")])  # type: ignore[list-item, arg-type]
         assert [x.code for x in found if isinstance(x, LedgerError)] == ["invalid_event"] * 3
         assert ledger.head() == before
+
+
+def test_a_timeout_that_is_none_is_named_whoever_is_asked_to_wait(chain: Database) -> None:
+    """No number, no span of time, or one that no thread can wait: nothing is recorded, nor any key used."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        before = ledger.head()
+        for timeout in ("5", [], 1j, float("nan"), float("inf"), 1e30, 10**400, -1.0):
+            given: Any = timeout
+            for ask in (
+                lambda t=given: ledger.append(deposit("t"), key="t", timeout=t),
+                lambda t=given: ledger.submit(deposit("t"), key="t", timeout=t),
+                lambda t=given: ledger.append_many([], timeout=t),
+            ):
+                with pytest.raises(InvalidInput, match=r"found timeout .*; expected seconds from 0, or None"):
+                    ask()
+        assert ledger.head() == before
+        assert not ledger.submit(deposit("t"), key="t", timeout=0).result(30).replayed
 
 
 def test_raw_text_waits_in_every_receipt_of_it(chain: Database) -> None:
