@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,9 +38,10 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(_opened(path), "wb") as stream:
             yield stream
         return
-    part = place.with_name(f"{place.name}.part")
+    # Each writer has a part of its own, whoever else writes the same file.
+    part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
         os.replace(part, place)
     except OSError as error:

@@ -76,7 +76,7 @@ class _Stop:
 def _told(path: Path | None) -> Any:
     def write(status: msgspec.Struct) -> None:
         if path is not None:
-            part = path.with_suffix(".part")
+            part = path.with_name(f"{path.name}.part")
             part.write_bytes(msgspec.json.encode(status))
             part.replace(path)
 

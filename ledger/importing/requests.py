@@ -17,7 +17,19 @@ from typing import Final
 import msgspec
 
 from ledger.domain import registry
-from ledger.errors import InvalidEvent, InvalidInput, LedgerError, Rejected, Unavailable, UnknownFormat, shortened
+from ledger.errors import (
+    InvalidEvent,
+    InvalidInput,
+    LedgerError,
+    NotPermitted,
+    NotPrimary,
+    Rejected,
+    SchemaVersion,
+    StaleEpoch,
+    Unavailable,
+    UnknownFormat,
+    shortened,
+)
 from ledger.importing import lines
 from ledger.journal.answers import Receipt
 from ledger.journal.group import Group
@@ -140,8 +152,13 @@ def append(ledger: Ledger, path: Path, progress: Callable[[int], None] = lambda 
 
 
 def _named(path: Path, number: int, error: LedgerError) -> LedgerError:
+    if isinstance(error, Unavailable):
+        remedy = "run it again"
+    elif isinstance(error, NotPrimary | NotPermitted | SchemaVersion | StaleEpoch):
+        remedy = "nothing is wrong with the line: set that right"
+    else:
+        remedy = "mend or take out the line"
     return type(error)(
-        f"{path}:{number}: {error}; the lines before it, and some on their way with it, are recorded: "
-        f"{'run it again' if isinstance(error, Unavailable) else 'mend or take out the line'}, and a "
+        f"{path}:{number}: {error}; the lines before it, and some on their way with it, are recorded: {remedy}, and a "
         "second run goes on from there"
     )

@@ -307,7 +307,11 @@ class Writer:
                 continue
             self._durable(batch)
             return
-        if len(requests) > 1 and not isinstance(failed, LedgerError | HeadMoved | CommitFailed):
+        if (
+            len(requests) > 1
+            and not isinstance(failed, LedgerError | HeadMoved | CommitFailed)
+            and (not isinstance(failed, DriverError) or database.is_of_what_was_given(failed))
+        ):
             # One of them is to blame: halves are tried until it stands alone.
             half = len(requests) // 2
             for some in (requests[:half], requests[half:]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -28,47 +29,70 @@ from ledger.storage import chains, database, events, known_chains, moments, read
 from ledger.storage.database import Connection
 
 
+class _Own:
+    """The connection of one thread, which ends with the thread."""
+
+    def __init__(self, dsn: str) -> None:
+        self.connection = database.connect(dsn, "ledger queries")
+        # One statement is a snapshot by itself; a transaction around it would be two more round trips.
+        self.connection.autocommit = True
+
+    def __del__(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
+
+
 class Opened:
     """
-    One chain, opened for reading. Threads may share it: what one reads of a moment, the next waits for.
+    One chain, opened for reading. Threads may share it: each has a connection of its own, and so its own moments.
     """
 
     def __init__(self, dsn: str, origin: str | None = None, *, from_start: bool = False) -> None:
-        self._from_start = from_start
-        self._reading = threading.RLock()
-        self._connection = database.connect(dsn, "ledger queries")
+        self._dsn, self._from_start = dsn, from_start
+        self._of_thread = threading.local()
+        self._opened: weakref.WeakSet[_Own] = weakref.WeakSet()
         self._folded: dict[tuple[int, datetime.date | None], Folded] = {}
         try:
-            # One statement is a snapshot by itself; a transaction around it would be two more round trips.
-            self._connection.autocommit = True
-            self.chain = known_chains.find(self._connection, origin)
+            with database.translating():
+                self.chain = known_chains.find(self._connection, origin)
         except BaseException:
-            self._connection.close()
+            self._close()
             raise
+
+    @property
+    def _connection(self) -> Connection:
+        """The connection of the thread that asks."""
+        own: _Own | None = getattr(self._of_thread, "own", None)
+        if own is None:
+            own = self._of_thread.own = _Own(self._dsn)
+            self._opened.add(own)
+        return own.connection
+
+    def _close(self) -> None:
+        for own in list(self._opened):
+            own.connection.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self._close()
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[Connection, int]]:
         connection = self._connection
-        # One connection has one moment at a time: another thread's would end with this one's.
-        with self._reading:
-            try:
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                yield connection, chains.head(connection, self.chain.chain).seq
-            except database.DriverError as error:
-                raise database.translated(error) from error
-            except KeyboardInterrupt:
-                # A query may still be answered, so that not even its end can be asked for.
-                connection.close()
-                raise
-            finally:
-                if not connection.closed:
-                    connection.rollback()
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection, chains.head(connection, self.chain.chain).seq
+        except database.DriverError as error:
+            raise database.translated(error) from error
+        except KeyboardInterrupt:
+            # A query may still be answered, so that not even its end can be asked for.
+            connection.close()
+            raise
+        finally:
+            if not connection.closed:
+                connection.rollback()
 
     @contextlib.contextmanager
     def _source(self, at: Moment | None) -> Iterator[Source]:
@@ -78,10 +102,12 @@ class Opened:
     def _past(self, connection: Connection, at: Moment) -> Folded:
         seq = past.resolve(connection, self.chain, at)
         place = (seq, at.effective_on if isinstance(at, Known) else None)
-        if place not in self._folded:
+        found = self._folded.get(place)
+        if found is None:
+            found = self._fold(connection, seq, at)
             # Only the last one: a state is as large as the books were.
-            self._folded = {place: self._fold(connection, seq, at)}
-        return self._folded[place]
+            self._folded = {place: found}
+        return found
 
     def _fold(self, connection: Connection, seq: int, at: Moment) -> Folded:
         if not isinstance(at, Known):

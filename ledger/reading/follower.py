@@ -52,8 +52,9 @@ class Follower:
         self._connection = database.connect(dsn, "ledger read models")
         self._batch = batch_events
         try:
-            self.chain = known_chains.find(self._connection, origin)
-            self._connection.rollback()
+            with database.translating():
+                self.chain = known_chains.find(self._connection, origin)
+                self._connection.rollback()
         except BaseException:
             self._connection.close()
             raise
@@ -193,7 +194,7 @@ def status(dsn: str, origin: str | None) -> list[Status]:
     """
     Return how far each history is; one that was never made is at 0.
     """
-    with database.connect(dsn, "ledger read models") as connection:
+    with database.connect(dsn, "ledger read models") as connection, database.translating():
         chain = chains.find(connection, origin)
         head = chains.head(connection, chain.chain)
         found = histories.watermarks(connection, chain.chain)

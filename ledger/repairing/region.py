@@ -4,10 +4,11 @@ Find the chain that is to be mended, also where its own row was changed, is gone
 A row of `chains` that was changed would make every event look broken, so the chain is taken by the number under which
 its events stand: those whose first one names its origin, or that hash with the id of such a one, or of a copy; or
 under which what was signed stands, where no events are. Of several numbers it is the one that most speaks for: its row,
-its head, and where most of its checkpoints, its tiles, its events and its books are, have a voice each, so that whoever
-moves or copies rows of one kind elsewhere, however many, takes nothing with them. Where there are none, it is that of
-the only row there is, the only one that no row has, or that of a row of its origin. A number under which only events of
-another chain stand is not it, and the row that says their id and origin is not touched.
+its head, and where most of its checkpoints, its tiles, its events and its books are, have a voice each, events and
+books a louder one, so that whoever moves or copies rows of one kind elsewhere, however many, takes nothing with them.
+Where there are none, it is that of the only row there is, the only one that no row has, or that of a row of its origin.
+A number under which only events of another chain stand is not it, and the row that says their id and origin is not
+touched.
 Who the chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row:
 the wrong one proves nothing.
 """
@@ -35,6 +36,11 @@ from ledger.storage.database import Connection
 from ledger.storage.identities import Standing
 
 HERE = "database"
+WEIGHTS: Final = (1, 1, 1, 1, 3, 2)
+"""What it counts that a row of `chains` says a number, and that most heads, checkpoints, tiles, events and books are
+there: a row, a head and what was signed are few rows, and quickly moved."""
+RUN: Final = 3
+"""So many events of another chain, each followed by its next, are no edits of this one's."""
 ASKED: Final = 1000
 """How many events are asked whose they are, beside the first and the last: whoever hides it has to change them all."""
 NO_ID = (
@@ -114,10 +120,11 @@ def _likeliest(connection: Connection, numbers: set[int], said: set[int]) -> set
     if len(numbers) < 2:
         return numbers
     votes: Counter[int] = Counter()
-    for counts in ({number: 1 for number in said}, *identities.counts(connection)):
+    for weight, counts in zip(WEIGHTS, ({number: 1 for number in said}, *identities.counts(connection)), strict=True):
         most = max(counts.get(number, 0) for number in numbers)
         leading = [number for number in numbers if counts.get(number, 0) == most]
-        votes.update(leading if len(leading) == 1 else [])
+        if len(leading) == 1:
+            votes[leading[0]] += weight
     return {number for number in numbers if votes[number] == max(votes.values(), default=0)}
 
 
@@ -212,23 +219,31 @@ def _is_free(connection: Connection, number: int | None, chain_id: bytes) -> boo
 
 
 def _check_ground(
-    connection: Connection, number: int, chain_id: bytes, copies: Sequence[Source], prover: Prover
+    connection: Connection, number: int, first: RecordedEvent, origin: str, copies: Sequence[Source], prover: Prover
 ) -> None:
-    """Raise UnknownChain where most of the events under a number are not, and were not, this chain's."""
-    there = _asked(connection, number, chain_id)
-    unlike = [seq for seq, event in there.items() if laid_out(event) is None]
-    if 2 * len(unlike) <= len(there):
+    """
+    Raise UnknownChain where events of another chain stand under a number: the first one says so, and was not this
+    chain's *first*; or, where events stand under other numbers as well, several follow each other that never were.
+    """
+    there = _asked(connection, number, first.chain_id)
+    start = there.get(1)
+    named = None if start is None or start.hash == first.hash else _created(start)
+    if named in (None, origin) and len(identities.numbers(connection)) > 1:
+        unlike = [seq for seq, event in there.items() if laid_out(event) is None]
+        # Those that were changed keep the hashes that were signed, or link with nothing.
+        proven, _ = fetch(unlike, copies, prover)
+        strange = [seq for seq in unlike if seq not in proven or there[seq].hash != proven[seq].event.hash]
+        links = staged.links(connection, number, [seq + 1 for seq in strange])
+        linked = [seq for seq in strange if seq + 1 in links and links[seq + 1][0] == there[seq].hash]
+        if len(linked) < RUN:
+            return
+    elif named in (None, origin):
         return
-    # Those that were changed keep the hashes that were signed.
-    proven, _ = fetch(unlike, copies, prover)
-    links = staged.links(connection, number, unlike)
-    strange = [seq for seq in unlike if seq not in proven or links[seq][1] != proven[seq].event.hash]
-    if 2 * len(strange) > len(there):
-        raise UnknownChain(
-            f"the rows that say which chain this is lead to the number {number}, and most events under it are not "
-            "known to be of this chain: name a copy that has them (--replica, --archive or --backup), or find out "
-            "whose they are and set the rows of chains right, and plan again"
-        )
+    of = "another chain" if named is None else named
+    raise UnknownChain(
+        f"the rows that say which chain this is lead to the number {number}, and events of {of} stand under it: find "
+        "out whose they are, set the rows of chains right, and plan again"
+    )
 
 
 def settle(
@@ -238,7 +253,7 @@ def settle(
     Return who the chain is, by its first event in any copy, this one first; or why nothing shows it.
 
     Raises:
-        UnknownChain: most events under its number are not its own.
+        UnknownChain: events of another chain stand under its number.
     """
     if not row.chain_id and not any(source.chain_id for source in sources):
         return NO_ID
@@ -246,7 +261,7 @@ def settle(
     if 1 not in proven:
         return reasons[1]
     chain_id = proven[1].event.chain_id
-    _check_ground(connection, row.chain, chain_id, [local, *sources], prover)
+    _check_ground(connection, row.chain, proven[1].event, origin, [local, *sources], prover)
     there = identities.standing(connection)
     of_others = {
         number: chain for number, chain in _named(connection, there).items()

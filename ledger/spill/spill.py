@@ -31,6 +31,8 @@ class Spill:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tradeledger-")
         self._begin(sqlite3.connect(f"{self._folder.name}/rows"))
+        # The file lives as long as it is open, so that a process which is killed leaves none.
+        self._folder.cleanup()
 
     def _begin(self, database: sqlite3.Connection) -> None:
         """Use an empty file: nothing in it has to outlive a crash."""
@@ -54,7 +56,6 @@ class Spill:
         Throw the file away.
         """
         self._db.close()
-        self._folder.cleanup()
 
     def load(self, table: str, key: Key) -> Row | None:
         """

@@ -240,6 +240,14 @@ _ROLES: Final = (
 )
 
 
+def is_of_what_was_given(error: psycopg.Error) -> bool:
+    """
+    Return whether *error* may be for one of several requests: a value, a constraint or a guard refused it. Of a session
+    that may not write, a right that was taken away or a disk that is full, every request has the same.
+    """
+    return error.sqlstate is None or error.sqlstate[:2] in ("22", "23", "54", "P0", "TL")
+
+
 def translated(error: psycopg.Error) -> LedgerError:
     """
     Return the ledger's error for one of the driver's, by what the caller should do about it.

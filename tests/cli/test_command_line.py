@@ -9,9 +9,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ledger.cli import app
@@ -199,3 +202,42 @@ def test_keys_that_are_held_down_interrupt_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n" * 2, "")
+
+
+def test_two_that_write_one_file_leave_one_of_theirs_whole(tmp_path: Path) -> None:
+    """Each has a part of its own until it is whole; a file of somebody's that is called so stays."""
+    place, other = tmp_path / "file", tmp_path / "file.part"
+    other.write_text("somebody's")
+    with whole(place) as one:
+        one.write(b"one" * 1000)
+        with whole(place) as two:
+            two.write(b"two")
+        assert place.read_bytes() == b"two"
+        one.write(b"one")
+    assert place.read_bytes() == b"one" * 1001
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path != place} == {
+        "file.part": b"somebody's"
+    }
+
+
+READS = ["show balances", "show statement A --from 2026-01-01 --to 2026-01-02", "read-models status"]
+
+
+@pytest.mark.parametrize("words", READS)
+def test_a_session_that_is_ended_in_its_first_query_is_a_dependency_that_is_down(chain: Database, words: str) -> None:
+    """As by a restart of the server: the same again later, and no fault of the program."""
+    address = chain.server.dsn("postgres", chain.name)
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(address) as lock,
+        psycopg.connect(address, autocommit=True) as administrator,
+    ):
+        lock.execute("LOCK TABLE ledger.chains IN ACCESS EXCLUSIVE MODE")
+        done = pool.submit(run, "ledger", *words.split(), "--dsn", chain.dsn("reader"))
+        deadline = time.monotonic() + 60
+        while not administrator.execute(end, [chain.name]).fetchall():
+            assert time.monotonic() < deadline, "the command does not ask for its chain"
+            time.sleep(0.02)
+        ended = done.result()
+    assert (ended.returncode, "fault of the program" in ended.stderr) == (5, False), ended.stderr

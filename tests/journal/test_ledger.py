@@ -42,6 +42,7 @@ from ledger.errors import (
     UnknownChain,
     VersionConflict,
 )
+from ledger.journal.writer import Writer
 from ledger.storage import chains, read_models
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
@@ -373,3 +374,19 @@ def test_books_and_histories_are_read_at_one_seq(chain: Database) -> None:
         for read in (ledger.stream, ledger.history):
             with pytest.raises(NotFound, match="stream 'order/none'"):
                 read("order/none")
+
+
+def test_a_session_that_may_not_write_is_said_once_for_all_requests(
+    chain: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is to blame, so none is looked for by halves, each of which would load the whole state again."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+    chain.sql(f"ALTER DATABASE {chain.name} SET default_transaction_read_only = on")
+    loaded = []
+    load_again = Writer._load_again
+    monkeypatch.setattr(Writer, "_load_again", lambda self, failed: (loaded.append(failed), load_again(self, failed)))
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        outcomes = ledger.append_many([Group((fee(f"f{number}"),), f"k{number}") for number in range(200)])
+    assert {type(outcome) for outcome in outcomes} == {NotPrimary}
+    assert len(loaded) < 10

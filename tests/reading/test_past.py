@@ -385,15 +385,18 @@ def test_an_earlier_correction_voids_a_trade_that_its_order_has_no_room_for(chai
             assert [render(x.qty) for x in books.positions("A", at=at).value] == ["0.018"]
 
 
-def test_threads_that_share_books_read_one_after_the_other(chain: Database) -> None:
-    """A read of one thread ends nobody else's moment: what it says is of the seq that it says."""
+def test_threads_that_share_books_have_moments_of_their_own(chain: Database) -> None:
+    """A read of one thread ends nobody else's moment, and waits for none: what it says is of the seq that it says."""
     with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
         Teller(ledger).setup()
         with ThreadPoolExecutor(1) as other:
             with books._snapshot() as (connection, head):
-                waiting = other.submit(books.balances)
                 ledger.append(fee("one more"), key="more")
-                time.sleep(0.2)
-                assert not waiting.done()
+                assert other.submit(books.balances).result(60).seq == head + 1
                 assert chains.head(connection, books.chain.chain).seq == head
-            assert waiting.result().seq == head + 1
+            events = books.recorded(head)
+            assert next(events).seq == 1
+            assert other.submit(books.balances).result(60).seq == head + 1
+            # As whoever collects garbage may be another thread than the one that began to read.
+            other.submit(events.close).result(60)
+            assert other.submit(books.balances).result(60).seq == books.balances().seq == head + 1
