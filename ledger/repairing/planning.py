@@ -312,6 +312,13 @@ class Planning:
         return region.settle(self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover)
 
     @property
+    def is_in_the_way(self) -> bool:
+        """Whether the row that has the chain's number is of another chain: nothing here is known to be its own then."""
+        there = identities.standing(self._connection)
+        named = any(each.chain == self._row.chain and each.origin != self._row.origin for each in there)
+        return isinstance(self._identity, str) and named
+
+    @property
     def _is_of_another_id(self) -> bool:
         """Whether the chain's own row, which is to be restored, says another id than its events have."""
         found = self._identity
@@ -447,7 +454,7 @@ def make(
     ]
     # Whatever the report is about: a row that says another chain's number or id hides what else is wrong.
     reason = planning.identity()
-    if region.is_lost(connection, row):
+    if region.is_lost(connection, row) or planning.is_in_the_way:
         # Rows under a number that no chain has are taken for strays: first there is to be a chain.
         after = Wanted(reason=f"{AFTER_ROW}: {reason}" if reason else f"{AFTER_ROW}: this plan does")
         wants = [want if want.identity or want.reason else after for want in wants]

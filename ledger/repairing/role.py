@@ -40,7 +40,9 @@ def stands(connection: Connection, chain: int) -> Mode | None:
     """
     Return which role the rows of a region say that it has; None where none says one, or two are at odds.
     """
-    said, has_place = repairs.mode(connection, chain), repairs.has_place(connection, chain)
+    # A head that was given another number goes back with its row, and says the same as before.
+    said = repairs.mode(connection, chain) or repairs.mode_astray(connection, chain)
+    has_place = repairs.has_place(connection, chain)
     if said == PRIMARY:
         return None if has_place else PRIMARY
     return FOLLOWER if said == FOLLOWER or has_place else None

@@ -124,6 +124,20 @@ def said_mode(connection: Connection, chain: int) -> Literal["primary", "replica
     return "primary" if found == "primary" else "replica" if found == "replica" else None
 
 
+def mode_astray(connection: Connection, chain: int) -> str:
+    """
+    Return the mode that a head says which stands under another number, and is the head of this chain's events; nothing
+    where none does, or several, or a place in a topic beside it says the opposite.
+    """
+    found = connection.execute(
+        "SELECT h.mode FROM ledger.chain_heads h JOIN ledger.events e ON (e.chain, e.seq, e.hash) = (%s, h.seq, h.hash)"
+        " WHERE h.chain <> %s AND NOT EXISTS (SELECT FROM ledger.events o WHERE o.chain = h.chain AND o.seq > 1)"
+        " AND NOT (h.mode = 'primary' AND EXISTS (SELECT FROM ledger.replica_state p WHERE p.chain = h.chain))",
+        [chain, chain],
+    ).fetchall()
+    return str(found[0][0] or "") if len(found) == 1 else ""
+
+
 def has_place(connection: Connection, chain: int) -> bool:
     """
     Return whether the region has a place in a topic, as one that applies what another publishes.
