@@ -230,9 +230,10 @@ def _check_ground(
     named = None if start is None or start.hash == first.hash else _created(start)
     if named in (None, origin) and len(identities.numbers(connection)) > 1:
         unlike = [seq for seq, event in there.items() if laid_out(event) is None]
-        # Those that were changed keep the hashes that were signed, or link with nothing.
+        # Those that were changed keep the hashes that were signed, or link with nothing; of what no copy proves nothing
+        # is known, and nothing is written over it either.
         proven, _ = fetch(unlike, copies, prover)
-        strange = [seq for seq in unlike if seq not in proven or there[seq].hash != proven[seq].event.hash]
+        strange = [seq for seq, one in proven.items() if there[seq].hash != one.event.hash]
         links = staged.links(connection, number, [seq + 1 for seq in strange])
         linked = [seq for seq in strange if seq + 1 in links and links[seq + 1][0] == there[seq].hash]
         if len(linked) < RUN:

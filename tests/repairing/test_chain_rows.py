@@ -449,6 +449,18 @@ def test_the_only_row_that_says_another_chains_id_stays(
     assert any(f"the row of chain {OTHER} says 1, the number of this chain" in one.reason for one in plan.left())
 
 
+def test_beside_another_chain_events_that_no_copy_proves_are_this_chains_own(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """The plan says of each why it is not mended, as it does where there is no other chain."""
+    _with_another_chain(broken, tmp_path)
+    with Intruder(broken) as intruder:
+        seqs = f"BETWEEN 10 AND 15 OR seq > {firm.size}"
+        intruder.edit("events", f"UPDATE ledger.events SET actor = 'mallory' WHERE chain = 1 AND (seq {seqs})", least=9)
+    plan = planned(broken, firm.rules, [], report_file(broken))
+    assert {*range(10, 16), firm.size + 1} <= {one.finding.seq for one in plan.left()}
+
+
 def test_two_rows_whose_numbers_were_exchanged_are_for_whoever_owns_both(
     firm: Firm, broken: Database, tmp_path: Path
 ) -> None:
