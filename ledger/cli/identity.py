@@ -84,7 +84,7 @@ def identities(dsn: str) -> list[Identity]:
     """
     Return who the chains of the database at *dsn* are.
     """
-    with database.connect(dsn, "tradeledger") as connection:
+    with database.translating(), database.connect(dsn, "tradeledger") as connection:
         there = chains.all_chains(connection)
     found = []
     for chain in there:

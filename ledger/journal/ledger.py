@@ -79,7 +79,7 @@ class Ledger(Reads):
             UnsafeSettings, SchemaVersion, DatabaseDown: the database cannot be used; the message says why.
             NotPermitted: the login is refused, or may not append, or not as this source. NotPrimary: nor may anybody.
         """
-        with database.connect(dsn, "ledger") as connection:
+        with database.translating(), database.connect(dsn, "ledger") as connection:
             login = connection.info.user
             # What else is read here only those who may append can read.
             if connection.execute("SELECT has_table_privilege('ledger.events', 'INSERT')").fetchone() != (True,):
@@ -96,7 +96,8 @@ class Ledger(Reads):
                 f"login {login!r} may append as {allowed}, not as {source!r}; use another login or source, or let the "
                 f"owner run: INSERT INTO ledger.source_logins VALUES ({login!r}, {source!r});"
             )
-        writer = Writer(dsn, chain, source, settings or WriterSettings(), clock, entropy, fault)
+        with database.translating():
+            writer = Writer(dsn, chain, source, settings or WriterSettings(), clock, entropy, fault)
         opened = cls(dsn, origin, source, writer, chain)
         try:
             opened.register_schemas(everything=False)

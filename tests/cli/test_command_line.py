@@ -220,10 +220,13 @@ def test_two_that_write_one_file_leave_one_of_theirs_whole(tmp_path: Path) -> No
     }
 
 
-READS = ["show balances", "show statement A --from 2026-01-01 --to 2026-01-02", "read-models status"]
+FIRST = [
+    "show balances", "show statement A --from 2026-01-01 --to 2026-01-02", "read-models status", "chain", "head",
+    "import requests /dev/null",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("words", READS)
+@pytest.mark.parametrize("words", FIRST)
 def test_a_session_that_is_ended_in_its_first_query_is_a_dependency_that_is_down(chain: Database, words: str) -> None:
     """As by a restart of the server: the same again later, and no fault of the program."""
     address = chain.server.dsn("postgres", chain.name)
@@ -234,7 +237,8 @@ def test_a_session_that_is_ended_in_its_first_query_is_a_dependency_that_is_down
         psycopg.connect(address, autocommit=True) as administrator,
     ):
         lock.execute("LOCK TABLE ledger.chains IN ACCESS EXCLUSIVE MODE")
-        done = pool.submit(run, "ledger", *words.split(), "--dsn", chain.dsn("reader"))
+        login = "writer" if "import" in words else "reader"
+        done = pool.submit(run, "ledger", *words.split(), "--dsn", chain.dsn(login))
         deadline = time.monotonic() + 60
         while not administrator.execute(end, [chain.name]).fetchall():
             assert time.monotonic() < deadline, "the command does not ask for its chain"
