@@ -12,16 +12,16 @@ give the stored hash are a check of each other, and docs/FORMAT.md is what both 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
-from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_DOMAIN, PAYLOAD_LIMIT_BYTES, RecordedEvent
+from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_LIMIT_BYTES, RecordedEvent
+from verifier.walk import hashes
 
 _FIXED: Final = (
     ("seq", "seq", ">i8"), ("epoch", "epoch", ">i4"), ("prev_hash", "prev_hash", "V32"),
@@ -60,12 +60,9 @@ _RAW: Final = ("prev_hash", "hash", "event_id", "group_id", "request_hash", "sal
 FIXED_BYTES: Final = _ROW.itemsize
 _DAYS_TO_2000: Final = 10_957
 """PostgreSQL counts days from 2000-01-01, the entry from 1970-01-01."""
+_FOUR: Final = np.arange(4)
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _NS_PER_MS: Final = 1_000_000
-_BREATH: Final = 128
-"""
-After so many rows the reader may take what has arrived meanwhile, so that the server need not wait for the hashes.
-"""
 
 
 class End(msgspec.Struct, frozen=True):
@@ -99,6 +96,18 @@ class Run(msgspec.Struct, frozen=True):
     first: End
     last: End
     leaves: list[bytes]
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """
+    Some rows, one after the other, and how many bytes each has.
+    """
+
+    data: bytes
+    lengths: list[int]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
 
 
 def fits(before: End, after: End) -> bool:
@@ -169,14 +178,13 @@ class Parsed(msgspec.Struct, frozen=True):
             )  # fmt: skip
 
 
-def parse(rows: Sequence[bytes | memoryview], chain_id: bytes, absent: bytes) -> Parsed | None:
+def parse(rows: Rows, chain_id: bytes, absent: bytes) -> Parsed | None:
     """
     Return one or more rows in order of seq taken apart, or None where anything about their columns does not fit.
 
     *absent* are the bytes that stand for an absent correlation or causation id.
     """
-    data = b"".join(rows)
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    data, lengths = rows.data, np.array(rows.lengths, np.int64)
     if lengths.min() < FIXED_BYTES:
         return None
     starts = np.cumsum(lengths) - lengths
@@ -190,11 +198,17 @@ def parse(rows: Sequence[bytes | memoryview], chain_id: bytes, absent: bytes) ->
 
 def check(parsed: Parsed, breathe: Callable[[], object], *, leaves: bool) -> Run | None:
     """
-    Return the ends of a run, or None where hashes, links or groups do not fit; *breathe* is called now and then.
+    Return the ends of a run, or None where hashes, links or groups do not fit; *breathe* is called on the way.
     """
-    data, fixed, places = parsed.data, parsed.fixed, parsed.places
-    entries = list(_entries(parsed, _hashes(_payloads(parsed), breathe)))
-    made = b"".join(_hashes(entries, breathe))
+    data, fixed, head, places = parsed.data, parsed.fixed, parsed.head, parsed.places
+    *texts, begins, ends = places
+    payloads = hashes.of_payloads(data, _raw(fixed, "salt"), begins, ends)
+    breathe()
+    sizes = (np.array(ends) - np.array(begins) - 2).astype(">u4").view("V4").tolist()
+    entries, made = hashes.of_entries(
+        data, head.view(f"V{_HEAD.itemsize}").tolist(), _raw(fixed, "schema_version"), texts,
+        _raw(fixed, "request_hash"), sizes, payloads,
+    )  # fmt: skip
     stored, named = fixed["hash"].tobytes(), fixed["prev_hash"].tobytes()
     if made != stored or named[32:] != stored[:-32] or max(map(len, entries)) > ENTRY_LIMIT_BYTES:
         return None
@@ -240,12 +254,8 @@ def _places(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray
     for name in _TEXTS:
         if (place + 4 > ends).any():
             return None
-        upper = data[place].astype(np.int64) << 24 | data[place + 1].astype(np.int64) << 16
-        width = upper | data[place + 2].astype(np.int64) << 8 | data[place + 3].astype(np.int64)
-        if name == "payload":
-            if (width > PAYLOAD_LIMIT_BYTES).any():
-                return None
-        elif upper.any():
+        width = data[place[:, np.newaxis] + _FOUR].view(">u4").ravel().astype(np.int64)
+        if (width > (PAYLOAD_LIMIT_BYTES if name == "payload" else 0xFFFF)).any():
             return None
         found.append((place + 2).tolist())
         place = place + 4 + width
@@ -278,43 +288,6 @@ def _in_turn(fixed: NDArray[Any]) -> bool:
     return bool(
         (times >= 0).all() and (said == times.astype(np.uint64)).all() and (within < _NS_PER_MS).all()
         and (high >> np.uint64(12) & np.uint64(0xF) == 7).all() and (low >> np.uint64(62) == 2).all()
-    )  # fmt: skip
-
-
-def _hashes(messages: Iterable[bytes], breathe: Callable[[], object]) -> list[bytes]:
-    """Return the BLAKE3 hash of each message; one hasher serves all, since to make one costs as much as to hash."""
-    hasher = blake3()
-    reset, update, digest = hasher.reset, hasher.update, hasher.digest
-    found = []
-    for count, message in enumerate(messages):
-        reset()
-        update(message)
-        found.append(digest())
-        if not count % _BREATH:
-            breathe()
-    return found
-
-
-def _payloads(parsed: Parsed) -> Iterator[bytes]:
-    """Yield what the payload hash of each row is taken of."""
-    join, data = b"".join, parsed.data
-    return (
-        join((PAYLOAD_DOMAIN, salt, data[begin + 2 : end]))
-        for salt, begin, end in zip(_raw(parsed.fixed, "salt"), *parsed.places[-2:], strict=True)
-    )
-
-
-def _entries(parsed: Parsed, payloads: list[bytes]) -> Iterator[bytes]:
-    """Yield the entry of each row, given the hash of its payload."""
-    join, data, fixed, head = b"".join, parsed.data, parsed.fixed, parsed.head
-    *places, begins, ends = parsed.places
-    sizes = (np.array(ends) - np.array(begins) - 2).astype(">u4").view("V4").tolist()
-    return (
-        join((start, data[a:b], version, data[c:d], data[e:f], data[g:h], data[i:j], request, size, payload))
-        for start, version, request, size, payload, a, b, c, d, e, f, g, h, i, j in zip(
-            head.view(f"V{_HEAD.itemsize}").tolist(), _raw(fixed, "schema_version"), _raw(fixed, "request_hash"),
-            sizes, payloads, *places, strict=True,
-        )
     )  # fmt: skip
 
 

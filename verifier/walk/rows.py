@@ -3,52 +3,65 @@ Read the events of a range from the database as binary COPY, a few thousand rows
 
 The rows are handed on as they arrive, in PostgreSQL's own layout: what is to be hashed is not turned into objects
 first. libpq is asked for them directly, because one call of the driver's copy for each row costs as much as to hash it.
+Each is copied where it is to stand as soon as it is there: to keep what libpq made of thousands of them costs more than
+the copy, since all that memory has to be fetched again.
 """
 
 from __future__ import annotations
 
-import contextlib
+import io
 import select
 from collections.abc import Generator, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
 import psycopg
 from psycopg import pq
 
-from verifier.walk.layout import COLUMNS
+from verifier.walk.layout import COLUMNS, Rows
 
-ROWS: Final = 2048
-"""How many rows are handed on at once: enough that what is done once for all of them costs little."""
+ROWS: Final = 512
+"""
+How many rows are handed on at once: enough that what is done once for all of them costs little, and few enough that a
+processor's cache holds them.
+"""
 BYTES: Final = 4 << 20
 """How many bytes, if rows are large."""
+_AT_ONCE: Final = 32
+"""After so many rows their bytes are counted."""
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 
 
 def read(
-    connection: psycopg.Connection[Any], chain: int, first: int, last: int, absent: bytes
-) -> Generator[list[bytes | memoryview], None, None]:
+    connection: psycopg.Connection[Any], number: int, first: int, last: int, absent: bytes
+) -> Generator[Rows, None, None]:
     """
-    Yield the rows of events with seqs from *first* to *last*, in order, as `layout.COLUMNS` lays them out.
+    Yield the rows of events with seqs from *first* to *last* of chain *number*, in order, as `layout.COLUMNS` lays them
+    out.
 
     Raises:
         psycopg.Error: the server stopped answering, or has no such table.
     """
     shown = COLUMNS % {"absent": f"'{absent.hex()}'::uuid"}
-    query = (
-        f"SELECT {shown} FROM ledger.events WHERE chain = {chain:d} AND seq BETWEEN {first:d} AND {last:d} ORDER BY seq"
-    )
-    rows: list[bytes | memoryview] = []
-    size = 0
-    with contextlib.closing(stream(connection, query)) as found:
-        for row in found:
-            rows.append(row)
-            size += len(row)
-            if len(rows) >= ROWS or size >= BYTES:
-                yield rows
-                rows, size = [], 0
-        if rows:
-            yield rows
+    which = f"chain = {number:d} AND seq BETWEEN {first:d} AND {last:d}"
+    server = _copy(connection, f"SELECT {shown} FROM ledger.events WHERE {which} ORDER BY seq")
+    try:
+        found, more = _without_header(server), True
+        while more:
+            file, lengths = io.BytesIO(), list[int]()
+            while more and len(lengths) < ROWS and file.tell() < BYTES:
+                count = len(lengths)
+                lengths += map(file.write, islice(found, _AT_ONCE))
+                more = len(lengths) == count + _AT_ONCE
+            data = file.getvalue()
+            if data[-len(_TRAILER) :] == _TRAILER and lengths[-1] == len(_TRAILER):
+                data, more = data[: -len(_TRAILER)], False
+                del lengths[-1]
+            if lengths:
+                yield Rows(data, lengths)
+    finally:
+        _finish(server)
 
 
 def stream(connection: psycopg.Connection[Any], query: str) -> Generator[memoryview, None, None]:
@@ -58,19 +71,25 @@ def stream(connection: psycopg.Connection[Any], query: str) -> Generator[memoryv
     Raises:
         psycopg.Error: the server stopped answering, or cannot run it.
     """
-    server, begins = _copy(connection, query), True
+    server = _copy(connection, query)
     try:
-        for row in _messages(server):
-            if begins:
-                begins = False
-                if row[: len(_HEADER)] != _HEADER:
-                    raise psycopg.DataError("the server's binary COPY begins with other bytes than PostgreSQL writes")
-                row = row[len(_HEADER) :]
-            if len(row) == len(_TRAILER) and bytes(row) == _TRAILER:
-                continue
-            yield row
+        for row in _without_header(server):
+            if len(row) != len(_TRAILER) or bytes(row) != _TRAILER:
+                yield row
     finally:
         _finish(server)
+
+
+def _without_header(server: pq.abc.PGconn) -> Iterator[memoryview]:
+    """Return the messages of a COPY, of which the first begins with what every binary COPY begins with."""
+    messages = _messages(server)
+    first = next(messages, None)
+    if first is None:
+        # It failed before its first row, and says how at its end.
+        return messages
+    if first[: len(_HEADER)] != _HEADER:
+        raise psycopg.DataError("the server's binary COPY begins with other bytes than PostgreSQL writes")
+    return chain([first[len(_HEADER) :]], messages)
 
 
 def drain(connection: psycopg.Connection[Any], query: str) -> int:
