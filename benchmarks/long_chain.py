@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import msgspec
-import psycopg
 
 from benchmarks import workload
 from benchmarks.measures import TRANSACTION_EVENTS, Pair, copied, database, timed
@@ -161,6 +160,17 @@ def _keep_histories(server: Server, name: str, size: int) -> None:
             raise RuntimeError(f"the histories were not kept: {said.decode(errors='replace')[-1500:]}")
 
 
+def one_row(books: Books, query: str) -> Callable[[], object]:
+    """
+    Return what selects one row, prepared, over the connection of *books*.
+
+    Another connection is another process of the server, on whichever core it happens to stand: to wake one on another
+    core costs as much as the whole select, so that the floor would be half or twice as high by chance.
+    """
+    connection = books._connection
+    return lambda: connection.execute(query, prepare=True).fetchone()
+
+
 def by_turns(name: str, growth: Growth, read: Callable[[], object], floor: Callable[[], object]) -> Read:
     """Time *read* and *floor* by turns, so that whatever else the machine does meets both."""
     pairs: list[Pair] = []
@@ -181,13 +191,8 @@ def _reads(server: Server, name: str, growth: Growth, seed: int) -> list[Read]:
     Time reads: a balance now and at random past seqs, and the whole history of random orders.
     """
     random_ = random.Random(seed)
-    with (
-        psycopg.connect(server.dsn("reader", name), autocommit=True) as plain,
-        Books(server.dsn("reader", name)) as books,
-    ):
-
-        def select() -> object:
-            return plain.execute(SELECT, prepare=True).fetchone()
+    with Books(server.dsn("reader", name)) as books:
+        select = one_row(books, SELECT)
 
         first = books.head().seq - growth.events
         return [

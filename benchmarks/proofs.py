@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import psycopg
 
-from benchmarks.long_chain import Growth, by_turns
+from benchmarks.long_chain import Growth, by_turns, one_row
 from benchmarks.measures import Pair, database
 from benchmarks.progress import stage
 from ledger.evidence import tiles
@@ -72,19 +72,13 @@ def measure(server: Server, growth: Growth, seed: int) -> list[Pair]:
     with database(server) as name:
         sealed = grow(server.dsn("sealer", name), growth.events)
         server.sql("VACUUM ANALYZE ledger.tiles", name)
-        with (
-            psycopg.connect(server.dsn("reader", name), autocommit=True) as plain,
-            Books(server.dsn("reader", name)) as books,
-        ):
+        with Books(server.dsn("reader", name)) as books:
 
             def prove() -> object:
                 index = random_.randrange(growth.events)
                 return books.inclusion(index, sealed, _leaf(index))
 
-            def select() -> object:
-                return plain.execute(SELECT, prepare=True).fetchone()
-
             # Reading all leaves once brings them into memory, where they fit, as the select's row is.
             for start in range(0, growth.events, WIDTH):
                 books.inclusion(start, sealed, _leaf(start))
-            return by_turns("prove.p50_ms", growth, prove, select).pairs
+            return by_turns("prove.p50_ms", growth, prove, one_row(books, SELECT)).pairs

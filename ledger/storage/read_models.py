@@ -87,7 +87,7 @@ def _value(table: str, row: Row, column: str) -> str | None:
 
 
 class _Layout(msgspec.Struct, frozen=True):
-    """How rows of a table become lines of COPY: a template, and the places whose values it cannot take as they are."""
+    """How rows of a table become lines of COPY: a template, and the places whose values are written another way."""
 
     template: str
     amounts: tuple[int, ...]
@@ -251,12 +251,13 @@ def _amount(table: str, column: str, text: str) -> int:
 
 
 def _row_of(table: str, values: Sequence[Any]) -> Row:
-    spec = TABLES[table]
-    read = [
-        _amount(table, column, value) if value is not None and column in spec.amounts
-        else tuple(value) if isinstance(value, list) else value
-        for column, value in zip(spec.columns, values, strict=True)
-    ]  # fmt: skip
+    spec, layout, read = TABLES[table], _layout(table), list(values)
+    for place in layout.amounts:
+        if read[place] is not None:
+            read[place] = _amount(table, spec.columns[place], read[place])
+    for place in layout.arrays:
+        if read[place] is not None:
+            read[place] = tuple(read[place])
     return spec.row_type(*read)
 
 
