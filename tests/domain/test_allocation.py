@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from ledger.domain.events.settlement import AllocationLine, AllocationReversed, 
 from ledger.domain.fold import stream_version
 from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
 from tests.domain.books import Books, check_invariants
-from tests.domain.equities import DAY, all_balances, buckets, market, settled, trade
+from tests.domain.equities import DAY, DUE, all_balances, buckets, market, settled, trade
 from tests.domain.forgetful import ForgetfulBooks
 
 
@@ -305,8 +306,8 @@ def test_an_allocation_is_not_reversed_into_a_closed_account(closed: str) -> Non
     books.replayed()
 
 
-def _corrected(price: str) -> TradeCorrected:
-    return TradeCorrected(exec_id="C", exec_ref="E", venue="N", account="BLOCK", instrument="XYZ.N", side="buy",
+def _corrected(price: str, side: Any = "buy") -> TradeCorrected:
+    return TradeCorrected(exec_id="C", exec_ref="E", venue="N", account="BLOCK", instrument="XYZ.N", side=side,
                           qty="100", price=price, trade_date=DAY)  # fmt: skip
 
 
@@ -337,5 +338,38 @@ def test_a_block_of_a_closed_day_is_allocated_for_an_open_one(corrected: bool, l
     assert {key[0]: row.qty // UNIT for key, row in books.state.positions.rows.items() if row.qty} == {"B": 100}
     books.give(settled("S", "AL2.1", "100"))
     assert buckets(books, "B", "XYZ") == ("100", "0")
+    check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("told", ["corrected", "busted"])
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_block_is_changed_by_its_venue_whatever_became_of_what_it_gave(side: str, told: str) -> None:
+    """Its shares were sold, or its money spent: the reversal flags who cannot give it back, and the fact gets in."""
+    books = market(usd="1001" if side == "buy" else "0", shares="0" if side == "buy" else "100")
+    books.give(trade("E", side, account="BLOCK", fee="0"))
+    books.give(allocated(line("A", "100", "10", "0"), exec_ids=("E",)))
+    if side == "buy":
+        books.give(trade("F", "sell", price="11", fee="0"))
+    else:
+        books.give(settled("S", "AL.1", "100"))
+        spent = {"asset": "USD", "amount": "-1000", "kind": "withdrawal", "value_date": DUE}
+        books.give(CashMoved(movement_id="W", account="A", **spent))  # type: ignore[arg-type]
+    facts = {
+        "corrected": _corrected("10.01", side),
+        "busted": TradeBusted(exec_id="C", exec_ref="E", venue="N", trade_date=DAY, reason="erroneous"),
+    }
+    fact = facts[told]
+    waits = books.give(fact)
+    assert (waits.rule, "AllocationReversed" in str(waits.detail)) == ("allocated", True)
+    books.give(AllocationReversed(allocation_id="AL", reason=told))
+    short = {key for key, row in books.state.balances.rows.items() if row.breached and key[0] == "A"}
+    assert short == {("A", "XYZ" if side == "buy" else "USD")}
+    check_invariants(books.state)
+    assert books.give(fact).rule is None
+    if told == "corrected":
+        books.give(allocated(line("A", "100", "10.01", "0"), exec_ids=("C",), name="AL2"))
+        books.give(settled("S2", "AL2.1", "100"))
+        assert not any(row.breached for row in books.state.balances.rows.values())
     check_invariants(books.state)
     books.replayed()

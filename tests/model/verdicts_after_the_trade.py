@@ -124,7 +124,7 @@ def _allocations(history: History) -> dict[str, TradeAllocated]:
     return {x.allocation_id: x for x in history.of(TradeAllocated)}
 
 
-def reverses(history: History, event: AllocationReversed, now: Moment) -> bool:
+def reverses(history: History, event: AllocationReversed, _: Moment) -> bool:
     made = _allocations(history).get(event.allocation_id)
     if made is None or event.allocation_id not in trades.standing(history).lines:
         return False
@@ -137,7 +137,7 @@ def reverses(history: History, event: AllocationReversed, now: Moment) -> bool:
     moved = [*trades.standing(history).given[event.allocation_id]]
     moved += [trades.live(history)[x] for x in trades.standing(history).lines[event.allocation_id]]
     old = made.trade_date < its.split_on or any(corporate.has_split_since(history, x) for x in moved)
-    return not old and approved(history, event, "reversal") and money.affordable(history, event, now)
+    return not old and approved(history, event, "reversal")
 
 
 JUDGES: dict[Any, Any] = {

@@ -93,6 +93,10 @@ class TradeAllocated(Event, frozen=True, kw_only=True):
 class AllocationReversed(Event, frozen=True, kw_only=True):
     """
     An allocation is undone: its executions are the block account's again.
+
+    So it is taken back from whoever it was given to by mistake, and so the venue's bust or correction of what was
+    allocated gets in: reverse, record that, allocate what stands. An account that has spent what it is to give back is
+    not asked: it falls below its floor and is flagged (`breached`), as by a fact.
     """
 
     KIND: ClassVar = "command"

@@ -12,7 +12,8 @@ class Balance(Row, frozen=True, gc=False):
     One account's amounts of one asset, by bucket.
 
     available = settled + min(unsettled, 0), and max(unsettled, 0) besides where `credit_unsettled`; it may not
-    fall below `floor` (absent: no floor, as for system accounts) unless a venue fact forced it: then `breached`.
+    fall below `floor` (absent: no floor, as for system accounts) unless a venue fact, or an allocation that was
+    reversed, forced it: then `breached`.
     """
 
     account: str

@@ -189,7 +189,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
 def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects:
     """
     An allocation is undone once, exactly, with what has settled of its lines; the executions wait to settle anew. No
-    account of it is closed.
+    account of it is closed. One that has spent what it is to give back falls below its floor, and is flagged.
     """
     check_second_person(state, "reversal", event.proposed_by, event.approved_by)
     old = known(state.allocations, event.allocation_id, "allocation")
@@ -216,7 +216,8 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         block.append(msgspec.structs.replace(row, instrument=instrument.instrument, live=True, allocation_id=None))
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     postings_made = _moved_between(state, lines, block, -old.rounding)
-    post(state, postings_made, may_refuse=True)
+    # A venue's correction has no other way in, and what was done with the shares does not make the trade stand.
+    post(state, postings_made, may_refuse=False)
     for row in lines:
         unmove_position(state, row, instrument, scale)
         state.executions.put(msgspec.structs.replace(row, live=False, follows=()))

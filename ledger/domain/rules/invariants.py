@@ -20,7 +20,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "I6": "an execution id is used once a venue and trade date",
     "I7": "postings of an event sum to zero per asset, two or more, none of zero",
     "I8": "all balances of an asset sum to zero",
-    "I9": "available is not below the floor, unless a fact forced it and it is flagged",
+    "I9": "available is not below the floor, unless a fact or a reversed allocation forced it and it is flagged",
     "I10": "0 <= cum_qty <= order_qty, leaves >= 0",
     "I11": "an order's status follows from its facts, by the transition table",
     "I12": "a bust or correction names the newest version of a trade",

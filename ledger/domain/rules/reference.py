@@ -153,8 +153,7 @@ def set_limits(state: State, event: events.AccountLimitsSet, now: Now) -> Effect
     """
     A floor is at most 0, and 0 for cash accounts; it may not be raised past what is available.
 
-    Nor may a policy take away credit that is spent. A breach that facts brought about stays one while the floor does
-    not rise.
+    Nor may a policy take away credit that is spent. A breach stays one while the floor does not rise.
     """
     account = known(state.accounts, event.account, "account")
     asset = known(state.assets, event.asset, "asset")

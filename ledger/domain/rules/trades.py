@@ -109,7 +109,11 @@ def live(state: State, venue: str, trade_date: str, exec_id: str) -> Execution:
     if row.kind == "bust":
         raise Broken("ref_is_bust", f"found a reference to {name}, which is a bust; expected a trade that counts")
     if not row.live and row.allocation_id is not None and row.kind != "allocation":
-        raise Broken("allocated", f"{name} was allocated by {row.allocation_id}; reverse that, or name its lines")
+        raise Broken(
+            "allocated",
+            f"{name} was allocated by {row.allocation_id}; expected one of its lines ({row.allocation_id}.1) where it "
+            "settles or fails to: for anything else reverse the allocation first (AllocationReversed)",
+        )
     if not row.live:
         raise Broken(
             "stale_ref", f"found {name}, which was corrected or busted before; expected the newest version of the trade"
