@@ -4,15 +4,18 @@ Check that what is traded on a day is held to the instrument's terms of that day
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT, render
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed
-from ledger.domain.events.executions import TradeCorrected
+from ledger.domain.events.executions import TradeCorrected, TradeExecuted
 from ledger.domain.events.orders import OrderPlaced, OrderRestated
 from ledger.domain.events.reference import InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, TradeAllocated
@@ -166,3 +169,60 @@ def test_an_amendment_leaves_what_is_booked_as_it_is() -> None:
     )  # fmt: skip
     books.give(corrected)
     assert render(books.state.executions.rows["N", NEW, "C"].gross) == "1000"
+
+
+def closed_with_a_wrong_multiplier(account: str = "A") -> tuple[Books, TradeExecuted]:
+    """Return books of which Thursday is closed, and its trade by a multiplier of 100 where 1 was entered."""
+    books = market()
+    books.set_day(OLD)
+    sold = trade("E", qty="2", price="10", account=account, fee="0", gross="2000")
+    assert books.give(sold).rule == "gross"
+    books.set_day(CHANGE)
+    books.give(PeriodClosed(through=OLD))
+    return books, sold
+
+
+def test_a_trade_of_a_closed_day_may_be_by_the_multiplier_of_the_day_it_counts_for() -> None:
+    """Its own day's is amended no more, so the reason it waits says from which day to amend; corrections likewise."""
+    books, sold = closed_with_a_wrong_multiplier()
+    waits = books.give(sold)
+    assert (waits.rule, "amend XYZ.N from 2024-08-12 on" in str(waits.detail)) == ("gross", True)
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=CHANGE))
+    made = books.give(sold)
+    assert (made.rule, made.effective_on) == (None, (date.fromisoformat(CHANGE) - date(1970, 1, 1)).days)
+    assert books.give(trade("OLD", qty="2", price="10", fee="0", gross="20")).rule is None
+    wrong = msgspec.structs.replace(sold, exec_id="F", gross="200")
+    assert books.give(wrong).rule == "gross"
+    corrected = {**msgspec.structs.asdict(sold), "exec_id": "C", "exec_ref": "OLD"}
+    assert books.give(TradeCorrected(**corrected)).rule is None
+    position = books.state.positions.rows["A", "XYZ.N"]
+    assert (render(position.qty), render(position.cost)) == ("4", "4000")
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_trade_of_an_open_day_is_by_the_multiplier_of_that_day() -> None:
+    """A later one says nothing of it: there the amendment can be of the day itself."""
+    books = market()
+    books.set_day(CHANGE)
+    sold = trade("E", qty="2", price="10", fee="0", gross="2000")
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=CHANGE))
+    waits = books.give(sold)
+    assert (waits.rule, "amend" in str(waits.detail)) == ("gross", False)
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=OLD))
+    assert books.give(sold).rule is None
+
+
+def test_a_block_of_a_closed_day_is_allocated_by_the_multiplier_that_it_was_traded_at() -> None:
+    """At the price of its executions, whether they came by the multiplier of their day or by that of the first open."""
+    books, sold = closed_with_a_wrong_multiplier("BLOCK")
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=CHANGE))
+    books.give(sold)
+    books.give(trade("OLD", qty="2", price="10", account="BLOCK", fee="0"))
+    for name, gross in (("E", "2000"), ("OLD", "20")):
+        lines = (AllocationLine(account="A", qty="2", price="10"),)
+        given = {"venue": "N", "trade_date": OLD, "exec_ids": (name,), "lines": lines}
+        books.give(TradeAllocated(allocation_id=f"of-{name}", **given))  # type: ignore[arg-type]
+        assert render(books.state.executions.rows["N", OLD, f"of-{name}.1"].gross) == gross
+    check_invariants(books.state)
+    books.replayed()

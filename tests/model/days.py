@@ -18,7 +18,7 @@ from ledger.domain.events.reference import InstrumentAmended
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
 from tests.model import money
 from tests.model.history import History
-from tests.model.periods import is_closed
+from tests.model.periods import counted
 
 
 def _own_day(history: History, event: Event, today: str) -> str:
@@ -49,7 +49,7 @@ def _own_day(history: History, event: Event, today: str) -> str:
 def counts_on(history: History, event: Event, today: str, *, quarantined: bool) -> str:
     """Return the day of an event that was just taken, or set aside, on *today*."""
     day = today if quarantined else _own_day(history, event, today)
-    return today if is_closed(history, day) else day
+    return counted(history, day, today)
 
 
 def counted_on_then(history: History, kind: str, name: str) -> str:

@@ -16,3 +16,8 @@ def closed_through(history: History) -> str:
 
 def is_closed(history: History, day: str) -> bool:
     return day <= closed_through(history)
+
+
+def counted(history: History, day: str, today: str) -> str:
+    """Return for which day what is of *day* and told *today* counts: an open one."""
+    return today if is_closed(history, day) else day

@@ -19,6 +19,7 @@ from ledger.domain.events.reference import (
     InstrumentDefined,
 )
 from tests.model.history import History, asked, number, rounded
+from tests.model.periods import counted
 
 LAST = "9999-12-31"
 """When all that was ever amended counts."""
@@ -130,6 +131,15 @@ def settle_day(history: History, its: Terms, day: str) -> str:
         if found.weekday() < 5 and not (calendar and found.isoformat() in calendar.holidays):
             left -= 1
     return found.isoformat()
+
+
+def multipliers(history: History, instrument: str, day: str, today: str) -> list[Fraction]:
+    """
+    Return what one of the instrument may stand for in a trade of *day* that is told *today*: what it did on that day,
+    and, where nobody may say any more what it did as the day is closed, what it does on the one that the trade is for.
+    """
+    found = (terms(history, instrument, x) for x in (day, counted(history, day, today)))
+    return [x.multiplier for x in found if x is not None]
 
 
 def gross_of(history: History, its: Terms, qty: Fraction, price: Fraction) -> Fraction:

@@ -92,10 +92,21 @@ def made(history: History, event: TradeExecuted) -> Trade:
     )  # fmt: skip
 
 
-def lines(history: History, event: TradeAllocated, block: list[Trade]) -> list[Trade]:
-    """Return the trades of the accounts that a block is for."""
-    its = reference.terms(history, block[0].instrument, event.trade_date)
+def terms_of_block(history: History, event: TradeAllocated, block: list[Trade], today: str) -> reference.Terms:
+    """Return the terms of a block that is allocated *today*: as one stood for that in the trades, if any does."""
+    instrument = block[0].instrument
+    its = reference.terms(history, instrument, event.trade_date)
     assert its is not None
+    cent = Fraction(1, 10 ** reference.scales(history)[its.quote])
+    for x in reference.multipliers(history, instrument, event.trade_date, today):
+        if all(abs(trade.gross - trade.qty * trade.price * x) < cent for trade in block):
+            return replace(its, multiplier=x)
+    return its
+
+
+def lines(history: History, event: TradeAllocated, block: list[Trade], today: str) -> list[Trade]:
+    """Return the trades of the accounts that a block is for."""
+    its = terms_of_block(history, event, block, today)
     return [
         Trade(
             line_key(event, place), x.account, block[0].instrument, block[0].side, number(x.qty), number(x.price),
@@ -132,7 +143,8 @@ def standing(history: History) -> Standing:
         elif isinstance(event, TradeAllocated):
             given = [now.live.pop((event.venue, event.trade_date, x)) for x in event.exec_ids]
             now.given[event.allocation_id] = given
-            found = [replace(x, seq=seq) for x in lines(history.until(seq), event, given)]
+            today = history.entries[seq - 1].day
+            found = [replace(x, seq=seq) for x in lines(history.until(seq), event, given, today)]
             now.lines[event.allocation_id] = [x.key for x in found]
             now.live |= {x.key: x for x in found}
         elif isinstance(event, AllocationReversed):

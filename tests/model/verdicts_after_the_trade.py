@@ -86,9 +86,10 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
         return False
     if any(corporate.has_split_since(history, x) for x in found):
         return False
-    made = trades.lines(history, event, found)
+    made = trades.lines(history, event, found, now.day)
     if sum(x.qty for x in made) != sum(x.qty for x in found):
         return False
+    its = trades.terms_of_block(history, event, found, now.day)
     return _costs_the_same(history, its, made, found) and money.affordable(history, event, now)
 
 

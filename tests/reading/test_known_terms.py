@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.amounts import render
-from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
@@ -31,7 +31,7 @@ from ledger.domain.events.orders import (
     ReplaceRequested,
 )
 from ledger.domain.events.reference import CalendarPublished, InstrumentAmended
-from ledger.domain.events.settlement import AllocationReversed
+from ledger.domain.events.settlement import AllocationLine, AllocationReversed
 from ledger.domain.order_status import derive
 from ledger.errors import LedgerError
 from ledger.reading.exposure import exposure
@@ -420,3 +420,27 @@ def test_a_mark_that_is_sent_again_by_the_new_name_of_its_instrument_lacks_nothi
     told = known(books, LAST)
     assert exposure(told, "A") == exposure(now(books), "A")
     assert [render(mark.price) for mark in told.rows("marks")] == ["10"]
+
+
+def test_a_wrong_multiplier_that_is_mended_after_a_closing_leaves_the_closed_day_as_it_was() -> None:
+    """What waited counts, and is worth what it is, from the first open day on; the day's own figures are frozen."""
+    books = market()
+    books.set_day(DAY)
+    books.give(trade("OLD", qty="3", price="10", fee="0"))
+    waits = trade("E", qty="2", price="10", account="BLOCK", fee="0", gross="2000")
+    assert books.give(waits).rule == "gross"
+    books.give(MarkRecorded(instrument="XYZ.N", price="11", kind="eod", day=DAY, as_of=1))
+    books.set_day(MONDAY)
+    books.give(PeriodClosed(through=DAY))
+    before = [row for row in pnl(books) if row.day == DAY], rungs(known(books, DAY)), blotter(known(books, DAY))
+    books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=MONDAY))
+    assert books.give(waits).rule is None
+    line = AllocationLine(account="B", qty="2", price="10")
+    books.give(allocated(line, exec_ids=("E",)))
+    books.give(MarkRecorded(instrument="XYZ.N", price="12", kind="eod", day=MONDAY, as_of=1))
+    earned = {(row.day, row.account): render(row.price_result or 0) for row in pnl(books) if row.price_result}
+    assert earned == {(DAY, "A"): "3", (MONDAY, "A"): "3567", (MONDAY, "B"): "400"}
+    after = [row for row in pnl(books) if row.day == DAY], rungs(known(books, DAY)), blotter(known(books, DAY))
+    assert after == before
+    check_same(books)
+    books.replayed()

@@ -21,6 +21,7 @@ from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules import trades
 from ledger.domain.rules.approval import check_second_person
 from ledger.domain.rules.executions import check_fees, fees_text, note_fees
+from ledger.domain.rules.gross import terms_of_block
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -35,7 +36,6 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.state import State
-from ledger.domain.terms import terms_on
 
 
 def _block(state: State, event: events.TradeAllocated, now: Now) -> tuple[list[Execution], Instrument]:
@@ -63,7 +63,7 @@ def _block(state: State, event: events.TradeAllocated, now: Now) -> tuple[list[E
             )
         if row.settled_qty:
             raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
-    return rows, terms_on(instrument, event.trade_date)
+    return rows, terms_of_block(state, event, rows, instrument, now)
 
 
 def _exec_id(event: events.TradeAllocated, number: int) -> str:

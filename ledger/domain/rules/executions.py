@@ -14,6 +14,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order
 from ledger.domain.rules.fills import filled, filled_otherwise, order_of_fill, unfilled
+from ledger.domain.rules.gross import check_gross
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -110,14 +111,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     elif event.gross is not None:
         given = units(event.gross)
         check_scale(given, quote, "gross")
-        # Venues round their own way: up, down or half; never by a whole unit.
-        one, exact = 10 ** (amounts.SCALE - quote.scale), qty * price * instrument.multiplier
-        if abs(given * amounts.UNIT**2 - exact) >= one * amounts.UNIT**2 or given * exact < 0:
-            raise Broken(
-                "gross",
-                f"found gross {event.gross} of {event.exec_id!r}; expected qty x price x multiplier, which is "
-                f"{amounts.render(gross)}",
-            )
+        check_gross(state, event, qty, price, now)
         gross = given
     check_fees(state, event.fees, event.trade_date, now)
     note_moved(state, quote, event.trade_date)
