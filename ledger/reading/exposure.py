@@ -37,8 +37,9 @@ class ExposureLine(View, frozen=True):
 
     `value` is in `asset`, the quote asset. In `base_asset`: `long` and `short` (not negative), `net` (their
     difference), `gross` (their sum), and `working_buy` and `working_sell`, what open orders could add, each at its
-    price, else its stop price, else the mark. Cash is what the account has of an asset beyond its positions. `rate` is
-    what one `asset` is worth in `base_asset`, shown half-even to 18 decimals.
+    price, else its stop price, else the mark, by the multiplier of the day of its terms. Cash is what the account has
+    of an asset beyond its positions. `rate` is what one `asset` is worth in `base_asset`, shown half-even to 18
+    decimals.
     """
 
     AMOUNTS: ClassVar = frozenset(
@@ -162,10 +163,8 @@ def _position(books: _Books, account: str, name: str, qty: int, orders: list[Ord
     if mark is not None and instrument.split_on is not None and mark.day < instrument.split_on:
         # It is the price of another share.
         mark, lacking = None, f"mark of {name} since {instrument.split_on}"
-    if mark is not None:
-        instrument = terms_on(instrument, mark.day)
     scale = books.scales[instrument.quote_asset]
-    value = 0 if not qty else None if mark is None else gross_of(instrument, qty, mark.price, scale)
+    value = 0 if not qty else None if mark is None else gross_of(terms_on(instrument, mark.day), qty, mark.price, scale)
     if value is None:
         missing.append(lacking)
     working: dict[str, int | None] = {"buy": 0, "sell": 0}
@@ -177,7 +176,8 @@ def _position(books: _Books, account: str, name: str, qty: int, orders: list[Ord
             working[side] = None
             missing.append(lacking)
         else:
-            working[side] = before + gross_of(instrument, leaves(order), price, scale)
+            # The row's own terms are the newest, which may be of a day to come.
+            working[side] = before + gross_of(terms_on(instrument, order.terms_day), leaves(order), price, scale)
     place = (account, "position", name, instrument.quote_asset)
     told = (working["buy"], working["sell"])
     return _line(books, place, qty, value, mark, told, list(dict.fromkeys(missing)))

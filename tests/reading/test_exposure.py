@@ -8,13 +8,13 @@ from typing import Literal
 
 import pytest
 
-from ledger.domain.amounts import parse
+from ledger.domain.amounts import parse, render
 from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderPlaced
-from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.reading.exposure import ExposureLine, exposure
 from ledger.reading.profit.fx_result import fx_result
 from ledger.reading.sources import Folded
@@ -87,6 +87,37 @@ def test_an_open_order_counts_at_its_price_its_stop_price_or_the_mark(
     assert cells(total, "net working_buy missing") == ["0", working, missing]
     books.give(mark("10"))
     assert cells(read(books)[0], "working_buy missing") == [working or "60", ()]
+
+
+@pytest.mark.parametrize(
+    ("since", "first", "second", "value"),
+    [("2030-01-01", "50", "50", "20"), ("2024-10-02", "50", "5000", "20"), ("2024-10-01", "5000", "5000", "20"),
+     ("2024-09-30", "5000", "5000", "2000")],
+)  # fmt: skip
+def test_an_order_counts_by_the_multiplier_of_its_terms_and_a_position_by_that_of_its_mark(
+    since: str, first: str, second: str, value: str
+) -> None:
+    """Orders of 1 and 2 October for 10 at 5, at 100 times as much from a day on; the mark of the day before is 4."""
+    books = equities.market()
+
+    def order(order_id: str) -> OrderPlaced:
+        return OrderPlaced(order_id=order_id, cl_ord_id=order_id, account="A", instrument="XYZ.N", side="buy", qty="10",
+                           ord_type="limit", price="5", tif="gtc")  # fmt: skip
+
+    assert books.give(InstrumentAmended(instrument="XYZ.N", multiplier="100", effective_from=since)).rule is None
+    assert books.give(order("O1")).rule is None
+    assert cells(read(books, "A")[0], "value working_buy missing") == ["0", first, ()]
+    fill = equities.trade(qty="5", price="2", fee="0", trade_date="2024-09-30")
+    marked = MarkRecorded(instrument="XYZ.N", price="4", kind="eod", day="2024-09-30", as_of=1)
+    for event in (fill, marked):
+        assert books.give(event).rule is None
+    assert cells(read(books, "A")[0], "value working_buy missing") == [value, first, ()]
+    books.set_day("2024-10-02")
+    assert books.give(order("O2")).rule is None
+    both = render(parse(first) + parse(second))
+    held = sum(x.hold_amount for x in books.state.orders.rows.values())
+    assert (cells(read(books, "A")[0], "value working_buy"), render(held)) == ([value, both], both)
+    assert cells(read(books, "A")[-1], "working_buy") == [both]
 
 
 def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_intraday() -> None:
