@@ -4,18 +4,21 @@ Tell what happened: the events of a stream as an audit trail, the links of the c
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
-from ledger.domain.rows import TABLES
+from ledger.domain.rows import TABLES, TableSpec
 from ledger.domain.rules import new_shares
-from ledger.errors import NotFound, SequenceGap, closest, shown
+from ledger.errors import InvalidInput, NotFound, SequenceGap, closest, shown
 from ledger.queries.opened import Opened, check_names
 from ledger.reading import order_splits, past, views
 from ledger.reading.known_days import split_days
-from ledger.reading.moment import At, Known, Moment, check_integers, days
+from ledger.reading.moment import At, Known, Moment, check_integers, days, parse_day
 from ledger.storage import chains, database, events, moments
 
 
@@ -139,15 +142,40 @@ class Trail(Opened):
         with self._snapshot() as (connection, head):
             return moments.recorded_at(connection, self.chain.chain, head)
 
-    def table(self, name: str, **equal: str) -> At[list[Any]]:
+    def table(self, name: str, /, **equal: Any) -> At[list[Any]]:
         """
-        Return the rows of the read model *name* whose columns are as given, as they are stored.
+        Return the rows of the read model *name* whose columns are as given, as they are stored now.
+
+        Values are as the rows have them: amounts in units of 10^-18, days as ISO text. None is no value to look for.
 
         Raises:
             NotFound: there is no such read model.
+            InvalidInput: it has no such column, or the column no such values.
         """
         check_names(table=name)
         if name not in TABLES:
             raise NotFound(f"found read model {shown(name)}; there are {', '.join(TABLES)}")
+        for column, value in equal.items():
+            _check_column(TABLES[name], column, value)
         with self._source(None) as source:
             return At(source.seq, source.rows(name, **equal), source.by)
+
+
+def _check_column(spec: TableSpec, column: str, value: Any) -> None:
+    """Raise InvalidInput unless rows of *spec* have such a *column*, in which one of them could have *value*."""
+    if column not in spec.columns:
+        raise InvalidInput(
+            f"found column {shown(column)}{closest(column, spec.columns)}; {spec.name} has {', '.join(spec.columns)}"
+        )
+    try:
+        if value is None:
+            raise ValueError("leave it out to ask for any")
+        found = msgspec.convert(value, typing.get_type_hints(spec.row_type)[column])
+        for text in found if isinstance(found, tuple) else (str(found),):
+            text.encode()
+    except ValueError as error:  # of another type, a lone surrogate, or an integer of too many digits to be written
+        raise InvalidInput(f"found {shown(value)} as {column} of {spec.name}: {error}") from None
+    if column in spec.dates:
+        parse_day(value)
+    elif type(value) is int and column not in spec.amounts:
+        check_integers(**{column: value})

@@ -93,8 +93,7 @@ class Stored:
         Return the rows of *table* whose columns are as given.
         """
         given = {name: value for name, value in equal.items() if value is not None}
-        where = " AND ".join(f'"{name}" = %s' for name in given)
-        return _in_order(table, read_models.rows(self._connection, self._chain, table, where, list(given.values())))
+        return _in_order(table, read_models.rows_equal(self._connection, self._chain, table, given))
 
     def named(self, table: str, keys: Sequence[Key]) -> list[Any]:
         """

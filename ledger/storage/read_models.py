@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -352,3 +352,12 @@ def rows(connection: Connection, chain: int, table: str, where: str = "", given:
     """
     condition = f" AND ({where})" if where else ""
     return [_row_of(table, found) for found in connection.execute(_select(table) + condition, [chain, *given])]
+
+
+def rows_equal(connection: Connection, chain: int, table: str, equal: Mapping[str, Any]) -> list[Row]:
+    """
+    Return the rows of *table* whose columns are as in *equal*, each a value that a row has there and not None.
+    """
+    kinds, writers = _sql_types(table), _writers(table)
+    where = " AND ".join(f'"{column}" = %s::{kinds[column]}' for column in equal)
+    return rows(connection, chain, table, where, [writers[column](value) for column, value in equal.items()])

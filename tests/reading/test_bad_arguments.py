@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, Seq
+from ledger.domain.rows import TABLES
 from ledger.errors import InvalidInput, Rejected, shown
 from ledger.journal.reads import Reads
 from ledger.queries import Books
 from tests.conftest import Database
 from tests.domain.mutations import DEEP, HUGE
 from tests.domain.test_mutations import LONGEST_MESSAGE
-from tests.journal.test_ledger import fill
+from tests.journal.test_ledger import deposit, fill, order
 
 WILD: tuple[Any, ...] = (
     None, True, 0, -1, 2**63, 10**40, 0.5, float("nan"), "", "A", "a\0b", "\ud800", "ä", HUGE, b"x", [], ["a"],
@@ -76,6 +77,41 @@ def test_a_read_of_anything_is_answered_or_refused(chain: Database) -> None:
         assert [fault for fault in asked if fault is not None] == []
         assert len(asked) > 600
         assert books.balance("A", "USDT").value == ledger.balance("A", "USDT").value
+
+
+def test_rows_are_found_by_each_of_their_columns_and_by_nothing_else(chain: Database) -> None:
+    """What a row has is found by it; what cannot be there, a moment and a column that is none are refused in words."""
+    with Ledger.open(chain.dsn("writer")) as ledger, Books(chain.dsn("reader")) as books:
+        fill(ledger)
+        ledger.append(order("O", qty="2"), key="O")
+        ledger.append(deposit("D", "0.5"), key="D")
+        found = 0
+        for name, spec in TABLES.items():
+            rows = books.table(name).value
+            for column in spec.columns:
+                for value in {getattr(row, column) for row in rows} - {None}:
+                    same = [row for row in rows if getattr(row, column) == value]
+                    assert books.table(name, **{column: value}).value == same
+                    found += len(same)
+        assert found > 100
+        asked = [
+            _fault(books.table, ("orders",), {column: wild})
+            for column in (*TABLES["orders"].columns, "at", "1=1) OR (1", 'a"b', "", "\ud800")
+            for wild in (*WILD, Seq(3))
+        ]
+        assert [fault for fault in asked if fault is not None] == []
+        for given, words in (
+            ({"at": Seq(3)}, "found column 'at'; accounts has account, owner"),
+            ({"acount": "A"}, "(did you mean 'account'?)"),
+            ({"account": 5}, "found 5 as account of accounts: Expected `str`"),
+            ({"account": None}, "leave it out to ask for any"),
+        ):  # fmt: skip
+            with pytest.raises(InvalidInput) as refused:
+                books.table("accounts", **given)
+            assert words in str(refused.value)
+        with pytest.raises(InvalidInput, match="expected a date"):
+            books.table("marks", day="2024-02-30")
+        assert books.table("balances", settled=10**60).value == []
 
 
 def test_a_name_without_end_is_refused_before_anything_is_asked(chain: Database) -> None:
