@@ -186,7 +186,7 @@ def apply_plan(
             print(f"{_UNMADE}: {unmade}", file=sys.stderr)
         unrecorded: LedgerError | None = None
         try:
-            seq = _record(recorder, found_plan, why, source, actor, unmade=unmade is not None)
+            seq = _record(recorder, found_plan, mended, why, source, actor, unmade=unmade is not None)
             print(_UNTOUCHED if seq is None else f"recorded at seq {seq}", flush=True)
         except LedgerError as error:
             unrecorded = error
@@ -328,21 +328,22 @@ def _tell(mended: Mended, dry_run: bool) -> None:
         print("all of it was taken back")
 
 
-def _record(dsn: str, made: Plan, reason: str, source: str, actor: str, *, unmade: bool) -> int | None:
+def _record(dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool) -> int | None:
     """
     Append what was done, once for each plan, and return its seq; None where nothing was.
 
     Histories that are *unmade* get a record of their own once they are made.
     """
     key = f"repair-{made.digest()[:KEY_LETTERS]}"
-    rest = [write for write in made.writes if write.table != HISTORIES]
+    rest = [write for write in made.writes if write.table != HISTORIES and mended.is_changed]
+    histories = [write for write in made.writes if write.table == HISTORIES and not unmade]
+    if not rest and not histories:
+        return None
     with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
         there, before = ledger.lookup(key), ledger.lookup(f"{key}{_BUT_HISTORIES}")
         if unmade:
             key, there = f"{key}{_BUT_HISTORIES}", there or before
-        done = rest if unmade else [write for write in made.writes if before is None or write not in rest]
-        if there is None and not done:
-            return None
+        done = [*rest, *histories] if before is None else histories
         return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
 
 

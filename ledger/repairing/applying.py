@@ -49,10 +49,14 @@ class NotProven(Divergence):
 class Mended(msgspec.Struct):
     """
     What was done, as sentences; `histories` are to be made anew after it.
+
+    `is_changed` says that something else than histories was written, by this run or by an earlier one of the same plan,
+    which may have been killed before it was recorded.
     """
 
     done: list[str]
     histories: bool = False
+    is_changed: bool = False
 
 
 class Applying:
@@ -167,6 +171,9 @@ class Applying:
             if repairs.head_seq(connection, self._row.chain):
                 chains.lock_head(connection, self._row.chain)
             self._mend(mended, tell)
+            if any(sentence != HISTORIES_MADE for sentence in mended.done):
+                repairs.note_plan(connection, self._plan.digest(), self._reason)
+            mended.is_changed = repairs.is_plan_noted(connection, self._plan.digest())
             repairs.check_guards(connection, before)
             connection.rollback() if dry_run else connection.commit()
         except BaseException:

@@ -19,6 +19,9 @@ from ledger.storage.chains import Head
 from ledger.storage.database import Connection
 from ledger.storage.upgrade import OWNER
 
+PLAN = " (plan {})"
+"""Ends the reason of the row that says which plan changed something."""
+
 
 def check_owner(connection: Connection) -> None:
     """
@@ -245,6 +248,29 @@ def keep(connection: Connection, table: str, reason: str, condition: str, given:
         f" FROM ledger.{table} t WHERE {condition}",
         [reason, *given],
     ).rowcount
+
+
+def note_plan(connection: Connection, digest: str, reason: str) -> None:
+    """
+    Keep that a plan of this *digest* changed something, in the transaction in which it did: rows that were put where
+    none had been leave no other trace.
+    """
+    connection.execute(
+        "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row) VALUES"
+        " ((extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, 'null')",
+        [f"{reason}{PLAN.format(digest)}"],
+    )
+
+
+def is_plan_noted(connection: Connection, digest: str) -> bool:
+    """
+    Return whether a plan of this *digest* ever changed something here.
+    """
+    ends = PLAN.format(digest)
+    found = connection.execute(
+        "SELECT EXISTS (SELECT FROM ledger.history_changes WHERE right(reason, %s) = %s)", [len(ends), ends]
+    )
+    return found.fetchone() == (True,)
 
 
 def guards(connection: Connection) -> list[tuple[object, ...]]:

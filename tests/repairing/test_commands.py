@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ledger.repairing import plan
 from ledger.repairing.wanted import HEAD, HISTORIES, MADE_ANEW, TILES
 from tests import commands
 from tests.conftest import Database
-from tests.repairing.mending import Firm, report_file
+from tests.repairing.mending import Firm, applied, copies, report_file
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, real, report_on
 
@@ -28,12 +29,12 @@ PRIMARY = ("--role", "primary")
 
 def planned(firm: Firm, broken: Database, folder: Path, *more: str) -> tuple[str, list[str]]:
     """Verify and plan by the commands; return what was said, and the words that apply the plan."""
-    report, trust, plan = folder / "report.json", folder / "policy", folder / "plan.json"
+    report, trust, file = folder / "report.json", folder / "policy", folder / "plan.json"
     report.write_bytes(report_file(broken))
     trust.write_text(firm.policy_text)
     given = ["--policy", str(trust), "--archive", str(firm.archive), "--replica", firm.other.dsn("auditor"), *more]
-    said = commands.run("ledger", "repair", "plan", report, *given, "--dsn", broken.dsn("owner"), "--output", plan)
-    call = ["repair", "apply", str(plan), *given, "--dsn", broken.dsn("owner"), "--writer", broken.dsn("writer"),
+    said = commands.run("ledger", "repair", "plan", report, *given, "--dsn", broken.dsn("owner"), "--output", file)
+    call = ["repair", "apply", str(file), *given, "--dsn", broken.dsn("owner"), "--writer", broken.dsn("writer"),
             "--auditor", broken.dsn("auditor"), "--source", "engine", "--yes"]  # fmt: skip
     return said.stderr, call
 
@@ -139,6 +140,53 @@ def test_a_repair_of_histories_alone_that_cannot_be_made_is_not_recorded(
     said = run("ledger", *call, expected=3)
     assert "nothing was mended, and nothing is recorded" in said
     assert broken.sql(RECORDED) == ""
+
+
+def test_a_plan_that_changes_nothing_records_nothing(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Somebody else put the row back before it was applied; no event says that this did."""
+    owner = broken.sql("SELECT owner FROM ledger.accounts WHERE account = 'A'")
+    with Intruder(broken) as intruder:
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief' WHERE account = 'A'", least=1)
+        _, call = planned(firm, broken, tmp_path)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = %s WHERE account = 'A'", owner)
+    said = run("ledger", *call)
+    assert "everything is as the plan wants it already" in said
+    assert "nothing was mended, and nothing is recorded" in said
+    assert broken.sql(RECORDED) == ""
+
+
+def test_of_a_plan_whose_rows_were_right_histories_alone_are_recorded(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    owner = broken.sql("SELECT owner FROM ledger.accounts WHERE account = 'A'")
+    with Intruder(broken) as intruder:
+        intruder.edit("balance_history", "DELETE FROM ledger.balance_history", least=1)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief' WHERE account = 'A'", least=1)
+        _, call = planned(firm, broken, tmp_path)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = %s WHERE account = 'A'", owner)
+    run("ledger", *call)
+    (recorded,) = broken.sql(RECORDED).splitlines()
+    assert "(1 writes: histories)" in recorded
+
+
+@pytest.mark.parametrize("name", ["accounts", TILES, "commits"])
+def test_what_a_run_that_was_killed_had_mended_is_recorded(
+    firm: Firm, broken: Database, tmp_path: Path, name: str
+) -> None:
+    """Rows were put where there were none, so that nothing was taken away; the same plan says so once."""
+    with Intruder(broken) as intruder:
+        intruder.edit(name, DELETED[name], least=1)
+    _, call = planned(firm, broken, tmp_path)
+    made = plan.decode((tmp_path / "plan.json").read_bytes())
+    with copies(archive=firm.archive, other=firm.other) as found:
+        applied(broken, firm.rules, made, found)
+    assert broken.sql(RECORDED) == ""
+    for _ in range(2):
+        said = run("ledger", *call)
+        assert "everything is as the plan wants it already" in said
+        assert "recorded at seq" in said
+    (recorded,) = broken.sql(RECORDED).splitlines()
+    assert f"(1 writes: {name})" in recorded
 
 
 def unkeyed(intruder: Intruder, table: str) -> None:
