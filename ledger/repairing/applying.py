@@ -18,6 +18,7 @@ import msgspec
 from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
@@ -189,8 +190,10 @@ class Applying:
         tables = [write.table for write in by_what[REBUILD]]
         restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
         self._events(restoring, removing, mended)
-        for write in by_what[RESTORE]:
-            if write.table == CHECKPOINTS:
+        notes = [write for write in by_what[RESTORE] if write.table == CHECKPOINTS]
+        self._move_notes([write for write in notes if write.key], mended)
+        for write in notes:
+            if not write.key:
                 self._note(write, mended)
         for write in by_what[REMOVE]:
             if write.table == CHECKPOINTS:
@@ -332,34 +335,59 @@ class Applying:
             raise NotProven(f"{next(iter(reasons.values()))}; nothing was written")
         return proven | found
 
-    def _note(self, write: Write, mended: Mended) -> None:
-        source, astray = self._sources[write.source], next(iter(numbers((write.key or ("",))[0])), 0)
-        # One that was moved already stands at its own place.
-        note = (source.note(astray) if astray else None) or source.note(write.size or 0)
+    def _move_notes(self, writes: Sequence[Write], mended: Mended) -> None:
+        """
+        Move rows of checkpoints to the sizes that their notes state, all at once: each may stand in another's place.
+        """
+        chain, moves = self._row.chain, dict[int, Checkpoint]()
+        for write in writes:
+            astray = next(iter(numbers((write.key or ("",))[0])), 0)
+            there, at_its_own = (repairs.stored_notes(self._connection, chain, x) for x in (astray, write.size or 0))
+            is_moved = write.size in {stated_size(note) for _, note in at_its_own}
+            notes = [note for _, note in (at_its_own if is_moved else there)]
+            stated = self._proven_note(write, notes[0] if len(notes) == 1 else None)
+            if not is_moved:
+                moves[astray] = stated
+        if len({stated.size for stated in moves.values()}) < len(moves):
+            raise NotProven("the plan moves two checkpoints to one place; make it anew; nothing was written")
+        for stated in moves.values():
+            if stated.size not in moves and repairs.stored_notes(self._connection, chain, stated.size):
+                raise NotProven(
+                    f"the checkpoint of {stated.size} events is not moved to its place, where another row stands; make "
+                    "the plan anew; nothing was written"
+                )
+        to = [(astray, stated.size, stated.root) for astray, stated in moves.items()]
+        repairs.move_notes(self._connection, chain, to, self._reason)
+        mended.done += [
+            f"moved the note of the checkpoint of {size} events from where {of} were said" for of, size, _ in to
+        ]
+
+    def _proven_note(self, write: Write, note: bytes | None) -> Checkpoint:
+        """Return what a note states, which is what the plan says, and with which the signed tree begins."""
         try:
             stated = None if note is None else policy.check(self._rules, note).checkpoint
         except LedgerError as error:
             raise NotProven(f"the {write.source}'s checkpoint of {write.size} events: {error}; nothing was "
                             "written") from error  # fmt: skip
         if (
-            note is None or stated is None or not self._prover.holds(stated)
+            stated is None or not self._prover.holds(stated)
             or (stated.origin, stated.size, stated.root.hex()) != (self._stated.origin, write.size, write.hash)
         ):  # fmt: skip
             raise NotProven(
                 f"the {write.source} has no checkpoint of {write.size} events with root {write.hash} that the signed "
                 "tree begins with; nothing was written"
             )
+        return stated
+
+    def _note(self, write: Write, mended: Mended) -> None:
+        note = self._sources[write.source].note(write.size or 0)
+        stated = self._proven_note(write, note)
         there = repairs.stored_notes(self._connection, self._row.chain, stated.size)
         for _, found in there:
             reason = contradicts(found, stated, self._prover)
             if reason and is_signed(self._rules, self._keys, found):
                 raise NotProven(f"the checkpoint of {stated.size} events: {reason}; nothing was written")
-        if not there and repairs.stored_notes(self._connection, self._row.chain, astray):
-            repairs.move_note(self._connection, self._row.chain, astray, stated.size, stated.root, self._reason)
-            mended.done.append(
-                f"moved the note of the checkpoint of {stated.size} events from where {astray} were said"
-            )
-        elif there != [(stated.root, note)]:
+        if note is not None and there != [(stated.root, note)]:
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 

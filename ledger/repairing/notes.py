@@ -2,8 +2,9 @@
 Settle what becomes of the row that stands for a checkpoint: whether its root and note are put back, or it goes.
 
 A note is put back where the policy accepts it and the signed tree begins with its root. One that stands under another
-size than it states is moved to its own, or goes where it stands there as well. Any other row goes only where it is
-known that no log has signed what it holds: by the policy, and by every key that the signed events name.
+size than it states is moved to its own, together with those that are in its way and are moved as well, or goes where it
+stands there already. Any other row goes only where it is known that no log has signed what it holds: by the policy, and
+by every key that the signed events name.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ SECOND_HISTORY: Final = (
     "two signed histories: a log has signed the note here, and the one that the policy accepts, of as many events with "
     "another root; keep both, they convict whoever holds the log's key"
 )
+
+
+MOVED_LIMIT: Final = 1000
+"""So many rows are moved together at most: a report names no more of one kind."""
 
 
 def contradicts(there: bytes, stated: Checkpoint, prover: Prover) -> str:
@@ -82,12 +87,26 @@ class Notes:
     ) -> None:
         self._connection, self._row = connection, row
         self._rules, self._stated, self._prover, self._copies = rules, stated, prover, copies
+        self._seen: dict[int, tuple[list[tuple[bytes, bytes]], Checkpoint | None]] = {}
+        """What stands for each size that was asked for: to move rows asks for the same again and again."""
+        self._goes: dict[int, int] = {}
+        """To which size a row is moved, and from which."""
 
-    def settle(self, size: int) -> Write | str:
+    def settle(self, size: int) -> list[Write] | str:
         """
-        Return how the row for the checkpoint of *size* events is mended, or why it is not.
+        Return how the row for the checkpoint of *size* events is mended, and what has to be moved with it, or why it is
+        not.
         """
-        there = repairs.stored_notes(self._connection, self._row.chain, size)
+        # A row that stands elsewhere as it was sealed keeps its time, and its note, which a copy would be put over.
+        moves = self._moves(size, as_sealed=True)
+        if any(write.size == size for write in moves):
+            return moves
+        found = self._settled(size, [] if moves else self._stored(size))
+        if moves:
+            return moves if isinstance(found, str) else [*moves, *found]
+        return found
+
+    def _settled(self, size: int, there: Sequence[tuple[bytes, bytes]]) -> list[Write] | str:
         proven_by = self._prover.words()
         for source in self._copies:
             note = source.note(size)
@@ -97,12 +116,15 @@ class Notes:
             if stated is not None and (kept := next(filter(None, (self._kept(x, stated) for _, x in there)), "")):
                 return kept
             if stated is not None:
-                return Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
-                             proven_by=proven_by)  # fmt: skip
+                return [Write(what=RESTORE, table=CHECKPOINTS, source=source.kind, size=size, hash=stated.root.hex(),
+                              proven_by=proven_by)]  # fmt: skip
         if not there:
             return f"there is no row of a checkpoint of {size} events, and no copy has one that the policy accepts"
-        if moved := self._of_other_size(size, there):
+        if moved := self._moves(size, as_sealed=False):
             return moved
+        removed = Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=proven_by)
+        if self._stands_at_its_own(size):
+            return [removed]
         keys = self._keys
         if isinstance(keys, str):
             return f"whether a log has signed what stands for the checkpoint of {size} events is not known: {keys}"
@@ -113,22 +135,56 @@ class Notes:
                 f"no log has signed what stands for the checkpoint of {size} events, and no copy has one; it is taken "
                 "away once a checkpoint that the policy accepts covers as many: record something and seal it"
             )
-        return Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=proven_by)
+        return [removed]
 
-    def _of_other_size(self, size: int, there: Sequence[tuple[bytes, bytes]]) -> Write | None:
-        """Return what becomes of a row of *size* events whose note is a good one of another size, if it is."""
-        found = there[0][1]
-        states = stated_size(found)
-        stated = None if states in (None, size) or len(there) > 1 else self._accepted(found, states or 0)
+    def _moves(self, size: int, *, as_sealed: bool) -> list[Write]:
+        """
+        Return what moves the row of *size* events to the size that its note states, and each that is in the way to its
+        own; nothing where it states its own or one of them has nowhere to go. *as_sealed*: only rows with the root that
+        their notes state.
+        """
+        moved: dict[int, Checkpoint] = {}
+        at = size
+        while at not in moved and self._stored(at):
+            stated = self._astray(at, as_sealed=as_sealed)
+            if stated is None or len(moved) == MOVED_LIMIT:
+                return []
+            moved[at] = stated
+            at = stated.size
+        if (at in moved and at != size) or any(self._goes.get(x.size, of) != of for of, x in moved.items()):
+            # Two rows have notes of one size, and one of them alone has its place.
+            return []
+        self._goes |= {stated.size: of for of, stated in moved.items()}
+        return [
+            Write(what=RESTORE, table=CHECKPOINTS, source=self._copies[0].kind, size=stated.size, key=(str(of),),
+                  hash=stated.root.hex(), proven_by=self._prover.words())
+            for of, stated in moved.items()
+        ]  # fmt: skip
+
+    def _stored(self, size: int) -> list[tuple[bytes, bytes]]:
+        return self._stands(size)[0]
+
+    def _astray(self, size: int, *, as_sealed: bool = False) -> Checkpoint | None:
+        """Return what the one row of *size* events states, where its note is a good one of another size."""
+        there, stated = self._stands(size)
+        return stated if stated is not None and (not as_sealed or there[0][0] == stated.root) else None
+
+    def _stands(self, size: int) -> tuple[list[tuple[bytes, bytes]], Checkpoint | None]:
+        """Return the rows of *size* events, and what the only one states where it is of another size."""
+        if size not in self._seen:
+            there = repairs.stored_notes(self._connection, self._row.chain, size)
+            states = stated_size(there[0][1]) if len(there) == 1 else None
+            stated = None if states in (None, size) else self._accepted(there[0][1], states or 0)
+            self._seen[size] = there, stated
+        return self._seen[size]
+
+    def _stands_at_its_own(self, size: int) -> bool:
+        """Return whether the row of *size* events has a good note that stands, or will, under its own size as well."""
+        stated = self._astray(size)
         if stated is None:
-            return None
-        at_its_own = repairs.stored_notes(self._connection, self._row.chain, stated.size)
-        if not at_its_own:
-            return Write(what=RESTORE, table=CHECKPOINTS, source=self._copies[0].kind, size=stated.size,
-                         key=(str(size),), hash=stated.root.hex(), proven_by=self._prover.words())  # fmt: skip
-        is_there = found in [note for _, note in at_its_own]
-        removed = Write(what=REMOVE, table=CHECKPOINTS, source=REPLAY, size=size, proven_by=self._prover.words())
-        return removed if is_there else None
+            return False
+        at_its_own = self._stored(self._goes.get(stated.size, stated.size))
+        return self._stored(size)[0][1] in [note for _, note in at_its_own]
 
     def _kept(self, there: bytes, stated: Checkpoint) -> str:
         """Return why the note that is *there* is not written over by what is *stated*; nothing where it may be."""

@@ -286,7 +286,8 @@ class Planning:
         found = self._notes.settle(size)
         if isinstance(found, str):
             return found
-        self._write(found, str(size))
+        for write in found:
+            self._write(write, f"from {write.key[0]}" if write.key else str(write.size))
         return ""
 
     def identity(self) -> str:
@@ -381,7 +382,8 @@ class Planning:
                 (EVENTS, "/".join(write.key or ())) for write in self.writes
                 if write.what == REMOVE and write.table == EVENTS and str(write.seq) in of
             ]  # fmt: skip
-        if want.checkpoint is not None and (CHECKPOINTS, str(want.checkpoint)) not in self._at:
+        notes = [(CHECKPOINTS, str(want.checkpoint)), (CHECKPOINTS, f"from {want.checkpoint}")]
+        if want.checkpoint is not None and not any(place in self._at for place in notes):
             reason = self.note(want.checkpoint)
             if reason == AS_SIGNED:
                 # A good root was held against events of which some are to be mended, or none that is known.
@@ -395,7 +397,7 @@ class Planning:
         if want.identity:
             rows, reason = self._of_row(finding)
             places, reasons = [*places, *rows], [*reasons, reason]
-        places.append((CHECKPOINTS, str(want.checkpoint)))
+        places += notes
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
         reasons = [reason for reason in (*reasons, want.doubt) if reason]

@@ -350,16 +350,25 @@ def put_note(connection: Connection, chain: int, size: int, root: bytes, note: b
             )
 
 
-def move_note(connection: Connection, chain: int, size: int, to: int, root: bytes, reason: str) -> None:
+def move_notes(connection: Connection, chain: int, moves: Sequence[tuple[int, int, bytes]], reason: str) -> None:
     """
-    Let the row of *size* events be that of so many *to*, with this root.
+    Let each row of so many events be that of as many others, with a root: *moves* has these three. They go together, so
+    that one may take the place of another.
     """
-    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
+    if not moves:
+        return
+    to = {of: (size, root) for of, size, root in moves}
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = ANY(%s)", [chain, [*to]])
     with aside(connection, "checkpoints"):
-        connection.execute(
-            "UPDATE ledger.checkpoints SET (size, root) = (%s, %s) WHERE chain = %s AND size = %s",
-            [to, root, chain, size],
-        )
+        gone = connection.execute(
+            "DELETE FROM ledger.checkpoints WHERE chain = %s AND size = ANY(%s) RETURNING size, note, sealed_at",
+            [chain, [*to]],
+        ).fetchall()
+        for of, note, sealed_at in gone:
+            connection.execute(
+                "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (%s, %s, %s, %s, %s)",
+                [chain, *to[of], note, sealed_at],
+            )
 
 
 def stored_notes(connection: Connection, chain: int, size: int) -> list[tuple[bytes, bytes]]:

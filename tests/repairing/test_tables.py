@@ -175,6 +175,89 @@ def test_a_note_under_another_size_goes_back_to_its_own(firm: Firm, broken: Data
         assert (broken.sql(rows), real(report_on(broken))) == (before, [])
 
 
+ASTRAY = {
+    "two exchanged": ("UPDATE ledger.checkpoints SET size = size + 1000",
+                      "UPDATE ledger.checkpoints SET size = CASE size - 1000 WHEN {0} THEN {1} ELSE {0} END"),
+    "one in the other's place": ("UPDATE ledger.checkpoints SET size = {1} - 9 WHERE size = {1}",
+                                 "UPDATE ledger.checkpoints SET size = {1} WHERE size = {0}"),
+    "two notes exchanged": ("UPDATE ledger.checkpoints SET (root, note) = (SELECT root, note FROM ledger.checkpoints o "
+                            "WHERE o.size <> checkpoints.size)",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("has_copies", [True, False])
+@pytest.mark.parametrize("name", ASTRAY)
+def test_rows_in_the_place_of_each_other_go_back_together(
+    firm: Firm, broken: Database, name: str, has_copies: bool
+) -> None:
+    """Each note says its own size and is signed, so it is its own good copy; the time goes with it."""
+    rows = "SELECT size, root, note, sealed_at FROM ledger.checkpoints ORDER BY size"
+    shown = rows.replace(", sealed_at", "") if "notes" in name else rows
+    before = broken.sql(shown)
+    with Intruder(broken) as intruder:
+        intruder.connection.execute(
+            "ALTER TABLE ledger.checkpoints DROP CONSTRAINT IF EXISTS checkpoints_size_positive"
+        )
+        for edit in ASTRAY[name]:
+            intruder.edit("checkpoints", edit.format(*firm.sealed), least=1)
+    with copies(archive=firm.archive, other=firm.other) if has_copies else copies() as found:
+        plan = planned(broken, firm.rules, found)
+        assert {judged.finding.kind for judged in plan.left()} <= {"QUORUM_UNMET"}
+        for _ in range(2):
+            done = applied(broken, firm.rules, plan, found).done
+    assert (broken.sql(shown), done) == (before, [])
+
+
+def test_a_row_is_moved_over_none_that_stands_in_its_way(firm: Firm, broken: Database) -> None:
+    """Not even where the plan was made before that stood there, or lacks the line that moves it."""
+    first, last = firm.sealed
+    with Intruder(broken) as intruder:
+        for edit in ASTRAY["one in the other's place"]:
+            intruder.edit("checkpoints", edit.format(first, last), least=1)
+    rows = "SELECT string_agg(t::text, ',' ORDER BY size) FROM ledger.checkpoints t"
+    before = broken.sql(rows)
+    with copies() as found:
+        plan = planned(broken, firm.rules, found)
+        assert [(x.what, x.size, x.key) for x in plan.writes] == [
+            ("restore", last, (str(last - 9),)), ("restore", first, (str(last),)),
+        ]  # fmt: skip
+        with pytest.raises(NotProven, match="where another row stands"):
+            applied(broken, firm.rules, msgspec.structs.replace(plan, writes=plan.writes[:1]), found)
+    assert broken.sql(rows) == before
+
+
+def test_of_two_rows_with_one_note_one_is_moved_and_the_other_goes(firm: Firm, broken: Database) -> None:
+    """Neither stands under the size that the note states."""
+    rows, last = "SELECT size, note FROM ledger.checkpoints ORDER BY size", firm.sealed[-1]
+    before = broken.sql(rows)
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET size = size - 9 WHERE size = %s", last, least=1)
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints SELECT chain, size - 9, root, note, sealed_at "
+                      "FROM ledger.checkpoints WHERE size = %s", last - 9, least=1)  # fmt: skip
+    with copies() as found:
+        plan = planned(broken, firm.rules, found)
+        assert sorted((x.what, x.size, x.key) for x in plan.writes) == [
+            ("remove", last - 9, None), ("restore", last, (str(last - 18),)),
+        ]  # fmt: skip
+        both = (*plan.writes, msgspec.structs.replace(plan.writes[0], key=(str(last - 9),)))
+        with pytest.raises(NotProven, match="two checkpoints to one place"):
+            applied(broken, firm.rules, msgspec.structs.replace(plan, writes=both), found)
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql(rows) == before
+
+
+def test_what_stands_in_the_place_of_one_that_a_copy_has_is_moved_and_not_lost(firm: Firm, broken: Database) -> None:
+    first, last = firm.sealed
+    notes = "SELECT string_agg(size || note, ',' ORDER BY size) FROM ledger.checkpoints"
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size = %s", last, least=1)
+        intruder.edit("checkpoints", "UPDATE ledger.checkpoints SET size = %s WHERE size = %s", last, first, least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        mended(broken, firm, found)
+    assert broken.sql(notes) == firm.database.sql(notes)
+    assert real(report_on(broken)) == []
+
+
 def test_a_second_history_that_a_log_signed_is_not_written_over(firm: Firm, broken: Database) -> None:
     """It convicts whoever holds the key; what nobody signed in its place is."""
     size = firm.sealed[-1]
