@@ -3,30 +3,35 @@ Look at the facts that fit no rule, and record what someone decided about each.
 
 A decision is an event like any other: it names who proposed and who approved it, and it is made once. A fact that fits
 by now is accepted as it came, which records it again; one that was wrong, by what should have been said and the seq
-that it got.
+that it got. What is recorded as it came is not discarded.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from ledger.chain.entry import split_payload
+from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.cli import access as connections
 from ledger.cli.answer import check_row_format, print_json, show_rows
 from ledger.cli.options import Dsn, Origin
 from ledger.domain import registry
 from ledger.domain.events.executions import FactQuarantined, QuarantineResolved
+from ledger.domain.events.fields import Event
+from ledger.domain.fold import original_of
 from ledger.domain.rows import Quarantined
 from ledger.domain.rules.ground import TO_COME
-from ledger.errors import IdempotencyConflict, InvalidInput, RuleBroken
+from ledger.errors import IdempotencyConflict, InvalidInput, NotFound, RuleBroken, VersionConflict
 from ledger.journal.ledger import Ledger
 from ledger.queries import At, Books
 
 app = typer.Typer(no_args_is_help=True, help="List, read and resolve the facts that fit no rule.")
 SOURCE = "operator"
+_TRIES: Final = 8
+"""How often a fact is tried to be recorded while others come to wait."""
 
 Seq = Annotated[int, typer.Argument(help="Seq of the quarantined fact, as `list` prints it.")]
 
@@ -56,8 +61,7 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     with connections.access(dsn) as found, Books(found.dsn("reader"), origin) as books:
         answer = books.quarantined(seq)
     row, event = answer.value
-    _, given = split_payload(event.payload)
-    kept = registry.decode_given(event.event_type, event.schema_version, given)
+    kept = _made(event)
     if not isinstance(kept, FactQuarantined):
         raise InvalidInput(f"seq {seq} is a {event.event_type} and no FactQuarantined; run tradeledger-verify")
     original: Any = kept.original
@@ -73,6 +77,10 @@ def show(seq: Seq, dsn: Dsn = None, origin: Origin = None) -> None:
     )  # fmt: skip
 
 
+def _made(stored: RecordedEvent) -> Event:
+    return registry.decode_given(stored.event_type, stored.schema_version, split_payload(stored.payload)[1])
+
+
 def _recorded(ledger: Ledger, decision: QuarantineResolved, decided: str) -> int | None:
     """
     Record the fact that *decision* accepts as it came, and return its seq; nothing is recorded if it may not be.
@@ -83,20 +91,30 @@ def _recorded(ledger: Ledger, decision: QuarantineResolved, decided: str) -> int
     first = ledger.lookup(decided)
     if first is not None:
         # The fact may have been recorded under another key, by who told it again.
-        made = ledger.events_at([first.seq])[first.seq]
-        kept_decision = registry.decode_given(made.event_type, made.schema_version, split_payload(made.payload)[1])
+        kept_decision = _made(ledger.events_at([first.seq])[first.seq])
         return kept_decision.accepted_seq if isinstance(kept_decision, QuarantineResolved) else None
     again = ledger.lookup(key)
     if again is not None:
         return again.seq
-    # Whether these persons may decide on this fact is asked of a decision that needs nothing recorded.
-    ledger.dry_run(msgspec.structs.replace(decision, resolution="discarded"))
+    for _ in range(_TRIES):
+        # Whether these persons may decide on this fact is asked of a decision that needs nothing recorded.
+        (allowed,) = ledger.dry_run(msgspec.structs.replace(decision, resolution="discarded"))
+        fact, occurred_at = _fitting(ledger, seq)
+        # Nobody may have decided on it since: the books would have what the chain says is discarded.
+        before = {allowed.stream: allowed.stream_version - 1}
+        with contextlib.suppress(VersionConflict):
+            actor = decision.proposed_by
+            return ledger.append(fact, key=key, actor=actor, occurred_at=occurred_at, expected=before).seq
+    raise VersionConflict(f"other facts came to wait each time that the one of seq {seq} was to be recorded; try again")
+
+
+def _fitting(ledger: Ledger, seq: int) -> tuple[Event, int | None]:
+    """Return the fact of *seq* as it came and when it occurred (None: now), or raise if it still fits no rule."""
     stored = ledger.events_at([seq])[seq]
-    _, given = split_payload(stored.payload)
-    kept = registry.decode_given(stored.event_type, stored.schema_version, given)
+    kept = _made(stored)
     if not isinstance(kept, FactQuarantined) or kept.original_version is None:
         raise InvalidInput(f"seq {seq} is text that could not be read: record what it says, and give --accepted-seq")
-    fact = registry.decode_given(kept.original_type, kept.original_version, kept.original)
+    fact = original_of(kept)
     # What was announced happens on its day, and not when it was announced.
     occurred_at = None if kept.rule.endswith(TO_COME) else stored.occurred_at
     for foreseen in ledger.dry_run(fact, occurred_at=occurred_at):
@@ -105,17 +123,45 @@ def _recorded(ledger: Ledger, decision: QuarantineResolved, decided: str) -> int
                 f"the fact of seq {seq} still fits no rule ({foreseen.rule}): {foreseen.detail}; record first what it "
                 "needs, or what it should have said and give --accepted-seq"
             )
-    return ledger.append(fact, key=key, actor=decision.proposed_by, occurred_at=occurred_at).seq
+    return fact, occurred_at
 
 
-def _decided(dsn: str, origin: str | None, seq: int) -> IdempotencyConflict:
-    """Return that the fact of *seq* was decided on otherwise: its key is that decision's."""
-    with Books(dsn, origin) as books:
-        row, _ = books.quarantined(seq).value
+def _standing(ledger: Ledger, seq: int) -> tuple[Quarantined, int | None] | None:
+    """Return the row of what waits or waited at *seq*, and where this very fact is recorded since, if it is."""
+    try:
+        with ledger.books() as books:
+            row, waiting = books.quarantined(seq).value
+    except NotFound:
+        return None
+    since = row.answered_seq
+    if since is not None and _made(ledger.events_at([since])[since]) != original_of(_made(waiting)):
+        since = None
+    return row, since
+
+
+def _check_not_recorded(ledger: Ledger, seq: int) -> None:
+    """Raise RuleBroken where the fact that waits at *seq* is recorded since: then it cannot be discarded."""
+    standing = _standing(ledger, seq)
+    if standing is not None and standing[0].status == "open" and standing[1] is not None:
+        raise RuleBroken(
+            f"the fact of seq {seq} is recorded since, as it came, at seq {standing[1]}: resolve it as accepted, or as "
+            "a duplicate; if it should not be in the books, take back what was recorded"
+        )
+
+
+def _decided(ledger: Ledger, seq: int) -> IdempotencyConflict | None:
+    """Return that the fact of *seq* was decided on otherwise, if it was."""
+    standing = _standing(ledger, seq)
+    if standing is None or standing[0].status == "open":
+        return None
+    row, since = standing
     agreed = f" and {row.approved_by}" if row.approved_by is not None else ""
+    stays = ""
+    if row.status == "discarded" and since is not None:
+        stays = f"; what it says is recorded all the same, at seq {since}"
     return IdempotencyConflict(
-        f"the fact of seq {seq} is {row.status}, as {row.proposed_by}{agreed} decided; a decision is made once, and "
-        "what came of it is put right by events of its own"
+        f"the fact of seq {seq} is {row.status}, as {row.proposed_by}{agreed} decided{stays}; a decision is made once, "
+        "and what came of it is put right by events of its own"
     )
 
 
@@ -148,10 +194,14 @@ def resolve(
         Ledger.open(found.dsn("writer"), origin=origin, source=source) as ledger,
     ):
         key = f"resolve-{seq}"
-        if resolution == "accepted" and accepted_seq is None:
-            event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event, key))
         try:
+            if resolution == "discarded":
+                _check_not_recorded(ledger, seq)
+            if resolution == "accepted" and accepted_seq is None:
+                event = msgspec.structs.replace(event, accepted_seq=_recorded(ledger, event, key))
             receipt = ledger.append(event, key=key, actor=proposed_by)
-        except IdempotencyConflict as error:
-            raise _decided(found.dsn("reader"), origin, seq) from error
+        except (IdempotencyConflict, RuleBroken) as error:
+            if (decided := _decided(ledger, seq)) is None:
+                raise
+            raise decided from error
     print(f"seq {seq} is {resolution}, recorded at seq {receipt.seq}")

@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+
+import pytest
 
 from ledger import Ledger
+from ledger.cli import quarantine
 from ledger.domain.events.control import ControlsSet
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import FactQuarantined
+from ledger.errors import IdempotencyConflict, RuleBroken
 from tests.commands import tradeledger
 from tests.conftest import Database
 from tests.journal.test_ledger import check_whole, fill, order, trade
@@ -159,3 +164,108 @@ def test_what_was_announced_is_accepted_on_its_day_as_of_that_day(chain: Databas
         assert made[receipt.seq + 1].event_type == "InstrumentRenamed"
         assert made[receipt.seq].recorded_at < made[receipt.seq + 1].occurred_at
         check_whole(chain, ledger)
+
+
+class Desk:
+    """A fact that waits and would fit by now, and the people who decide on it, each with a ledger of their own."""
+
+    def __init__(self, chain: Database) -> None:
+        self.dsn = chain.dsn("writer")
+        with Ledger.open(self.dsn) as ledger:
+            fill(ledger)
+            self.seq = ledger.append(trade("E", "O"), key="E").seq
+            ledger.append(order("O"), key="O")
+
+    def resolve(self, resolution: str, who: str) -> None:
+        quarantine.resolve(self.seq, resolution, who, None, None, self.dsn, None, "engine")
+
+    def quarantine_another(self) -> None:
+        with Ledger.open(self.dsn) as ledger:
+            ledger.append(trade("F", "none"), key="F")
+
+    def events_after_the_order(self) -> list[str]:
+        with Ledger.open(self.dsn) as ledger:
+            return [x.event_type for x in ledger.events(self.seq + 1)]
+
+
+def once_after(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], None]) -> None:
+    """Have *act* done once, when the function *name* of the command has answered."""
+    before = getattr(quarantine, name)
+
+    def late(*arguments: object) -> object:
+        answer = before(*arguments)
+        monkeypatch.setattr(quarantine, name, before)
+        act()
+        return answer
+
+    monkeypatch.setattr(quarantine, name, late)
+
+
+def test_a_fact_that_is_discarded_meanwhile_is_not_recorded(chain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who accepts it has seen that it fits; by the time it would be recorded somebody else has decided."""
+    desk = Desk(chain)
+    once_after(monkeypatch, "_fitting", lambda: desk.resolve("discarded", "bob"))
+    with pytest.raises(IdempotencyConflict) as refused:
+        desk.resolve("accepted", "ann")
+    assert f"the fact of seq {desk.seq} is discarded, as bob decided; a decision is made once" in str(refused.value)
+    assert desk.events_after_the_order() == ["QuarantineResolved"]
+    check_whole(chain)
+
+
+def test_a_fact_is_accepted_though_others_come_to_wait_meanwhile(
+    chain: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen of it is seen once more."""
+    desk = Desk(chain)
+    once_after(monkeypatch, "_fitting", desk.quarantine_another)
+    desk.resolve("accepted", "ann")
+    assert desk.events_after_the_order() == ["FactQuarantined", "TradeExecuted", "QuarantineResolved"]
+    check_whole(chain)
+
+
+def test_a_fact_that_is_being_accepted_is_not_discarded(chain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is recorded by then, so that nobody may say it is not; and it is accepted."""
+    desk = Desk(chain)
+    refusals = []
+
+    def discard() -> None:
+        with pytest.raises(RuleBroken) as refused:
+            desk.resolve("discarded", "bob")
+        refusals.append(str(refused.value))
+
+    once_after(monkeypatch, "_recorded", discard)
+    desk.resolve("accepted", "ann")
+    assert f"is recorded since, as it came, at seq {desk.seq + 2}: resolve it as accepted" in refusals[0]
+    assert desk.events_after_the_order() == ["TradeExecuted", "QuarantineResolved"]
+
+
+def test_who_recorded_what_is_discarded_at_the_same_moment_is_told_so(
+    chain: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other had seen that it was not recorded; the conflict says where it is, now and when it is asked again."""
+    desk = Desk(chain)
+
+    def discard() -> None:
+        with monkeypatch.context() as seen:
+            seen.setattr(quarantine, "_check_not_recorded", lambda ledger, seq: None)
+            desk.resolve("discarded", "bob")
+
+    once_after(monkeypatch, "_recorded", discard)
+    for _ in range(2):
+        with pytest.raises(IdempotencyConflict) as refused:
+            desk.resolve("accepted", "ann")
+        assert (
+            f"is discarded, as bob decided; what it says is recorded all the same, at seq {desk.seq + 2}"
+            in str(refused.value)
+        )  # fmt: skip
+    desk.resolve("discarded", "bob")
+
+
+def test_a_wrong_fact_is_discarded_though_the_right_one_has_its_ids(chain: Database) -> None:
+    """What is recorded says something else, so that the one that waits is in no books."""
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        seq = ledger.append(trade("E", "O", "5000"), key="1").seq
+        ledger.append(order("O"), key="2")
+        assert not ledger.append(trade("E", "O"), key="3").quarantined
+    quarantine.resolve(seq, "discarded", "ann", None, None, chain.dsn("writer"), None, "engine")
