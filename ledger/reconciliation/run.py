@@ -21,8 +21,9 @@ from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
 from ledger.queries import At, Books, Known, Moment, RecordedAt
 from ledger.reconciliation import adjustment, comparison, lives
-from ledger.reconciliation.comparison import Ours, Outcome
+from ledger.reconciliation.comparison import Outcome
 from ledger.reconciliation.lives import Followed, Life
+from ledger.reconciliation.ours import Ours
 from ledger.reconciliation.statement import Statement
 
 STREAM: Final = "reconciliation/"

@@ -10,7 +10,7 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.rules.ground import current_name
 from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, statement
-from ledger.reconciliation.comparison import Ours
+from ledger.reconciliation.ours import Ours
 from tests.domain import equities
 from tests.domain.books import Books
 

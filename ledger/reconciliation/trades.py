@@ -1,0 +1,118 @@
+"""
+Compare the trades of a statement with the books, trade by trade.
+
+They are matched by venue, trade date and execution id; an id of an earlier version stands for the trade as it is now.
+A venue states the block that was allocated, a custodian its lines: whoever states one line has them all.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.domain import amounts
+from ledger.domain.rows import Break, Execution
+from ledger.reconciliation import keys
+from ledger.reconciliation.ours import Compared, Ours
+from ledger.reconciliation.statement import Stated, Statement
+
+MISSING: Final = "missing"
+
+
+def _counts(row: Execution) -> bool:
+    """Return whether this version of a trade counts: a block that was allocated does at the venue, as its lines do."""
+    return row.live or (row.kind in ("trade", "correct") and row.allocation_id is not None)
+
+
+def _why_not(version: Execution | None) -> str:
+    """Tell why what a statement has does not count here."""
+    if version is None:
+        return MISSING
+    if version.kind == "bust":
+        return f"no trade: the bust of {version.ref_exec_id}"
+    if version.kind == "allocation":
+        return f"no longer counts since {version.allocation_id} was reversed"
+    return f"no longer counts since {version.exec_id} was replaced or busted"
+
+
+def _id(row: Execution) -> tuple[str, ...]:
+    return row.venue, row.trade_date, row.exec_id
+
+
+def _told(side: str, qty: int, instrument: str, price: int) -> str:
+    return f"{side} {amounts.render(qty)} {instrument} at {amounts.render(price)}"
+
+
+def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compared:
+    """
+    Return what the trades come to; *before* are the breaks that are open.
+    """
+    if statement.trades is None:
+        return {}
+    by_id = {_id(row): row for row in ours.executions}
+    live = {(row.venue, row.root_trade_date, row.root_exec_id): row for row in ours.executions if _counts(row)}
+    stated = {row.key: row for row in statement.trades}
+    has_lines = any(key in by_id and by_id[key].kind == "allocation" for key in stated)
+    found: Compared = {}
+    seen: set[tuple[str, ...]] = set()
+    for row in statement.trades:
+        version = by_id.get(row.key)
+        now = version and live.get((version.venue, version.root_trade_date, version.root_exec_id))
+        if now is not None and now is not version and _id(now) in stated:
+            # Both versions are stated: the newer one is the trade, this one no longer counts here.
+            now = None
+        if now is None:
+            told = _told(row.words["side"], row.figures["qty"], row.words["instrument"], row.figures["price"])
+            found[keys.make("trade", row.words["account"], *row.key)] = (_why_not(version), told)
+        else:
+            seen.add(_id(now))
+            found |= _one_trade(row, now, ours)
+    for execution in live.values():
+        expected = has_lines or execution.kind != "allocation"
+        if expected and _id(execution) not in seen and _covers(statement, execution):
+            name = (execution.account, *_id(execution))
+            told = _told(execution.side, execution.qty, execution.instrument, execution.price)
+            found[keys.make("trade", *name)] = (told, MISSING)
+    for key in before:
+        # A trade that neither side has any more, or that both have now under another account or column, agrees.
+        if key not in found and _covers_key(statement, key):
+            found[key] = (MISSING, MISSING)
+    return found
+
+
+def _covers(statement: Statement, row: Execution) -> bool:
+    days = statement.trades_from <= row.trade_date <= statement.trades_to
+    return row.venue in statement.venues and row.account in statement.accounts and days
+
+
+def _covers_key(statement: Statement, key: str) -> bool:
+    parts = keys.parts(key)
+    if parts[0] != "trade" or len(parts) < 5:
+        return False
+    _, account, venue, day, exec_id, *_ = parts
+    if any(
+        keys.stands_for(venue, row.key[0]) and day == row.key[1] and keys.stands_for(exec_id, row.key[2])
+        for row in statement.trades or ()
+    ):
+        return True
+    return (
+        statement.trades_from <= day <= statement.trades_to
+        and any(keys.stands_for(account, name) for name in statement.accounts)
+        and any(keys.stands_for(venue, name) for name in statement.venues)
+    )
+
+
+def _one_trade(row: Stated, now: Execution, ours: Ours) -> Compared:
+    """Compare one trade: it is on both sides, so its existence agrees, and then each column that was stated."""
+    name = (now.account, *row.key)
+    there = "there"
+    found: Compared = {keys.make("trade", *name): (there, there)}
+    known = {"qty": now.qty, "price": now.price, "gross": now.gross}
+    for column, amount in row.figures.items():
+        found[keys.make("trade", *name, column)] = (amounts.render(known[column]), amounts.render(amount))
+    side = "sell" if row.words["side"] == "sell" and now.side == "sell_short" else now.side
+    words = {"account": now.account, "side": side, "settle_date": now.settle_date}
+    words["instrument"] = ours.instruments[now.instrument]
+    for column, word in row.words.items():
+        theirs = ours.instruments[word] if column == "instrument" else word
+        found[keys.make("trade", *name, column)] = (words[column], theirs)
+    return found
