@@ -41,13 +41,17 @@ def _figures(
     }
 
 
-def _broken_names(kind: str, account: str, names: Iterable[str], before: Iterable[str]) -> set[str]:
-    """Return which of *names* an open break of *account* is about."""
-    written = {
-        parts[2] for parts in map(keys.parts, before)
-        if len(parts) > 3 and parts[0] == kind and keys.stands_for(parts[1], account)
-    }  # fmt: skip
-    return {name for name in names if any(keys.stands_for(one, name) for one in written)} if written else set()
+def _broken_names(
+    kind: str, statement: Statement, names: dict[str, str], before: Iterable[str]
+) -> set[tuple[str, str]]:
+    """Return the accounts of *statement* with those of *names*, by what stands for them, that *before* has keys of."""
+    accounts = keys.by_writing(statement.accounts)
+    found: set[tuple[str, str]] = set()
+    for key in before:
+        parts = keys.parts(key)
+        if parts[0] == kind and keys.is_made(key) and parts[1] in accounts and parts[2] in names:
+            found.add((accounts[parts[1]], names[parts[2]]))
+    return found
 
 
 def balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compared:
@@ -58,11 +62,12 @@ def balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> Comp
         return {}
     books = {(row.account, row.asset): row for row in ours.balances}
     rows = {row.key: row for row in statement.balances}
-    names: set[tuple[str, ...]] = set(rows)
-    for account in statement.accounts:
-        # Of a security that a cash statement leaves out, it says nothing.
-        names |= {key for key, row in books.items() if key[0] == account and row.total and ours.assets[key[1]] in MONEY}
-        names |= {(account, asset) for asset in _broken_names("balance", account, ours.assets, before)}
+    # Of a security that a cash statement leaves out, it says nothing.
+    held = {
+        name for name, row in books.items()
+        if name[0] in statement.accounts and row.total and ours.assets[name[1]] in MONEY
+    }  # fmt: skip
+    names = rows.keys() | held | _broken_names("balance", statement, keys.by_writing(ours.assets), before)
     found: Compared = {}
     for name in sorted(names):
         account, asset = name
@@ -94,10 +99,9 @@ def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Com
                 f"{stated.where}: {stated.key[1]} is {name[1]} now, stated at {rows[name].where}; once each"
             )
         rows[name] = stated
-    names = set(rows) | {key for key, row in books.items() if key[0] in statement.accounts and row.qty}
-    for account in statement.accounts:
-        broken = _broken_names("position", account, ours.instruments, before)
-        names |= {(account, ours.instruments[instrument]) for instrument in broken}
+    held = {name for name, row in books.items() if name[0] in statement.accounts and row.qty}
+    instruments = {written: ours.instruments[name] for written, name in keys.by_writing(ours.instruments).items()}
+    names = rows.keys() | held | _broken_names("position", statement, instruments, before)
     found: Compared = {}
     for name in sorted(names):
         position = books.get(name) or Position(*name, 0, 0, 0, 0)

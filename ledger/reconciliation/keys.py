@@ -9,6 +9,7 @@ ends in a hash of all of it, so that keys stay apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from blake3 import blake3
@@ -50,6 +51,22 @@ def is_made(key: str) -> bool:
     """
     kind, *rest = parts(key)
     return len(rest) in {"balance": (3,), "position": (3,), "trade": (4, 5)}.get(kind, ())
+
+
+def by_writing(names: Iterable[str]) -> dict[str, str]:
+    """
+    Return *names* by what stands for them in a key: each as it is, and as it is where it was cut.
+    """
+    escaped = {name: _escaped(name) for name in names}
+    return {written: name for name, whole in escaped.items() for written in (whole, _cut(whole))}
+
+
+def writings(*parts: str) -> set[tuple[str, ...]]:
+    """
+    Return what can stand for *parts*, one after the other, in a key: a key has all of them as they are, or all cut.
+    """
+    escaped = tuple(map(_escaped, parts))
+    return {escaped, tuple(map(_cut, escaped))}
 
 
 def stands_for(written: str, part: str) -> bool:

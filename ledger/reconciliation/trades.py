@@ -7,6 +7,7 @@ A venue states the block that was allocated, a custodian its lines: whoever stat
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ledger.domain import amounts
@@ -72,10 +73,9 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, execution.instrument, execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
-    for key in before:
+    for key in _covered(statement, before):
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
-        if key not in found and _covers_key(statement, key):
-            found[key] = (MISSING, MISSING)
+        found.setdefault(key, (MISSING, MISSING))
     return found
 
 
@@ -84,21 +84,17 @@ def _covers(statement: Statement, row: Execution) -> bool:
     return row.venue in statement.venues and row.account in statement.accounts and days
 
 
-def _covers_key(statement: Statement, key: str) -> bool:
-    parts = keys.parts(key)
-    if parts[0] != "trade" or len(parts) < 5:
-        return False
-    _, account, venue, day, exec_id, *_ = parts
-    if any(
-        keys.stands_for(venue, row.key[0]) and day == row.key[1] and keys.stands_for(exec_id, row.key[2])
-        for row in statement.trades or ()
-    ):
-        return True
-    return (
-        statement.trades_from <= day <= statement.trades_to
-        and any(keys.stands_for(account, name) for name in statement.accounts)
-        and any(keys.stands_for(venue, name) for name in statement.venues)
-    )
+def _covered(statement: Statement, before: Iterable[str]) -> Iterator[str]:
+    """Yield those of *before* that are about a trade that the statement has, or would have if there were one."""
+    of_trades = [(key, keys.parts(key)) for key in before if key.startswith("trade:") and keys.is_made(key)]
+    if not of_trades:
+        return
+    accounts, venues = keys.by_writing(statement.accounts), keys.by_writing(statement.venues)
+    stated = {written for row in statement.trades or () for written in keys.writings(*row.key)}
+    for key, (_, account, venue, day, exec_id, *_) in of_trades:
+        in_days = statement.trades_from <= day <= statement.trades_to
+        if (venue, day, exec_id) in stated or (in_days and account in accounts and venue in venues):
+            yield key
 
 
 def _one_trade(row: Stated, now: Execution, ours: Ours) -> Compared:

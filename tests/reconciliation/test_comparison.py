@@ -4,12 +4,15 @@ Check what a statement is held against, from rows alone.
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.rows import Break
 from ledger.domain.rules.ground import current_name
 from ledger.reading.sources import Folded
-from ledger.reconciliation import comparison, statement
+from ledger.reconciliation import comparison, keys, statement
 from ledger.reconciliation.ours import Ours
 from tests.domain import equities
 from tests.domain.books import Books
@@ -40,3 +43,32 @@ def test_a_position_is_found_under_its_newest_name_however_names_sort(names: tup
         found = comparison.compare(told, ours(books), [], {})
         assert found.matched == matched + 1
         assert [(x.ledger, x.external) for x in found.standing] == [("100", qty)] * (1 - matched)
+
+
+@pytest.mark.parametrize("kind", ["balance", "trade"])
+def test_what_a_statement_does_not_cover_takes_no_time_of_its_rows(kind: str) -> None:
+    """A thousand breaks of other accounts beside a thousand rows: each is gone through once, not each by each."""
+    many = 1_000
+    if kind == "balance":
+        text = "account,asset,total\n" + "".join(f"A{n},USD,1\n" for n in range(many))
+        others = [keys.make("balance", f"B{n}", "USD", "total") for n in range(many)]
+    else:
+        text = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
+        text += "".join(f"N,{equities.DAY},E{n},A0,XYZ.N,buy,1,10\n" for n in range(many))
+        others = [keys.make("trade", "B", "N", equities.DAY, f"E{n}x") for n in range(many)]
+    told = statement.read("s.csv", text.encode(), statement.Told("bank", equities.DAY))
+    left = Ours(frozenset(f"A{n}" for n in range(many)), {"USD": "currency"}, {"XYZ.N": "XYZ.N"}, [], [], [])
+    breaks = [Break("bank", key, "1", "2", told.as_of, 5, None) for key in others]
+    calls = 0
+
+    def count(_frame: object, _event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        found = comparison.compare(told, left, breaks, {})
+    finally:
+        sys.setprofile(None)
+    assert len(found.standing) == 2 * many
+    assert calls < 200 * many
