@@ -1,7 +1,8 @@
 """
 Compare the balances and positions of a statement with the books, figure by figure.
 
-A row that the statement leaves out of an account that it covers says that there is none.
+A row that the statement leaves out of an account that it covers says that there is none: 0 in each figure that its
+other rows state, and where these are totals, in every figure that broke before.
 """
 
 from __future__ import annotations
@@ -26,15 +27,22 @@ _BALANCE: Final[dict[str, Callable[[Balance], int]]] = {
 _POSITION: Final[dict[str, Callable[[Position], int]]] = {"qty": lambda row: row.qty, "cost": lambda row: row.cost}
 
 
+def _stated(rows: Iterable[Stated], whole: str) -> set[str]:
+    """Return the figures that *rows* state: of a row that is left out they say 0 in each; without rows, in *whole*."""
+    return {figure for row in rows for figure in row.figures} or {whole}
+
+
 def _figures(
-    kind: str, name: tuple[str, ...], row: Stated | None, ours: dict[str, int], open_keys: Iterable[str]
+    kind: str, name: tuple[str, ...], row: Stated | None, ours: dict[str, int], stated: set[str], before: Iterable[str]
 ) -> Compared:
-    """Compare the figures that the statement gives, and of a row that it leaves out those that broke before."""
+    """Compare the figures that the statement gives; of a row that it leaves out it gives 0."""
     if row is not None:
         theirs = row.figures
     else:
-        broken = {figure for figure in ours if keys.make(kind, *name, figure) in open_keys}
-        theirs = dict.fromkeys(broken or (next(iter(ours)),), 0)
+        # Of what no total stands for there is nothing at all; a list of settled cash alone says no more than that.
+        said = ours.keys() if next(iter(ours)) in stated else stated
+        broken = {figure for figure in said if keys.make(kind, *name, figure) in before}
+        theirs = dict.fromkeys({figure for figure in stated if ours[figure]} | broken, 0)
     return {
         keys.make(kind, *name, figure): (amounts.render(ours[figure]), amounts.render(amount))
         for figure, amount in theirs.items()
@@ -62,17 +70,19 @@ def balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> Comp
         return {}
     books = {(row.account, row.asset): row for row in ours.balances}
     rows = {row.key: row for row in statement.balances}
+    stated = _stated(statement.balances, "total")
     # Of a security that a cash statement leaves out, it says nothing.
     held = {
         name for name, row in books.items()
-        if name[0] in statement.accounts and row.total and ours.assets[name[1]] in MONEY
+        if name[0] in statement.accounts and ours.assets[name[1]] in MONEY and any(_BALANCE[x](row) for x in stated)
     }  # fmt: skip
     names = rows.keys() | held | _broken_names("balance", statement, keys.by_writing(ours.assets), before)
     found: Compared = {}
     for name in sorted(names):
         account, asset = name
         row = books.get((account, asset)) or Balance(account, asset, 0, 0, 0, None, False, False)
-        found |= _figures("balance", name, rows.get(name), {x: read(row) for x, read in _BALANCE.items()}, before)
+        figures = {x: read(row) for x, read in _BALANCE.items()}
+        found |= _figures("balance", name, rows.get(name), figures, stated, before)
     return found
 
 
@@ -92,19 +102,21 @@ def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Com
         other = books.get(name) or Position(*name, 0, 0, 0, 0)
         books[name] = msgspec.structs.replace(row, qty=row.qty + other.qty, cost=row.cost + other.cost)
     rows: dict[tuple[str, str], Stated] = {}
-    for stated in statement.positions:
-        name = (stated.key[0], ours.instruments[stated.key[1]])
+    for line in statement.positions:
+        name = (line.key[0], ours.instruments[line.key[1]])
         if name in rows:
-            raise InvalidInput(
-                f"{stated.where}: {stated.key[1]} is {name[1]} now, stated at {rows[name].where}; once each"
-            )
-        rows[name] = stated
-    held = {name for name, row in books.items() if name[0] in statement.accounts and row.qty}
+            raise InvalidInput(f"{line.where}: {line.key[1]} is {name[1]} now, stated at {rows[name].where}; once each")
+        rows[name] = line
+    stated = _stated(statement.positions, "qty")
+    held = {
+        name for name, row in books.items()
+        if name[0] in statement.accounts and any(_POSITION[x](row) for x in stated)
+    }  # fmt: skip
     instruments = {written: ours.instruments[name] for written, name in keys.by_writing(ours.instruments).items()}
     names = rows.keys() | held | _broken_names("position", statement, instruments, before)
     found: Compared = {}
     for name in sorted(names):
         position = books.get(name) or Position(*name, 0, 0, 0, 0)
         figures = {x: read(position) for x, read in _POSITION.items()}
-        found |= _figures("position", name, rows.get(name), figures, before)
+        found |= _figures("position", name, rows.get(name), figures, stated, before)
     return found

@@ -546,3 +546,36 @@ def test_names_as_long_as_they_may_be_and_with_colons_make_breaks_that_end(desk:
     # The corrected statement has no rows of them any more.
     ended = desk.reconcile("account,asset,total\n", "--account", long, "--account", colons)
     assert (ended["breaks"], len(ended["closed"])) == ([], 2)
+
+
+def test_a_row_that_is_left_out_is_0_in_all_that_the_others_state_whatever_broke_before(desk: Desk) -> None:
+    """A break of held hides no missing total; who lists settled cash alone says nothing of what is due."""
+    total = "account,asset,total\nA,BTC,100\n"
+    desk.reconcile("account,asset,total,held\nA,USDT,100000,5\nA,BTC,100,\n")
+    gone = desk.reconcile(total, name="t.csv")
+    assert values(gone) == {"balance:A:USDT:total": ("100000", "0")}
+    assert [x["key"] for x in gone["closed"]] == ["balance:A:USDT:held"]
+    assert values(desk.reconcile(total, issuer="fresh", name="t.csv")) == values(gone)
+    # A trade of the day is due: cash that is not settled is no cash of a list of settled cash.
+    desk.give(
+        AccountOpened(account="H", owner="o", kind="house", base_asset="USDT"),
+        InstrumentDefined(instrument="T1", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="0.01",
+                          lot="0.001", settlement_cycle=1, venue="V"),
+        msgspec.structs.replace(fill_of("S"), account="H", instrument="T1", qty="1"),
+        msgspec.structs.replace(deposit("h", "100"), account="H"),
+    )  # fmt: skip
+    settled = "account,asset,settled\nA,USDT,100000\nA,BTC,100\n"
+    found = desk.reconcile(settled, "--account", "H", issuer="settled")
+    assert values(found) == {"balance:H:USDT:settled": ("100", "0")}
+    stated = desk.reconcile(settled + "H,USDT,0\n", issuer="settled", name="u.csv")
+    assert (stated["appended"], values(stated)) == (True, values(found))
+    # A break of the total is not of such a list, which ends it by leaving the row out as little as by stating it.
+    desk.reconcile("account,asset,total\nH,USDT,7\nH,BTC,1\n", issuer="both", name="b.csv")
+    for rows in (settled, settled + "H,USDT,100\n"):
+        found = desk.reconcile(rows, "--account", "H", issuer="both", name="s.csv")
+        assert values(found)["balance:H:USDT:total"] == ("0", "7")
+    positions = "account,instrument,qty,cost\n"
+    desk.reconcile(positions + "H,T1,1,5\n", issuer="p", name="p.csv")
+    for issuer in ("p", "q"):
+        found = desk.reconcile(positions, "--account", "H", issuer=issuer, name="q.csv")
+        assert values(found)["position:H:T1:qty"] == ("1", "0")
