@@ -97,7 +97,7 @@ def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Com
         return {}
     books: dict[tuple[str, str], Position] = {}
     for row in ours.positions:
-        # What was renamed has a row by each of its names, of which one holds it all.
+        # What was renamed has a row by each of its names, of which one holds it all; the first one never changes.
         name = (row.account, ours.instruments[row.instrument])
         other = books.get(name) or Position(*name, 0, 0, 0, 0)
         books[name] = msgspec.structs.replace(row, qty=row.qty + other.qty, cost=row.cost + other.cost)
@@ -105,7 +105,10 @@ def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Com
     for line in statement.positions:
         name = (line.key[0], ours.instruments[line.key[1]])
         if name in rows:
-            raise InvalidInput(f"{line.where}: {line.key[1]} is {name[1]} now, stated at {rows[name].where}; once each")
+            first = rows[name]
+            raise InvalidInput(
+                f"{line.where}: {line.key[1]} is {first.key[1]} by another name, stated at {first.where}; once each"
+            )
         rows[name] = line
     stated = _stated(statement.positions, "qty")
     held = {

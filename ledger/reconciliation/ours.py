@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ledger.domain import postings
-from ledger.domain.rows import Balance, Execution, Position
+from ledger.domain.rows import Balance, Execution, Instrument, Position
 from ledger.errors import InvalidInput, closest
 from ledger.reconciliation.statement import Statement
 
@@ -23,7 +23,8 @@ class Ours(msgspec.Struct, frozen=True):
     """
     The ledger's side: what it knows now, and the books as of the statement.
 
-    `assets` gives kinds by asset, `instruments` the name that each has now.
+    `assets` gives kinds by asset, `instruments` the first name of each by any it has had: what was found and decided
+    under that one goes on under every other.
     """
 
     accounts: frozenset[str]
@@ -32,6 +33,21 @@ class Ours(msgspec.Struct, frozen=True):
     balances: list[Balance]
     positions: list[Position]
     executions: list[Execution]
+
+
+def first_names(instruments: Iterable[Instrument]) -> dict[str, str]:
+    """
+    Return the name that each of *instruments* was defined with, by each of its names; a new one never changes it.
+    """
+    renamed = {row.instrument: row.renamed_to for row in instruments}
+    before = {new: old for old, new in renamed.items() if new is not None}
+
+    def first(name: str) -> str:
+        while name in before:
+            name = before[name]
+        return name
+
+    return {name: first(name) for name in renamed}
 
 
 def check_known(statement: Statement, ours: Ours) -> None:

@@ -23,7 +23,7 @@ from ledger.queries import At, Books, Known, Moment, RecordedAt
 from ledger.reconciliation import adjustment, comparison, lives
 from ledger.reconciliation.comparison import Outcome
 from ledger.reconciliation.lives import Followed, Life
-from ledger.reconciliation.ours import Ours
+from ledger.reconciliation.ours import Ours, first_names
 from ledger.reconciliation.statement import Statement
 
 STREAM: Final = "reconciliation/"
@@ -126,17 +126,10 @@ def _moment(books: Books, statement: Statement) -> Moment:
 def _ours(books: Books, statement: Statement) -> tuple[int, Ours]:
     at = _moment(books, statement)
     balances = books.balances(at=at)
-    instruments = {row.instrument: row for row in books.table("instruments").value}
-
-    def current(name: str) -> str:
-        while (renamed := instruments[name].renamed_to) is not None:
-            name = renamed
-        return name
-
     ours = Ours(
         frozenset(row.account for row in books.table("accounts").value),
         {row.asset: row.kind for row in books.table("assets").value},
-        {name: current(name) for name in instruments},
+        first_names(books.table("instruments").value),
         balances.value if statement.balances is not None else [],
         books.positions(at=at).value if statement.positions is not None else [],
         books.executions(at=at).value if statement.trades is not None else [],

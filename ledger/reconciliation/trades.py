@@ -62,7 +62,8 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
             # Both versions are stated: the newer one is the trade, this one no longer counts here.
             now = None
         if now is None:
-            told = _told(row.words["side"], row.figures["qty"], row.words["instrument"], row.figures["price"])
+            instrument = ours.instruments[row.words["instrument"]]
+            told = _told(row.words["side"], row.figures["qty"], instrument, row.figures["price"])
             found[keys.make("trade", row.words["account"], *row.key)] = (_why_not(version), told)
         else:
             seen.add(_id(now))
@@ -71,7 +72,7 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
         expected = has_lines or execution.kind != "allocation"
         if expected and _id(execution) not in seen and _covers(statement, execution):
             name = (execution.account, *_id(execution))
-            told = _told(execution.side, execution.qty, execution.instrument, execution.price)
+            told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
     for key in _covered(statement, before):
         # A trade that neither side has any more, or that both have now under another account or column, agrees.

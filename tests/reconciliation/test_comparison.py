@@ -10,10 +10,9 @@ import pytest
 
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.rows import Break
-from ledger.domain.rules.ground import current_name
 from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, keys, statement
-from ledger.reconciliation.ours import Ours
+from ledger.reconciliation.ours import Ours, first_names
 from tests.domain import equities
 from tests.domain.books import Books
 
@@ -24,7 +23,7 @@ def ours(books: Books) -> Ours:
     return Ours(
         frozenset(row.account for row in state.accounts.rows.values()),
         {row.asset: row.kind for row in state.assets.rows.values()},
-        {name: current_name(state, name) for (name,) in state.instruments.rows},
+        first_names(state.instruments.rows.values()),
         source.rows("balances"), source.rows("positions"), source.rows("executions"),
     )  # fmt: skip
 

@@ -477,7 +477,7 @@ def test_a_block_that_was_allocated_and_a_renamed_instrument_are_what_they_are_a
         assert desk.reconcile(f"account,instrument,qty\nA,{name},0.2\n", "--account", "BLOCK")["breaks"] == []
     both = desk.file("account,instrument,qty\nA,T1,0.2\nA,T2,0.2\n")
     code, words = desk.run(both, "--issuer", "bank", "--as-of", DAY, "--source", "engine")
-    assert (code, "T2 is T2 now, stated at" in words) == (8, True), words
+    assert (code, "T2 is T1 by another name, stated at" in words) == (8, True), words
 
 
 def test_a_custodian_states_the_lines_of_an_allocation_and_leaves_none_out(desk: Desk) -> None:
@@ -579,3 +579,30 @@ def test_a_row_that_is_left_out_is_0_in_all_that_the_others_state_whatever_broke
     for issuer in ("p", "q"):
         found = desk.reconcile(positions, "--account", "H", issuer=issuer, name="q.csv")
         assert values(found)["position:H:T1:qty"] == ("1", "0")
+
+
+def test_a_break_and_what_was_decided_of_it_go_on_under_a_new_name(desk: Desk) -> None:
+    """The same difference stays one break, agreement ends it, and what someone decided of it, or of a trade, stands."""
+    held = "account,instrument,qty\nA,%s,0.5\n"
+    traded = TRADES + f"V,{DAY},E1,A,%s,buy,0.01,100\nV,{DAY},E9,A,%s,buy,0.01,100\n"
+    desk.give(_lone("E1"))
+    key, missing = "position:A:BTCUSDT:qty", f"trade:A:V:{DAY}:E9"
+    for issuer in ("open", "decided"):
+        desk.reconcile(held % "BTCUSDT", issuer=issuer)
+    desk.reconcile(traded % ("BTCUSDT", "BTCUSDT"), issuer="venue", name="t.csv")
+    for issuer, of in (("decided", key), ("venue", missing)):
+        code, words = desk.run("resolve", of, "--issuer", issuer, "--as", "theirs", "--reason", "typo",
+                               "--proposed-by", "ann", "--source", "engine")  # fmt: skip
+        assert code == 0, words
+    desk.give(InstrumentRenamed(ca_id="N", old="BTCUSDT", new="XBT", effective=DAY))
+    desk.give(InstrumentRenamed(ca_id="N2", old="XBT", new="ABC", effective=DAY))
+    for name in ("ABC", "BTCUSDT", "XBT"):
+        assert values(desk.reconcile(held % name, issuer="open")) == {key: ("0.01", "0.5")}
+        decided = desk.reconcile(held % name, issuer="decided")
+        assert (decided["breaks"], decided["resolved_before"]) == ([], [key])
+        decided = desk.reconcile(traded % (name, name), issuer="venue", name="t.csv")
+        assert (decided["breaks"], decided["resolved_before"]) == ([], [missing])
+    assert [x["closed_seq"] for x in desk.lives("--issuer", "open")] == [None]
+    desk.give(msgspec.structs.replace(_lone("E2"), qty="0.49", instrument="ABC"))
+    ended = desk.reconcile(held % "ABC", issuer="open")
+    assert (ended["breaks"], [x["how"] for x in ended["closed"]]) == ([], ["books"])
