@@ -33,11 +33,30 @@ class Outcome(msgspec.Struct, frozen=True):
     lapsed: tuple[str, ...]
 
 
-def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], accepted: dict[str, tuple[str, str]]) -> Outcome:
+class Decision(msgspec.Struct, frozen=True):
+    """
+    The two values of a difference that someone ended.
+
+    It is `mended` where the books that are compared have the event that is said to have done it: where they differ as
+    before all the same, that was undone, or was not it.
+    """
+
+    ledger: str
+    external: str
+    mended: bool = False
+
+    def holds(self, ledger: str, external: str) -> bool:
+        """
+        Return whether these two values are what was decided on.
+        """
+        return not self.mended and (ledger, external) == (self.ledger, self.external)
+
+
+def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: dict[str, Decision]) -> Outcome:
     """
     Return what a comparison of *statement* with *ours* comes to, where *breaks* of its issuer stand or have ended.
 
-    *accepted* has the values of differences that someone resolved.
+    *decided* are the decisions that count, by the key of what they are on.
 
     Raises:
         InvalidInput: it names what the ledger does not know.
@@ -47,8 +66,9 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], accepted:
     before = {row.key: row for row in rows if row.closed_seq is None}
     ended = {row.key: row.as_of for row in rows if row.closed_seq is not None}
     compared = {
-        **figures.balances(statement, ours, before), **figures.positions(statement, ours, before),
-        **trades.trades(statement, ours, before),
+        **figures.balances(statement, ours, before.keys(), decided.keys()),
+        **figures.positions(statement, ours, before.keys(), decided.keys()),
+        **trades.trades(statement, ours, before.keys() | decided.keys()),
     }  # fmt: skip
     standing: dict[str, Difference] = {}
     newer = []
@@ -62,10 +82,11 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], accepted:
     for key, (left, right) in compared.items():
         if key in newer:
             continue
+        decision = decided.get(key)
         if left == right:
-            if key in accepted and ended[key] < statement.as_of:
+            if decision is not None and ended[key] <= statement.as_of:
                 lapsed.append(key)
-        elif accepted.get(key) == (left, right):
+        elif decision is not None and decision.holds(left, right):
             settled.append(key)
         elif ended.get(key, statement.as_of) > statement.as_of:
             newer.append(key)

@@ -2,18 +2,18 @@
 Compare the balances and positions of a statement with the books, figure by figure.
 
 A row that the statement leaves out of an account that it covers says that there is none: 0 in each figure that its
-other rows state, and where these are totals, in every figure that broke before.
+other rows state, and where these are totals, in every figure that broke before. So its break ends, or a decision on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Final
 
 import msgspec
 
 from ledger.domain import amounts
-from ledger.domain.rows import Balance, Break, Position
+from ledger.domain.rows import Balance, Position
 from ledger.errors import InvalidInput
 from ledger.reconciliation import keys
 from ledger.reconciliation.ours import Compared, Ours
@@ -33,7 +33,12 @@ def _stated(rows: Iterable[Stated], whole: str) -> set[str]:
 
 
 def _figures(
-    kind: str, name: tuple[str, ...], row: Stated | None, ours: dict[str, int], stated: set[str], before: Iterable[str]
+    kind: str,
+    name: tuple[str, ...],
+    row: Stated | None,
+    ours: dict[str, int],
+    stated: set[str],
+    followed: Set[str],
 ) -> Compared:
     """Compare the figures that the statement gives; of a row that it leaves out it gives 0."""
     if row is not None:
@@ -41,30 +46,30 @@ def _figures(
     else:
         # Of what no total stands for there is nothing at all; a list of settled cash alone says no more than that.
         said = ours.keys() if next(iter(ours)) in stated else stated
-        broken = {figure for figure in said if keys.make(kind, *name, figure) in before}
-        theirs = dict.fromkeys({figure for figure in stated if ours[figure]} | broken, 0)
+        known = {figure for figure in said if keys.make(kind, *name, figure) in followed}
+        theirs = dict.fromkeys({figure for figure in stated if ours[figure]} | known, 0)
     return {
         keys.make(kind, *name, figure): (amounts.render(ours[figure]), amounts.render(amount))
         for figure, amount in theirs.items()
     }
 
 
-def _broken_names(
-    kind: str, statement: Statement, names: dict[str, str], before: Iterable[str]
+def _followed_names(
+    kind: str, statement: Statement, names: dict[str, str], followed: Iterable[str]
 ) -> set[tuple[str, str]]:
-    """Return the accounts of *statement* with those of *names*, by what stands for them, that *before* has keys of."""
+    """Return the accounts of *statement* with those of *names*, by how keys write them, that *followed* is about."""
     accounts = keys.by_writing(statement.accounts)
     found: set[tuple[str, str]] = set()
-    for key in before:
+    for key in followed:
         parts = keys.parts(key)
         if parts[0] == kind and keys.is_made(key) and parts[1] in accounts and parts[2] in names:
             found.add((accounts[parts[1]], names[parts[2]]))
     return found
 
 
-def balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compared:
+def balances(statement: Statement, ours: Ours, open_keys: Set[str], decided: Set[str]) -> Compared:
     """
-    Return what the balances come to; *before* are the breaks that are open.
+    Return what the balances come to; *open_keys* are of breaks, *decided* of those that someone ended.
     """
     if statement.balances is None:
         return {}
@@ -76,19 +81,22 @@ def balances(statement: Statement, ours: Ours, before: dict[str, Break]) -> Comp
         name for name, row in books.items()
         if name[0] in statement.accounts and ours.assets[name[1]] in MONEY and any(_BALANCE[x](row) for x in stated)
     }  # fmt: skip
-    names = rows.keys() | held | _broken_names("balance", statement, keys.by_writing(ours.assets), before)
+    assets = keys.by_writing(ours.assets)
+    money = {written: asset for written, asset in assets.items() if ours.assets[asset] in MONEY}
+    names = rows.keys() | held | _followed_names("balance", statement, assets, open_keys)
+    names |= _followed_names("balance", statement, money, decided)
     found: Compared = {}
     for name in sorted(names):
         account, asset = name
         row = books.get((account, asset)) or Balance(account, asset, 0, 0, 0, None, False, False)
         figures = {x: read(row) for x, read in _BALANCE.items()}
-        found |= _figures("balance", name, rows.get(name), figures, stated, before)
+        found |= _figures("balance", name, rows.get(name), figures, stated, open_keys | decided)
     return found
 
 
-def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compared:
+def positions(statement: Statement, ours: Ours, open_keys: Set[str], decided: Set[str]) -> Compared:
     """
-    Return what the positions come to; *before* are the breaks that are open.
+    Return what the positions come to; *open_keys* are of breaks, *decided* of those that someone ended.
 
     Raises:
         InvalidInput: an instrument is stated under two of its names.
@@ -116,10 +124,10 @@ def positions(statement: Statement, ours: Ours, before: dict[str, Break]) -> Com
         if name[0] in statement.accounts and any(_POSITION[x](row) for x in stated)
     }  # fmt: skip
     instruments = {written: ours.instruments[name] for written, name in keys.by_writing(ours.instruments).items()}
-    names = rows.keys() | held | _broken_names("position", statement, instruments, before)
+    names = rows.keys() | held | _followed_names("position", statement, instruments, open_keys | decided)
     found: Compared = {}
     for name in sorted(names):
         position = books.get(name) or Position(*name, 0, 0, 0, 0)
         figures = {x: read(position) for x, read in _POSITION.items()}
-        found |= _figures("position", name, rows.get(name), figures, stated, before)
+        found |= _figures("position", name, rows.get(name), figures, stated, open_keys | decided)
     return found

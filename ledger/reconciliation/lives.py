@@ -48,8 +48,8 @@ class Followed(msgspec.Struct):
     """
 
     lives: list[Life]
-    decided: dict[str, tuple[str, str]]
-    """The two values of each break that somebody ended, until both sides agree or it opens again, by key."""
+    decided: dict[str, Life]
+    """Each break that somebody ended, until both sides agree or it opens again, by key."""
     statements: set[tuple[str, int]]
     """(hash, as_of) of each statement that was compared."""
     last: ReconciliationRecorded | None
@@ -91,7 +91,7 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
         life = opened.pop(one.key).life
         life.closed_seq, life.closed_by, life.how = event.seq, one.proposed_by, one.how
         life.reason, life.ref, life.approved_by = one.reason, one.ref, one.approved_by
-        found.decided[one.key] = (life.ledger, life.external)
+        found.decided[one.key] = life
     for key in recorded.lapsed:
         found.decided.pop(key, None)
     named = {difference.key for difference in recorded.breaks}

@@ -21,7 +21,7 @@ from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
 from ledger.queries import At, Books, Known, Moment, RecordedAt
 from ledger.reconciliation import adjustment, comparison, lives
-from ledger.reconciliation.comparison import Outcome
+from ledger.reconciliation.comparison import Decision, Outcome
 from ledger.reconciliation.lives import Followed, Life
 from ledger.reconciliation.ours import Ours, first_names
 from ledger.reconciliation.statement import Statement
@@ -62,7 +62,7 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     before = _followed(ledger, statement.issuer)
     seq, ours = _ours(books, statement)
     of_issuer: list[Break] = [row for row in books.table("breaks").value if row.source == statement.issuer]
-    outcome = comparison.compare(statement, ours, of_issuer, before.decided)
+    outcome = comparison.compare(statement, ours, of_issuer, _decisions(ledger, before, statement.as_of))
     recorded = ReconciliationRecorded(
         origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
         breaks=outcome.standing, lapsed=outcome.lapsed,
@@ -80,6 +80,17 @@ def _followed(ledger: Ledger, issuer: str) -> Followed:
         return lives.follow(ledger.stream(STREAM + issuer))
     except NotFound:
         return lives.follow([])
+
+
+def _decisions(ledger: Ledger, before: Followed, as_of: int) -> dict[str, Decision]:
+    """Return what was decided, and whether the event that is said to have mended it is among the books of *as_of*."""
+    events = ledger.events_at(sorted({life.ref for life in before.decided.values() if life.ref is not None}))
+    return {
+        key: Decision(
+            life.ledger, life.external, life.ref is not None and adjustment.counted(events[life.ref], as_of)
+        )
+        for key, life in before.decided.items()
+    }  # fmt: skip
 
 
 def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ledger.domain import amounts
-from ledger.domain.rows import Break, Execution
-from ledger.reconciliation import keys
+from ledger.domain.rows import Execution
+from ledger.reconciliation import keys, sheets
 from ledger.reconciliation.ours import Compared, Ours
 from ledger.reconciliation.statement import Stated, Statement
 
@@ -43,9 +43,9 @@ def _told(side: str, qty: int, instrument: str, price: int) -> str:
     return f"{side} {amounts.render(qty)} {instrument} at {amounts.render(price)}"
 
 
-def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compared:
+def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compared:
     """
-    Return what the trades come to; *before* are the breaks that are open.
+    Return what the trades come to; *followed* are the keys of breaks that are open or that someone ended.
     """
     if statement.trades is None:
         return {}
@@ -55,6 +55,7 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
     has_lines = any(key in by_id and by_id[key].kind == "allocation" for key in stated)
     found: Compared = {}
     seen: set[tuple[str, ...]] = set()
+    there: dict[tuple[str, ...], Execution] = {}
     for row in statement.trades:
         version = by_id.get(row.key)
         now = version and live.get((version.venue, version.root_trade_date, version.root_exec_id))
@@ -67,6 +68,7 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
             found[keys.make("trade", row.words["account"], *row.key)] = (_why_not(version), told)
         else:
             seen.add(_id(now))
+            there[row.key] = now
             found |= _one_trade(row, now, ours)
     for execution in live.values():
         expected = has_lines or execution.kind != "allocation"
@@ -74,7 +76,7 @@ def trades(statement: Statement, ours: Ours, before: dict[str, Break]) -> Compar
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
-    for key in _covered(statement, before):
+    for key in _covered(statement, followed, there):
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
         found.setdefault(key, (MISSING, MISSING))
     return found
@@ -85,17 +87,28 @@ def _covers(statement: Statement, row: Execution) -> bool:
     return row.venue in statement.venues and row.account in statement.accounts and days
 
 
-def _covered(statement: Statement, before: Iterable[str]) -> Iterator[str]:
-    """Yield those of *before* that are about a trade that the statement has, or would have if there were one."""
-    of_trades = [(key, keys.parts(key)) for key in before if key.startswith("trade:") and keys.is_made(key)]
+def _covered(statement: Statement, followed: Iterable[str], there: dict[tuple[str, ...], Execution]) -> Iterator[str]:
+    """Yield those of *followed* that are about a trade which the statement has, or would have if there were one."""
+    of_trades = [(key, keys.parts(key)) for key in followed if key.startswith("trade:") and keys.is_made(key)]
     if not of_trades:
         return
     accounts, venues = keys.by_writing(statement.accounts), keys.by_writing(statement.venues)
-    stated = {written for row in statement.trades or () for written in keys.writings(*row.key)}
-    for key, (_, account, venue, day, exec_id, *_) in of_trades:
-        in_days = statement.trades_from <= day <= statement.trades_to
-        if (venue, day, exec_id) in stated or (in_days and account in accounts and venue in venues):
+    stated = {written: row for row in statement.trades or () for written in keys.writings(*row.key)}
+    for key, (_, account, venue, day, exec_id, *column) in of_trades:
+        row = stated.get((venue, day, exec_id))
+        if row is None:
+            in_days = statement.trades_from <= day <= statement.trades_to
+            covered = in_days and account in accounts and venue in venues
+        else:
+            covered = not (column and _leaves_out(row, column[0], account, there.get(row.key)))
+        if covered:
             yield key
+
+
+def _leaves_out(row: Stated, column: str, account: str, now: Execution | None) -> bool:
+    """Return whether *row* says nothing of *column* of a trade that both sides have, of *account*."""
+    optional = column in sheets.SECTIONS["trades"][1] and not (column in row.figures or column in row.words)
+    return optional and now is not None and keys.stands_for(account, now.account)
 
 
 def _one_trade(row: Stated, now: Execution, ours: Ours) -> Compared:

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from ledger import Ledger
 from ledger.cli.app import app
-from ledger.domain.events.cash import CashMoved
+from ledger.domain.events.cash import CashMoved, JournalReversed
 from ledger.domain.events.control import ControlsSet, Difference, ReconciliationRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
-from ledger.domain.events.reference import AccountOpened, InstrumentDefined
+from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.queries import Books
 from ledger.reconciliation import run
@@ -231,10 +231,10 @@ def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_sam
         code, words = desk.run(*adjusted, *more)
         assert (code, expected in words) == (8, True), words
     assert desk.run(*adjusted, "--ref", seq)[0] == 0
-    before = desk.head()
-    same = desk.reconcile(text)
-    assert (same["appended"], same["breaks"], same["resolved_before"]) == (False, [], ["balance:A:BTC:total"])
-    assert desk.head() == before
+    # What was adjusted agrees now, which is new; then nothing is.
+    for appended in (True, False):
+        same = desk.reconcile(text)
+        assert (same["appended"], same["breaks"], same["resolved_before"]) == (appended, [], ["balance:A:BTC:total"])
     assert values(desk.reconcile(text.replace("101", "102"))) == {"balance:A:BTC:total": ("100", "102")}
     for arguments, words in (
         (("resolve", "balance:A:BTC:totl", *decision[2:]), "did you mean 'balance:A:BTC:total'"),
@@ -606,3 +606,80 @@ def test_a_break_and_what_was_decided_of_it_go_on_under_a_new_name(desk: Desk) -
     desk.give(msgspec.structs.replace(_lone("E2"), qty="0.49", instrument="ABC"))
     ended = desk.reconcile(held % "ABC", issuer="open")
     assert (ended["breaks"], [x["how"] for x in ended["closed"]]) == ([], ["books"])
+
+
+def _decide(desk: Desk, key: str, issuer: str, how: str = "theirs", *more: object) -> None:
+    code, words = desk.run("resolve", key, "--issuer", issuer, "--as", how, "--reason", "r", "--proposed-by", "ann",
+                           "--source", "engine", *more)  # fmt: skip
+    assert code == 0, words
+
+
+def _now(desk: Desk) -> str:
+    with Books(desk.database.dsn("reader")) as books:
+        return str(books.recorded_at())
+
+
+def test_a_decision_ends_when_neither_side_has_any_more_what_it_was_on(desk: Desk) -> None:
+    """The row, position or trade is left out on the 9th, and nothing is here: on the 12th it is a new difference."""
+    desk.give(_lone("E1"), AccountOpened(account="B", owner="o", kind="cash", base_asset="USDT"))
+    trade = f"V,{DAY},%s,A,BTCUSDT,buy,0.01,100\n"
+    for key, agrees, more in (
+        ("balance:B:USDT:total", "account,asset,total\nA,USDT,99999\nA,BTC,100.01\n", "B,USDT,5\n"),
+        ("position:B:BTCUSDT:qty", "account,instrument,qty\nA,BTCUSDT,0.01\n", "B,BTCUSDT,7\n"),
+        (f"trade:A:V:{DAY}:E9", TRADES + trade % "E1", trade % "E9"),
+    ):
+        opened = values(desk.reconcile(agrees + more, issuer=key[:3]))
+        assert list(opened) == [key]
+        _decide(desk, key, key[:3])
+        assert desk.reconcile(agrees + more, issuer=key[:3], as_of="2024-08-09")["resolved_before"] == [key]
+        covers = () if key.startswith("trade") else ("--account", "B")
+        assert desk.reconcile(agrees, *covers, issuer=key[:3], as_of="2024-08-09", name="m.csv")["breaks"] == []
+        back = desk.reconcile(agrees + more, issuer=key[:3], as_of="2024-08-12")
+        assert (back["resolved_before"], values(back)) == ([], opened)
+    check_whole(desk.database)
+
+
+def test_a_decision_goes_on_over_statements_that_say_nothing_of_it(desk: Desk) -> None:
+    """A security that a list of cash leaves out, a column that a list of trades does not have: no agreement."""
+    desk.give(
+        _lone("E1"), AssetDefined(asset="XYZ", kind="security", scale=0, name="x"),
+        CashMoved(movement_id="x", account="A", asset="XYZ", amount="10", kind="deposit", value_date=DAY),
+    )  # fmt: skip
+    cash = "account,asset,total\nA,USDT,99999\nA,BTC,100.01\n"
+    gross = TRADES.replace("price", "price,gross") + f"V,{DAY},E1,A,BTCUSDT,buy,0.01,100,%s\n"
+    for key, differs, silent in (
+        ("balance:A:XYZ:total", cash + "A,XYZ,11\n", cash), (f"trade:A:V:{DAY}:E1:gross", gross % "2", gross % ""),
+    ):  # fmt: skip
+        opened = values(desk.reconcile(differs))
+        assert list(opened) == [key]
+        if key.startswith("trade"):
+            assert values(desk.reconcile(silent, as_of="2024-08-09", name="m.csv")) == opened
+        _decide(desk, key, "bank")
+        assert desk.reconcile(silent, as_of="2024-08-09", name="m.csv")["breaks"] == []
+        again = desk.reconcile(differs, as_of="2024-08-12")
+        assert (again["resolved_before"], again["breaks"]) == ([key], [])
+
+
+def test_a_decision_ends_with_an_agreement_of_its_own_day_and_an_adjustment_with_what_it_made(desk: Desk) -> None:
+    """The issuer mends its day, or the deposit that mended ours is reversed: the same difference is a new break."""
+    key, differs = "balance:A:USDT:total", "account,asset,total\nA,USDT,100005\nA,BTC,100\n"
+    opened = values(desk.reconcile(differs, issuer="theirs"))
+    _decide(desk, key, "theirs")
+    for _ in range(2):
+        assert desk.reconcile(differs.replace("5\n", "0\n"), issuer="theirs", name="a.csv")["breaks"] == []
+    assert values(desk.reconcile(differs, issuer="theirs", as_of="2024-08-09")) == opened
+    for issuer in ("told", "untold"):
+        desk.reconcile(differs, issuer=issuer)
+    then = _now(desk)
+    desk.reconcile(differs, issuer="then", as_of=then)
+    ref = desk.give(deposit("mends", "5"))
+    for issuer in ("told", "untold", "then"):
+        _decide(desk, key, issuer, "adjusted", "--ref", ref)
+    assert desk.reconcile(differs, issuer="told")["breaks"] == []
+    desk.give(JournalReversed(journal_id="undone", reverses="mends", reverses_kind="cash", reason="wrong"))
+    for issuer in ("told", "untold"):
+        assert values(desk.reconcile(differs, issuer=issuer)) == opened
+    # The books of a time before it were never mended: what was decided of them stands.
+    assert desk.reconcile(differs, issuer="then", as_of=then)["resolved_before"] == [key]
+    assert values(desk.reconcile(differs, issuer="then", as_of=_now(desk))) == opened
+    check_whole(desk.database)
