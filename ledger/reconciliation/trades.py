@@ -1,7 +1,8 @@
 """
 Compare the trades of a statement with the books, trade by trade.
 
-They are matched by venue, trade date and execution id; an id of an earlier version stands for the trade as it is now.
+They are matched by venue, trade date and execution id; an id of an earlier version, of several the
+newest, stands for the trade as it is now.
 A venue states the block that was allocated, a custodian its lines: whoever states one line has them all.
 """
 
@@ -39,6 +40,10 @@ def _id(row: Execution) -> tuple[str, ...]:
     return row.venue, row.trade_date, row.exec_id
 
 
+def _root(row: Execution) -> tuple[str, ...]:
+    return row.venue, row.root_trade_date, row.root_exec_id
+
+
 def _told(side: str, qty: int, instrument: str, price: int) -> str:
     return f"{side} {amounts.render(qty)} {instrument} at {amounts.render(price)}"
 
@@ -50,17 +55,18 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
     if statement.trades is None:
         return {}
     by_id = {_id(row): row for row in ours.executions}
-    live = {(row.venue, row.root_trade_date, row.root_exec_id): row for row in ours.executions if _counts(row)}
-    stated = {row.key: row for row in statement.trades}
-    has_lines = any(key in by_id and by_id[key].kind == "allocation" for key in stated)
+    live = {_root(row): row for row in ours.executions if _counts(row)}
+    stated = sorted((by_id[row.key] for row in statement.trades if row.key in by_id), key=lambda row: row.event_seq)
+    newest = {_root(row): row for row in stated}
+    has_lines = any(row.kind == "allocation" for row in stated)
     found: Compared = {}
     seen: set[tuple[str, ...]] = set()
     there: dict[tuple[str, ...], Execution] = {}
     for row in statement.trades:
         version = by_id.get(row.key)
-        now = version and live.get((version.venue, version.root_trade_date, version.root_exec_id))
-        if now is not None and now is not version and _id(now) in stated:
-            # Both versions are stated: the newer one is the trade, this one no longer counts here.
+        now = version and live.get(_root(version))
+        if version is not None and newest[_root(version)] is not version:
+            # Two versions are stated: the newer one is the trade, this one no longer counts here.
             now = None
         if now is None:
             instrument = ours.instruments[row.words["instrument"]]
@@ -76,7 +82,7 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
-    for key in _covered(statement, followed, there):
+    for key in _covered(statement, followed, there, ours):
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
         found.setdefault(key, (MISSING, MISSING))
     return found
@@ -87,13 +93,22 @@ def _covers(statement: Statement, row: Execution) -> bool:
     return row.venue in statement.venues and row.account in statement.accounts and days
 
 
-def _covered(statement: Statement, followed: Iterable[str], there: dict[tuple[str, ...], Execution]) -> Iterator[str]:
-    """Yield those of *followed* that are about a trade which the statement has, or would have if there were one."""
+def _covered(
+    statement: Statement, followed: Iterable[str], there: dict[tuple[str, ...], Execution], ours: Ours
+) -> Iterator[str]:
+    """
+    Yield those of *followed* that are about a trade which the statement has, or would have if there were one.
+
+    Whatever version it has of a trade that is *there*, it has it under the id of each.
+    """
     of_trades = [(key, keys.parts(key)) for key in followed if key.startswith("trade:") and keys.is_made(key)]
     if not of_trades:
         return
     accounts, venues = keys.by_writing(statement.accounts), keys.by_writing(statement.venues)
-    stated = {written: row for row in statement.trades or () for written in keys.writings(*row.key)}
+    rows = {row.key: row for row in statement.trades or ()}
+    by_root = {_root(now): rows[key] for key, now in there.items()}
+    versions = {_id(row): by_root[_root(row)] for row in ours.executions if _root(row) in by_root}
+    stated = {written: row for key, row in (versions | rows).items() for written in keys.writings(*key)}
     for key, (_, account, venue, day, exec_id, *column) in of_trades:
         row = stated.get((venue, day, exec_id))
         if row is None:
@@ -112,10 +127,16 @@ def _leaves_out(row: Stated, column: str, account: str, now: Execution | None) -
 
 
 def _one_trade(row: Stated, now: Execution, ours: Ours) -> Compared:
-    """Compare one trade: it is on both sides, so its existence agrees, and then each column that was stated."""
+    """
+    Compare one trade: it is on both sides, so its existence agrees, and then each column that was stated.
+
+    The trade date is in its name, and so another one only where an earlier version stands for the trade.
+    """
     name = (now.account, *row.key)
     there = "there"
     found: Compared = {keys.make("trade", *name): (there, there)}
+    if now.trade_date != row.key[1]:
+        found[keys.make("trade", *name, "trade_date")] = (now.trade_date, row.key[1])
     known = {"qty": now.qty, "price": now.price, "gross": now.gross}
     for column, amount in row.figures.items():
         found[keys.make("trade", *name, column)] = (amounts.render(known[column]), amounts.render(amount))

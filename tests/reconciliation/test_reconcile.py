@@ -683,3 +683,29 @@ def test_a_decision_ends_with_an_agreement_of_its_own_day_and_an_adjustment_with
     assert desk.reconcile(differs, issuer="then", as_of=then)["resolved_before"] == [key]
     assert values(desk.reconcile(differs, issuer="then", as_of=_now(desk))) == opened
     check_whole(desk.database)
+
+
+def test_of_several_versions_that_are_stated_the_newest_stands_for_the_trade(desk: Desk) -> None:
+    """Two earlier ones are one trade and one that no longer counts; a correction of the trade date is a difference."""
+    same = {"venue": "V", "account": "A", "instrument": "BTCUSDT", "side": "buy", "qty": "0.01"}
+    on = {**same, "trade_date": DAY}
+    desk.give(
+        _lone("E1"), TradeCorrected(exec_id="E2", exec_ref="E1", price="101", **on),  # type: ignore[arg-type]
+        TradeCorrected(exec_id="E3", exec_ref="E2", price="100", **on),  # type: ignore[arg-type]
+    )  # fmt: skip
+    row, key = "V,%s,%s,A,BTCUSDT,buy,0.01,100\n", f"trade:A:V:{DAY}"
+    told = "buy 0.01 BTCUSDT at 100"
+    for names in (("E1", "E2"), ("E2", "E1"), ("E1", "E3"), ("E1", "E3", "E2")):
+        found = desk.reconcile(TRADES + "".join(row % (DAY, name) for name in names))
+        assert values(found) == {
+            f"{key}:{name}": (f"no longer counts since {name} was replaced or busted", told)
+            for name in sorted(names)[:-1]
+        }  # fmt: skip
+    assert desk.reconcile(TRADES + row % (DAY, "E2"))["breaks"] == []
+    later = "2024-08-09"
+    desk.give(TradeCorrected(exec_id="E4", exec_ref="E3", price="100", trade_date=later, ref_trade_date=DAY,
+                             **same))  # type: ignore[arg-type]  # fmt: skip
+    moved = desk.reconcile(TRADES + row % (DAY, "E3"), as_of=later)
+    assert values(moved) == {f"{key}:E3:trade_date": (later, DAY)}
+    ended = desk.reconcile(TRADES + row % (later, "E4"), as_of=later)
+    assert (ended["breaks"], len(ended["closed"])) == ([], 1)
