@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import render
-from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
+from ledger.domain.events.executions import Fee, QuarantineResolved, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import CalendarPublished, Cycle, InstrumentAmended, InstrumentDefined
 from ledger.domain.events.settlement import (
@@ -295,6 +295,86 @@ def test_a_failed_settlement_moves_nothing_and_is_tried_again() -> None:
     books.replayed()
 
 
+MONDAY = "2024-08-12"
+
+
+@pytest.mark.parametrize("name", ["S", "S2"])
+def test_a_fail_that_is_told_after_its_trade_has_settled_is_of_the_quantity_it_gives(name: str) -> None:
+    """Friday's fail comes after Monday's settlement, under its id or another: Friday has it, all else stays."""
+    books = market()
+    books.give(trade())
+    books.give(settled(date=MONDAY))
+    before, stands = all_balances(books), [x for x in rungs(books) if x.date == MONDAY]
+    waits = books.give(failed(name))
+    assert (waits.rule, "`qty`" in str(waits.detail)) == ("settled_before" if name == "S" else "over_settlement", True)
+    made = books.give(failed(name, qty="100"))
+    assert made.rule is None
+    assert [(x.date, x.asset, render(x.due), render(x.failed)) for x in rungs(books) if x.date != MONDAY] == [
+        (DUE, "USD", "0", "-1001"), (DUE, "XYZ", "0", "100"),
+    ]  # fmt: skip
+    assert (all_balances(books), [x for x in rungs(books) if x.date == MONDAY]) == (before, stands)
+    accepted = QuarantineResolved(ref=len(books.stored) - 1, resolution="accepted", accepted_seq=len(books.stored),
+                                  proposed_by="p", approved_by="q")  # fmt: skip
+    books.give(accepted)
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_told_in_either_order_a_fail_and_what_settled_after_it_are_the_same() -> None:
+    """In parts too: 100 failed on Friday, of which 40 settled on Monday; and what is left waits for the day it said."""
+    found = []
+    for late in (False, True):
+        books = market()
+        books.give(trade(fees=(Fee(kind="stamp", asset="EUR", amount="3"),)))
+        steps = [failed("F", new_intended_date="2024-08-14"), settled("S", qty="40", partial=True, date=MONDAY)]
+        if late:
+            steps = [steps[1], failed("F", qty="100", new_intended_date="2024-08-14")]
+        for event in steps:
+            assert books.give(event).rule is None
+        found.append((rungs(books), all_balances(books)))
+        books.replayed()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        ({"qty": "59"}, "quantity"),
+        ({"qty": "60"}, None),
+        ({"qty": "100"}, None),
+        ({"qty": "101"}, "quantity"),
+        ({"qty": "60.5"}, "excess_scale"),
+        ({"qty": "100", "settlement_id": "S", "date": "2024-08-13", "new_intended_date": "2024-08-13"},
+         "settled_before"),
+    ],
+)  # fmt: skip
+def test_what_failed_is_at_least_what_waits_and_at_most_what_was_traded(more: dict[str, str], rule: str | None) -> None:
+    """40 of 100 have settled on Monday: a settlement that was done failed on no day after it."""
+    books = market()
+    books.give(trade())
+    books.give(settled("S", qty="40", partial=True, date=MONDAY))
+    given = {"name": more.get("settlement_id", "F"), **{key: x for key, x in more.items() if key != "settlement_id"}}
+    assert books.give(failed(**given)).rule == rule
+    books.replayed()
+
+
+def test_what_failed_of_several_that_have_settled_is_told_of_each() -> None:
+    """How much of which was left, a net says nothing of."""
+    books = market()
+    net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E1", "E2"))
+    for name in ("E1", "E2"):
+        books.give(trade(name))
+    books.give(TradeSettled(settlement_id="N", venue="N", net=net, qty="200", date=MONDAY))
+    several = {"trade_date": None, "exec_id": None, "net": net}
+    waits = books.give(failed("N", **several))
+    assert (waits.rule, "of one execution" in str(waits.detail)) == ("settled_before", True)
+    assert books.give(failed("N", qty="200", **several)).rule == "settles_what"
+    for name in ("E1", "E2"):
+        assert books.give(failed(f"F-{name}", exec_id=name, qty="100")).rule is None
+    assert [render(x.failed) for x in rungs(books) if x.date == DUE] == ["-2002", "200"]
+    books.replayed()
+
+
 @pytest.mark.parametrize("kind", [Books, ForgetfulBooks])
 def test_the_rest_of_what_settled_in_part_fails_under_an_id_of_its_own(kind: type[Books]) -> None:
     """Whether memory has kept the part or not: the id is that of a settlement that was done."""
@@ -302,6 +382,7 @@ def test_the_rest_of_what_settled_in_part_fails_under_an_id_of_its_own(kind: typ
     books.give(trade())
     books.give(settled("S", qty="40", partial=True))
     assert books.give(failed("S")).rule == "settled_before"
+    assert books.give(failed("S", qty="100")).rule is None
     assert books.give(failed("S2")).rule is None
     books.replayed()
 

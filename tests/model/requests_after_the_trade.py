@@ -71,8 +71,25 @@ def settled(history: History, now: Moment, dice: Dice) -> Event:
                         amount=amount, partial=part < whole and not dice.often(0.05), date=_day(now, dice))  # fmt: skip
 
 
+def _failed_before(history: History, now: Moment, dice: Dice, name: str) -> Event | None:
+    """Return a fail of what has settled since, in part or as a whole, where there is any."""
+    found = [x for x in trades.live(history).values() if x.settled]
+    if not found:
+        return None
+    trade = dice.choice(found)
+    qty = dice.of(trade.qty, trade.qty, trade.qty - trade.settled / 2, trade.open, trade.qty + 1)
+    if dice.often(0.4):
+        name = dice.choice([x.settlement_id for x in history.of(TradeSettled)])
+    day = days_before(now.day, dice.of(0, 1, 1, 2))
+    return SettlementFailed(settlement_id=name, venue=trade.key[0], trade_date=trade.day, exec_id=trade.key[2],
+                            qty=text(qty), leg="both", reason="r", date=day, new_intended_date=now.day)  # fmt: skip
+
+
 def failed(history: History, now: Moment, dice: Dice) -> Event:
     name = _settlement_id(now, dice)
+    late = _failed_before(history, now, dice, name) if dice.often(0.3) else None
+    if late is not None:
+        return late
     together = _together(history, dice) if dice.often(0.2) else []
     which: dict[str, Any] = {}
     if len(together) > 1:

@@ -192,10 +192,14 @@ def fails(history: History) -> dict[tuple[str, ...], tuple[Fraction, str]]:
                 its = reference.terms(then, trade.instrument)
                 assert its is not None
                 left: dict[str, Fraction] = defaultdict(Fraction)
-                left[its.asset] += trade.sign * trade.open
-                left[its.quote] -= trade.sign * (trade.gross - trade.paid)
+                scales, settled, paid = reference.scales(history), trade.settled, trade.paid
+                if event.qty is not None and number(event.qty) > trade.open:
+                    settled = trade.qty - number(event.qty)
+                    paid = rounded(trade.gross * settled / trade.qty, scales[its.quote])
+                left[its.asset] += trade.sign * (trade.qty - settled)
+                left[its.quote] -= trade.sign * (trade.gross - paid)
                 for asset, fee in trade.fees:
-                    left[asset] -= fee - rounded(fee * trade.settled / trade.qty, reference.scales(history)[asset])
+                    left[asset] -= fee - rounded(fee * settled / trade.qty, scales[asset])
                 for asset, amount in left.items():
                     if amount:
                         found[event.settlement_id, event.date, *key, asset] = (amount, event.new_intended_date)

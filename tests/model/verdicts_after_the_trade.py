@@ -17,17 +17,21 @@ from tests.model import corporate, money, reference, trades
 from tests.model.approvals import approved
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
+from tests.model.periods import counted
 
 
-def _waiting(history: History, event: TradeSettled | SettlementFailed) -> list[trades.Trade]:
-    """Return the trades that a settlement is of, none where one of them does not wait or they do not go together."""
+def _waiting(history: History, event: TradeSettled | SettlementFailed, *, settled: bool = False) -> list[trades.Trade]:
+    """
+    Return the trades that a settlement is of, none where one of them does not wait (nor, where it may have *settled*,
+    ever did) or they do not go together.
+    """
     named, live = (event.trade_date is not None, event.exec_id is not None), trades.live(history)
     keys = trades.settles(event)
     if any(named) if event.net else not all(named):
         return []
     if len(set(keys)) != len(keys) or len(event.net) == 1:
         return []
-    found = [live[x] for x in keys if x in live and live[x].open]
+    found = [live[x] for x in keys if x in live and (live[x].open or (settled and not live[x].at_once))]
     together = {(x.account, reference.called_now(history, x.instrument)) for x in found}
     good = len(found) == len(keys) and len(together) == 1 and all(x.day <= event.date for x in found)
     return found if good else []
@@ -58,8 +62,22 @@ def settles(history: History, event: TradeSettled, _: Moment) -> bool:
 
 
 def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
-    settled = any(x.settlement_id == event.settlement_id for x in history.of(TradeSettled))
-    return not settled and bool(_waiting(history, event)) and event.new_intended_date >= event.date
+    done = [x for x in history.entries if isinstance(x.event, TradeSettled) and not x.quarantined]
+    days = [
+        counted(history.until(x.seq), x.event.date, x.day)
+        for x in done if isinstance(x.event, TradeSettled) and x.event.settlement_id == event.settlement_id
+    ]  # fmt: skip
+    if event.new_intended_date < event.date:
+        return False
+    if event.qty is None:
+        return not days and bool(_waiting(history, event))
+    # Told late: what was left on that day, of which some has settled since, under whichever id.
+    found, qty = _waiting(history, event, settled=True), number(event.qty)
+    if not found or event.net or any(day < event.date for day in days):
+        return False
+    its = reference.terms(history, found[0].instrument)
+    assert its is not None
+    return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and found[0].open <= qty <= found[0].qty
 
 
 def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:

@@ -274,6 +274,21 @@ def test_a_settlement_of_a_closed_day_is_of_the_day_that_it_counts_for() -> None
 
 @pytest.mark.parametrize("part", ["100", "40"])
 @pytest.mark.parametrize("name", ["S", "T"])
+def test_a_fail_that_is_told_after_a_settlement_of_a_later_day_is_known_of_its_own(part: str, name: str) -> None:
+    """On Tuesday all is said to have failed on Friday, of which a part, or all, settled on Monday."""
+    late = msgspec.structs.replace(FAILED, settlement_id=name, qty="100")
+    books = told(
+        (DAY, trade(fee="1")), (MONDAY, settled(qty=part, partial=part != "100", date=MONDAY)), (TUESDAY, late)
+    )
+    assert (DUE, "A", "XYZ", "0", "0", "100") in rungs(known(books, DUE))
+    assert (MONDAY, "A", "XYZ", "100", "0", "0") in rungs(known(books, DUE))
+    for day in (MONDAY, TUESDAY, LAST):
+        assert rungs(known(books, day)) == rungs(now(books))
+        assert known(books, day).rows("settlement_fails") == now(books).rows("settlement_fails")
+
+
+@pytest.mark.parametrize("part", ["100", "40"])
+@pytest.mark.parametrize("name", ["S", "T"])
 def test_what_failed_is_told_whatever_had_settled_before_as_was_said_later(part: str, name: str) -> None:
     """Monday's fail was of all; on Tuesday all of it, or a part, is said to have settled on Friday."""
     fail = msgspec.structs.replace(FAILED, date=MONDAY, new_intended_date=WEDNESDAY)
@@ -309,7 +324,8 @@ DAYS = [f"2024-08-{n:02d}" for n in range(5, 17)]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from((
-            "trade", "trade", "correct", "correct", "bust", "settle", "settle", "settle", "net", "fail", "close",
+            "trade", "trade", "correct", "correct", "bust", "settle", "settle", "settle", "net", "fail",
+            "late", "close",
         )),
         st.integers(0, 11), st.integers(0, 11), st.integers(0, 5),
     ),
@@ -355,6 +371,12 @@ class Depository:
             self._give(SettlementFailed(
                 settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, leg="cash", reason="r",
                 date=day, new_intended_date=DAYS[-1],
+            ))  # fmt: skip
+        elif kind == "late" and (begun := [x for x in live if x.settled_qty and x.trade_date <= day]):
+            row = begun[pick % len(begun)]
+            self._give(SettlementFailed(
+                settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, qty=render(row.qty),
+                leg="cash", reason="r", date=day, new_intended_date=DAYS[-1],
             ))  # fmt: skip
         elif kind == "net" and len(waiting) > 1:
             rows = [(row, row.qty - row.settled_qty) for row in waiting[:3]]

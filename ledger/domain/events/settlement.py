@@ -46,7 +46,9 @@ class SettlementFailed(Event, frozen=True, kw_only=True):
     """
     What was to settle on `date` did not; it is tried again on `new_intended_date`, under the same settlement id or not.
 
-    `leg` says which side was missing. Delivery is versus payment, so nothing moves.
+    `leg` says which side was missing. Delivery is versus payment, so nothing moves. What failed is all that is left to
+    settle. Where some or all of that has settled before it is told, `qty` says how much of one execution was left on
+    `date`: that failed on this day, and what has settled stays so.
     """
 
     KIND: ClassVar = "fact"
@@ -55,6 +57,7 @@ class SettlementFailed(Event, frozen=True, kw_only=True):
     trade_date: Date | None = None
     exec_id: Identifier | None = None
     net: tuple[ExecutionRef, ...] = ()
+    qty: Amount | None = None
     leg: Literal["securities", "cash", "both"]
     reason: Text
     date: Date

@@ -36,6 +36,18 @@ from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 
 
+def _is_told_late(event: events.TradeSettled | events.SettlementFailed) -> bool:
+    return isinstance(event, events.SettlementFailed) and event.qty is not None
+
+
+def _late(event: events.TradeSettled | events.SettlementFailed) -> str:
+    """Return how a fail is told once what failed has settled."""
+    if isinstance(event, events.TradeSettled):
+        return ""
+    one = " of one execution, under a settlement id of its own" if event.net else ""
+    return f", or `qty`{one}: how much was left of it on {event.date}, if it failed before it settled"
+
+
 def _executions(state: State, event: events.TradeSettled | events.SettlementFailed) -> list[Execution]:
     """Return the executions that are meant, which wait for settlement: of one account and instrument."""
     names = [(name.trade_date, name.exec_id) for name in event.net]
@@ -56,8 +68,10 @@ def _executions(state: State, event: events.TradeSettled | events.SettlementFail
         if row.bucket == "settled":
             raise Broken("settled_with_trade", f"{name} settled with the trade; expected one that waits")
         # Where the days are gone through, what settled on earlier ones may have been told later.
-        if row.settled_qty == row.qty and state.booked is None:
-            raise Broken("over_settlement", f"{name} has settled as a whole; expected something left of it")
+        if row.settled_qty == row.qty and state.booked is None and not _is_told_late(event):
+            raise Broken(
+                "over_settlement", f"{name} has settled as a whole; expected something left of it{_late(event)}"
+            )
         if event.date < row.trade_date:
             raise Broken(
                 "settled_before_trade",
@@ -168,7 +182,7 @@ def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[E
         # All that was left when it was told need not be left by days.
         return _failed_before(state.booked, event)
     parts: list[tuple[Execution, int, str, int]] = []
-    for row in rows:
+    for row in rows if event.qty is None else [_as_left(state, event, rows, units(event.qty))]:
         owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
         parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
         # Fees in other assets wait with the trade, and have rows of their own.
@@ -182,6 +196,30 @@ def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[E
     ]  # fmt: skip
 
 
+def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution], qty: int) -> Execution:
+    """Return the execution with *qty* left of it, as on the day that failed; some of that may have settled since."""
+    if event.net:
+        raise Broken(
+            "settles_what",
+            "found `qty` with net; expected it of one execution: tell what failed of each under an id of its own",
+        )
+    row = rows[0]
+    left = row.qty - row.settled_qty
+    check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
+    if not max(left, 1) <= qty <= row.qty:
+        raise Broken(
+            "quantity",
+            f"found {event.qty} of {row.exec_id!r} that failed; expected all that was left on {event.date}: at least "
+            f"{amounts.render(left)}, which still waits, at most {amounts.render(row.qty)}",
+        )
+    if qty == left:
+        return row
+    # What had settled by then, in how many parts whatever, is not known by days: its share is.
+    scale = known(state.assets, row.gross_asset, "asset").scale
+    paid = share(row.gross, row.qty - qty, row.qty, scale)
+    return msgspec.structs.replace(row, settled_qty=row.qty - qty, settled_gross=paid)
+
+
 def _failed_before(booked: State, event: events.SettlementFailed) -> list[SettlementFail]:
     rows: list[SettlementFail] = []
     row = booked.settlement_fails.get(event.settlement_id, event.date, 0)
@@ -193,15 +231,18 @@ def _failed_before(booked: State, event: events.SettlementFailed) -> list[Settle
 
 def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     """
-    What waits for settlement goes on waiting, until another day; a settlement fails once a day.
+    What waits for settlement goes on waiting, until another day; a settlement fails once a day. What has settled since
+    failed before that, as its quantity says.
     """
     prior = state.settlement_fails.fresh(event.settlement_id, event.date, 0)
     check_first_told(prior, now, "settlement_id_reused", f"a fail of {event.settlement_id!r} on {event.date}")
     # Looked up: this fact puts no movement, so no constraint of the store would catch one that memory has forgotten.
-    if state.booked is None and state.movements.get("settlement", event.settlement_id) is not None:
+    done = None if state.booked is not None else state.movements.get("settlement", event.settlement_id)
+    if done is not None and (event.qty is None or done.effective_on < event.date):
         raise Broken(
             "settled_before",
-            f"found a fail of settlement {event.settlement_id!r}, which has settled; expected one that waits",
+            f"found a fail of settlement {event.settlement_id!r}, which settled on {done.effective_on}; expected one "
+            f"that waits{_late(event) if event.date <= done.effective_on else ', under an id of its own'}",
         )
     check_come(event.date, now, "settlement_to_come", "a failed settlement with the day")
     rows = _executions(state, event)
