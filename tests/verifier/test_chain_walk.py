@@ -318,9 +318,34 @@ def test_part_of_a_chain_is_checked_and_the_rest_is_said(copy: Database) -> None
     report = walked(copy, first=40, last=100)
     assert (report.verdict, report.events) == ("verified", 61)
     assert [line for line in report.not_covered if "on purpose" in line] == [
-        "events before 40, which were left out on purpose", "events after 100, which were left out on purpose",
+        "events before 40, which were left out on purpose",
+        "events after 100, which were left out on purpose, and the head",
     ]  # fmt: skip
+    assert report.covered[0].startswith("every column of events 40 to 100,")
+    assert not any("genesis" in line or "head" in line for line in report.covered)
     assert of_events(walked(copy, first=15, last=25).findings) == [("BYTES_MODIFIED", 20, "actor")]
+
+
+def test_events_that_are_asked_for_and_gone_are_not_left_out_on_purpose(copy: Database) -> None:
+    """Where the head still says that they were there it is a cut, and where it does not nothing is verified."""
+    with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        size = reader.chain.seq
+    to_the_end = walked(copy, last=size)
+    assert (to_the_end.verdict, to_the_end.covered) == ("verified", walked(copy).covered)
+    with pytest.raises(Unreadable, match=f"found events to {size + 1} to verify; .* has events 1 to {size}"):
+        walked(copy, last=size + 1)
+    with Intruder(copy) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > %s", size - 10)
+        assert "TRUNCATED" in {finding.kind for finding in walked(copy, last=size).findings}
+        intruder.edit(
+            "chain_heads",
+            "UPDATE ledger.chain_heads h SET seq = e.seq, hash = e.hash, recorded_at = e.recorded_at"
+            " FROM ledger.events e WHERE e.chain = h.chain AND e.seq = %s",
+            size - 10,
+        )
+    for first in (1, size - 20):
+        with pytest.raises(Unreadable, match="found events to"):
+            walked(copy, first=first, last=size)
 
 
 def test_an_empty_database_has_nothing_to_verify(database: Database) -> None:

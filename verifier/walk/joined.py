@@ -125,6 +125,7 @@ class _Walk:
         self._dsn, self._reader, self._chain, self._findings, self._state = dsn, reader, chain, findings, state
         self._size = size
         self._notes: list[str] = []
+        self._covered = COVERED
         self._lost: int | None = None
         self._last_good = 0
         self._head: dict[str, object] = {"seq": chain.seq, "hash": chain.hash.hex()}
@@ -143,12 +144,26 @@ class _Walk:
             raise Unreadable(
                 f"found events from {first} on to verify; chain {self._chain.origin} has events 1 to {self.last}"
             )
+        if last is not None and last > max(self.last, self._chain.seq):
+            raise Unreadable(
+                f"found events to {last} to verify; chain {self._chain.origin} has events 1 to {self.last}: leave out "
+                "--to, and if there were more of them, ask who has them (`diff`, `archive`, witnesses)"
+            )
         if not self._begin(first):
             return
         begin = self._walked.end.seq + 1 if self._walked.end is not None else first
-        end = self.last if last is None else min(last, self.last)
+        # To the last event or beyond it is to the end: whether the head says more is asked as of a walk of all.
+        last = None if last is not None and last >= self.last else last
+        end = self.last if last is None else last
         if last is not None:
-            self._notes.append(f"events after {end}, which were left out on purpose")
+            self._notes.append(f"events after {end}, which were left out on purpose, and the head")
+        if first > 1 or last is not None:
+            self._covered = [
+                f"every column of events {first} to {end}, against its hash and the hash chain",
+                "seqs, recorded times, event ids, and that groups which begin and end among them are whole and of one "
+                "request",
+                COVERED[-1] if last is None else "the chain's own row",
+            ]
         # The head says how many events there should be: a single one far behind it must not make ranges without end.
         within = min(end, max(self._chain.seq, begin))
         # Nor must both of them, set far ahead together.
@@ -293,7 +308,8 @@ class _Walk:
         return Report(
             verdict=BROKEN if found else VERIFIED, origin=self._chain.origin, region_mode=self._chain.mode,
             events=self._walked.events, head=self._head, findings=found, rows={},
-            covered=COVERED if settled.readable else COVERED[-1:], not_covered=[*NOT_COVERED, *self._notes, *unread],
+            covered=self._covered if settled.readable else self._covered[-1:],
+            not_covered=[*NOT_COVERED, *self._notes, *unread],
             vouched=settled.assumed, last_good_seq=self._last_good, seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
 
