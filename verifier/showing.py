@@ -30,7 +30,7 @@ from verifier.columns import reported
 from verifier.forms.form import Form, of_file, written
 from verifier.report import BROKEN, NOT_VERIFIED, VERIFIED, Ended, Outcome, Report
 
-__all__ = ["Form", "judged", "progress"]
+__all__ = ["Form", "judged", "kept", "progress", "shown"]
 
 
 class _Rate(ProgressColumn):
@@ -76,11 +76,13 @@ def judged(make: Callable[[], Report], form: Form, file: Path | None = None) -> 
     except BaseException as error:
         ended = _ended(error)
         if ended is not None:
-            _tell(ended, form, file)
+            kept(ended, file)
+            shown(ended, form)
         raise
     status = 0 if report.verdict == VERIFIED else 3
-    kept = _tell(report, form, file)
-    return status if kept or status else 4
+    is_kept = kept(report, file)
+    shown(report, form)
+    return status if is_kept or status else 4
 
 
 def _ended(error: BaseException) -> Ended | None:
@@ -93,20 +95,26 @@ def _ended(error: BaseException) -> Ended | None:
     return None
 
 
-def _tell(outcome: Outcome, form: Form, file: Path | None) -> bool:
-    """Write the outcome where it belongs; return whether the file, if any, holds it."""
-    now, kept = int(time.time()), True
-    if file is not None:
-        try:
-            with whole(file) as out:
-                out.write(written(outcome, of_file(file), now).encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            kept = False
-            print(f"the report {file} was not written: {error.strerror}; make room, or name another file",
-                  file=sys.stderr)  # fmt: skip
-    # For people an end without a report is the sentence on standard error.
+def kept(outcome: Outcome, file: Path | None) -> bool:
+    """
+    Write *outcome* into *file*, in the form that its name says; return whether the file, if any, holds it.
+    """
+    if file is None:
+        return True
+    try:
+        with whole(file) as out:
+            out.write(written(outcome, of_file(file), int(time.time())).encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        print(f"the report {file} was not written: {error.strerror}; make room, or name another file", file=sys.stderr)
+        return False
+    return True
+
+
+def shown(outcome: Outcome, form: Form) -> None:
+    """
+    Write *outcome* to standard output; for people an end without a report is the sentence on standard error.
+    """
     if form is not Form.TABLE or isinstance(outcome, Report):
         encoding = sys.stdout.encoding if form is Form.TABLE else "utf-8"
         sys.stdout.flush()
-        sys.stdout.buffer.write(written(outcome, form, now).encode(encoding, "backslashreplace"))
-    return kept
+        sys.stdout.buffer.write(written(outcome, form, int(time.time())).encode(encoding, "backslashreplace"))

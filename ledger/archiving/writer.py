@@ -141,7 +141,8 @@ class Archive:
         has none; an auditor brings another. With *dry_run* everything is read and compared, and nothing written.
 
         Raises:
-            InvalidInput: the checkpoint is of another chain, of no events, or smaller than the archive's.
+            InvalidInput: the checkpoint is of another chain, of no events, or smaller than the archive's; or a file
+                stands there that is no archive's.
             Divergence: the events are not the ones that were signed, or not the ones archived before.
             SequenceGap, HashMismatch: the chain is broken.
             ArchiveDiffers: a file holds something else; nothing is written over.
@@ -150,6 +151,11 @@ class Archive:
         stated, _ = checkpoint.decode_note(signed)
         standing, policy_before = self._store.read(CHECKPOINT), self._store.read(POLICY)
         before = self._stands(standing)
+        if policy_before not in (None, policy) and self._store.read(CHAIN) is None:
+            raise InvalidInput(
+                f"{self._store.name}/{POLICY} is there and no archive is: nothing was written over; name an empty "
+                "place, or move that file away"
+            )
         if stated.origin != self._origin or stated.size < max(before.size, 1):
             raise InvalidInput(
                 f"found a checkpoint of {stated.size} events of {stated.origin}; expected one of at least "

@@ -74,14 +74,14 @@ def archive(
     Write what the newest checkpoint covers and the archive does not hold yet. No file is written over.
 
     The checkpoint's signatures are held against the policy before anything is written: of those stored it is the newest
-    that fulfils it. A run that was interrupted
-    leaves the archive at the checkpoint before; the next one goes on.
+    that fulfils it. A run that was interrupted leaves the archive at the checkpoint before; the next one goes on.
     """
     check_format(format)
     text = _bytes(trust, "policy", policy.POLICY_LIMIT_BYTES)
     rules = policy.decode(text)
     store = open_store(place)
     with access.access(dsn) as found, _reading(found.dsn("reader"), origin) as (connection, chain):
+        policy.check_lists(rules, chain.origin)
         data = _newest(connection, chain, rules) if signed is None else _bytes(signed, "checkpoint", NOTE_LIMIT_BYTES)
         stated = _accepted(rules, data)
         with tables.progress() as bar:

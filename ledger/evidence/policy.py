@@ -132,6 +132,20 @@ class QuorumUnmet(SignatureInvalid):
     code = "quorum_unmet"
 
 
+def check_lists(policy: Policy, origin: str) -> None:
+    """
+    Check that the policy says something of the log of this *origin*.
+
+    Raises:
+        InvalidInput: it is for other logs.
+    """
+    if not policy.logs_of(origin):
+        known = ", ".join(policy.origins()) or "none"
+        raise InvalidInput(
+            f"the policy is for other logs ({known}), and this chain is {origin}; bring one that lists it"
+        )
+
+
 def check(policy: Policy, data: bytes) -> Trusted:
     """
     Return the checkpoint in a note, once it is signed by a log of the policy and cosigned by the quorum.

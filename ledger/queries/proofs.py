@@ -14,7 +14,7 @@ from blake3 import blake3
 from ledger.chain import entry as entries
 from ledger.domain.times import time_text
 from ledger.errors import InvalidInput, LedgerError, NotFound, ProofInvalid, Unavailable, UnknownFormat, shown
-from ledger.evidence import checkpoint, tree
+from ledger.evidence import checkpoint, policy, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.payload_file import PayloadFile
 from ledger.evidence.policy import Policy
@@ -70,6 +70,7 @@ class Proofs(Opened):
 
         Raises:
             NotFound: there is no such event, or no checkpoint of that size.
+            InvalidInput: the checkpoint is too small, or the policy for other logs.
             NotSealed: no checkpoint, or none that the policy accepts, covers the event yet; it says how far they reach.
             SignatureInvalid: the policy does not accept the one of *size*.
             ProofInvalid: the region's tiles do not lead to the signed root; verify it.
@@ -79,6 +80,8 @@ class Proofs(Opened):
             check_integers(1, size=size)
             if size < seq:
                 raise InvalidInput(f"found a checkpoint of {size} events to prove event {seq} by; name a larger one")
+        if rules is not None:
+            policy.check_lists(rules, self.chain.origin)
         with database.translating():
             sealed = self._sealed(seq, size, rules)
             found = events.read_seqs(self._connection, self.chain.chain, self.chain.chain_id, [seq]).get(seq)

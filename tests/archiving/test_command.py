@@ -135,6 +135,11 @@ def test_nothing_is_archived_that_the_policy_does_not_accept(
         assert (status, said) == (expected, ""), text
         assert says in errors
     file = given(tmp_path, signed(chain, size))
+    other = tmp_path / "other"
+    elsewhere = SigningKey("other.example/log", ED25519, bytes(32)).verifier.text()
+    other.write_text(POLICY.replace(KEY.verifier.text(), elsewhere))
+    status, _, errors = run(capsys, monkeypatch, chain, place, "--policy", other, "--checkpoint", file)
+    assert (status, "the policy is for other logs (other.example/log)" in errors) == (8, True), errors
     for more, expected in (
         (("--policy", tmp_path / "nowhere", "--checkpoint", file), 8),
         (("--policy", trust, "--checkpoint", tmp_path / "nowhere"), 8),
@@ -143,6 +148,29 @@ def test_nothing_is_archived_that_the_policy_does_not_accept(
     ):
         assert run(capsys, monkeypatch, chain, place, *more)[0] == expected, more
     assert not place.exists()
+
+
+def test_a_policy_that_is_no_archives_is_not_written_over(
+    chain: Database,
+    trust: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the one file of that name which an auditor has; in an archive it moves with the keys."""
+    place, own = tmp_path / "a", "an auditor's own\n"
+    place.mkdir()
+    (place / "policy").write_text(own)
+    options = (place, "--policy", trust, "--checkpoint", given(tmp_path, signed(chain, grown(chain, 10))))
+    for more in (("--dry-run",), ()):
+        status, _, errors = run(capsys, monkeypatch, chain, *options, *more)
+        assert (status, "nothing was written over" in errors) == (8, True), errors
+        assert files(place) == {"policy": own.encode()}
+    (place / "policy").unlink()
+    assert run(capsys, monkeypatch, chain, *options)[0] == 0
+    trust.write_text(f"# of this year\n{POLICY}")
+    assert run(capsys, monkeypatch, chain, *options)[0] == 0
+    assert (place / "policy").read_text() == trust.read_text()
 
 
 def keep(database: Database, text: str) -> None:

@@ -38,6 +38,9 @@ KEY = SigningKey(ORIGIN, ED25519, bytes(range(32)))
 WITNESS = SigningKey("witness.example/w1", COSIGNATURE, bytes([1]) * 32)
 POLICY_TEXT = f"log {KEY.verifier.text()}\nwitness w1 {WITNESS.verifier.text()}\nquorum w1\n"
 POLICY = policy.decode(POLICY_TEXT.encode())
+OF_ANOTHER = policy.decode(
+    f"log {SigningKey('other.example/log', ED25519, bytes(32)).verifier.text()}\nquorum none\n".encode()
+)
 SIZES = (1, 255, 256, 300)
 """The checkpoints that are kept; ten events more are recorded."""
 
@@ -117,6 +120,9 @@ def test_what_cannot_be_proven_says_why(books: Books) -> None:
             books.prove(5, size=size)
     with pytest.raises(InvalidInput, match="name a larger"):
         books.prove(256, size=255)
+    for size in (None, 300):
+        with pytest.raises(InvalidInput, match=r"the policy is for other logs \(other.example/log\)"):
+            books.prove(5, size=size, rules=OF_ANOTHER)
     for seq in (0, -1, 2**63, "1", None, True):
         with pytest.raises(InvalidInput):
             books.prove(seq)  # type: ignore[arg-type]

@@ -36,9 +36,13 @@ def stream_of(sealed: Sealed) -> str:
 
 @pytest.mark.parametrize("mode", ["open", "scrub", "sample", "diff", "stream"])
 def test_each_mode_says_that_a_good_chain_is_good_and_what_it_did_not_check(
-    made: Sealed, tmp_path: Path, mode: str
+    made: Sealed, copy: Sealed, tmp_path: Path, mode: str
 ) -> None:
     call = [stream_of(made) if word == "asset/A0" else word for word in words(mode, made, tmp_path)]
+    if mode == "diff":
+        with Intruder(copy.database) as intruder:
+            intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET mode = 'replica'")
+        call[2] = copy.database.dsn("auditor")
     report = json.loads(run("verifier", *call, "--format", "json", "--report", str(tmp_path / "report.html")))
     assert report["verdict"] == "verified"
     assert report["findings"] == []

@@ -403,6 +403,15 @@ def test_a_standby_is_no_second_primary(tmp_path: Path) -> None:
         first.stop()
 
 
+def test_one_place_is_not_compared_with_itself(made: Sealed, tmp_path: Path) -> None:
+    """A copied line in which one address was not changed is no good news."""
+    store = Folder(archived(tmp_path / "a", EVENTS[:700]))
+    with pytest.raises(Unreadable, match="are one place, so that nothing was compared"):
+        diverging.compare(Archive(store), Archive(store), silent)
+    with made.region() as left, made.region() as right, pytest.raises(Unreadable, match="are one place"):
+        diverging.compare(left, right, silent)
+
+
 def test_two_chains_and_empty_copies_are_not_compared(made: Sealed) -> None:
     with made.region() as left, pytest.raises(Unreadable, match="name two copies of one chain"):
         diverging.compare(left, Held("B", EVENTS), silent)

@@ -129,6 +129,19 @@ def test_an_end_that_is_gone_shows_where_all_is_hashed_and_only_there(copy: Seal
         assert "one is missing or was changed" in found[0].actual
 
 
+def test_what_was_found_is_not_said_to_have_been_checked_and_good(copy: Sealed) -> None:
+    """A version that is gone contradicts that all are there, and other events that nobody else's are."""
+    size = newest(copy).size
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq = {seqs(copy)[1]}")
+        report = report_on(copy, complete=True)
+    assert report.verdict == "broken"
+    assert report.covered[0].startswith(f"stream {STREAM}: whether its versions are each there once")
+    last = f"whether events 1 to {size} make the cosigned root, and have no other event of this stream"
+    assert report.covered[-1] == last
+    assert [seen.accepted for seen in report.checkpoints] == [True]
+
+
 def test_a_stream_that_was_renamed_as_a_whole_shows_where_all_is_hashed(copy: Sealed) -> None:
     """Under the name that was asked for there is nothing, and no other is named in its place: events were changed."""
     with Intruder(copy.database) as intruder:

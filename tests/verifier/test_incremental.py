@@ -5,6 +5,7 @@ Verify what was appended since the last time: whatever these events touch is fou
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import signal
 import sqlite3
@@ -34,7 +35,7 @@ from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import full
 from verifier.reader import Reader
-from verifier.report import Finding, Report
+from verifier.report import Ended, Finding, Outcome, Report
 from verifier.stored import Unreadable
 from verifier.walk import incremental, metrics, ranges, replayed
 from verifier.walk.books import Books, Verified, rules, rules_of
@@ -457,6 +458,34 @@ def test_a_watch_reads_old_events_again_too(copy: Database, state: Path) -> None
     assert "BYTES_MODIFIED" in done.stdout
 
 
+def test_the_report_of_a_watch_is_the_worst_of_its_newest_round(copy: Database, state: Path) -> None:
+    """What one check finds is not written over by another that finds nothing, nor is it told before that."""
+    kept = state.with_name("kept.json")
+    words = ("watch", "--state", str(state), "--scrub", str(state.with_name("rolling")), "--every", "0.1",
+             "--rounds", "2", "--report", str(kept))  # fmt: skip
+    done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, json.loads(kept.read_bytes())["verdict"]) == (0, "verified")
+    with Intruder(copy) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    state.unlink()
+    done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, json.loads(kept.read_bytes())["verdict"]) == (3, "broken")
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("VERIFIED", "BROKEN"))][
+        -1:
+    ] == ["BROKEN"]
+
+
+def test_the_report_of_a_watch_says_that_nothing_could_be_verified(state: Path) -> None:
+    """In each form, and in the file, as other commands say how they ended."""
+    kept = state.with_name("kept.json")
+    words = ("watch", "--state", str(state), "--rounds", "1", "--format", "json", "--report", str(kept), "--dsn",
+             "postgresql://auditor@127.0.0.1:1/nowhere")  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "verifier", *words], capture_output=True, text=True, check=False,
+                          timeout=60)  # fmt: skip
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["verdict"] == json.loads(kept.read_bytes())["verdict"] == "could not verify"
+
+
 def test_a_watch_ends_with_a_ctrl_c_and_leaves_its_state(copy: Database, state: Path) -> None:
     """Ctrl-C and SIGTERM are the same to it: 130, and what was verified stays."""
     process = subprocess.Popen(_command(copy, "watch", "--state", str(state), "--every", "0.2"),
@@ -498,7 +527,7 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
     good = Report("verified", "o", "primary", 1, {}, [], {}, [], [], [], 7, 0.5)
     bad = Report("broken", "o", "primary", 1, {}, [Finding("CLOCK", "a", "b", seq=9)], {}, [], [], [], 8, 0.5)
     answers = iter([Unreadable("the server cannot be reached"), bad, good])
-    seen, shown = Seen("incremental"), []
+    seen, shown, kept = Seen("incremental"), list[Outcome](), list[Outcome]()
 
     def verify() -> Report:
         answer = next(answers)
@@ -506,8 +535,9 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
             return answer
         raise answer
 
-    assert run([Check(verify, seen)], Watch(0.01, goes_on=True, rounds=3), shown.append) is bad
-    assert shown == [bad]
+    assert run([Check(verify, seen)], Watch(0.01, goes_on=True, rounds=3), shown.append, kept.append) is bad
+    away = Ended("could not verify", "could_not_verify", "the server cannot be reached")
+    assert (shown, kept) == ([away, bad], [away, bad, good])
     text = metrics.text([seen, Seen("scrub", next_seq=257)])
     for line in ('runs_total{mode="incremental",verdict="broken"} 1', 'verified_seq{mode="incremental"} 7',
                  'runs_total{mode="incremental",verdict="could not verify"} 1', 'up{mode="incremental"} 1',

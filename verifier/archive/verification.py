@@ -291,7 +291,8 @@ def _covered(first: int, last: int) -> list[str]:
         "above, the signed root",
         f"of events {first} to {last}: payloads and salts, against their entries; seqs, times, event ids, groups and "
         "request hashes",
-        COVERED[-1],
+        "every checkpoint in the archive: signatures, by keys that the policy has not revoked, the policy's quorum for "
+        "the newest, and its root",
     ]
 
 

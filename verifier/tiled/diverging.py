@@ -69,12 +69,14 @@ def compare(
     *settled* what is wrong with the rows that say which chain they are.
 
     Raises:
-        Unreadable: they are of two chains, one of them is empty, or a part of one cannot be read.
+        Unreadable: they are of two chains or are one place, one of them is empty, or a part of one cannot be read.
     """
     started = time.monotonic()
     if left.origin != right.origin:
         raise Unreadable(f"{left.name} is of chain {left.origin} and {right.name} of {right.origin}; name two copies "
                          "of one chain")  # fmt: skip
+    if left.place == right.place:
+        raise Unreadable(f"{left.name} and {right.name} are one place, so that nothing was compared; name two copies")
     sizes = left.size(), right.size()
     cut: list[Finding] = []
     for copy, size in zip((left, right), sizes, strict=True):
@@ -109,7 +111,7 @@ def compare(
 def _two_primaries(left: Copy, right: Copy) -> list[Finding]:
     """Return that both would record events in one reign, if they say so: each could be one that the other lacks."""
     epoch = left.reigns_in
-    if epoch is None or epoch != right.reigns_in or left.place == right.place:
+    if epoch is None or epoch != right.reigns_in:
         return []
     return [Finding("TWO_PRIMARIES", f"one primary in epoch {epoch}", f"{left.name} and {right.name} both say so",
                     table="chain_heads", key=(left.origin,), column="mode")]  # fmt: skip

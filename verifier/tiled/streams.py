@@ -120,29 +120,35 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         findings.add(x for x in check.events(region, seq, seq).findings if x.actual != "zeros")
     findings.add(missed)
     listed = findings.all(None)
+    # That all events together make another root says that some were changed, and nothing of the checkpoint.
+    seen = found.seen([one for one in listed if one not in missed])
     read = spans.of_seqs(walk.places)
     return Report(
         BROKEN if listed else VERIFIED, region.origin, region.chain.mode, len(walk.places),
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, listed, {"events": len(walk.places)},
-        _covered(stream, walk, found, is_complete) if walk.places else [],
+        _covered(stream, walk, found, is_complete, is_good=not listed) if walk.places else [],
         [*(_left(walk, stated, is_complete) if settled.readable else [UNREAD]), *NOT_COVERED], settled.assumed,
         spans.whole_up_to(read, listed),
-        round(time.monotonic() - started, 3), checkpoints=found.seen(listed), trusted=found.words(), spans=read,
+        round(time.monotonic() - started, 3), checkpoints=seen, trusted=found.words(), spans=read,
     )  # fmt: skip
 
 
-def _covered(stream: str, walk: _Walk, found: newest.Newest, is_complete: bool) -> list[str]:
+def _covered(stream: str, walk: _Walk, found: newest.Newest, is_complete: bool, *, is_good: bool) -> list[str]:
+    """Return what was checked: as what it came to where all *is_good*, else as what was asked."""
+    versions = f"versions 1 to {walk.version}, each" if is_good else "whether its versions are each there"
     said = [
-        f"stream {stream}: versions 1 to {walk.version}, each once, without a gap and in the order of the chain",
+        f"stream {stream}: {versions} once, without a gap and in the order of the chain",
         "every column of these events, against its hash",
     ]
     if found.trusted is not None:
         size = found.trusted.checkpoint.size
         said += [f"that {walk.proven} of them stand in the cosigned root, by an inclusion proof each", found.sentence()]
-        if is_complete:
+        if is_complete and is_good:
             said.append(
                 f"that events 1 to {size} have no other event of this stream: all of them make the cosigned root"
             )
+        elif is_complete:
+            said.append(f"whether events 1 to {size} make the cosigned root, and have no other event of this stream")
     return said
 
 

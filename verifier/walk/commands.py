@@ -13,12 +13,13 @@ from typing import Annotated, Final
 
 import typer
 
+from ledger.errors import Corrupt
 from ledger.evidence.tiles import WIDTH
 from ledger.sandbox import home
 from verifier.options import Dsn, Format, Jobs, Origin, ReportFile
 from verifier.reader import Reader
-from verifier.report import Report
-from verifier.showing import Form, judged, progress
+from verifier.report import BROKEN, Ended, Outcome, Report
+from verifier.showing import Form, judged, kept, progress, shown
 from verifier.tiled import scrub as rolling
 from verifier.tiled import scrubbed
 from verifier.tiled.databases import Region
@@ -155,6 +156,9 @@ def watch(
     It ends with 3 when something is found, unless it is told to go on; with 4 when a fixed number of rounds ended and
     the last of them could not verify. What could not be verified is tried again. Ctrl-C and SIGTERM end it with 130,
     once it has said how far it came.
+
+    --report FILE holds the newest round, of --scrub and the new events whichever is worse. On standard output stand all
+    that found something, one after the other.
     """
     checks = [watching.Check(lambda: _newest(dsn, origin, state, jobs), metrics.Seen("incremental"))]
     if scrub is not None:
@@ -163,19 +167,30 @@ def watch(
         share = min(Fraction(1), Fraction(every) / (days * DAY_S))
         checks.append(watching.Check(lambda: _old(dsn, origin, scrub, share, old), old))
 
-    def show(found: Report) -> None:
-        judged(lambda: found, format, report)
+    is_kept = True
+
+    def show(outcome: Outcome) -> None:
+        shown(outcome, format)
         sys.stdout.flush()
+
+    def keep(outcome: Outcome) -> None:
+        nonlocal is_kept
+        is_kept = kept(outcome, report)
 
     seen = [check.seen for check in checks]
     with watching.told(listen, seen):
         how = watching.Watch(every, goes_on=on_findings is OnFindings.CONTINUE, rounds=rounds)
         try:
-            broken = watching.run(checks, how, show)
+            broken = watching.run(checks, how, show, keep)
         except KeyboardInterrupt:
             print(*(each.sentence() for each in seen), sep="\n", file=sys.stderr)
             raise
-    if broken is not None or not all(each.up for each in seen):
+        except Corrupt as error:
+            ended = Ended(BROKEN, error.code, str(error))
+            keep(ended)
+            show(ended)
+            raise
+    if broken is not None or not is_kept or not all(each.up for each in seen):
         raise typer.Exit(3 if broken is not None else 4)
 
 

@@ -23,7 +23,7 @@ from ledger.errors import Corrupt, LedgerError, plain
 from ledger.sealing import serving
 from ledger.sealing.serving import Reply
 from verifier.columns import reported
-from verifier.report import NOT_VERIFIED, Report
+from verifier.report import BROKEN, NOT_VERIFIED, VERIFIED, Ended, Outcome, Report
 from verifier.walk import metrics
 from verifier.walk.metrics import Seen
 
@@ -50,12 +50,18 @@ class Watch(msgspec.Struct, frozen=True):
     rounds: int | None = None
 
 
-def run(checks: Sequence[Check], watch: Watch, show: Callable[[Report], None]) -> Report | None:
+def run(
+    checks: Sequence[Check],
+    watch: Watch,
+    show: Callable[[Outcome], None],
+    keep: Callable[[Outcome], None] = lambda outcome: None,
+) -> Report | None:
     """
     Run every check again and again; return the newest report with findings, or None where the rounds ended without any.
 
-    *show* is given each report that found something, or that is the first of its check. What cannot be verified is said
-    on standard error, and tried again, later each time.
+    *show* is given each report that found something, or is the first of its check or the first since it could not
+    verify, and that it cannot where it could; of one round the worst comes last. *keep* is given the worst of each
+    round. What cannot be verified is said on standard error, and tried again, later each time.
 
     Raises:
         Corrupt: the database holds no chain any more.
@@ -64,9 +70,14 @@ def run(checks: Sequence[Check], watch: Watch, show: Callable[[Report], None]) -
     done, failures = 0, 0
     while watch.rounds is None or done < watch.rounds:
         began = time.monotonic()
-        reports = [_verified(check, show) for check in checks]
-        failures = failures + 1 if None in reports else 0
-        found = [report for report in reports if report is not None and report.findings]
+        before = [(check.seen.up, not check.seen.runs) for check in checks]
+        outcomes = [_verified(check) for check in checks]
+        new = [outcome for outcome, was in zip(outcomes, before, strict=True) if _is_new(outcome, *was)]
+        for outcome in sorted(new, key=_gravity):
+            show(outcome)
+        keep(max(outcomes, key=_gravity))
+        failures = failures + 1 if any(isinstance(outcome, Ended) for outcome in outcomes) else 0
+        found = [outcome for outcome in outcomes if isinstance(outcome, Report) and outcome.findings]
         broken = found[-1] if found else broken
         if broken is not None and not watch.goes_on:
             return broken
@@ -77,9 +88,17 @@ def run(checks: Sequence[Check], watch: Watch, show: Callable[[Report], None]) -
     return broken
 
 
-def _verified(check: Check, show: Callable[[Report], None]) -> Report | None:
-    """Return the report of one check, or None where it could not verify."""
-    is_first = not check.seen.runs
+def _gravity(outcome: Outcome) -> int:
+    return (VERIFIED, NOT_VERIFIED, BROKEN).index(outcome.verdict)
+
+
+def _is_new(outcome: Outcome, was_up: bool, is_first: bool) -> bool:
+    """Return whether an outcome says something that the one before it of its check did not."""
+    return bool(outcome.findings) or not was_up if isinstance(outcome, Report) else was_up or is_first
+
+
+def _verified(check: Check) -> Outcome:
+    """Return the report of one check, or why it could not verify."""
     try:
         report = reported(check.verify)
     except Corrupt:
@@ -87,10 +106,8 @@ def _verified(check: Check, show: Callable[[Report], None]) -> Report | None:
     except LedgerError as error:
         check.seen.fail(NOT_VERIFIED)
         print(f"could not verify: {plain(str(error))}; it is tried again", file=sys.stderr, flush=True)
-        return None
+        return Ended(NOT_VERIFIED, error.code, str(error))
     check.seen.take(report, time.time())
-    if report.findings or is_first:
-        show(report)
     return report
 
 
