@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ledger.chain.entry import encode
+from ledger.evidence import tree
 from ledger.evidence.tiles import WIDTH
 from ledger.evidence.tree import HASH_BYTES, SIZE_LIMIT
+from verifier.conviction import hashes_to
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
 from verifier.stored import AcknowledgementRow, CheckpointRow
@@ -66,12 +69,42 @@ class Reader(EventRows, ModelRows):
         """
         Return how many leaves the tiles hold by the last of level 0 that can be one.
 
-        Tiles are made one after the other: one far past the events, behind a gap, holds no leaf of this chain.
+        Tiles are made one after the other: one far past the events, behind a gap, holds no leaf of this chain. Nor does
+        what follows a leaf that is of another event than there is.
         """
         reach = self.last_tile_of_events()
         last = self._leaves(reach)
         onward = self._leaves(LAST_TILE)
-        return onward if onward > last and self.is_full(reach, (onward - 1) // WIDTH) else last
+        return self.borne_out(onward if onward > last and self.is_full(reach, (onward - 1) // WIDTH) else last)
+
+    def borne_out(self, leaves: int) -> int:
+        """
+        Return how many of so many *leaves* in the tiles may be of this chain: all of them, unless the last event below
+        them has another leaf there, and then as many as up to that event.
+
+        An event whose hash is not that of its columns denies nothing: the one before it is asked, in the same tile.
+        """
+        row = self.connection.execute(
+            "SELECT max(seq) FROM ledger.events WHERE chain = %s AND seq BETWEEN 1 AND %s", [self.chain.chain, leaves]
+        ).fetchone()
+        last = None if row is None else row[0]
+        if last in (None, leaves):
+            return leaves
+        number = (int(last) - 1) // WIDTH
+        for event in reversed(list(self.events_at(range(number * WIDTH + 1, int(last) + 1)))):
+            if hashes_to(event, event.hash):
+                is_its = self._leaf(event.seq) == tree.leaf_hash(encode(event))
+                return leaves if is_its else event.seq
+        return leaves
+
+    def _leaf(self, seq: int) -> bytes:
+        """Return what the tiles have as the leaf of an event; nothing where they have none."""
+        number, place = divmod(seq - 1, WIDTH)
+        row = self.connection.execute(
+            "SELECT substring(hashes FROM %s FOR %s) FROM ledger.tiles WHERE chain = %s AND level = 0 AND number = %s",
+            [place * HASH_BYTES + 1, HASH_BYTES, self.chain.chain, number],
+        ).fetchone()
+        return b"" if row is None or row[0] is None else bytes(row[0])
 
     def last_tile_of_events(self) -> int:
         """

@@ -22,7 +22,7 @@ from tests.tiled.sealed import Sealed, silent, stands
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier.report import Report
 from verifier.stored import Unreadable
-from verifier.tiled import scrub, scrubbed
+from verifier.tiled import diverging, scrub, scrubbed
 from verifier.tiled.scrubbed import Scrubbed
 
 
@@ -83,8 +83,8 @@ EDITS = {
                             [("TREE_MISMATCH", None, "tiles", ("0", "5"), None)]),
     "a tile far ahead": ("tiles", "INSERT INTO ledger.tiles SELECT chain, 0, 5000, hashes FROM ledger.tiles "
                          "WHERE level = 0 AND number = 1", [("TREE_MISMATCH", None, "tiles", ("0", "5000"), None)]),
-    "a leaf too many": ("tiles", "UPDATE ledger.tiles SET hashes = hashes || repeat('x', 32 * 40)::bytea "
-                        "WHERE level = 0 AND number = 5", [("TRUNCATED", 1306, None, None, "seq")]),
+    "leaves too many": ("tiles", "UPDATE ledger.tiles SET hashes = hashes || repeat('x', 32 * 40)::bytea "
+                        "WHERE level = 0 AND number = 5", [("TREE_MISMATCH", None, "tiles", ("0", "5"), None)]),
 }  # fmt: skip
 
 
@@ -111,10 +111,50 @@ def test_what_was_changed_is_named_and_checked_again_until_it_is_mended(
             assert stands(whole.findings) == stands(real(report_on(broken.database))) == expected
         assert all(x.kind == "TREE_MISMATCH" for x in whole.findings if stands([x])[0] not in expected)
         assert whole.verdict == "broken"
-        if what != "a leaf too many":
+        if what != "leaves too many":
             assert set(expected) <= set(stands(scrubs(broken, state, Fraction(1, 100)).findings))
     assert scrubs(broken, state, Fraction(1, 100)).findings == []
     assert read(state).broken == []
+
+
+PADDED = (
+    "UPDATE ledger.tiles SET hashes = hashes || "
+    "decode(repeat('ab', 32 * (256 - octet_length(hashes) / 32)), 'hex') WHERE level = 0 AND number = 5"
+)
+
+
+@pytest.mark.parametrize("more", [[], ["INSERT INTO ledger.tiles VALUES (1, 0, 6, sha256('x'))"]])
+def test_a_last_tile_of_false_leaves_says_nothing_of_more_events(
+    made: Sealed, copy: Sealed, tmp_path: Path, more: list[str]
+) -> None:
+    """Nor does what follows it: its leaves of events that are there are of others. No good tile is accused for it."""
+    with Intruder(copy.database) as intruder:
+        for edit in (PADDED, *more):
+            intruder.edit("tiles", edit, least=1)
+    with copy.region() as left, made.region() as right:
+        compared = diverging.compare(left, right, silent)
+    for report in (scrubs(copy, tmp_path / "state"), report_on(copy.database), compared):
+        found = [x for x in real(report) if x.kind != "TWO_PRIMARIES"]
+        assert {(x.kind, x.table) for x in found} == {("TREE_MISMATCH", "tiles")}
+        assert {x.key for x in found} == {("0", "5"), *((("0", "6"),) if more else ())}
+        assert ("25 hashes", "256 of them") in {(x.expected, x.actual.removesuffix(" in the database")) for x in found}
+
+
+@pytest.mark.parametrize("last", [1290, 1280])
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_leaves_of_events_that_were_cut_off_are_missed(
+    copy: Sealed, tmp_path: Path, last: int, is_edited: bool
+) -> None:
+    """By the leaf of the last event, or of the one before where that is not what it was."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {last}", least=1)
+        if is_edited:
+            intruder.edit("events", f"UPDATE ledger.events SET actor = 'm' WHERE seq = {last}", least=1)
+        intruder.edit("chain_heads", f"UPDATE ledger.chain_heads SET seq = {last}, hash = (SELECT hash FROM "
+                      f"ledger.events WHERE seq = {last})", least=1)  # fmt: skip
+        intruder.edit("checkpoints", f"DELETE FROM ledger.checkpoints WHERE size > {last}", least=1)
+    cut = ("TRUNCATED", last + 1, None, None, "seq")
+    assert cut in stands(scrubs(copy, tmp_path / "state").findings)
 
 
 @pytest.mark.parametrize("seq", [90_000_000, 5000 * 256 + 7], ids=["beyond the tile", "within the tile"])

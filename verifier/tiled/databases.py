@@ -148,6 +148,8 @@ class Region(Reader):
         follows, leaves = number <= first or self.is_full(first, number), number * WIDTH + width
         if follows and leaves <= size:
             return found
+        if follows and (borne_out := self.borne_out(leaves)) < leaves:
+            return [*found, *_not_borne_out(borne_out, leaves)]
         if follows:
             return [*found, Finding("TRUNCATED", f"{leaves} events, which the tiles hold", f"{size} events",
                                     seq=size + 1, column="seq")]  # fmt: skip
@@ -188,6 +190,11 @@ class Region(Reader):
         """
         sql = f"SELECT DISTINCT (seq - 1) / {WIDTH:d} FROM ledger.events WHERE chain = %s AND seq >= 1 ORDER BY 1"
         return array("q", (number for (number,) in self._ask(sql, self.chain.chain)))
+
+    def borne_out(self, leaves: int) -> int:
+        """As any reader's."""
+        self.requests += 1
+        return super().borne_out(leaves)
 
     def is_full(self, first: int, until: int) -> bool:
         """As any reader's."""
@@ -298,3 +305,13 @@ class Region(Reader):
         """
         rows = self._ask("SELECT name, coalesce(setting, '') FROM pg_settings")
         return {**dict(rows), "server_version_num": str(self.connection.info.server_version)}
+
+
+def _not_borne_out(borne_out: int, leaves: int) -> Iterator[Finding]:
+    """Yield what is wrong with tiles of so many *leaves* of which the events bear out fewer."""
+    number, last = (borne_out - 1) // WIDTH, (leaves - 1) // WIDTH
+    room, held = borne_out - number * WIDTH, min(leaves - number * WIDTH, WIDTH)
+    if held > room:
+        yield Finding("TREE_MISMATCH", f"{room} hashes", f"{held} of them", table="tiles", key=("0", str(number)))
+    if last > number:
+        yield Finding("TREE_MISMATCH", "no such row", "a row", table="tiles", key=("0", str(last)))
