@@ -21,6 +21,7 @@ from verifier.report import BROKEN, Finding, Report
 from verifier.stored import Misread
 
 _COLUMN: Final = "column "
+OF_ANOTHER_TYPE: Final = "a value that no such column has"
 
 
 class ColumnsChanged(Corrupt):
@@ -32,7 +33,9 @@ class ColumnsChanged(Corrupt):
 
     def __init__(self, origin: str, findings: list[Finding], error: Exception) -> None:
         self.origin, self.findings = origin, findings
-        self.said = f"{type(error).__name__}: {first_line(error)}"
+        # What Python says of a value of another type is no answer of the database's, and differs where it is compiled.
+        is_answer = isinstance(error, psycopg.Error | LedgerError)
+        self.said = f"{type(error).__name__}: {first_line(error)}" if is_answer else OF_ANOTHER_TYPE
         names = [key.removeprefix(_COLUMN) for key in _columns(findings)]
         super().__init__(f"columns of the schema were changed ({', '.join(names)}), and what is stored cannot be read")
 

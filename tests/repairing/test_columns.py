@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 
 from ledger.domain.rows import TABLES
@@ -22,9 +23,9 @@ from tests.repairing.mending import Firm, silent
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, columns, copied, report_on
 from verifier import chain as chains
-from verifier.columns import reported
+from verifier.columns import ColumnsChanged, reported
 from verifier.reader import Reader
-from verifier.report import BROKEN, Report
+from verifier.report import BROKEN, Finding, Report
 from verifier.tiled import diverging, opening, sample, scrub, streams
 from verifier.tiled.databases import Region
 from verifier.tiled.outside import Answers
@@ -226,6 +227,18 @@ def test_columns_of_read_models_of_other_types_are_told(firm: Firm, tables: tupl
                         changed.add((f"column {table}.{column}",))
         report = report_on(broken)
     assert changed <= {finding.key for finding in report.findings if finding.kind == "GUARD_CHANGED"}
+
+
+def test_what_python_says_of_a_value_of_another_type_is_in_no_report() -> None:
+    """It is another sentence where modules are compiled; what the database answered stays."""
+    found = [Finding("GUARD_CHANGED", "text", "bigint", table="catalogue", key=("column events.event_type",))]
+    errors = (TypeError("object of type 'int' has no len()"), TypeError("str object expected; got int"),
+              AttributeError("'int' object has no attribute 'encode'"))  # fmt: skip
+    said = {str(ColumnsChanged("o", found, error).report().not_covered) for error in errors}
+    assert len(said) == 1
+    assert "TypeError" not in str(said)
+    told = ColumnsChanged("o", found, psycopg.errors.DatatypeMismatch("types cannot be matched")).report().not_covered
+    assert "DatatypeMismatch: types cannot be matched" in told[0]
 
 
 def test_the_command_ends_with_3_and_says_what_was_not_read(firm: Firm) -> None:
