@@ -260,7 +260,7 @@ def _show(made: Plan) -> None:
     """Say what a plan is, for people."""
     print(f"by the checkpoint of {made.size} events of {made.origin}, root {made.root}:", file=sys.stderr)
     left = [f"not mended: {one.finding.kind}: {one.finding.place()}: {one.reason}" for one in made.left()]
-    for lines in ([write.sentence() for write in made.writes], left):
+    for lines in (made.sentences(), left):
         for line in _first(lines):
             print(f"  {line}", file=sys.stderr)
     done = len(made.findings) - len(made.left())

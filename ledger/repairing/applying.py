@@ -25,7 +25,7 @@ from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts, stated_size
-from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
@@ -287,7 +287,7 @@ class Applying:
         for one in wrong:
             columns = ", ".join(one.columns or ("there was no such row",))
             mended.done.append(f"restored event {one.seq} ({columns}) from {proven[one.seq].source}")
-        mended.done += [f"removed a copy of event {x.seq} at {'/'.join(x.key)}" for x in strays]
+        mended.done += [f"removed {rows}" for rows in copies_of_events([(x.key, x.seq) for x in strays])]
 
     def _move_head(self, mended: Mended) -> None:
         """

@@ -8,6 +8,7 @@ The file has one form: the same plan has the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +27,25 @@ DROP: Final = "drop"
 
 REPLAY: Final = "replay"
 CHAINS: Final = "chains"
+
+
+def copies_of_events(copies: Sequence[tuple[tuple[str, ...], int]]) -> list[str]:
+    """
+    Return in words the rows of events that are *copies*, by key and seq: for each number what stands under it.
+    """
+    by_number: dict[str, list[tuple[str, int]]] = {}
+    for key, seq in copies:
+        by_number.setdefault(key[0] if key else "", []).append(("/".join(key), seq))
+    said = []
+    for rows in by_number.values():
+        (first, of), (last, _) = rows[0], rows[-1]
+        seqs = [seq for _, seq in rows]
+        said.append(
+            f"the row of events at {first}, which is a copy of event {of}" if len(rows) == 1 else
+            f"the {len(rows)} rows of events at {first} to {last}, which are copies of events from {min(seqs)} to "
+            f"{max(seqs)}"
+        )  # fmt: skip
+    return said
 
 
 class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -51,6 +71,13 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     columns: tuple[str, ...] = ()
     proven_by: str = ""
 
+    @property
+    def is_copy(self) -> bool:
+        """
+        Whether it takes a copy of an event away.
+        """
+        return self.what == REMOVE and self.seq is not None
+
     def sentence(self) -> str:
         """
         Return it as one line of text.
@@ -70,7 +97,7 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.what == REMOVE and self.size is not None:
             return f"remove what stands for the checkpoint of {self.size} events and is none of it"
         if self.what == REMOVE:
-            return f"remove the row of events at {'/'.join(self.key or ())}, which is a copy of event {self.seq}"
+            return f"remove {copies_of_events([(self.key or (), self.seq or 0)])[0]}"
         if self.what == DROP:
             return f"drop {self.table} {'/'.join(self.key or ())}"
         # A head says more than the events do: which role the region has.
@@ -124,6 +151,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Return what names the plan, whatever spaces its file has: BLAKE3 of its bytes in their one form.
         """
         return blake3(self.encode()).hexdigest()
+
+    def sentences(self) -> list[str]:
+        """
+        Return what is to be written as lines of text: one a write, and one for all copies of events under one number.
+        """
+        copies = [write for write in self.writes if write.is_copy]
+        others = [write.sentence() for write in self.writes if not write.is_copy]
+        return others + [f"remove {rows}" for rows in copies_of_events([(x.key or (), x.seq or 0) for x in copies])]
 
     def left(self) -> list[Judged]:
         """

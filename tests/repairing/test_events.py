@@ -145,6 +145,26 @@ def test_of_rows_that_no_chain_has_those_that_were_moved_are_taken_away(
     assert {x.kind for x in real(report_on(broken))} == {"STRAY_ROWS"}
 
 
+def test_copies_under_numbers_that_no_chain_has_are_told_in_a_line_for_each_number(
+    firm: Firm, broken: Database
+) -> None:
+    """The plan has each of them, so that a line can be taken out; a person reads how many there are, and of what."""
+    with Intruder(broken) as intruder:
+        for number, which in ((77, "IN (40, 41, 50)"), (78, "= 12")):
+            moved = f"(jsonb_populate_record(e, jsonb_build_object('chain', {number}))).*"
+            intruder.edit("events", f"INSERT INTO ledger.events SELECT {moved} FROM ledger.events e WHERE seq {which}")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert len(plan.writes) == 4
+        told = [
+            "the 3 rows of events at 77/40 to 77/50, which are copies of events from 40 to 50",
+            "the row of events at 78/12, which is a copy of event 12",
+        ]
+        assert plan.sentences() == [f"remove {rows}" for rows in told]
+        assert applied(broken, firm.rules, plan, found).done == [f"removed {rows}" for rows in told]
+    assert real(report_on(broken)) == []
+
+
 def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
     """
     The intruder moved the head back as well. What came after the checkpoint is proven by nothing: the rows that speak
