@@ -59,9 +59,11 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
         InvalidInput: it names what the ledger does not know, or is of a day or time that has not come for it.
         VersionConflict: the issuer was reconciled meanwhile; run it again.
     """
-    before = _followed(ledger, statement.issuer)
+    # What stands and what was decided are of one seq: meanwhile somebody else may reconcile, and then this is refused.
+    breaks = books.table("breaks")
+    of_issuer: list[Break] = [row for row in breaks.value if row.source == statement.issuer]
+    before = _followed(ledger, statement.issuer, breaks.seq)
     seq, ours = _ours(books, statement)
-    of_issuer: list[Break] = [row for row in books.table("breaks").value if row.source == statement.issuer]
     outcome = comparison.compare(statement, ours, of_issuer, _decisions(ledger, before, statement.as_of))
     recorded = ReconciliationRecorded(
         origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
@@ -74,12 +76,13 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     return _report(statement, seq, outcome, after, appended)
 
 
-def _followed(ledger: Ledger, issuer: str) -> Followed:
-    """Return what was recorded of *issuer*; of one that was never reconciled, nothing."""
+def _followed(ledger: Ledger, issuer: str, last_seq: int | None = None) -> Followed:
+    """Return what was recorded of *issuer*, up to *last_seq* if given; of one that was never reconciled, nothing."""
     try:
-        return lives.follow(ledger.stream(STREAM + issuer))
+        events = ledger.stream(STREAM + issuer)
     except NotFound:
         return lives.follow([])
+    return lives.follow(event for event in events if last_seq is None or event.seq <= last_seq)
 
 
 def _decisions(ledger: Ledger, before: Followed, as_of: int) -> dict[str, Decision]:
@@ -203,8 +206,9 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
     Raises:
         InvalidInput: no such break is open. RuleBroken: a second person is needed.
     """
-    before = _followed(ledger, issuer)
-    rows = {row.key: row for row in books.breaks().value if row.source == issuer}
+    breaks = books.breaks()
+    rows = {row.key: row for row in breaks.value if row.source == issuer}
+    before = _followed(ledger, issuer, breaks.seq)
     if resolution.key not in rows:
         return _resolved_before(before, issuer, resolution, rows)
     last = before.last

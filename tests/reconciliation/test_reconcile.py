@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeEx
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
+from ledger.errors import VersionConflict
 from ledger.queries import Books
-from ledger.reconciliation import run
+from ledger.reconciliation import run, statement
 from tests.conftest import Database
 from tests.domain.books import DAY
 from tests.journal.test_ledger import check_whole, deposit, fill
@@ -709,3 +711,29 @@ def test_of_several_versions_that_are_stated_the_newest_stands_for_the_trade(des
     assert values(moved) == {f"{key}:E3:trade_date": (later, DAY)}
     ended = desk.reconcile(TRADES + row % (later, "E4"), as_of=later)
     assert (ended["breaks"], len(ended["closed"])) == ([], 1)
+
+
+def test_who_is_overtaken_by_another_reconciliation_of_the_issuer_is_told_to_run_again(desk: Desk) -> None:
+    """While the past is folded, a decided break opens again, or an open one is decided; what was read is of before."""
+    key, text = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,%s\n"
+    desk.reconcile(text % 101)
+    _decide(desk, key, "bank")
+
+    def run_late(meanwhile: Callable[[], object]) -> None:
+        class Busy(Books):
+            def balances(self, account: str | None = None, *, at: Any = None) -> Any:
+                found = super().balances(account, at=at)
+                meanwhile()
+                return found
+
+        told = statement.read("s.csv", (text % 100).encode(), statement.Told("bank", "2024-08-10"))
+        with (
+            desk.ledger() as ledger,
+            Busy(desk.database.dsn("reader")) as books,
+            pytest.raises(VersionConflict),
+        ):
+            run.reconcile(ledger, books, told, "bob")
+
+    run_late(lambda: desk.reconcile(text % 107, as_of="2024-08-09", name="other.csv"))
+    run_late(lambda: _decide(desk, key, "bank"))
+    check_whole(desk.database)
