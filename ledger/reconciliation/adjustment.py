@@ -8,29 +8,39 @@ correction mends a price and two balances. Pure: the event and the rows come in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from ledger.chain.entry import RecordedEvent
-from ledger.domain.rows import Execution, Instrument
+from ledger.domain.postings import Line
+from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules.ground import NS_PER_DAY
 from ledger.reading.posted import posted
 from ledger.reconciliation import keys
 from ledger.reconciliation.lives import Life
+from ledger.reconciliation.ours import first_names
 
 BUCKETS: Final = ("settled", "unsettled", "held")
-_TRADES: Final = ("TradeExecuted", "TradeCorrected", "TradeBusted")
-_MOVING: Final = (*_TRADES, "TradeAllocated", "AllocationReversed", "SplitApplied")
+_TRADING: Final = ("TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed")
 
 
-def why_not(
-    life: Life, event: RecordedEvent, executions: Iterable[Execution], instruments: Iterable[Instrument]
-) -> str | None:
+class Traded(msgspec.Struct, frozen=True):
+    """
+    The executions of the books, the allocations that made some of them, and the instruments that they are of.
+    """
+
+    executions: list[Execution]
+    allocations: list[Allocation]
+    instruments: list[Instrument]
+
+
+def why_not(life: Life, event: RecordedEvent, traded: Traded) -> str | None:
     """
     Return why *event* cannot have mended the break of *life*, or None where it can.
 
-    *executions* are those of the books, looked at where the break is of a trade. Of a break whose key is of somebody's
-    own making nothing is known: any event can have mended it, and who decides answers for that.
+    *traded* is looked at where the break is of a position or trade. Of a break whose key is of somebody's own making
+    nothing is known: any event can have mended it, and who decides answers for that.
     """
     if not keys.is_made(life.key):
         return None
@@ -43,14 +53,13 @@ def why_not(
         if not any(name[1] not in BUCKETS or line.bucket == name[1] for line in of_asset):
             return f"a {event.event_type} that leaves {name[1]} {name[0]} of {account} as it was"
     elif kind == "position":
-        if event.event_type not in _MOVING:
+        if event.event_type not in (*_TRADING, "SplitApplied"):
             return f"a {event.event_type}, which moves no position"
-        assets = {row.asset for row in instruments if keys.stands_for(name[0], row.instrument)}
-        if not any(line.asset in assets for line in lines):
+        if name[0] not in _instruments_moved(account, event, lines, traded):
             return f"a {event.event_type} of another instrument than {name[0]}"
-    elif event.event_type not in _MOVING[:-1]:
+    elif event.event_type not in _TRADING:
         return f"a {event.event_type}, which is no report of a trade"
-    elif event.event_type in _TRADES and not _is_of_trade(name, event, list(executions)):
+    elif not _is_of_trade(name, event, traded):
         return f"a {event.event_type} of another trade than {name[2]} of {name[1]} at {name[0]}"
     return None
 
@@ -65,11 +74,35 @@ def counted(event: RecordedEvent, as_of: int) -> bool:
     return event.recorded_at <= as_of if rest else event.effective_on < day
 
 
-def _is_of_trade(name: list[str], event: RecordedEvent, executions: list[Execution]) -> bool:
-    """Return whether the execution that *event* made is a version of the trade that venue, day and id of *name* are."""
+def _touched(event: RecordedEvent, traded: Traded) -> list[Execution]:
+    """Return the executions that *event* made, took the place of, allocated or took back."""
+    named = {
+        (row.venue, row.ref_trade_date, row.ref_exec_id) for row in traded.executions if row.event_seq == event.seq
+    }  # fmt: skip
+    for one in traded.allocations:
+        if event.seq in (one.event_seq, one.reversed_by):
+            lines = (f"{one.allocation_id}.{number}" for number in range(1, one.lines + 1))
+            named |= {(one.venue, one.trade_date, exec_id) for exec_id in (*one.exec_ids, *lines)}
+    return [
+        row for row in traded.executions
+        if row.event_seq == event.seq or (row.venue, row.trade_date, row.exec_id) in named
+    ]  # fmt: skip
+
+
+def _instruments_moved(account: str, event: RecordedEvent, lines: list[Line], traded: Traded) -> dict[str, str]:
+    """Return the instruments whose positions in *account* the event moved, by what stands for each in a key."""
+    first = first_names(traded.instruments)
+    if event.event_type == "SplitApplied":
+        assets = {line.asset for line in lines}
+        return keys.by_writing(first[row.instrument] for row in traded.instruments if row.asset in assets)
+    moved = [row for row in _touched(event, traded) if keys.stands_for(account, row.account)]
+    return keys.by_writing(first[row.instrument] for row in moved)
+
+
+def _is_of_trade(name: list[str], event: RecordedEvent, traded: Traded) -> bool:
+    """Return whether *event* was about a version of the trade that venue, day and id of *name* are."""
     roots = {
-        (row.venue, row.root_trade_date, row.root_exec_id) for row in executions
+        (row.venue, row.root_trade_date, row.root_exec_id) for row in traded.executions
         if row.trade_date == name[1] and keys.stands_for(name[0], row.venue) and keys.stands_for(name[2], row.exec_id)
     }  # fmt: skip
-    made = [row for row in executions if row.event_seq == event.seq]
-    return any((row.venue, row.root_trade_date, row.root_exec_id) in roots for row in made)
+    return any((row.venue, row.root_trade_date, row.root_exec_id) in roots for row in _touched(event, traded))

@@ -21,6 +21,7 @@ from ledger.errors import InvalidInput, NotFound, TooLarge, closest
 from ledger.journal.ledger import Ledger
 from ledger.queries import At, Books, Known, Moment, RecordedAt
 from ledger.reconciliation import adjustment, comparison, lives
+from ledger.reconciliation.adjustment import Traded
 from ledger.reconciliation.comparison import Decision, Outcome
 from ledger.reconciliation.lives import Followed, Life
 from ledger.reconciliation.ours import Ours, first_names
@@ -234,8 +235,7 @@ def _check_adjusted(ledger: Ledger, books: Books, before: Followed, row: Break, 
     life, event = lives_of[-1], ledger.events_at([ref]).get(ref)
     told, found = max([life.opened_seq, *life.changed_seqs]), f"found no event at seq {ref}"
     if event is not None:
-        executions = books.executions().value if key.startswith("trade:") else ()
-        why = adjustment.why_not(life, event, executions, books.table("instruments").value)
+        why = adjustment.why_not(life, event, _traded(books, key))
         found = f"seq {ref} is {why}"
         if why is None and ref < told and adjustment.counted(event, as_of):
             found = f"seq {ref} counted when the break was found as it is, at seq {told}"
@@ -247,6 +247,12 @@ def _check_adjusted(ledger: Ledger, books: Books, before: Followed, row: Break, 
         f"break {key!r} is not resolved (break_ref): R6: {found}; expected the event that mended it: of the same "
         "account and figure, or trade, and recorded since"
     )
+
+
+def _traded(books: Books, key: str) -> Traded:
+    if not key.startswith(("trade:", "position:")):
+        return Traded([], [], [])
+    return Traded(books.executions().value, books.table("allocations").value, books.table("instruments").value)
 
 
 def _resolved_before(before: Followed, issuer: str, resolution: BreakResolution, rows: dict[str, Break]) -> int:

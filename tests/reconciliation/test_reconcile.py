@@ -441,7 +441,7 @@ def test_breaks_are_those_of_the_seq_that_stands_beside_them(desk: Desk) -> None
     before, opened = desk.head(), desk.lives()
 
     class Busy(Books):
-        def table(self, name: str, **equal: str) -> Any:
+        def table(self, name: str, /, **equal: Any) -> Any:
             found = super().table(name, **equal)
             desk.reconcile("account,asset,total\nA,BTC,100\n")
             return found
@@ -737,3 +737,37 @@ def test_who_is_overtaken_by_another_reconciliation_of_the_issuer_is_told_to_run
     run_late(lambda: desk.reconcile(text % 107, as_of="2024-08-09", name="other.csv"))
     run_late(lambda: _decide(desk, key, "bank"))
     check_whole(desk.database)
+
+
+def test_a_position_is_adjusted_by_its_own_instrument_and_a_trade_by_what_was_about_it(desk: Desk) -> None:
+    """Two instruments of one asset, two blocks of one account: a trade or allocation of the other mended nothing."""
+    block = AccountOpened(account="H", owner="o", kind="house", base_asset="USDT")
+    other = InstrumentDefined(instrument="T1", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="0.01",
+                              lot="0.001", settlement_cycle=1, venue="V")  # fmt: skip
+    desk.give(block, other, *(_lone(name, "H") for name in ("E", "F")), _lone("P"))
+    position, at_price, missing = "position:A:BTCUSDT:qty", f"trade:H:V:{DAY}:E:price", f"trade:A:V:{DAY}:AF.1"
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,5\n", name="p.csv")
+    line = f"V,{DAY},AF.1,A,BTCUSDT,buy,0.01,100\n"
+    desk.reconcile(
+        TRADES + f"V,{DAY},E,H,BTCUSDT,buy,0.01,101\nV,{DAY},P,A,BTCUSDT,buy,0.01,100\n" + line, name="t.csv"
+    )
+
+    def allocated(exec_id: str, name: str) -> TradeAllocated:
+        return TradeAllocated(allocation_id=name, venue="V", trade_date=DAY, exec_ids=(exec_id,),
+                              lines=(AllocationLine(account="A", qty="0.01", price="100"),))  # fmt: skip
+
+    foreign = desk.give(msgspec.structs.replace(_lone("Q"), instrument="T1"))
+    of_f = desk.give(allocated("F", "AF"))
+    reversed_f = desk.give(AllocationReversed(allocation_id="AF", reason="wrong"))
+    of_e = desk.give(allocated("E", "AE"))
+    desk.give(InstrumentRenamed(ca_id="N", old="BTCUSDT", new="XBT", effective=DAY))
+    for key, ref, words in (
+        (position, foreign, "of another instrument than BTCUSDT"),
+        (at_price, of_f, "of another trade than E"), (at_price, reversed_f, "of another trade than E"),
+        (missing, of_e, "of another trade than AF.1"),
+    ):  # fmt: skip
+        code, found = desk.run("resolve", key, "--issuer", "bank", "--as", "adjusted", "--ref", ref, "--reason", "r",
+                               "--proposed-by", "ann", "--source", "engine")  # fmt: skip
+        assert (code, words in found) == (8, True), found
+    for key, ref in ((position, reversed_f), (at_price, of_e), (missing, of_f)):
+        _decide(desk, key, "bank", "adjusted", "--ref", ref)
