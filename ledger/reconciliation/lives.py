@@ -59,10 +59,12 @@ class Followed(msgspec.Struct):
 
 class _Open(msgspec.Struct):
     """
-    A break that is open, and the hashes of the statements that had its external value since it was last another one.
+    A break that is open, as of when, and the hashes of the statements that had its external value since it was last
+    another one. An older statement leaves it alone and did not have it.
     """
 
     life: Life
+    as_of: int
     statements: set[str]
 
 
@@ -106,19 +108,20 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
                 recorded.origin, difference.key, difference.ledger, difference.external, event.seq, event.actor,
                 recorded.statement_hash, [],
             )  # fmt: skip
-            opened[difference.key] = _Open(life, {recorded.statement_hash})
+            opened[difference.key] = _Open(life, recorded.as_of, {recorded.statement_hash})
             found.decided.pop(difference.key, None)
             found.lives.append(life)
         else:
-            _again(opened[difference.key], event.seq, recorded.statement_hash, difference)
+            _again(opened[difference.key], event.seq, recorded, difference)
 
 
-def _again(known: _Open, seq: int, statement_hash: str, difference: Difference) -> None:
+def _again(known: _Open, seq: int, recorded: ReconciliationRecorded, difference: Difference) -> None:
     life = known.life
     if life.external != difference.external:
         known.statements.clear()
-    known.statements.add(statement_hash)
     if (life.ledger, life.external) != (difference.ledger, difference.external):
         life.ledger, life.external = difference.ledger, difference.external
-        life.statement_hash = statement_hash
+        life.statement_hash, known.as_of = recorded.statement_hash, recorded.as_of
         life.changed_seqs.append(seq)
+    if recorded.as_of >= known.as_of and not recorded.resolved:
+        known.statements.add(recorded.statement_hash)

@@ -150,6 +150,19 @@ def test_who_moved_is_told_by_every_statement_that_had_the_break(desk: Desk) -> 
     assert [x["how"] for x in ended["closed"]] == ["statement"]
 
 
+def test_a_statement_that_was_older_than_a_break_did_not_have_it(desk: Desk) -> None:
+    """A file of before that agrees is left aside; told of a later day it ends the break, and the issuer moved."""
+    agrees = "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    assert desk.reconcile(agrees.replace(",100\n", ",101\n"), as_of="2024-08-12")["breaks"] != []
+    assert desk.reconcile(agrees, name="t.csv")["newer"] == ["balance:A:BTC:total"]
+    # A decision on another break is no statement that had this one.
+    desk.reconcile("account,instrument,qty\nA,BTCUSDT,1\n", name="p.csv")
+    desk.reconcile(agrees, name="t.csv")
+    _decide(desk, "position:A:BTCUSDT:qty", "bank")
+    ended = desk.reconcile(agrees, as_of="2024-08-13", name="t.csv")
+    assert [(x["key"], x["how"]) for x in ended["closed"]] == [("balance:A:BTC:total", "statement")]
+
+
 def test_trades_are_matched_by_execution_id_as_they_are_now(desk: Desk) -> None:
     """Missing here and there, other quantity and price; a corrected trade under either id; a busted one is gone."""
     desk.give(*(_lone(name) for name in ("E1", "E2", "E3", "E4")))
