@@ -61,10 +61,18 @@ def check_known(statement: Statement, ours: Ours) -> None:
                 f"{where}: found {what} {name!r}{closest(name, known)}, which the ledger does not know; {how}"
             )
 
+    def check_account(where: str, name: str, how: str) -> None:
+        if not postings.is_system(name):
+            check(where, "account", name, ours.accounts, how)
+        elif not postings.is_meant(name):
+            raise InvalidInput(
+                f"{where}: found account {name!r}{closest(name, postings.NAMED)}, which is none of the ledger's own; "
+                "expected one that it books to"
+            )
+
     for row in (*(statement.balances or ()), *(statement.positions or ()), *(statement.trades or ())):
         account = row.words.get("account", row.key[0])
-        if not postings.is_system(account):
-            check(row.where, "account", account, ours.accounts, "open it with AccountOpened, or leave its rows out")
+        check_account(row.where, account, "open it with AccountOpened, or leave its rows out")
     for row in statement.balances or ():
         check(row.where, "asset", row.key[1], ours.assets, "define it with AssetDefined, or leave the row out")
     how = "define it with InstrumentDefined, or leave the row out"
@@ -73,5 +81,4 @@ def check_known(statement: Statement, ours: Ours) -> None:
     for row in statement.trades or ():
         check(row.where, "instrument", row.words["instrument"], ours.instruments, how)
     for account in sorted(statement.accounts):
-        if not postings.is_system(account):
-            check(statement.issuer, "account", account, ours.accounts, "leave it out of the accounts that are covered")
+        check_account(statement.issuer, account, "leave it out of the accounts that are covered")

@@ -205,8 +205,10 @@ def resolve(ledger: Ledger, books: Books, issuer: str, resolution: BreakResoluti
     Record what someone decided about an open break, and return the seq; the same again answers with the same seq.
 
     Raises:
-        InvalidInput: no such break is open. RuleBroken: a second person is needed.
+        InvalidInput: no such break is open, or no reason is given. RuleBroken: a second person is needed.
     """
+    if not resolution.reason.strip():
+        raise InvalidInput(f"found no reason for {resolution.how!r}; expected what was found out")
     breaks = books.breaks()
     rows = {row.key: row for row in breaks.value if row.source == issuer}
     before = _followed(ledger, issuer, breaks.seq)

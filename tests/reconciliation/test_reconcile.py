@@ -231,6 +231,9 @@ def test_a_break_is_resolved_by_people_and_stays_so_while_both_sides_say_the_sam
                 "--proposed-by", "ann", "--source", "engine")  # fmt: skip
     code, words = desk.run(*decision)
     assert (code, "second person" in words) == (8, True)
+    for reason in ("", " \t"):
+        code, words = desk.run(*decision, "--approved-by", "bob", "--reason", reason)
+        assert (code, "found no reason for 'explained'" in words) == (8, True), words
     code, words = desk.run(*decision, "--approved-by", "bob")
     assert code == 0, words
     assert desk.run(*decision, "--approved-by", "bob") == (0, words)
@@ -386,6 +389,12 @@ def test_what_the_ledger_does_not_know_is_named_and_nothing_is_written(desk: Des
     told = ("--issuer", "bank", "--source", "engine", "--as-of")
     for text, as_of, words in (
         ("account,asset,total\nB,USDT,1\n", DAY, "s.csv:2: found account 'B'"),
+        (
+            "account,asset,total\n~fee,USDT,1\n",
+            DAY,
+            "s.csv:2: found account '~fee' (did you mean '~fees'?)",
+        ),
+        ("account,asset,total\n~fx,USDT,1\n", DAY, "found account '~fx', which is none of the ledger's own"),
         ("account,asset,total\nA,USDC,1\n", DAY, "found asset 'USDC' (did you mean 'USDT'?)"),
         ("account,instrument,qty\nA,BTCUSD,1\n", DAY, "found instrument 'BTCUSD' (did you mean 'BTCUSDT'?)"),
         (f"{TRADES}V,{DAY},E,A,ETHUSDT,buy,1,1\n", DAY, "found instrument 'ETHUSDT'"),
