@@ -50,11 +50,10 @@ class Followed(msgspec.Struct):
     lives: list[Life]
     decided: dict[str, Life]
     """Each break that somebody ended, until both sides agree or it opens again, by key."""
-    statements: set[tuple[str, int]]
-    """(hash, as_of) of each statement that was compared."""
+    statements: dict[tuple[str, int], int]
+    """The seq at which each statement that was compared, (hash, as_of), was recorded last."""
     last: ReconciliationRecorded | None
     version: int
-    seq: int
 
 
 class _Open(msgspec.Struct):
@@ -72,7 +71,7 @@ def follow(events: Iterable[RecordedEvent]) -> Followed:
     """
     Return the breaks that *events*, the stream of one issuer's reconciliations, are about.
     """
-    found = Followed([], {}, set(), None, 0, 0)
+    found = Followed([], {}, {}, None, 0)
     opened: dict[str, _Open] = {}
     for event in events:
         given = split_payload(event.payload)[1]
@@ -82,9 +81,9 @@ def follow(events: Iterable[RecordedEvent]) -> Followed:
                 f"seq {event.seq} is a {event.event_type} in a stream of reconciliations; verify the ledger"
             )
         _apply(found, opened, event, recorded)
-        found.last, found.version, found.seq = recorded, event.stream_version, event.seq
+        found.last, found.version = recorded, event.stream_version
         if not recorded.resolved:
-            found.statements.add((recorded.statement_hash, recorded.as_of))
+            found.statements[recorded.statement_hash, recorded.as_of] = event.seq
     return found
 
 

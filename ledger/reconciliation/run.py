@@ -163,7 +163,7 @@ def _report(statement: Statement, seq: int, outcome: Outcome, after: Followed, a
         {**_in_report(opened[key]), "of_this_statement": key in outcome.found}
         for key in sorted(standing & opened.keys())
     ]
-    recorded = after.seq
+    recorded = after.statements[statement.hash, statement.as_of]
     closed = [_in_report(life) for life in after.lives if appended and life.closed_seq == recorded]
     return Report(
         statement.issuer, statement.hash, statement.as_of, seq, outcome.matched, breaks, closed,

@@ -150,6 +150,15 @@ def test_who_moved_is_told_by_every_statement_that_had_the_break(desk: Desk) -> 
     assert [x["how"] for x in ended["closed"]] == ["statement"]
 
 
+def test_a_statement_that_says_nothing_new_tells_where_it_was_recorded_itself(desk: Desk) -> None:
+    """Not where the issuer was reconciled last: that was another one."""
+    agrees = "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    first = desk.reconcile(agrees)
+    desk.reconcile(agrees, as_of="2024-08-09")
+    again = desk.reconcile(agrees)
+    assert (again["appended"], again["recorded_seq"]) == (False, first["recorded_seq"])
+
+
 def test_a_statement_that_was_older_than_a_break_did_not_have_it(desk: Desk) -> None:
     """A file of before that agrees is left aside; told of a later day it ends the break, and the issuer moved."""
     agrees = "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
