@@ -70,17 +70,15 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
         **figures.positions(statement, ours, before.keys(), decided.keys()),
         **trades.trades(statement, ours, before.keys() | decided.keys()),
     }  # fmt: skip
-    standing: dict[str, Difference] = {}
-    newer = []
-    for key, row in before.items():
-        late = row.as_of > statement.as_of
-        if late and key in compared:
-            newer.append(key)
-        if late or key not in compared:
-            standing[key] = Difference(key=key, ledger=row.ledger_value, external=row.external_value)
+    left_alone = {key: row for key, row in before.items() if row.as_of > statement.as_of or key not in compared}
+    newer = [key for key in left_alone if key in compared]
+    standing = {
+        key: Difference(key=key, ledger=row.ledger_value, external=row.external_value)
+        for key, row in left_alone.items()
+    }  # fmt: skip
     settled, lapsed, found = [], [], set()
     for key, (left, right) in compared.items():
-        if key in newer:
+        if key in left_alone:
             continue
         decision = decided.get(key)
         if left == right:
