@@ -50,6 +50,8 @@ class Followed(msgspec.Struct):
     lives: list[Life]
     decided: dict[str, Life]
     """Each break that somebody ended, until both sides agree or it opens again, by key."""
+    agreed: dict[str, int]
+    """As of when both sides agreed on what somebody had ended, until it opens again, by key."""
     statements: dict[tuple[str, int], int]
     """The seq at which each statement that was compared, (hash, as_of), was recorded last."""
     last: ReconciliationRecorded | None
@@ -71,7 +73,7 @@ def follow(events: Iterable[RecordedEvent]) -> Followed:
     """
     Return the breaks that *events*, the stream of one issuer's reconciliations, are about.
     """
-    found = Followed([], {}, {}, None, 0)
+    found = Followed([], {}, {}, {}, None, 0)
     opened: dict[str, _Open] = {}
     for event in events:
         given = split_payload(event.payload)[1]
@@ -95,6 +97,7 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
         found.decided[one.key] = life
     for key in recorded.lapsed:
         found.decided.pop(key, None)
+        found.agreed[key] = recorded.as_of
     named = {difference.key for difference in recorded.breaks}
     for key in [key for key in opened if key not in named]:
         known = opened.pop(key)
@@ -109,6 +112,7 @@ def _apply(found: Followed, opened: dict[str, _Open], event: RecordedEvent, reco
             )  # fmt: skip
             opened[difference.key] = _Open(life, recorded.as_of, {recorded.statement_hash})
             found.decided.pop(difference.key, None)
+            found.agreed.pop(difference.key, None)
             found.lives.append(life)
         else:
             _again(opened[difference.key], event.seq, recorded, difference)

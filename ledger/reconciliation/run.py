@@ -62,8 +62,12 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     """
     # What stands and what was decided are of one seq: meanwhile somebody else may reconcile, and then this is refused.
     breaks = books.table("breaks")
-    of_issuer: list[Break] = [row for row in breaks.value if row.source == statement.issuer]
     before = _followed(ledger, statement.issuer, breaks.seq)
+    # One that was decided is as of its own day until both sides agree, and then as of that.
+    of_issuer: list[Break] = [
+        msgspec.structs.replace(row, as_of=before.agreed.get(row.key, row.as_of))
+        for row in breaks.value if row.source == statement.issuer
+    ]  # fmt: skip
     seq, ours = _ours(books, statement)
     outcome = comparison.compare(statement, ours, of_issuer, _decisions(ledger, before, statement.as_of))
     recorded = ReconciliationRecorded(

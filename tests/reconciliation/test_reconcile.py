@@ -287,6 +287,8 @@ def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_noth
     agreed = desk.reconcile(agrees, as_of="2024-08-12")
     assert (agreed["appended"], agreed["breaks"]) == (True, [])
     assert desk.reconcile(agrees, as_of="2024-08-12")["appended"] is False
+    again = desk.reconcile(differs)
+    assert (again["appended"], again["breaks"], again["newer"]) == (False, [], [key])
     back = desk.reconcile(differs, as_of="2024-08-13")
     assert (back["resolved_before"], values(back)) == ([], {key: ("100", "101")})
     assert desk.reconcile(agrees, as_of="2024-08-15")["closed"][0]["how"] == "statement"
