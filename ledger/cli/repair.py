@@ -171,26 +171,13 @@ def apply_plan(
                 raise InvalidInput("the plan writes nothing, so there is nothing to apply")
             if not dry_run:
                 _ask(found_plan, yes)
-            with tables.progress() as bar:
-                task = bar.add_task("mending", total=None)
-
-                def told(what: str, count: int) -> None:
-                    bar.update(task, description=what, completed=count)
-
-                mended = applying_it.run(told, dry_run=dry_run)
-                unmade = None if dry_run else _make_histories(mended, found.dsn("owner"), found_plan.origin, told)
+            mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan.origin, dry_run=dry_run)
         _tell(mended, dry_run)
         if dry_run:
             return
         if unmade is not None:
             print(f"{_UNMADE}: {unmade}", file=sys.stderr)
-        unrecorded: LedgerError | None = None
-        try:
-            seq = _record(recorder, found_plan, mended, why, source, actor, unmade=unmade is not None)
-            print(_UNTOUCHED if seq is None else f"recorded at seq {seq}", flush=True)
-        except LedgerError as error:
-            unrecorded = error
-            print(f"{_UNRECORDED}: {error}", file=sys.stderr)
+        unrecorded = _tell_record(recorder, found_plan, mended, why, source, actor, unmade=unmade is not None)
         print("verifying everything", flush=True)
         status = _verify(auditor or found.dsn("auditor"), found_plan, trust, jobs)
         failed = unrecorded or unmade
@@ -309,6 +296,18 @@ def _check_recorder(applying_it: Applying, dsn: str, source: str) -> None:
         applying_it.check_recorder(connection)
 
 
+def _mend(applying_it: Applying, dsn: str, origin: str, *, dry_run: bool) -> tuple[Mended, LedgerError | None]:
+    """Mend, then make histories anew where that is wanted; return what was done, and why they were not made."""
+    with tables.progress() as bar:
+        task = bar.add_task("mending", total=None)
+
+        def told(what: str, count: int) -> None:
+            bar.update(task, description=what, completed=count)
+
+        mended = applying_it.run(told, dry_run=dry_run)
+        return mended, None if dry_run else _make_histories(mended, dsn, origin, told)
+
+
 def _make_histories(mended: Mended, dsn: str, origin: str, told: applying.Tell) -> LedgerError | None:
     """Make histories anew where that is wanted, and return why not: what was mended stays, is recorded and verified."""
     if mended.histories:
@@ -326,6 +325,19 @@ def _tell(mended: Mended, dry_run: bool) -> None:
         print(f"{'would have ' if dry_run else ''}{sentence}")
     if dry_run:
         print("all of it was taken back")
+
+
+def _tell_record(
+    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool
+) -> LedgerError | None:
+    """Record what was done and say at which seq, or return why it is not recorded: what was mended stays."""
+    try:
+        seq = _record(dsn, made, mended, reason, source, actor, unmade=unmade)
+    except LedgerError as error:
+        print(f"{_UNRECORDED}: {error}", file=sys.stderr)
+        return error
+    print(_UNTOUCHED if seq is None else f"recorded at seq {seq}", flush=True)
+    return None
 
 
 def _record(dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool) -> int | None:
