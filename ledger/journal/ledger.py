@@ -318,7 +318,7 @@ class Ledger(Reads):
         """
         Return the last durable link of the chain.
         """
-        with self._connected() as connection:
+        with database.translating(), self._connected() as connection:
             found = chains.head(connection, self._chain.chain)
         return ChainHead(found.seq, found.hash)
 
@@ -329,7 +329,7 @@ class Ledger(Reads):
         check_integers(after=after)
         if limit is not None:
             check_integers(0, limit=limit)
-        with self._connected() as connection:
+        with database.translating(), self._connected() as connection:
             yield from events.read(connection, self._chain.chain, self._chain.chain_id, after, limit)
 
     def events_at(self, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
@@ -340,7 +340,7 @@ class Ledger(Reads):
             raise InvalidInput(f"found {shown(seqs)}; expected the seqs of events")
         for seq in seqs:
             check_integers(seq=seq)
-        with self._connected() as connection:
+        with database.translating(), self._connected() as connection:
             return events.read_seqs(connection, self._chain.chain, self._chain.chain_id, seqs)
 
 

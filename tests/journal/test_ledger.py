@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,6 +31,7 @@ from ledger.domain.state import State
 from ledger.errors import (
     ClockUnsafe,
     Closed,
+    DatabaseDown,
     IdempotencyConflict,
     InsufficientFunds,
     InvalidEvent,
@@ -303,6 +305,35 @@ def test_a_dead_server_is_an_error_and_the_ledger_goes_on_when_it_is_back(chain:
         chain.server.sql(f"ALTER DATABASE {chain.name} ALLOW_CONNECTIONS true")
         assert not ledger.append(fee("f"), key="k").replayed
         check_whole(chain, ledger)
+
+
+READS: dict[str, Callable[[Ledger], object]] = {
+    "head": lambda ledger: ledger.head(),
+    "events": lambda ledger: list(ledger.events()),
+    "events at seqs": lambda ledger: ledger.events_at([1]),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_server_that_goes_away_in_a_read_is_told_in_the_ledgers_words(chain: Database, name: str) -> None:
+    """The session that reads is ended while it waits for its rows; the same read is answered afterwards."""
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        Ledger.open(chain.dsn("writer")) as ledger,
+        psycopg.connect(chain.server.dsn("postgres", chain.name)) as lock,
+        psycopg.connect(chain.server.dsn("postgres", chain.name), autocommit=True) as administrator,
+    ):
+        lock.execute("LOCK TABLE ledger.chain_heads, ledger.events IN ACCESS EXCLUSIVE MODE")
+        answer = pool.submit(READS[name], ledger)
+        deadline = time.monotonic() + 60
+        while not administrator.execute(end, [chain.name]).fetchall():
+            assert time.monotonic() < deadline, "the read does not ask for its rows"
+            time.sleep(0.02)
+        lock.rollback()
+        with pytest.raises(DatabaseDown, match="PostgreSQL cannot be used now"):
+            answer.result(60)
+        assert READS[name](ledger)
 
 
 def test_a_random_history_with_kills_ends_whole(chain: Database) -> None:
