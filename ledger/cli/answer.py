@@ -2,7 +2,8 @@
 Print what was read, in the format asked for, with the seq at which it is true.
 
 Amounts are exact text. JSON is one object with `seq` and `rows`; a line of JSON lines and of CSV carries it as
-`at_seq`. Times are numbers in those, and in a table, which is for people, the text that `--at-time` takes.
+`at_seq`. Times are nanoseconds in those, as text where they pass 2^53, and in a table, which is for people, the text
+that `--at-time` takes.
 """
 
 from __future__ import annotations
