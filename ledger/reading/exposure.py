@@ -98,12 +98,13 @@ class NewestMarks:
         """
         Return what one *base* is worth in *quote*, by the newer mark of the pair and its inverse, and its day.
 
-        None of before a split of either is looked at: it is the price of another share.
+        Of two of one day that of the pair counts, unless it is intraday and the other is not. None of before a split of
+        either is looked at: it is the price of another share.
         """
         if base == quote:
             return Fraction(1), None
         straight, inverse = self._since(base, quote), self._since(quote, base)
-        if straight is not None and (inverse is None or straight.day >= inverse.day):
+        if straight is not None and (inverse is None or _standing(straight) >= _standing(inverse)):
             return Fraction(straight.price, amounts.UNIT), straight.day
         return (None, None) if inverse is None else (Fraction(amounts.UNIT, inverse.price), inverse.day)
 
@@ -124,6 +125,11 @@ class NewestMarks:
 
 def _newness(mark: Mark) -> tuple[str, int, int, int]:
     return mark.day, -_BEST[mark.kind], mark.as_of, mark.event_seq
+
+
+def _standing(mark: Mark) -> tuple[str, bool]:
+    # As `rate_on` has it, which values a closed day: of what may close it the pair's own counts, of either kind.
+    return mark.day, mark.kind in CLOSING
 
 
 class _Books(msgspec.Struct):

@@ -4,6 +4,7 @@ Check what exposure takes a position, its cash and open orders to be worth, on e
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Literal
 
 import pytest
@@ -15,6 +16,7 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitAppli
 from ledger.domain.events.executions import TradeExecuted
 from ledger.domain.events.orders import OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
+from ledger.domain.profit_and_loss import rate_on
 from ledger.reading.exposure import ExposureLine, exposure
 from ledger.reading.profit.fx_result import fx_result
 from ledger.reading.sources import Folded
@@ -23,6 +25,8 @@ from tests.domain.books import Books
 from tests.domain.test_marks_and_profit import MONDAY, TUESDAY, mark, rate, trade
 from tests.domain.test_marks_and_profit import market as shares
 from tests.reading.days import cells
+
+Kind = Literal["eod", "settlement", "intraday"]
 
 
 def read(books: Books, account: str | None = None) -> list[ExposureLine]:
@@ -137,6 +141,30 @@ def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_i
     assert (found.instrument, found.mark_day, found.mark_kind, found.rate_day) == ("SAPX", TUESDAY, "intraday", MONDAY)
     assert [x.qty for x in read(books) if x.line == "cash"] == [-parse("100")]
     assert read(shares()) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "inverse", "expected"),
+    [
+        ("settlement", "settlement", "2"), ("eod", "settlement", "2"), ("settlement", "intraday", "2"),
+        ("intraday", "intraday", "2"), ("intraday", "settlement", "1.25"), ("intraday", "eod", "1.25"),
+    ],
+)  # fmt: skip
+def test_of_a_day_the_rate_of_the_pair_counts_before_that_of_its_inverse_unless_it_alone_is_intraday(
+    own: Kind, inverse: Kind, expected: str
+) -> None:
+    """A euro is worth 2 dollars, or a dollar 0.8 euro; a day that may be valued is valued as profit values it."""
+    books = shares()
+    events = (
+        trade("E", "10", "10"),
+        MarkRecorded(base="EUR", quote="USD", price="2", kind=own, day=MONDAY, as_of=1),
+        MarkRecorded(base="USD", quote="EUR", price="0.8", kind=inverse, day=MONDAY, as_of=9),
+    )
+    for event in events:
+        assert books.give(event).rule is None
+    assert cells(read(books)[1], "asset rate rate_day") == ["EUR", expected, MONDAY]
+    if (own, inverse) != ("intraday", "intraday"):
+        assert rate_on(books.state, "EUR", "USD", MONDAY) == Fraction(expected)
 
 
 @pytest.mark.parametrize("new", ["AAA", "ZZZ"])
