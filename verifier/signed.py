@@ -264,7 +264,7 @@ class Signed:
 
     def _said(self, size: int) -> str:
         named = ", ".join(key.text() for key in self._named(size))
-        return named or "a key, and the chain names none for checkpoints"
+        return named or f"a key, and the chain names none for checkpoints{' of this size' if self._keys else ''}"
 
     def _key(self, row: ChainKey) -> VerifierKey:
         return VerifierKey(self._origin, ED25519, bytes.fromhex(row.public_key))

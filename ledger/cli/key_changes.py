@@ -246,7 +246,7 @@ def _ask(row: ChainKey, last: int, head: int, yes: bool) -> None:
 def _lines(row: ChainKey, origin: str, last: int) -> list[str]:
     """Return what is to be done now that a key counts no more."""
     key = changes.verifier_key(row.purpose, row.name, bytes.fromhex(row.public_key), origin)
-    said = [f"stop the {row.purpose} that still runs with it; replicas and verifiers learn of it from the chain"]
+    said = ["stop what still signs with it; replicas and verifiers learn of it from the chain"]
     if key is not None:
         said += ["add this line to every policy that lists the key:", revocation.line(key, last)]
     if row.purpose == "checkpoint" and key is not None:

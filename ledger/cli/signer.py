@@ -99,7 +99,8 @@ def serve(
             promises, key, needed, asked, also, lambda what: print(what, file=sys.stderr, flush=True),
             [_former(text, origin) for text in former or ()],
         )  # fmt: skip
-        serving.run(listen, respond, f"signer {' and '.join(one.verifier.text() for one in (key, *also))}")
+        who = f"signer {' and '.join(one.verifier.text() for one in (key, *also))}"
+        serving.run(listen, respond, who, services.remembered(promises, key, asked))
 
 
 def _former(text: str, origin: str) -> VerifierKey:

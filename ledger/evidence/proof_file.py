@@ -54,8 +54,10 @@ def decode(data: bytes) -> ProofFile:
         lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError as error:
         raise UnknownFormat(f"found bytes that are no ASCII before the checkpoint of a proof: {error}") from error
-    if lines[0] != MAGIC or not blank:
+    if lines[0] != MAGIC:
         raise UnknownFormat(f"found a file that begins with {shown(lines[0])}; expected {MAGIC}")
+    if not blank:
+        raise UnknownFormat("found a proof file that ends before its checkpoint; expected that after an empty line")
     rest = lines[1:]
     extra = None
     if rest and rest[0].startswith("extra "):

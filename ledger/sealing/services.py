@@ -138,6 +138,19 @@ def _write(path: Path, content: bytes) -> None:
     private_files.settle(path.parent)
 
 
+def remembered(promises: Promises, key: SigningKey, witnesses: Policy) -> list[str]:
+    """
+    Return what people have to know of a signer whose state knows nothing of its log, and that has nobody to ask.
+    """
+    if key.name in promises.kept or witnesses.quorum != NONE:
+        return []
+    # As it is for a first start, and for one with the name of another file: only people can tell these apart.
+    return [
+        f"the state is new, and without --witnesses nobody is asked what {key.name} signed before: if it has signed, "
+        "end this, and name the state that it kept"
+    ]
+
+
 def signer_of(
     promises: Promises,
     key: SigningKey,

@@ -17,7 +17,7 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -217,9 +217,10 @@ def to_stderr(what: str) -> None:
         print(what, file=sys.stderr, flush=True)
 
 
-def run(where: str, respond: Respond, who: str) -> None:
+def run(where: str, respond: Respond, who: str, notes: Sequence[str] = ()) -> None:
     """
-    Serve at *where* until the process is interrupted or told to end; what fails inside goes to standard error.
+    Serve at *where* until the process is interrupted or told to end; what fails inside goes to standard error, as do
+    *notes* to people once it listens.
 
     Raises:
         InvalidInput: nothing can be served there.
@@ -231,6 +232,8 @@ def run(where: str, respond: Respond, who: str) -> None:
     signal.signal(signal.SIGTERM, end)
     with serve(where, respond, to_stderr) as server:
         to_stderr(f"{who} listens at {where}")
+        for note in notes:
+            to_stderr(note)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.1)
     if not isinstance(server.server_address, tuple):

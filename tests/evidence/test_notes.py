@@ -416,6 +416,8 @@ def test_a_proof_file_proves_its_entry_and_no_other() -> None:
         again = proof_file.decode(proof.encode())
         assert again == proof
         assert proof_file.check(again, leaf, trust).checkpoint == STATED
+        with pytest.raises(UnknownFormat, match="ends before its checkpoint"):
+            proof_file.decode(proof.encode().partition(b"\n\n")[0])
         with pytest.raises(ProofInvalid):
             proof_file.check(again, leaf + b"!", trust)
         with pytest.raises(policy.QuorumUnmet):

@@ -166,6 +166,20 @@ def test_two_roots_of_one_size_under_one_key_are_a_contradiction() -> None:
         signer.newest(kept, [LOG.signed(30)], SigningKey(KEY.name, note.ED25519, bytes(32)))
 
 
+def test_a_signer_that_knows_nothing_and_asks_nobody_says_so(tmp_path: Path) -> None:
+    """So it is at a first start, and where a state was named by another name; once something was signed it is known."""
+    path = tmp_path / "state.json"
+    with Promises(path) as state:
+        (sentence,) = services.remembered(state, KEY, NOBODY)
+        assert sentence.startswith("the state is new")
+        assert KEY.name in sentence
+        assert services.remembered(state, KEY, trust(WITNESSES, 2)) == []
+    with signing(tmp_path) as place:
+        sign(place, LOG, 3)
+    with Promises(path) as state:
+        assert services.remembered(state, KEY, NOBODY) == []
+
+
 def test_a_witness_cosigns_and_leaves_evidence_of_a_fork(tmp_path: Path) -> None:
     """Roll-back, fork and split view are refused; the two notes and the failed proof are left in a file."""
     with witnessing(tmp_path, WITNESSES[0]) as url:

@@ -207,7 +207,7 @@ def test_who_should_have_signed_is_said() -> None:
     (by_two,) = Signed(OLD.name, both, None).check(row(25, THIEF))
     assert by_two.expected == f"signed by {OLD.verifier.text()}, {NEW.verifier.text()}"
     (by_none,) = Signed(OLD.name, [named(NEW, 26), named(OLD, 1, 24)], None).check(row(25, THIEF))
-    assert by_none.expected == "signed by a key, and the chain names none for checkpoints"
+    assert by_none.expected == "signed by a key, and the chain names none for checkpoints of this size"
     assert by_none.actual not in ("", "None")
     at_ends = Signed(OLD.name, [named(OLD, 25, 25)], None)
     assert at_ends.check(row(25, OLD)) == []
@@ -327,7 +327,7 @@ def test_what_is_wrong_with_a_signature_is_said_with_its_place() -> None:
 
 def test_what_an_ended_key_signed_is_said_with_its_place() -> None:
     """Beside what else is wrong with the row; also where the key counts for nothing from its first size on."""
-    none = "signed by a key, and the chain names none for checkpoints"
+    none = "signed by a key, and the chain names none for checkpoints of this size"
     actual = f"a signature by {OLD.verifier.text()}, revoked after 20, and by no other key of the chain"
     assert found(Signed(OLD.name, [named(OLD, 1, 20)], None), [row(25, OLD)]) == [refused(25, none, actual)]
     other = msgspec.structs.replace(row(25, OLD), root=bytes(32))

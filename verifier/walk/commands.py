@@ -63,6 +63,8 @@ def chain(
 
     if last is not None and first > last:
         raise typer.BadParameter(f"found --from {first} and --to {last}; the first seq comes first")
+    if state is not None and (first, last) != (1, None):
+        raise typer.BadParameter("a state goes on from where it ends: leave out --from and --to, or --state")
 
     def made() -> Report:
         with (
