@@ -239,6 +239,15 @@ def test_a_region_without_tiles_is_held_against_what_was_seen_by_its_events(copy
         assert found(copy) == ["TREE_MISMATCH", "TREE_MISMATCH"]
 
 
+def test_a_checkpoint_that_is_shown_and_not_kept_is_told(copy: Sealed) -> None:
+    """Its row may be on its way, so that nobody is accused; or it was deleted."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("checkpoints", "DELETE FROM ledger.checkpoints WHERE size = 1300")
+    report = opened(copy).report
+    assert report.findings == []
+    assert "witness w shows a checkpoint of 1300 events, which is not kept here" in report.covered
+
+
 def test_a_tile_that_rotted_is_named_where_nothing_signed_is_kept(copy: Sealed) -> None:
     """What the witness shows is of this history, whose tiles lead elsewhere by one hash: no fork, and no evidence."""
     with Intruder(copy.database) as intruder:

@@ -150,6 +150,17 @@ class _Opening:
             raise UnknownFormat(f"found {edge.size} of {size} events")
         return edge.root()
 
+    def beside(self, size: int) -> str:
+        """
+        Return what is said beside a checkpoint of *size* that is shown outside and that the region does not keep.
+
+        A moment later it may: it is kept once all have cosigned it. So nobody is accused, and whoever reads it can ask
+        again. A replica keeps none.
+        """
+        if not 0 < size <= self.size or self._region.chain.mode == "replica" or self._region.checkpoint_of(size):
+            return ""
+        return ", which is not kept here"
+
     def kept(self) -> None:
         """Hold the largest checkpoint that the region keeps against the events and the tiles."""
         row = self.row
@@ -247,7 +258,7 @@ def verify(
     report = Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, opening.size,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, counted,
-        _covered(trusted, answers), _not_covered(opening, trusted, answers, max_age),
+        _covered(opening, trusted, answers), _not_covered(opening, trusted, answers, max_age),
         [f"the region is {region.chain.mode}"],
         0, round(time.monotonic() - started, 3), checkpoints=rests_on.seen(found),
         trusted=rests_on.words(), spans=[],
@@ -277,8 +288,11 @@ def _must_be_known(opening: _Opening, trusted: Trusted | None, answers: Answers,
                          "first, with `tradeledger seal`")  # fmt: skip
 
 
-def _covered(trusted: Trusted | None, answers: Answers) -> list[str]:
-    said = [f"{shown.who} shows a checkpoint of {shown.stated.size} events" for shown in answers.shown]
+def _covered(opening: _Opening, trusted: Trusted | None, answers: Answers) -> list[str]:
+    said = [
+        f"{shown.who} shows a checkpoint of {shown.stated.size} events{opening.beside(shown.stated.size)}"
+        for shown in answers.shown
+    ]
     said += [f"{who} answers that it has seen none" for who in answers.without]
     if trusted is not None:
         said.append(newest.Newest(trusted, []).sentence())
