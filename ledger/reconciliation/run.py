@@ -35,7 +35,7 @@ class Report(msgspec.Struct):
     """
     What a statement came to: figures that agree, breaks that stand, those that ended, and where it is recorded.
 
-    `seq` is where the books were read; `recorded_seq` the event that has the outcome, `appended` whether it is new.
+    `seq` is where the books were read; `recorded_seq` the newest event of this statement, `appended` whether it is new.
     """
 
     issuer: str
