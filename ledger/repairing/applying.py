@@ -24,7 +24,7 @@ from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
 from ledger.repairing import named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
-from ledger.repairing.notes import contradicts, stated_size
+from ledger.repairing.notes import contradicts, of_another, stated_size
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed
 from ledger.repairing.role import Mode, Role
@@ -383,6 +383,7 @@ class Applying:
         note = self._sources[write.source].note(write.size or 0)
         stated = self._proven_note(write, note)
         there = repairs.stored_notes(self._connection, self._row.chain, stated.size)
+        self._check_own(there, stated.size)
         for _, found in there:
             reason = contradicts(found, stated, self._prover)
             if reason and is_signed(self._rules, self._keys, found):
@@ -391,11 +392,18 @@ class Applying:
             repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 
+    def _check_own(self, there: Sequence[tuple[bytes, bytes]], size: int) -> None:
+        """Check that none of the rows that stand for a checkpoint is another chain's."""
+        for root, note in there:
+            if reason := of_another(root, note, self._stated.origin, self._prover):
+                raise NotProven(f"the checkpoint of {size} events: {reason}; nothing was written")
+
     def _remove_note(self, write: Write, mended: Mended) -> None:
         size = write.size or 0
         there = repairs.stored_notes(self._connection, self._row.chain, size)
         if not there:
             return
+        self._check_own(there, size)
         elsewhere = {stated_size(note) for _, note in there}
         is_elsewhere = len(there) == 1 and any(
             there[0][1] == note

@@ -27,7 +27,7 @@ from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_edge import TileEdge
 from ledger.reading.past import Replay
-from ledger.repairing import record
+from ledger.repairing import belonging, record
 from ledger.repairing.proving import UNLAID
 from ledger.repairing.role import Mode
 from ledger.repairing.wanted import FOLDED, HEAD, HISTORIES, TILES
@@ -70,6 +70,8 @@ class Walk:
         self._after = 0
         """The last event of the commit before."""
         self._commits: list[tuple[int, int, bytes, int]] = []
+        self._others = belonging.numbers(connection, chain)
+        """Under these numbers rows may be another chain's, though they are the same as this one's."""
         self._astray = set[tuple[str, str]]()
         """Where commits of no chain end, each with the state after it."""
         self.recorded_at, self.epoch, self._ends = 0, 1, True
@@ -95,7 +97,7 @@ class Walk:
         for table in ("commits", TILES):
             staged.expect(self._connection, table)
         chain, number = self._chain, self._chain.chain
-        self._astray = staged.boundaries_astray(self._connection) if self._folds else set()
+        self._astray = staged.boundaries_astray(self._connection, self._others) if self._folds else set()
         while True:
             after = self.head.seq
             found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
@@ -188,7 +190,8 @@ class Walk:
             self._stage(table)
             key = TABLES[table].key if table in TABLES else staged.KEYS[table]
             with repairs.aside(self._connection, table):
-                made.append(Made(table, *staged.replace(self._connection, self._chain.chain, table, key, reason)))
+                moved = staged.replace(self._connection, self._chain.chain, table, key, self._others, reason)
+                made.append(Made(table, *moved))
         if HEAD in self._tables and mode is not None:
             head = Head(self.head.seq, self.head.hash, self.recorded_at, self.epoch, mode)
             moved = repairs.set_head(self._connection, self._chain.chain, head, vouched, reason)

@@ -4,7 +4,7 @@ Settle what becomes of the row that stands for a checkpoint: whether its root an
 A note is put back where the policy accepts it and the signed tree begins with its root. One that stands under another
 size than it states is moved to its own, together with those that are in its way and are moved as well, or goes where it
 stands there already. Any other row goes only where it is known that no log has signed what it holds: by the policy, and
-by every key that the signed events name.
+by every key that the signed events name. A note of another chain, whose key nobody here knows, stays.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import functools
 from collections.abc import Sequence
 from typing import Final
 
-from ledger.errors import LedgerError, UnknownFormat
+from ledger.errors import LedgerError, UnknownFormat, shown
 from ledger.evidence import checkpoint, policy
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
-from ledger.repairing import named_keys
+from ledger.repairing import belonging, named_keys
 from ledger.repairing.plan import REMOVE, REPLAY, RESTORE, Write
 from ledger.repairing.proving import Prover, is_signed
 from ledger.repairing.sources import Source
@@ -59,6 +59,14 @@ def contradicts(there: bytes, stated: Checkpoint, prover: Prover) -> str:
         f"a log has signed the note here, of {found.size} events, and {prover.words()} is not shown to begin with it: "
         "keep it; where that begins otherwise, the two convict whoever holds the log's key"
     )
+
+
+def of_another(root: bytes, there: bytes, origin: str, prover: Prover) -> str:
+    """
+    Return why what stands there is kept, where its note is one of another chain than that of *origin*; else nothing.
+    """
+    name = belonging.note_of_another(root, there, origin, prover)
+    return f"the note here is of another chain, {shown(name)}: find out whose it is, and keep it" if name else ""
 
 
 def stated_size(data: bytes) -> int | None:
@@ -107,6 +115,8 @@ class Notes:
         return found
 
     def _settled(self, size: int, there: Sequence[tuple[bytes, bytes]]) -> list[Write] | str:
+        if reason := next(filter(None, (of_another(*row, self._stated.origin, self._prover) for row in there)), ""):
+            return reason
         proven_by = self._prover.words()
         for source in self._copies:
             note = source.note(size)

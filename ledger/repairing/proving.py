@@ -110,6 +110,13 @@ class Prover:
         self._walked: dict[str, dict[int, bytes | None]] = {}
         """By source the leaf at each seq that was asked for, of all its events, where these have the signed root."""
 
+    @property
+    def size(self) -> int:
+        """
+        How many events the checkpoint states.
+        """
+        return self._stated.size
+
     def words(self) -> str:
         """
         Return the checkpoint as words.

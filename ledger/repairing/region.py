@@ -16,7 +16,6 @@ the wrong one proves nothing.
 from __future__ import annotations
 
 import contextlib
-import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -27,10 +26,11 @@ from ledger.chain.entry import RecordedEvent, split_payload
 from ledger.chain.link import genesis
 from ledger.domain import registry
 from ledger.domain.events.control import ChainCreated
-from ledger.errors import LedgerError, UnknownChain
-from ledger.repairing.proving import Prover, fetch, laid_out
+from ledger.errors import LedgerError, UnknownChain, shown
+from ledger.repairing import belonging
+from ledger.repairing.proving import Proven, Prover, fetch, laid_out
 from ledger.repairing.sources import CHAIN_ID_BYTES, Database, Source
-from ledger.storage import events, identities, staged
+from ledger.storage import events, identities
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
 from ledger.storage.identities import Standing
@@ -39,10 +39,6 @@ HERE = "database"
 WEIGHTS: Final = (1, 1, 1, 1, 3, 2)
 """What it counts that a row of `chains` says a number, and that most heads, checkpoints, tiles, events and books are
 there: a row, a head and what was signed are few rows, and quickly moved."""
-RUN: Final = 3
-"""So many events of another chain, each followed by its next, are no edits of this one's."""
-ASKED: Final = 1000
-"""How many events are asked whose they are, beside the first and the last: whoever hides it has to change them all."""
 NO_ID = (
     "no row says which id the chain has, and it is in every hash: name a copy of it (--replica, --archive or --backup) "
     "and plan again"
@@ -78,7 +74,7 @@ def find(connection: Connection, origin: str, ids: Sequence[bytes] = ()) -> Chai
     rows = [row for row in there if row.chain == number] + [row for row in there if row.origin == origin]
     said = [row.chain_id for row in rows if row.chain_id is not None]
     named = [*said, *ids, *identities.topic_ids(connection, number)]
-    good = next((chain_id for chain_id in dict.fromkeys(named) if _are_of(connection, number, chain_id)), None)
+    good = next((chain_id for chain_id in dict.fromkeys(named) if belonging.are_of(connection, number, chain_id)), None)
     version = next((row.format_version for row in rows if row.format_version is not None), FORMAT_VERSION)
     return ChainRow(number, good or next(iter(said), b""), origin, version)
 
@@ -91,7 +87,7 @@ def _number(connection: Connection, there: Sequence[Standing], origin: str, ids:
     its = {*own.values(), *ids}
     hashed = {*own} | {
         number for number in identities.numbers(connection)
-        if number not in others and any(_are_of(connection, number, chain_id) for chain_id in its)
+        if number not in others and any(belonging.are_of(connection, number, chain_id) for chain_id in its)
     }  # fmt: skip
     rows = {row.chain for row in there if row.origin == origin if row.chain is not None}
     said = rows | {row.chain for row in there if row.chain_id in its and row.chain is not None}
@@ -126,21 +122,6 @@ def _likeliest(connection: Connection, numbers: set[int], said: set[int]) -> set
         if len(leading) == 1:
             votes[leading[0]] += weight
     return {number for number in numbers if votes[number] == max(votes.values(), default=0)}
-
-
-def _are_of(connection: Connection, number: int, chain_id: bytes) -> bool:
-    """Return whether any of the events that are asked under a number was hashed with an id."""
-    return len(chain_id) == CHAIN_ID_BYTES and any(
-        laid_out(event) for event in _asked(connection, number, chain_id).values()
-    )
-
-
-def _asked(connection: Connection, number: int, chain_id: bytes) -> dict[int, RecordedEvent]:
-    """Return the first events under a number and the last, and a thousand that nobody could foresee, by seq."""
-    size = identities.count_events(connection, number)
-    drawn = random.SystemRandom().sample(range(1, size + 1), min(ASKED, size))
-    seqs = sorted({*identities.outermost(connection, number), *drawn})
-    return events.read_seqs(connection, number, chain_id, seqs)
 
 
 def _named(
@@ -187,7 +168,7 @@ def _created(event: RecordedEvent) -> str | None:
 def _has_events(connection: Connection, each: Standing, chain_id: bytes) -> bool:
     """Whether events under any number hash with the id that a row says, which is another than the chain's."""
     return each.chain_id not in (None, chain_id) and any(
-        _are_of(connection, number, each.chain_id or b"") for number in identities.numbers(connection)
+        belonging.are_of(connection, number, each.chain_id or b"") for number in identities.numbers(connection)
     )
 
 
@@ -213,33 +194,23 @@ def is_lost(connection: Connection, row: ChainRow) -> bool:
     return all(each.chain != row.chain for each in identities.standing(connection))
 
 
-def _is_free(connection: Connection, number: int | None, chain_id: bytes) -> bool:
-    """Whether no events stand under a number but those that hash with this id: all that are asked do."""
-    return number is not None and all(laid_out(event) for event in _asked(connection, number, chain_id).values())
-
-
 def _check_ground(
-    connection: Connection, number: int, first: RecordedEvent, origin: str, copies: Sequence[Source], prover: Prover
+    connection: Connection, number: int, first: Proven, origin: str, copies: Sequence[Source], prover: Prover
 ) -> None:
     """
-    Raise UnknownChain where events of another chain stand under a number: the first one says so, and was not this
-    chain's *first*; or, where events stand under other numbers as well, several follow each other that never were.
+    Raise UnknownChain where events of another chain stand under a number: the first one says so, and is no edit of this
+    chain's *first*; or several are none of this chain's, or one where a row knows its id or a note names another chain.
     """
-    there = _asked(connection, number, first.chain_id)
-    start = there.get(1)
-    named = None if start is None or start.hash == first.hash else _created(start)
-    if named in (None, origin) and len(identities.numbers(connection)) > 1:
-        unlike = [seq for seq, event in there.items() if laid_out(event) is None]
-        # Those that were changed keep the hashes that were signed, or link with nothing; of what no copy proves nothing
-        # is known, and nothing is written over it either.
-        proven, _ = fetch(unlike, copies, prover)
-        strange = [seq for seq, one in proven.items() if there[seq].hash != one.event.hash]
-        links = staged.links(connection, number, [seq + 1 for seq in strange])
-        linked = [seq for seq in strange if seq + 1 in links and links[seq + 1][0] == there[seq].hash]
-        if len(linked) < RUN:
+    start = events.read_seqs(connection, number, first.event.chain_id, [1]).get(1)
+    named = None if start is None or belonging.is_alike(start, first) else _created(start)
+    if named in (None, origin):
+        strange, is_certain = belonging.strange_events(connection, number, first.event.chain_id, copies, prover)
+        if not strange:
             return
-    elif named in (None, origin):
-        return
+        stated = belonging.notes_of_others(connection, number, origin, prover)
+        if not is_certain and not stated and len(strange) < belonging.RUN:
+            return
+        named = " and ".join(map(shown, stated)) or None
     of = "another chain" if named is None else named
     raise UnknownChain(
         f"the rows that say which chain this is lead to the number {number}, and events of {of} stand under it: find "
@@ -262,7 +233,7 @@ def settle(
     if 1 not in proven:
         return reasons[1]
     chain_id = proven[1].event.chain_id
-    _check_ground(connection, row.chain, proven[1].event, origin, [local, *sources], prover)
+    _check_ground(connection, row.chain, proven[1], origin, [local, *sources], prover)
     there = identities.standing(connection)
     of_others = {
         number: chain for number, chain in _named(connection, there).items()
@@ -282,8 +253,8 @@ def settle(
         each for each in there
         if each not in strangers and (each.chain == row.chain or (each.origin == origin and (
             # One that says both is this chain's, unless events of another stand under its number.
-            (each.chain_id == chain_id and _is_free(connection, each.chain, chain_id)) or each.chain in of_others
-            or not identities.has_rows(connection, each.chain or 0))))
+            (each.chain_id == chain_id and belonging.is_free(connection, each.chain, chain_id))
+            or each.chain in of_others or not identities.has_rows(connection, each.chain or 0))))
     ]  # fmt: skip
     other = next(
         (x for x in there if x not in own and x not in strangers and (x.origin == origin or x.chain_id == chain_id)),
@@ -303,8 +274,16 @@ def settle(
     astray = {
         each.chain for each in own
         if each.chain is not None and each.chain not in {row.chain, *kept_by_others}
-        and _is_free(connection, each.chain, chain_id)
+        and belonging.is_free(connection, each.chain, chain_id)
     }  # fmt: skip
+    for number in sorted(astray):
+        table = belonging.of_region(connection, number, ChainRow(row.chain, chain_id, origin, FORMAT_VERSION))
+        if table:
+            return (
+                f"the row of {table} under the number {number}, which a row of chains gives this chain, is not shown "
+                "to be this chain's: find out whose it is, give it the number of its events or take it away, and plan "
+                "again"
+            )
     kept = min(own, key=lambda each: len(differing[each]), default=None)
     return Identity(
         ChainRow(row.chain, chain_id, origin, FORMAT_VERSION), None if kept is None else differing[kept], kept,

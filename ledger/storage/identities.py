@@ -24,6 +24,9 @@ SEALED: Final = ("checkpoints", "tiles")
 ASKED: Final = 8
 """How many events are asked at either end whose they are."""
 
+NOTES_ASKED: Final = 100
+"""How many notes are asked whose they are."""
+
 
 class Standing(msgspec.Struct, frozen=True):
     """
@@ -147,6 +150,44 @@ def has_rows(connection: Connection, chain: int) -> bool:
         connection.execute(f"SELECT FROM ledger.{table} WHERE chain = %s LIMIT 1", [chain]).fetchone() is not None
         for table in OF_REGION
     )
+
+
+def all_numbers(connection: Connection) -> list[int]:
+    """
+    Return the numbers under which events stand, what was signed of them, or what refers to the row of a chain.
+    """
+    asked = " UNION ".join(f"SELECT chain FROM ledger.{table}" for table in OF_REGION)
+    found = {int(row[0]) for row in connection.execute(asked) if row[0] is not None}
+    return sorted({*found, *numbers(connection), *sealed_numbers(connection)})
+
+
+def of_region(
+    connection: Connection, chain: int
+) -> tuple[list[tuple[int, bytes, int]], list[tuple[int, bytes]], list[str]]:
+    """
+    Return what refers to the row of a chain by a number: heads (seq, hash, time of the event), state digests (seq,
+    lanes), and the topics in which the region has a place.
+    """
+    heads = connection.execute("SELECT seq, hash, recorded_at FROM ledger.chain_heads WHERE chain = %s", [chain])
+    digests = connection.execute("SELECT seq, lanes FROM ledger.state_digests WHERE chain = %s", [chain])
+    topics = connection.execute("SELECT topic FROM ledger.replica_state WHERE chain = %s", [chain])
+    return (
+        [(seq or 0, bytes(hash or b""), at or 0) for seq, hash, at in heads],
+        [(seq or 0, bytes(lanes or b"")) for seq, lanes in digests],
+        [str(topic) for (topic,) in topics],
+    )
+
+
+def notes_but(connection: Connection, chain: int, origin: str) -> list[tuple[bytes, bytes]]:
+    """
+    Return root and note of checkpoints under a number which do not begin with an origin, so many at most.
+    """
+    found = connection.execute(
+        "SELECT coalesce(root, ''), convert_to(note, 'UTF8') FROM ledger.checkpoints"
+        " WHERE chain = %s AND NOT starts_with(note, %s) ORDER BY size LIMIT %s",
+        [chain, f"{origin}\n", NOTES_ASKED],
+    )
+    return [(bytes(root), bytes(note)) for root, note in found]
 
 
 def topic_ids(connection: Connection, chain: int) -> list[bytes]:

@@ -153,11 +153,14 @@ def expect(connection: Connection, table: str) -> str:
     return name
 
 
-def replace(connection: Connection, chain: int, table: str, key: Sequence[str], reason: str) -> tuple[int, int]:
+def replace(
+    connection: Connection, chain: int, table: str, key: Sequence[str], others: Sequence[int], reason: str
+) -> tuple[int, int]:
     """
     Let *table* have for *chain* the rows that are expected of it and no others; return how many went and came.
 
-    A row under a number that no chain has goes as well where it is one of the expected ones in all else.
+    A row under a number that no chain has goes as well where it is one of the expected ones in all else, but for the
+    numbers of *others*, whose rows may be the same.
     """
     columns = _columns(connection, table)
     keys = " AND ".join(f't."{name}" = e."{name}"' for name in key) or "true"
@@ -170,8 +173,8 @@ def replace(connection: Connection, chain: int, table: str, key: Sequence[str], 
         f" ctid) AS number FROM ledger.{table} WHERE chain = %s) d WHERE d.number > 1"
         f" UNION SELECT t.ctid FROM ledger.{table} t JOIN expected_{table} e ON {keys} AND"
         f" {_same([name for name in columns if name != 'chain'])} WHERE NOT EXISTS"
-        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain)",
-        [chain, chain],
+        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain) AND (t.chain = ANY(%s)) IS NOT TRUE",
+        [chain, chain, list(others)],
     )
     gone = keep(connection, table, f"{reason} ({table})", "t.ctid IN (SELECT place FROM gone)", [])
     if gone:
@@ -205,13 +208,15 @@ def boundaries(connection: Connection, chain: int, after: int, last: int) -> set
     return {row[0] for row in found}
 
 
-def boundaries_astray(connection: Connection) -> set[tuple[str, str]]:
+def boundaries_astray(connection: Connection, others: Sequence[int]) -> set[tuple[str, str]]:
     """
-    Return where commits under a number that no chain has are said to end, each with the state after it, as text.
+    Return where commits under a number that no chain has, and that is none of *others*, are said to end, each with the
+    state after it, as text.
     """
     found = connection.execute(
         "SELECT last_seq::text, encode(state_digest, 'hex') FROM ledger.commits t WHERE NOT EXISTS"
-        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain)"
+        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain) AND (t.chain = ANY(%s)) IS NOT TRUE",
+        [list(others)],
     )
     return {(seq, digest) for seq, digest in found}
 

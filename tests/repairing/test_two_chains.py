@@ -1,0 +1,231 @@
+"""
+Let two chains be in one database, and the rows that say which is whose be false: nothing of the other one goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import pytest
+
+from ledger import Ledger
+from ledger.chain.signatures import KeyPair
+from ledger.cli.creation import named
+from ledger.cli.seal import opened
+from ledger.domain.events.reference import AssetDefined
+from ledger.errors import UnknownChain
+from ledger.evidence.note import ED25519, SigningKey
+from ledger.journal.chain_creation import create_chain
+from ledger.repairing.applying import NotProven
+from ledger.repairing.plan import REMOVE, Write
+from ledger.sealing.sealer import Sealer
+from tests.conftest import ORIGIN, Database
+from tests.repairing.mending import Firm, applied, copies, planned, report_file
+from tests.sealing.regions import NOBODY, signer
+from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier import chain as chains
+
+OTHER: Final = "second.example/log"
+SEED: Final = bytes([77]) * 32
+SHARED: Final = 20
+"""So many assets both chains define, in the same words."""
+COUNT: Final = 61
+"""How many events the other chain has, which are sealed."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try no small edits of broken events, which take a second each."""
+    monkeypatch.setattr(chains, "DEEP_LIMIT", 0)
+
+
+@pytest.fixture(scope="module")
+def both(firm: Firm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A copy with another chain beside the firm's, sealed by a key of its own."""
+    folder = tmp_path_factory.mktemp("second")
+    with copied(firm.database) as made:
+        create_chain(made.dsn("owner"), OTHER, named([KeyPair("checkpoint", "signer", SEED)]), [])
+        names = [f"A{number}" for number in range(SHARED)] + [f"B{number}" for number in range(COUNT - 1 - SHARED)]
+        with Ledger.open(made.dsn("writer"), origin=OTHER) as ledger:
+            for name in names:
+                ledger.append(AssetDefined(asset=name, kind="crypto", scale=8, name="a"), key=name, actor="desk")
+        with signer(folder, key=SigningKey(OTHER, ED25519, SEED)) as place:
+            connection, chain = opened(made.dsn("sealer"), OTHER)
+            with contextlib.closing(connection), Sealer(connection, chain, place, NOBODY, NOBODY, time.time_ns) as it:
+                it.seal()
+        assert made.sql("SELECT max(seq) FROM ledger.events WHERE chain = 2") == str(COUNT)
+        yield made
+
+
+@pytest.fixture
+def two(both: Database) -> Iterator[Database]:
+    """A copy of both to be broken."""
+    with copied(both) as made:
+        yield made
+
+
+def edited(database: Database, *statements: str) -> None:
+    with Intruder(database) as intruder:
+        for constraint in ("pkey", "chain_id_key", "origin_key"):
+            intruder.connection.execute(f"ALTER TABLE ledger.chains DROP CONSTRAINT chains_{constraint} CASCADE")
+        for statement in statements:
+            table = statement.split("ledger.")[1].split(" ")[0]
+            intruder.edit(table, statement, least=1)
+
+
+def edited_here(database: Database, statement: str) -> None:
+    with Intruder(database) as intruder:
+        intruder.edit("checkpoints", statement, least=1)
+
+
+TAKEN: Final = [
+    "DELETE FROM ledger.chain_heads WHERE chain = 1",
+    "DELETE FROM ledger.state_digests WHERE chain = 1",
+    "UPDATE ledger.chains SET (chain_id, origin, genesis) = (SELECT chain_id, origin, genesis FROM ledger.chains WHERE "
+    "chain = 1) WHERE chain = 2",
+    "DELETE FROM ledger.chains WHERE chain = 1",
+    "DELETE FROM ledger.tiles WHERE chain = 1",
+]
+"""The other chain's row says that it is this one, whose own are gone."""
+BEHIND: Final = (
+    f"UPDATE ledger.events SET chain = 2 WHERE chain = 1 AND seq > {COUNT} AND stream NOT IN (SELECT stream FROM "
+    "ledger.events WHERE chain = 2)"
+)
+GROUND: Final = {
+    "every second event is gone": [BEHIND, "DELETE FROM ledger.events WHERE chain = 2 AND seq % 2 = 1 AND seq <= 61"],
+    "the first is gone, and no other links": [
+        BEHIND, "DELETE FROM ledger.events WHERE chain = 2 AND seq = 1",
+        "UPDATE ledger.events SET prev_hash = sha256(prev_hash) WHERE chain = 2 AND seq <= 61",
+    ],
+    "every second hash is another, and the first says nothing": [
+        BEHIND, "UPDATE ledger.events SET hash = sha256(hash) WHERE chain = 2 AND seq % 2 = 1 AND seq <= 61",
+        "UPDATE ledger.events SET payload = '{}' WHERE chain = 2 AND seq = 1",
+    ],
+    "one event is left, and the note": [BEHIND, "DELETE FROM ledger.events WHERE chain = 2 AND seq <= 61 AND seq <> 9"],
+    "no events are elsewhere": [
+        "DELETE FROM ledger.events WHERE chain = 1", "DELETE FROM ledger.events WHERE chain = 2 AND seq = 1",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", GROUND)
+def test_no_event_of_another_chain_is_written_over_whatever_links_or_is_gone(
+    firm: Firm, two: Database, what: str
+) -> None:
+    edited(two, *TAKEN, *GROUND[what])
+    with copies(archive=firm.archive, other=firm.other) as found, pytest.raises(UnknownChain, match="events of"):
+        planned(two, firm.rules, found)
+
+
+@pytest.mark.parametrize(("gone", "by"), [(100, -1), (300, 1)])
+def test_events_of_the_chain_that_were_moved_along_are_its_own(
+    firm: Firm, broken: Database, gone: int, by: int
+) -> None:
+    """One was taken away, and two hundred fill its place: none of them is what was signed for where it stands."""
+    with Intruder(broken) as intruder:
+        for statement in (f"DELETE FROM ledger.events WHERE seq = {gone}",
+                          f"UPDATE ledger.events SET seq = seq + {100_000 + by} WHERE seq BETWEEN 100 AND 300",
+                          "UPDATE ledger.events SET seq = seq - 100000 WHERE seq > 9999"):  # fmt: skip
+            intruder.edit("events", statement, least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert len([write for write in plan.writes if write.table == "events"]) == 201
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def test_the_note_of_another_chain_stays(firm: Firm, two: Database) -> None:
+    """Under a size of its own, and where this chain has one, of which a copy is there; one that was edited is not."""
+    last = firm.sealed[-1]
+    edited(two, "UPDATE ledger.checkpoints SET chain = 1 WHERE chain = 2")
+    removed = Write(what=REMOVE, table="checkpoints", source="replay", size=COUNT)
+    rows = "SELECT size, root, note FROM ledger.checkpoints ORDER BY size"
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for statement in ("UPDATE ledger.checkpoints SET sealed_at = sealed_at", "UPDATE ledger.checkpoints SET "
+                          f"(root, note) = (SELECT root, note FROM ledger.checkpoints WHERE size = {COUNT})"
+                          f" WHERE size = {last}"):  # fmt: skip
+            edited_here(two, statement)
+            before, plan = two.sql(rows), planned(two, firm.rules, found)
+            assert [x for x in plan.writes if x.table == "checkpoints"] == []
+            assert any(f"is of another chain, '{OTHER}'" in one.reason for one in plan.left())
+            # One that says otherwise is not believed.
+            with pytest.raises(NotProven, match="is of another chain"):
+                applied(two, firm.rules, msgspec.structs.replace(plan, writes=(removed,)), found)
+            assert two.sql(rows) == before
+    with copied(firm.database) as broken, copies(archive=firm.archive, other=firm.other) as found:
+        for change in (f"note = replace(note, '{ORIGIN}', '{OTHER}')", "note = replace(note, 'a', 'b')"):
+            edited_here(broken, f"UPDATE ledger.checkpoints SET {change} WHERE size = {last}")
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+            assert real(report_on(broken)) == []
+
+
+REFERRED: Final = {
+    "its row and events have another number": [
+        "UPDATE ledger.events SET chain = 7 WHERE chain = 2", "UPDATE ledger.chains SET chain = 7 WHERE chain = 2",
+    ],
+    "its row and events are gone": [
+        "DELETE FROM ledger.events WHERE chain = 2", "DELETE FROM ledger.chains WHERE chain = 2",
+    ],
+    "and its head": [
+        "DELETE FROM ledger.events WHERE chain = 2", "DELETE FROM ledger.chains WHERE chain = 2",
+        "DELETE FROM ledger.chain_heads WHERE chain = 2",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFERRED)
+def test_what_refers_to_another_chain_by_its_number_is_not_taken_for_this_ones(
+    firm: Firm, two: Database, what: str
+) -> None:
+    """This chain's row has the number under which its head or digest stands, and no event any more."""
+    edited(two, *REFERRED[what], "UPDATE ledger.chains SET chain = 2 WHERE chain = 1")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(two, firm.rules, found)
+    table = "state_digests" if "head" in what else "chain_heads"
+    assert plan.writes == ()
+    assert any(f"the row of {table} under the number 2" in one.reason for one in plan.left())
+
+
+@pytest.mark.parametrize("hash", ["hash", "sha256('x')"])
+def test_a_head_that_stands_elsewhere_is_the_chains_by_its_event(firm: Firm, broken: Database, hash: str) -> None:
+    """By its hash, or the time that it says."""
+    with Intruder(broken) as intruder:
+        for table, more in (("chains", ""), ("chain_heads", f", hash = {hash}"), ("state_digests", "")):
+            intruder.edit(table, f"UPDATE ledger.{table} SET chain = 5{more}", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for _ in range(2):
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert real(report_on(broken)) == []
+
+
+@pytest.mark.parametrize(
+    "row", ["DELETE FROM ledger.chains WHERE chain = 2", "UPDATE ledger.chains SET chain = 9 WHERE chain = 2"]
+)
+def test_rows_that_are_the_same_in_two_chains_stay_each_in_its_own(firm: Firm, two: Database, row: str) -> None:
+    """Both define the same assets; no row says whose those of the other are, and its events do."""
+    tables = (
+        "assets",
+        "idempotency_keys",
+        "commits",
+        "streams",
+        "chain_keys",
+        "chain_heads",
+        "state_digests",
+        "events",
+    )
+    asked = " UNION ALL ".join(f"SELECT '{table}', to_jsonb(t)::text FROM ledger.{table} t WHERE chain = 2"
+                               for table in tables)  # fmt: skip
+    before = two.sql(f"{asked} ORDER BY 1, 2")
+    edited(two, row, "DELETE FROM ledger.idempotency_keys WHERE chain = 1 AND first_seq = 50",
+           "DELETE FROM ledger.assets WHERE chain = 1 AND asset IN ('A3', 'A200')",
+           "DELETE FROM ledger.commits WHERE chain = 1 AND last_seq > 200")  # fmt: skip
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(two, firm.rules, found, report_file(two))
+        assert ("rebuild", "assets") in {(write.what, write.table) for write in plan.writes}
+        applied(two, firm.rules, plan, found)
+    assert two.sql(f"{asked} ORDER BY 1, 2") == before
+    assert two.sql("SELECT count(*) FROM ledger.assets WHERE chain = 1 AND asset IN ('A3', 'A200')") == "2"
