@@ -10,6 +10,7 @@ is left to do.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,6 +36,8 @@ from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
 Tell = Callable[[str, int], None]
+PLACE: Final = re.compile("-?[0-9]{1,5}/[0-9]{1,18}")
+"""Where a checkpoint stands under another number, and of how many events."""
 HISTORIES_MADE: Final = "made the histories of balances and positions anew"
 """What is said of histories, which are made once all else is in place."""
 
@@ -112,6 +115,8 @@ class Applying:
         }  # fmt: skip
         if write.table not in known[write.what]:
             raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
+        if write.table == CHECKPOINTS and len(write.key or ()) > 1 and not PLACE.fullmatch("/".join(write.key or ())):
+            raise InvalidInput("the plan moves a checkpoint from a place that is none: it was edited; make it anew")
         if write.what == RESTORE and write.source not in self._sources:
             raise InvalidInput(f"the plan restores from the {write.source}; name it with --{write.source}")
 
@@ -191,13 +196,14 @@ class Applying:
         restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
         self._events(restoring, removing, mended)
         notes = [write for write in by_what[RESTORE] if write.table == CHECKPOINTS]
-        self._move_notes([write for write in notes if write.key], mended)
+        self._bring_notes([write for write in notes if len(write.key or ()) > 1], mended)
+        self._move_notes([write for write in notes if len(write.key or ()) == 1], mended)
         for write in notes:
             if not write.key:
                 self._note(write, mended)
         for write in by_what[REMOVE]:
             if write.table == CHECKPOINTS:
-                self._remove_note(write, mended)
+                self._bring_notes([write], mended) if len(write.key or ()) > 1 else self._remove_note(write, mended)
         for write in by_what[DROP]:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
@@ -240,6 +246,9 @@ class Applying:
     def _identity(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> ChainRow:
         is_restored, is_alone = (any(write.table == CHAINS for write in writes) for writes in (restoring, removing))
         if not is_restored and not is_alone:
+            region.check_ground(
+                self._connection, self._row, self._stated.origin, [self._local, *self._copies()], self._prover
+            )
             return self._row
         found = region.settle(
             self._connection, self._row, self._stated.origin, self._local, self._copies(), self._prover
@@ -361,6 +370,34 @@ class Applying:
         mended.done += [
             f"moved the note of the checkpoint of {size} events from where {of} were said" for of, size, _ in to
         ]
+
+    def _bring_notes(self, writes: Sequence[Write], mended: Mended) -> None:
+        """
+        Move rows of checkpoints that stand under the number of no chain to the chain, or take them away where their
+        notes stand there already.
+        """
+        named = {row.chain for row in identities.standing(self._connection)}
+        for write in writes:
+            number, astray = (int(text) for text in write.key or ())
+            there = repairs.stored_notes(self._connection, number, astray)
+            at_its_own = repairs.stored_notes(self._connection, self._row.chain, write.size or 0)
+            if not there and write.size in {stated_size(note) for _, note in at_its_own}:
+                continue
+            if len(there) != 1 or number in named:
+                raise NotProven(
+                    f"under the number {number} stands no one checkpoint of {astray} events that is no other chain's; "
+                    "make the plan anew; nothing was written"
+                )
+            stated = self._proven_note(write, there[0][1])
+            is_there = (stated.root, there[0][1]) in at_its_own
+            if is_there != (write.what == REMOVE) or (at_its_own and not is_there):
+                raise NotProven(
+                    f"the checkpoint of {stated.size} events that stands under the number {number} is not what the "
+                    "plan says, or another row stands in its place; make the plan anew; nothing was written"
+                )
+            repairs.bring_note(self._connection, number, astray, self._row.chain, stated.size, stated.root,
+                               self._reason)  # fmt: skip
+            mended.done.append(write.sentence().replace("move the", "moved the").replace("remove the", "removed the"))
 
     def _proven_note(self, write: Write, note: bytes | None) -> Checkpoint:
         """Return what a note states, which is what the plan says, and with which the signed tree begins."""

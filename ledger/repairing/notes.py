@@ -1,8 +1,9 @@
 """
 Settle what becomes of the row that stands for a checkpoint: whether its root and note are put back, or it goes.
 
-A note is put back where the policy accepts it and the signed tree begins with its root. One that stands under another
-size than it states is moved to its own, together with those that are in its way and are moved as well, or goes where it
+A note is put back where the policy accepts it and the signed tree begins with its root. One that stands under a number
+that no chain has is brought to its place, where nothing else stands there. One that stands under another size than it
+states is moved to its own, together with those that are in its way and are moved as well, or goes where it
 stands there already. Any other row goes only where it is known that no log has signed what it holds: by the policy, and
 by every key that the signed events name. A note of another chain, whose key nobody here knows, stays.
 """
@@ -170,6 +171,30 @@ class Notes:
                   hash=stated.root.hex(), proven_by=self._prover.words())
             for of, stated in moved.items()
         ]  # fmt: skip
+
+    def bring(self, number: int) -> list[Write]:
+        """
+        Return what brings the checkpoints under the *number* of no chain to this one, whose notes say that they are its
+        own: to places where none stands, or away where the same note stands there.
+        """
+        writes, taken = list[Write](), set[int]()
+        for size in repairs.stored_sizes(self._connection, number, MOVED_LIMIT):
+            there = repairs.stored_notes(self._connection, number, size)
+            states = stated_size(there[0][1]) if len(there) == 1 else None
+            stated = None if states is None else self._accepted(there[0][1], states)
+            if stated is None:
+                continue
+            at_its_own = self._stored(stated.size)
+            is_there = (stated.root, there[0][1]) in at_its_own
+            if (at_its_own and not is_there) or (not is_there and stated.size in taken):
+                continue
+            taken |= set() if is_there else {stated.size}
+            writes.append(
+                Write(what=REMOVE if is_there else RESTORE, table=CHECKPOINTS, source=self._copies[0].kind,
+                      size=stated.size, key=(str(number), str(size)), hash=stated.root.hex(),
+                      proven_by=self._prover.words())
+            )  # fmt: skip
+        return writes
 
     def _stored(self, size: int) -> list[tuple[bytes, bytes]]:
         return self._stands(size)[0]

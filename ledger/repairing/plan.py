@@ -53,11 +53,12 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     One thing that is to be written.
 
     `restore` puts back the event at `seq` (its `hash` and `leaf` in hexadecimal), the note of the checkpoint of `size`
-    events (moved from the row of as many as `key` says), or the row of `chains`; `remove` takes away a row of events
-    that stands where none can and has the bytes of event `seq`, the row that stands for the checkpoint of `size` events
-    and whose note is none of it, or the rows of `chains` beside the chain's own, whose numbers `key` lists; `rebuild`
-    makes `table` anew from the events, the head with the role that `key` says where it said another; `drop` throws away
-    what `key` names, which nothing needs.
+    events (moved from the row of as many as `key` says; of two numbers in it the first is one that no chain has), or
+    the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of event
+    `seq`, the row that stands for the checkpoint of `size` events and whose note is none of it (with a `key` the row at
+    these two numbers, whose note stands in its place as well), or the rows of `chains` beside the chain's own, whose
+    numbers `key` lists; `rebuild` makes `table` anew from the events, the head with the role that `key` says where it
+    said another; `drop` throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -85,6 +86,12 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.what == RESTORE and self.seq is not None:
             columns = f" ({', '.join(self.columns)})" if self.columns else " (there is no such row)"
             return f"restore event {self.seq}{columns} from {self.source}: hash {self.hash}"
+        if self.size is not None and len(self.key or ()) > 1:
+            where = "/".join(self.key or ())
+            return (
+                f"move the note of the checkpoint of {self.size} events from {where}" if self.what == RESTORE else
+                f"remove the note of the checkpoint of {self.size} events at {where}, which stands in its place"
+            )  # fmt: skip
         if self.what == RESTORE and self.size is not None and self.key:
             return f"move the note of the checkpoint of {self.size} events from where {self.key[0]} are said"
         if self.what == RESTORE and self.size is not None:

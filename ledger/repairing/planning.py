@@ -376,6 +376,16 @@ class Planning:
             count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
             if len(places) < count:
                 reasons.append(f"{count - len(places)} of {count}: {NOBODY}")
+        elif want.notes_under is not None:
+            brought = self._notes.bring(want.notes_under)
+            for write in brought:
+                place = f"from {'/'.join(write.key or ())}"
+                if (CHECKPOINTS, str(write.size)) not in self._at:
+                    self._write(write, place)
+                    places.append((CHECKPOINTS, place))
+            count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
+            if len(brought) < count:
+                reasons.append(f"{count - len(brought)} of {count}: {NOBODY}")
         elif want.seqs or want.gap or want.onward:
             of = {str(seq) for seq in self.seqs(want)}
             places += [

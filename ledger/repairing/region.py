@@ -194,6 +194,18 @@ def is_lost(connection: Connection, row: ChainRow) -> bool:
     return all(each.chain != row.chain for each in identities.standing(connection))
 
 
+def check_ground(connection: Connection, row: ChainRow, origin: str, copies: Sequence[Source], prover: Prover) -> None:
+    """
+    Check whose events stand under the number of a chain, if one of the *copies* proves its first event.
+
+    Raises:
+        UnknownChain: events of another chain do.
+    """
+    proven, _ = fetch([1], copies, prover)
+    if 1 in proven:
+        _check_ground(connection, row.chain, proven[1], origin, copies, prover)
+
+
 def _check_ground(
     connection: Connection, number: int, first: Proven, origin: str, copies: Sequence[Source], prover: Prover
 ) -> None:

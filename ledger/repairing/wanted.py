@@ -74,7 +74,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """
     What a finding is about: seqs to look at, from which seq on all of them, tables to make anew, or why nothing.
 
-    `strays` is a number that no chain has, under which other events stand than the one that is named. `doubt` is why it
+    `strays` is a number that no chain has, under which other events stand than the one that is named; `notes_under` one
+    under which checkpoints do. `doubt` is why it
     is not known before whether that mends it.
     """
 
@@ -84,6 +85,7 @@ class Wanted(msgspec.Struct, frozen=True):
     gap: int | None = None
     tables: tuple[str, ...] = ()
     checkpoint: int | None = None
+    notes_under: int | None = None
     snapshot: str | None = None
     identity: bool = False
     doubt: str = ""
@@ -96,6 +98,11 @@ def numbers(text: str) -> tuple[int, ...]:
     """
     found = (int(word) for word in re.findall(r"(?<![0-9a-zA-Z.-])[0-9]{1,19}(?![0-9a-zA-Z.])", text))
     return tuple(number for number in found if number < 2**63)
+
+
+def _number(text: str) -> int | None:
+    """Return the number that *text* is, perhaps below zero."""
+    return int(text) if re.fullmatch("-?[0-9]{1,5}", text) else None
 
 
 def wanted(finding: Found) -> Wanted:
@@ -116,6 +123,8 @@ def wanted(finding: Found) -> Wanted:
             return Wanted(
                 seqs=_seqs(key), strays=next(iter(numbers(key[0])), None), reason="" if _seqs(key) else NOBODY
             )
+        if table == CHECKPOINTS and (number := _number((finding.key or ("",))[0])) is not None:
+            return Wanted(notes_under=number)
         # Of histories it is not known which rows they are to have.
         tables = _anew(table) if table not in _HISTORIES else ()
         return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=NOBODY)

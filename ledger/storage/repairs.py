@@ -371,6 +371,34 @@ def move_notes(connection: Connection, chain: int, moves: Sequence[tuple[int, in
             )
 
 
+def bring_note(
+    connection: Connection, number: int, astray: int, chain: int, size: int, root: bytes, reason: str
+) -> None:
+    """
+    Let the checkpoint of *astray* events under a *number* be that of *size* events of the *chain*, with a root; where
+    there is such a row already it goes.
+    """
+    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [number, astray])
+    with aside(connection, "checkpoints"):
+        connection.execute(
+            "WITH gone AS (DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s RETURNING note, sealed_at)"
+            " INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) SELECT %s, %s, %s, note, sealed_at"
+            " FROM gone WHERE NOT EXISTS (SELECT FROM ledger.checkpoints WHERE chain = %s AND size = %s)",
+            [number, astray, chain, size, root, chain, size],
+        )
+
+
+def stored_sizes(connection: Connection, chain: int, limit: int) -> list[int]:
+    """
+    Return the sizes of checkpoints under a number, so many at most.
+    """
+    found = connection.execute(
+        "SELECT DISTINCT size FROM ledger.checkpoints WHERE chain = %s AND size IS NOT NULL ORDER BY size LIMIT %s",
+        [chain, limit],
+    )
+    return [int(row[0]) for row in found]
+
+
 def stored_notes(connection: Connection, chain: int, size: int) -> list[tuple[bytes, bytes]]:
     """
     Return root and note of the checkpoint of *size* events as they stand: none where there is no such row, several

@@ -17,7 +17,7 @@ from ledger.chain.signatures import KeyPair
 from ledger.cli.creation import named
 from ledger.cli.seal import opened
 from ledger.domain.events.reference import AssetDefined
-from ledger.errors import UnknownChain
+from ledger.errors import InvalidInput, UnknownChain
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.journal.chain_creation import create_chain
 from ledger.repairing.applying import NotProven
@@ -71,7 +71,9 @@ def two(both: Database) -> Iterator[Database]:
 def edited(database: Database, *statements: str) -> None:
     with Intruder(database) as intruder:
         for constraint in ("pkey", "chain_id_key", "origin_key"):
-            intruder.connection.execute(f"ALTER TABLE ledger.chains DROP CONSTRAINT chains_{constraint} CASCADE")
+            intruder.connection.execute(
+                f"ALTER TABLE ledger.chains DROP CONSTRAINT IF EXISTS chains_{constraint} CASCADE"
+            )
         for statement in statements:
             table = statement.split("ledger.")[1].split(" ")[0]
             intruder.edit(table, statement, least=1)
@@ -229,3 +231,65 @@ def test_rows_that_are_the_same_in_two_chains_stay_each_in_its_own(firm: Firm, t
         applied(two, firm.rules, plan, found)
     assert two.sql(f"{asked} ORDER BY 1, 2") == before
     assert two.sql("SELECT count(*) FROM ledger.assets WHERE chain = 1 AND asset IN ('A3', 'A200')") == "2"
+
+
+BROUGHT: Final = {
+    "all were moved": (["UPDATE ledger.checkpoints SET chain = -5"], {"restore"}),
+    "one was moved": (["UPDATE ledger.checkpoints SET chain = 5 WHERE size < 100"], {"restore"}),
+    "all were copied": (
+        ["INSERT INTO ledger.checkpoints SELECT 5, size, root, note, sealed_at FROM ledger.checkpoints"], {"remove"},
+    ),
+    "they were moved to other sizes": (["UPDATE ledger.checkpoints SET (chain, size) = (5, size + 1)"], {"restore"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROUGHT)
+def test_a_note_under_the_number_of_no_chain_comes_back(firm: Firm, broken: Database, what: str) -> None:
+    """It says whose it is, and of how many events; it keeps its time."""
+    rows = "SELECT chain, size, root, note, sealed_at FROM ledger.checkpoints ORDER BY chain, size"
+    before, (statements, expected) = broken.sql(rows), BROUGHT[what]
+    for statement in statements:
+        edited_here(broken, statement)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert ({write.what for write in plan.writes}, plan.left()) == (expected, [])
+        applied(broken, firm.rules, plan, found)
+        assert (broken.sql(rows), real(report_on(broken))) == (before, [])
+        # Applied again it finds all as it is to be.
+        assert applied(broken, firm.rules, plan, found).done == []
+
+
+def test_of_notes_under_the_number_of_no_chain_none_of_anothers_comes(firm: Firm, two: Database) -> None:
+    """What is another chain's, or nobody's, or has its place taken, stays where it is, and the plan counts it."""
+    last = firm.sealed[-1]
+    edited(
+        two, "UPDATE ledger.checkpoints SET chain = 5",
+        "INSERT INTO ledger.checkpoints SELECT 1, size, sha256('x'), note || 'x', 1 FROM ledger.checkpoints "
+        f"WHERE size = {last}",
+        f"INSERT INTO ledger.checkpoints SELECT 5, 7, root, 'junk', 1 FROM ledger.checkpoints WHERE size = {last} "
+        "AND chain = 5",
+    )  # fmt: skip
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(two, firm.rules, found)
+        (moved,) = [write for write in plan.writes if write.key]
+        assert (moved.what, moved.size, moved.key) == ("restore", firm.sealed[0], ("5", str(firm.sealed[0])))
+        assert any("3 of 4: rows of nobody" in one.reason for one in plan.left())
+        applied(two, firm.rules, plan, found)
+        # In a second round its place has the same note, of which one row is enough.
+        applied(two, firm.rules, planned(two, firm.rules, found), found)
+    left = two.sql("SELECT string_agg(size::text, ' ' ORDER BY size) FROM ledger.checkpoints WHERE chain = 5")
+    assert left == f"7 {COUNT}"
+
+
+def test_a_note_is_brought_from_where_no_chain_is_alone(firm: Firm, two: Database) -> None:
+    """A plan that was edited takes none from under the number of another chain."""
+    edited(two, "UPDATE ledger.checkpoints SET chain = 5 WHERE chain = 1")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        made = planned(two, firm.rules, found)
+        edited(two, "UPDATE ledger.checkpoints SET chain = 2 WHERE chain = 5")
+        from_two = [msgspec.structs.replace(write, key=("2", str(write.size))) for write in made.writes]
+        with pytest.raises(NotProven, match="no other chain's"):
+            applied(two, firm.rules, msgspec.structs.replace(made, writes=tuple(from_two)), found)
+        odd = tuple(msgspec.structs.replace(write, key=("2", "x")) for write in made.writes)
+        with pytest.raises(InvalidInput, match="a place that is none"):
+            applied(two, firm.rules, msgspec.structs.replace(made, writes=odd), found)
