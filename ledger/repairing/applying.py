@@ -261,6 +261,9 @@ class Applying:
             raise NotProven(f"the chain's own row is not mended: {found}; nothing was written")
         with identities.opened(self._connection, found.astray, found.chain.chain, self._reason):
             self._rows(found, mended)
+        # What stood beside the head under the number that its row had is this chain's as well.
+        brought = identities.bring_kept(self._connection, found.led, found.chain.chain)
+        mended.done += [f"gave {', '.join(brought)} the number of the chain"] if brought else []
         return found.chain
 
     def _rows(self, found: region.Identity, mended: Mended) -> None:

@@ -34,6 +34,8 @@ ASKED: Final = 1000
 """How many events are asked whose they are, beside the first and the last: whoever hides it has to change them all."""
 DISPLACED: Final = 1000
 """How far from its place an event is looked for: whoever takes one away may move all that follow."""
+MOST: Final = 2**63 - 1
+"""No chain has more events."""
 MARKS: Final = ("prev_hash", "hash", "event_id", "group_id", "salt", "request_hash")
 """The columns that no two events have in common."""
 IN_COMMON: Final = 2
@@ -156,12 +158,22 @@ def of_region(connection: Connection, number: int, chain: ChainRow) -> str:
     return "replica_state" if topics and not (ids == {chain.chain_id} or (not ids and own)) else ""
 
 
+def has_own_head(connection: Connection, number: int, chain: ChainRow) -> bool:
+    """
+    Return whether a head stands under another number, and is that of the *chain*.
+    """
+    heads, _, _ = identities.of_region(connection, number)
+    return bool(heads) and all(_is_own_head(connection, chain, *head) for head in heads)
+
+
 def _is_own_head(connection: Connection, chain: ChainRow, seq: int, hash: bytes, recorded_at: int) -> bool:
-    """Return whether a head names an event of the chain, by its hash or the time at which it was recorded."""
+    """Return whether a head names an event of the chain, its last one or that which it counts, by its hash or the time
+    at which it was recorded."""
     if hash == genesis(chain.chain_id, chain.origin):
         return True
-    event = events.read_seqs(connection, chain.chain, chain.chain_id, [seq]).get(seq)
-    return event is not None and (event.hash == hash or event.recorded_at == recorded_at)
+    last = repairs.last_until(connection, chain.chain, MOST) or 0
+    there = events.read_seqs(connection, chain.chain, chain.chain_id, [seq, last]).values()
+    return any(event.hash == hash or event.recorded_at == recorded_at for event in there)
 
 
 def numbers(connection: Connection, chain: ChainRow) -> list[int]:

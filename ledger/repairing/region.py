@@ -48,7 +48,8 @@ NO_ID = (
 class Identity(msgspec.Struct, frozen=True):
     """
     The chain as it is signed, which columns of its row are others here (None: there is no row), the rows that stand
-    beside that one, the numbers of either that no chain has then, and by which names findings call it.
+    beside that one, the numbers of either that no chain has then, those of them under which its head stands, and by
+    which names findings call it.
     """
 
     chain: ChainRow
@@ -56,6 +57,7 @@ class Identity(msgspec.Struct, frozen=True):
     row: Standing | None
     surplus: tuple[Standing, ...]
     astray: tuple[int, ...]
+    led: tuple[int, ...]
     names: frozenset[str]
     source: str
     by: str
@@ -248,8 +250,8 @@ def settle(
     _check_ground(connection, row.chain, proven[1], origin, [local, *sources], prover)
     there = identities.standing(connection)
     of_others = {
-        number: chain for number, chain in _named(connection, there).items()
-        if _is_another(connection, there, number, chain, origin)
+        number: of for number, of in _named(connection, there).items()
+        if _is_another(connection, there, number, of, origin)
     }  # fmt: skip
     strangers = [
         each for each in there if (each.chain_id, each.origin) in of_others.values()
@@ -288,8 +290,9 @@ def settle(
         if each.chain is not None and each.chain not in {row.chain, *kept_by_others}
         and belonging.is_free(connection, each.chain, chain_id)
     }  # fmt: skip
+    chain = ChainRow(row.chain, chain_id, origin, FORMAT_VERSION)
     for number in sorted(astray):
-        table = belonging.of_region(connection, number, ChainRow(row.chain, chain_id, origin, FORMAT_VERSION))
+        table = belonging.of_region(connection, number, chain)
         if table:
             return (
                 f"the row of {table} under the number {number}, which a row of chains gives this chain, is not shown "
@@ -298,8 +301,9 @@ def settle(
             )
     kept = min(own, key=lambda each: len(differing[each]), default=None)
     return Identity(
-        ChainRow(row.chain, chain_id, origin, FORMAT_VERSION), None if kept is None else differing[kept], kept,
+        chain, None if kept is None else differing[kept], kept,
         tuple(each for each in own if each is not kept),
         tuple(sorted(astray)),
+        tuple(number for number in sorted(astray) if belonging.has_own_head(connection, number, chain)),
         frozenset({origin, str(row.chain), *(each.origin or "" for each in own)}), proven[1].source, proven[1].by,
     )  # fmt: skip

@@ -21,6 +21,8 @@ OF_REGION: Final = ("chain_heads", "state_digests", "replica_state")
 """What refers to the row of a chain by its number."""
 SEALED: Final = ("checkpoints", "tiles")
 """What was signed of a chain's events, and leads to it."""
+KEPT: Final = ("snapshots", "balance_history", "position_history", "read_model_watermarks")
+"""What is kept of a chain's states, and no event is needed for."""
 ASKED: Final = 8
 """How many events are asked at either end whose they are."""
 
@@ -220,6 +222,24 @@ def opened(connection: Connection, astray: Sequence[int], chain: int, reason: st
         yield
         # What refers to them is asked now: a table whose keys still wait to be asked cannot be altered.
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def bring_kept(connection: Connection, led: Sequence[int], chain: int) -> list[str]:
+    """
+    Let snapshots and histories under the numbers *led* be the *chain*'s where it has none, and return the tables of
+    those that are.
+    """
+    brought = []
+    for number in led:
+        for table in KEPT:
+            with repairs.aside(connection, table):
+                moved = connection.execute(
+                    f"UPDATE ledger.{table} SET chain = %(chain)s WHERE chain = %(number)s AND NOT EXISTS"
+                    f" (SELECT FROM ledger.{table} WHERE chain = %(chain)s)",
+                    {"chain": chain, "number": number},
+                )
+            brought += [table] if moved.rowcount else []
+    return brought
 
 
 def put(

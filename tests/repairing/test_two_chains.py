@@ -192,16 +192,30 @@ def test_what_refers_to_another_chain_by_its_number_is_not_taken_for_this_ones(
     assert any(f"the row of {table} under the number 2" in one.reason for one in plan.left())
 
 
-@pytest.mark.parametrize("hash", ["hash", "sha256('x')"])
-def test_a_head_that_stands_elsewhere_is_the_chains_by_its_event(firm: Firm, broken: Database, hash: str) -> None:
+@pytest.mark.parametrize("edit", ["", ", hash = sha256('x')", ", seq = 999"])
+def test_a_head_that_stands_elsewhere_is_the_chains_by_its_event(firm: Firm, broken: Database, edit: str) -> None:
     """By its hash, or the time that it says."""
     with Intruder(broken) as intruder:
-        for table, more in (("chains", ""), ("chain_heads", f", hash = {hash}"), ("state_digests", "")):
+        for table, more in (("chains", ""), ("chain_heads", edit), ("state_digests", "")):
             intruder.edit(table, f"UPDATE ledger.{table} SET chain = 5{more}", least=1)
     with copies(archive=firm.archive, other=firm.other) as found:
         for _ in range(2):
             applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert broken.sql("SELECT chain FROM ledger.chain_heads") == "1"
+    # One that says more events than there are is a person's to judge.
+    assert {x.table for x in real(report_on(broken))} <= ({"chain_heads", "events"} if "999" in edit else set())
+
+
+def test_snapshots_and_histories_go_where_the_row_and_head_go(firm: Firm, broken: Database) -> None:
+    """All that was signed says another number than all that is made of it."""
+    with Intruder(broken) as intruder:
+        for table in ("events", "tiles", "checkpoints"):
+            intruder.edit(table, f"UPDATE ledger.{table} SET chain = 0", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for _ in range(2):
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
     assert real(report_on(broken)) == []
+    assert broken.sql("SELECT count(*) FROM ledger.snapshots") == "1"
 
 
 @pytest.mark.parametrize(
