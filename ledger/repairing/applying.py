@@ -240,8 +240,9 @@ class Applying:
     def _hear(self, last: ChainHead) -> tail.Heard:
         """Return what rows and copies say of the events up to the *last* one here."""
         return tail.hear(
-            self._connection, self._row.chain, last, self._stated.size, self._copies(), follows=self.role().follows
-        )
+            self._connection, self._row.chain, last, self._stated.size, self._copies(), self._prover,
+            follows=self.role().follows,
+        )  # fmt: skip
 
     def _identity(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> ChainRow:
         is_restored, is_alone = (any(write.table == CHAINS for write in writes) for writes in (restoring, removing))

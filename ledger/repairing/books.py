@@ -98,6 +98,8 @@ class Walk:
             staged.expect(self._connection, table)
         chain, number = self._chain, self._chain.chain
         self._astray = staged.boundaries_astray(self._connection, self._others) if self._folds else set()
+        said = record.agreed(self._connection, number) if self._folds else []
+        asked, made = {seq for one in said for seq in one.seqs}, set[bytes]()
         while True:
             after = self.head.seq
             found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
@@ -111,6 +113,8 @@ class Walk:
                 except (AttributeError, TypeError) as error:
                     raise _no_entry(event, error) from error
                 leaves.append(_leaf(event))
+                if event.seq in asked:
+                    made.add(self._digest.digest())
                 if event.seq == self._stated.size:
                     self._grow(leaves)
                     leaves = []
@@ -126,8 +130,8 @@ class Walk:
                 "to be restored first; nothing was mended"
             )
         if self._folds:
-            made = self._digest.digest()
-            self.contradicted = record.contradicted(self._connection, self._chain.chain, self.head.seq, made)
+            made.add(self._digest.digest())
+            self.contradicted = record.contradicted(self._connection, number, said, made)
             if self._after < self.head.seq:
                 self._commit(self.head.seq)
         self._flush()

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger.chain.link import ChainHead
-from ledger.errors import InvalidInput, shown
+from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence.policy import Policy, Trusted
 from ledger.repairing import neighbours, record, region, role, tail
-from ledger.repairing.books import tree_size
+from ledger.repairing.books import Walk, tree_size
 from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
@@ -27,9 +27,9 @@ from ledger.repairing.wanted import (
     EVENTS,
     FOLDED,
     HEAD,
-    HISTORIES,
     MADE_ANEW,
     NOBODY,
+    OF_RECORD,
     PLACE,
     SNAPSHOTS,
     TILES,
@@ -216,8 +216,8 @@ class Planning:
             # What is signed proves its tiles, whoever wrote the events that come after.
             is_proven = tree_size(self._connection, self._row.chain) <= self._stated.size
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
-        if names & {*FOLDED, HISTORIES} and (reason := self._contradicted()):
-            self._kept, names = reason, names - {*FOLDED, HISTORIES}
+        if names & {*OF_RECORD} and (reason := self._contradicted()):
+            self._kept, names = reason, names - {*OF_RECORD}
         if HEAD in names and (reason := self._disputed()):
             self._head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
@@ -256,7 +256,16 @@ class Planning:
         if self._despite_record or self._heard.is_vouched or any(write.table == EVENTS for write in self.writes):
             # With events that are restored the state is another, which is seen when the plan is applied.
             return ""
-        return record.accused(self._connection, self._row.chain, self._end().seq, self._findings)
+        accused = record.accused(self._connection, self._row.chain, self._findings)
+        if not accused:
+            return ""
+        # Books that are behind are of a state that the events made: which of both it is, these tell.
+        walk = Walk(self._connection, self._row, self._stated, FOLDED)
+        try:
+            walk.run(lambda what, count: None)
+        except LedgerError:
+            return accused[0].reason()
+        return walk.contradicted
 
     @functools.cached_property
     def _is_refused(self) -> bool:
@@ -269,8 +278,9 @@ class Planning:
     def _heard(self) -> tail.Heard:
         """What rows and copies say of the events here."""
         return tail.hear(
-            self._connection, self._row.chain, self._end(), self._stated.size, self._sources, follows=self._role.follows
-        )
+            self._connection, self._row.chain, self._end(), self._stated.size, self._sources, self._prover,
+            follows=self._role.follows,
+        )  # fmt: skip
 
     def _end(self) -> ChainHead:
         """Return the last event, not as the head says it: that may be what is to be mended."""
@@ -365,7 +375,7 @@ class Planning:
         missing = [table for table in want.tables if (table, "") not in self._at]
         if (missing or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
-        if self._kept and {*want.tables} & {*FOLDED, HISTORIES}:
+        if self._kept and {*want.tables} & {*OF_RECORD}:
             reasons.append(self._kept)
         if self._head and HEAD in want.tables:
             reasons.append(self._head)

@@ -12,7 +12,7 @@ is made to fit them by the seal alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -29,6 +29,7 @@ COMMITS = "commits"
 DIGESTS = "state_digests"
 MODELS = "read models"
 SNAPSHOTS = "snapshots"
+_ALL = (COMMITS, DIGESTS, MODELS, SNAPSHOTS)
 
 _TO_DO = (
     "name another region that has applied these events with --replica, or hold them against receipts "
@@ -38,11 +39,11 @@ _TO_DO = (
 
 class Recorded(msgspec.Struct, frozen=True):
     """
-    A state after event *seq*, by its digest, and the records that agree on it: two at least.
+    A state by its digest, the records that agree on it, two at least, and the events after which they say that it was.
     """
 
-    seq: int
     digest: bytes
+    seqs: tuple[int, ...]
     by: tuple[str, ...]
 
     def reason(self) -> str:
@@ -50,57 +51,86 @@ class Recorded(msgspec.Struct, frozen=True):
         Return why nothing is made to fit events that make another state.
         """
         return (
-            f"{' and '.join(self.by)} agree on the state after event {self.seq}, and the signed events make another: "
-            f"these rows are wrong, or events were written over before they were signed; {_TO_DO}"
+            f"{' and '.join(self.by)} agree on the state after event {self.seqs[-1]}, and the signed events make "
+            f"another: these rows are wrong, or events were written over before they were signed; {_TO_DO}"
         )
 
 
-def agreed(connection: Connection, chain: int, seq: int) -> list[Recorded]:
+def agreed(connection: Connection, chain: int) -> list[Recorded]:
     """
-    Return each state after the last event, *seq*, on which two records or more agree.
+    Return each state on which two records or more agree; whether a snapshot is whole in itself is not asked yet.
+
+    Which event they say that it came after is asked of nobody: one that is appended later, or a row that was set to
+    another event, would else take the word from them.
     """
-    said: dict[bytes, list[str]] = defaultdict(list)
-    commit, (at, lanes) = repairs.commit_at(connection, chain, seq), repairs.lanes(connection, chain)
-    if commit:
-        said[commit].append(COMMITS)
-    if at == seq and len(lanes) == len(StateDigest().lanes()):
-        said[StateDigest.from_lanes(lanes).digest()].append(DIGESTS)
-    if models := _of_models(connection, chain):
-        said[models].append(MODELS)
-    if snapshot := _whole(connection, chain, str(seq)):
-        said[snapshot].append(SNAPSHOTS)
-    return [Recorded(seq, digest, tuple(by)) for digest, by in said.items() if len(by) > 1]
+    said: dict[bytes, set[tuple[str, int]]] = defaultdict(set)
+    for seq, digest in repairs.snapshot_digests(connection, chain):
+        said[digest].add((SNAPSHOTS, seq))
+    at, lanes = repairs.lanes(connection, chain)
+    if len(lanes) == len(StateDigest().lanes()):
+        said[StateDigest.from_lanes(lanes).digest()].add((DIGESTS, at))
+    models = _of_models(connection, chain)
+    for seq, digest in repairs.commits_of(connection, chain, [*said, models]):
+        said[digest].add((COMMITS, seq))
+    found = []
+    for digest, records in said.items():
+        by = {record for record, _ in records} | ({MODELS} if digest == models else set())
+        if len(by) > 1:
+            found.append(
+                Recorded(digest, tuple(sorted({seq for _, seq in records})), tuple(x for x in _ALL if x in by))
+            )
+    return found
 
 
-def contradicted(connection: Connection, chain: int, seq: int, digest: bytes) -> str:
+def contradicted(connection: Connection, chain: int, said: Sequence[Recorded], made: Collection[bytes]) -> str:
     """
-    Return why nothing is made to fit events up to *seq*, which make a state of *digest*; nothing where no two records
-    agree on another.
+    Return why nothing is made to fit events that *made* states of these digests, the last and those after which one of
+    *said* is; nothing where no two records agree on another.
     """
-    others = [one for one in agreed(connection, chain, seq) if one.digest != digest]
+    others = _whole_ones(connection, chain, [one for one in said if one.digest not in made])
     return others[0].reason() if others else ""
 
 
-def accused(connection: Connection, chain: int, seq: int, findings: Sequence[Found]) -> str:
+def accused(connection: Connection, chain: int, findings: Sequence[Found]) -> list[Recorded]:
     """
-    Return the same where *findings* say what does not fit the events.
+    Return the states on which two records or more agree of which one does not fit the events, as *findings* say.
 
     Records that agree are wrong together: where one of them is accused, so are the others.
     """
-    wrong = {record for record in (_record_of(finding, seq) for finding in findings) if record}
-    others = [one for one in agreed(connection, chain, seq) if wrong & {*one.by}] if wrong else []
-    return others[0].reason() if others else ""
+    wrong = {of for of in map(_record_of, findings) if of is not None}
+    if not wrong:
+        return []
+    found = [
+        one for one in agreed(connection, chain)
+        if any((record, seq) in wrong for record in one.by for seq in (*map(str, one.seqs), ""))
+    ]  # fmt: skip
+    return _whole_ones(connection, chain, found)
 
 
-def _record_of(finding: Found, seq: int) -> str:
-    """Return of which record a finding says that its state is another than the events make, if of any."""
+def _whole_ones(connection: Connection, chain: int, found: Sequence[Recorded]) -> list[Recorded]:
+    """Return those on which two records agree without snapshots that are not whole in themselves."""
+    made = []
+    for one in found:
+        by = one.by
+        if SNAPSHOTS in by and not any(_whole(connection, chain, str(seq)) == one.digest for seq in one.seqs):
+            by = tuple(record for record in by if record != SNAPSHOTS)
+        if len(by) > 1:
+            made.append(msgspec.structs.replace(one, by=by))
+    return made
+
+
+def _record_of(finding: Found) -> tuple[str, str] | None:
+    """
+    Return of which record a finding says that its state is another than the events make, if of any, and after which
+    event; of the state digest and of the read models there is one.
+    """
     if finding.table in TABLES:
-        return MODELS if finding.kind in ("PROJECTION_MISMATCH", "TRUNCATED") else ""
-    if finding.table == COMMITS and (finding.key, finding.column) != ((str(seq),), "state_digest"):
-        return ""
-    if finding.table == SNAPSHOTS and (finding.key or ("",))[-1] != str(seq):
-        return ""
-    return finding.table if finding.table in (COMMITS, DIGESTS, SNAPSHOTS) else ""
+        return (MODELS, "") if finding.kind in ("PROJECTION_MISMATCH", "TRUNCATED") else None
+    if finding.table == DIGESTS:
+        return DIGESTS, ""
+    if finding.table == SNAPSHOTS or (finding.table == COMMITS and finding.column == "state_digest"):
+        return finding.table, (finding.key or ("",))[-1]
+    return None
 
 
 def speaks(connection: Connection, chain: int, seq: str) -> str:

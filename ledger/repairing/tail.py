@@ -21,9 +21,10 @@ from typing import Final
 
 import msgspec
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead
 from ledger.errors import LedgerError
-from ledger.repairing.proving import laid_out
+from ledger.repairing.proving import Proven, Prover, laid_out
 from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
 from ledger.storage import repairs
 from ledger.storage.database import Connection
@@ -42,11 +43,18 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 def hear(
-    connection: Connection, chain: int, last: ChainHead, size: int, copies: Sequence[Source], *, follows: bool
+    connection: Connection,
+    chain: int,
+    last: ChainHead,
+    size: int,
+    copies: Sequence[Source],
+    prover: Prover,
+    *,
+    follows: bool,
 ) -> Heard:
     """
-    Ask rows and copies of the events up to the *last* one here, of which *size* were signed; one that *follows* may be
-    behind its primary.
+    Ask rows and copies of the events up to the *last* one here, of which *size* were signed, as the *prover* shows; one
+    that *follows* may be behind its primary.
     """
     reason = unheard(last.seq, repairs.spoken(connection, chain))
     if reason:
@@ -75,6 +83,11 @@ def hear(
                     f"the {copy.kind} has another event {newest.seq}, after the signed checkpoint, and nothing tells "
                     "which of both is true: verify both, and hold the event against receipts"
                 )
+            if newest.seq <= size and _is_unsigned(newest, there, copy, prover):
+                return Heard(
+                    f"the {copy.kind} has another event {newest.seq} than was signed: it was written over there, or "
+                    "here before anybody signed it; verify both, and hold the event against receipts"
+                )
             is_vouched |= is_other and is_same and newest.seq == last.seq
         if any(laid_out(event) is not None and event.prev_hash == last.hash for event in onward) and not (
             is_other and follows
@@ -84,6 +97,13 @@ def hear(
                 f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
             )
     return Heard("" if is_vouched or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched)
+
+
+def _is_unsigned(newest: RecordedEvent, there: bytes, copy: Source, prover: Prover) -> bool:
+    """Whether the newest event of a copy is whole, not the one *there*, and none that was signed."""
+    if newest.hash == there or laid_out(newest) is None:
+        return False
+    return not isinstance(prover.prove(newest, copy), Proven)
 
 
 def unvouched(seq: int, size: int) -> str:

@@ -29,6 +29,8 @@ FOLDED: Final = (*TABLES, "state_digests", "commits")
 """What only the rules can make of the events."""
 MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
 """Everything that follows from the events, in the order in which it is made."""
+OF_RECORD: Final = (*FOLDED, "idempotency_keys", HISTORIES)
+"""What is made to fit no events that the region's own record is against."""
 _HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
 
 _ADMINISTERED: Final = (

@@ -158,6 +158,18 @@ def commit_at(connection: Connection, chain: int, seq: int) -> bytes:
     return b"" if row is None or row[0] is None else bytes(row[0])
 
 
+def commits_of(connection: Connection, chain: int, digests: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """
+    Return where commits end that say one of these digests, each with it.
+    """
+    found = connection.execute(
+        "SELECT last_seq, state_digest FROM ledger.commits WHERE chain = %s AND state_digest = ANY(%s)"
+        " AND last_seq IS NOT NULL",
+        [chain, list(digests)],
+    )
+    return [(int(seq), bytes(digest)) for seq, digest in found]
+
+
 def lanes(connection: Connection, chain: int) -> tuple[int, bytes]:
     """
     Return the seq of the state digest and its lanes; 0 and no bytes where there is none.
@@ -174,6 +186,17 @@ def snapshots_at(connection: Connection, chain: int, seq: str) -> list[tuple[byt
         "SELECT rows, state_digest FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq]
     ).fetchall()
     return [(bytes(rows or b""), bytes(digest or b"")) for rows, digest in found]
+
+
+def snapshot_digests(connection: Connection, chain: int) -> list[tuple[int, bytes]]:
+    """
+    Return of each snapshot its seq and the digest that it says.
+    """
+    found = connection.execute(
+        "SELECT seq, state_digest FROM ledger.snapshots WHERE chain = %s AND seq IS NOT NULL AND state_digest IS NOT"
+        " NULL", [chain],
+    )  # fmt: skip
+    return [(int(seq), bytes(digest)) for seq, digest in found]
 
 
 def act_as_owner(connection: Connection) -> None:

@@ -4,6 +4,7 @@ Seal a tail that was forged, and see what the region recorded of itself not made
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -96,6 +97,118 @@ def test_a_region_that_applied_the_events_vouches_for_them(firm: Firm, broken: D
         assert plan.left() == []
         with pytest.raises(NotProven, match=KEPT):
             applied(broken, firm.rules, plan, found[:1])
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def overtake(region: Database, change: Callable[[Database, int], object] = forge) -> int:
+    """
+    Change the newest event but one of another region that has one more, and take both from there, without their books.
+    Return the seq of the first.
+    """
+    with copied(region) as ahead:
+        seq = append(ahead, 1) - 1
+        change(ahead, 2)
+        with Intruder(region) as intruder, Intruder(ahead) as other:
+            intruder.edit("events", f"DELETE FROM ledger.events WHERE seq >= {seq}")
+            for table, of in (("events", f" WHERE seq >= {seq}"), ("chain_heads", "")):
+                intruder.edit(table, f"DELETE FROM ledger.{table}{of}", least=int(table == "chain_heads"))
+                with (
+                    other.connection.cursor().copy(f"COPY (SELECT * FROM ledger.{table}{of}) TO STDOUT") as rows,
+                    intruder.connection.cursor() as cursor, intruder.connection.transaction(),
+                ):  # fmt: skip
+                    cursor.execute(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL")
+                    with cursor.copy(f"COPY ledger.{table} FROM STDIN") as put:
+                        for row in rows:
+                            put.write(row)
+                intruder.edit(table, "SELECT 1")
+    return seq
+
+
+SPOILT = {
+    "nothing": ("commits", "SELECT 1"),
+    "a false commit of the newest": ("commits",
+        "INSERT INTO ledger.commits SELECT chain, last_seq + 1, last_seq + 1, sha256('x'), committed_at"
+        " FROM ledger.commits ORDER BY last_seq DESC LIMIT 1"),
+    "the digest is of the newest": ("state_digests", "UPDATE ledger.state_digests SET seq = seq + 1"),
+    "a digest of nothing": ("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)"),
+    "a commit of nothing": ("commits", f"{COMMIT} {FLIPPED} {NEWEST}"),
+}  # fmt: skip
+"""What whoever forged the events can spoil beside them: two records are left, at an event that is not the last."""
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_one_event_more_does_not_silence_the_record(firm: Firm, broken: Database, tmp_path: Path, spoilt: str) -> None:
+    """Commit, state digest and books are of the event before, where the events make another state."""
+    seq = overtake(broken)
+    with Intruder(broken) as intruder:
+        intruder.edit("snapshots", "DELETE FROM ledger.snapshots")
+        intruder.edit(*SPOILT[spoilt])
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert (plan.size, plan.writes) == (seq + 1, ())
+        assert any(KEPT in judged.reason for judged in plan.left())
+        plan = planned(broken, firm.rules, found, despite_record=True)
+        assert plan.left() == []
+        with pytest.raises(NotProven, match=KEPT):
+            applied(broken, firm.rules, plan, found)
+
+
+def test_a_region_that_has_another_event_is_heard_whoever_signed(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """All that the region recorded was spoilt; another one has the event that was forged and signed here."""
+    seq = overtake(broken)
+    with Intruder(broken) as intruder:
+        intruder.edit("snapshots", "DELETE FROM ledger.snapshots")
+        intruder.edit("commits", f"{COMMIT} {FLIPPED} {NEWEST}")
+        intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)")
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found, despite_record=True)
+        assert plan.writes == ()
+        assert any(f"the replica has another event {seq}" in judged.reason for judged in plan.left())
+        alone = planned(broken, firm.rules, found[:1])
+        assert alone.left() == []
+        with pytest.raises(NotProven, match=f"the replica has another event {seq}"):
+            applied(broken, firm.rules, alone, found)
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_broken_event_is_no_other_event(firm: Firm, broken: Database, tmp_path: Path, is_here: bool) -> None:
+    """What is signed tells which of both was edited, and it is restored from the other, or nothing is to be."""
+    seal(broken, tmp_path / "w")
+    with copied(firm.other) as other, copies(other=other) as found:
+        with Intruder(broken if is_here else other) as intruder:
+            sets = "actor = 'mallory', hash = sha256('x')" if is_here else "actor = 'mallory'"
+            newest = "WHERE seq = (SELECT max(seq) FROM ledger.events)"
+            intruder.edit("events", f"UPDATE ledger.events SET {sets} {newest}", least=1)
+        with Intruder(broken) as intruder:
+            intruder.edit("streams", "UPDATE ledger.streams SET version = version + 1", least=1)
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def test_books_that_are_behind_are_no_other_state(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Digest, commit, books and snapshot agree on a state that the events made, before the last of them."""
+    overtake(broken, lambda region, back: None)
+    seal(broken, tmp_path / "w")
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
+
+
+def test_a_digest_out_of_its_place_is_no_other_state(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """It is that of the books, whichever event it says."""
+    seal(broken, tmp_path / "w")
+    with Intruder(broken) as intruder:
+        intruder.edit("state_digests", "UPDATE ledger.state_digests SET seq = seq - 1", least=1)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert plan.left() == []
         applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
 
