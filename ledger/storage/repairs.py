@@ -130,11 +130,15 @@ def said_mode(connection: Connection, chain: int) -> Literal["primary", "replica
 def mode_astray(connection: Connection, chain: int) -> str:
     """
     Return the mode that a head says which stands under another number, and is the head of this chain's events; nothing
-    where none does, or several, or a place in a topic beside it says the opposite.
+    where none does, or several, or events of another chain stand there, or a place in a topic beside it says the
+    opposite.
     """
+    # Events that were moved there with it have no other in their places.
     found = connection.execute(
         "SELECT h.mode FROM ledger.chain_heads h JOIN ledger.events e ON (e.chain, e.seq, e.hash) = (%s, h.seq, h.hash)"
-        " WHERE h.chain <> %s AND NOT EXISTS (SELECT FROM ledger.events o WHERE o.chain = h.chain AND o.seq > 1)"
+        " WHERE h.chain <> %s AND NOT EXISTS (SELECT FROM ledger.events o"
+        " JOIN ledger.events s ON (s.chain, s.seq) = (e.chain, o.seq) AND s.hash <> o.hash"
+        "  WHERE o.chain = h.chain AND o.seq > 1)"
         " AND NOT (h.mode = 'primary' AND EXISTS (SELECT FROM ledger.replica_state p WHERE p.chain = h.chain))",
         [chain, chain],
     ).fetchall()

@@ -304,9 +304,11 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'the event does not link with its neighbours at seq %', wrong USING ERRCODE = 'TL003';
     END IF;
-    -- In a place of the chain a row is an event, however false: it is replaced, never only taken away.
+    -- In a place of a chain a row is an event, however false: it is replaced, never only taken away. A number that no
+    -- chain has is none, whatever head was put under it.
     SELECT e.seq INTO wrong FROM ledger.events e JOIN ledger.chain_heads h ON h.chain = e.chain
-        WHERE e.ctid = ANY (misplaced) AND e.seq BETWEEN 1 AND h.seq LIMIT 1;
+        WHERE e.ctid = ANY (misplaced) AND e.seq BETWEEN 1 AND h.seq
+            AND (e.chain = of_chain OR EXISTS (SELECT FROM ledger.chains c WHERE c.chain = e.chain)) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'seq % is a place of its chain, and is not emptied', wrong USING ERRCODE = 'TL003';
     END IF;

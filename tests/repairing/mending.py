@@ -20,6 +20,8 @@ from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
+from tests.sealing.logs import WITNESSES
+from tests.sealing.regions import members, sealing, signer, witness
 from tests.verifier.intruder import report_on
 from verifier.forms.objects import objects
 
@@ -130,3 +132,14 @@ def mended(
     assert left == [], [(judged.finding, judged.reason) for judged in left]
     applied(broken, firm.rules, plan, found, said=said)
     return plan
+
+
+def seal(region: Database, folder: Path) -> None:
+    """Seal what there is, and have it cosigned."""
+    folder.mkdir()
+    with (
+        signer(folder) as place,
+        witness(folder, WITNESSES[0]) as url,
+        sealing(region, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer,
+    ):
+        assert sealer.seal() is not None

@@ -165,6 +165,37 @@ def test_copies_under_numbers_that_no_chain_has_are_told_in_a_line_for_each_numb
     assert real(report_on(broken)) == []
 
 
+def copied_to(table: str, number: int, where: str = "true") -> str:
+    """Return the statement that copies rows of the chain to another number."""
+    return (
+        f"INSERT INTO ledger.{table} SELECT (jsonb_populate_record(t, jsonb_build_object('chain', {number}))).*"
+        f" FROM ledger.{table} t WHERE chain = 1 AND {where}"
+    )
+
+
+ASTRAY = {
+    "a head and an event copied": {"chain_heads": copied_to("chain_heads", 9),
+                                   "events": copied_to("events", 9, "seq = 200")},
+    "a head copied, an event moved": {"chain_heads": copied_to("chain_heads", 9),
+                                      "events": "UPDATE ledger.events SET chain = 9 WHERE seq = 40"},
+    "both moved": {"chain_heads": "UPDATE ledger.chain_heads SET chain = 9",
+                   "events": "UPDATE ledger.events SET chain = 9 WHERE seq = 40"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ASTRAY)
+def test_a_stray_head_makes_no_place_of_a_chain(firm: Firm, broken: Database, what: str) -> None:
+    """Under a number that no chain has: the head goes back with its role, and the events as without it."""
+    with Intruder(broken) as intruder:
+        for table, sql in ASTRAY[what].items():
+            intruder.edit(table, sql, least=1)
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        mended(broken, firm, found)
+    assert real(report_on(broken)) == []
+    assert rows(broken) == rows(firm.database)
+
+
 def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
     """
     The intruder moved the head back as well. What came after the checkpoint is proven by nothing: the rows that speak

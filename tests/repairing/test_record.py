@@ -18,9 +18,8 @@ from ledger.storage import chains
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import Database
-from tests.repairing.mending import Firm, applied, copies, planned, report_file
-from tests.sealing.logs import WITNESSES
-from tests.sealing.regions import append, members, sealing, signer, witness
+from tests.repairing.mending import Firm, applied, copies, planned, report_file, seal
+from tests.sealing.regions import append
 from tests.tamper.forging import given, relink
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import report
@@ -47,17 +46,6 @@ def forge(region: Database, back: int = 1) -> int:
     with Intruder(region) as intruder:
         relink(intruder, history, seq, forged)
     return seq
-
-
-def seal(region: Database, folder: Path) -> None:
-    """Seal what there is, and have it cosigned."""
-    folder.mkdir()
-    with (
-        signer(folder) as place,
-        witness(folder, WITNESSES[0]) as url,
-        sealing(region, place, witnesses=members("w", [WITNESSES[0]], [url], 1)) as sealer,
-    ):
-        assert sealer.seal() is not None
 
 
 def test_a_seal_alone_does_not_make_a_record_fit_a_forged_tail(firm: Firm, broken: Database, tmp_path: Path) -> None:
