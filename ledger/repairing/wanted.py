@@ -102,9 +102,11 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(number for number in found if number < 2**63)
 
 
-def _number(text: str) -> int | None:
-    """Return the number that *text* is, perhaps below zero."""
-    return int(text) if re.fullmatch("-?[0-9]{1,5}", text) else None
+def number_of(text: str) -> int | None:
+    """
+    Return the number of a chain that *text* is, also one that no chain can have; None where it is none.
+    """
+    return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else None
 
 
 def wanted(finding: Found) -> Wanted:
@@ -122,10 +124,8 @@ def wanted(finding: Found) -> Wanted:
         # The key is the strange chain number, and the row's own key.
         if table == EVENTS:
             key = finding.key or ("",)
-            return Wanted(
-                seqs=_seqs(key), strays=next(iter(numbers(key[0])), None), reason="" if _seqs(key) else NOBODY
-            )
-        if table == CHECKPOINTS and (number := _number((finding.key or ("",))[0])) is not None:
+            return Wanted(seqs=_seqs(key), strays=number_of(key[0]), reason="" if _seqs(key) else NOBODY)
+        if table == CHECKPOINTS and (number := number_of((finding.key or ("",))[0])) is not None:
             return Wanted(notes_under=number)
         # Of histories it is not known which rows they are to have.
         tables = _anew(table) if table not in _HISTORIES else ()

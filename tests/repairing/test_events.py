@@ -173,6 +173,15 @@ def copied_to(table: str, number: int, where: str = "true") -> str:
     )
 
 
+def test_all_that_was_copied_to_a_number_below_none_goes_at_once(firm: Firm, broken: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", copied_to("events", -5, "seq < 50"), least=49)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = mended(broken, firm, found)
+    assert len(plan.writes) == 49
+    assert real(report_on(broken)) == []
+
+
 ASTRAY = {
     "a head and an event copied": {"chain_heads": copied_to("chain_heads", 9),
                                    "events": copied_to("events", 9, "seq = 200")},

@@ -47,6 +47,7 @@ def test_what_follows_from_events_is_made_of_them(table: str) -> None:
         (Found("TRUNCATED", "events 5 to 9", "no such rows", seq=5), Wanted(onward=5, tables=MADE_ANEW)),
         (Found("TRUNCATED", "3 rows", "no rows", table="orders", key=()), Wanted(tables=("orders",))),
         (Found("STRAY_ROWS", "", "77: a row", table="events", key=("77", "5")), Wanted(seqs=(5,), strays=77)),
+        (Found("STRAY_ROWS", "", "-5: 2 rows", table="events", key=("-5", "5")), Wanted(seqs=(5,), strays=-5)),
         (Found("PROJECTION_MISMATCH", table="balance_history", key=("A", "B", "3")), Wanted(tables=("histories",))),
         (Found("STATE_MISMATCH", table="snapshots", key=("8",)), Wanted(snapshot="8")),
         (
