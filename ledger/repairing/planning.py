@@ -32,6 +32,7 @@ from ledger.repairing.wanted import (
     OF_RECORD,
     PLACE,
     SNAPSHOTS,
+    STRAY_ROWS,
     TILES,
     Wanted,
     all_wanted,
@@ -123,6 +124,8 @@ class Planning:
         """Where in `writes` the one of (table, place) is."""
         self._reasons: dict[int, str] = {}
         """Why an event is not mended, by seq."""
+        self._unproven: dict[int, str] = {}
+        """Why copies of an event at places of none are not taken away, by seq: nothing follows from them."""
         self._kept = ""
         """Why what the region recorded of itself is not made to fit the events."""
         self._head = ""
@@ -163,14 +166,16 @@ class Planning:
             self._at[write.table, place] = len(self.writes)
             self.writes.append(write)
 
-    def events(self, seqs: Sequence[int]) -> None:
+    def events(self, seqs: Sequence[int], copied: Sequence[int]) -> None:
         """
-        Plan what these events need, and those beside them that were hashed again with them.
+        Plan what these events need, and those beside them that were hashed again with them; of those *copied* a row
+        stands at a place of none.
         """
-        _check_count(len(seqs))
-        signed = [seq for seq in seqs if seq <= self._stated.size]
-        for seq in seqs[len(signed) :]:
-            self._reasons[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
+        signed = sorted({seq for seq in (*seqs, *copied) if seq <= self._stated.size})
+        _check_count(len(signed))
+        for each, why in ((seqs, self._reasons), (copied, self._unproven)):
+            for seq in (seq for seq in each if seq > self._stated.size):
+                why[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
         asked, more = set[int](), signed
         while True:
             proven, reasons = fetch(more, [self._local, *self._sources], self._prover)
@@ -371,7 +376,8 @@ class Planning:
         if want.reason:
             return Judged(finding=finding, reason=want.reason)
         places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
-        reasons = [self._reasons[seq] for seq in self.seqs(want) if seq in self._reasons]
+        known = self._unproven | self._reasons if finding.kind == STRAY_ROWS else self._reasons
+        reasons = [known[seq] for seq in self.seqs(want) if seq in known]
         missing = [table for table in want.tables if (table, "") not in self._at]
         if (missing or want.snapshot is not None) and self._reasons and not reasons:
             reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
@@ -380,7 +386,7 @@ class Planning:
         if self._head and HEAD in want.tables:
             reasons.append(self._head)
         reasons.append(self._speaking.get(want.snapshot or "", ""))
-        if finding.kind == "STRAY_ROWS" and want.seqs:
+        if finding.kind == STRAY_ROWS and want.seqs:
             places = self._taken(finding)
             # It names one row, and counts those of the same number.
             count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
@@ -480,8 +486,10 @@ def make(
         # Rows under a number that no chain has are taken for strays: first there is to be a chain.
         after = Wanted(reason=f"{AFTER_ROW}: {reason}" if reason else f"{AFTER_ROW}: this plan does")
         wants = [want if want.identity or want.reason else after for want in wants]
-    seqs = sorted({seq for want in wants for seq in planning.seqs(want)})
-    planning.events(seqs)
+    asked, copied = set[int](), set[int]()
+    for finding, want in zip(report.findings, wants, strict=True):
+        (copied if finding.kind == STRAY_ROWS else asked).update(planning.seqs(want))
+    planning.events(sorted(asked), sorted(copied))
     planning.tables({table for want in wants for table in want.tables})
     for finding, want in zip(report.findings, wants, strict=True):
         if want.snapshot is not None and finding.after is None:

@@ -18,6 +18,7 @@ from ledger.repairing.plan import CHAINS
 from ledger.repairing.reports import Found
 
 INDEX_MISMATCH: Final = "INDEX_MISMATCH"
+STRAY_ROWS: Final = "STRAY_ROWS"
 EVENTS: Final = "events"
 CHECKPOINTS: Final = "checkpoints"
 SNAPSHOTS: Final = "snapshots"
@@ -120,7 +121,7 @@ def wanted(finding: Found) -> Wanted:
         return Wanted(reason=_TABLES_NOT_HERE[table])
     if finding.kind in _NOT_HERE:
         return Wanted(reason=_NOT_HERE[finding.kind])
-    if finding.kind == "STRAY_ROWS":
+    if finding.kind == STRAY_ROWS:
         # The key is the strange chain number, and the row's own key.
         if table == EVENTS:
             key = finding.key or ("",)

@@ -182,6 +182,19 @@ def test_all_that_was_copied_to_a_number_below_none_goes_at_once(firm: Firm, bro
     assert real(report_on(broken)) == []
 
 
+def test_nothing_rests_on_a_copy_of_an_event_that_nobody_signed(firm: Firm, broken: Database) -> None:
+    """It stays, and what follows from the event in its place is made anew."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", copied_to("events", 5, f"seq = {firm.size + 1}"), least=1)
+        intruder.edit("accounts", "UPDATE ledger.accounts SET owner = 'thief'", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [(judged.finding.kind, judged.finding.table) for judged in plan.left()] == [("STRAY_ROWS", "events")]
+        assert "nothing that was signed covers it" in (plan.left()[0].reason or "")
+        applied(broken, firm.rules, plan, found)
+    assert {x.kind for x in real(report_on(broken))} == {"STRAY_ROWS"}
+
+
 ASTRAY = {
     "a head and an event copied": {"chain_heads": copied_to("chain_heads", 9),
                                    "events": copied_to("events", 9, "seq = 200")},
