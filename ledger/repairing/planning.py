@@ -11,6 +11,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence.policy import Policy, Trusted
@@ -36,6 +38,7 @@ from ledger.repairing.wanted import (
     TILES,
     Wanted,
     all_wanted,
+    number_of,
     numbers,
 )
 from ledger.storage import identities, repairs, staged
@@ -54,6 +57,8 @@ NO_PLACE: Final = (
     "this region is the primary, which has no place in a topic: DELETE FROM ledger.replica_state WHERE chain = {}, as "
     "the tables' owner"
 )
+
+OWN_ROW: Final = "the chain's own row is as it was signed"
 
 STRAYS_AT_ONCE: Final = 10_000
 """So many events under a number that no chain has are looked at in one plan."""
@@ -247,6 +252,13 @@ class Planning:
             return Wanted(reason=self._role.refused)
         return Wanted(reason=NO_PLACE.format(self._row.chain)) if self._role.mode == role.PRIMARY else want
 
+    def of_moved(self, finding: Found, want: Wanted) -> Wanted:
+        """
+        Return what a finding is about, which of the chain's number is every event, where these were read under another.
+        """
+        read = number_of(finding.expected) if finding.table == CHAINS and finding.column == "chain" else None
+        return want if read in (None, self._row.chain) else msgspec.structs.replace(want, onward=1)
+
     def _disputed(self) -> str:
         """Return why the head is not made anew: it says more events than there are, or will be."""
         if any(write.table == EVENTS for write in self.writes):
@@ -320,7 +332,7 @@ class Planning:
         if found.surplus:
             of = tuple(str(row.chain) for row in found.surplus)
             self._write(Write(what=REMOVE, table=CHAINS, source=found.source, key=of, proven_by=found.by), BESIDE)
-        return "" if found.surplus or found.columns != () else "the chain's own row is as it was signed"
+        return "" if found.surplus or found.columns != () else OWN_ROW
 
     @functools.cached_property
     def _identity(self) -> region.Identity | str:
@@ -422,7 +434,9 @@ class Planning:
             reasons.append(reason)
         if want.identity:
             rows, reason = self._of_row(finding)
-            places, reasons = [*places, *rows], [*reasons, reason]
+            # It is the events that were moved, and the row says where they belong.
+            is_good = want.onward is not None and reason == OWN_ROW
+            places, reasons = [*places, *rows], [*reasons, "" if is_good else reason]
         places += notes
         places.append((SNAPSHOTS, want.snapshot or "-"))
         writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
@@ -486,6 +500,8 @@ def make(
         # Rows under a number that no chain has are taken for strays: first there is to be a chain.
         after = Wanted(reason=f"{AFTER_ROW}: {reason}" if reason else f"{AFTER_ROW}: this plan does")
         wants = [want if want.identity or want.reason else after for want in wants]
+    else:
+        wants = [planning.of_moved(finding, want) for finding, want in zip(report.findings, wants, strict=True)]
     asked, copied = set[int](), set[int]()
     for finding, want in zip(report.findings, wants, strict=True):
         (copied if finding.kind == STRAY_ROWS else asked).update(planning.seqs(want))

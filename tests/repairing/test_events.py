@@ -17,7 +17,7 @@ from ledger.repairing.plan import REMOVE, RESTORE
 from ledger.storage import chains, events
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
-from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.repairing.mending import Firm, applied, copies, mended, planned, seal
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
 SEQ = 20
@@ -216,6 +216,29 @@ def test_a_stray_head_makes_no_place_of_a_chain(firm: Firm, broken: Database, wh
         mended(broken, firm, found)
     assert real(report_on(broken)) == []
     assert rows(broken) == rows(firm.database)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_events_that_were_all_moved_to_another_number_are_put_back(
+    firm: Firm, broken: Database, tmp_path: Path, is_signed: bool
+) -> None:
+    """Row, head, books and what was signed say where they belong. Of those that nobody signed, nothing proves any."""
+    if is_signed:
+        seal(broken, tmp_path / "w")
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET chain = 5", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        size = plan.size
+        assert {(write.what, write.seq) for write in plan.writes if write.table == "events"} == {
+            (what, seq) for what in (RESTORE, REMOVE) for seq in range(1, size + 1)
+        }
+        assert (plan.left() == []) is is_signed
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql("SELECT chain, count(*) FROM ledger.events GROUP BY chain ORDER BY chain").split() == (
+        [f"1|{size}"] if is_signed else [f"1|{size}", "5|3"]
+    )
+    assert (real(report_on(broken)) == []) is is_signed
 
 
 def test_a_tail_that_was_cut_up_to_a_checkpoint_is_restored(firm: Firm, broken: Database) -> None:
