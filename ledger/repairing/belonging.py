@@ -151,11 +151,21 @@ def of_region(connection: Connection, number: int, chain: ChainRow) -> str:
     if len(own) < len(heads):
         return "chain_heads"
     for seq, lanes in digests:
-        said = repairs.commit_at(connection, chain.chain, seq)
-        if seq not in own and (len(lanes) != SIZE_BYTES or StateDigest.from_lanes(lanes).digest() != said):
+        if seq not in own and not _is_own_digest(connection, number, chain, seq, lanes):
             return "state_digests"
     ids = {*identities.topic_ids(connection, number)}
     return "replica_state" if topics and not (ids == {chain.chain_id} or (not ids and own)) else ""
+
+
+def _is_own_digest(connection: Connection, number: int, chain: ChainRow, seq: int, lanes: bytes) -> bool:
+    """Return whether a commit of the chain says this state, or one beside it of the time of the chain's event."""
+    if len(lanes) != SIZE_BYTES:
+        return False
+    digest = StateDigest.from_lanes(lanes).digest()
+    event = events.read_seqs(connection, chain.chain, chain.chain_id, [seq]).get(seq)
+    return repairs.commit_at(connection, chain.chain, seq) == digest or (
+        event is not None and (digest, event.recorded_at) in identities.commits_at(connection, number, seq)
+    )
 
 
 def has_own_head(connection: Connection, number: int, chain: ChainRow) -> bool:

@@ -180,6 +180,16 @@ def of_region(
     )
 
 
+def commits_at(connection: Connection, chain: int, seq: int) -> list[tuple[bytes, int]]:
+    """
+    Return state and time of the commits under a number that end at *seq*.
+    """
+    found = connection.execute(
+        "SELECT state_digest, committed_at FROM ledger.commits WHERE chain = %s AND last_seq = %s", [chain, seq]
+    )
+    return [(bytes(digest or b""), at or 0) for digest, at in found]
+
+
 def notes_but(connection: Connection, chain: int, origin: str) -> list[tuple[bytes, bytes]]:
     """
     Return root and note of checkpoints under a number which do not begin with an origin, so many at most.

@@ -206,6 +206,19 @@ def test_a_head_that_stands_elsewhere_is_the_chains_by_its_event(firm: Firm, bro
     assert {x.table for x in real(report_on(broken))} <= ({"chain_heads", "events"} if "999" in edit else set())
 
 
+def test_a_digest_that_stands_elsewhere_with_its_commits_is_the_chains_by_their_times(
+    firm: Firm, broken: Database
+) -> None:
+    """The head is where it was, and names no other place."""
+    with Intruder(broken) as intruder:
+        for table in ("chains", "state_digests", "commits", "idempotency_keys", "assets"):
+            intruder.edit(table, f"UPDATE ledger.{table} SET chain = 5", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        for _ in range(2):
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+    assert real(report_on(broken)) == []
+
+
 def test_snapshots_and_histories_go_where_the_row_and_head_go(firm: Firm, broken: Database) -> None:
     """All that was signed says another number than all that is made of it."""
     with Intruder(broken) as intruder:
