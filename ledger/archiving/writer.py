@@ -151,7 +151,7 @@ class Archive:
         stated, _ = checkpoint.decode_note(signed)
         standing, policy_before = self._store.read(CHECKPOINT), self._store.read(POLICY)
         before = self._stands(standing)
-        if policy_before not in (None, policy) and self._store.read(CHAIN) is None:
+        if standing is None and policy_before not in (None, policy) and self._store.read(CHAIN) is None:
             raise InvalidInput(
                 f"{self._store.name}/{POLICY} is there and no archive is: nothing was written over; name an empty "
                 "place, or move that file away"

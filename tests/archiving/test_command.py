@@ -171,6 +171,10 @@ def test_a_policy_that_is_no_archives_is_not_written_over(
     trust.write_text(f"# of this year\n{POLICY}")
     assert run(capsys, monkeypatch, chain, *options)[0] == 0
     assert (place / "policy").read_text() == trust.read_text()
+    (place / "chain.json").unlink()
+    trust.write_text(POLICY)
+    assert run(capsys, monkeypatch, chain, *options)[0] == 0
+    assert (place / "policy").read_text() == POLICY
 
 
 def keep(database: Database, text: str) -> None:

@@ -77,6 +77,13 @@ def test_columns_that_keep_a_mode_from_reading_end_it_with_3_in_every_form(
         assert "column events.actor" in run("verifier", *call, "--format", form, expected=3)
 
 
+def test_an_archive_is_not_compared_with_itself_by_whatever_name(tmp_path: Path) -> None:
+    place, link = archived(tmp_path / "archive", chains.chain(700)), tmp_path / "link"
+    link.symlink_to(place)
+    for other in (place, link, place.parent / "." / "archive", f"file://{place}"):
+        assert "A and B are one place" in run("verifier", "diff", str(place), str(other), expected=4)
+
+
 def test_two_copies_that_differ_end_with_3_and_name_the_event(made: Sealed, copy: Sealed) -> None:
     with Intruder(copy.database) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET hash = sha256('x') WHERE seq = 1305")

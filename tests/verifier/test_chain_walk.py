@@ -30,7 +30,7 @@ from verifier.reader import Reader
 from verifier.report import Finding, Report
 from verifier.stored import Unreadable
 from verifier.walk import clusters, layout, rows
-from verifier.walk.joined import verify_chain
+from verifier.walk.joined import COVERED, verify_chain
 from verifier.walk.layout import Rows
 
 SIZE = 16
@@ -337,6 +337,12 @@ def test_events_that_are_asked_for_and_gone_are_not_left_out_on_purpose(copy: Da
     with Intruder(copy) as intruder:
         intruder.edit("events", "DELETE FROM ledger.events WHERE seq > %s", size - 10)
         assert "TRUNCATED" in {finding.kind for finding in walked(copy, last=size).findings}
+        for last in (None, size):
+            cut = walked(copy, first=size - 3, last=last)
+            assert [x.actual for x in cut.findings if x.kind == "TRUNCATED"] == [
+                x.actual for x in walked(copy).findings if x.kind == "TRUNCATED"
+            ]
+            assert cut.covered == [COVERED[-1]]
         intruder.edit(
             "chain_heads",
             "UPDATE ledger.chain_heads h SET seq = e.seq, hash = e.hash, recorded_at = e.recorded_at"

@@ -470,9 +470,8 @@ def test_the_report_of_a_watch_is_the_worst_of_its_newest_round(copy: Database, 
     state.unlink()
     done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, json.loads(kept.read_bytes())["verdict"]) == (3, "broken")
-    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("VERIFIED", "BROKEN"))][
-        -1:
-    ] == ["BROKEN"]
+    verdicts = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("VERIFIED", "BROKEN"))]
+    assert verdicts == ["BROKEN"]
 
 
 def test_the_report_of_a_watch_says_that_nothing_could_be_verified(state: Path) -> None:
@@ -544,6 +543,17 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
                  'findings{mode="incremental",class="CLOCK"} 1', 'up{mode="scrub"} 0',
                  'round_next_seq{mode="scrub"} 257'):  # fmt: skip
         assert f"tradeledger_verify_{line}\n" in text
+    ended = iter([bad])
+
+    def interrupted() -> Report:
+        raise KeyboardInterrupt
+
+    again = [Check(lambda: next(ended), Seen("incremental")), Check(interrupted, Seen("scrub"))]
+    shown.clear()
+    kept.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(again, Watch(0.01, goes_on=True), shown.append, kept.append)
+    assert shown == kept == [bad]
     assert "the server cannot be reached; it is tried again" in capsys.readouterr().err
     both = [seen, Seen("scrub", next_seq=257)]
     assert metrics.respond(both, "GET", "/metrics").body.decode() == text

@@ -5,13 +5,14 @@ Read an archive in parts: some tiles, some events, the checkpoints in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
 from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, ChainFile
-from ledger.archiving.stores import Store
+from ledger.archiving.stores import Folder, Store
 from ledger.chain import entry as entries
 from ledger.chain.entry import RecordedEvent
 from ledger.errors import LedgerError, UnknownFormat
@@ -38,6 +39,7 @@ class Archive:
             Unreadable: there is none.
         """
         self.name, self.requests, self._store = store.name, 0, store
+        self._place = str(Path(store.name).resolve()) if isinstance(store, Folder) else store.name
         signed = self._read(CHECKPOINT)
         if signed is None:
             raise Unreadable(f"{store.name} holds no {CHECKPOINT}; name the place of an archive")
@@ -54,8 +56,8 @@ class Archive:
 
     @property
     def place(self) -> str:
-        """Return where it is."""
-        return self.name
+        """Return where it is, however it was named."""
+        return self._place
 
     @property
     def reigns_in(self) -> int | None:

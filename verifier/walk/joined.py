@@ -158,12 +158,12 @@ class _Walk:
         if last is not None:
             self._notes.append(f"events after {end}, which were left out on purpose, and the head")
         if first > 1 or last is not None:
-            self._covered = [
+            walked = [
                 f"every column of events {first} to {end}, against its hash and the hash chain",
                 "seqs, recorded times, event ids, and that groups which begin and end among them are whole and of one "
                 "request",
-                COVERED[-1] if last is None else "the chain's own row",
             ]
+            self._covered = [*(walked if first <= end else ()), COVERED[-1] if last is None else "the chain's own row"]
         # The head says how many events there should be: a single one far behind it must not make ranges without end.
         within = min(end, max(self._chain.seq, begin))
         # Nor must both of them, set far ahead together.
@@ -282,6 +282,9 @@ class _Walk:
             self._ends_at(reached)
 
     def _ends_at(self, reached: region.Reached | None) -> None:
+        if reached is None:
+            # Where the walk was to begin past the last event, that one says how far the chain goes.
+            reached = next(self._reader.events(self.last, self.last), None)
         if reached is None:
             reached = Nothing(genesis(self._chain.chain_id, self._chain.origin))
         self._findings.add(region.head(self._chain, reached))

@@ -60,8 +60,9 @@ def run(
     Run every check again and again; return the newest report with findings, or None where the rounds ended without any.
 
     *show* is given each report that found something, or is the first of its check or the first since it could not
-    verify, and that it cannot where it could; of one round the worst comes last. *keep* is given the worst of each
-    round. What cannot be verified is said on standard error, and tried again, later each time.
+    verify, and that it cannot where it could. *keep* is given what found something, and the worst of each other round.
+    Unless the watch goes on, it ends with the first that found something. What cannot be verified is said on standard
+    error, and tried again, later each time.
 
     Raises:
         Corrupt: the database holds no chain any more.
@@ -70,17 +71,22 @@ def run(
     done, failures = 0, 0
     while watch.rounds is None or done < watch.rounds:
         began = time.monotonic()
-        before = [(check.seen.up, not check.seen.runs) for check in checks]
-        outcomes = [_verified(check) for check in checks]
-        new = [outcome for outcome, was in zip(outcomes, before, strict=True) if _is_new(outcome, *was)]
-        for outcome in sorted(new, key=_gravity):
-            show(outcome)
-        keep(max(outcomes, key=_gravity))
+        outcomes: list[Outcome] = []
+        for check in checks:
+            was_up, is_first = check.seen.up, not check.seen.runs
+            outcome = _verified(check)
+            outcomes.append(outcome)
+            if _is_new(outcome, was_up, is_first):
+                show(outcome)
+            if isinstance(outcome, Report) and outcome.findings:
+                # At once: the next check may take long, or be ended.
+                broken = outcome
+                keep(outcome)
+                if not watch.goes_on:
+                    return broken
+        if (worst := max(outcomes, key=_gravity)).verdict != BROKEN:
+            keep(worst)
         failures = failures + 1 if any(isinstance(outcome, Ended) for outcome in outcomes) else 0
-        found = [outcome for outcome in outcomes if isinstance(outcome, Report) and outcome.findings]
-        broken = found[-1] if found else broken
-        if broken is not None and not watch.goes_on:
-            return broken
         done += 1
         if watch.rounds is None or done < watch.rounds:
             wait = min(SLOWEST_S, watch.every * 2 ** min(failures, 10)) if failures else watch.every
