@@ -3,6 +3,7 @@ Compare the balances and positions of a statement with the books, figure by figu
 
 A row that the statement leaves out of an account that it covers says that there is none: 0 in each figure that its
 other rows state, and where these are totals, in every figure that broke before. So its break ends, or a decision on it.
+Of a security that a list of cash leaves out, only figures that broke are compared: of the others it says nothing.
 """
 
 from __future__ import annotations
@@ -39,15 +40,20 @@ def _figures(
     ours: dict[str, int],
     stated: set[str],
     followed: Set[str],
+    *,
+    is_covered: bool = True,
 ) -> Compared:
-    """Compare the figures that the statement gives; of a row that it leaves out it gives 0."""
+    """
+    Compare the figures that the statement gives; of a row that it leaves out it gives 0, of one that it does not cover
+    in the *followed* ones alone.
+    """
     if row is not None:
         theirs = row.figures
     else:
         # Of what no total stands for there is nothing at all; a list of settled cash alone says no more than that.
         said = ours.keys() if next(iter(ours)) in stated else stated
         known = {figure for figure in said if keys.make(kind, *name, figure) in followed}
-        theirs = dict.fromkeys({figure for figure in stated if ours[figure]} | known, 0)
+        theirs = dict.fromkeys(known | {figure for figure in stated if ours[figure] and is_covered}, 0)
     return {
         keys.make(kind, *name, figure): (amounts.render(ours[figure]), amounts.render(amount))
         for figure, amount in theirs.items()
@@ -90,7 +96,10 @@ def balances(statement: Statement, ours: Ours, open_keys: Set[str], decided: Set
         account, asset = name
         row = books.get((account, asset)) or Balance(account, asset, 0, 0, 0, None, False, False)
         figures = {x: read(row) for x, read in _BALANCE.items()}
-        found |= _figures("balance", name, rows.get(name), figures, stated, open_keys | decided)
+        found |= _figures(
+            "balance", name, rows.get(name), figures, stated, open_keys | decided,
+            is_covered=ours.assets[asset] in MONEY,
+        )  # fmt: skip
     return found
 
 

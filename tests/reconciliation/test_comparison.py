@@ -44,6 +44,36 @@ def test_a_position_is_found_under_its_newest_name_however_names_sort(names: tup
         assert [(x.ledger, x.external) for x in found.standing] == [("100", qty)] * (1 - matched)
 
 
+CASH = {
+    "settled": "account,asset,settled\nA,USD,5000\n",
+    "total": "account,asset,total\nA,USD,5000\n",
+    "both": "account,asset,total,settled\nA,USD,5000,5000\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("broken", "cash", "standing"),
+    [
+        ("held", "settled", {"balance:A:XYZ:held": ("0", "7")}),
+        ("held", "total", {}),
+        ("held", "both", {}),
+        ("total", "settled", {"balance:A:XYZ:total": ("100", "90")}),
+        ("total", "total", {"balance:A:XYZ:total": ("100", "0")}),
+        ("total", "both", {"balance:A:XYZ:total": ("100", "0")}),
+    ],
+)
+def test_a_list_of_cash_opens_no_break_of_a_security(
+    broken: str, cash: str, standing: dict[str, tuple[str, str]]
+) -> None:
+    """The books have 100 of it, which nobody denied: a break of one figure says nothing of the others."""
+    books = equities.market(usd="5000", shares="100")
+    told = statement.read("s.csv", CASH[cash].encode(), statement.Told("bank", equities.DAY))
+    before = {"held": ("0", "7"), "total": ("100", "90")}[broken]
+    open_break = Break("bank", f"balance:A:XYZ:{broken}", *before, told.as_of, 5, None)
+    found = comparison.compare(told, ours(books), [open_break], {})
+    assert {x.key: (x.ledger, x.external) for x in found.standing} == standing
+
+
 @pytest.mark.parametrize("kind", ["balance", "trade"])
 def test_what_a_statement_does_not_cover_takes_no_time_of_its_rows(kind: str) -> None:
     """A thousand breaks of other accounts beside a thousand rows: each is gone through once, not each by each."""
