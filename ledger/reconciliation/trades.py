@@ -82,7 +82,11 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
-    for key in _covered(statement, followed, there, ours):
+    before = set(followed)
+    for key, now_called in _covered(statement, before, there, ours):
+        if now_called in found and now_called not in before:
+            # Said of another version of the trade, it is the same difference: what was decided of it goes on.
+            found[key] = found.pop(now_called)
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
         found.setdefault(key, (MISSING, MISSING))
     return found
@@ -95,9 +99,10 @@ def _covers(statement: Statement, row: Execution) -> bool:
 
 def _covered(
     statement: Statement, followed: Iterable[str], there: dict[tuple[str, ...], Execution], ours: Ours
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
     """
-    Yield those of *followed* that are about a trade which the statement has, or would have if there were one.
+    Yield those of *followed* that are about a trade which the statement has, or would have if there were one, each with
+    what it would be called by the version that the statement has.
 
     Whatever version it has of a trade that is *there*, it has it under the id of each.
     """
@@ -113,11 +118,14 @@ def _covered(
         row = stated.get((venue, day, exec_id))
         if row is None:
             in_days = statement.trades_from <= day <= statement.trades_to
-            covered = in_days and account in accounts and venue in venues
+            covered, now_called = in_days and account in accounts and venue in venues, key
         else:
-            covered = not (column and _leaves_out(row, column[0], account, there.get(row.key)))
+            now = there.get(row.key)
+            covered = not (column and _leaves_out(row, column[0], account, now))
+            is_of = now is not None and keys.stands_for(account, now.account)
+            now_called = keys.make("trade", now.account, *row.key, *column) if now is not None and is_of else key
         if covered:
-            yield key
+            yield key, now_called
 
 
 def _leaves_out(row: Stated, column: str, account: str, now: Execution | None) -> bool:

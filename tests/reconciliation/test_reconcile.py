@@ -746,6 +746,22 @@ def test_of_several_versions_that_are_stated_the_newest_stands_for_the_trade(des
     assert (ended["breaks"], len(ended["closed"])) == ([], 1)
 
 
+def test_what_was_decided_of_a_trade_goes_on_by_whatever_version_it_is_told(desk: Desk) -> None:
+    """The same difference under the id of a correction is no agreement, and no other break."""
+    on = {"venue": "V", "account": "A", "instrument": "BTCUSDT", "side": "buy", "trade_date": DAY}
+    desk.give(_lone("E1"), TradeCorrected(exec_id="E2", exec_ref="E1", qty="0.02", price="100", **on))  # type: ignore[arg-type]
+    told = f"V,{DAY},%s,A,BTCUSDT,buy,0.02,%s\n"
+    key = f"trade:A:V:{DAY}:E1:price"
+    assert values(desk.reconcile(TRADES + told % ("E1", "101"))) == {key: ("100", "101")}
+    under_the_other = desk.reconcile(TRADES + told % ("E2", "101"), name="other.csv")
+    assert values(under_the_other) == {key: ("100", "101")}
+    _decide(desk, key, "bank")
+    for name in ("E2", "E1", "E2"):
+        again = desk.reconcile(TRADES + told % (name, "101"), name=f"{name}.csv")
+        assert (again["breaks"], again["resolved_before"]) == ([], [key])
+    assert values(desk.reconcile(TRADES + told % ("E2", "102"), name="E2.csv")) == {key: ("100", "102")}
+
+
 def test_who_is_overtaken_by_another_reconciliation_of_the_issuer_is_told_to_run_again(desk: Desk) -> None:
     """While the past is folded, a decided break opens again, or an open one is decided; what was read is of before."""
     key, text = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,%s\n"
