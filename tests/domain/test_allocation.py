@@ -163,11 +163,12 @@ def test_lines_of_what_a_venue_rounded_come_to_its_cash_or_to_its_price() -> Non
 
 
 def test_executions_of_another_multiplier_are_corrected_before_they_are_allocated() -> None:
-    """An amendment of their own day, recorded afterwards, makes lines of twice the cost: that is no rounding."""
+    """An amendment of their own day, recorded afterwards, makes lines of twice the cost, or at half their prices."""
     books = block()
     books.give(InstrumentAmended(instrument="XYZ.N", multiplier="2", effective_from=DAY))
-    with pytest.raises(RuleBroken, match="the lines cost 1040 USD more than the executions, at the same prices"):
-        books.give(allocated(*BOTH))
+    for price in ("10.4", "5.2"):
+        with pytest.raises(RuleBroken, match=r"allocated_price.*'E1' cost 600 USD, which by no multiplier.*correct it"):
+            books.give(allocated(line("A", "60", price), line("B", "40", price)))
 
 
 def test_a_line_has_a_name_that_can_be_settled() -> None:

@@ -18,7 +18,7 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeCorrected, TradeExecuted
 from ledger.domain.events.orders import OrderPlaced, OrderRestated
 from ledger.domain.events.reference import InstrumentAmended
-from ledger.domain.events.settlement import AllocationLine, TradeAllocated
+from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.domain.profit_and_loss import valued
 from ledger.domain.rows import Position
 from ledger.domain.terms import terms_on
@@ -201,6 +201,56 @@ def test_a_trade_of_a_closed_day_may_be_by_the_multiplier_of_the_day_it_counts_f
     books.replayed()
 
 
+def test_a_trade_of_a_closed_day_may_be_by_a_multiplier_that_the_instrument_has_no_more() -> None:
+    """One that is told after another change of the multiplier is as good as one told before it."""
+    books, sold = closed_with_a_wrong_multiplier()
+    books.give(amendment(multiplier="100"))
+    books.give(amendment(NEW, multiplier="10"))
+    books.give(amendment("2024-08-14", multiplier="5"))
+    books.set_day(NEW)
+    told = {name: msgspec.structs.replace(sold, exec_id=name, gross=name) for name in ("20", "2000", "200", "100")}
+    assert [books.give(x).rule for x in told.values()] == [None, None, None, "gross"]
+    books.replayed()
+
+
+def test_a_correction_that_leaves_its_gross_out_is_by_the_multiplier_of_what_it_replaces() -> None:
+    """Of a closed day: by that of a later one where the version came by it, also once the instrument has another."""
+    books, sold = closed_with_a_wrong_multiplier()
+    books.give(amendment(multiplier="100"))
+    books.give(sold)
+    books.give(trade("OLD", qty="2", price="10", fee="0"))
+    books.set_day(NEW)
+    books.give(amendment(NEW, multiplier="10"))
+    for name, ref, told, gross in (
+        ("C1", "E", None, "2200"), ("C2", "C1", "2200", "2200"), ("C3", "C2", "22", "22"), ("C4", "C3", None, "22"),
+        ("C5", "OLD", None, "22"),
+    ):  # fmt: skip
+        given = {**msgspec.structs.asdict(sold), "exec_id": name, "exec_ref": ref, "price": "11", "gross": told}
+        assert books.give(TradeCorrected(**given)).rule is None
+        assert render(books.state.executions.rows["N", OLD, name].gross) == gross
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_a_correction_of_another_day_is_by_no_multiplier_that_the_instrument_had_before_it() -> None:
+    """The wrong multiplier of one day says nothing of a day on which the instrument was another one."""
+    books, sold = closed_with_a_wrong_multiplier()
+    books.give(amendment(multiplier="100"))
+    books.give(sold)
+    books.set_day("2024-08-14")
+    books.give(amendment(NEW, multiplier="10"))
+    books.give(PeriodClosed(through=NEW))
+    given = {**msgspec.structs.asdict(sold), "exec_id": "C", "exec_ref": "E", "gross": None}
+    moved = {"trade_date": NEW, "ref_trade_date": OLD}
+    assert books.give(TradeCorrected(**{**given, **moved})).rule is None
+    assert render(books.state.executions.rows["N", NEW, "C"].gross) == "200"
+    back = {"exec_id": "D", "exec_ref": "C", "trade_date": OLD, "ref_trade_date": NEW}
+    assert books.give(TradeCorrected(**{**given, **back})).rule is None
+    assert render(books.state.executions.rows["N", OLD, "D"].gross) == "20"
+    check_invariants(books.state)
+    books.replayed()
+
+
 def test_a_trade_of_an_open_day_is_by_the_multiplier_of_that_day() -> None:
     """A later one says nothing of it: there the amendment can be of the day itself."""
     books = market()
@@ -225,4 +275,38 @@ def test_a_block_of_a_closed_day_is_allocated_by_the_multiplier_that_it_was_trad
         books.give(TradeAllocated(allocation_id=f"of-{name}", **given))  # type: ignore[arg-type]
         assert render(books.state.executions.rows["N", OLD, f"of-{name}.1"].gross) == gross
     check_invariants(books.state)
+    books.replayed()
+
+
+@pytest.mark.parametrize("day", ["2024-08-14", "2024-08-09"])
+def test_a_block_is_allocated_by_its_own_multiplier_once_the_instrument_has_another(day: str) -> None:
+    """What the instrument has when it is allocated, or allocated anew after a correction, says nothing of it."""
+    books, sold = closed_with_a_wrong_multiplier("BLOCK")
+    books.give(amendment(multiplier="100"))
+    books.give(sold)
+    books.give(amendment("2024-08-14", multiplier="10"))
+    books.set_day(day)
+    given: dict[str, Any] = {"venue": "N", "trade_date": OLD}
+    lines = (AllocationLine(account="A", qty="2", price="10"),)
+    books.give(TradeAllocated(allocation_id="X", exec_ids=("E",), lines=lines, **given))
+    books.give(AllocationReversed(allocation_id="X", reason="r", proposed_by="ann", approved_by="bob"))
+    told = {"exec_id": "C", "exec_ref": "E", "price": "11", "gross": "2200"}
+    assert books.give(TradeCorrected(**{**msgspec.structs.asdict(sold), **told})).rule is None
+    lines = (AllocationLine(account="A", qty="2", price="11"),)
+    books.give(TradeAllocated(allocation_id="Y", exec_ids=("C",), lines=lines, **given))
+    assert [render(books.state.executions.rows["N", OLD, x].gross) for x in ("X.1", "Y.1")] == ["2000", "2200"]
+    check_invariants(books.state)
+    books.replayed()
+
+
+def test_executions_by_different_multipliers_are_no_one_block() -> None:
+    """Whatever price one gives: at none of them does each cost what it did."""
+    books, sold = closed_with_a_wrong_multiplier("BLOCK")
+    books.give(amendment(multiplier="100"))
+    books.give(sold)
+    books.give(trade("OLD", qty="2", price="10", account="BLOCK", fee="0"))
+    for price in ("10", "505"):
+        lines = (AllocationLine(account="A", qty="4", price=price),)
+        with pytest.raises(RuleBroken, match=r"block_mismatch.*'E' came .* 100 and 'OLD' by 1;.*by themselves"):
+            books.give(TradeAllocated(allocation_id="X", venue="N", trade_date=OLD, exec_ids=("E", "OLD"), lines=lines))
     books.replayed()

@@ -28,7 +28,7 @@ from ledger.domain.events.orders import (
 )
 from tests.model import corporate, reference
 from tests.model.history import History, asked, number, rounded
-from tests.model.trades import Key, key_of, made, ref_of
+from tests.model.trades import Key, key_of, live, made, ref_of
 
 Wish = tuple[Fraction, Fraction | None, Fraction | None]
 """A quantity, a price and a stop price."""
@@ -339,10 +339,10 @@ def orders(history: History) -> dict[str, Standing]:
                 del order.fills[ref_of(event)]
             else:
                 order.accepted, order.done = True, order.done and not order.lasts
-            trade = made(then, event)
+            old = live(then)[ref_of(event)] if isinstance(event, TradeCorrected) else None
+            trade = made(then, event, old)
             order.fills[name] = (trade.qty, trade.gross)
-            corrects = isinstance(event, TradeCorrected)
-            order.held = reckoned(then, order, day) if corrects else _after_a_fill(then, order, left)
+            order.held = reckoned(then, order, day) if old else _after_a_fill(then, order, left)
             order.reserve = _reserved(then, order, day)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)

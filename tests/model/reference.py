@@ -19,7 +19,6 @@ from ledger.domain.events.reference import (
     InstrumentDefined,
 )
 from tests.model.history import History, asked, number, rounded
-from tests.model.periods import counted
 
 LAST = "9999-12-31"
 """When all that was ever amended counts."""
@@ -133,12 +132,10 @@ def settle_day(history: History, its: Terms, day: str) -> str:
     return found.isoformat()
 
 
-def multipliers(history: History, instrument: str, day: str, today: str) -> list[Fraction]:
-    """
-    Return what one of the instrument may stand for in a trade of *day* that is told *today*: what it did on that day,
-    and, where nobody may say any more what it did as the day is closed, what it does on the one that the trade is for.
-    """
-    found = (terms(history, instrument, x) for x in (day, counted(history, day, today)))
+def multipliers(history: History, instrument: str, day: str, until: str = LAST) -> list[Fraction]:
+    """Return what one of the instrument has stood for from *day* until another, that of *day* first."""
+    days = sorted({x.effective_from for x in history.of(InstrumentAmended) if day < x.effective_from <= until})
+    found = (terms(history, instrument, x) for x in (day, *days))
     return [x.multiplier for x in found if x is not None]
 
 

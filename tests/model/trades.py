@@ -12,6 +12,7 @@ from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeEx
 from ledger.domain.events.settlement import AllocationReversed, SettlementFailed, TradeAllocated, TradeSettled
 from tests.model import reference
 from tests.model.history import History, asked, number, rounded
+from tests.model.periods import is_closed
 
 Key = tuple[str, str, str]
 """Venue, trade date and execution id."""
@@ -78,10 +79,37 @@ def line_key(event: TradeAllocated, number_of_line: int) -> Key:
     return event.venue, event.trade_date, f"{event.allocation_id}.{number_of_line}"
 
 
-def made(history: History, event: TradeExecuted) -> Trade:
-    """Return the trade that an execution report says there was."""
+def stood_for(history: History, trade: Trade) -> Fraction | None:
+    """Return what one of the instrument stood for in a trade, as its cash says: on its day, or else on a later one."""
+    its = reference.terms(history, trade.instrument)
+    assert its is not None
+    cent = Fraction(1, 10 ** reference.scales(history)[its.quote])
+    for x in reference.multipliers(history, trade.instrument, trade.day):
+        if abs(trade.gross - trade.qty * trade.price * x) < cent:
+            return x
+    return None
+
+
+def terms_of(history: History, event: TradeExecuted, old: Trade | None) -> reference.Terms:
+    """
+    Return the terms of a report: of its day. One of a closed day that takes the place of a trade by the multiplier of a
+    later day is by that one, unless the instrument never had it from the report's day on.
+    """
     its = reference.terms(history, event.instrument, event.trade_date)
     assert its is not None
+    if old is None or not is_closed(history, event.trade_date):
+        return its
+    usual, stood = reference.terms(history, old.instrument, old.day), stood_for(history, old)
+    assert usual is not None
+    if stood in (None, usual.multiplier):
+        return its
+    had = reference.multipliers(history, event.instrument, event.trade_date)
+    return next((replace(its, multiplier=x) for x in had if x == stood), its)
+
+
+def made(history: History, event: TradeExecuted, old: Trade | None) -> Trade:
+    """Return the trade that an execution report says there was, in the place of an *old* version if it corrects one."""
+    its = terms_of(history, event, old)
     qty, price = number(event.qty), number(event.price)
     gross = reference.gross_of(history, its, qty, price) if event.gross is None else number(event.gross)
     usual = reference.settle_day(history, its, event.trade_date)
@@ -92,21 +120,20 @@ def made(history: History, event: TradeExecuted) -> Trade:
     )  # fmt: skip
 
 
-def terms_of_block(history: History, event: TradeAllocated, block: list[Trade], today: str) -> reference.Terms:
-    """Return the terms of a block that is allocated *today*: as one stood for that in the trades, if any does."""
-    instrument = block[0].instrument
-    its = reference.terms(history, instrument, event.trade_date)
+def terms_of_block(history: History, block: list[Trade]) -> reference.Terms | None:
+    """Return the terms of a block: as one stood for the same in all its trades; None where it did not."""
+    instrument, day = block[0].instrument, block[0].day
+    its = reference.terms(history, instrument, day)
     assert its is not None
     cent = Fraction(1, 10 ** reference.scales(history)[its.quote])
-    for x in reference.multipliers(history, instrument, event.trade_date, today):
+    for x in reference.multipliers(history, instrument, day):
         if all(abs(trade.gross - trade.qty * trade.price * x) < cent for trade in block):
             return replace(its, multiplier=x)
-    return its
+    return None
 
 
-def lines(history: History, event: TradeAllocated, block: list[Trade], today: str) -> list[Trade]:
-    """Return the trades of the accounts that a block is for."""
-    its = terms_of_block(history, event, block, today)
+def lines(history: History, event: TradeAllocated, block: list[Trade], its: reference.Terms) -> list[Trade]:
+    """Return the trades of the accounts that a block of some terms is for."""
     return [
         Trade(
             line_key(event, place), x.account, block[0].instrument, block[0].side, number(x.qty), number(x.price),
@@ -133,18 +160,18 @@ class Standing:
 def standing(history: History) -> Standing:
     now = Standing({}, {}, {})
     for seq, event in history.steps():
-        if isinstance(event, TradeBusted | TradeCorrected):
-            del now.live[ref_of(event)]
+        old = now.live.pop(ref_of(event)) if isinstance(event, TradeBusted | TradeCorrected) else None
         if isinstance(event, TradeExecuted):
-            now.live[key_of(event)] = replace(made(history.until(seq), event), seq=seq)
+            now.live[key_of(event)] = replace(made(history.until(seq), event, old), seq=seq)
         elif isinstance(event, TradeSettled):
             for key in settles(event):
                 now.live[key] = _settled(history, now.live[key], event)
         elif isinstance(event, TradeAllocated):
             given = [now.live.pop((event.venue, event.trade_date, x)) for x in event.exec_ids]
             now.given[event.allocation_id] = given
-            today = history.entries[seq - 1].day
-            found = [replace(x, seq=seq) for x in lines(history.until(seq), event, given, today)]
+            its = terms_of_block(history.until(seq), given)
+            assert its is not None
+            found = [replace(x, seq=seq) for x in lines(history.until(seq), event, given, its)]
             now.lines[event.allocation_id] = [x.key for x in found]
             now.live |= {x.key: x for x in found}
         elif isinstance(event, AllocationReversed):

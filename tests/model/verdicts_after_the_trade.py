@@ -104,26 +104,23 @@ def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:
         return False
     if any(corporate.has_split_since(history, x) for x in found):
         return False
-    made = trades.lines(history, event, found, now.day)
+    one = trades.terms_of_block(history, found)
+    if one is None:
+        return False
+    made = trades.lines(history, event, found, one)
     if sum(x.qty for x in made) != sum(x.qty for x in found):
         return False
-    its = trades.terms_of_block(history, event, found, now.day)
-    return _costs_the_same(history, its, made, found) and money.affordable(history, event, now)
+    return _costs_the_same(one, made, found) and money.affordable(history, event, now)
 
 
-def _costs_the_same(
-    history: History, its: reference.Terms, lines: list[trades.Trade], block: list[trades.Trade]
-) -> bool:
+def _costs_the_same(its: reference.Terms, lines: list[trades.Trade], block: list[trades.Trade]) -> bool:
     """Whether the lines come to the prices, or the cash, of the block, to the last digit of an average price."""
     cost = sum((x.qty * x.price for x in lines), Fraction(0)) * its.multiplier
     meant = [sum((x.qty * x.price for x in block), Fraction(0)) * its.multiplier]
     meant.append(sum((x.gross for x in block), Fraction(0)))
     off = max(min(meant) - cost, cost - max(meant))
     last = sum((x.qty for x in block), Fraction(0)) * its.multiplier / 10**18
-    rest = sum((x.gross for x in lines), Fraction(0)) - meant[1]
-    # What rounding leaves; more was traded at another multiplier than the day has by now.
-    cents = Fraction(len(lines) + len(block), 10 ** reference.scales(history)[its.quote])
-    return off <= last and abs(rest) <= cents + last
+    return off <= last
 
 
 def _reused(history: History, event: TradeAllocated) -> bool:

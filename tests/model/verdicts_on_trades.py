@@ -17,9 +17,10 @@ from ledger.domain.events.executions import (
 from tests.model import corporate, orders, reference, trades
 from tests.model.history import History, fits, number
 from tests.model.moment import Moment
+from tests.model.periods import counted
 
 
-def _is_a_trade(history: History, event: TradeExecuted, today: str) -> bool:
+def _is_a_trade(history: History, event: TradeExecuted, old: trades.Trade | None, today: str) -> bool:
     """Whether the report makes sense by itself: known names, decimals, a price and a gross that go together."""
     its, scales = reference.terms(history, event.instrument, event.trade_date), reference.scales(history)
     if its is None or not reference.is_account(history, event.account):
@@ -36,7 +37,9 @@ def _is_a_trade(history: History, event: TradeExecuted, today: str) -> bool:
         return False
     if event.gross is not None:
         gross, cent = number(event.gross), Fraction(1, 10 ** scales[its.quote])
-        exact = [qty * price * x for x in reference.multipliers(history, event.instrument, event.trade_date, today)]
+        until = counted(history, event.trade_date, today)
+        had = reference.multipliers(history, event.instrument, event.trade_date, until)
+        exact = [qty * price * x for x in (trades.terms_of(history, event, old).multiplier, *had)]
         if not fits(gross, scales[its.quote]) or all(abs(gross - x) >= cent for x in exact):
             return False
     usual = reference.settle_day(history, its, event.trade_date)
@@ -65,7 +68,7 @@ def _is_open(event: TradeExecuted | TradeBusted, now: Moment) -> bool:
 
 def executes(history: History, event: TradeExecuted, now: Moment) -> bool:
     unused = trades.key_of(event) not in trades.used(history) and _is_open(event, now)
-    return unused and _is_a_trade(history, event, now.day) and _fits_its_order(history, event, Fraction(0))
+    return unused and _is_a_trade(history, event, None, now.day) and _fits_its_order(history, event, Fraction(0))
 
 
 def _changes(history: History, event: TradeCorrected | TradeBusted, now: Moment) -> trades.Trade | None:
@@ -84,7 +87,7 @@ def corrects(history: History, event: TradeCorrected, now: Moment) -> bool:
         return False
     if reference.called_now(history, old.instrument) != reference.called_now(history, event.instrument):
         return False
-    return _is_a_trade(history, event, now.day) and _fits_its_order(history, event, old.qty)
+    return _is_a_trade(history, event, old, now.day) and _fits_its_order(history, event, old.qty)
 
 
 def busts(history: History, event: TradeBusted, now: Moment) -> bool:

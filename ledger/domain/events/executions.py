@@ -23,7 +23,8 @@ class Fee(Fields, frozen=True, kw_only=True):
 class TradeExecuted(Event, frozen=True, kw_only=True):
     """
     A trade took place. `gross` is qty x price x multiplier, in the quote asset, and may be left out. The multiplier is
-    that of the trade date, or, where that is closed and the gross is given, of the day that the trade counts for.
+    that of the trade date, or, where that is closed and the gross is given, any that the instrument had from then up to
+    the day that the trade counts for.
 
     The `venue` is where it was traded, which may be another than the instrument's own; the `trade_date` is that of the
     session, at most a week to come. A `settle_date` other than the calendar's needs a `settle_date_reason`. The price

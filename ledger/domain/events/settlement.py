@@ -79,10 +79,10 @@ class TradeAllocated(Event, frozen=True, kw_only=True):
     """
     Executions of a block account are taken out of it and become trades of the accounts they are for.
 
-    The executions are of one venue, trade date, account, instrument and side. Line n is from then on the execution
-    `<allocation_id>.<n>` of that venue and day, from 1, and settles under that name. Quantities of lines add up to the
-    executions', and so do quantities times prices: give an average price to 18 decimals. What rounding each line's cost
-    then leaves is posted to `~rounding`. A block of a closed day becomes the accounts' on an open one.
+    The executions are of one venue, trade date, account, instrument, side and multiplier. Line n is from then on the
+    execution `<allocation_id>.<n>` of that venue and day, from 1, and settles under that name. Quantities of lines add
+    up to the executions', and so do quantities times prices: give an average price to 18 decimals. What rounding each
+    line's cost then leaves is posted to `~rounding`. A block of a closed day becomes the accounts' on an open one.
     """
 
     KIND: ClassVar = "command"

@@ -63,7 +63,7 @@ def _block(state: State, event: events.TradeAllocated, now: Now) -> tuple[list[E
             )
         if row.settled_qty:
             raise Broken("settled_before", f"{row.exec_id!r} has settled in part; allocate before it settles")
-    return rows, terms_of_block(state, event, rows, instrument, now)
+    return rows, terms_of_block(state, rows, instrument)
 
 
 def _exec_id(event: events.TradeAllocated, number: int) -> str:
@@ -98,7 +98,7 @@ def _line(
     )  # fmt: skip
 
 
-def _rounding(state: State, lines: list[Execution], block: list[Execution], instrument: Instrument, scale: int) -> int:
+def _rounding(state: State, lines: list[Execution], block: list[Execution], instrument: Instrument) -> int:
     """Return what the lines cost more than the block; Broken where that is more than rounding explains."""
     qty, whole = sum(x.qty for x in lines), sum(x.qty for x in block)
     if qty != whole:
@@ -119,14 +119,6 @@ def _rounding(state: State, lines: list[Execution], block: list[Execution], inst
             "allocated_price",
             f"the lines cost {amounts.render(more)} {block[0].gross_asset} more than the executions; expected "
             "quantities times prices to add up to the same: give an average price to its last decimal",
-        )
-    # What each gross was rounded by, of the multiplier of their day: unless that was amended since.
-    units_off = (len(lines) + len(block)) * 10 ** (amounts.SCALE - scale) - (-off // amounts.UNIT**2)
-    if abs(residual) > units_off:
-        raise Broken(
-            "allocated_price",
-            f"the lines cost {amounts.render(residual)} {block[0].gross_asset} more than the executions, at the same "
-            "prices; expected the multiplier that the executions were traded at: correct them first",
         )
     return residual
 
@@ -167,7 +159,7 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
         )
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
-    rounding = _rounding(state, lines, block, instrument, scale)
+    rounding = _rounding(state, lines, block, instrument)
     postings_made = _moved_between(state, block, lines, rounding)
     post(state, postings_made, may_refuse=True)
     for row in block:

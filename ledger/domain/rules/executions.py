@@ -14,7 +14,7 @@ from ledger.domain.events.fields import Event
 from ledger.domain.postings import Line, negated
 from ledger.domain.rows import Execution, Instrument, Order
 from ledger.domain.rules.fills import filled, filled_otherwise, order_of_fill, unfilled
-from ledger.domain.rules.gross import check_gross
+from ledger.domain.rules.gross import check_gross, terms_of_trade
 from ledger.domain.rules.ground import (
     Broken,
     Effects,
@@ -35,7 +35,6 @@ from ledger.domain.rules.reference import settles_on
 from ledger.domain.rules.told import check_first_told
 from ledger.domain.rules.trades import as_booked, booked, lines_of, live, unsplit
 from ledger.domain.state import State
-from ledger.domain.terms import terms_on
 
 LONGEST_SESSION_DAYS: Final = 7
 """How many days to come a trade may be of: a session opens on the evening before its day, or before a long holiday."""
@@ -82,9 +81,11 @@ def _unused(state: State, venue: str, trade_date: str, exec_id: str, now: Now) -
     return now.content()
 
 
-def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -> tuple[Execution, Instrument, int]:
+def _row_of(
+    state: State, event: events.TradeExecuted, old: Execution | None, now: Now, content: str
+) -> tuple[Execution, Instrument, int]:
     known(state.accounts, event.account, "account")
-    instrument = terms_on(known_instrument(state, event.instrument), event.trade_date)
+    instrument = terms_of_trade(state, event, known_instrument(state, event.instrument), old, now)
     if instrument.split_on is not None and event.trade_date < instrument.split_on:
         raise Broken(
             "before_split",
@@ -111,7 +112,7 @@ def _row_of(state: State, event: events.TradeExecuted, now: Now, content: str) -
     elif event.gross is not None:
         given = units(event.gross)
         check_scale(given, quote, "gross")
-        check_gross(state, event, qty, price, now)
+        check_gross(state, event, instrument, qty, price, now)
         gross = given
     check_fees(state, event.fees, event.trade_date, now)
     note_moved(state, quote, event.trade_date)
@@ -166,7 +167,7 @@ def execute(state: State, event: events.TradeExecuted, now: Now) -> Effects:
     """
     content = _unused(state, event.venue, event.trade_date, event.exec_id, now)
     order = order_of_fill(state, event, 0)
-    row, instrument, scale = _row_of(state, event, now, content)
+    row, instrument, scale = _row_of(state, event, None, now, content)
     if order is not None and order.terminal:
         msgspec.structs.force_setattr(row, "late", True)
     lines = lines_of(row)
@@ -216,7 +217,7 @@ def correct(state: State, event: events.TradeCorrected, now: Now) -> Effects:
             f"{old.instrument}; expected those in {event.exec_id!r}",
         )
     order = order_of_fill(state, event, old.qty)
-    row, instrument, scale = _row_of(state, event, now, content)
+    row, instrument, scale = _row_of(state, event, old, now, content)
     row = msgspec.structs.replace(row, kind="correct", late=old.late, **_lineage(old))
     lines = negated(booked(state, old)) + lines_of(row)
     if order is not None:
