@@ -103,8 +103,8 @@ def terms_of_block(state: State, block: Sequence[Execution], instrument: Instrum
         if (by := _came_by(instrument, row, scale)) is None:
             raise Broken(
                 "allocated_price",
-                f"{row.exec_id!r} cost {amounts.render(row.gross)} {row.gross_asset}, which by no multiplier of "
-                f"{instrument.instrument} since {row.trade_date} is its quantity times its price: correct it first",
+                f"{row.exec_id!r} cost {amounts.render(row.gross)} {row.gross_asset}; expected its quantity times its "
+                f"price, by a multiplier of {instrument.instrument} since {row.trade_date}: correct it first",
             )
         came.append((row.exec_id, by.multiplier))
     (one, first), *others = came
