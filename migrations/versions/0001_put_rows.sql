@@ -184,7 +184,7 @@ BEGIN
             bucket = c.bucket, settle_date = c.settle_date, live = c.live, ref_trade_date = c.ref_trade_date,
             ref_exec_id = c.ref_exec_id, root_trade_date = c.root_trade_date, root_exec_id = c.root_exec_id, settled_qty = c.settled_qty,
             settled_gross = c.settled_gross, cost_change = c.cost_change, realised_change = c.realised_change, late = c.late,
-            allocation_id = c.allocation_id, content = c.content, follows = c.follows
+            allocation_id = c.allocation_id, content = c.content, follows = c.follows, settled_days = c.settled_days
             FROM unnest(changed::ledger.executions[]) c
             WHERE t.chain = c.chain AND t.venue = c.venue AND t.trade_date = c.trade_date AND t.exec_id = c.exec_id;
         GET DIAGNOSTICS found = ROW_COUNT;

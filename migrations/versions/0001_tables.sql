@@ -280,6 +280,7 @@ CREATE TABLE ledger.executions (
 	allocation_id TEXT,
 	content TEXT NOT NULL,
 	follows TEXT[] NOT NULL,
+	settled_days TEXT[] NOT NULL,
 	CONSTRAINT executions_pkey PRIMARY KEY (chain, venue, trade_date, exec_id),
 	CONSTRAINT executions_qty_positive CHECK (qty > 0),
 	CONSTRAINT executions_settled_qty_in_range CHECK (settled_qty >= 0 AND settled_qty <= qty),

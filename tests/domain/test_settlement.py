@@ -358,6 +358,43 @@ def test_what_failed_is_at_least_what_waits_and_at_most_what_was_traded(more: di
     books.replayed()
 
 
+@pytest.mark.parametrize(
+    ("date", "qty", "rule"),
+    [
+        (DUE, "100", None),
+        (DUE, "60", None),
+        (MONDAY, "100", "quantity"),
+        (MONDAY, "60", None),
+        ("2024-08-13", "60", None),
+        ("2024-08-14", "60", "over_settlement"),
+        ("2024-08-14", "0", "over_settlement"),
+    ],
+)
+@pytest.mark.parametrize("told", [(0, 1), (1, 0)])
+def test_no_more_failed_than_was_left_by_then(told: tuple[int, int], date: str, qty: str, rule: str | None) -> None:
+    """40 settled on Friday and 60 on Tuesday, told in either order: under whichever id, Wednesday had nothing left."""
+    books = market()
+    books.give(trade())
+    parts = [settled("S1", qty="40", partial=True), settled("S2", qty="60", partial=True, date="2024-08-13")]
+    books.set_day("2024-08-14")
+    for place in told:
+        assert books.give(parts[place]).rule is None
+    before = rungs(books)
+    assert books.give(failed("F", qty=qty, date=date, new_intended_date="2024-08-15")).rule == rule
+    if rule is not None:
+        assert rungs(books) == before
+    books.replayed()
+
+
+@pytest.mark.parametrize(("part", "least"), [("100", "more than 0, at most 100"), ("40", "at least 60, which still")])
+def test_what_may_have_failed_is_said_as_it_is(part: str, least: str) -> None:
+    """Nothing waits any more of what has settled as a whole."""
+    books = market()
+    books.give(trade())
+    books.give(settled("S", qty=part, partial=part != "100"))
+    assert least in str(books.give(failed("F", qty="0")).detail)
+
+
 def test_what_failed_of_several_that_have_settled_is_told_of_each() -> None:
     """How much of which was left, a net says nothing of."""
     books = market()

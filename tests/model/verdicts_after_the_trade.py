@@ -71,13 +71,14 @@ def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
         return False
     if event.qty is None:
         return not days and bool(_waiting(history, event))
-    # Told late: what was left on that day, of which some has settled since, under whichever id.
+    # Told late: what was left on that day, of which some has settled on it or since, under whichever id.
     found, qty = _waiting(history, event, settled=True), number(event.qty)
     if not found or event.net or any(day < event.date for day in days):
         return False
     its = reference.terms(history, found[0].instrument)
     assert its is not None
-    return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and found[0].open <= qty <= found[0].qty
+    most = found[0].qty - trades.settled_before(history, found[0], event.date)
+    return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and found[0].open <= qty <= most
 
 
 def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:

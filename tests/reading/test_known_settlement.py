@@ -339,6 +339,7 @@ class Depository:
     def __init__(self) -> None:
         self.books = equities.market(usd="0")
         self.parts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        self._days: dict[int, str] = {}
         self._count = 0
 
     def tell(self, kind: str, of: int, occurred: int, pick: int) -> None:
@@ -372,10 +373,10 @@ class Depository:
                 settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, leg="cash", reason="r",
                 date=day, new_intended_date=DAYS[-1],
             ))  # fmt: skip
-        elif kind == "late" and (begun := [x for x in live if x.settled_qty and x.trade_date <= day]):
-            row = begun[pick % len(begun)]
+        elif kind == "late" and (begun := [(x, left) for x in live if x.settled_qty and (left := self._left(x, day))]):
+            row, left = begun[pick % len(begun)]
             self._give(SettlementFailed(
-                settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, qty=render(row.qty),
+                settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, qty=render(left),
                 leg="cash", reason="r", date=day, new_intended_date=DAYS[-1],
             ))  # fmt: skip
         elif kind == "net" and len(waiting) > 1:
@@ -384,8 +385,16 @@ class Depository:
             self._settle(rows, TradeSettled(settlement_id=name, venue="N", net=net, date=day,
                                             qty=render(sum(part for _, part in rows))))  # fmt: skip
 
-    def _settle(self, rows: list[tuple[Execution, int]], event: Event) -> None:
+    def _left(self, row: Execution, day: str) -> int:
+        """Return how much of *row* could fail on *day*: all that settlements of earlier days are not of."""
+        if row.trade_date > day:
+            return 0
+        parts = self.parts[row.trade_date, row.exec_id]
+        return row.qty - sum(qty for seq, qty in parts if self._days[seq] < day)
+
+    def _settle(self, rows: list[tuple[Execution, int]], event: TradeSettled) -> None:
         self._give(event)
+        self._days[len(self.books.stored)] = event.date
         for row, part in rows:
             self.parts[row.trade_date, row.exec_id].append((len(self.books.stored), part))
 

@@ -48,7 +48,7 @@ class SettlementFailed(Event, frozen=True, kw_only=True):
 
     `leg` says which side was missing. Delivery is versus payment, so nothing moves. What failed is all that is left to
     settle. Where some or all of that has settled before it is told, `qty` says how much of one execution was left on
-    `date`: that failed on this day, and what has settled stays so.
+    `date`: that failed on this day, and what has settled stays so. It is at most what had not settled on days before.
     """
 
     KIND: ClassVar = "fact"

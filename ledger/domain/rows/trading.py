@@ -69,10 +69,11 @@ class Execution(Row, frozen=True, gc=False):
 
     `live` is the version that counts. Executions that were allocated do not count while `allocation_id` is in force;
     the accounts' lines, of kind `allocation`, do in their place. `settled_qty` and `settled_gross` are how much of the
-    trade has moved from unsettled to settled. `cost_change` and `realised_change` are what it does to the position;
-    where cost is reckoned by the average, they are so among the trades that stand, and `follows` names the one before
-    (venue, trade date and execution id), so that one that is undone is as if it had never been. `content` is the hash
-    of what the venue gave, to tell a duplicate.
+    trade has moved from unsettled to settled, `settled_days` the days that settlements gave, each with its quantity.
+    `cost_change` and `realised_change` are what it does to the position; where cost is reckoned by the average, they
+    are so among the trades that stand, and `follows` names the one before (venue, trade date and execution id), so
+    that one that is undone is as if it had never been. `content` is the hash of what the venue gave, to tell a
+    duplicate.
     An execution id is unique a venue and trade date, so each reference is a pair: `ref_…` names the version that this
     one takes the place of, `root_…` the trade that all versions are of.
     """
@@ -107,6 +108,7 @@ class Execution(Row, frozen=True, gc=False):
     allocation_id: str | None
     content: str
     follows: tuple[str, ...] = ()
+    settled_days: tuple[str, ...] = ()
 
 
 class SettlementFail(Row, frozen=True, gc=False):

@@ -254,8 +254,8 @@ def bust(state: State, event: events.TradeBusted, now: Now) -> Effects:
     state.executions.put(
         msgspec.structs.replace(
             old, trade_date=event.trade_date, exec_id=event.exec_id, kind="bust", event_seq=now.seq, live=False,
-            settled_qty=0, settled_gross=0, cost_change=0, realised_change=0, content=content, follows=(),
-            **_lineage(old),
+            settled_qty=0, settled_gross=0, settled_days=(), cost_change=0, realised_change=0, content=content,
+            follows=(), **_lineage(old),
         )
     )  # fmt: skip
     stream, version = _stream(state, order, old.account)

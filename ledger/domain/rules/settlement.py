@@ -135,6 +135,18 @@ def _whole(event: events.TradeSettled, rows: list[Execution]) -> tuple[int, int]
     return qty, gross
 
 
+def _by_day(row: Execution) -> dict[str, int]:
+    """Return how much of *row* has settled, by the day that its settlements gave."""
+    return {day: amounts.read(qty) for day, qty in (entry.split() for entry in row.settled_days)}
+
+
+def _with(row: Execution, day: str, qty: int) -> tuple[str, ...]:
+    """Return the days of *row* once *qty* more has settled on *day*: in whatever order they were told, the same."""
+    found = _by_day(row)
+    found[day] = found.get(day, 0) + qty
+    return tuple(f"{one} {amounts.render(part)}" for one, part in sorted(found.items()))
+
+
 def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
     """
     What waits for settlement settles, at most all of it; the id is unused, unless the same was said before.
@@ -159,8 +171,11 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
         lines += settling
         every.append(new_shares.difference(state, row.account, row.event_seq, settling))
         state.executions.put(
-            msgspec.structs.replace(row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross)
-        )
+            msgspec.structs.replace(
+                row, settled_qty=row.settled_qty + qty, settled_gross=row.settled_gross + gross,
+                settled_days=_with(row, event.date, qty),
+            )
+        )  # fmt: skip
     as_traded, become = postings.text(postings.merged(lines)), new_shares.together(every)
     lines = postings.merged(lines + new_shares.all_lines(become))
     post(state, lines, may_refuse=False)
@@ -205,16 +220,25 @@ def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution]
         )
     row = rows[0]
     left = row.qty - row.settled_qty
+    # What settled on the day itself may have done so after it had failed.
+    most = row.qty - sum(part for day, part in _by_day(row).items() if day < event.date)
+    if not most:
+        raise Broken(
+            "over_settlement",
+            f"execution {row.exec_id!r} of {row.trade_date} had settled as a whole before {event.date}; expected "
+            "something left of it on that day",
+        )
     check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
-    if not max(left, 1) <= qty <= row.qty:
+    if not max(left, 1) <= qty <= most:
+        least = f"at least {amounts.render(left)}, which still waits" if left else "more than 0"
         raise Broken(
             "quantity",
-            f"found {event.qty} of {row.exec_id!r} that failed; expected all that was left on {event.date}: at least "
-            f"{amounts.render(left)}, which still waits, at most {amounts.render(row.qty)}",
+            f"found {event.qty} of {row.exec_id!r} that failed; expected all that was left on {event.date}: {least}, "
+            f"at most {amounts.render(most)}",
         )
     if qty == left:
         return row
-    # What had settled by then, in how many parts whatever, is not known by days: its share is.
+    # What had been paid by then is not known by days: its share is.
     scale = known(state.assets, row.gross_asset, "asset").scale
     paid = share(row.gross, row.qty - qty, row.qty, scale)
     return msgspec.structs.replace(row, settled_qty=row.qty - qty, settled_gross=paid)

@@ -64,7 +64,9 @@ class WithoutGround(Applying):
         for name in lines_for(given.venue, given.trade_date, given.allocation_id, len(given.lines)):
             line = self._whole.executions.rows[name]
             # What settled of them is among the events.
-            self.state.executions.put(msgspec.structs.replace(line, live=False, settled_qty=0, settled_gross=0))
+            self.state.executions.put(
+                msgspec.structs.replace(line, live=False, settled_qty=0, settled_gross=0, settled_days=())
+            )
 
     def _is_annulled(self, given: Event, seq: int) -> bool:
         row = self.state.allocations.get(given.allocation_id) if isinstance(given, AllocationReversed) else None
