@@ -44,6 +44,9 @@ def read(
         psycopg.Error: the server stopped answering, or has no such table.
     """
     shown = COLUMNS % {"absent": f"'{absent.hex()}'::uuid"}
+    # Of a part of a chain the server would rather read and sort all before it says the first row than go by the key,
+    # which has them in order: that takes a third of the time that the walk does.
+    connection.pgconn.exec_(b"SET enable_sort = off")
     which = f"chain = {number:d} AND seq BETWEEN {first:d} AND {last:d}"
     server = _copy(connection, f"SELECT {shown} FROM ledger.events WHERE {which} ORDER BY seq")
     try:
