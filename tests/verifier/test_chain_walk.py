@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from distributed import LocalCluster
 
@@ -29,7 +31,7 @@ from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import Finding, Report
 from verifier.stored import Unreadable
-from verifier.walk import clusters, layout, rows
+from verifier.walk import clusters, layout, ranges, rows
 from verifier.walk.joined import COVERED, verify_chain
 from verifier.walk.layout import Rows
 
@@ -97,6 +99,31 @@ def test_any_executor_gives_the_same_report(written: Database, make: Callable[[]
     for report in (alone, spread):
         report.seconds = 0
     assert spread == alone
+
+
+def test_ranges_in_turn_share_a_connection_and_lose_nothing_where_one_is_left_in_the_middle(
+    copy: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes out is what each range comes to by itself; only a range that did not fit has the next one connect."""
+    with Intruder(copy) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq = 40")
+    opened: list[str | None] = []
+
+    def counted(dsn: str, snapshot: str | None) -> psycopg.Connection[Any]:
+        opened.append(snapshot)
+        return open_connection(dsn, snapshot)
+
+    with Reader(copy.dsn("auditor"), ORIGIN) as reader:
+        (chain,) = reader.chains
+        of_all = (copy.dsn("auditor"), reader.snapshot(), chain.chain, chain.chain_id, os.urandom(16))
+        tasks = [ranges.Task(*of_all, *ends, leaves=True) for ends in ranges.cut(1, chain.seq, SIZE)]
+        expected = [ranges.check(task) for task in tasks]
+        monkeypatch.setattr(ranges, "open_connection", counted)
+        monkeypatch.setattr(rows, "ROWS", 2)
+        monkeypatch.setattr(rows, "_AT_ONCE", 2)
+        assert list(ranges.check_in_turn(tasks)) == expected
+    assert [done.first for done in expected if not done.whole] == [33]
+    assert opened == [of_all[1]] * 2
 
 
 def test_a_dask_cluster_gives_the_same_report(
@@ -208,7 +235,7 @@ def test_no_byte_of_a_row_can_differ(written: Database) -> None:
         chain = reader.chain
     absent = os.urandom(16)
     with open_connection(written.dsn("auditor")) as connection:
-        (found,) = rows.read(connection, chain.chain, 20, 24, absent)
+        (found,) = rows.Reading(connection).rows(chain.chain, 20, 24, absent)
     ends = list(accumulate(found.lengths))
     good = [found.data[end - length : end] for end, length in zip(ends, found.lengths, strict=True)]
 
@@ -238,7 +265,7 @@ def test_rows_are_the_events_that_the_reader_reads(written: Database) -> None:
     with open_connection(written.dsn("auditor")) as connection:
         found = [
             event
-            for some in rows.read(connection, chain.chain, 1, len(expected), absent)
+            for some in rows.Reading(connection).rows(chain.chain, 1, len(expected), absent)
             if (parsed := layout.parse(some, chain.chain_id, absent)) is not None
             for event in parsed.events(chain.chain_id)
         ]

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from blake3 import blake3
 
-from ledger.chain.entry import PAYLOAD_DOMAIN
 
-
-def of_payloads(data: bytes, salts: list[bytes], begins: list[int], ends: list[int]) -> list[bytes]:
+def of_payloads(data: bytes, salted: list[bytes], begins: list[int], ends: list[int]) -> list[bytes]:
     """
-    Return the hash of each payload in *data*; each begins with the lower half of its width.
+    Return the hash of each payload in *data*; each begins with the lower half of its width. *salted* has the domain of
+    payloads and the salt of each, which go before it.
     """
     hasher = blake3()
     reset, update, digest = hasher.reset, hasher.update, hasher.digest
     found: list[bytes] = []
-    for row in range(len(salts)):
+    for row in range(len(salted)):
         reset()
-        update(PAYLOAD_DOMAIN + salts[row] + data[begins[row] + 2 : ends[row]])
+        update(salted[row] + data[begins[row] + 2 : ends[row]])
         found.append(digest())
     return found
 

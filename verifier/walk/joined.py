@@ -166,8 +166,9 @@ class _Walk:
             self._covered = [*(walked if first <= end else ()), COVERED[-1] if last is None else "the chain's own row"]
         # The head says how many events there should be: a single one far behind it must not make ranges without end.
         within = min(end, max(self._chain.seq, begin))
-        # Nor must both of them, set far ahead together.
-        within = min(within, begin + self._reader.count(begin, within) + SPARE_EVENTS)
+        # Nor must both of them, set far ahead together; how many there are is counted only where that can tell.
+        if within > begin + SPARE_EVENTS:
+            within = min(within, begin + self._reader.count(begin, within) + SPARE_EVENTS)
         for done in self._checked(pool, begin, within):
             self._join(done)
             tell("checking events", self._walked.events)
@@ -213,7 +214,7 @@ class _Walk:
         """Yield what came out of each range, in order."""
         tasks = (self._task(*ends) for ends in ranges.cut(first, last, self._size))
         if pool is None:
-            yield from map(ranges.check, tasks)
+            yield from ranges.check_in_turn(tasks)
             return
         waiting: deque[Future[Ranged]] = deque()
         try:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_LIMIT_BYTES, RecordedEvent
+from ledger.chain.entry import ENTRY_LIMIT_BYTES, MAGIC, NO_ID, PAYLOAD_DOMAIN, PAYLOAD_LIMIT_BYTES, RecordedEvent
 from verifier.walk import hashes
 
 _FIXED: Final = (
@@ -49,6 +49,7 @@ can have stored it, and zeros, which no ledger stores, stay what they are.
 _ROW: Final = np.dtype(
     [("columns", ">i2")] + [part for name, _, kind in _FIXED for part in ((f"{name}:width", ">i4"), (name, kind))]
 )
+_SALTED: Final = np.dtype([("domain", f"V{len(PAYLOAD_DOMAIN)}"), ("salt", "V16")])
 _HEAD: Final = np.dtype(
     [("magic", "V16"), ("chain_id", "V16")] + [(name, kind) for name, _, kind in _FIXED if name in _IN_HEAD]
 )
@@ -60,7 +61,6 @@ _RAW: Final = ("prev_hash", "hash", "event_id", "group_id", "request_hash", "sal
 FIXED_BYTES: Final = _ROW.itemsize
 _DAYS_TO_2000: Final = 10_957
 """PostgreSQL counts days from 2000-01-01, the entry from 1970-01-01."""
-_FOUR: Final = np.arange(4)
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _NS_PER_MS: Final = 1_000_000
 
@@ -188,9 +188,9 @@ def parse(rows: Rows, chain_id: bytes, absent: bytes) -> Parsed | None:
     if lengths.min() < FIXED_BYTES:
         return None
     starts = np.cumsum(lengths) - lengths
-    fixed = np.frombuffer(b"".join([data[start : start + FIXED_BYTES] for start in starts.tolist()]), _ROW)
+    fixed = _anywhere(data, f"V{FIXED_BYTES}")[starts].view(_ROW)
     head = _head(fixed, chain_id, absent)
-    places = _places(np.frombuffer(data, np.uint8), starts, lengths)
+    places = _places(data, starts, lengths)
     if head is None or places is None or not _in_turn(fixed):
         return None
     return Parsed(data, fixed, head, places)
@@ -202,9 +202,11 @@ def check(parsed: Parsed, breathe: Callable[[], object], *, leaves: bool) -> Run
     """
     data, fixed, head, places = parsed.data, parsed.fixed, parsed.head, parsed.places
     *texts, begins, ends = places
-    payloads = hashes.of_payloads(data, _raw(fixed, "salt"), begins, ends)
+    salted = np.empty(len(fixed), _SALTED)
+    salted["domain"], salted["salt"] = np.void(PAYLOAD_DOMAIN), fixed["salt"]
+    payloads = hashes.of_payloads(data, salted.view(f"V{_SALTED.itemsize}").tolist(), begins, ends)
     breathe()
-    sizes = (np.array(ends) - np.array(begins) - 2).astype(">u4").view("V4").tolist()
+    sizes = _anywhere(data, "V4")[np.array(begins) - 2].tolist()
     entries, made = hashes.of_entries(
         data, head.view(f"V{_HEAD.itemsize}").tolist(), _raw(fixed, "schema_version"), texts,
         _raw(fixed, "request_hash"), sizes, payloads,
@@ -216,6 +218,12 @@ def check(parsed: Parsed, breathe: Callable[[], object], *, leaves: bool) -> Run
         return None
     first, last = _ends(parsed)
     return Run(first, last, [sha256(b"\x00" + entry).digest() for entry in entries] if leaves else [])
+
+
+def _anywhere(data: bytes, kind: str) -> NDArray[Any]:
+    """Return what *data* has of this kind from each of its bytes on, to be taken where some begin."""
+    width = np.dtype(kind).itemsize
+    return np.ndarray(max(0, len(data) - width + 1), kind, data, strides=(1,))
 
 
 def _head(fixed: NDArray[Any], chain_id: bytes, absent: bytes) -> NDArray[Any] | None:
@@ -243,18 +251,19 @@ def _head(fixed: NDArray[Any], chain_id: bytes, absent: bytes) -> NDArray[Any] |
     return head if good else None
 
 
-def _places(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[list[int]] | None:
+def _places(data: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[list[int]] | None:
     """
     Return where each text of each row begins and ends in *data*, one list a border, or None where they do not fit.
 
     A text's begin includes the lower half of the width before it: that is its length in two bytes, as the entry has it.
     """
     place, ends = starts + FIXED_BYTES, starts + lengths
+    widths = _anywhere(data, ">u4")
     found: list[list[int]] = []
     for name in _TEXTS:
         if (place + 4 > ends).any():
             return None
-        width = data[place[:, np.newaxis] + _FOUR].view(">u4").ravel().astype(np.int64)
+        width = widths[place].astype(np.int64)
         if (width > (PAYLOAD_LIMIT_BYTES if name == "payload" else 0xFFFF)).any():
             return None
         found.append((place + 2).tolist())

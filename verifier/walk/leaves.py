@@ -27,18 +27,17 @@ def read(reader: Reader, chain: ChainRow, first: int = 1) -> Iterator[tuple[int,
     """
     absent = os.urandom(16)
     try:
-        with (
-            open_connection(reader.dsn, reader.snapshot()) as connection,
-            contextlib.closing(rows.read(connection, chain.chain, first, chain.seq, absent)) as found,
-        ):
-            for some in found:
-                parsed = layout.parse(some, chain.chain_id, absent)
-                run = None
-                if parsed is not None:
-                    run = layout.check(parsed, connection.pgconn.consume_input, leaves=True)
-                if parsed is None or run is None:
-                    raise Doubt
-                fixed = parsed.fixed
-                yield from zip(fixed["seq"].tolist(), fixed["recorded_at"].tolist(), run.leaves, strict=True)
+        with open_connection(reader.dsn, reader.snapshot()) as connection:
+            reading = rows.Reading(connection)
+            with contextlib.closing(reading.rows(chain.chain, first, chain.seq, absent)) as found:
+                for some in found:
+                    parsed = layout.parse(some, chain.chain_id, absent)
+                    run = None
+                    if parsed is not None:
+                        run = layout.check(parsed, reading.ahead, leaves=True)
+                    if parsed is None or run is None:
+                        raise Doubt
+                    fixed = parsed.fixed
+                    yield from zip(fixed["seq"].tolist(), fixed["recorded_at"].tolist(), run.leaves, strict=True)
     except psycopg.Error as error:
         raise unanswered(error) from error

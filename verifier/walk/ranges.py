@@ -1,14 +1,14 @@
 """
 Check one range of events by itself, in whatever process: its ends are returned, and fit together where ranges meet.
 
-What a worker gets and returns is small and can be sent anywhere. Each range has a connection of its own to the one
-moment that is verified, so any number of workers can check any ranges in any order.
+What a worker gets and returns is small and can be sent anywhere. Each range that is sent has a connection of its own to
+the one moment that is verified, so any number of workers can check any ranges in any order.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -81,15 +81,38 @@ def check(task: Task) -> Ranged:
         raise unanswered(error) from error
 
 
+def check_in_turn(tasks: Iterable[Task]) -> Iterator[Ranged]:
+    """
+    Yield what came out of ranges of one moment, one after the other in this process.
+
+    They share a connection: a new process of the server takes as long as some thousand events do. One that was left in
+    the middle of a range is closed, and the next range opens another.
+
+    Raises:
+        Unreadable: the database cannot be read.
+    """
+    with contextlib.ExitStack() as held:
+        connection: psycopg.Connection[Any] | None = None
+        for task in tasks:
+            try:
+                if connection is None or connection.closed:
+                    connection = held.enter_context(open_connection(task.dsn, task.snapshot))
+                done = _check(task, connection)
+            except psycopg.Error as error:
+                raise unanswered(error) from error
+            yield done
+
+
 def _check(task: Task, connection: psycopg.Connection[Any]) -> Ranged:
     first: End | None = None
     before: End | None = None
     events, whole, leaves = 0, True, _Leaves(task.first - 1)
     requests = Within() if task.requests else None
-    with contextlib.closing(rows.read(connection, task.chain, task.first, task.last, task.absent)) as found:
+    reading = rows.Reading(connection)
+    with contextlib.closing(reading.rows(task.chain, task.first, task.last, task.absent)) as found:
         for some in found:
             parsed = layout.parse(some, task.chain_id, task.absent)
-            run = None if parsed is None else layout.check(parsed, connection.pgconn.consume_input, leaves=task.leaves)
+            run = None if parsed is None else layout.check(parsed, reading.ahead, leaves=task.leaves)
             if run is None or (before is not None and not layout.fits(before, run.first)):
                 whole = False
                 break

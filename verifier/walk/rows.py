@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import select
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -29,42 +29,64 @@ BYTES: Final = 4 << 20
 """How many bytes, if rows are large."""
 _AT_ONCE: Final = 32
 """After so many rows their bytes are counted."""
+_READS_AHEAD: Final = 2
+"""How often a socket is read ahead: it holds some 300 rows, and a server that is waiting fills it again at once."""
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 
 
-def read(
-    connection: psycopg.Connection[Any], number: int, first: int, last: int, absent: bytes
-) -> Generator[Rows, None, None]:
+class Reading:
     """
-    Yield the rows of events with seqs from *first* to *last* of chain *number*, in order, as `layout.COLUMNS` lays them
-    out.
+    Events read over one connection, range by range.
+    """
 
-    Raises:
-        psycopg.Error: the server stopped answering, or has no such table.
-    """
-    shown = COLUMNS % {"absent": f"'{absent.hex()}'::uuid"}
-    # Of a part of a chain the server would rather read and sort all before it says the first row than go by the key,
-    # which has them in order: that takes a third of the time that the walk does.
-    connection.pgconn.exec_(b"SET enable_sort = off")
-    which = f"chain = {number:d} AND seq BETWEEN {first:d} AND {last:d}"
-    server = _copy(connection, f"SELECT {shown} FROM ledger.events WHERE {which} ORDER BY seq")
-    try:
-        found, more = _without_header(server), True
-        while more:
-            file, lengths = io.BytesIO(), list[int]()
-            while more and len(lengths) < ROWS and file.tell() < BYTES:
-                count = len(lengths)
-                lengths += map(file.write, islice(found, _AT_ONCE))
-                more = len(lengths) == count + _AT_ONCE
-            data = file.getvalue()
-            if data[-len(_TRAILER) :] == _TRAILER and lengths[-1] == len(_TRAILER):
-                data, more = data[: -len(_TRAILER)], False
-                del lengths[-1]
-            if lengths:
-                yield Rows(data, lengths)
-    finally:
-        _finish(server)
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection, self._emptied = connection, True
+
+    def rows(self, number: int, first: int, last: int, absent: bytes) -> Generator[Rows, None, None]:
+        """
+        Yield the rows of events with seqs from *first* to *last* of chain *number*, in order, as `layout.COLUMNS` lays
+        them out.
+
+        Raises:
+            psycopg.Error: the server stopped answering, or has no such table.
+        """
+        shown = COLUMNS % {"absent": f"'{absent.hex()}'::uuid"}
+        # Of a part of a chain the server would rather read and sort all before it says the first row than go by the
+        # key, which has them in order: that takes a third of the time that the walk does.
+        self._connection.pgconn.exec_(b"SET enable_sort = off")
+        which = f"chain = {number:d} AND seq BETWEEN {first:d} AND {last:d}"
+        server = _copy(self._connection, f"SELECT {shown} FROM ledger.events WHERE {which} ORDER BY seq")
+        try:
+            found, more = _without_header(server, self._empty), True
+            while more:
+                file, lengths = io.BytesIO(), list[int]()
+                while more and len(lengths) < ROWS and file.tell() < BYTES:
+                    count = len(lengths)
+                    lengths += map(file.write, islice(found, _AT_ONCE))
+                    more = len(lengths) == count + _AT_ONCE
+                data = file.getvalue()
+                if data[-len(_TRAILER) :] == _TRAILER and lengths[-1] == len(_TRAILER):
+                    data, more = data[: -len(_TRAILER)], False
+                    del lengths[-1]
+                if lengths:
+                    yield Rows(data, lengths)
+        finally:
+            _finish(server)
+
+    def ahead(self) -> None:
+        """
+        Read what the server has sent meanwhile, so that it goes on: only where all that was read before was taken.
+
+        So what waits is never more than a few times what a socket holds, however much quicker the server is; libpq
+        would move all of it at each read.
+        """
+        for _ in range(_READS_AHEAD if self._emptied else 0):
+            self._connection.pgconn.consume_input()
+        self._emptied = False
+
+    def _empty(self) -> None:
+        self._emptied = True
 
 
 def stream(connection: psycopg.Connection[Any], query: str) -> Generator[memoryview, None, None]:
@@ -76,16 +98,16 @@ def stream(connection: psycopg.Connection[Any], query: str) -> Generator[memoryv
     """
     server = _copy(connection, query)
     try:
-        for row in _without_header(server):
+        for row in _without_header(server, lambda: None):
             if len(row) != len(_TRAILER) or bytes(row) != _TRAILER:
                 yield row
     finally:
         _finish(server)
 
 
-def _without_header(server: pq.abc.PGconn) -> Iterator[memoryview]:
+def _without_header(server: pq.abc.PGconn, emptied: Callable[[], object]) -> Iterator[memoryview]:
     """Return the messages of a COPY, of which the first begins with what every binary COPY begins with."""
-    messages = _messages(server)
+    messages = _messages(server, emptied)
     first = next(messages, None)
     if first is None:
         # It failed before its first row, and says how at its end.
@@ -102,7 +124,7 @@ def drain(connection: psycopg.Connection[Any], query: str) -> int:
     What any reader has to do at least: the floor beside which walks are measured.
     """
     server = _copy(connection, query)
-    count = sum(1 for _ in _messages(server))
+    count = sum(1 for _ in _messages(server, lambda: None))
     _finish(server)
     return count
 
@@ -115,14 +137,16 @@ def _copy(connection: psycopg.Connection[Any], query: str) -> pq.abc.PGconn:
     return server
 
 
-def _messages(server: pq.abc.PGconn) -> Iterator[memoryview]:
+def _messages(server: pq.abc.PGconn, emptied: Callable[[], object]) -> Iterator[memoryview]:
+    """Yield the messages of a COPY; *emptied* hears that all which was read before was taken."""
     take, socket = server.get_copy_data, server.socket
     while True:
         size, message = take(1)
         if size > 0:
             yield message
         elif size == 0:
-            # Nothing has arrived. Waiting here and not inside libpq leaves Ctrl-C its way.
+            emptied()
+            # Waiting here and not inside libpq leaves Ctrl-C its way.
             select.select([socket], [], [])
             server.consume_input()
         else:

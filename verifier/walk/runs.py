@@ -57,15 +57,16 @@ def runs(
     cut = list(ranges.cut(begin, last, size))
     # Whatever stands before the first event or after the last belongs to nobody's range, and is met here.
     borders = [-(2**63) if before is None else begin, *(first for first, _ in cut[1:]), 2**63]
+    reading = rows.Reading(connection)
     for first, beyond in pairwise(borders):
-        with contextlib.closing(rows.read(connection, chain.chain, first, beyond - 1, absent)) as found:
+        with contextlib.closing(reading.rows(chain.chain, first, beyond - 1, absent)) as found:
             for some in found:
                 parsed = layout.parse(some, chain.chain_id, absent)
                 if parsed is None:
                     raise Doubt
                 run = parsed.ends()
                 if hashed:
-                    checked = layout.check(parsed, connection.pgconn.consume_input, leaves=frontier is not None)
+                    checked = layout.check(parsed, reading.ahead, leaves=frontier is not None)
                     if checked is None:
                         raise Doubt
                     run = checked
