@@ -117,10 +117,10 @@ def test_ranges_in_turn_share_a_connection_and_lose_nothing_where_one_is_left_in
         (chain,) = reader.chains
         of_all = (copy.dsn("auditor"), reader.snapshot(), chain.chain, chain.chain_id, os.urandom(16))
         tasks = [ranges.Task(*of_all, *ends, leaves=True) for ends in ranges.cut(1, chain.seq, SIZE)]
-        expected = [ranges.check(task) for task in tasks]
-        monkeypatch.setattr(ranges, "open_connection", counted)
         monkeypatch.setattr(rows, "ROWS", 2)
         monkeypatch.setattr(rows, "_AT_ONCE", 2)
+        expected = [ranges.check(task) for task in tasks]
+        monkeypatch.setattr(ranges, "open_connection", counted)
         assert list(ranges.check_in_turn(tasks)) == expected
     assert [done.first for done in expected if not done.whole] == [33]
     assert opened == [of_all[1]] * 2
