@@ -25,7 +25,7 @@ from ledger.evidence import policy
 from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
-from ledger.repairing import applying, plan, planning, region, reports, sources
+from ledger.repairing import applying, identity, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan, Write
 from ledger.repairing.role import Mode
@@ -239,7 +239,7 @@ def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
     with contextlib.closing(database.connect(found.dsn("reader"), "tradeledger repair")) as connection:
         chain_id = region.find(connection, origin).chain_id
     if not chain_id:
-        raise UnknownChain(region.NO_ID)
+        raise UnknownChain(identity.NO_ID)
     return chain_id
 
 

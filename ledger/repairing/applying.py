@@ -23,7 +23,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
-from ledger.repairing import named_keys, record, region, role, tail
+from ledger.repairing import identity, named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts, of_another, stated_size
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
@@ -247,11 +247,11 @@ class Applying:
     def _identity(self, restoring: Sequence[Write], removing: Sequence[Write], mended: Mended) -> ChainRow:
         is_restored, is_alone = (any(write.table == CHAINS for write in writes) for writes in (restoring, removing))
         if not is_restored and not is_alone:
-            region.check_ground(
+            identity.check_ground(
                 self._connection, self._row, self._stated.origin, [self._local, *self._copies()], self._prover
             )
             return self._row
-        found = region.settle(
+        found = identity.settle(
             self._connection, self._row, self._stated.origin, self._local, self._copies(), self._prover
         )
         if not isinstance(found, str) and (
@@ -267,7 +267,7 @@ class Applying:
         mended.done += [f"gave {', '.join(brought)} the number of the chain"] if brought else []
         return found.chain
 
-    def _rows(self, found: region.Identity, mended: Mended) -> None:
+    def _rows(self, found: identity.Identity, mended: Mended) -> None:
         chain = found.chain
         if found.surplus:
             identities.remove(self._connection, [row.ctid for row in found.surplus], self._reason)

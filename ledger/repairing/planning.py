@@ -16,10 +16,13 @@ import msgspec
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import neighbours, record, region, role, tail
+from ledger.repairing import identity, neighbours, record, region, role, tail
 from ledger.repairing.books import Walk, tree_size
-from ledger.repairing.notes import AS_SIGNED, OTHERS, Notes
-from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
+from ledger.repairing.draft import BESIDE, Draft, Place, Reasons
+from ledger.repairing.identity import Identity
+from ledger.repairing.judging import OWN_ROW, judge
+from ledger.repairing.notes import Notes
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.role import Mode
@@ -30,7 +33,6 @@ from ledger.repairing.wanted import (
     FOLDED,
     HEAD,
     MADE_ANEW,
-    NOBODY,
     OF_RECORD,
     PLACE,
     SNAPSHOTS,
@@ -39,14 +41,10 @@ from ledger.repairing.wanted import (
     Wanted,
     all_wanted,
     number_of,
-    numbers,
 )
 from ledger.storage import identities, repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
-
-BESIDE: Final = "beside"
-"""The place of the rows of `chains` that stand beside the chain's own."""
 
 AFTER_ROW: Final = (
     "no row of chains has the number of these events, so nothing else could be looked at; mend that row, verify, and "
@@ -58,13 +56,8 @@ NO_PLACE: Final = (
     "the tables' owner"
 )
 
-OWN_ROW: Final = "the chain's own row is as it was signed"
-
 STRAYS_AT_ONCE: Final = 10_000
 """So many events under a number that no chain has are looked at in one plan."""
-
-REASONS: Final = 3
-"""So many reasons are said of one finding; a cut tail would have thousands of the same."""
 
 
 def origin_of(rules: Policy, report: ReportFile) -> str:
@@ -124,21 +117,13 @@ class Planning:
         # The head may be gone, or say less: what nobody signed is an event all the same.
         after = repairs.end(connection, row.chain, self._stated.size).seq
         self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after)
-        self.writes: list[Write] = []
-        self._at: dict[tuple[str, str], int] = {}
-        """Where in `writes` the one of (table, place) is."""
-        self._reasons: dict[int, str] = {}
-        """Why an event is not mended, by seq."""
-        self._unproven: dict[int, str] = {}
-        """Why copies of an event at places of none are not taken away, by seq: nothing follows from them."""
-        self._kept = ""
-        """Why what the region recorded of itself is not made to fit the events."""
-        self._head = ""
-        """Why the head is not made anew."""
-        self._speaking: dict[str, str] = {}
-        """Why a snapshot is not thrown away, by seq."""
+        self.draft = Draft(self._stated.origin)
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
+
+    @property
+    def _why(self) -> Reasons:
+        return self.draft.reasons
 
     def seqs(self, want: Wanted) -> range | tuple[int, ...]:
         """
@@ -166,11 +151,6 @@ class Planning:
         _check_count(len(found))
         return found
 
-    def _write(self, write: Write, place: str) -> None:
-        if (write.table, place) not in self._at:
-            self._at[write.table, place] = len(self.writes)
-            self.writes.append(write)
-
     def events(self, seqs: Sequence[int], copied: Sequence[int]) -> None:
         """
         Plan what these events need, and those beside them that were hashed again with them; of those *copied* a row
@@ -178,13 +158,13 @@ class Planning:
         """
         signed = sorted({seq for seq in (*seqs, *copied) if seq <= self._stated.size})
         _check_count(len(signed))
-        for each, why in ((seqs, self._reasons), (copied, self._unproven)):
+        for each, why in ((seqs, self._why.events), (copied, self._why.copies)):
             for seq in (seq for seq in each if seq > self._stated.size):
                 why[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
         asked, more = set[int](), signed
         while True:
             proven, reasons = fetch(more, [self._local, *self._sources], self._prover)
-            self._reasons |= reasons
+            self._why.events |= reasons
             self._proven |= proven
             asked |= {*more}
             staged.stage(self._connection, self._row.chain, (one.event for one in self._proven.values()))
@@ -197,11 +177,11 @@ class Planning:
                 break
             _check_count(len(asked) + len(more))
         for seq, near in neighbours.unlinked(planned, links).items():
-            self._reasons[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
+            self._why.events[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
             del wrong[seq]
         for seq, columns in wrong.items():
             one = self._proven[seq]
-            self._write(
+            self.draft.writes.add(
                 Write(
                     what=RESTORE, table=EVENTS, source=one.source, seq=seq, hash=one.event.hash.hex(),
                     leaf=one.leaf.hex(), columns=columns or (), proven_by=one.by,
@@ -209,7 +189,7 @@ class Planning:
             )  # fmt: skip
         for stray in staged.misplaced(self._connection, self._row.chain):
             one = self._proven[stray.seq]
-            self._write(
+            self.draft.writes.add(
                 Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),
                 "/".join(stray.key),
             )
@@ -219,21 +199,21 @@ class Planning:
         Plan to make these tables anew, unless an event that they follow from is not mended.
         """
         if HEAD in names and self._role.refused:
-            self._head, names = self._role.refused, names - {HEAD}
-        if self._reasons:
+            self._why.head, names = self._role.refused, names - {HEAD}
+        if self._why.events:
             return
         if names and self._is_refused:
             # What is signed proves its tiles, whoever wrote the events that come after.
             is_proven = tree_size(self._connection, self._row.chain) <= self._stated.size
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*OF_RECORD} and (reason := self._contradicted()):
-            self._kept, names = reason, names - {*OF_RECORD}
+            self._why.record, names = reason, names - {*OF_RECORD}
         if HEAD in names and (reason := self._disputed()):
-            self._head, names = reason, names - {HEAD}
+            self._why.head, names = reason, names - {HEAD}
         for table in MADE_ANEW:
             if table in names:
                 of = self._new_role() if table == HEAD else ()
-                self._write(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
+                self.draft.writes.add(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
 
     def _new_role(self) -> tuple[str, ...]:
         """Return the role that the region is to have, where its head says another."""
@@ -261,7 +241,7 @@ class Planning:
 
     def _disputed(self) -> str:
         """Return why the head is not made anew: it says more events than there are, or will be."""
-        if any(write.table == EVENTS for write in self.writes):
+        if self.draft.writes.has_events:
             return ""
         said, last = repairs.head_seq(self._connection, self._row.chain), self._end().seq
         return (
@@ -270,7 +250,7 @@ class Planning:
 
     def _contradicted(self) -> str:
         """Return why what the region recorded of itself is not made to fit the events: it is at one against them."""
-        if self._despite_record or self._heard.is_vouched or any(write.table == EVENTS for write in self.writes):
+        if self._despite_record or self._heard.is_vouched or self.draft.writes.has_events:
             # With events that are restored the state is another, which is seen when the plan is applied.
             return ""
         accused = record.accused(self._connection, self._row.chain, self._findings)
@@ -288,7 +268,7 @@ class Planning:
     def _is_refused(self) -> bool:
         """Whether nothing may be made to fit the events here; the reason is kept."""
         if self._heard.refused:
-            self._reasons[self._last] = self._heard.refused
+            self._why.events[self._last] = self._heard.refused
         return bool(self._heard.refused)
 
     @functools.cached_property
@@ -306,38 +286,62 @@ class Planning:
             last = ChainHead(last.seq, self._proven[last.seq].event.hash)
         return last
 
-    def note(self, size: int) -> str:
+    def note(self, size: int) -> None:
         """
-        Plan what becomes of the row for the checkpoint of *size* events; return why nothing does, or nothing.
+        Plan what becomes of the row for the checkpoint of *size* events.
         """
+        if (CHECKPOINTS, str(size)) in self.draft.writes or (CHECKPOINTS, f"from {size}") in self.draft.writes:
+            return
         found = self._notes.settle(size)
         if isinstance(found, str):
-            return found
+            self._why.checkpoints[size] = found
+            return
         for write in found:
-            self._write(write, f"from {write.key[0]}" if write.key else str(write.size))
-        return ""
+            self.draft.writes.add(write, f"from {write.key[0]}" if write.key else str(write.size))
+
+    def notes_under(self, number: int) -> None:
+        """
+        Plan what becomes of checkpoints under a number that no chain has.
+        """
+        brought, places = self._notes.bring(number), list[Place]()
+        for write in brought:
+            if (CHECKPOINTS, str(write.size)) not in self.draft.writes:
+                place = f"from {'/'.join(write.key or ())}"
+                self.draft.writes.add(write, place)
+                places.append((CHECKPOINTS, place))
+        self.draft.brought[number] = places, len(brought)
 
     def identity(self) -> str:
         """
         Plan to restore the chain's own row, and to take away what stands beside it; return why not, or nothing.
         """
+        self._why.row = self._planned_row()
+        return self._why.row
+
+    def _planned_row(self) -> str:
         found = self._identity
         if isinstance(found, str):
             return found
+        self.draft.names = found.names
         if found.columns != ():
-            self._write(
+            self.draft.writes.add(
                 Write(what=RESTORE, table=CHAINS, source=found.source, columns=found.columns or (), proven_by=found.by),
                 "",
             )
+            self.draft.is_of_another_id = "chain_id" in (found.columns or ())
         if found.surplus:
             of = tuple(str(row.chain) for row in found.surplus)
-            self._write(Write(what=REMOVE, table=CHAINS, source=found.source, key=of, proven_by=found.by), BESIDE)
+            self.draft.writes.add(
+                Write(what=REMOVE, table=CHAINS, source=found.source, key=of, proven_by=found.by), BESIDE
+            )
         return "" if found.surplus or found.columns != () else OWN_ROW
 
     @functools.cached_property
-    def _identity(self) -> region.Identity | str:
+    def _identity(self) -> Identity | str:
         """Who the chain is, or why nothing shows it."""
-        return region.settle(self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover)
+        return identity.settle(
+            self._connection, self._row, self._stated.origin, self._local, self._sources, self._prover
+        )
 
     @property
     def is_in_the_way(self) -> bool:
@@ -346,113 +350,20 @@ class Planning:
         named = any(each.chain == self._row.chain and each.origin != self._row.origin for each in there)
         return isinstance(self._identity, str) and named
 
-    @property
-    def _is_of_another_id(self) -> bool:
-        """Whether the chain's own row, which is to be restored, says another id than its events have."""
-        found = self._identity
-        return (CHAINS, "") in self._at and not isinstance(found, str) and "chain_id" in (found.columns or ())
-
-    def _of_row(self, finding: Found) -> tuple[list[tuple[str, str]], str]:
-        """Return the places of what mends the chain's own row, or why nothing mends the one that a finding is about."""
-        if not isinstance(self._identity, str) and finding.key and finding.key[0] not in self._identity.names:
-            return [], f"it is the row of another chain than {self._stated.origin}: {NOBODY}"
-        return [(CHAINS, ""), (CHAINS, BESIDE)], self.identity()
-
     def drop(self, seq: str) -> None:
         """
         Plan to throw the snapshot at *seq* away, unless an event that it follows from is not mended.
         """
-        if self._reasons:
+        if self._why.events:
             return
         # An older one is told from a good one by what was signed; this one speaks for or against what was not.
         if seq.isdigit() and int(seq) > self._stated.size and self._is_refused:
             return
-        if not self._despite_record and not self._heard.is_vouched:
-            self._speaking[seq] = record.speaks(self._connection, self._row.chain, seq)
-            if self._speaking[seq]:
-                return
-        self._write(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
-
-    def _taken(self, finding: Found) -> list[tuple[str, str]]:
-        """Return the places of the events that are taken away under the number of a finding of stray rows."""
-        number = (finding.key or ("",))[0].lower()
-        return [
-            (EVENTS, "/".join(write.key)) for write in self.writes
-            if write.what == REMOVE and write.table == EVENTS and write.key is not None and write.key[0] == number
-        ]  # fmt: skip
-
-    def judged(self, finding: Found, want: Wanted) -> Judged:
-        """
-        Return what the plan makes of a finding.
-        """
-        if want.reason:
-            return Judged(finding=finding, reason=want.reason)
-        places = [(EVENTS, str(seq)) for seq in self.seqs(want)] + [(table, "") for table in want.tables]
-        known = self._unproven | self._reasons if finding.kind == STRAY_ROWS else self._reasons
-        reasons = [known[seq] for seq in self.seqs(want) if seq in known]
-        missing = [table for table in want.tables if (table, "") not in self._at]
-        if (missing or want.snapshot is not None) and self._reasons and not reasons:
-            reasons = [f"made anew only of events that are all as signed: {next(iter(self._reasons.values()))}"]
-        if self._kept and {*want.tables} & {*OF_RECORD}:
-            reasons.append(self._kept)
-        if self._head and HEAD in want.tables:
-            reasons.append(self._head)
-        reasons.append(self._speaking.get(want.snapshot or "", ""))
-        if finding.kind == STRAY_ROWS and want.seqs:
-            places = self._taken(finding)
-            # It names one row, and counts those of the same number.
-            count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
-            if len(places) < count:
-                reasons.append(f"{count - len(places)} of {count}: {NOBODY}")
-        elif want.notes_under is not None:
-            brought = self._notes.bring(want.notes_under)
-            for write in brought:
-                place = f"from {'/'.join(write.key or ())}"
-                if (CHECKPOINTS, str(write.size)) not in self._at:
-                    self._write(write, place)
-                    places.append((CHECKPOINTS, place))
-            count = next(iter(numbers(finding.actual.rpartition(": ")[2])), 1)
-            if len(brought) < count:
-                reasons.append(f"{count - len(brought)} of {count}: {NOBODY}")
-        elif want.seqs or want.gap or want.onward:
-            of = {str(seq) for seq in self.seqs(want)}
-            places += [
-                (EVENTS, "/".join(write.key or ())) for write in self.writes
-                if write.what == REMOVE and write.table == EVENTS and str(write.seq) in of
-            ]  # fmt: skip
-        notes = [(CHECKPOINTS, str(want.checkpoint)), (CHECKPOINTS, f"from {want.checkpoint}")]
-        if want.checkpoint is not None and not any(place in self._at for place in notes):
-            reason = self.note(want.checkpoint)
-            if reason == AS_SIGNED:
-                # A good root was held against events of which some are to be mended, or none that is known.
-                under = [
-                    (EVENTS, str(write.seq)) for write in self.writes
-                    if write.table == EVENTS and write.what == RESTORE and (write.seq or 0) <= want.checkpoint
-                ]  # fmt: skip
-                places += under
-                reason = "" if under else OTHERS if finding.column == "root" else AS_SIGNED
-            reasons.append(reason)
-        if want.identity:
-            rows, reason = self._of_row(finding)
-            # It is the events that were moved, and the row says where they belong.
-            is_good = want.onward is not None and reason == OWN_ROW
-            places, reasons = [*places, *rows], [*reasons, "" if is_good else reason]
-        places += notes
-        places.append((SNAPSHOTS, want.snapshot or "-"))
-        writes = tuple(sorted({self._at[place] for place in places if place in self._at}))
-        reasons = [reason for reason in (*reasons, want.doubt) if reason]
-        if not writes and not reasons and finding.after is not None:
-            # What stands there is good; it was held against events of which this one was missing or not known.
-            writes = tuple(self._at[place] for place in [(EVENTS, str(finding.after))] if place in self._at)
-            reasons = [f"it follows from event {finding.after}: {self._reasons.get(finding.after, 'which is good')}"]
-            reasons = [] if writes else reasons
-        if not writes and not reasons and self._is_of_another_id:
-            # What stands there is what was signed: it was read by an id with which no event was hashed.
-            writes = (self._at[CHAINS, ""],)
-        if not writes and not reasons:
-            reasons = ["what stands there is what was signed, and no copy is another"]
-        more = f" (and {len(reasons) - REASONS} more)" if len(reasons) > REASONS else ""
-        return Judged(finding=finding, writes=writes, reason="; ".join(dict.fromkeys(reasons[:REASONS])) + more)
+        is_settled = self._despite_record or self._heard.is_vouched
+        if not is_settled and (reason := record.speaks(self._connection, self._row.chain, seq)):
+            self._why.snapshots[seq] = reason
+            return
+        self.draft.writes.add(Write(what=DROP, table=SNAPSHOTS, source=REPLAY, key=(seq,)), seq)
 
 
 def make(
@@ -510,10 +421,18 @@ def make(
     for finding, want in zip(report.findings, wants, strict=True):
         if want.snapshot is not None and finding.after is None:
             planning.drop(want.snapshot)
-    judged = tuple(planning.judged(finding, want) for finding, want in zip(report.findings, wants, strict=True))
+    for want in (want for want in wants if not want.reason):
+        if want.notes_under is not None:
+            planning.notes_under(want.notes_under)
+        if want.checkpoint is not None:
+            planning.note(want.checkpoint)
+    judged = tuple(
+        judge(planning.draft, finding, want, planning.seqs(want))
+        for finding, want in zip(report.findings, wants, strict=True)
+    )
     connection.rollback()
     stated = trusted.checkpoint
     return Plan(
         origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
-        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.writes),
+        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.draft.writes),
     )  # fmt: skip

@@ -7,10 +7,7 @@ under which what was signed stands, where no events are. Of several numbers it i
 its head, and where most of its checkpoints, its tiles, its events and its books are, have a voice each, events and
 books a louder one, so that whoever moves or copies rows of one kind elsewhere, however many, takes nothing with them.
 Where there are none, it is that of the only row there is, the only one that no row has, or that of a row of its origin.
-A number under which only events of another chain stand is not it, and the row that says their id and origin is not
-touched.
-Who the chain is, is settled by an event that is proven to be signed. Which id to hash it with, a copy may say or a row:
-the wrong one proves nothing.
+A number under which only events of another chain stand is not it.
 """
 
 from __future__ import annotations
@@ -20,16 +17,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.chain.link import genesis
 from ledger.domain import registry
 from ledger.domain.events.control import ChainCreated
-from ledger.errors import LedgerError, UnknownChain, shown
+from ledger.errors import LedgerError, UnknownChain
 from ledger.repairing import belonging
-from ledger.repairing.proving import Proven, Prover, fetch, laid_out
-from ledger.repairing.sources import CHAIN_ID_BYTES, Database, Source
+from ledger.repairing.proving import laid_out
+from ledger.repairing.sources import CHAIN_ID_BYTES, Database
 from ledger.storage import events, identities
 from ledger.storage.chains import FORMAT_VERSION, ChainRow
 from ledger.storage.database import Connection
@@ -39,28 +33,6 @@ HERE = "database"
 WEIGHTS: Final = (1, 1, 1, 1, 3, 2)
 """What it counts that a row of `chains` says a number, and that most heads, checkpoints, tiles, events and books are
 there: a row, a head and what was signed are few rows, and quickly moved."""
-NO_ID = (
-    "no row says which id the chain has, and it is in every hash: name a copy of it (--replica, --archive or --backup) "
-    "and plan again"
-)
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """
-    The chain as it is signed, which columns of its row are others here (None: there is no row), the rows that stand
-    beside that one, the numbers of either that no chain has then, those of them under which its head stands, and by
-    which names findings call it.
-    """
-
-    chain: ChainRow
-    columns: tuple[str, ...] | None
-    row: Standing | None
-    surplus: tuple[Standing, ...]
-    astray: tuple[int, ...]
-    led: tuple[int, ...]
-    names: frozenset[str]
-    source: str
-    by: str
 
 
 def find(connection: Connection, origin: str, ids: Sequence[bytes] = ()) -> ChainRow:
@@ -83,8 +55,8 @@ def find(connection: Connection, origin: str, ids: Sequence[bytes] = ()) -> Chai
 
 def _number(connection: Connection, there: Sequence[Standing], origin: str, ids: Sequence[bytes]) -> int:
     """Return under which number the chain's rows stand."""
-    named = _named(connection, there, ids)
-    others = {number for number, chain in named.items() if _is_another(connection, there, number, chain, origin)}
+    named = chains_named(connection, there, ids)
+    others = {number for number, chain in named.items() if is_another(connection, there, number, chain, origin)}
     own = {number: chain_id for number, (chain_id, name) in named.items() if name == origin}
     its = {*own.values(), *ids}
     hashed = {*own} | {
@@ -126,7 +98,7 @@ def _likeliest(connection: Connection, numbers: set[int], said: set[int]) -> set
     return {number for number in numbers if votes[number] == max(votes.values(), default=0)}
 
 
-def _named(
+def chains_named(
     connection: Connection, there: Sequence[Standing], ids: Sequence[bytes] = ()
 ) -> dict[int, tuple[bytes, str]]:
     """
@@ -138,14 +110,14 @@ def _named(
     for number in identities.numbers(connection):
         for chain_id in dict.fromkeys([*said, *identities.topic_ids(connection, number)]):
             first = _first(connection, number, chain_id)
-            name = None if first is None else _created(first)
+            name = None if first is None else created(first)
             if name is not None:
                 found[number] = chain_id, name
                 break
     return found
 
 
-def _is_another(
+def is_another(
     connection: Connection, there: Sequence[Standing], number: int, chain: tuple[bytes, str], origin: str
 ) -> bool:
     """
@@ -159,19 +131,14 @@ def _is_another(
     return 2 not in pair or pair[2].prev_hash == pair[1].hash
 
 
-def _created(event: RecordedEvent) -> str | None:
-    """Return the origin of the chain that an event creates, None where it does not."""
+def created(event: RecordedEvent) -> str | None:
+    """
+    Return the origin of the chain that an event creates, None where it does not.
+    """
     with contextlib.suppress(LedgerError):
         made = registry.decode_given(event.event_type, event.schema_version, split_payload(event.payload)[1])
         return made.origin if isinstance(made, ChainCreated) else None
     return None
-
-
-def _has_events(connection: Connection, each: Standing, chain_id: bytes) -> bool:
-    """Whether events under any number hash with the id that a row says, which is another than the chain's."""
-    return each.chain_id not in (None, chain_id) and any(
-        belonging.are_of(connection, number, each.chain_id or b"") for number in identities.numbers(connection)
-    )
 
 
 def _first(connection: Connection, number: int, chain_id: bytes) -> RecordedEvent | None:
@@ -194,116 +161,3 @@ def is_lost(connection: Connection, row: ChainRow) -> bool:
     Return whether no row of `chains` has the chain's number, so that nobody reads what stands under it.
     """
     return all(each.chain != row.chain for each in identities.standing(connection))
-
-
-def check_ground(connection: Connection, row: ChainRow, origin: str, copies: Sequence[Source], prover: Prover) -> None:
-    """
-    Check whose events stand under the number of a chain, if one of the *copies* proves its first event.
-
-    Raises:
-        UnknownChain: events of another chain do.
-    """
-    proven, _ = fetch([1], copies, prover)
-    if 1 in proven:
-        _check_ground(connection, row.chain, proven[1], origin, copies, prover)
-
-
-def _check_ground(
-    connection: Connection, number: int, first: Proven, origin: str, copies: Sequence[Source], prover: Prover
-) -> None:
-    """
-    Raise UnknownChain where events of another chain stand under a number: the first one says so, and is no edit of this
-    chain's *first*; or several are none of this chain's, or one where a row knows its id or a note names another chain.
-    """
-    start = events.read_seqs(connection, number, first.event.chain_id, [1]).get(1)
-    named = None if start is None or belonging.is_alike(start, first) else _created(start)
-    if named in (None, origin):
-        strange, is_certain = belonging.strange_events(connection, number, first.event.chain_id, copies, prover)
-        if not strange:
-            return
-        stated = belonging.notes_of_others(connection, number, origin, prover)
-        if not is_certain and not stated and len(strange) < belonging.RUN:
-            return
-        named = " and ".join(map(shown, stated)) or None
-    of = "another chain" if named is None else named
-    raise UnknownChain(
-        f"the rows that say which chain this is lead to the number {number}, and events of {of} stand under it: find "
-        "out whose they are, set the rows of chains right, and plan again"
-    )
-
-
-def settle(
-    connection: Connection, row: ChainRow, origin: str, local: Source, sources: Sequence[Source], prover: Prover
-) -> Identity | str:
-    """
-    Return who the chain is, by its first event in any copy, this one first; or why nothing shows it.
-
-    Raises:
-        UnknownChain: events of another chain stand under its number.
-    """
-    if not row.chain_id and not any(source.chain_id for source in sources):
-        return NO_ID
-    proven, reasons = fetch([1], [local, *sources], prover)
-    if 1 not in proven:
-        return reasons[1]
-    chain_id = proven[1].event.chain_id
-    _check_ground(connection, row.chain, proven[1], origin, [local, *sources], prover)
-    there = identities.standing(connection)
-    of_others = {
-        number: of for number, of in _named(connection, there).items()
-        if _is_another(connection, there, number, of, origin)
-    }  # fmt: skip
-    strangers = [
-        each for each in there if (each.chain_id, each.origin) in of_others.values()
-        or (each.chain == row.chain and each.origin != origin and _has_events(connection, each, chain_id))
-    ]  # fmt: skip
-    in_the_way = next((each for each in strangers if each.chain == row.chain), None)
-    if in_the_way is not None:
-        return (
-            f"the row of chain {in_the_way.origin} says {row.chain}, the number of this chain: give it the one that "
-            "its events stand under, and plan again"
-        )
-    own = [
-        each for each in there
-        if each not in strangers and (each.chain == row.chain or (each.origin == origin and (
-            # One that says both is this chain's, unless events of another stand under its number.
-            (each.chain_id == chain_id and belonging.is_free(connection, each.chain, chain_id))
-            or each.chain in of_others or not identities.has_rows(connection, each.chain or 0))))
-    ]  # fmt: skip
-    other = next(
-        (x for x in there if x not in own and x not in strangers and (x.origin == origin or x.chain_id == chain_id)),
-        None,
-    )
-    if other is not None:
-        return (
-            f"row {other.chain} of chains says this chain's origin or id as well, and is not to be taken for its own: "
-            "find out whose it is, take it away or set it right, and plan again"
-        )
-    wanted = {
-        "chain": row.chain, "chain_id": chain_id, "origin": origin, "format_version": FORMAT_VERSION,
-        "genesis": genesis(chain_id, origin),
-    }  # fmt: skip
-    differing = {each: tuple(name for name, value in wanted.items() if getattr(each, name) != value) for each in own}
-    kept_by_others = {each.chain for each in there if each not in own}
-    astray = {
-        each.chain for each in own
-        if each.chain is not None and each.chain not in {row.chain, *kept_by_others}
-        and belonging.is_free(connection, each.chain, chain_id)
-    }  # fmt: skip
-    chain = ChainRow(row.chain, chain_id, origin, FORMAT_VERSION)
-    for number in sorted(astray):
-        table = belonging.of_region(connection, number, chain)
-        if table:
-            return (
-                f"the row of {table} under the number {number}, which a row of chains gives this chain, is not shown "
-                "to be this chain's: find out whose it is, give it the number of its events or take it away, and plan "
-                "again"
-            )
-    kept = min(own, key=lambda each: len(differing[each]), default=None)
-    return Identity(
-        chain, None if kept is None else differing[kept], kept,
-        tuple(each for each in own if each is not kept),
-        tuple(sorted(astray)),
-        tuple(number for number in sorted(astray) if belonging.has_own_head(connection, number, chain)),
-        frozenset({origin, str(row.chain), *(each.origin or "" for each in own)}), proven[1].source, proven[1].by,
-    )  # fmt: skip
