@@ -141,9 +141,9 @@ if __name__ == "__main__":
         (folder, policy), status = map(Path, sys.argv[1:]), 4
         (*said, wrong), status = check_checkpoint(folder, *read_policy(read(policy, 1_000_000))), 3
         need(not wrong, wrong)
-        print(f"VERIFIED: {said[1]} events of {said[0]}, head {check_entries(folder, *said)}, root {said[2].hex()}")
-        print(__doc__[__doc__.index("Not checked") :])
+        head, unsaid = check_entries(folder, *said), __doc__[__doc__.index("Not checked") :]
     except (OSError, LookupError, ValueError, zlib.error) as error:
         said = ascii(f"{read.last}: {error}" if isinstance(error, zlib.error) else f"{error}")[1:-1]  # for a terminal
         print({2: "give FOLDER and POLICY", 3: f"BROKEN: {said}", 4: f"could not verify: {said}"}[status])
         sys.exit(status)
+    print(f"VERIFIED: {said[1]} events of {said[0]}, head {head}, root {said[2].hex()}", unsaid, sep="\n")

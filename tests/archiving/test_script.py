@@ -98,6 +98,19 @@ def test_a_script_without_its_arguments_says_what_to_give(tmp_path: Path) -> Non
     assert run(tmp_path / "nowhere", None)[0] == 4
 
 
+def test_an_output_that_cannot_be_written_convicts_no_archive(tmp_path: Path) -> None:
+    """It is neither verified nor broken: nobody read what was said."""
+    write(tmp_path / "a", 1)
+    (tmp_path / "trust").write_bytes(POLICY_TEXT)
+    # Unbuffered, so that each sentence is written, or fails, where it is said.
+    command = [sys.executable, "-I", "-u", str(SCRIPT), str(tmp_path / "a"), str(tmp_path / "trust")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "During handling" not in done.stderr
+
+
 def replace(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def broken(copy: Path) -> None:
         (copy / name).write_bytes(change((copy / name).read_bytes()))
