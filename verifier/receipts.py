@@ -160,7 +160,7 @@ class ArchiveHolder:
 
     def _checked(self, number: int) -> list[bytes] | None:
         """Return the entries of a bundle, once one proof shows all of them to be in the tree."""
-        tile = Tile(0, number, min(WIDTH, self.size - number * WIDTH))
+        tile = tiles.leaf_tile(number, self.size)
         try:
             data = self._store.read(tile.bundle_path())
             if data is None:

@@ -129,6 +129,13 @@ def edge_of(size: int) -> list[Tile]:
     return [Tile(level, count // WIDTH, count % WIDTH) for level, count in edge if count % WIDTH]
 
 
+def leaf_tile(number: int, size: int) -> Tile:
+    """
+    Return tile *number* of the leaves of a tree of *size* leaves.
+    """
+    return Tile(0, number, min(WIDTH, size - number * WIDTH))
+
+
 def tile_with(node: Node, size: int) -> Tile:
     """
     Return the tile that the hash of complete subtree *node* is made from, in a tree of *size* leaves.

@@ -236,7 +236,7 @@ class Archived:
         return found
 
     def _bundle(self, number: int) -> dict[int, RecordedEvent]:
-        tile = Tile(0, number, min(WIDTH, self._size - number * WIDTH))
+        tile = tiles.leaf_tile(number, self._size)
         bundle, segment = self._store.read(tile.bundle_path()), self._store.read(segments.path(tile))
         try:
             if bundle is None or segment is None:

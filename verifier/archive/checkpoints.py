@@ -26,10 +26,10 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.evidence.revocation import KeyIsRevoked, Revoked
-from ledger.evidence.tiles import Tile
+from ledger.evidence.tiles import Tile, leaf_tile
 from verifier import vouching
 from verifier.archive.seams import finding
-from verifier.archive.signed_tree import Held, hold, tile_of
+from verifier.archive.signed_tree import Held, hold
 from verifier.report import Finding, Findings
 from verifier.signed import nobodys_word, unknown_word, unlisted_word
 from verifier.stored import Unreadable
@@ -106,7 +106,7 @@ def chain_id_of(store: Store, stated: Checkpoint, findings: Findings) -> bytes:
 
 
 def _first_entry(store: Store, size: int) -> Entry | None:
-    tile = tile_of(0, size)
+    tile = leaf_tile(0, size)
     with contextlib.suppress(UnknownFormat, TooLong):
         return entries.parse(tiles.decode_bundle(tile, store.read(tile.bundle_path()) or b"")[0])
     return None

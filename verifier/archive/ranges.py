@@ -25,11 +25,11 @@ from ledger.chain.entry import Entry
 from ledger.errors import Rejected, UnknownFormat
 from ledger.evidence import segments, tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.tiles import WIDTH, Tile
+from ledger.evidence.tiles import WIDTH, Tile, leaf_tile
 from verifier.archive.ahead import Read, reading
 from verifier.archive.groups import Ends, GroupCheck
 from verifier.archive.seams import Seam, finding, misfits, seam_of
-from verifier.archive.signed_tree import leads, nodes_of, tile_of
+from verifier.archive.signed_tree import leads, nodes_of
 from verifier.report import Finding
 from verifier.revocations import KINDS
 
@@ -100,7 +100,7 @@ def without_payloads(numbers: Sequence[int], size: int) -> list[str]:
     """
     if not numbers:
         return []
-    first = tile_of(numbers[0], size)
+    first = leaf_tile(numbers[0], size)
     more = f" and {len(numbers) - 1} more such runs" if len(numbers) > 1 else ""
     return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or an "
             "entry of theirs does not say how long its payload is"]  # fmt: skip
@@ -129,7 +129,7 @@ class _RangeCheck:
         )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
-            tile = tile_of(number, self._stated.size)
+            tile = leaf_tile(number, self._stated.size)
             found.events += tile.width
             stated, before = self._leaves(tile), len(self._findings)
             read = self._entries(tile)
@@ -362,7 +362,7 @@ def check_range(
     Raises:
         Unavailable: the store cannot be read.
     """
-    store, bundles = _store(where), (tile_of(number, stated.size) for number in numbers)
+    store, bundles = _store(where), (leaf_tile(number, stated.size) for number in numbers)
     paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
     with reading(store, paths) as read:
         return _RangeCheck(read, store, stated, chain_id, is_part).run(numbers)

@@ -23,13 +23,6 @@ from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Frontier, Node, ReadNodes
 
 
-def tile_of(number: int, size: int) -> Tile:
-    """
-    Return the tile of the leaves of bundle *number* in an archive of *size* events.
-    """
-    return Tile(0, number, min(WIDTH, size - number * WIDTH))
-
-
 def nodes_of(store: Store, size: int) -> ReadNodes:
     """
     Return what reads complete subtrees of the tree of *size* leaves from the archive's tiles.
@@ -121,7 +114,7 @@ def _by_entries(store: Store, stated: Checkpoint, sizes: set[int]) -> dict[int, 
     edge, roots = Frontier(), dict[int, bytes]()
     try:
         while sizes and edge.size < stated.size:
-            tile = tile_of(edge.size // WIDTH, stated.size)
+            tile = tiles.leaf_tile(edge.size // WIDTH, stated.size)
             for entry in tiles.decode_bundle(tile, store.read(tile.bundle_path()) or b""):
                 edge.add(tree.leaf_hash(entry))
                 if edge.size in sizes:

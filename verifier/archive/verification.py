@@ -22,14 +22,14 @@ from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, VerifierKey
 from ledger.evidence.policy import Policy
-from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tiles import WIDTH, leaf_tile
 from verifier import processes
 from verifier.archive import checkpoints
 from verifier.archive.joining import Joining
 from verifier.archive.ranges import RANGE_BUNDLES, Range, check_range, is_of_segment, without_payloads
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
-from verifier.archive.signed_tree import nodes_of, tile_of
+from verifier.archive.signed_tree import nodes_of
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
 from verifier.spans import first_of
@@ -126,7 +126,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         judged = checkpoints.judge(store, trust, signed)
         findings.add(one for one in judged.findings if one not in before.findings)
         if joining.last is not None:
-            place = segments.path(tile_of((stated.size - 1) // WIDTH, stated.size))
+            place = segments.path(leaf_tile((stated.size - 1) // WIDTH, stated.size))
             findings.add(before_its_events(trust, judged.trusted, stated.size, joining.last.recorded_at,
                                            table="archive", key=(place,)))  # fmt: skip
     elif joining.astray is not None:
@@ -227,7 +227,7 @@ def _of_keys(keys: KeyHistory, size: int, lost: Sequence[int]) -> Iterator[Findi
     before that is *lost*, such as the one that names the key.
     """
     for one in keys.findings:
-        tile = tile_of(((one.seq or 1) - 1) // WIDTH, size)
+        tile = leaf_tile(((one.seq or 1) - 1) // WIDTH, size)
         after = next((seq for seq in lost if seq < (one.seq or 1)), None)
         yield msgspec.structs.replace(one, table="archive", key=(segments.path(tile),), after=after)
 
@@ -278,7 +278,7 @@ def _gone_astray(store: Store, stated: Checkpoint, number: int) -> Iterator[Find
         yield finding("TREE_MISMATCH", stated.root.hex(), made.hex(), CHECKPOINT, column="root")
     else:
         path, expected = (
-            tile_of(number, stated.size).bundle_path(),
+            leaf_tile(number, stated.size).bundle_path(),
             f"entries of the tree with root {stated.root.hex()}",
         )
         yield finding("TREE_MISMATCH", expected, "others", path, column="root")

@@ -18,10 +18,10 @@ from ledger.chain.entry import RecordedEvent
 from ledger.errors import LedgerError, UnknownFormat
 from ledger.evidence import checkpoint, segments, tiles
 from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
+from ledger.evidence.tiles import HEIGHT, WIDTH, Tile, leaf_tile
 from verifier.report import Finding
 from verifier.stored import Unreadable
-from verifier.tiled.copies import cut, tile_of
+from verifier.tiled.copies import cut
 
 CHAIN_ID_BYTES: Final = 16
 
@@ -116,7 +116,7 @@ class Archive:
             Unreadable: a bundle or its segment is missing or broken, so that nothing can be compared.
         """
         for number in range((first - 1) // WIDTH, (min(last, self.size()) - 1) // WIDTH + 1):
-            yield from (event for event in self._bundle(tile_of(number, self.size())) if first <= event.seq <= last)
+            yield from (event for event in self._bundle(leaf_tile(number, self.size())) if first <= event.seq <= last)
 
     def _bundle(self, tile: Tile) -> list[RecordedEvent]:
         bundle, segment = self._read(tile.bundle_path()), self._read(segments.path(tile))

@@ -25,7 +25,7 @@ from verifier import conviction
 from verifier.chain import ChainCheck
 from verifier.keys import KeyCheck
 from verifier.report import Finding, Findings
-from verifier.tiled.copies import TileNodes
+from verifier.tiled.copies import CopyNodes
 from verifier.tiled.databases import Region
 
 GROUP_LIMIT: Final = 10_000
@@ -155,7 +155,7 @@ def leaves(tile: Tile, made: dict[int, bytes], stored: Sequence[bytes] | None) -
     ]
 
 
-def above(nodes: TileNodes, size: int, number: int, made: Sequence[bytes]) -> list[Finding]:
+def above(nodes: CopyNodes, size: int, number: int, made: Sequence[bytes]) -> list[Finding]:
     """
     Hold the tiles above full tile *number* of leaves, in a tree of *size* leaves, against its 256 hashes.
 
@@ -189,7 +189,7 @@ def of_tile(tile: Tile, expected: str, actual: str, place: int | None = None, se
                    column=column)  # fmt: skip
 
 
-def proof_of_tile(nodes: TileNodes, number: int, size: int) -> list[bytes]:
+def proof_of_tile(nodes: CopyNodes, number: int, size: int) -> list[bytes]:
     """
     Return the hashes that lead from tile *number* of leaves to the root of *size* leaves.
 

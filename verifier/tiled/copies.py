@@ -72,7 +72,7 @@ class Copy(Protocol):
         """
 
 
-class TileNodes:
+class CopyNodes:
     """
     The complete subtrees of the tree over the first *size* events of a copy, from its tiles.
 
@@ -123,13 +123,6 @@ class TileNodes:
             UnknownFormat: a tile is missing.
         """
         return tree.root_of(self.read(), self._size)
-
-
-def tile_of(number: int, size: int) -> Tile:
-    """
-    Return the tile of leaves with this *number* in a tree of *size* leaves.
-    """
-    return Tile(0, number, min(WIDTH, size - number * WIDTH))
 
 
 def count_of(size: int) -> int:

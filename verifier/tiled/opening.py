@@ -27,7 +27,7 @@ from verifier.report import BROKEN, VERIFIED, Finding, Report
 from verifier.sealed import not_here_yet
 from verifier.stored import Unreadable
 from verifier.tiled import gathered, newest
-from verifier.tiled.copies import TileNodes
+from verifier.tiled.copies import CopyNodes
 from verifier.tiled.databases import Region
 from verifier.tiled.outside import Answers, Shown
 from verifier.tiled.rotten import Rotten
@@ -139,7 +139,7 @@ class _Opening:
                 f"the tiles end at {covered} events and a checkpoint of {size} is to be held against them: let "
                 "`tradeledger seal` or `tradeledger cosign` go on, or verify with `full --expect`"
             )
-        nodes = TileNodes(self._region, covered)
+        nodes = CopyNodes(self._region, covered)
         edge = Frontier(covered, nodes.read()(tree.complete_nodes(0, covered)) if covered else ())
         for event in self._region.between(covered + 1, size) if size > covered else ():
             try:
@@ -204,7 +204,7 @@ class _Opening:
                        seq=size, table="tiles", key=())  # fmt: skip
             return
         covered = min(self._leaves, size)
-        nodes = TileNodes(self._region, covered)
+        nodes = CopyNodes(self._region, covered)
         rotten = Rotten(self._region, nodes, covered).among(tree.complete_nodes(0, covered)) if mine is None else []
         if rotten:
             self.findings += (finding for finding in rotten if finding not in self.findings)

@@ -14,7 +14,7 @@ from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Node
 from verifier.report import Finding
 from verifier.tiled import check
-from verifier.tiled.copies import TileNodes
+from verifier.tiled.copies import CopyNodes
 from verifier.tiled.databases import Region
 
 
@@ -23,7 +23,7 @@ class Rotten:
     The hashes of a region's tiles that were held against what is below them, in the tree of *size* leaves.
     """
 
-    def __init__(self, region: Region, nodes: TileNodes, size: int) -> None:
+    def __init__(self, region: Region, nodes: CopyNodes, size: int) -> None:
         self._region, self._nodes, self._size = region, nodes, size
         self._held: dict[Node, list[Finding]] = {}
 

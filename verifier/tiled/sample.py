@@ -22,14 +22,14 @@ from ledger.errors import ProofInvalid, UnknownFormat
 from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
-from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tiles import WIDTH, leaf_tile
 from verifier import identity, spans
 from verifier.archive.ranges import check_range, without_payloads
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import CheckpointRow, Unreadable
 from verifier.tiled import check, draw, newest, workers
 from verifier.tiled.archives import Archive
-from verifier.tiled.copies import TileNodes, count_of, tile_of
+from verifier.tiled.copies import CopyNodes, count_of
 from verifier.tiled.databases import Region, View
 from verifier.tiled.newest import Newest
 from verifier.tiled.rotten import Rotten
@@ -171,11 +171,11 @@ class _OfRegion:
 
     def __init__(self, region: Region, stated: Checkpoint, size: int) -> None:
         self._region, self._stated, self._size = region, stated, size
-        self._nodes = TileNodes(region, stated.size)
+        self._nodes = CopyNodes(region, stated.size)
         self._rotten = Rotten(region, self._nodes, stated.size)
 
     def __call__(self, number: int) -> Tested:
-        tile = tile_of(number, self._stated.size)
+        tile = leaf_tile(number, self._stated.size)
         if tile.start >= self._size:
             return Tested([], 0, is_whole=False)
         done = check.events(self._region, tile.start + 1, min(tile.end, self._size))
@@ -205,7 +205,7 @@ class _OfArchive:
 
     def __init__(self, archive: Archive, stated: Checkpoint) -> None:
         self._archive, self._stated = archive, stated
-        self._nodes = TileNodes(archive, stated.size)
+        self._nodes = CopyNodes(archive, stated.size)
 
     def __call__(self, number: int) -> Tested:
         done = check_range(self._archive.name, self._stated, self._archive.chain_id, [number])
@@ -225,7 +225,7 @@ def _of_place(where: str, stated: Checkpoint) -> _OfArchive:
 
 
 def _led(
-    nodes: TileNodes, stated: Checkpoint, number: int, made: bytes, kind: str, rotten: Rotten | None = None
+    nodes: CopyNodes, stated: Checkpoint, number: int, made: bytes, kind: str, rotten: Rotten | None = None
 ) -> list[Finding]:
     """
     Return what is wrong on the way from a tile of hash *made* to the root; it is of *kind* where *rotten* does not name

@@ -19,13 +19,13 @@ from typing import Final
 
 import msgspec
 
-from ledger.evidence.tiles import WIDTH
+from ledger.evidence.tiles import WIDTH, leaf_tile
 from verifier import due, identity, spans
 from verifier.forms.cleaning import moment
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, scrubbed, workers
-from verifier.tiled.copies import TileNodes, count_of, tile_of
+from verifier.tiled.copies import CopyNodes, count_of
 from verifier.tiled.databases import Region, View
 from verifier.tiled.scrubbed import BROKEN_LIMIT, Scrubbed
 
@@ -76,7 +76,7 @@ class _Runs:
 
     def __init__(self, region: Region, size: int, leaves: int) -> None:
         self._region, self._size, self._leaves = region, size, leaves
-        self._nodes = TileNodes(region, leaves)
+        self._nodes = CopyNodes(region, leaves)
 
     def __call__(self, run: range) -> Read:
         done = check.events(self._region, run[0] * WIDTH + 1, min(run[-1] * WIDTH + WIDTH, self._size))
@@ -87,7 +87,7 @@ class _Runs:
         """Yield what does not fit of a tile and those above it, as far as there are tiles."""
         if number * WIDTH >= self._leaves:
             return
-        tile = tile_of(number, self._leaves)
+        tile = leaf_tile(number, self._leaves)
         yield from check.leaves(tile, made, self._nodes.tile(tile))
         mine = [made[seq] for seq in range(tile.start + 1, tile.start + 1 + tile.width) if seq in made]
         if len(mine) == WIDTH:

@@ -26,7 +26,7 @@ from verifier import identity, spans
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import Unreadable
 from verifier.tiled import check, newest
-from verifier.tiled.copies import TileNodes
+from verifier.tiled.copies import CopyNodes
 from verifier.tiled.databases import Region
 
 Tell = Callable[[str, int], None]
@@ -47,7 +47,7 @@ UNREAD: Final = "events: whose rows they are is not known"
 class _Walk:
     """One walk along a stream."""
 
-    def __init__(self, nodes: TileNodes | None, stated: Checkpoint | None, findings: Findings) -> None:
+    def __init__(self, nodes: CopyNodes | None, stated: Checkpoint | None, findings: Findings) -> None:
         self._nodes, self._stated, self._findings = nodes, stated, findings
         self.version, self.seq, self.proven = 0, 0, 0
         self.places: dict[int, int] = {}
@@ -105,7 +105,7 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
     findings = Findings()
     findings.add([*settled.findings, *found.findings])
     stated = None if found.trusted is None else found.trusted.checkpoint
-    walk = _Walk(None if stated is None else TileNodes(region, stated.size), stated, findings)
+    walk = _Walk(None if stated is None else CopyNodes(region, stated.size), stated, findings)
     for count, event in enumerate(region.of_stream(stream) if settled.readable else (), 1):
         walk.take(event)
         tell("checking events", count)
