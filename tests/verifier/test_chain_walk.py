@@ -126,6 +126,23 @@ def test_ranges_in_turn_share_a_connection_and_lose_nothing_where_one_is_left_in
     assert opened == [of_all[1]] * 2
 
 
+@pytest.mark.parametrize("count", [14, 15, 16, 17, 31, 32])
+def test_a_connection_serves_another_range_after_one_of_any_length(
+    written: Database, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Also where what ends the rows is the last message that is taken at once."""
+    monkeypatch.setattr(rows, "ROWS", 16)
+    monkeypatch.setattr(rows, "_AT_ONCE", 16)
+    with (
+        Reader(written.dsn("auditor"), ORIGIN) as reader,
+        open_connection(written.dsn("auditor"), reader.snapshot()) as connection,
+    ):
+        reading, absent, (chain,) = rows.Reading(connection), os.urandom(16), reader.chains
+        for first in (1, 40):
+            found = [*reading.rows(chain.chain, first, first + count - 1, absent)]
+            assert sum(map(len, found)) == count
+
+
 def test_a_dask_cluster_gives_the_same_report(
     written: Database, copy: Database, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

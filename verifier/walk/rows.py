@@ -69,6 +69,8 @@ class Reading:
                 if data[-len(_TRAILER) :] == _TRAILER and lengths[-1] == len(_TRAILER):
                     data, more = data[: -len(_TRAILER)], False
                     del lengths[-1]
+                    # It may have been the last of those taken at once, and what ends the copy is still to come.
+                    next(found, None)
                 if lengths:
                     yield Rows(data, lengths)
         finally:
