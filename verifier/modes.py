@@ -62,8 +62,9 @@ def open_(
     def made() -> Report:
         found = read_policy(trust)
         with _region(dsn, origin) as region:
-            opened = opening.verify(region, found, lambda: outside.ask(found, region.origin, address), max_age,
-                                    time.time_ns)  # fmt: skip
+            opened = opening.verify(
+                region, found, lambda kept: outside.ask(found, region.origin, address, kept), max_age, time.time_ns
+            )
         if evidence is not None:
             _leave(evidence, opened.evidence)
         return opened.report

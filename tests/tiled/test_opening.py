@@ -4,6 +4,7 @@ Start a region as it was left, as an old backup of it, as another history; and w
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def opened(
     found = trust or sealed.policy()
     with sealed.region() as region:
         return opening.verify(
-            region, found, lambda: outside.ask(found, region.origin, signer), max_age,
+            region, found, lambda kept: outside.ask(found, region.origin, signer, kept), max_age,
             (lambda: now * 10**9) if now else time.time_ns,
         )  # fmt: skip
 
@@ -96,6 +97,47 @@ def test_an_old_backup_that_was_put_back_is_a_rollback(
             fork = opened(before, trust, outside_of)
             assert [x.kind for x in fork.report.findings] == ["INCONSISTENT"]
             assert [(x.seq, x.actual.startswith("root ")) for x in fork.report.findings] == [(15, True)]
+    pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+def test_who_has_no_way_to_show_what_is_kept_is_asked_about_the_one_here(
+    pg_server: Server, migrated: str, tmp_path: Path
+) -> None:
+    """A witness without a reading path says 404, and so does a server at whose address nothing is."""
+    database = Database(pg_server, "not_shown")
+    copy_database(pg_server, database.name, migrated)
+    make_chain(database)
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(signer(tmp_path))
+        url = stack.enter_context(serving(tmp_path, WITNESSES[0]))
+
+        def unseen(method: str, path: str, body: bytes) -> Reply:
+            if method == "GET":
+                return Reply(404, b"404 page not found\n")
+            status, kind, said = Place(url).ask(method, path, body)
+            return Reply(status, said, kind)
+
+        silent = stack.enter_context(served(unseen))
+        nobody = stack.enter_context(served(lambda method, path, body: Reply(404, b"<html>nothing</html>")))
+        witnesses = members("w", [WITNESSES[0]], [url], 1)
+        with sealing(database, place, witnesses=witnesses) as sealer:
+            append(database, 9)
+            sealer.seal()
+        report = opened(Sealed(database, place, silent)).report
+        assert (report.verdict, report.findings) == ("verified", [])
+        assert "witness w shows none, and answers that it keeps one of 10 events" in report.covered
+        with pytest.raises(Unreadable, match="answers with status 404: '<html>nothing</html>'"):
+            opened(Sealed(database, place, nobody))
+        with copied(database) as backup:
+            with sealing(database, place, witnesses=witnesses) as sealer:
+                append(database, 5)
+                sealer.seal()
+            with pytest.raises(Unreadable, match="keeps a checkpoint of 15 events, more than the 10 of the one here"):
+                opened(Sealed(backup, place, silent))
+            # A signer that has signed nothing has lost its state, or is another's.
+            alone = policy.decode(f"log {LOG_KEY.verifier.text()}\nquorum none\n".encode())
+            with pytest.raises(Unreadable, match="it has signed nothing, and a checkpoint of 10 events is kept here"):
+                opened(Sealed(backup, place, url), alone, nobody)
     pg_server.sql(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 

@@ -31,7 +31,7 @@ from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import Finding, Report
 from verifier.stored import Unreadable
-from verifier.walk import clusters, layout, ranges, rows
+from verifier.walk import clusters, joined, layout, ranges, rows
 from verifier.walk.joined import COVERED, verify_chain
 from verifier.walk.layout import Rows
 
@@ -274,6 +274,18 @@ def test_no_byte_of_a_row_can_differ(written: Database) -> None:
     assert not fits([good[1], good[0], *good[2:]])
 
 
+def test_no_epoch_is_below_the_first(written: Database) -> None:
+    """As the walk event by event has it."""
+    with Reader(written.dsn("auditor"), ORIGIN) as reader:
+        chain = reader.chain
+    absent, place = os.urandom(16), layout._ROW.fields["epoch"][1]  # type: ignore[index]
+    with open_connection(written.dsn("auditor")) as connection:
+        (found,) = rows.Reading(connection).rows(chain.chain, 1, 1, absent)
+    for epoch, is_one in ((1, True), (0, False), (-1, False)):
+        data = found.data[:place] + epoch.to_bytes(4, "big", signed=True) + found.data[place + 4 :]
+        assert (layout.parse(Rows(data, found.lengths), chain.chain_id, absent) is not None) == is_one
+
+
 def test_rows_are_the_events_that_the_reader_reads(written: Database) -> None:
     """Both ways to read a row give the same columns, whatever is absent in it."""
     with Reader(written.dsn("auditor"), ORIGIN) as reader:
@@ -287,6 +299,29 @@ def test_rows_are_the_events_that_the_reader_reads(written: Database) -> None:
             for event in parsed.events(chain.chain_id)
         ]
     assert found == expected
+
+
+COPIED_BELOW = (
+    "UPDATE ledger.events SET seq = 0 WHERE seq = 50; INSERT INTO ledger.events SELECT (jsonb_populate_record(events, "
+    "'{\"seq\": 50}')).* FROM ledger.events WHERE seq = 0"
+)
+"""What leaves event 50 as it is and puts another row below the first."""
+
+
+def test_an_event_before_the_first_is_found_from_a_state_too(
+    copy: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was there when the state was written, in the middle of a walk, or came since."""
+    state = tmp_path / "state"
+    assert walked(copy, state=state).verdict == "verified"
+    with Intruder(copy) as intruder:
+        intruder.unguard("events")
+        intruder.edit("events", COPIED_BELOW)
+    assert ("SEQ_DUP", 0, "seq") in of_events(walked(copy, state=state).findings)
+    monkeypatch.setattr(joined, "SAVE_S", 0.0)
+    state.unlink()
+    for _ in range(2):
+        assert ("SEQ_DUP", 0, "seq") in of_events(walked(copy, state=state).findings)
 
 
 def test_a_walk_goes_on_where_the_state_says(written: Database, tmp_path: Path) -> None:

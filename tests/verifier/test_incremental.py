@@ -33,6 +33,7 @@ from tests.conftest import ORIGIN, Database, copy_database
 from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
+from tests.verifier.test_chain_walk import COPIED_BELOW
 from verifier import full
 from verifier.reader import Reader
 from verifier.report import Ended, Finding, Outcome, Report
@@ -166,6 +167,13 @@ def test_what_no_new_event_touches_is_left_and_said(copy: Database, state: Path)
     assert report.verdict == "verified"
     assert any("no event since has touched" in line for line in report.not_covered)
     assert {x.seq or x.table for x in real(report_on(copy))} == {20, "orders"}
+
+
+def test_an_event_before_the_first_is_found_though_no_old_event_is_read(copy: Database, state: Path) -> None:
+    with Intruder(copy) as intruder:
+        intruder.unguard("events")
+        intruder.edit("events", COPIED_BELOW)
+    assert ("SEQ_DUP", 0) in [(x.kind, x.seq) for x in since(copy, state).findings]
 
 
 def test_a_database_behind_its_state_is_convicted(written: Database, state: Path) -> None:

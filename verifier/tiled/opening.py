@@ -220,13 +220,17 @@ class _Opening:
 
 
 def verify(
-    region: Region, trust: Policy, ask: Callable[[], Answers], max_age: int | None, now_ns: Callable[[], int]
+    region: Region,
+    trust: Policy,
+    ask: Callable[[Trusted | None], Answers],
+    max_age: int | None,
+    now_ns: Callable[[], int],
 ) -> Opened:
     """
     Return the report on a region at its start, and evidence against its log if others were shown another history.
 
-    *ask* asks those outside; *max_age* is for how many seconds a cosignature is fresh; *now_ns* returns this machine's
-    time in nanoseconds since 1970.
+    *ask* asks those outside, given the newest accepted checkpoint that is kept here; *max_age* is for how many seconds
+    a cosignature is fresh; *now_ns* returns this machine's time in nanoseconds since 1970.
 
     Raises:
         Unreadable: there is nothing to check, or too few answer for anything to be known.
@@ -240,7 +244,8 @@ def verify(
     opening.head()
     opening.surroundings(now_ns())
     opening.kept()
-    answers = ask()
+    kept, _ = gathered.newest(trust, region.newest_checkpoints(), region.origin, ())
+    answers = ask(kept)
     for said in answers.shown:
         opening.shown(said)
     trusted, wrong = gathered.newest(trust, region.newest_checkpoints(), region.origin, answers.shown)
@@ -293,7 +298,7 @@ def _covered(opening: _Opening, trusted: Trusted | None, answers: Answers) -> li
         f"{shown.who} shows a checkpoint of {shown.stated.size} events{opening.beside(shown.stated.size)}"
         for shown in answers.shown
     ]
-    said += [f"{who} answers that it has seen none" for who in answers.without]
+    said += answers.without
     if trusted is not None:
         said.append(newest.Newest(trusted, []).sentence())
     return [

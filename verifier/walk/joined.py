@@ -150,6 +150,8 @@ class _Walk:
                 "--to, and if there were more of them, ask who has them (`diff`, `archive`, witnesses)"
             )
         if not self._begin(first):
+            self._covered = ["that this chain is the one of the state, and goes on from it: it does not"]
+            self._notes.append("the events, and the head beside them: verify without --state")
             return
         begin = self._walked.end.seq + 1 if self._walked.end is not None else first
         # To the last event or beyond it is to the end: whether the head says more is asked as of a walk of all.
@@ -173,7 +175,7 @@ class _Walk:
             self._join(done)
             tell("checking events", self._walked.events)
             self._save(whole=False)
-        self._end(begin, end, within, whole=last is None)
+        self._end(first, end, within, whole=last is None)
         if self._walked.good and not len(self._findings):
             self._save(whole=True)
 
@@ -257,7 +259,7 @@ class _Walk:
             return first.prev_hash == start and first.group[1] == 0
         return self._walked.after is None or fits(self._walked.after, first)
 
-    def _end(self, begin: int, end: int, within: int, *, whole: bool) -> None:
+    def _end(self, first: int, end: int, within: int, *, whole: bool) -> None:
         """Walk again what did not fit, and hold the head against the last event."""
         walked = self._walked
         beyond, contradicts = self.last if whole else end, walked.doubt is not None
@@ -267,7 +269,7 @@ class _Walk:
             walked.following, walked.good = None, False
         if walked.doubt is None and whole and walked.end is not None and not walked.end.closes:
             walked.doubt, walked.good, contradicts = (walked.end.seq, walked.end.seq), False, True
-        if walked.doubt is None and begin == 1 and self._reader.events_before_first():
+        if walked.doubt is None and first == 1 and self._reader.events_before_first():
             walked.doubt, walked.good, contradicts = (1, 1), False, True
         reached: region.Reached | None = walked.end
         if walked.doubt is not None:

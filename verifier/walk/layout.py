@@ -240,7 +240,7 @@ def _head(fixed: NDArray[Any], chain_id: bytes, absent: bytes) -> NDArray[Any] |
     head["effective_on"] = days
     good = (
         (days >= _FIRST_DAY).all() and (days <= _LAST_DAY).all() and (fixed["seq"] > 0).all()
-        and (fixed["epoch"] >= 0).all() and (fixed["stream_version"] > 0).all() and (fixed["schema_version"] >= 0).all()
+        and (fixed["epoch"] > 0).all() and (fixed["stream_version"] > 0).all() and (fixed["schema_version"] >= 0).all()
         and (fixed["group_index"] >= 0).all() and (fixed["group_index"] < fixed["group_size"]).all()
     )  # fmt: skip
     for name in ("correlation_id", "causation_id"):

@@ -25,11 +25,12 @@ from verifier.walk.replaying import Doubt, same
 def without_gap(reader: Reader, first: int, last: int) -> None:
     """
     Let only a chain pass whose events *first* to *last* are as many as that: one far behind the others would make
-    ranges without end.
+    ranges without end. Nor may any stand before the first of all, where that is not read.
 
     Raises:
-        Doubt: they are more, or fewer.
+        Doubt: they are more, or fewer, or one does.
     """
+    same(first > 1 and reader.events_before_first(), False)
     same(reader.count(first, last), max(0, last - first + 1))
 
 
