@@ -335,9 +335,19 @@ def test_a_walk_goes_on_where_the_state_says(written: Database, tmp_path: Path) 
         assert second.events == 30
         assert second.verdict == "verified"
         assert any(f"events 1 to {first.events} again" in line for line in second.not_covered)
+        assert second.spans == [(first.events + 1, first.events + 30)]
+        assert second.last_good_seq == first.events + 30
         assert second.head == walked(database, state=tmp_path / "another").head
         third = walked(database, state=state)
         assert (third.events, third.verdict, third.head) == (0, "verified", second.head)
+
+
+def test_of_a_part_it_is_said_which_events_were_read(written: Database) -> None:
+    """And how many from the first are whole only where these were read."""
+    part, begun, whole = walked(written, first=20, last=40), walked(written, last=40), walked(written)
+    assert (part.spans, part.events, part.last_good_seq) == ([(20, 40)], 21, 0)
+    assert (begun.spans, begun.events, begun.last_good_seq) == ([(1, 40)], 40, 40)
+    assert (whole.spans, whole.last_good_seq) == (None, whole.events)
 
 
 def test_a_database_behind_its_state_is_convicted(written: Database, tmp_path: Path) -> None:

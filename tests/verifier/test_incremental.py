@@ -101,6 +101,7 @@ def test_only_what_is_new_is_read_and_the_result_is_that_of_all(copy: Database, 
     count = go_on(copy)
     second = since(copy, path, jobs)
     assert (second.verdict, second.events, second.findings) == ("verified", count, [])
+    assert second.spans == [(first.events + 1, first.events + count)]
     assert {"orders", "balances", "executions"} <= set(second.rows)
     edge = Frontier()
     with Reader(copy.dsn("auditor"), ORIGIN) as reader:

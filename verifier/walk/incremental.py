@@ -134,6 +134,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
         rows=rows, covered=COVERED, not_covered=[*notes, *NOT_COVERED],
         vouched=[*reader.vouched(), *catalogue.holders(reader.query)],
         last_good_seq=end.seq, seconds=round(time.monotonic() - started, 3),
+        spans=[(start.seq + 1, end.seq)] if end.seq > start.seq else None,
     )  # fmt: skip
 
 

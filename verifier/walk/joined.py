@@ -131,6 +131,7 @@ class _Walk:
         self._head: dict[str, object] = {"seq": chain.seq, "hash": chain.hash.hex()}
         self._walked = Walked(None, Frontier() if state is not None else None)
         self._saved_at = time.monotonic()
+        self._is_part, self._begun_at = False, 1
         self._absent = os.urandom(16)
         self._snapshot = reader.snapshot()
         self.last = 0
@@ -157,6 +158,7 @@ class _Walk:
         # To the last event or beyond it is to the end: whether the head says more is asked as of a walk of all.
         last = None if last is not None and last >= self.last else last
         end = self.last if last is None else last
+        self._is_part, self._begun_at = begin > 1 or last is not None, begin
         if last is not None:
             self._notes.append(f"events after {end}, which were left out on purpose, and the head")
         if first > 1 or last is not None:
@@ -310,13 +312,16 @@ class _Walk:
         if self._walked.good and self._walked.frontier is not None and self._walked.frontier.size:
             self._head["root"] = self._walked.frontier.root().hex()
         found = self._findings.all(self._lost)
+        begun, count = self._begun_at, self._walked.events
         unread = [] if settled.readable else ["events: whose rows they are is not known"]
         return Report(
             verdict=BROKEN if found else VERIFIED, origin=self._chain.origin, region_mode=self._chain.mode,
             events=self._walked.events, head=self._head, findings=found, rows={},
             covered=self._covered if settled.readable else self._covered[-1:],
             not_covered=[*NOT_COVERED, *self._notes, *unread],
-            vouched=settled.assumed, last_good_seq=self._last_good, seconds=round(time.monotonic() - started, 3),
+            vouched=settled.assumed, last_good_seq=self._last_good if begun == 1 or self._state is not None else 0,
+            seconds=round(time.monotonic() - started, 3),
+            spans=[(begun, begun + count - 1)] if count and self._is_part else None,
         )  # fmt: skip
 
 
