@@ -491,3 +491,19 @@ def test_a_note_is_by_a_key_that_has_truly_signed_it() -> None:
     assert not note.is_by(read, [WITNESSES[1].verifier])
     false = [NoteSignature(one.name, one.key_id, bytes(len(one.signature))) for one in read.signatures]
     assert not note.is_by(note.with_signatures(read.text, false), [LOG.verifier, WITNESSES[0].verifier])
+
+
+def test_a_policy_that_says_nothing_of_a_log_is_named_with_those_that_it_has() -> None:
+    """So that whoever took the wrong file sees which it was."""
+    other = SigningKey("ledger.example/other", ED25519, bytes(32))
+    logs = "".join(f"log {key.verifier.text()}\n" for key in (LOG, other))
+    trust = policy.decode(f"{logs}quorum none\n".encode())
+    policy.check_lists(trust, LOG.name)
+    with pytest.raises(InvalidInput) as refused:
+        policy.check_lists(trust, "ledger.example/third")
+    assert str(refused.value) == (
+        f"the policy is for other logs ({', '.join(sorted((LOG.name, other.name)))}), and this chain is "
+        "ledger.example/third; bring one that lists it"
+    )
+    with pytest.raises(InvalidInput, match=r"other logs \(none\)"):
+        policy.check_lists(policy.decode(b"quorum none\n"), LOG.name)
