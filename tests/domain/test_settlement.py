@@ -339,17 +339,29 @@ def test_told_in_either_order_a_fail_and_what_settled_after_it_are_the_same() ->
 @pytest.mark.parametrize(
     ("more", "rule"),
     [
-        ({"qty": "59"}, "quantity"),
-        ({"qty": "60"}, None),
+        ({"qty": "60"}, "quantity"),
+        ({"qty": "99"}, "quantity"),
         ({"qty": "100"}, None),
         ({"qty": "101"}, "quantity"),
         ({"qty": "60.5"}, "excess_scale"),
+        ({"qty": "59", "date": MONDAY}, "quantity"),
+        ({"qty": "60", "date": MONDAY}, None),
+        ({"qty": "75", "date": MONDAY}, None),
+        ({"qty": "100", "date": MONDAY}, None),
+        ({"date": MONDAY}, None),
+        ({}, "settled_before"),
+        ({"settlement_id": "S"}, "settled_before"),
         ({"qty": "100", "settlement_id": "S", "date": "2024-08-13", "new_intended_date": "2024-08-13"},
          "settled_before"),
     ],
 )  # fmt: skip
-def test_what_failed_is_at_least_what_waits_and_at_most_what_was_traded(more: dict[str, str], rule: str | None) -> None:
-    """40 of 100 have settled on Monday: a settlement that was done failed on no day after it."""
+def test_what_failed_is_what_was_left_between_the_begin_and_the_end_of_its_day(
+    more: dict[str, str], rule: str | None
+) -> None:
+    """
+    40 of 100 have settled on Monday: on Friday all was left, on Monday 60 at least. A settlement that was done failed
+    on no day after it.
+    """
     books = market()
     books.give(trade())
     books.give(settled("S", qty="40", partial=True, date=MONDAY))
@@ -363,15 +375,21 @@ def test_what_failed_is_at_least_what_waits_and_at_most_what_was_traded(more: di
     [
         (DUE, "100", None),
         (DUE, "60", None),
+        (DUE, "59", "quantity"),
         (MONDAY, "100", "quantity"),
         (MONDAY, "60", None),
+        (MONDAY, "1", "quantity"),
+        (MONDAY, None, "over_settlement"),
         ("2024-08-13", "60", None),
+        ("2024-08-13", "1", None),
         ("2024-08-14", "60", "over_settlement"),
         ("2024-08-14", "0", "over_settlement"),
     ],
 )
 @pytest.mark.parametrize("told", [(0, 1), (1, 0)])
-def test_no_more_failed_than_was_left_by_then(told: tuple[int, int], date: str, qty: str, rule: str | None) -> None:
+def test_no_more_failed_than_was_left_by_then(
+    told: tuple[int, int], date: str, qty: str | None, rule: str | None
+) -> None:
     """40 settled on Friday and 60 on Tuesday, told in either order: under whichever id, Wednesday had nothing left."""
     books = market()
     books.give(trade())
@@ -386,13 +404,33 @@ def test_no_more_failed_than_was_left_by_then(told: tuple[int, int], date: str, 
     books.replayed()
 
 
-@pytest.mark.parametrize(("part", "least"), [("100", "more than 0, at most 100"), ("40", "at least 60, which still")])
+@pytest.mark.parametrize(
+    ("part", "least"), [("100", "more than 0, at most 100"), ("40", "at least 60, which its end left, at most 100")]
+)
 def test_what_may_have_failed_is_said_as_it_is(part: str, least: str) -> None:
-    """Nothing waits any more of what has settled as a whole."""
+    """Of what has settled as a whole on the day, its end left nothing."""
     books = market()
     books.give(trade())
     books.give(settled("S", qty=part, partial=part != "100"))
     assert least in str(books.give(failed("F", qty="0")).detail)
+
+
+def test_a_fail_told_after_a_part_of_what_failed_settled_says_how_much_was_left() -> None:
+    """Without a quantity it waits, of one execution and of several, and says what to give; then it is accepted."""
+    books = market()
+    for name in ("E1", "E2"):
+        books.give(trade(name))
+    books.give(settled("S", "E1", "40", partial=True, date=MONDAY))
+    waits = books.give(failed("F", exec_id="E1"))
+    words = "'E1' of 2024-08-08, of which 40 settled on days after it; expected one of what waits, or `qty`: how much"
+    assert (waits.rule, words in str(waits.detail)) == ("settled_before", True)
+    net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E1", "E2"))
+    waits = books.give(failed("N", trade_date=None, exec_id=None, net=net))
+    assert (waits.rule, "`qty` of one execution" in str(waits.detail)) == ("settled_before", True)
+    for name in ("E1", "E2"):
+        assert books.give(failed(f"F-{name}", exec_id=name, qty="100")).rule is None
+    assert [render(x.failed) for x in rungs(books) if x.date == DUE] == ["-2002", "200"]
+    books.replayed()
 
 
 def test_what_failed_of_several_that_have_settled_is_told_of_each() -> None:

@@ -77,12 +77,13 @@ def _failed_before(history: History, now: Moment, dice: Dice, name: str) -> Even
     if not found:
         return None
     trade = dice.choice(found)
-    qty = dice.of(trade.qty, trade.qty, trade.qty - trade.settled / 2, trade.open, trade.qty + 1)
+    qty = dice.of(trade.qty, trade.qty, trade.qty - trade.settled / 2, trade.open, trade.qty + 1, None)
     if dice.often(0.4):
         name = dice.choice([x.settlement_id for x in history.of(TradeSettled)])
     day = days_before(now.day, dice.of(0, 1, 1, 2))
     return SettlementFailed(settlement_id=name, venue=trade.key[0], trade_date=trade.day, exec_id=trade.key[2],
-                            qty=text(qty), leg="both", reason="r", date=day, new_intended_date=now.day)  # fmt: skip
+                            qty=None if qty is None else text(qty), leg="both", reason="r", date=day,
+                            new_intended_date=now.day)  # fmt: skip
 
 
 def failed(history: History, now: Moment, dice: Dice) -> Event:

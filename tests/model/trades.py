@@ -198,14 +198,13 @@ def _settled(history: History, trade: Trade, event: TradeSettled) -> Trade:
     return replace(trade, settled=trade.settled + qty, paid=paid)
 
 
-def settled_before(history: History, trade: Trade, day: str) -> Fraction:
-    """Return how much of *trade* has settled on days before *day*, as its settlements say, whenever they were told."""
-    parts = (
-        live(history.until(seq))[trade.key].open if event.net else number(event.qty)
+def settled_on(history: History, trade: Trade) -> list[tuple[str, Fraction]]:
+    """Return the days on which *trade* settled and how much of it, as its settlements say, whenever they were told."""
+    return [
+        (event.date, live(history.until(seq))[trade.key].open if event.net else number(event.qty))
         for seq, event in history.steps()
-        if isinstance(event, TradeSettled) and trade.key in settles(event) and event.date < day
-    )
-    return sum(parts, Fraction(0))
+        if isinstance(event, TradeSettled) and trade.key in settles(event)
+    ]
 
 
 @asked

@@ -70,15 +70,21 @@ def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
     if event.new_intended_date < event.date:
         return False
     if event.qty is None:
-        return not days and bool(_waiting(history, event))
+        # What is left by now is what was left on that day, unless some of it has settled since.
+        left = _waiting(history, event)
+        since = any(day > event.date for x in left for day, _ in trades.settled_on(history, x))
+        return not days and bool(left) and not since
     # Told late: what was left on that day, of which some has settled on it or since, under whichever id.
     found, qty = _waiting(history, event, settled=True), number(event.qty)
     if not found or event.net or any(day < event.date for day in days):
         return False
     its = reference.terms(history, found[0].instrument)
     assert its is not None
-    most = found[0].qty - trades.settled_before(history, found[0], event.date)
-    return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and found[0].open <= qty <= most
+    # When the day began, and when it was over; in between it may have failed before or after what settled on it.
+    parts, whole = trades.settled_on(history, found[0]), found[0].qty
+    most = whole - sum((part for day, part in parts if day < event.date), Fraction(0))
+    least = whole - sum((part for day, part in parts if day <= event.date), Fraction(0))
+    return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and least <= qty <= most
 
 
 def allocates(history: History, event: TradeAllocated, now: Moment) -> bool:

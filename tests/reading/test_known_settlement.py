@@ -367,8 +367,8 @@ class Depository:
                 settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, qty=render(part),
                 partial=part < left, date=day,
             ))  # fmt: skip
-        elif kind == "fail" and waiting:
-            row = waiting[pick % len(waiting)]
+        elif kind == "fail" and (still := [x for x in waiting if not self._has_settled_since(x, day)]):
+            row = still[pick % len(still)]
             self._give(SettlementFailed(
                 settlement_id=name, venue="N", trade_date=row.trade_date, exec_id=row.exec_id, leg="cash", reason="r",
                 date=day, new_intended_date=DAYS[-1],
@@ -391,6 +391,9 @@ class Depository:
             return 0
         parts = self.parts[row.trade_date, row.exec_id]
         return row.qty - sum(qty for seq, qty in parts if self._days[seq] < day)
+
+    def _has_settled_since(self, row: Execution, day: str) -> bool:
+        return any(self._days[seq] > day for seq, _ in self.parts[row.trade_date, row.exec_id])
 
     def _settle(self, rows: list[tuple[Execution, int]], event: TradeSettled) -> None:
         self._give(event)

@@ -47,8 +47,9 @@ class SettlementFailed(Event, frozen=True, kw_only=True):
     What was to settle on `date` did not; it is tried again on `new_intended_date`, under the same settlement id or not.
 
     `leg` says which side was missing. Delivery is versus payment, so nothing moves. What failed is all that is left to
-    settle. Where some or all of that has settled before it is told, `qty` says how much of one execution was left on
-    `date`: that failed on this day, and what has settled stays so. It is at most what had not settled on days before.
+    settle. Where some or all of that has settled on a later day before it is told, `qty` has to say how much of one
+    execution was left on `date`: that failed on this day, and what has settled stays so. It is at most what had not
+    settled on days before, and at least what had not by the end of `date`.
     """
 
     KIND: ClassVar = "fact"

@@ -192,11 +192,13 @@ def settle(state: State, event: events.TradeSettled, now: Now) -> Effects:
 
 
 def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[Execution]) -> list[SettlementFail]:
-    """Return what failed of *rows*: all that was left of each when it was told, and fees in other assets."""
+    """Return what failed of *rows*: all that was left of each on the day, and fees in other assets."""
     if state.booked is not None:
         # All that was left when it was told need not be left by days.
         return _failed_before(state.booked, event)
     parts: list[tuple[Execution, int, str, int]] = []
+    if event.qty is None:
+        _check_left(event, rows)
     for row in rows if event.qty is None else [_as_left(state, event, rows, units(event.qty))]:
         owed = trades.outstanding(row, lambda asset: known(state.assets, asset, "asset").scale)
         parts.append((row, owed.pop(row.asset), row.gross_asset, owed.pop(row.gross_asset, 0)))
@@ -211,6 +213,18 @@ def _failed(state: State, event: events.SettlementFailed, now: Now, rows: list[E
     ]  # fmt: skip
 
 
+def _check_left(event: events.SettlementFailed, rows: list[Execution]) -> None:
+    """Raise Broken where some of what was left of *rows* on the day has settled on a later one."""
+    for row in rows:
+        since = sum(part for day, part in _by_day(row).items() if day > event.date)
+        if since:
+            raise Broken(
+                "settled_before",
+                f"found a fail on {event.date} of execution {row.exec_id!r} of {row.trade_date}, of which "
+                f"{amounts.render(since)} settled on days after it; expected one of what waits{_late(event)}",
+            )
+
+
 def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution], qty: int) -> Execution:
     """Return the execution with *qty* left of it, as on the day that failed; some of that may have settled since."""
     if event.net:
@@ -219,9 +233,10 @@ def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution]
             "found `qty` with net; expected it of one execution: tell what failed of each under an id of its own",
         )
     row = rows[0]
-    left = row.qty - row.settled_qty
+    days = _by_day(row).items()
     # What settled on the day itself may have done so after it had failed.
-    most = row.qty - sum(part for day, part in _by_day(row).items() if day < event.date)
+    most = row.qty - sum(part for day, part in days if day < event.date)
+    least = row.qty - sum(part for day, part in days if day <= event.date)
     if not most:
         raise Broken(
             "over_settlement",
@@ -229,14 +244,14 @@ def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution]
             "something left of it on that day",
         )
     check_scale(qty, known(state.assets, row.asset, "asset"), "quantity")
-    if not max(left, 1) <= qty <= most:
-        least = f"at least {amounts.render(left)}, which still waits" if left else "more than 0"
+    if not max(least, 1) <= qty <= most:
+        low = f"at least {amounts.render(least)}, which its end left" if least else "more than 0"
         raise Broken(
             "quantity",
-            f"found {event.qty} of {row.exec_id!r} that failed; expected all that was left on {event.date}: {least}, "
+            f"found {event.qty} of {row.exec_id!r} that failed; expected all that was left on {event.date}: {low}, "
             f"at most {amounts.render(most)}",
         )
-    if qty == left:
+    if qty == row.qty - row.settled_qty:
         return row
     # What had been paid by then is not known by days: its share is.
     scale = known(state.assets, row.gross_asset, "asset").scale
