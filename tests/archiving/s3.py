@@ -18,6 +18,16 @@ CREDENTIALS = {
 }  # fmt: skip
 
 
+# Its own program answers in many threads, and two who create one object at the same moment are then both told that they
+# did: what a real store does not do.
+_ONE_BY_ONE = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -28,7 +38,7 @@ def free_port() -> int:
 def server() -> Iterator[str]:
     """Yield the address of a server that answers; what it holds is gone with it."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", _ONE_BY_ONE, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

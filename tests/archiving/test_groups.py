@@ -64,6 +64,15 @@ def test_an_event_that_states_another_request_than_its_group_is_named(tmp_path: 
     assert ("GROUP_PARTIAL", event.seq, "request_hash") in {(one.kind, one.seq, one.column) for one in found}
 
 
+def test_no_epoch_is_below_the_first(tmp_path: Path) -> None:
+    """As the walk over a database's events has it."""
+    write(tmp_path, len(EVENTS), events=edited(EVENTS, 1, epoch=0))
+    found = [one for one in verify(tmp_path).findings if one.column == "epoch"]
+    assert [(one.kind, one.seq, one.expected, one.actual) for one in found] == [
+        ("STATE_MISMATCH", 1, "at least 1", "0")
+    ]
+
+
 def test_a_payload_without_its_two_members_is_named(tmp_path: Path) -> None:
     """What was given cannot be told from it."""
     write(tmp_path, len(EVENTS), events=put(EVENTS[9], b'{"given":{},"derived":{}}'))

@@ -72,7 +72,9 @@ EDITS: list[tuple[dict[str, Any], list[Finding]]] = [
     ({"payload": b'{"given":{},"derived":{}}'},
      [in_bundle("REQUEST_MISMATCH", "a payload of what the rules made and what was given",
                 "found a payload with its two members in another order or spacing than is written", "payload")]),
-    ({"actor": "mallory"}, []),
+    *(({column: "mallory"}, [in_bundle("GROUP_PARTIAL", "mallory", getattr(NEXT, column), column, SEQ + 1)])
+      for column in ("actor", "source", "idempotency_key")),
+    ({"correlation_id": b"m" * 16}, []),
 ]  # fmt: skip
 
 

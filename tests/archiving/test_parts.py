@@ -111,7 +111,7 @@ def test_a_wider_tile_does_not_vouch_for_a_forged_run(copy: Path) -> None:
 
 def forge(copy: Path, tile: Tile) -> None:
     """Change event 600 and what hangs on it in its bundle, down to the tile, as who has no key can."""
-    forged = edited(EVENTS, 600, actor="mallory")[512:]
+    forged = edited(EVENTS, 600, correlation_id=b"m" * 16)[512:]
     entries = [entry.encode(event) for event in forged]
     payloads = tuple((event.salt, event.payload) for event in forged)
     segment = Segment(CHAIN_ID, 513, forged[0].prev_hash, forged[-1].hash, payloads)

@@ -193,6 +193,11 @@ def test_what_nobody_confirms_is_suspect() -> None:
     no_id = msgspec.structs.replace(EVENT, event_id=bytes(16))
     assert suspects(no_id, []).split(" or ") == [column for column in ALL if column not in asked]
     assert suspects(EVENT, ALL) == "payload"
+    # What the rules make of a payload confirms it only where that is what was asked for.
+    made = ["payload", "event_type", "schema_version"]
+    assert "payload" not in suspects(EVENT, made).split(" or ")
+    assert {*made} <= {*suspects(other, made).split(" or ")}
+    assert {*made} <= {*suspects(grouped, made).split(" or ")}
     assert conviction.event_time(EVENT.event_id) == EVENT.recorded_at
     assert conviction.event_time(bytes(16)) is None
 

@@ -72,10 +72,14 @@ class Joining:
             return []
         if self.last is not None:
             return misfits(self.last, first, path)
-        expected = genesis(self._chain_id, self._stated.origin)
-        if self.events or first.seq != 1 or first.prev_hash == expected:
+        if self.events or first.seq != 1:
             return []
-        return [finding("CHAIN_BREAK", expected.hex(), first.prev_hash.hex(), path, 1, "prev_hash")]
+        found, expected = list[Finding](), genesis(self._chain_id, self._stated.origin)
+        if first.prev_hash != expected:
+            found.append(finding("CHAIN_BREAK", expected.hex(), first.prev_hash.hex(), path, 1, "prev_hash"))
+        if first.epoch < 1:
+            found.append(finding("STATE_MISMATCH", "at least 1", str(first.epoch), path, 1, "epoch"))
+        return found
 
     def end(self) -> list[Finding]:
         """

@@ -21,7 +21,7 @@ from ledger.errors import UnknownFormat
 from verifier.archive.ranges import Range
 from verifier.stored import Unreadable
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 LINE_LIMIT_BYTES: Final = 1 << 26
 """No line is longer, which is what came out of one range."""
 

@@ -4,6 +4,8 @@ Say what has to fit between an event and the next: link, time, id and group, als
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from ledger.chain.entry import Entry
@@ -21,8 +23,15 @@ class Seam(msgspec.Struct, frozen=True):
     recorded_at: int
     event_id: bytes
     group: tuple[bytes, int, int]
-    request_hash: bytes
     epoch: int
+    request_hash: bytes
+    source: str
+    actor: str
+    idempotency_key: str
+
+
+_ASKED: Final = ("request_hash", "source", "actor", "idempotency_key")
+"""What all events of a group have in common besides their group."""
 
 
 def seam_of(fields: Entry, digest: bytes) -> Seam:
@@ -30,8 +39,10 @@ def seam_of(fields: Entry, digest: bytes) -> Seam:
     Return what of an entry has to fit; *digest* is the entry's hash.
     """
     group = (fields.group_id, fields.group_index, fields.group_size)
-    return Seam(fields.seq, fields.prev_hash, digest, fields.recorded_at, fields.event_id, group, fields.request_hash,
-                fields.epoch)  # fmt: skip
+    return Seam(
+        fields.seq, fields.prev_hash, digest, fields.recorded_at, fields.event_id, group, fields.epoch,
+        fields.request_hash, fields.source, fields.actor, fields.idempotency_key,
+    )  # fmt: skip
 
 
 def finding(kind: str, expected: str, actual: str, path: str, seq: int | None = None, column: str = "") -> Finding:
@@ -59,9 +70,15 @@ def misfits(before: Seam, after: Seam, path: str) -> list[Finding]:
     if goes_on and (found_group, found_index, found_size) != (group, index + 1, size):
         expected = f"event {index + 1} of {size} of group {group.hex()}"
         found.append(finding("GROUP_PARTIAL", expected, actual, path, after.seq, "group_id"))
-    elif goes_on and after.request_hash != before.request_hash:
-        expected, actual = before.request_hash.hex(), after.request_hash.hex()
-        found.append(finding("GROUP_PARTIAL", expected, actual, path, after.seq, "request_hash"))
-    elif not goes_on and (found_index != 0 or found_group == group):
+    elif goes_on:
+        for column in _ASKED:
+            expected, actual = (_text(getattr(one, column)) for one in (before, after))
+            if actual != expected:
+                found.append(finding("GROUP_PARTIAL", expected, actual, path, after.seq, column))
+    elif found_index != 0 or found_group == group:
         found.append(finding("GROUP_PARTIAL", "the first event of a group", actual, path, after.seq, "group_id"))
     return found
+
+
+def _text(value: bytes | str) -> str:
+    return value.hex() if isinstance(value, bytes) else value
