@@ -415,6 +415,27 @@ def test_part_of_a_chain_is_checked_and_the_rest_is_said(copy: Database) -> None
     assert of_events(walked(copy, first=15, last=25).findings) == [("BYTES_MODIFIED", 20, "actor")]
 
 
+def test_the_event_before_a_part_is_told_where_it_is_gone_or_another(copy: Database) -> None:
+    """It is read for the link to it, so that what was seen is not passed over."""
+    with Intruder(copy) as intruder:
+        assert changed(intruder, "events", "actor", "text", "seq = 99")
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 49")
+    for first, kind in ((100, "BYTES_MODIFIED"), (50, "SEQ_GAP")):
+        report = walked(copy, first=first, last=first + 10)
+        assert [(x.kind, x.seq) for x in report.findings] == [(kind, first - 1)]
+        assert f"the link of event {first} to the one before" in report.not_covered
+
+
+def test_a_wrong_head_beside_good_events_is_no_rollback(copy: Database, tmp_path: Path) -> None:
+    """A state, and a walk without one, say the same of it."""
+    state = tmp_path / "state"
+    assert walked(copy, state=state).findings == []
+    with Intruder(copy) as intruder:
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 5")
+    for report in (walked(copy, state=state), walked(copy)):
+        assert {x.kind for x in report.findings} == {"HEAD_MISMATCH"}
+
+
 def test_events_that_are_asked_for_and_gone_are_not_left_out_on_purpose(copy: Database) -> None:
     """Where the head still says that they were there it is a cut, and where it does not nothing is verified."""
     with Reader(copy.dsn("auditor"), ORIGIN) as reader:

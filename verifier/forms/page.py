@@ -91,7 +91,12 @@ def _verdict(outcome: Outcome) -> str:
 def _ended(outcome: Ended, checked_at: int) -> str:
     when = f"{_e(moment(checked_at))}, by {_e(PROGRAM)}"
     facts = (("Tried at", when), ("Reason", _e(outcome.message)), ("Code", _code(outcome.code)))
-    nothing = "<h2>What was not checked</h2><p>Everything. This is not a statement that the ledger is good or bad.</p>"
+    what = (
+        "Everything else."
+        if outcome.verdict == BROKEN
+        else ("Everything. This is not a statement that the ledger is good or bad.")
+    )
+    nothing = f"<h2>What was not checked</h2><p>{what}</p>"
     return f"<h1>Verification of a trade ledger</h1>{_verdict(outcome)}{_facts(facts)}{nothing}"
 
 

@@ -104,10 +104,12 @@ def _fits(report: Report) -> str:
     """Return what it comes to that nothing is wrong: as it was recorded is what others have seen, and no more."""
     count = counted(report.events, "event")
     if report.region_mode == "two copies":
-        return f"Both have the same {count}."
+        return f"Both agree in every hash that was compared, on {count}."
     last, seen = last_read(report), vouched(report)
     if report.spans is not None and not last:
-        return f"What was asked of the head fits what others have seen: {count}."
+        head = f"What was asked of the head fits what others have seen: {counted(seen or report.events, 'event')}."
+        is_more = 0 < seen < report.events
+        return head + (f" Nobody outside is known to have seen {_after(seen, report.events)} yet." if is_more else "")
     if seen >= last:
         return f"Everything that was checked is as it was recorded: {count}."
     if not seen:
@@ -115,11 +117,14 @@ def _fits(report: Report) -> str:
             f"Everything that was checked fits together: {count}. Nobody outside is known to have seen it, so that a "
             "history which was rewritten as a whole would fit together too: give --policy, to a mode that takes it."
         )
-    more = f"events {seen + 1:,} to {last:,}" if seen + 1 < last else f"event {last:,}"
     return (
         f"Everything that was checked fits together: {count}. Up to event {seen:,} it is as it was recorded; nobody "
-        f"outside is known to have seen {more} yet."
+        f"outside is known to have seen {_after(seen, last)} yet."
     )
+
+
+def _after(seen: int, last: int) -> str:
+    return f"events {seen + 1:,} to {last:,}" if seen + 1 < last else f"event {last:,}"
 
 
 def _whole(report: Report) -> str:

@@ -200,8 +200,15 @@ class _Walk:
             self._walked.after = self._event_at(first - 1)
             self._notes.append(f"events before {first}, which were left out on purpose")
             if self._walked.after is None:
-                self._notes.append(f"the link of event {first} to the one before, which does not fit itself")
+                self._notes.append(f"the link of event {first} to the one before")
+                self._findings.add([self._unfit(first - 1)])
         return True
+
+    def _unfit(self, seq: int) -> Finding:
+        """Return what is wrong with an event that the first one has to follow, and that is not there or another."""
+        if self._reader.count(seq, seq):
+            return Finding("BYTES_MODIFIED", "bytes that its hash is of", "other bytes", seq=seq)
+        return Finding("SEQ_GAP", f"event {seq}", "no such row", seq=seq, column="seq")
 
     def _event_at(self, seq: int) -> End | None:
         """Return the event at *seq* where its own bytes fit."""
@@ -344,7 +351,7 @@ def behind(kept: Saved, chain: ChainRow, stored: End | None) -> Iterator[Finding
     if chain.chain_id != kept.chain_id:
         yield Finding("CHAIN_MISMATCH", kept.chain_id.hex(), chain.chain_id.hex(), table="chains", key=(chain.origin,),
                       column="chain_id")  # fmt: skip
-    elif chain.seq < seq:
+    elif chain.seq < seq and stored is None:
         yield Finding("ROLLBACK", f"at least {seq} events, as were there when they were verified", str(chain.seq),
                       table="chain_heads", key=(chain.origin,), column="seq")  # fmt: skip
     elif stored is None or stored.hash != kept.end.hash:
