@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ledger.domain.amounts import render
+from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import Fee, QuarantineResolved, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import CalendarPublished, Cycle, InstrumentAmended, InstrumentDefined
@@ -401,6 +402,26 @@ def test_no_more_failed_than_was_left_by_then(
     assert books.give(failed("F", qty=qty, date=date, new_intended_date="2024-08-15")).rule == rule
     if rule is not None:
         assert rungs(books) == before
+    books.replayed()
+
+
+@pytest.mark.parametrize("closed", ["", MONDAY, "2024-08-13"])
+def test_whether_a_fail_comes_after_its_settlement_is_by_the_days_it_gave(closed: str) -> None:
+    """40 settled on Friday, told on Wednesday: whatever is closed by then, they had on Monday, and 60 had not."""
+    books = market()
+    books.give(trade())
+    books.set_day("2024-08-14")
+    if closed:
+        books.give(PeriodClosed(through=closed))
+    assert books.give(settled("S", qty="40", partial=True)).rule is None
+    again = {"date": MONDAY, "new_intended_date": "2024-08-15"}
+    waits = books.give(failed("S", qty="60", **again))
+    assert (waits.rule, "settled on 2024-08-09" in str(waits.detail)) == ("settled_before", True)
+    assert books.give(failed("S", qty="100", new_intended_date=MONDAY)).rule is None
+    assert books.give(failed("F", qty="60", **again)).rule is None
+    assert [render(x.failed) for x in rungs(books) if x.asset == "XYZ" and x.failed] == ["100", "60"]
+    books.give(settled("S2", qty="60", date="2024-08-14"))
+    assert books.give(failed("S", qty="60", **again)).rule is None
     books.replayed()
 
 

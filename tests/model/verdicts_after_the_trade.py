@@ -76,12 +76,16 @@ def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
         return not days and bool(left) and not since
     # Told late: what was left on that day, of which some has settled on it or since, under whichever id.
     found, qty = _waiting(history, event, settled=True), number(event.qty)
-    if not found or event.net or any(day < event.date for day in days):
+    if not found or event.net:
+        return False
+    # A settlement that was done failed on no day after it: what it is of settled on the days that were given of it.
+    parts = trades.settled_on(history, found[0])
+    if days and max((day for day, _ in parts), default=days[0]) < event.date:
         return False
     its = reference.terms(history, found[0].instrument)
     assert its is not None
     # When the day began, and when it was over; in between it may have failed before or after what settled on it.
-    parts, whole = trades.settled_on(history, found[0]), found[0].qty
+    whole = found[0].qty
     most = whole - sum((part for day, part in parts if day < event.date), Fraction(0))
     least = whole - sum((part for day, part in parts if day <= event.date), Fraction(0))
     return fits(qty, reference.scales(history)[its.asset]) and qty > 0 and least <= qty <= most

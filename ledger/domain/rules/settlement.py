@@ -268,6 +268,18 @@ def _failed_before(booked: State, event: events.SettlementFailed) -> list[Settle
     return rows
 
 
+def _check_not_done(event: events.SettlementFailed, rows: list[Execution], done: Movement) -> None:
+    """Raise Broken where a settlement was *done* under the id, and none of *rows* settled on the day or since."""
+    # Settlements give the days of what they are of, where a closing may have moved the movement to a later one.
+    last = max((day for row in rows for day in _by_day(row)), default=done.effective_on)
+    if last < event.date:
+        raise Broken(
+            "settled_before",
+            f"found a fail on {event.date} of settlement {event.settlement_id!r}, of which the last settled on {last}; "
+            "expected one that waits, under an id of its own",
+        )
+
+
 def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     """
     What waits for settlement goes on waiting, until another day; a settlement fails once a day. What has settled since
@@ -277,14 +289,16 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     check_first_told(prior, now, "settlement_id_reused", f"a fail of {event.settlement_id!r} on {event.date}")
     # Looked up: this fact puts no movement, so no constraint of the store would catch one that memory has forgotten.
     done = None if state.booked is not None else state.movements.get("settlement", event.settlement_id)
-    if done is not None and (event.qty is None or done.effective_on < event.date):
+    if done is not None and event.qty is None:
         raise Broken(
             "settled_before",
-            f"found a fail of settlement {event.settlement_id!r}, which settled on {done.effective_on}; expected one "
-            f"that waits{_late(event) if event.date <= done.effective_on else ', under an id of its own'}",
+            f"found a fail of settlement {event.settlement_id!r}, which has settled; expected one that waits, under an "
+            f"id of its own{_late(event)}",
         )
     check_come(event.date, now, "settlement_to_come", "a failed settlement with the day")
     rows = _executions(state, event)
+    if done is not None:
+        _check_not_done(event, rows, done)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
     for row in _failed(state, event, now, rows):
