@@ -104,7 +104,7 @@ def in_parts(broken: Database, firm: Firm, folder: Path) -> Iterator[tuple[str, 
         "stream": lambda region: streams.verify(region, "account/A", rules, False, silent),
         "complete": lambda region: streams.verify(region, "account/A", rules, True, silent),
         "scrub": lambda region: scrub.verify(region, state, Fraction(1), None, silent, lambda: int(time.time())),
-        "open": lambda region: opening.verify(region, rules, lambda: nobody, None, time.time_ns).report,
+        "open": lambda region: opening.verify(region, rules, lambda kept: nobody, None, time.time_ns).report,
     }
     for name, check in checks.items():
         with Region(dsn, None) as region:
