@@ -235,6 +235,16 @@ def moved_ahead(sealed: Sealed, *, hashed: bool) -> None:
         intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = %s, hash = %s", FAR, there)
 
 
+def test_events_that_are_gone_from_the_end_are_missed_by_the_head(copy: Sealed, tmp_path: Path) -> None:
+    """Those that no tile has, in the first share too; only the head says that there were any."""
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq > 1303")
+    for share in (Fraction(1, 100), Fraction(1)):
+        report = scrubs(copy, tmp_path / "state", share)
+        assert [(x.kind, x.seq) for x in report.findings] == [("TRUNCATED", 1304)]
+        assert scrub.HEAD in report.covered
+
+
 def test_an_event_whose_seq_is_far_ahead_is_counted_once_and_told_by_its_hash(copy: Sealed, tmp_path: Path) -> None:
     """There are as many events as rows; once it is mended, the history did not go back."""
     state = tmp_path / "state"
@@ -250,6 +260,9 @@ def test_an_event_whose_seq_is_far_ahead_is_counted_once_and_told_by_its_hash(co
         assert report.last_good_seq == (1304 if share == 1 else 256)
     with Intruder(copy.database) as intruder:
         intruder.edit("events", "UPDATE ledger.events SET seq = 1305 WHERE seq = %s", FAR)
+        # The head still names another.
+        assert [x.kind for x in scrubs(copy, state).findings] == ["TRUNCATED"]
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 1305")
     assert scrubs(copy, state).findings == []
     assert read(state).broken == []
 

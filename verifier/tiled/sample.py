@@ -46,6 +46,7 @@ IN_ARCHIVE: Final = [
     PROVEN,
 ]
 NOT_COVERED: Final = [
+    "the head, and events that are gone from the end: `open` and `chain` ask for them",
     "when events were recorded, against when witnesses had seen them: `full` and a whole `archive` check it",
     "rules, keys, commits, read models and guards: `full` checks them",
     "whether a larger checkpoint was signed since: `open` asks the witnesses",

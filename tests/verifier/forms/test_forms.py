@@ -294,8 +294,8 @@ def test_the_last_event_that_was_read_is_the_heads_where_not_all_are_read_again(
 @pytest.mark.parametrize(
     ("mode", "spans", "said"),
     [("two copies", [], "Both agree in every hash that was compared, on 48 events."),
-     ("primary", [], "What was asked of the head fits what others have seen: 40 events. Nobody outside is known to have "
-      "seen events 41 to 48 yet."),
+     ("primary", [], "What was asked of the head fits what others have seen: 40 events. Nobody outside is known to "
+      "have seen events 41 to 48 yet."),
      ("primary", [(1, 20)], "Everything that was checked is as it was recorded: 48 events.")],
 )  # fmt: skip
 def test_a_verdict_says_what_its_mode_asked(mode: str, spans: list[tuple[int, int]], said: str) -> None:
