@@ -82,13 +82,19 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
-    before = set(followed)
+    before, said = set(followed), dict(found)
     for key, now_called in _covered(statement, before, there, ours):
-        if now_called in found and now_called not in before:
-            # Said of another version of the trade, it is the same difference: what was decided of it goes on.
-            found[key] = found.pop(now_called)
+        if key in said:
+            continue
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
-        found.setdefault(key, (MISSING, MISSING))
+        left, right = said.get(now_called, (MISSING, MISSING))
+        if left == right:
+            found[key] = (MISSING, MISSING)
+            continue
+        # Said of another version of the trade, it is the same difference: each break or decision on it goes on.
+        found[key] = (left, right)
+        if now_called not in before:
+            found.pop(now_called, None)
     return found
 
 

@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from ledger.domain.events.corporate_actions import InstrumentRenamed
+from ledger.domain.events.executions import Fee, TradeCorrected
 from ledger.domain.rows import Break
 from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, keys, statement
+from ledger.reconciliation.comparison import Decision
 from ledger.reconciliation.ours import Ours, first_names
 from tests.domain import equities
 from tests.domain.books import Books
@@ -72,6 +74,39 @@ def test_a_list_of_cash_opens_no_break_of_a_security(
     open_break = Break("bank", f"balance:A:XYZ:{broken}", *before, told.as_of, 5, None)
     found = comparison.compare(told, ours(books), [open_break], {})
     assert {x.key: (x.ledger, x.external) for x in found.standing} == standing
+
+
+TRADES = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
+ROW = f"N,{equities.DAY},%s,A,XYZ.N,buy,100,%s\n"
+TRADE = f"trade:A:N:{equities.DAY}"
+
+
+def corrected(new: str, old: str, fee: str) -> TradeCorrected:
+    """Return a correction of the fee alone: all else is as it was."""
+    return TradeCorrected(exec_id=new, exec_ref=old, trade_date=equities.DAY, venue="N", account="A",
+                          instrument="XYZ.N", side="buy", qty="100", price="10",
+                          fees=(Fee(kind="commission", asset="USD", amount=fee),))  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", ["E1", "E2"])
+@pytest.mark.parametrize("stated", ["E1", "E2", "E3"])
+def test_of_two_breaks_of_one_figure_none_ends_while_it_differs(decided: str, stated: str) -> None:
+    """One of them is decided, one is open, and the statement says the same by whichever id: both stay what they are."""
+    books = equities.market()
+    for event in (equities.trade("E1"), corrected("E2", "E1", "2"), corrected("E3", "E2", "3")):
+        assert books.give(event).rule is None
+    rows = [
+        Break("bank", f"{TRADE}:{name}:price", "10", "11", 1, 5, 6 if name == decided else None)
+        for name in ("E1", "E2")
+    ]  # fmt: skip
+    known = {f"{TRADE}:{decided}:price": Decision("10", "11")}
+    for price, accepted in (("11", tuple(known)), ("10", ())):
+        told = statement.read("t.csv", (TRADES + ROW % (stated, price)).encode(), statement.Told("bank", equities.DAY))
+        found = comparison.compare(told, ours(books), rows, known)
+        assert (found.accepted, found.lapsed) == (accepted, tuple(known) if price == "10" else ())
+        assert [x.key for x in found.standing] == [x.key for x in rows if x.closed_seq is None and price == "11"]
+        # What stands, its side, quantity, price, instrument and account agree: each counts once.
+        assert found.matched == (5 if price == "11" else 6)
 
 
 @pytest.mark.parametrize("kind", ["balance", "trade"])
