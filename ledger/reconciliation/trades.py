@@ -61,7 +61,7 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
     has_lines = any(row.kind == "allocation" for row in stated)
     found: Compared = {}
     seen: set[tuple[str, ...]] = set()
-    there: dict[tuple[str, ...], Execution] = {}
+    standing: dict[tuple[str, ...], tuple[Execution, Stated | None]] = {}
     for row in statement.trades:
         version = by_id.get(row.key)
         now = version and live.get(_root(version))
@@ -74,7 +74,7 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             found[keys.make("trade", row.words["account"], *row.key)] = (_why_not(version), told)
         else:
             seen.add(_id(now))
-            there[row.key] = now
+            standing[_root(now)] = now, row
             found |= _one_trade(row, now, ours)
     for execution in live.values():
         expected = has_lines or execution.kind != "allocation"
@@ -82,8 +82,9 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)
             found[keys.make("trade", *name)] = (told, MISSING)
+            standing[_root(execution)] = execution, None
     before, said = set(followed), dict(found)
-    for key, now_called in _covered(statement, before, there, ours):
+    for key, now_called in _covered(statement, before, standing, ours):
         if key in said:
             continue
         # A trade that neither side has any more, or that both have now under another account or column, agrees.
@@ -104,40 +105,46 @@ def _covers(statement: Statement, row: Execution) -> bool:
 
 
 def _covered(
-    statement: Statement, followed: Iterable[str], there: dict[tuple[str, ...], Execution], ours: Ours
+    statement: Statement,
+    followed: Iterable[str],
+    standing: dict[tuple[str, ...], tuple[Execution, Stated | None]],
+    ours: Ours,
 ) -> Iterator[tuple[str, str]]:
     """
     Yield those of *followed* that are about a trade which the statement has, or would have if there were one, each with
-    what it would be called by the version that the statement has.
+    what it is called by the version of the trade that is compared.
 
-    Whatever version it has of a trade that is *there*, it has it under the id of each.
+    *standing* are the trades that are compared by what they are a version of, each as it is now, with its row of the
+    statement, or None where it has none. A key under the id of any version is of that trade.
     """
     of_trades = [(key, keys.parts(key)) for key in followed if key.startswith("trade:") and keys.is_made(key)]
     if not of_trades:
         return
     accounts, venues = keys.by_writing(statement.accounts), keys.by_writing(statement.venues)
-    rows = {row.key: row for row in statement.trades or ()}
-    by_root = {_root(now): rows[key] for key, now in there.items()}
-    versions = {_id(row): by_root[_root(row)] for row in ours.executions if _root(row) in by_root}
-    stated = {written: row for key, row in (versions | rows).items() for written in keys.writings(*key)}
-    for key, (_, account, venue, day, exec_id, *column) in of_trades:
-        row = stated.get((venue, day, exec_id))
-        if row is None:
-            in_days = statement.trades_from <= day <= statement.trades_to
-            covered, now_called = in_days and account in accounts and venue in venues, key
-        else:
-            now = there.get(row.key)
-            covered = not (column and _leaves_out(row, column[0], account, now))
-            is_of = now is not None and keys.stands_for(account, now.account)
-            now_called = keys.make("trade", now.account, *row.key, *column) if now is not None and is_of else key
-        if covered:
-            yield key, now_called
+    days = {parts[3] for _, parts in of_trades}
+    roots = {
+        written: _root(row) for row in ours.executions if row.trade_date in days and _root(row) in standing
+        for written in keys.writings(*_id(row))
+    }  # fmt: skip
+    stated = {written for row in statement.trades or () for written in keys.writings(*row.key)}
+    for key, (_, account, *name) in of_trades:
+        (venue, day, exec_id), column = name[:3], name[3:]
+        written = venue, day, exec_id
+        now, row = standing[roots[written]] if written in roots else (None, None)
+        if now is not None and keys.stands_for(account, now.account):
+            if row is None or not column or not _leaves_out(row, column[0]):
+                yield key, keys.make("trade", now.account, *(row.key if row is not None else _id(now)), *column)
+        elif (
+            row is not None
+            or written in stated
+            or (statement.trades_from <= day <= statement.trades_to and account in accounts and venue in venues)
+        ):
+            yield key, key
 
 
-def _leaves_out(row: Stated, column: str, account: str, now: Execution | None) -> bool:
-    """Return whether *row* says nothing of *column* of a trade that both sides have, of *account*."""
-    optional = column in sheets.SECTIONS["trades"][1] and not (column in row.figures or column in row.words)
-    return optional and now is not None and keys.stands_for(account, now.account)
+def _leaves_out(row: Stated, column: str) -> bool:
+    """Return whether *row* says nothing of *column* of its trade."""
+    return column in sheets.SECTIONS["trades"][1] and not (column in row.figures or column in row.words)
 
 
 def _one_trade(row: Stated, now: Execution, ours: Ours) -> Compared:

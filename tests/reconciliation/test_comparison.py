@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 
+import msgspec
 import pytest
 
 from ledger.domain.events.corporate_actions import InstrumentRenamed
@@ -107,6 +108,27 @@ def test_of_two_breaks_of_one_figure_none_ends_while_it_differs(decided: str, st
         assert [x.key for x in found.standing] == [x.key for x in rows if x.closed_seq is None and price == "11"]
         # What stands, its side, quantity, price, instrument and account agree: each counts once.
         assert found.matched == (5 if price == "11" else 6)
+
+
+def test_a_decision_goes_on_when_the_trade_has_another_version_and_both_sides_say_the_same() -> None:
+    """The issuer lacks the trade, whose fee is corrected; or it has the old version and the new one."""
+    books = equities.market()
+    for event in (equities.trade("F"), equities.trade("E1"), corrected("E2", "E1", "2")):
+        assert books.give(event).rule is None
+    told = "buy 100 XYZ.N at 10"
+    double = {f"{TRADE}:E1": ("no longer counts since E1 was replaced or busted", "buy 100 XYZ.N at 11")}
+    for key, values, rows, others in (
+        (f"{TRADE}:E1", (told, "missing"), "", {}),
+        (f"{TRADE}:E1:price", ("10", "11"), ROW % ("E1", "11") + ROW % ("E2", "11"), double),
+    ):
+        text = TRADES + ROW % ("F", "10") + rows
+        given = statement.read("t.csv", text.encode(), statement.Told("bank", equities.DAY))
+        ended, known = Break("bank", key, *values, 1, 5, 6), {key: Decision(*values)}
+        found = comparison.compare(given, ours(books), [ended], known)
+        assert (found.accepted, found.lapsed) == ((key,), ())
+        assert {x.key: (x.ledger, x.external) for x in found.standing} == others
+        still = comparison.compare(given, ours(books), [msgspec.structs.replace(ended, closed_seq=None)], {})
+        assert {x.key: (x.ledger, x.external) for x in still.standing} == {key: values, **others}
 
 
 @pytest.mark.parametrize("kind", ["balance", "trade"])
