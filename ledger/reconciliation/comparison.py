@@ -22,7 +22,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """
     How many figures agree, which differences stand, and what was left alone: resolved before, or found later.
 
-    `lapsed` are the keys of differences that were resolved before, and on which both sides agree by now.
+    `lapsed` are the keys of differences that were resolved before, and on which both sides agree by now; `repeated`
+    those of differences that stand as an older statement had them.
     """
 
     matched: int
@@ -31,6 +32,7 @@ class Outcome(msgspec.Struct, frozen=True):
     accepted: tuple[str, ...]
     newer: tuple[str, ...]
     lapsed: tuple[str, ...]
+    repeated: tuple[str, ...]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -93,6 +95,12 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
     standing |= {key: Difference(key=key, ledger=compared[key][0], external=compared[key][1]) for key in found}
     matched = sum(left == right != trades.MISSING for left, right in compared.values())
     ordered = tuple(standing[key] for key in sorted(standing))
+    repeated = [
+        key for key in found & before.keys()
+        if (before[key].ledger_value, before[key].external_value) == compared[key]
+        and before[key].as_of < statement.as_of
+    ]  # fmt: skip
     return Outcome(
-        matched, ordered, frozenset(found), tuple(sorted(settled)), tuple(sorted(newer)), tuple(sorted(lapsed))
-    )
+        matched, ordered, frozenset(found), tuple(sorted(settled)), tuple(sorted(newer)), tuple(sorted(lapsed)),
+        tuple(sorted(repeated)),
+    )  # fmt: skip

@@ -126,5 +126,7 @@ def _again(known: _Open, seq: int, recorded: ReconciliationRecorded, difference:
         life.ledger, life.external = difference.ledger, difference.external
         life.statement_hash, known.as_of = recorded.statement_hash, recorded.as_of
         life.changed_seqs.append(seq)
+    elif difference.key in recorded.repeated:
+        known.as_of = max(known.as_of, recorded.as_of)
     if recorded.as_of >= known.as_of and not recorded.resolved:
         known.statements.add(recorded.statement_hash)

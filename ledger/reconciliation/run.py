@@ -72,7 +72,7 @@ def reconcile(ledger: Ledger, books: Books, statement: Statement, actor: str) ->
     outcome = comparison.compare(statement, ours, of_issuer, _decisions(ledger, before, statement.as_of))
     recorded = ReconciliationRecorded(
         origin=statement.issuer, statement_hash=statement.hash, as_of=statement.as_of, matched=outcome.matched,
-        breaks=outcome.standing, lapsed=outcome.lapsed,
+        breaks=outcome.standing, lapsed=outcome.lapsed, repeated=outcome.repeated,
     )  # fmt: skip
     appended = _is_new(statement, before, [row for row in of_issuer if row.closed_seq is None], outcome)
     if appended:
@@ -104,7 +104,8 @@ def _decisions(ledger: Ledger, before: Followed, as_of: int) -> dict[str, Decisi
 def _is_new(statement: Statement, before: Followed, open_breaks: list[Break], outcome: Outcome) -> bool:
     standing = {(row.key, row.ledger_value, row.external_value) for row in open_breaks}
     found = {(one.key, one.ledger, one.external) for one in outcome.standing}
-    return found != standing or bool(outcome.lapsed) or (statement.hash, statement.as_of) not in before.statements
+    is_known = (statement.hash, statement.as_of) in before.statements
+    return found != standing or bool(outcome.lapsed) or bool(outcome.repeated) or not is_known
 
 
 def _append(ledger: Ledger, recorded: ReconciliationRecorded, version: int, actor: str) -> int:

@@ -291,6 +291,33 @@ def test_a_break_opens_changes_and_ends() -> None:
     assert len(books.state.breaks.rows) == 2
 
 
+def test_a_break_that_is_said_again_is_as_of_the_newest_statement_that_says_so() -> None:
+    """Only one that stands as it did is; what is named wrongly is refused, and nothing that says nothing new is."""
+    books = opened()
+    one, other = (Difference(key=key, ledger="1", external="2") for key in ("A:USDT", "A:BTC"))
+
+    def reconcile(as_of: int, *repeated: str, breaks: tuple[Difference, ...] = (one, other)) -> None:
+        books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=as_of, matched=1, breaks=breaks,
+                                          repeated=repeated))  # fmt: skip
+
+    changed = msgspec.structs.replace(one, external="3")
+    with pytest.raises(RuleBroken, match="no_such_break"):
+        reconcile(1, "A:USDT")
+    reconcile(1)
+    for keys, breaks in (
+        (("A:USDT", "A:USDT"), (one, other)), (("A:USDT",), (changed, other)), (("A:USDT",), (other,)),
+        (("A:EUR",), (one, other)),
+    ):  # fmt: skip
+        with pytest.raises(RuleBroken, match="no_such_break"):
+            reconcile(5, *keys, breaks=breaks)
+    reconcile(5, "A:USDT")
+    reconcile(3, "A:USDT")
+    assert {row.key: (row.as_of, row.opened_seq) for row in books.state.breaks.rows.values()} == {
+        "A:USDT": (5, len(books.stored) - 2), "A:BTC": (1, len(books.stored) - 2),
+    }  # fmt: skip
+    books.replayed()
+
+
 def test_a_decision_on_a_break_needs_a_second_person_where_the_chain_asks_for_one() -> None:
     """And counts without one where it does not; the break is then decided, by whom and how."""
     books = opened()

@@ -172,6 +172,30 @@ def test_a_statement_that_was_older_than_a_break_did_not_have_it(desk: Desk) -> 
     assert [(x["key"], x["how"]) for x in ended["closed"]] == [("balance:A:BTC:total", "statement")]
 
 
+def test_a_break_is_as_of_the_newest_statement_that_said_so(desk: Desk) -> None:
+    """One of the days between, read late, leaves it alone as it does a break that is new then; a newer one ends it."""
+    key, agrees = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    differs, positions = agrees.replace(",100\n", ",101\n"), "account,instrument,qty\nA,BTCUSDT,0\n"
+    opened = desk.reconcile(differs, as_of="2024-08-09")
+    for as_of in ("2024-08-13", "2024-08-13", "2024-08-11"):
+        assert values(desk.reconcile(differs, as_of=as_of)) == values(opened)
+    desk.reconcile(positions, as_of="2024-08-14", name="p.csv")
+    between = desk.reconcile(agrees, as_of="2024-08-12", name="a.csv")
+    assert (values(between), between["newer"], between["closed"]) == (values(opened), [key], [])
+    assert [x["opened_seq"] for x in between["breaks"]] == [opened["recorded_seq"]]
+    ended = desk.reconcile(agrees, as_of="2024-08-13", name="a.csv")
+    assert [(x["key"], x["how"]) for x in ended["closed"]] == [(key, "statement")]
+    # A day that agreed when it was read first says otherwise since the books changed, as the day before it does.
+    desk.reconcile(agrees, as_of="2024-08-15", issuer="other", name="a.csv")
+    desk.give(CashMoved(movement_id="in", account="A", asset="BTC", amount="1", kind="deposit", value_date=DAY))
+    desk.reconcile(agrees, as_of="2024-08-13", issuer="other", name="a.csv")
+    for appended in (True, False):
+        again = desk.reconcile(agrees, as_of="2024-08-15", issuer="other", name="a.csv")
+        assert (again["appended"], values(again)) == (appended, {key: ("101", "100")})
+    assert desk.reconcile(differs, as_of="2024-08-14", issuer="other")["newer"] == [key]
+    check_whole(desk.database)
+
+
 def test_trades_are_matched_by_execution_id_as_they_are_now(desk: Desk) -> None:
     """Missing here and there, other quantity and price; a corrected trade under either id; a busted one is gone."""
     desk.give(*(_lone(name) for name in ("E1", "E2", "E3", "E4")))

@@ -178,7 +178,7 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     """
     The ledger was compared with a statement of `origin`; `breaks` are all differences that stand, `resolved` those that
     stand no more because someone decided so, `lapsed` those on which a decision of before counts no more, since
-    both sides agree by now.
+    both sides agree by now. `repeated` are those of `breaks` that stood already and that this statement says too.
     """
 
     KIND: ClassVar = "command"
@@ -189,6 +189,7 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     breaks: tuple[Difference, ...] = ()
     resolved: tuple[BreakResolution, ...] = ()
     lapsed: tuple[Identifier, ...] = ()
+    repeated: tuple[Identifier, ...] = ()
 
 
 class MarkRecorded(Event, frozen=True, kw_only=True):

@@ -155,6 +155,19 @@ def _check_lapsed(state: State, origin: str, lapsed: tuple[str, ...]) -> None:
                                           "ended, each once")  # fmt: skip
 
 
+def _check_repeated(state: State, event: events.ReconciliationRecorded) -> None:
+    values = {difference.key: (difference.ledger, difference.external) for difference in event.breaks}
+    is_twice = len(set(event.repeated)) < len(event.repeated)
+    for key in event.repeated:
+        row = state.breaks.get(event.origin, key)
+        stands = (
+            row is not None and row.closed_seq is None and (row.ledger_value, row.external_value) == values.get(key)
+        )
+        if is_twice or not stands:
+            raise Broken("no_such_break", f"found {key!r} said again; expected a break of {event.origin} that is open, "
+                                          "with the two values that it has, each once")  # fmt: skip
+
+
 def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
     """
     Breaks that are named open or change; those of the source that are named no more end, some because someone decided.
@@ -168,15 +181,19 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
         _check_resolution(state, event.origin, found, now)
         named.remove(found.key)
     _check_lapsed(state, event.origin, event.lapsed)
+    _check_repeated(state, event)
     for (source, key), old in list(state.breaks.rows.items()):
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
+    repeated = frozenset(event.repeated)
     for difference in event.breaks:
         opened, values = now.seq, (difference.ledger, difference.external)
         known_break = state.breaks.get(event.origin, difference.key)
         if known_break is not None and known_break.closed_seq is None:
             if (known_break.ledger_value, known_break.external_value) == values:
-                # It is as of the statement that first said so: later ones may be about other things.
+                # It is as of the newest statement that said so: others may be about other things.
+                if difference.key in repeated and known_break.as_of < event.as_of:
+                    state.breaks.put(msgspec.structs.replace(known_break, as_of=event.as_of))
                 continue
             opened = known_break.opened_seq
         state.breaks.put(Break(event.origin, difference.key, *values, event.as_of, opened, None))
