@@ -67,10 +67,11 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
     rows = list(breaks)
     before = {row.key: row for row in rows if row.closed_seq is None}
     ended = {row.key: row.as_of for row in rows if row.closed_seq is not None}
+    followed = before.keys() | decided.keys()
     compared = {
-        **figures.balances(statement, ours, before.keys(), decided.keys()),
-        **figures.positions(statement, ours, before.keys(), decided.keys()),
-        **trades.trades(statement, ours, before.keys() | decided.keys()),
+        **figures.balances(statement, ours, followed),
+        **figures.positions(statement, ours, followed),
+        **trades.trades(statement, ours, followed),
     }  # fmt: skip
     left_alone = {key: row for key, row in before.items() if row.as_of > statement.as_of or key not in compared}
     newer = [key for key in left_alone if key in compared]

@@ -3,7 +3,7 @@ Compare the balances and positions of a statement with the books, figure by figu
 
 A row that the statement leaves out of an account that it covers says that there is none: 0 in each figure that its
 other rows state, and where these are totals, in every figure that broke before. So its break ends, or a decision on it.
-Of a security that a list of cash leaves out, only figures that broke are compared: of the others it says nothing.
+Of a security that a list of balances leaves out it says nothing: that may be a list of cash.
 """
 
 from __future__ import annotations
@@ -40,12 +40,9 @@ def _figures(
     ours: dict[str, int],
     stated: set[str],
     followed: Set[str],
-    *,
-    is_covered: bool = True,
 ) -> Compared:
     """
-    Compare the figures that the statement gives; of a row that it leaves out it gives 0, of one that it does not cover
-    in the *followed* ones alone.
+    Compare the figures that the statement gives; of a row that it leaves out it gives 0.
     """
     if row is not None:
         theirs = row.figures
@@ -53,7 +50,7 @@ def _figures(
         # Of what no total stands for there is nothing at all; a list of settled cash alone says no more than that.
         said = ours.keys() if next(iter(ours)) in stated else stated
         known = {figure for figure in said if keys.make(kind, *name, figure) in followed}
-        theirs = dict.fromkeys(known | {figure for figure in stated if ours[figure] and is_covered}, 0)
+        theirs = dict.fromkeys(known | {figure for figure in stated if ours[figure]}, 0)
     return {
         keys.make(kind, *name, figure): (amounts.render(ours[figure]), amounts.render(amount))
         for figure, amount in theirs.items()
@@ -73,39 +70,33 @@ def _followed_names(
     return found
 
 
-def balances(statement: Statement, ours: Ours, open_keys: Set[str], decided: Set[str]) -> Compared:
+def balances(statement: Statement, ours: Ours, followed: Set[str]) -> Compared:
     """
-    Return what the balances come to; *open_keys* are of breaks, *decided* of those that someone ended.
+    Return what the balances come to; *followed* are the keys of breaks that are open or that someone ended.
     """
     if statement.balances is None:
         return {}
     books = {(row.account, row.asset): row for row in ours.balances}
     rows = {row.key: row for row in statement.balances}
     stated = _stated(statement.balances, "total")
-    # Of a security that a cash statement leaves out, it says nothing.
     held = {
         name for name, row in books.items()
         if name[0] in statement.accounts and ours.assets[name[1]] in MONEY and any(_BALANCE[x](row) for x in stated)
     }  # fmt: skip
-    assets = keys.by_writing(ours.assets)
-    money = {written: asset for written, asset in assets.items() if ours.assets[asset] in MONEY}
-    names = rows.keys() | held | _followed_names("balance", statement, assets, open_keys)
-    names |= _followed_names("balance", statement, money, decided)
+    money = keys.by_writing(asset for asset, kind in ours.assets.items() if kind in MONEY)
+    names = rows.keys() | held | _followed_names("balance", statement, money, followed)
     found: Compared = {}
     for name in sorted(names):
         account, asset = name
         row = books.get((account, asset)) or Balance(account, asset, 0, 0, 0, None, False, False)
         figures = {x: read(row) for x, read in _BALANCE.items()}
-        found |= _figures(
-            "balance", name, rows.get(name), figures, stated, open_keys | decided,
-            is_covered=ours.assets[asset] in MONEY,
-        )  # fmt: skip
+        found |= _figures("balance", name, rows.get(name), figures, stated, followed)
     return found
 
 
-def positions(statement: Statement, ours: Ours, open_keys: Set[str], decided: Set[str]) -> Compared:
+def positions(statement: Statement, ours: Ours, followed: Set[str]) -> Compared:
     """
-    Return what the positions come to; *open_keys* are of breaks, *decided* of those that someone ended.
+    Return what the positions come to; *followed* are the keys of breaks that are open or that someone ended.
 
     Raises:
         InvalidInput: an instrument is stated under two of its names.
@@ -133,10 +124,10 @@ def positions(statement: Statement, ours: Ours, open_keys: Set[str], decided: Se
         if name[0] in statement.accounts and any(_POSITION[x](row) for x in stated)
     }  # fmt: skip
     instruments = {written: ours.instruments[name] for written, name in keys.by_writing(ours.instruments).items()}
-    names = rows.keys() | held | _followed_names("position", statement, instruments, open_keys | decided)
+    names = rows.keys() | held | _followed_names("position", statement, instruments, followed)
     found: Compared = {}
     for name in sorted(names):
         position = books.get(name) or Position(*name, 0, 0, 0, 0)
         figures = {x: read(position) for x, read in _POSITION.items()}
-        found |= _figures("position", name, rows.get(name), figures, stated, open_keys | decided)
+        found |= _figures("position", name, rows.get(name), figures, stated, followed)
     return found

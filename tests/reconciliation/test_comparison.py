@@ -54,27 +54,21 @@ CASH = {
 }
 
 
-@pytest.mark.parametrize(
-    ("broken", "cash", "standing"),
-    [
-        ("held", "settled", {"balance:A:XYZ:held": ("0", "7")}),
-        ("held", "total", {}),
-        ("held", "both", {}),
-        ("total", "settled", {"balance:A:XYZ:total": ("100", "90")}),
-        ("total", "total", {"balance:A:XYZ:total": ("100", "0")}),
-        ("total", "both", {"balance:A:XYZ:total": ("100", "0")}),
-    ],
-)
-def test_a_list_of_cash_opens_no_break_of_a_security(
-    broken: str, cash: str, standing: dict[str, tuple[str, str]]
-) -> None:
-    """The books have 100 of it, which nobody denied: a break of one figure says nothing of the others."""
-    books = equities.market(usd="5000", shares="100")
+@pytest.mark.parametrize("shares", ["0", "100"])
+@pytest.mark.parametrize("cash", ["settled", "total", "both"])
+@pytest.mark.parametrize("broken", ["settled", "held", "total"])
+def test_a_list_of_cash_says_nothing_of_a_security(broken: str, cash: str, shares: str) -> None:
+    """It opens no break of one, ends and changes none, lets no decision lapse, and none of it counts as matched."""
+    books = equities.market(usd="5000", shares=shares)
     told = statement.read("s.csv", CASH[cash].encode(), statement.Told("bank", equities.DAY))
-    before = {"held": ("0", "7"), "total": ("100", "90")}[broken]
-    open_break = Break("bank", f"balance:A:XYZ:{broken}", *before, told.as_of, 5, None)
-    found = comparison.compare(told, ours(books), [open_break], {})
-    assert {x.key: (x.ledger, x.external) for x in found.standing} == standing
+    before = {"held": ("0", "7")}.get(broken, (shares, "90"))
+    key, decided = f"balance:A:XYZ:{broken}", "balance:A:XYZ:available"
+    rows = [
+        Break("bank", key, *before, told.as_of, 5, None), Break("bank", decided, shares, "80", told.as_of, 5, 6)
+    ]  # fmt: skip
+    found = comparison.compare(told, ours(books), rows, {decided: Decision(shares, "80")})
+    assert {x.key: (x.ledger, x.external) for x in found.standing} == {key: before}
+    assert (found.lapsed, found.matched) == ((), CASH[cash].count("5000"))
 
 
 TRADES = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
