@@ -3,9 +3,9 @@ Say what accounts have at stake, at the newest marks there are, in each account'
 
 A position is worth quantity x mark x multiplier, rounded half-even to its quote asset's decimals, and then, at the
 newest rate, to those of the base asset. Of an instrument or a pair of currencies the newest day's mark counts, that of
-settlement before that of the end of the day before an intraday one; none of before a split values what is there after
-it. Where there is none, what it would tell is absent and `missing` names it: in the line, and in the total that would
-take it in.
+settlement before that of the end of the day before an intraday one; none of before a split, of what is priced or of
+what it is priced in, values what is there after it. Where there is none, what it would tell is absent and `missing`
+names it: in the line, and in the total that would take it in.
 """
 
 from __future__ import annotations
@@ -112,15 +112,19 @@ class NewestMarks:
         """
         Return the name of the mark that there would have to be for a rate.
         """
-        since = self._last_split(base, quote)
+        since = self.last_split(base, quote)
         return f"mark of {base}/{quote}" + (f" since {since}" if since else "")
 
-    def _last_split(self, base: str, quote: str) -> str:
+    def last_split(self, base: str, quote: str) -> str:
+        """
+        Return the day of the newest split of *base* or *quote*, from which on a price of the one in the other counts;
+        an empty string, which is before each day, where neither was split.
+        """
         return max(self._split_on.get(base, ""), self._split_on.get(quote, ""))
 
     def _since(self, base: str, quote: str) -> Mark | None:
         mark = self.of(subject_of(None, base, quote))
-        return mark if mark is not None and mark.day >= self._last_split(base, quote) else None
+        return mark if mark is not None and mark.day >= self.last_split(base, quote) else None
 
 
 def _newness(mark: Mark) -> tuple[str, int, int, int]:
@@ -166,9 +170,10 @@ def _line(
 def _position(books: _Books, account: str, name: str, qty: int, orders: list[Order]) -> ExposureLine:
     instrument, mark, missing = books.instruments[name], books.marks.of(name), list[str]()
     lacking = f"mark of {name}"
-    if mark is not None and instrument.split_on is not None and mark.day < instrument.split_on:
-        # It is the price of another share.
-        mark, lacking = None, f"mark of {name} since {instrument.split_on}"
+    since = books.marks.last_split(instrument.asset, instrument.quote_asset)
+    if mark is not None and mark.day < since:
+        # It is the price of another share, or a price in other shares.
+        mark, lacking = None, f"mark of {name} since {since}"
     scale = books.scales[instrument.quote_asset]
     value = 0 if not qty else None if mark is None else gross_of(terms_on(instrument, mark.day), qty, mark.price, scale)
     if value is None:

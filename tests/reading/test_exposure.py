@@ -195,6 +195,43 @@ def test_a_mark_of_before_a_split_values_no_share_of_after_it() -> None:
     assert cells(read(books)[0], "qty mark value net missing") == ["20", "6", "120", "150", ()]
 
 
+def test_a_mark_in_shares_that_have_split_since_values_nothing() -> None:
+    """Ten X at 5 Q each are worth 500 Q of after a split by 10, not 50; an order at the mark is no more known."""
+    books = Books()
+    books.set_day(MONDAY)
+    for asset, kind in (("USD", "currency"), ("Q", "crypto"), ("X", "crypto")):
+        books.give(AssetDefined(asset=asset, kind=kind, scale=4, name=asset))  # type: ignore[arg-type]
+    for name, asset, quote in (("QUSD", "Q", "USD"), ("XQ", "X", "Q")):
+        books.give(InstrumentDefined(instrument=name, asset=asset, quote_asset=quote, settle_asset=quote, tick="0.0001",
+                                     lot="0.0001", settlement_cycle=0, venue="V"))  # fmt: skip
+    split = SplitApplied(ca_id="S", instrument="QUSD", ratio_num=10, ratio_den=1, ex_date=TUESDAY, rounding="down")
+    for event in (
+        AccountOpened(account="A", owner="o", kind="house", base_asset="USD"),
+        TradeExecuted(exec_id="E", venue="V", account="A", instrument="XQ", side="buy", qty="10", price="5",
+                      trade_date=MONDAY),
+        OrderPlaced(order_id="O", account="A", instrument="XQ", side="sell", ord_type="market", qty="10",
+                    tif="gtc", cl_ord_id="O"),
+        MarkRecorded(instrument="XQ", price="5", kind="eod", day=MONDAY, as_of=1),
+        MarkRecorded(base="Q", quote="USD", price="100", kind="eod", day=MONDAY, as_of=1),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    names = "line mark value net working_sell missing"
+    assert [cells(line, names) for line in read(books)] == [
+        ["position", "5", "50", "5000", "5000", ()], ["cash", None, "-50", "-5000", "0", ()],
+        ["total", None, None, "0", "5000", ()],
+    ]  # fmt: skip
+    books.set_day(TUESDAY)
+    assert books.give(split).rule is None
+    books.give(MarkRecorded(base="Q", quote="USD", price="10", kind="eod", day=TUESDAY, as_of=1))
+    lacking = ("mark of XQ since 2024-08-06",)
+    assert [cells(line, names) for line in read(books)] == [
+        ["position", None, None, None, None, lacking], ["cash", None, "-500", "-5000", "0", ()],
+        ["total", None, None, None, None, lacking],
+    ]  # fmt: skip
+    books.give(MarkRecorded(instrument="XQ", price="50", kind="eod", day=TUESDAY, as_of=1))
+    assert [cells(line, "value net") for line in read(books)] == [["500", "5000"], ["-500", "-5000"], [None, "0"]]
+
+
 def test_a_rate_of_before_a_split_values_no_share_that_was_deposited() -> None:
     """Straight or inverse, it is the price of another share: missing until there is a newer one; of conversions too."""
     books = equities.market(shares="10")
