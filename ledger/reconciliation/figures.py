@@ -3,7 +3,7 @@ Compare the balances and positions of a statement with the books, figure by figu
 
 A row that the statement leaves out of an account that it covers says that there is none: 0 in each figure that its
 other rows state, and where these are totals, in every figure that broke before. So its break ends, or a decision on it.
-Of a security that a list of balances leaves out it says nothing: that may be a list of cash.
+Of securities a list of balances says so of the accounts of which it has one; of another account it is a list of cash.
 """
 
 from __future__ import annotations
@@ -79,12 +79,13 @@ def balances(statement: Statement, ours: Ours, followed: Set[str]) -> Compared:
     books = {(row.account, row.asset): row for row in ours.balances}
     rows = {row.key: row for row in statement.balances}
     stated = _stated(statement.balances, "total")
-    held = {
-        name for name, row in books.items()
-        if name[0] in statement.accounts and ours.assets[name[1]] in MONEY and any(_BALANCE[x](row) for x in stated)
+    with_securities = {account for account, asset in rows if ours.assets[asset] not in MONEY}
+    left_out = {name for name, row in books.items() if any(_BALANCE[x](row) for x in stated)}
+    left_out |= _followed_names("balance", statement, keys.by_writing(ours.assets), followed)
+    names = rows.keys() | {
+        (account, asset) for account, asset in left_out
+        if account in statement.accounts and (ours.assets[asset] in MONEY or account in with_securities)
     }  # fmt: skip
-    money = keys.by_writing(asset for asset, kind in ours.assets.items() if kind in MONEY)
-    names = rows.keys() | held | _followed_names("balance", statement, money, followed)
     found: Compared = {}
     for name in sorted(names):
         account, asset = name

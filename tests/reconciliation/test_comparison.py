@@ -9,8 +9,10 @@ import sys
 import msgspec
 import pytest
 
+from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import Fee, TradeCorrected
+from ledger.domain.events.reference import AssetDefined
 from ledger.domain.rows import Break
 from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, keys, statement
@@ -69,6 +71,42 @@ def test_a_list_of_cash_says_nothing_of_a_security(broken: str, cash: str, share
     found = comparison.compare(told, ours(books), rows, {decided: Decision(shares, "80")})
     assert {x.key: (x.ledger, x.external) for x in found.standing} == {key: before}
     assert (found.lapsed, found.matched) == ((), CASH[cash].count("5000"))
+
+
+@pytest.mark.parametrize(
+    ("shares", "rows", "standing"),
+    [
+        # What a list that has a security leaves out of its account, it says there is none of: as of money.
+        ("100", "A,USD,5000\nA,ABC,7\n", {"balance:A:XYZ:total": ("100", "0")}),
+        ("100", "A,ABC,0\n", {"balance:A:XYZ:total": ("100", "0"), "balance:A:USD:total": ("5000", "0")}),
+        ("0", "A,USD,5000\nA,ABC,7\n", {}),
+        # The account of another one's securities, or none: a list of its cash.
+        ("100", "A,USD,5000\nB,USD,5000\nB,XYZ,100\n", None),
+        ("0", "A,USD,5000\n", None),
+    ],
+)
+def test_a_list_with_a_security_of_an_account_leaves_out_what_is_not_there(
+    shares: str, rows: str, standing: dict[str, tuple[str, str]] | None
+) -> None:
+    """So a holding that is missing there breaks, and what was decided of one lapses where neither side has any."""
+    books = equities.market(usd="5000", shares=shares)
+    for event in (
+        AssetDefined(asset="ABC", kind="security", scale=0, name="x"),
+        CashMoved(movement_id="abc", account="A", asset="ABC", amount="7", kind="deposit", value_date=equities.DAY),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    told = statement.read("s.csv", ("account,asset,total\n" + rows).encode(), statement.Told("bank", equities.DAY))
+    key, left = "balance:A:XYZ:total", ours(books)
+    decided = Break("bank", key, shares, "5", told.as_of, 5, 6)
+    found = comparison.compare(told, left, [decided], {key: Decision(shares, "5")})
+    agrees = standing is not None and key not in standing
+    assert found.lapsed == ((key,) if agrees else ())
+    others = {x.key: (x.ledger, x.external) for x in found.standing if x.key != "balance:A:ABC:total"}
+    assert others == (standing or {})
+    still = comparison.compare(told, left, [msgspec.structs.replace(decided, closed_seq=None)], {})
+    assert {x.key: (x.ledger, x.external) for x in still.standing}.get(key) == (
+        (shares, "5") if standing is None else standing.get(key)
+    )
 
 
 TRADES = "venue,trade_date,exec_id,account,instrument,side,qty,price\n"
