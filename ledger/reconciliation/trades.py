@@ -3,7 +3,7 @@ Compare the trades of a statement with the books, trade by trade.
 
 They are matched by venue, trade date and execution id; an id of an earlier version, of several the
 newest, stands for the trade as it is now.
-A venue states the block that was allocated, a custodian its lines: whoever states one line has them all.
+A venue states the block that was allocated, a custodian its lines in place of it: whoever states one line has them all.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def trades(statement: Statement, ours: Ours, followed: Iterable[str]) -> Compare
             standing[_root(now)] = now, row
             found |= _one_trade(row, now, ours)
     for execution in live.values():
-        expected = has_lines or execution.kind != "allocation"
+        # Who has the lines need not have the block too, which is the same shares once more.
+        expected = execution.live if has_lines else execution.kind != "allocation"
         if expected and _id(execution) not in seen and _covers(statement, execution):
             name = (execution.account, *_id(execution))
             told = _told(execution.side, execution.qty, ours.instruments[execution.instrument], execution.price)

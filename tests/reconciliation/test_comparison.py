@@ -13,6 +13,7 @@ from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import Fee, TradeCorrected
 from ledger.domain.events.reference import AssetDefined
+from ledger.domain.events.settlement import AllocationLine, TradeAllocated
 from ledger.domain.rows import Break
 from ledger.reading.sources import Folded
 from ledger.reconciliation import comparison, keys, statement
@@ -161,6 +162,26 @@ def test_a_decision_goes_on_when_the_trade_has_another_version_and_both_sides_sa
         assert {x.key: (x.ledger, x.external) for x in found.standing} == others
         still = comparison.compare(given, ours(books), [msgspec.structs.replace(ended, closed_seq=None)], {})
         assert {x.key: (x.ledger, x.external) for x in still.standing} == {key: values, **others}
+
+
+def test_lines_are_stated_in_place_of_the_block_that_was_allocated_into_them() -> None:
+    """A custodian lists the trades that count, a line and another block: no break; without that block, one."""
+    books = equities.market()
+    lines = (AllocationLine(account="A", qty="100", price="10"),)
+    for event in (
+        equities.trade("B1", account="BLOCK", fee="0"), equities.trade("B2", account="BLOCK", fee="0"),
+        TradeAllocated(allocation_id="AL", venue="N", trade_date=equities.DAY, exec_ids=("B1",), lines=lines),
+    ):  # fmt: skip
+        assert books.give(event).rule is None
+    told, line, block = "buy 100 XYZ.N at 10", ROW % ("AL.1", "10"), (ROW % ("B%d", "10")).replace(",A,", ",BLOCK,")
+    first, second = (f"trade:BLOCK:N:{equities.DAY}:B{number}" for number in (1, 2))
+    for rows, broken in (
+        (line + block % 2, []), (line, [second]), (line + block % 1 + block % 2, []),
+        (block % 1 + block % 2, []), (block % 2, [first]),
+    ):  # fmt: skip
+        given = statement.read("t.csv", (TRADES + rows).encode(), statement.Told("c", equities.DAY, ("BLOCK",)))
+        found = comparison.compare(given, ours(books), [], {})
+        assert {x.key: (x.ledger, x.external) for x in found.standing} == dict.fromkeys(broken, (told, "missing"))
 
 
 @pytest.mark.parametrize("kind", ["balance", "trade"])
