@@ -67,7 +67,7 @@ def receipts(
             if archive is not None and trust is not None:
                 holders.append(kept.ArchiveHolder(open_store(archive), read_policy(trust), findings))
             if dsn is not None:
-                holders.append(kept.DatabaseHolder(opened.enter_context(Reader(dsn, origin))))
+                holders.append(kept.DatabaseHolder(opened.enter_context(Reader(dsn, origin)), findings))
             told = opened.enter_context(progress(None))
             return kept.verify(kept.read(opened.enter_context(_lines(file))), holders, findings, told)
 

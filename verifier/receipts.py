@@ -27,6 +27,7 @@ from ledger.evidence.policy import Policy
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Node
+from verifier import identity
 from verifier.reader import Reader
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.stored import Unreadable
@@ -78,6 +79,8 @@ class Holder(Protocol):
     size: int
     may_be_behind: bool
     """Whether what it has not got may be there elsewhere."""
+    readable: bool
+    """Whether it is known whose events these are, so that they can be hashed."""
 
     def recorded(self, seqs: Sequence[int]) -> dict[int, Recorded]:
         """
@@ -119,6 +122,7 @@ class ArchiveHolder:
     """
 
     may_be_behind = True
+    readable = True
 
     def __init__(self, store: Store, trust: Policy, findings: Findings) -> None:
         """
@@ -203,10 +207,17 @@ class DatabaseHolder:
 
     name = "the database"
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.size, self.origin = max(reader.chain.seq, 0), reader.chain.origin
-        self.may_be_behind = reader.chain.mode == "replica"
+    def __init__(self, reader: Reader, findings: Findings) -> None:
+        settled = identity.settle(reader)
+        findings.add(settled.findings)
+        self.readable = settled.readable
+        self._reader, chain = reader, settled.chain
+        # The head is the region's own word of it, and no receipt is false because that was set back.
+        self.size, self.origin = reader.last_seq() or 0, chain.origin
+        if chain.seq != self.size:
+            findings.add([Finding("HEAD_MISMATCH", str(self.size), str(chain.seq), table="chain_heads",
+                                  key=(chain.origin,), column="seq")])  # fmt: skip
+        self.may_be_behind = chain.mode == "replica"
 
     def recorded(self, seqs: Sequence[int]) -> dict[int, Recorded]:
         """Return what the rows at these seqs hash to; a row that no entry can be made of says nothing."""
@@ -236,6 +247,8 @@ def verify(
     while chunk := sorted(itertools.islice(everything, CHUNK), key=lambda receipt: receipt.seq):
         for holder in holders:
             inside = [receipt for receipt in chunk if receipt.seq <= holder.size]
+            if not holder.readable:
+                continue
             recorded = holder.recorded(sorted({receipt.seq for receipt in inside}))
             findings.add(wrong for receipt in inside for wrong in _held(receipt, recorded.get(receipt.seq), holder))
             newer += sum(holder.size < receipt.seq <= longest for receipt in chunk)
@@ -257,11 +270,15 @@ def verify(
         raise Unreadable(f"found {said}; archive again, or name the primary's database with --dsn too; the other "
                          f"{count - late} are as they were")  # fmt: skip
     seen: list[SeenCheckpoint] = [holder.seen for holder in archives]
-    names = " and ".join(holder.name for holder in holders)
+    names = " and ".join(holder.name for holder in holders if holder.readable)
     not_covered = [
         "what the receipts say nothing of: verify the archive or the database as a whole",
         "that the engine kept every receipt",
     ]
+    not_covered += [
+        f"any receipt against {holder.name}: whose events these are is not known" for holder in holders
+        if not holder.readable
+    ]  # fmt: skip
     if late:
         not_covered.append(said)
     if newer:
@@ -270,7 +287,7 @@ def verify(
         not_covered.append("any signature: the database's own word was asked; give --archive and --policy")
     return Report(
         BROKEN if found else VERIFIED, holders[0].origin, TABLE, count, {"seq": longest}, found, {},
-        [f"seqs, hash and recorded time of each receipt, against {names}"], not_covered, [], 0,
+        [f"seqs, hash and recorded time of each receipt, against {names}"] if names else [], not_covered, [], 0,
         round(time.monotonic() - began, 3), checkpoints=seen,
         trusted=[line for holder in archives for line in holder.trusted], spans=[],
     )  # fmt: skip

@@ -173,7 +173,7 @@ def against(database: Database, kept: Sequence[Receipt]) -> Report:
     findings = Findings()
     lines = [msgspec.json.encode(receipt) for receipt in kept]
     with Reader(database.dsn("auditor"), None) as reader:
-        return receipts.verify(receipts.read(lines), [DatabaseHolder(reader)], findings, lambda what, count: None)
+        return receipts.verify(receipts.read(lines), [DatabaseHolder(reader, findings)], findings, lambda *told: None)
 
 
 def test_a_database_is_held_against_receipts(appended: tuple[Database, list[Receipt]]) -> None:
@@ -191,6 +191,20 @@ def test_a_database_is_held_against_receipts(appended: tuple[Database, list[Rece
         intruder.edit("events", f"DELETE FROM ledger.events WHERE seq = {seqs[3]}")
         intruder.edit("chain_heads", f"UPDATE ledger.chain_heads SET seq = {seqs[2]}")
         assert places(against(database, made))[2] == ("TRUNCATED", seqs[3], None)
+
+
+def test_a_row_that_is_wrong_beside_the_events_makes_no_receipt_false(
+    appended: tuple[Database, list[Receipt]],
+) -> None:
+    """The head was set back, or the chain's id changed: it is that row which is named."""
+    database, made = appended
+    with Intruder(database) as intruder:
+        with intruder.undone("chain_heads"):
+            intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET seq = 2")
+            (finding,) = against(database, made).findings
+            assert (finding.kind, finding.table, finding.column) == ("HEAD_MISMATCH", "chain_heads", "seq")
+        intruder.edit("chains", "UPDATE ledger.chains SET chain_id = gen_random_uuid()")
+        assert {x.kind for x in against(database, made).findings} == {"CHAIN_MISMATCH"}
 
 
 def test_the_command_says_what_it_needs(

@@ -265,8 +265,9 @@ def verify(
     return Report(
         BROKEN if found else VERIFIED, region.origin, region.chain.mode, scrub.events,
         {"seq": region.chain.seq, "hash": region.chain.hash.hex()}, found, {"tiles": len(scrub.checked)},
-        [*stretches, *COVERED, HEAD] if scrub.checked else [HEAD], [*_left(scrub, wanted if seconds is None else None, spent),
-        *NOT_COVERED], [], whole, round(spent, 3), spans=read,
+        [*stretches, *COVERED, HEAD] if scrub.checked else [HEAD],
+        [*_left(scrub, wanted if seconds is None else None, spent), *NOT_COVERED], [], whole, round(spent, 3),
+        spans=read,
     )  # fmt: skip
 
 

@@ -161,13 +161,13 @@ class _Walk:
         self._is_part, self._begun_at = begin > 1 or last is not None, begin
         if last is not None:
             self._notes.append(f"events after {end}, which were left out on purpose, and the head")
-        if first > 1 or last is not None:
+        if begin > 1 or last is not None:
             walked = [
-                f"every column of events {first} to {end}, against its hash and the hash chain",
+                f"every column of events {begin} to {end}, against its hash and the hash chain",
                 "seqs, recorded times, event ids, and that groups which begin and end among them are whole and of one "
                 "request",
             ]
-            self._covered = [*(walked if first <= end else ()), COVERED[-1] if last is None else "the chain's own row"]
+            self._covered = [*(walked if begin <= end else ()), COVERED[-1] if last is None else "the chain's own row"]
         # The head says how many events there should be: a single one far behind it must not make ranges without end.
         within = min(end, max(self._chain.seq, begin))
         # Nor must both of them, set far ahead together; how many there are is counted only where that can tell.
@@ -320,11 +320,11 @@ class _Walk:
             self._head["root"] = self._walked.frontier.root().hex()
         found = self._findings.all(self._lost)
         begun, count = self._begun_at, self._walked.events
-        unread = [] if settled.readable else ["events: whose rows they are is not known"]
+        unread = [] if settled.readable else ["events, and the head beside them: whose rows they are is not known"]
         return Report(
             verdict=BROKEN if found else VERIFIED, origin=self._chain.origin, region_mode=self._chain.mode,
             events=self._walked.events, head=self._head, findings=found, rows={},
-            covered=self._covered if settled.readable else self._covered[-1:],
+            covered=self._covered if settled.readable else ["the chain's own row"],
             not_covered=[*NOT_COVERED, *self._notes, *unread],
             vouched=settled.assumed, last_good_seq=self._last_good if begun == 1 or self._state is not None else 0,
             seconds=round(time.monotonic() - started, 3),
