@@ -23,7 +23,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
-from ledger.repairing import identity, named_keys, record, region, role, tail
+from ledger.repairing import histories, identity, named_keys, record, region, role, tail
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts, of_another, stated_size
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
@@ -89,6 +89,7 @@ class Applying:
             InvalidInput: it contradicts itself, or a source that it names was not given.
             SignatureInvalid: the policy does not accept its checkpoint.
             NotPermitted: the login does not own the tables.
+            NotProven: there are two signed histories.
         """
         repairs.check_owner(connection)
         self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
@@ -105,6 +106,8 @@ class Applying:
         self._local = region.here(reading, self._row)
         self._sources: dict[str, Source] = {source.kind: source for source in (self._local, *sources)}
         self._prover = Prover(self._stated, list(self._sources.values()))
+        if reason := histories.second(rules, self._stated, self._prover, [self._local, *self._copies()]):
+            raise NotProven(f"{reason}; nothing was written")
         for write in plan.writes:
             self._check(write)
 

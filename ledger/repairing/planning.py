@@ -16,13 +16,13 @@ import msgspec
 from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import identity, neighbours, record, region, role, tail
+from ledger.repairing import histories, identity, neighbours, record, region, role, tail
 from ledger.repairing.books import Walk, tree_size
 from ledger.repairing.draft import BESIDE, Draft, Place, Reasons
 from ledger.repairing.identity import Identity
 from ledger.repairing.judging import OWN_ROW, judge
 from ledger.repairing.notes import Notes
-from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Plan, Write
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, REPLAY, RESTORE, Judged, Plan, Write
 from ledger.repairing.proving import EVENTS_LIMIT, Proven, Prover, fetch, newest
 from ledger.repairing.reports import Found, ReportFile
 from ledger.repairing.role import Mode
@@ -113,6 +113,8 @@ class Planning:
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
         self._prover = Prover(self._stated, [local, *sources])
+        self.two_histories = histories.second(rules, self._stated, self._prover, [local, *sources])
+        """Why nothing at all is planned: which of two signed histories is the true one nobody here knows."""
         self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
         # The head may be gone, or say less: what nobody signed is an event all the same.
         after = repairs.end(connection, row.chain, self._stated.size).seq
@@ -401,6 +403,21 @@ def make(
     planning = Planning(
         connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record, said=said
     )
+    judged = (
+        tuple(Judged(finding=finding, reason=planning.two_histories) for finding in report.findings)
+        if planning.two_histories
+        else _judged(connection, row, planning, report)
+    )
+    connection.rollback()
+    stated = trusted.checkpoint
+    return Plan(
+        origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
+        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.draft.writes),
+    )  # fmt: skip
+
+
+def _judged(connection: Connection, row: ChainRow, planning: Planning, report: ReportFile) -> tuple[Judged, ...]:
+    """Plan what the findings of a report need, and return what mends each or why nothing does."""
     wants = [
         planning.of_place(finding, want)
         for finding, want in zip(report.findings, all_wanted(report.findings), strict=True)
@@ -426,13 +443,7 @@ def make(
             planning.notes_under(want.notes_under)
         if want.checkpoint is not None:
             planning.note(want.checkpoint)
-    judged = tuple(
+    return tuple(
         judge(planning.draft, finding, want, planning.seqs(want))
         for finding, want in zip(report.findings, wants, strict=True)
     )
-    connection.rollback()
-    stated = trusted.checkpoint
-    return Plan(
-        origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
-        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.draft.writes),
-    )  # fmt: skip

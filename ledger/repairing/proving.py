@@ -9,7 +9,7 @@ where no tiles lead there, all the events of a copy whose root is the signed one
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -117,6 +117,13 @@ class Prover:
         """
         return self._stated.size
 
+    @property
+    def root(self) -> bytes:
+        """
+        The root that the checkpoint states.
+        """
+        return self._stated.root
+
     def words(self) -> str:
         """
         Return the checkpoint as words.
@@ -151,6 +158,41 @@ class Prover:
             return older.root == self._stated.root
         return any(self._extends(older, nodes) for _, nodes in self._nodes)
 
+    def roots(self, sizes: Collection[int]) -> dict[int, bytes]:
+        """
+        Return by size the roots of the trees with which the signed one begins, as far as the tiles of a copy show them,
+        or all events of one.
+        """
+        found = {self.size: self.root}
+        for size in {*sizes} - {self.size}:
+            for _, nodes in self._nodes:
+                root = self._begins(size, nodes)
+                if root is not None:
+                    found[size] = root
+                    break
+        for copy in self._copies:
+            if found.keys() >= {*sizes}:
+                break
+            found |= self._walk_roots(copy, sizes)
+        return {size: found[size] for size in sizes if size in found}
+
+    def _begins(self, size: int, nodes: TileNodes) -> bytes | None:
+        """Return the root at *size* by the tiles of a copy, where the signed tree begins with it."""
+        try:
+            root = tree.root_of(nodes.of(size), size)
+        except LedgerError:
+            return None
+        return root if self._extends(Checkpoint(self._stated.origin, size, root), nodes) else None
+
+    def _walk_roots(self, source: Source, sizes: Collection[int]) -> dict[int, bytes]:
+        """Return the roots at these sizes by the events of a source, where these have the signed root; else none."""
+        edge, roots = Frontier(), dict[int, bytes]()
+        for leaf in self._leaves(source):
+            edge.add(leaf)
+            if edge.size in sizes:
+                roots[edge.size] = edge.root()
+        return roots if edge.root() == self.root else {}
+
     def _extends(self, older: Checkpoint, nodes: TileNodes) -> bool:
         size = self._stated.size
         try:
@@ -184,18 +226,22 @@ class Prover:
     def _walk(self, source: Source, wanted: Collection[int]) -> dict[int, bytes]:
         """Return the leaves at these seqs, of a source whose events are whole and have the signed root; else none."""
         edge, leaves = Frontier(), dict[int, bytes]()
+        for seq, leaf in enumerate(self._leaves(source), 1):
+            edge.add(leaf)
+            if seq in wanted:
+                leaves[seq] = leaf
+        return leaves if edge.root() == self._stated.root else {}
+
+    def _leaves(self, source: Source) -> Iterator[bytes]:
+        """Yield the leaves of the events of a source, up to the first that is none or cannot be read."""
         try:
             for seq, event in enumerate(source.all_events(self._stated.size), 1):
                 entry = laid_out(event)
                 if entry is None or event.seq != seq:
-                    return {}
-                leaf = tree.leaf_hash(entry)
-                edge.add(leaf)
-                if seq in wanted:
-                    leaves[seq] = leaf
+                    return
+                yield tree.leaf_hash(entry)
         except LedgerError:
-            return {}
-        return leaves if edge.root() == self._stated.root else {}
+            return
 
 
 def fetch(seqs: Sequence[int], sources: Sequence[Source], prover: Prover) -> tuple[dict[int, Proven], dict[int, str]]:

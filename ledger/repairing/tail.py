@@ -57,8 +57,22 @@ def hear(
     that *follows* may be behind its primary.
     """
     reason = unheard(last.seq, repairs.spoken(connection, chain))
-    if reason:
-        return Heard(reason)
+    return Heard(reason) if reason else hear_copies(connection, chain, last, size, copies, prover, follows=follows)
+
+
+def hear_copies(
+    connection: Connection,
+    chain: int,
+    last: ChainHead,
+    size: int,
+    copies: Sequence[Source],
+    prover: Prover,
+    *,
+    follows: bool,
+) -> Heard:
+    """
+    Ask copies alone, whatever rows speak of.
+    """
     is_vouched, hint = False, ""
     might_follow = not follows and repairs.mode(connection, chain) != "primary"
     for copy in copies:
