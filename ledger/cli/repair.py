@@ -26,7 +26,7 @@ from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, identity, plan, planning, region, reports, sources
-from ledger.repairing.applying import Applying, Mended
+from ledger.repairing.applying import Applying, Mended, NotProven
 from ledger.repairing.plan import Plan, Write
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
@@ -172,12 +172,15 @@ def apply_plan(
             if not dry_run:
                 _ask(found_plan, yes)
             mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan.origin, dry_run=dry_run)
+            awaited = "" if dry_run else applying_it.awaited()
         _tell(mended, dry_run)
         if dry_run:
             return
         if unmade is not None:
             print(f"{_UNMADE}: {unmade}", file=sys.stderr)
-        unrecorded = _tell_record(recorder, found_plan, mended, why, source, actor, unmade=unmade is not None)
+        unrecorded = _tell_record(
+            recorder, found_plan, mended, why, source, actor, unmade=unmade is not None, awaited=awaited
+        )
         print("verifying everything", flush=True)
         status = _verify(auditor or found.dsn("auditor"), found_plan, trust, jobs)
         failed = unrecorded or unmade
@@ -328,11 +331,11 @@ def _tell(mended: Mended, dry_run: bool) -> None:
 
 
 def _tell_record(
-    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool
+    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool, awaited: str
 ) -> LedgerError | None:
     """Record what was done and say at which seq, or return why it is not recorded: what was mended stays."""
     try:
-        seq = _record(dsn, made, mended, reason, source, actor, unmade=unmade)
+        seq = _record(dsn, made, mended, reason, source, actor, unmade=unmade, awaited=awaited)
     except LedgerError as error:
         print(f"{_UNRECORDED}: {error}", file=sys.stderr)
         return error
@@ -340,11 +343,16 @@ def _tell_record(
     return None
 
 
-def _record(dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool) -> int | None:
+def _record(
+    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool, awaited: str
+) -> int | None:
     """
     Append what was done, once for each plan, and return its seq; None where nothing was.
 
     Histories that are *unmade* get a record of their own once they are made.
+
+    Raises:
+        NotProven: nothing is appended yet, for what is *awaited*.
     """
     key = f"repair-{made.digest()[:KEY_LETTERS]}"
     rest = [write for write in made.writes if write.table != HISTORIES and mended.is_changed]
@@ -356,6 +364,8 @@ def _record(dsn: str, made: Plan, mended: Mended, reason: str, source: str, acto
         if unmade:
             key, there = f"{key}{_BUT_HISTORIES}", there or before
         done = [*rest, *histories] if before is None else histories
+        if there is None and awaited:
+            raise NotProven(awaited)
         return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.errors import Divergence, InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
@@ -27,7 +28,7 @@ from ledger.repairing import histories, identity, named_keys, record, region, ro
 from ledger.repairing.books import Walk
 from ledger.repairing.notes import contradicts, of_another, stated_size
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
-from ledger.repairing.proving import Proven, Prover, fetch, is_signed
+from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, numbers
@@ -94,6 +95,7 @@ class Applying:
         repairs.check_owner(connection)
         self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
         self._despite_record, self._said = despite_record, said
+        self._records_here = False
         self._stated = policy.check(rules, plan.checkpoint.encode()).checkpoint
         if (self._stated.origin, self._stated.size, self._stated.root.hex()) != (plan.origin, plan.size, plan.root):
             raise InvalidInput(
@@ -142,7 +144,7 @@ class Applying:
             NotProven: the head is to be made anew, and nothing tells of which role.
         """
         settled = self.role()
-        is_here = database.place(writer) == database.place(self._connection)
+        is_here = self._records_here = database.place(writer) == database.place(self._connection)
         self._connection.rollback()
         if settled.refused and any(write.table == HEAD for write in self._plan.writes):
             raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
@@ -164,6 +166,43 @@ class Applying:
                 "already: say --role replica where this one follows it, or name this one's with --writer; nothing was "
                 "written"
             )
+
+    def awaited(self) -> str:
+        """
+        Return what the record of the repair waits for, where this region is to have it; else nothing.
+
+        It takes the place behind the last event. So that event has to be one that was signed, by whatever checkpoint
+        there is by now, or that another region has, and none may be known to come after it.
+        """
+        if not self._records_here:
+            return ""
+        connection, chain = self._connection, self._row.chain
+        connection.rollback()
+        try:
+            return self._awaited(repairs.end(connection, chain, repairs.head_seq(connection, chain)))
+        except LedgerError as error:
+            return f"whether events come after the last one here is not known: {error}"
+        finally:
+            connection.rollback()
+
+    def _awaited(self, last: ChainHead) -> str:
+        copies = [self._local, *self._copies()]
+        notes: list[Iterable[bytes]] = [[self._plan.checkpoint.encode()], *(copy.notes() for copy in copies)]
+        stated = newest(self._rules, notes, self._stated.origin).checkpoint
+        if last.seq < stated.size:
+            return (
+                f"the events end at {last.seq} here, and {stated.size} were signed: the record would take the place of "
+                "one that is missing"
+            )
+        prover = Prover(stated, copies)
+        heard = tail.hear_copies(self._connection, self._row.chain, last, stated.size, self._copies(), prover,
+                                 follows=False)  # fmt: skip
+        if heard.refused or heard.is_vouched:
+            return heard.refused
+        event = events.read_seqs(self._connection, self._row.chain, self._row.chain_id, [last.seq]).get(last.seq)
+        if event is not None and prover.shows(event):
+            return ""
+        return f"the last event here, {last.seq}, is not shown to be in {prover.words()}: no event is put behind it"
 
     def run(self, tell: Tell, *, dry_run: bool = False) -> Mended:
         """
@@ -316,16 +355,21 @@ class Applying:
         last = repairs.end(connection, chain, repairs.head_seq(connection, chain))
         if not repairs.has_head(connection, chain):
             return
-        if last.seq > self._stated.size and self._hear(last).refused:
-            return
         event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
         mode = self.role().mode
-        if event is not None and mode is not None:
+        if event is not None and mode is not None and self._is_known(event):
             # It keeps the role that it says: another one is a change that the plan names.
             kept = repairs.said_mode(connection, chain) or mode
             head = Head(last.seq, last.hash, event.recorded_at, event.epoch, kept)
             moved = repairs.set_head(connection, chain, head, last.seq, self._reason)
             mended.done += [f"let the head be event {last.seq}"] if any(moved) else []
+
+    def _is_known(self, event: RecordedEvent) -> bool:
+        """Return whether the last event here is one that was signed, or that another region has as well."""
+        if event.seq <= self._stated.size and self._prover.shows(event):
+            return True
+        heard = self._hear(ChainHead(event.seq, event.hash))
+        return heard.is_vouched and not heard.refused and laid_out(event) is not None
 
     def _proven(self, restoring: Sequence[Write], removing: Sequence[Write]) -> dict[int, Proven]:
         """Return the events that the plan names, each from its source at this time, proven anew."""

@@ -150,6 +150,12 @@ class Prover:
             f"the {source.kind}'s event {event.seq}, whose leaf is {leaf.hex()}, is not shown to be in {self.words()}"
         )
 
+    def shows(self, event: RecordedEvent) -> bool:
+        """
+        Whether the event is the one that was signed, by tiles or by all events of any copy.
+        """
+        return any(isinstance(self.prove(event, copy), Proven) for copy in self._copies)
+
     def holds(self, older: Checkpoint) -> bool:
         """
         Whether the signed tree begins with that of an *older* checkpoint, by the tiles of any copy.

@@ -14,7 +14,7 @@ from ledger.repairing import plan
 from ledger.repairing.wanted import HEAD, HISTORIES, MADE_ANEW, TILES
 from tests import commands
 from tests.conftest import Database
-from tests.repairing.mending import Firm, applied, copies, report_file
+from tests.repairing.mending import Firm, applied, copies, report_file, seal
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, real, report_on
 
@@ -123,6 +123,9 @@ def test_histories_that_cannot_be_made_are_told_of_until_they_are(firm: Firm, br
     assert len(broken.sql(RECORDED).splitlines()) == 1
     with Intruder(broken) as intruder:
         intruder.connection.execute("ALTER TABLE ledger.balance_history DROP CONSTRAINT evil")
+    # What was recorded first is to be signed before another record follows it.
+    assert "is not recorded as an event yet" in run("ledger", *call, expected=3)
+    seal(broken, tmp_path / "sealed")
     run("ledger", *call)
     assert real(report_on(broken)) == []
     assert "(1 writes: histories)" in broken.sql(RECORDED).splitlines()[1]
