@@ -24,6 +24,7 @@ from ledger.errors import InvalidInput, LedgerError, NotPermitted, UnknownChain,
 from ledger.evidence import policy
 from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
+from ledger.journal.group import check_name
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, identity, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended, NotProven
@@ -151,6 +152,8 @@ def apply_plan(
     Stop writers first. The exit status is that of the verification: 0 where nothing is wrong any more.
     """
     found_plan, rules = plan.decode(_bytes(file, "plan")), _policy(trust)
+    # Else it were found out once all is mended, and nothing could be recorded.
+    check_name("actor", actor)
     why = reason or f"report {found_plan.report[:KEY_LETTERS]} found it"
     why += "; the events were held against receipts" if despite_record else ""
     with connections.access(dsn) as found:

@@ -140,7 +140,7 @@ class Applying:
         Check that what is recorded by *writer* is the primary's, and that this region is the primary nowhere else.
 
         Raises:
-            NotPrimary: it is not.
+            NotPrimary: it is not, or is of another chain, whose origin may be the same.
             NotProven: the head is to be made anew, and nothing tells of which role.
         """
         settled = self.role()
@@ -153,7 +153,12 @@ class Applying:
                 "a repair is recorded where the chain is primary, which --writer is not known to be: "
                 f"{settled.refused}; nothing was written"
             )
-        number = next((row.chain for row in chains.all_chains(writer) if row.origin == self._plan.origin), None)
+        number = next((row.chain for row in chains.all_chains(writer) if self._is_own(row)), None)
+        if number is None and not is_here:
+            raise NotPrimary(
+                "--writer is an address of a database that does not have this chain, by origin and id: name where it "
+                "is primary, for the record; nothing was written"
+            )
         if is_here:
             is_replica = settled.mode == role.FOLLOWER
         else:
@@ -166,6 +171,10 @@ class Applying:
                 "already: say --role replica where this one follows it, or name this one's with --writer; nothing was "
                 "written"
             )
+
+    def _is_own(self, row: ChainRow) -> bool:
+        """Return whether a row is this chain's: by its id as well, where that is known."""
+        return row.origin == self._plan.origin and self._row.chain_id in (b"", row.chain_id)
 
     def awaited(self) -> str:
         """

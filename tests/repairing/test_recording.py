@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database
+from ledger.cli.creation import named
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, report_file, seal
-from tests.sealing.regions import append
+from tests.sealing.regions import CHECKPOINT, REPLICA, append
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, copied
 
@@ -97,3 +100,35 @@ def test_a_record_waits_until_the_last_event_is_signed(firm: Firm, broken: Datab
     seal(broken, tmp_path / "sealed")
     assert "recorded at seq" in run("ledger", *call)
     assert broken.sql(RECORDS) == "1"
+
+
+@pytest.mark.parametrize("has", ["another chain of the same origin", "none"])
+def test_a_repair_is_recorded_in_no_other_chain(
+    pg_server: Server, migrated: str, firm: Firm, broken: Database, tmp_path: Path, has: str
+) -> None:
+    """A test system's, or one that was made again; it is known before anything is mended."""
+    there = Database(pg_server, "elsewhere")
+    copy_database(pg_server, there.name, migrated)
+    try:
+        if has != "none":
+            create_chain(there.dsn("owner"), ORIGIN, named([CHECKPOINT, REPLICA]), [("writer", "engine")])
+        before = there.sql("SELECT count(*) FROM ledger.events")
+        edited(broken)
+        follow(broken)
+        # Its place in the topic is left to itself.
+        call = calls(firm, broken, tmp_path / "plan", expected=3)
+        call[call.index("--writer") + 1] = there.dsn("writer")
+        said = run("ledger", *call, expected=8)
+        assert there.sql("SELECT count(*) FROM ledger.events") == before
+    finally:
+        pg_server.sql(f"DROP DATABASE {there.name} WITH (FORCE)")
+    if has != "none":
+        assert "does not have this chain, by origin and id" in said
+    assert broken.sql("SELECT actor FROM ledger.events WHERE seq = 100") == "mallory"
+
+
+def test_an_actor_that_no_event_can_have_is_refused_before(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    edited(broken)
+    said = run("ledger", *calls(firm, broken, tmp_path / "plan"), "--actor", "x" * 300, expected=8)
+    assert "expected 1 to 200 printable ASCII characters" in said
+    assert broken.sql("SELECT actor FROM ledger.events WHERE seq = 100") == "mallory"
