@@ -157,7 +157,7 @@ class Case:
         witnesses = {witness.key.public_key for witness in self.firm.rules.witnesses}
         with Region(self.dsn, ORIGIN) as region:
             answers = Answers([], witnesses, [], [])
-            return opening.verify(region, self.firm.rules, lambda: answers, None, region.now).report
+            return opening.verify(region, self.firm.rules, lambda kept: answers, None, region.now).report
 
     def scrub(self) -> Report:
         with Region(self.dsn, ORIGIN) as region:
