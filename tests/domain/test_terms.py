@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.corporate_actions import InstrumentRenamed
-from ledger.domain.events.executions import TradeCorrected, TradeExecuted
-from ledger.domain.events.orders import OrderPlaced, OrderRestated
+from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
+from ledger.domain.events.fields import Event
+from ledger.domain.events.orders import (
+    OrderDoneForDay,
+    OrderPlaced,
+    OrderReplaced,
+    OrderRestated,
+    ReplaceRejected,
+    ReplaceRequested,
+)
 from ledger.domain.events.reference import InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.domain.profit_and_loss import valued
@@ -105,6 +113,42 @@ def test_an_order_is_held_to_the_terms_of_the_day_on_which_it_is_placed() -> Non
     books.give(OrderRestated(order_id="O1", reason="new_day", price="11"))
     assert books.state.orders.rows["O1",].hold_amount == 110 * UNIT
     check_invariants(books.state)
+
+
+def corrected(name: str, ref: str, **more: Any) -> TradeCorrected:
+    return TradeCorrected(**{**msgspec.structs.asdict(trade(name, **more)), "exec_ref": ref})
+
+
+FILLED = {"qty": "2", "price": "10", "fee": "0", "order_id": "O", "trade_date": CHANGE}
+BUST = {"exec_id": "X", "exec_ref": "E", "venue": "N", "trade_date": CHANGE, "reason": "r"}
+
+
+@pytest.mark.parametrize(
+    ("reports", "held"),
+    [
+        ([OrderDoneForDay(order_id="O")], "50"),
+        ([trade("E", **FILLED), TradeBusted(**BUST, reopens_order=True)], "50"),
+        ([trade("E", **FILLED), TradeBusted(**BUST, reopens_order=False)], "30"),
+        ([trade("E", **FILLED), corrected("C", "E", **{**FILLED, "qty": "1"})], "40"),
+        ([ReplaceRequested(order_id="O", cl_ord_id="R", orig_cl_ord_id="O", new_qty="4"),
+          ReplaceRejected(order_id="O", cl_ord_id="R", reason="r")], "50"),
+        ([OrderReplaced(order_id="O", cl_ord_id="R", orig_cl_ord_id="O", qty="5")], "100"),
+        ([OrderRestated(order_id="O", reason="repricing"), OrderDoneForDay(order_id="O")], "100"),
+    ],
+)  # fmt: skip
+def test_what_is_held_for_an_order_is_by_the_terms_of_the_day_on_which_its_own_were_said(
+    reports: list[Event], held: str
+) -> None:
+    """5 at 10, at twice as much from Monday on: a report of Monday that says no terms leaves them as they were."""
+    books = books_on("2024-08-09", multiplier="2")
+    books.give(order("O", "5", "10"))
+    books.set_day(CHANGE)
+    for report in reports:
+        assert books.give(report).rule is None
+    row = books.state.orders.rows["O",]
+    assert (render(row.hold_amount), row.asked_hold) == (held, 0)
+    check_invariants(books.state)
+    books.replayed()
 
 
 def test_a_position_is_worth_the_multiplier_of_the_day_that_values_it() -> None:

@@ -173,9 +173,9 @@ def _take(order: Standing, event: Event) -> None:
             order.done = False
 
 
-def reckoned(history: History, order: Standing, day: str) -> Fraction:
-    """Return what an order may still cost, or may still deliver, at its own terms."""
-    return _cost(history, order, order.left, order.price, day)
+def reckoned(history: History, order: Standing) -> Fraction:
+    """Return what an order may still cost, or may still deliver, at its own terms, as they were when it got them."""
+    return _cost(history, order, order.left, order.price, order.since)
 
 
 def _cost(history: History, order: Standing, part: Fraction, price: Fraction | None, day: str) -> Fraction:
@@ -284,8 +284,8 @@ def _split(history: History, seq: int, event: SplitApplied, now: dict[str, Stand
             continue
         order.qty, cum, order.price, order.stop = after_split(then, event, name)
         order.fills = {("", "", event.ca_id): (cum, sold)}
-        order.held, order.shares = reckoned(then, order, day), event.ex_date
-        order.since = event.ex_date
+        order.shares = order.since = event.ex_date
+        order.held = reckoned(then, order)
         ratio, its = Fraction(event.ratio_num, event.ratio_den), reference.terms(then, event.instrument, event.ex_date)
         assert its is not None
         up, scale = order.placed.side != "buy", reference.scales(then)[its.asset]
@@ -322,13 +322,13 @@ def orders(history: History) -> dict[str, Standing]:
             order = found[event.order_id] = Standing(
                 event, number(event.qty), *terms, event.cl_ord_id, its.split_on, day
             )
-            order.held = reckoned(then, order, day)
+            order.held = reckoned(then, order)
         elif isinstance(event, TradeBusted):
             name = ref_of(event)
             if name in whose:
                 order = found[whose[name]]
                 _undo(order, event, name)
-                order.held = reckoned(then, order, day)
+                order.held = reckoned(then, order)
                 order.reserve = _reserved(then, order, day)
         elif isinstance(event, TradeExecuted):
             if event.order_id is None:
@@ -342,7 +342,7 @@ def orders(history: History) -> dict[str, Standing]:
             old = live(then)[ref_of(event)] if isinstance(event, TradeCorrected) else None
             trade = made(then, event, old)
             order.fills[name] = (trade.qty, trade.gross)
-            order.held = reckoned(then, order, day) if old else _after_a_fill(then, order, left)
+            order.held = reckoned(then, order) if old else _after_a_fill(then, order, left)
             order.reserve = _reserved(then, order, day)
         elif isinstance(event, SplitApplied):
             _split(history, seq, event, found)
@@ -354,7 +354,7 @@ def orders(history: History) -> dict[str, Standing]:
             if isinstance(event, OrderReplaced | OrderRestated):
                 order.since = day
             if order.how or isinstance(event, OrderReplaced | OrderRestated | OrderDoneForDay):
-                order.held = reckoned(then, order, day)
+                order.held = reckoned(then, order)
             if order.how or not isinstance(event, OrderAccepted | OrderTriggered | CancelRequested | CancelRejected):
                 order.reserve = _reserved(then, order, day)
     return found

@@ -122,7 +122,7 @@ def asks_cancel(history: History, event: CancelRequested, _: Moment) -> bool:
 
 def _holds_more(history: History, event: ReplaceRequested, now: Moment) -> bool:
     before, after = (orders.orders(x)[event.order_id] for x in (history, history.plus(event, now.at, now.day)))
-    own = max(before.held, orders.reckoned(history, before, before.since))
+    own = max(before.held, orders.reckoned(history, before))
     return after.held + after.reserve > own + before.reserve
 
 

@@ -14,7 +14,7 @@ from ledger.domain.events.cash import AssetAmount, CashMoved, FxConverted
 from ledger.domain.events.control import MarkRecorded
 from ledger.domain.events.corporate_actions import InstrumentRenamed, SplitApplied
 from ledger.domain.events.executions import TradeExecuted
-from ledger.domain.events.orders import OrderPlaced
+from ledger.domain.events.orders import OrderDoneForDay, OrderPlaced
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentAmended, InstrumentDefined
 from ledger.domain.profit_and_loss import rate_on
 from ledger.reading.exposure import ExposureLine, exposure
@@ -122,6 +122,10 @@ def test_an_order_counts_by_the_multiplier_of_its_terms_and_a_position_by_that_o
     held = sum(x.hold_amount for x in books.state.orders.rows.values())
     assert (cells(read(books, "A")[0], "value working_buy"), render(held)) == ([value, both], both)
     assert cells(read(books, "A")[-1], "working_buy") == [both]
+    # The day's end says no terms, so that nothing more is held and nothing more could be added.
+    assert books.give(OrderDoneForDay(order_id="O1")).rule is None
+    held = sum(x.hold_amount for x in books.state.orders.rows.values())
+    assert (cells(read(books, "A")[0], "working_buy"), render(held)) == ([both], both)
 
 
 def test_the_newest_day_counts_under_any_name_and_settlement_before_eod_before_intraday() -> None:

@@ -96,7 +96,7 @@ def place(state: State, event: events.OrderPlaced, now: Now) -> Effects:
         if hold < 0 or not amounts.fits(hold, held_asset.scale):
             raise Broken("hold", f"found a hold of {event.hold.amount}; expected 0 or more in the asset's scale")
     else:
-        hold = wanted_hold(state, order, now.day)
+        hold = wanted_hold(state, order)
     lines = hold_lines(order, hold)
     post(state, lines, may_refuse=not event.historical)
     msgspec.structs.force_setattr(order, "hold_amount", hold)
@@ -170,7 +170,7 @@ def request_replace(state: State, event: events.ReplaceRequested, now: Now) -> E
     # Held from now on, while it can still be refused: the venue may replace the order before anything else is known.
     changes, lines = held_for(state, order, order.hold_amount, now.day)
     # What fills left of a hold may be a unit less than the order's terms, as they were said, would hold for the rest.
-    own = max(order.hold_amount, wanted_hold(state, order, order.terms_day)) + order.asked_hold
+    own = max(order.hold_amount, wanted_hold(state, order)) + order.asked_hold
     if status != "open" and (more > 0 or order.hold_amount + changes["asked_hold"] > own):
         raise Broken(
             "account_status",

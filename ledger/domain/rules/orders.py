@@ -64,14 +64,15 @@ def _held(order: Order, asset: str | None, more: int) -> list[Line]:
     return postings.moved(asset, more, (order.account, "settled"), (order.account, "held"))
 
 
-def wanted_hold(state: State, order: Order, day: str) -> int:
+def wanted_hold(state: State, order: Order) -> int:
     """
-    Return what to hold on *day* for what may still fill of *order*: the cost of a buy, the quantity of a sale.
+    Return what to hold for what may still fill of *order*: the cost of a buy, by the instrument's terms of the day on
+    which those of the order were last said; the quantity of a sale.
 
     A hold that the caller set is kept in proportion instead. Where the price is negative the buyer is paid, and nothing
     is held; the seller pays, and its quantity alone is held.
     """
-    return _needed(state, order, leaves(order), day)
+    return _needed(state, order, leaves(order), order.terms_day)
 
 
 def _needed(state: State, order: Order, qty: int, day: str) -> int:
@@ -106,14 +107,14 @@ def with_terms(state: State, order: Order, qty: int, **changes: Any) -> Order:
 
 def rehold(state: State, order: Order, day: str) -> tuple[Order, list[Line]]:
     """
-    Return *order* with what is to be held on *day* for it as it now stands, and the postings that hold it.
+    Return *order* with what is to be held for it as it now stands, and for its requests on *day*, and the postings.
 
     One that lives again, as a fill of it was undone, goes by the name that its instrument has by now.
     """
     instrument = state.instruments.get(order.instrument)
     if instrument is not None and instrument.renamed_to is not None:
         order = msgspec.structs.replace(order, instrument=current_name(state, order.instrument))
-    changes, lines = held_for(state, order, wanted_hold(state, order, day), day)
+    changes, lines = held_for(state, order, wanted_hold(state, order), day)
     return msgspec.structs.replace(order, **changes), lines
 
 
