@@ -202,6 +202,8 @@ class Planning:
         """
         if HEAD in names and self._role.refused:
             self._why.head, names = self._role.refused, names - {HEAD}
+        if names and not self._why.events and (reason := self._short()):
+            self._why.events[self._stated.size] = reason
         if self._why.events:
             return
         if names and self._is_refused:
@@ -216,6 +218,19 @@ class Planning:
             if table in names:
                 of = self._new_role() if table == HEAD else ()
                 self.draft.writes.add(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
+
+    def _short(self) -> str:
+        """Return why nothing is made anew of events that end before what was signed; nothing where they do not."""
+        size = self._stated.size
+        last = repairs.last_until(self._connection, self._row.chain, size) or 0
+        if last == size or size in self._proven:
+            return ""
+        behind = (
+            f"let this region catch up with its primary, or name with --checkpoint one of at most {last} events"
+            if self._role.follows
+            else "restore them from a copy first"
+        )
+        return f"the events end at {last} here, and {size} were signed: {behind}"
 
     def _new_role(self) -> tuple[str, ...]:
         """Return the role that the region is to have, where its head says another."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from ledger.repairing.sources import Source
 from ledger.storage import database as db
 from tests.conftest import Database
 from tests.repairing.conftest import follow
-from tests.repairing.mending import Firm, applied, copies, planned
+from tests.repairing.mending import Firm, applied, copies, planned, seal
 from tests.sealing.regions import append
 from tests.verifier.intruder import Intruder, copied, real, report_on
 
@@ -130,3 +131,22 @@ def test_nothing_is_recorded_where_the_chain_may_not_be_primary(
             applying_it = Applying(connection, reading, firm.rules, plan, found, "a test")
             with pytest.raises(NotPrimary, match=r"which --writer is not known to be: .*(nothing here|a second)"):
                 applying_it.check_recorder(writer)
+
+
+def test_a_follower_behind_what_its_primary_sealed_is_mended_by_an_older_checkpoint(
+    firm: Firm, broken: Database, primary: Database, tmp_path: Path
+) -> None:
+    """The plan promises nothing by the newest, and names the way out."""
+    append(primary, 10)
+    seal(primary, tmp_path / "sealed")
+    follow(broken)
+    edit(broken, PLACE, ("accounts", "UPDATE ledger.accounts SET owner = 'thief'"))
+    older = broken.sql("SELECT note FROM ledger.checkpoints ORDER BY size DESC LIMIT 1")
+    with copies(other=primary) as found:
+        plan = planned(broken, firm.rules, found)
+        assert not plan.writes
+        assert all("or name with --checkpoint one of at most 348 events" in one.reason for one in plan.left())
+        plan = planned(broken, firm.rules, found, given=[f"{older}\n".encode()])
+        assert plan.left() == []
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
