@@ -364,7 +364,7 @@ class Applying:
         last = repairs.end(connection, chain, repairs.head_seq(connection, chain))
         if not repairs.has_head(connection, chain):
             return
-        event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq]).get(last.seq)
+        event = events.read_seqs(connection, chain, self._row.chain_id, [last.seq], as_found=True).get(last.seq)
         mode = self.role().mode
         if event is not None and mode is not None and self._is_known(event):
             # It keeps the role that it says: another one is a change that the plan names.

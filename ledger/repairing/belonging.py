@@ -49,7 +49,7 @@ def asked(connection: Connection, number: int, chain_id: bytes) -> dict[int, Rec
     size = identities.count_events(connection, number)
     drawn = random.SystemRandom().sample(range(1, size + 1), min(ASKED, size))
     seqs = sorted({*identities.outermost(connection, number), *drawn})
-    return events.read_seqs(connection, number, chain_id, seqs)
+    return events.read_seqs(connection, number, chain_id, seqs, as_found=True)
 
 
 def are_of(connection: Connection, number: int, chain_id: bytes) -> bool:
@@ -162,7 +162,7 @@ def _is_own_digest(connection: Connection, number: int, chain: ChainRow, seq: in
     if len(lanes) != SIZE_BYTES:
         return False
     digest = StateDigest.from_lanes(lanes).digest()
-    event = events.read_seqs(connection, chain.chain, chain.chain_id, [seq]).get(seq)
+    event = events.read_seqs(connection, chain.chain, chain.chain_id, [seq], as_found=True).get(seq)
     return repairs.commit_at(connection, chain.chain, seq) == digest or (
         event is not None and (digest, event.recorded_at) in identities.commits_at(connection, number, seq)
     )
@@ -182,7 +182,7 @@ def _is_own_head(connection: Connection, chain: ChainRow, seq: int, hash: bytes,
     if hash == genesis(chain.chain_id, chain.origin):
         return True
     last = repairs.last_until(connection, chain.chain, MOST) or 0
-    there = events.read_seqs(connection, chain.chain, chain.chain_id, [seq, last]).values()
+    there = events.read_seqs(connection, chain.chain, chain.chain_id, [seq, last], as_found=True).values()
     return any(event.hash == hash or event.recorded_at == recorded_at for event in there)
 
 

@@ -102,7 +102,7 @@ class Walk:
         asked, made = {seq for one in said for seq in one.seqs}, set[bytes]()
         while True:
             after = self.head.seq
-            found = list(events.read(self._connection, number, chain.chain_id, after, BATCH))
+            found = list(events.read(self._connection, number, chain.chain_id, after, BATCH, as_found=True))
             if not found:
                 break
             ends = staged.boundaries(self._connection, number, after, found[-1].seq) if self._folds else set()

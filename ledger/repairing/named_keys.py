@@ -37,7 +37,7 @@ def named(connection: Connection, row: ChainRow, stated: Checkpoint) -> list[Ver
         LedgerError: the events here are not those that were signed, or one is of a newer format.
     """
     edge, naming = Frontier(), list[RecordedEvent]()
-    for event in events.read(connection, row.chain, row.chain_id, 0, stated.size):
+    for event in events.read(connection, row.chain, row.chain_id, 0, stated.size, as_found=True):
         entry = laid_out(event)
         if entry is None:
             break

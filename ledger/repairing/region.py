@@ -127,7 +127,7 @@ def is_another(
     chain_id, name = chain
     if name == origin or all((row.chain_id, row.origin) != chain for row in there):
         return False
-    pair = events.read_seqs(connection, number, chain_id, [1, 2])
+    pair = events.read_seqs(connection, number, chain_id, [1, 2], as_found=True)
     return 2 not in pair or pair[2].prev_hash == pair[1].hash
 
 
@@ -145,7 +145,7 @@ def _first(connection: Connection, number: int, chain_id: bytes) -> RecordedEven
     """Return the first event under a number, if it was hashed with this id."""
     if len(chain_id) != CHAIN_ID_BYTES:
         return None
-    first = events.read_seqs(connection, number, chain_id, [1]).get(1)
+    first = events.read_seqs(connection, number, chain_id, [1], as_found=True).get(1)
     return None if first is None or laid_out(first) is None else first
 
 

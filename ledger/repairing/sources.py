@@ -124,14 +124,16 @@ class Database:
         found: dict[int, list[RecordedEvent]] = {}
         with self._reading():
             for start in range(0, len(seqs), AT_ONCE):
-                part = stored.read_seqs(self._connection, self._chain, self.chain_id, seqs[start : start + AT_ONCE])
+                part = stored.read_seqs(
+                    self._connection, self._chain, self.chain_id, seqs[start : start + AT_ONCE], as_found=True
+                )
                 found |= {seq: [event] for seq, event in part.items()}
         return found
 
     def all_events(self, upto: int) -> Iterator[RecordedEvent]:
         """Yield the events up to seq *upto*, in order."""
         with self._reading():
-            yield from stored.read(self._connection, self._chain, self.chain_id, 0, upto)
+            yield from stored.read(self._connection, self._chain, self.chain_id, 0, upto, as_found=True)
 
     def tile(self, tile: Tile) -> bytes | None:
         """Return the hashes of the tile, if it is there."""

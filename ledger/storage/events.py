@@ -54,6 +54,9 @@ SELECT seq, epoch, prev_hash, hash, uuid_send(event_id), event_type, schema_vers
        coalesce(uuid_send(causation_id), decode(repeat('00', 16), 'hex')), salt, convert_to(payload::text, 'UTF8')
 FROM ledger.events WHERE chain = %s
 """
+_DAY: Final = "effective_on - date '1970-01-01'"
+# A day that no number stands for, which is no event's, is nothing then: PostgreSQL would end the whole query by it.
+_SELECT_FOUND: Final = _SELECT.replace(_DAY, f"CASE WHEN isfinite(effective_on) THEN {_DAY} END")
 # Without statistics the primary key seems as good for a stream, and its first column, the chain, all events have.
 _SELECT_STREAM: Final = _SELECT.replace("chain = %s", "chain + 0 = %s AND stream = %s")
 _SELECT_STREAM_NOW: Final = _SELECT_STREAM.replace(
@@ -144,12 +147,20 @@ def row_kinds(table: str) -> tuple[bytes, ...]:
 
 
 def read(
-    connection: Connection, chain: int, chain_id: bytes, after: int = 0, limit: int | None = None
+    connection: Connection,
+    chain: int,
+    chain_id: bytes,
+    after: int = 0,
+    limit: int | None = None,
+    *,
+    as_found: bool = False,
 ) -> Iterator[RecordedEvent]:
     """
-    Yield the events after seq *after*, in order, at most *limit*.
+    Yield the events after seq *after*, in order, at most *limit*; *as_found* as in `read_seqs`.
     """
-    query = f"{_SELECT} AND seq > %s ORDER BY seq" + ("" if limit is None else f" LIMIT {int(limit)}")
+    query = f"{_SELECT_FOUND if as_found else _SELECT} AND seq > %s ORDER BY seq" + (
+        "" if limit is None else f" LIMIT {int(limit)}"
+    )
     with connection.cursor(binary=True) as cursor:
         for row in cursor.stream(query, [chain, after], size=1000):
             yield RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id)
@@ -158,12 +169,17 @@ def read(
 _NAMES: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
 
 
-def read_seqs(connection: Connection, chain: int, chain_id: bytes, seqs: Sequence[int]) -> dict[int, RecordedEvent]:
+def read_seqs(
+    connection: Connection, chain: int, chain_id: bytes, seqs: Sequence[int], *, as_found: bool = False
+) -> dict[int, RecordedEvent]:
     """
     Return the events of these seqs that there are.
+
+    *as_found* is for who holds each against its hash: one of them that has an infinite day comes without a day.
     """
+    select = _SELECT_FOUND if as_found else _SELECT
     # One look-up a seq: without statistics PostgreSQL 15 would rather go through the chain than take a list to the key.
-    query = f"SELECT e.* FROM unnest(%s::bigint[]) AS wanted(at), LATERAL ({_SELECT} AND seq = wanted.at OFFSET 0) e"
+    query = f"SELECT e.* FROM unnest(%s::bigint[]) AS wanted(at), LATERAL ({select} AND seq = wanted.at OFFSET 0) e"
     with connection.cursor(binary=True) as cursor:
         found = cursor.execute(query, [list(seqs), chain]).fetchall()
     return {row[0]: RecordedEvent(**dict(zip(_NAMES, row, strict=True)), chain_id=chain_id) for row in found}
