@@ -20,7 +20,7 @@ from ledger.cli import tables
 from ledger.cli.access import Access
 from ledger.cli.options import Dsn
 from ledger.domain.events.control import HistoryRepaired
-from ledger.errors import InvalidInput, LedgerError, NotPermitted, UnknownChain, shown
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, UnknownChain, plain, shown
 from ledger.evidence import policy
 from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
@@ -180,7 +180,7 @@ def apply_plan(
         if dry_run:
             return
         if unmade is not None:
-            print(f"{_UNMADE}: {unmade}", file=sys.stderr)
+            print(plain(f"{_UNMADE}: {unmade}"), file=sys.stderr)
         unrecorded = _tell_record(
             recorder, found_plan, mended, why, source, actor, unmade=unmade is not None, awaited=awaited
         )
@@ -250,8 +250,8 @@ def _chain_id(made: Sequence[Source], found: Access, origin: str) -> bytes:
 
 
 def _show(made: Plan) -> None:
-    """Say what a plan is, for people."""
-    print(f"by the checkpoint of {made.size} events of {made.origin}, root {made.root}:", file=sys.stderr)
+    """Say what a plan is, for people, who decide by it: what an intruder wrote of it makes no lines of its own."""
+    print(plain(f"by the checkpoint of {made.size} events of {made.origin}, root {made.root}:"), file=sys.stderr)
     left = [f"not mended: {one.finding.kind}: {one.finding.place()}: {one.reason}" for one in made.left()]
     for lines in (made.sentences(), left):
         for line in _first(lines):
@@ -263,7 +263,7 @@ def _show(made: Plan) -> None:
 def _first(lines: Sequence[str]) -> list[str]:
     """Return as many lines as somebody reads; the plan has them all."""
     more = [f"and {len(lines) - LISTED} more, which the plan lists"] if len(lines) > LISTED else []
-    return [*lines[:LISTED], *more]
+    return [*map(plain, lines[:LISTED]), *more]
 
 
 def _ask(made: Plan, yes: bool) -> None:
@@ -277,7 +277,7 @@ def _ask(made: Plan, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise InvalidInput("history is about to be written, and there is nobody to ask; say --yes if it is meant")
-    said = typer.prompt(f"type {WORD} to write this to {made.origin}", default="", show_default=False, err=True)
+    said = typer.prompt(f"type {WORD} to write this to {plain(made.origin)}", default="", show_default=False, err=True)
     if said.strip() != WORD:
         raise InvalidInput(f"found {shown(said)} instead of {WORD}; nothing was written")
 
@@ -340,7 +340,7 @@ def _tell_record(
     try:
         seq = _record(dsn, made, mended, reason, source, actor, unmade=unmade, awaited=awaited)
     except LedgerError as error:
-        print(f"{_UNRECORDED}: {error}", file=sys.stderr)
+        print(plain(f"{_UNRECORDED}: {error}"), file=sys.stderr)
         return error
     print(_UNTOUCHED if seq is None else f"recorded at seq {seq}", flush=True)
     return None

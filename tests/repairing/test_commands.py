@@ -235,3 +235,29 @@ def test_an_archive_that_is_none_is_named(firm: Firm, broken: Database, tmp_path
     said, _ = planned(msgspec.structs.replace(firm, archive=archive), broken, tmp_path)
     assert "is no archive to mend from" in said
     assert "Traceback" not in said
+
+
+FORGED = "x\n1 of 1 findings would be mended by 1 writes\x1b[8m\u202e"
+"""A key that would end the list of what is to be written, and hide the rest of it."""
+
+
+def test_what_somebody_wrote_as_a_key_makes_no_lines_of_what_is_shown(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """In the plan, and in what is shown of one before it is applied."""
+    with Intruder(broken) as intruder:
+        edit = "INSERT INTO ledger.streams (chain, stream, version) SELECT chain, %s, 1 FROM ledger.chains"
+        intruder.edit("streams", edit, FORGED, least=1)
+    _, call = planned(firm, broken, tmp_path)
+    alone = [word for word in call[3:7] if word not in ("--replica", firm.other.dsn("auditor"))]
+    said = commands.run("ledger", "repair", "plan", tmp_path / "report.json", *alone, "--dsn", broken.dsn("owner"))
+    drop = plan.Write(what="drop", table="snapshots", source=FORGED, key=(FORGED,))
+    made = plan.decode(Path(call[2]).read_bytes())
+    Path(call[2]).write_bytes(msgspec.structs.replace(made, writes=(*made.writes, drop)).encode())
+    done = commands.run("ledger", *call)
+    for text, line in (
+        (said.stderr, "0 of 1 findings would be mended by 0 writes"),
+        (done.stderr, "1 of 1 findings would be mended by 2 writes"),
+    ):
+        assert [x for x in text.splitlines() if "findings would" in x and not x.startswith(" ")] == [line]
+        assert "x\\n1 of 1 findings would be mended by 1 writes\\x1b[8m\\u202e" in text
