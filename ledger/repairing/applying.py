@@ -31,7 +31,7 @@ from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, 
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, numbers
+from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after, numbers
 from ledger.storage import chains, database, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
@@ -259,7 +259,7 @@ class Applying:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
                 heard = self._hear(last)
-                refused = heard.refused if seq.isdigit() and int(seq) > self._stated.size else ""
+                refused = heard.refused if is_after(seq, self._stated.size) else ""
                 if not refused and not heard.is_vouched and not self._despite_record:
                     refused = record.speaks(self._connection, row.chain, seq)
                 if repairs.drop_snapshot(self._connection, row.chain, seq, self._reason):

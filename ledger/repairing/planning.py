@@ -40,6 +40,7 @@ from ledger.repairing.wanted import (
     TILES,
     Wanted,
     all_wanted,
+    is_after,
     number_of,
 )
 from ledger.storage import identities, repairs, staged
@@ -374,7 +375,7 @@ class Planning:
         if self._why.events:
             return
         # An older one is told from a good one by what was signed; this one speaks for or against what was not.
-        if seq.isdigit() and int(seq) > self._stated.size and self._is_refused:
+        if is_after(seq, self._stated.size) and self._is_refused:
             return
         is_settled = self._despite_record or self._heard.is_vouched
         if not is_settled and (reason := record.speaks(self._connection, self._row.chain, seq)):

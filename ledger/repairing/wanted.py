@@ -103,6 +103,13 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(number for number in found if number < 2**63)
 
 
+def is_after(seq: str, size: int) -> bool:
+    """
+    Return whether *seq*, the key of a snapshot as whoever made a report or a plan wrote it, is a seq after *size*.
+    """
+    return re.fullmatch("[0-9]{1,19}", seq) is not None and int(seq) > size
+
+
 def number_of(text: str) -> int | None:
     """
     Return the number of a chain that *text* is, also one that no chain can have; None where it is none.

@@ -167,6 +167,8 @@ def read(
 
 
 _NAMES: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
+COLUMNS: Final = ("chain", *_NAMES)
+"""The columns of a row, in the order of `rows_of`."""
 
 
 def read_seqs(

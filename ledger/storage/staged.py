@@ -52,7 +52,9 @@ def stage(connection: Connection, chain: int, events: Iterable[RecordedEvent]) -
     """
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged_events (LIKE ledger.events) ON COMMIT DROP")
     connection.execute("TRUNCATE staged_events")
-    with connection.cursor() as cursor, cursor.copy("COPY staged_events FROM STDIN (FORMAT BINARY)") as copy:
+    # Named, since somebody may have given the table a column more, of which nothing was signed.
+    copying = f"COPY staged_events ({', '.join(stored.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+    with connection.cursor() as cursor, cursor.copy(copying) as copy:
         copy.write(stored.HEADER + b"".join(stored.rows_of(chain, events)) + stored.TRAILER)
 
 
@@ -69,9 +71,8 @@ def standing(connection: Connection, chain: int) -> list[Standing]:
     """
     Return how the rows at the places of the staged events stand, in order of seq.
     """
-    columns = _columns(connection, "events")
     differing = ", ".join(
-        f'CASE WHEN e."{name}"::text IS DISTINCT FROM s."{name}"::text THEN \'{name}\' END' for name in columns
+        f"CASE WHEN e.{name}::text IS DISTINCT FROM s.{name}::text THEN '{name}' END" for name in stored.COLUMNS
     )
     found = connection.execute(
         f"SELECT s.seq, e.ctid IS NOT NULL, array_remove(ARRAY[{differing}], NULL) FROM staged_events s"
@@ -92,9 +93,7 @@ def misplaced(connection: Connection, chain: int) -> list[Misplaced]:
     copies of staged events in all else.
     """
     same = " AND ".join(
-        f'e."{name}"::text IS NOT DISTINCT FROM s."{name}"::text'
-        for name in _columns(connection, "events")
-        if name not in ("chain", "seq")
+        f"e.{name}::text IS NOT DISTINCT FROM s.{name}::text" for name in stored.COLUMNS if name not in ("chain", "seq")
     )
     # The few that stand nowhere are found first: what they are compared by is no key of anything.
     found = connection.execute(

@@ -5,10 +5,13 @@ on without it and says what stands in the way.
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from ledger.repairing.plan import Write
+from ledger.repairing.reports import Found
 from tests.conftest import Database
-from tests.repairing.mending import Firm, applied, copies, mended, planned
+from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file
 from tests.verifier.intruder import Intruder, copied, real, report_on
 
 ACTOR = "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100"
@@ -48,3 +51,28 @@ def test_an_event_without_a_day_that_nobody_signed_keeps_nothing_else_from_being
         plan = planned(broken, firm.rules, found)
         assert [x.seq for x in plan.writes] == [100]
         assert applied(broken, firm.rules, plan, found).done[0].startswith("restored event 100 (actor)")
+
+
+def test_a_column_more_on_events_keeps_none_from_being_restored(firm: Firm, broken: Database) -> None:
+    """Whatever stands in it: nobody signed it."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", ACTOR, least=1)
+        intruder.connection.execute("ALTER TABLE ledger.events ADD COLUMN remark text DEFAULT 'x'")
+        intruder.edit("events", "DELETE FROM ledger.events WHERE seq = 102", least=1)
+    with copies(firm.other, firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert {(x.seq, x.columns) for x in plan.writes} >= {(100, ("actor",)), (102, ())}
+        applied(broken, firm.rules, plan, found)
+    assert {finding.kind for finding in real(report_on(broken))} <= {"GUARD_CHANGED"}
+
+
+@pytest.mark.parametrize("seq", ["\u00b2", "9" * 5000, "-1"])
+def test_a_snapshot_at_what_is_no_seq_is_looked_for_in_vain(firm: Firm, broken: Database, seq: str) -> None:
+    """In a report that somebody edited, and in a plan."""
+    finding = Found("STATE_MISMATCH", table="snapshots", key=(seq,))
+    report = msgspec.json.decode(report_file(broken), type=dict[str, object])
+    data = msgspec.json.encode({**report, "verdict": "broken", "findings": [finding]})
+    with copies(firm.other, firm.archive) as found:
+        plan = planned(broken, firm.rules, found, data)
+        drop = Write(what="drop", table="snapshots", source="replay", key=(seq,))
+        assert applied(broken, firm.rules, msgspec.structs.replace(plan, writes=(drop,)), found).done == []
