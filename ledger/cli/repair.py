@@ -15,16 +15,18 @@ from typing import Annotated, Final
 import typer
 
 from ledger import given_file
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.cli import access as connections
 from ledger.cli import tables
 from ledger.cli.access import Access
 from ledger.cli.options import Dsn
+from ledger.domain import registry
 from ledger.domain.events.control import HistoryRepaired
-from ledger.errors import InvalidInput, LedgerError, NotPermitted, UnknownChain, plain, shown
+from ledger.errors import InvalidInput, LedgerError, NotPermitted, TooLarge, UnknownChain, plain, shown
 from ledger.evidence import policy
 from ledger.evidence.note import NOTE_LIMIT_BYTES
 from ledger.evidence.policy import Policy
-from ledger.journal.group import check_name
+from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, identity, plan, planning, region, reports, sources
 from ledger.repairing.applying import Applying, Mended, NotProven
@@ -49,6 +51,8 @@ _UNMADE: Final = "histories are not made anew yet (apply the same plan once they
 _UNTOUCHED: Final = "nothing was mended, and nothing is recorded"
 _BUT_HISTORIES: Final = "-but-histories"
 """Ends the key of a record of what was mended before the histories were made anew."""
+RECORD_LIMIT_BYTES: Final = PAYLOAD_LIMIT_BYTES - 4096
+"""What a record says beside what it is given is far less than the rest."""
 LIMIT_BYTES: Final = 1 << 28
 """No report or plan is larger: the largest plan names 100,000 events."""
 
@@ -152,8 +156,6 @@ def apply_plan(
     Stop writers first. The exit status is that of the verification: 0 where nothing is wrong any more.
     """
     found_plan, rules = plan.decode(_bytes(file, "plan")), _policy(trust)
-    # Else it were found out once all is mended, and nothing could be recorded.
-    check_name("actor", actor)
     why = reason or f"report {found_plan.report[:KEY_LETTERS]} found it"
     why += "; the events were held against receipts" if despite_record else ""
     with connections.access(dsn) as found:
@@ -168,6 +170,7 @@ def apply_plan(
                 connection, reading, rules, found_plan, copies, why, despite_record=despite_record, said=role
             )
             if not dry_run:
+                _check_record(found_plan, why, actor)
                 _check_recorder(applying_it, recorder, source)
             _show(found_plan)
             if not found_plan.writes:
@@ -291,6 +294,14 @@ def _recorder(found: Access, writer: str | None) -> str:
     return writer or found.dsn("writer")
 
 
+def _check_record(made: Plan, reason: str, actor: str) -> None:
+    """Raise before anything is mended where the record of it would be no event."""
+    event = _event(made, made.writes, reason)
+    Group((event,), _key(made), actor).check()
+    if len(registry.encode_given(event)) > RECORD_LIMIT_BYTES:
+        raise TooLarge(f"found a reason of {len(reason)} characters, which no record can hold; say it in fewer")
+
+
 def _check_recorder(applying_it: Applying, dsn: str, source: str) -> None:
     """Raise before anything is mended where what is done could not be recorded."""
     with contextlib.closing(database.connect(dsn, "tradeledger repair (record)")) as connection, database.translating():
@@ -357,7 +368,7 @@ def _record(
     Raises:
         NotProven: nothing is appended yet, for what is *awaited*.
     """
-    key = f"repair-{made.digest()[:KEY_LETTERS]}"
+    key = _key(made)
     rest = [write for write in made.writes if write.table != HISTORIES and mended.is_changed]
     histories = [write for write in made.writes if write.table == HISTORIES and not unmade]
     if not rest and not histories:
@@ -370,6 +381,11 @@ def _record(
         if there is None and awaited:
             raise NotProven(awaited)
         return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
+
+
+def _key(made: Plan) -> str:
+    """Return the key under which a plan is recorded."""
+    return f"repair-{made.digest()[:KEY_LETTERS]}"
 
 
 def _event(made: Plan, done: Sequence[Write], reason: str) -> HistoryRepaired:

@@ -261,3 +261,22 @@ def test_what_somebody_wrote_as_a_key_makes_no_lines_of_what_is_shown(
     ):
         assert [x for x in text.splitlines() if "findings would" in x and not x.startswith(" ")] == [line]
         assert "x\\n1 of 1 findings would be mended by 1 writes\\x1b[8m\\u202e" in text
+
+
+UNRECORDABLE = {
+    "an actor with a line feed": (("--actor", "a\nb"), "found actor"),
+    "a reason that an event writes in escapes": (("--reason", "\x01" * 60_000), "found a reason of"),
+}
+
+
+@pytest.mark.parametrize("what", UNRECORDABLE)
+def test_nothing_is_mended_that_could_not_be_recorded(firm: Firm, broken: Database, tmp_path: Path, what: str) -> None:
+    """It had been found out after the mend."""
+    given, reason = UNRECORDABLE[what]
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100", least=1)
+    _, call = planned(firm, broken, tmp_path)
+    said = commands.run("ledger", *call, *given)
+    assert said.returncode == 8
+    assert reason in said.stderr
+    assert "mallory" in broken.sql("SELECT actor FROM ledger.events WHERE seq = 100")
