@@ -32,7 +32,7 @@ from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out,
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after, numbers
-from ledger.storage import chains, database, events, identities, repairs, staged
+from ledger.storage import chains, database, event_guards, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
@@ -225,6 +225,8 @@ class Applying:
         try:
             repairs.act_as_owner(connection)
             before = repairs.guards(connection)
+            if any(write.table == EVENTS for write in self._plan.writes) and (reason := event_guards.amiss(connection)):
+                raise NotProven(f"{reason}; nothing was written")
             if repairs.head_seq(connection, self._row.chain):
                 chains.lock_head(connection, self._row.chain)
             self._mend(mended, tell)

@@ -43,7 +43,7 @@ from ledger.repairing.wanted import (
     is_after,
     number_of,
 )
-from ledger.storage import identities, repairs, staged
+from ledger.storage import event_guards, identities, repairs, staged
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -182,6 +182,11 @@ class Planning:
         for seq, near in neighbours.unlinked(planned, links).items():
             self._why.events[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
             del wrong[seq]
+        strays = staged.misplaced(self._connection, self._row.chain)
+        if (wrong or strays) and (reason := event_guards.amiss(self._connection)):
+            self._why.events |= dict.fromkeys(wrong, reason)
+            self._why.copies |= dict.fromkeys((stray.seq for stray in strays), reason)
+            return
         for seq, columns in wrong.items():
             one = self._proven[seq]
             self.draft.writes.add(
@@ -190,7 +195,7 @@ class Planning:
                     leaf=one.leaf.hex(), columns=columns or (), proven_by=one.by,
                 ), str(seq),
             )  # fmt: skip
-        for stray in staged.misplaced(self._connection, self._row.chain):
+        for stray in strays:
             one = self._proven[stray.seq]
             self.draft.writes.add(
                 Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),

@@ -5,9 +5,12 @@ on without it and says what stands in the way.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
+from ledger.repairing.applying import NotProven
 from ledger.repairing.plan import Write
 from ledger.repairing.reports import Found
 from tests.conftest import Database
@@ -76,3 +79,52 @@ def test_a_snapshot_at_what_is_no_seq_is_looked_for_in_vain(firm: Firm, broken: 
         plan = planned(broken, firm.rules, found, data)
         drop = Write(what="drop", table="snapshots", source="replay", key=(seq,))
         assert applied(broken, firm.rules, msgspec.structs.replace(plan, writes=(drop,)), found).done == []
+
+
+GUARDS = {
+    "ALTER TABLE ledger.events DISABLE TRIGGER refuse_change": (
+        "ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER refuse_change"
+    ),
+    "ALTER TABLE ledger.events ENABLE TRIGGER check_appended": (
+        "ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER check_appended"
+    ),
+    "CREATE RULE swallow AS ON INSERT TO ledger.events DO INSTEAD NOTHING": "DROP RULE swallow ON ledger.events",
+    "CREATE TRIGGER own BEFORE DELETE ON ledger.events EXECUTE FUNCTION ledger.refuse_change()": (
+        "DROP TRIGGER own ON ledger.events"
+    ),
+}
+"""What an owner did to the guards of events, and what ends it."""
+
+
+@pytest.mark.parametrize("done", GUARDS)
+def test_guards_of_events_that_stand_otherwise_are_to_be_set_right_first(
+    firm: Firm, broken: Database, done: str
+) -> None:
+    """The plan and an older one say how; then the same report is planned again."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", ACTOR, least=1)
+        intruder.edit("events", "UPDATE ledger.events SET seq = 1000000 WHERE seq = 120", least=1)
+        with copies(firm.other, firm.archive) as found:
+            older = planned(broken, firm.rules, found)
+            intruder.connection.execute(done)
+            data = report_file(broken)
+            plan = planned(broken, firm.rules, found, data)
+            assert plan.writes == ()
+            reasons = [one.reason for one in plan.left() if one.finding.seq == 100]
+            assert reasons
+            assert all(f"the guards of events come first: {GUARDS[done]}, as the tables' owner" in x for x in reasons)
+            with pytest.raises(NotProven, match=re.escape(GUARDS[done])):
+                applied(broken, firm.rules, older, found)
+            intruder.connection.execute(GUARDS[done])
+            mended(broken, firm, found, data)
+    assert real(report_on(broken)) == []
+
+
+def test_a_guard_of_events_that_is_gone_is_to_be_made_first(firm: Firm, broken: Database) -> None:
+    with Intruder(broken) as intruder:
+        intruder.edit("events", ACTOR, least=1)
+        intruder.connection.execute("DROP TRIGGER refuse_change ON ledger.events")
+    with copies(firm.other, firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+    assert plan.writes == ()
+    assert any("make the trigger refuse_change again" in one.reason for one in plan.left())
