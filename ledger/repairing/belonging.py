@@ -82,16 +82,18 @@ def strange_events(
     Return the seqs of events under a number that nothing shows to be the chain's, no more than are needed to tell; and
     whether one is known to be another chain's, since it hashes with an id that a row says.
     """
+    size = prover.size
     there = asked(connection, number, chain_id)
+    there |= events.read_seqs(connection, number, chain_id, [size + 1], as_found=True)
     unlike = {seq: event for seq, event in there.items() if laid_out(event) is None}
     if not unlike:
         return [], False
-    size = prover.size
     proven, _ = fetch([*unlike, *({size} - {*unlike})], copies, prover)
     left = {seq: event for seq, event in unlike.items() if seq in proven and not is_alike(event, proven[seq])}
-    # What follows the signed events, or is hashed with the id, is of the chain, and so is what comes after it.
-    after = min((seq for seq in there if seq > size), default=0)
-    if after and size in proven and not laid_out(there[after]) and there[after].prev_hash != proven[size].event.hash:
+    # What follows the signed events, or is hashed with the id, is of the chain, and so is what comes after it. Where
+    # the first is gone nothing tells.
+    after = there.get(size + 1)
+    if after is not None and size in proven and not laid_out(after) and after.prev_hash != proven[size].event.hash:
         left |= {seq: event for seq, event in unlike.items() if seq > size}
     ids = {row.chain_id or b"" for row in identities.standing(connection)} | {*identities.topic_ids(connection, number)}
     ids = {one for one in ids if len(one) == CHAIN_ID_BYTES} - {chain_id}

@@ -10,11 +10,13 @@ import re
 import msgspec
 import pytest
 
+from ledger.repairing import belonging
 from ledger.repairing.applying import NotProven
 from ledger.repairing.plan import Write
 from ledger.repairing.reports import Found
 from tests.conftest import Database
 from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file
+from tests.sealing.regions import append
 from tests.verifier.intruder import Intruder, copied, real, report_on
 
 ACTOR = "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100"
@@ -128,3 +130,21 @@ def test_a_guard_of_events_that_is_gone_is_to_be_made_first(firm: Firm, broken: 
         plan = planned(broken, firm.rules, found)
     assert plan.writes == ()
     assert any("make the trigger refuse_change again" in one.reason for one in plan.left())
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_edited_events_that_nobody_signed_are_not_taken_for_another_chains(
+    firm: Firm, broken: Database, is_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them are drawn, and where the first of them is gone; an event that was signed is restored."""
+    append(broken, 6)
+    monkeypatch.setattr(belonging, "ASKED", 0)
+    with Intruder(broken) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq > %s", firm.size, least=9)
+        intruder.edit("events", ACTOR, least=1)
+        if is_gone:
+            intruder.edit("events", "DELETE FROM ledger.events WHERE seq = %s", firm.size + 1, least=1)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [x.seq for x in plan.writes] == [100]
+        applied(broken, firm.rules, plan, found)
