@@ -32,7 +32,7 @@ from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out,
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after, numbers
-from ledger.storage import chains, database, event_guards, events, identities, repairs, staged
+from ledger.storage import chains, database, event_guards, events, identities, note_rows, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
@@ -413,7 +413,7 @@ class Applying:
         chain, moves = self._row.chain, dict[int, Checkpoint]()
         for write in writes:
             astray = next(iter(numbers((write.key or ("",))[0])), 0)
-            there, at_its_own = (repairs.stored_notes(self._connection, chain, x) for x in (astray, write.size or 0))
+            there, at_its_own = (note_rows.stored(self._connection, chain, x) for x in (astray, write.size or 0))
             is_moved = write.size in {stated_size(note) for _, note in at_its_own}
             notes = [note for _, note in (at_its_own if is_moved else there)]
             stated = self._proven_note(write, notes[0] if len(notes) == 1 else None)
@@ -422,13 +422,13 @@ class Applying:
         if len({stated.size for stated in moves.values()}) < len(moves):
             raise NotProven("the plan moves two checkpoints to one place; make it anew; nothing was written")
         for stated in moves.values():
-            if stated.size not in moves and repairs.stored_notes(self._connection, chain, stated.size):
+            if stated.size not in moves and note_rows.stored(self._connection, chain, stated.size):
                 raise NotProven(
                     f"the checkpoint of {stated.size} events is not moved to its place, where another row stands; make "
                     "the plan anew; nothing was written"
                 )
         to = [(astray, stated.size, stated.root) for astray, stated in moves.items()]
-        repairs.move_notes(self._connection, chain, to, self._reason)
+        note_rows.move(self._connection, chain, to, self._reason)
         mended.done += [
             f"moved the note of the checkpoint of {size} events from where {of} were said" for of, size, _ in to
         ]
@@ -441,8 +441,8 @@ class Applying:
         named = {row.chain for row in identities.standing(self._connection)}
         for write in writes:
             number, astray = (int(text) for text in write.key or ())
-            there = repairs.stored_notes(self._connection, number, astray)
-            at_its_own = repairs.stored_notes(self._connection, self._row.chain, write.size or 0)
+            there = note_rows.stored(self._connection, number, astray)
+            at_its_own = note_rows.stored(self._connection, self._row.chain, write.size or 0)
             if not there and write.size in {stated_size(note) for _, note in at_its_own}:
                 continue
             if len(there) != 1 or number in named:
@@ -457,8 +457,7 @@ class Applying:
                     f"the checkpoint of {stated.size} events that stands under the number {number} is not what the "
                     "plan says, or another row stands in its place; make the plan anew; nothing was written"
                 )
-            repairs.bring_note(self._connection, number, astray, self._row.chain, stated.size, stated.root,
-                               self._reason)  # fmt: skip
+            note_rows.bring(self._connection, number, astray, self._row.chain, stated.size, stated.root, self._reason)
             mended.done.append(write.sentence().replace("move the", "moved the").replace("remove the", "removed the"))
 
     def _proven_note(self, write: Write, note: bytes | None) -> Checkpoint:
@@ -481,14 +480,15 @@ class Applying:
     def _note(self, write: Write, mended: Mended) -> None:
         note = self._sources[write.source].note(write.size or 0)
         stated = self._proven_note(write, note)
-        there = repairs.stored_notes(self._connection, self._row.chain, stated.size)
+        there = note_rows.stored(self._connection, self._row.chain, stated.size)
         self._check_own(there, stated.size)
         for _, found in there:
             reason = contradicts(found, stated, self._prover)
             if reason and is_signed(self._rules, self._keys, found):
                 raise NotProven(f"the checkpoint of {stated.size} events: {reason}; nothing was written")
-        if note is not None and there != [(stated.root, note)]:
-            repairs.put_note(self._connection, self._row.chain, stated.size, stated.root, note, self._reason)
+        if note is None or there == [(stated.root, note)]:
+            return
+        if note_rows.put(self._connection, self._row.chain, stated.size, stated.root, note, self._reason):
             mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
 
     def _check_own(self, there: Sequence[tuple[bytes, bytes]], size: int) -> None:
@@ -499,14 +499,14 @@ class Applying:
 
     def _remove_note(self, write: Write, mended: Mended) -> None:
         size = write.size or 0
-        there = repairs.stored_notes(self._connection, self._row.chain, size)
+        there = note_rows.stored(self._connection, self._row.chain, size)
         if not there:
             return
         self._check_own(there, size)
         elsewhere = {stated_size(note) for _, note in there}
         is_elsewhere = len(there) == 1 and any(
             there[0][1] == note
-            for states in elsewhere - {None, size} for _, note in repairs.stored_notes(
+            for states in elsewhere - {None, size} for _, note in note_rows.stored(
                 self._connection, self._row.chain, states or 0)
         )  # fmt: skip
         if not is_elsewhere and (
@@ -516,7 +516,7 @@ class Applying:
                 f"the plan would take away the checkpoint of {size} events, which a log has signed or "
                 f"{self._prover.words()} does not cover; nothing was written"
             )
-        repairs.remove_note(self._connection, self._row.chain, size, self._reason)
+        note_rows.remove(self._connection, self._row.chain, size, self._reason)
         mended.done.append(f"removed what stood for the checkpoint of {size} events and is none of it")
 
     @functools.cached_property

@@ -24,7 +24,7 @@ from ledger.repairing.plan import REMOVE, REPLAY, RESTORE, Write
 from ledger.repairing.proving import Prover, is_signed
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHECKPOINTS
-from ledger.storage import repairs
+from ledger.storage import note_rows
 from ledger.storage.chains import ChainRow
 from ledger.storage.database import Connection
 
@@ -178,8 +178,8 @@ class Notes:
         own: to places where none stands, or away where the same note stands there.
         """
         writes, taken = list[Write](), set[int]()
-        for size in repairs.stored_sizes(self._connection, number, MOVED_LIMIT):
-            there = repairs.stored_notes(self._connection, number, size)
+        for size in note_rows.sizes(self._connection, number, MOVED_LIMIT):
+            there = note_rows.stored(self._connection, number, size)
             states = stated_size(there[0][1]) if len(there) == 1 else None
             stated = None if states is None else self._accepted(there[0][1], states)
             if stated is None:
@@ -207,7 +207,7 @@ class Notes:
     def _stands(self, size: int) -> tuple[list[tuple[bytes, bytes]], Checkpoint | None]:
         """Return the rows of *size* events, and what the only one states where it is of another size."""
         if size not in self._seen:
-            there = repairs.stored_notes(self._connection, self._row.chain, size)
+            there = note_rows.stored(self._connection, self._row.chain, size)
             states = stated_size(there[0][1]) if len(there) == 1 else None
             stated = None if states in (None, size) else self._accepted(there[0][1], states or 0)
             self._seen[size] = there, stated

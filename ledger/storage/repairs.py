@@ -262,31 +262,58 @@ def set_head(connection: Connection, chain: int, head: Head, vouched: int, reaso
             " WHERE chain = %s",
             [*wanted, chain],
         )
+    stands = connection.execute(
+        "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s", [chain]
+    ).fetchall()
+    if stands != [wanted]:
+        raise unwritten("chain_heads")
     return len(gone), int(not good)
 
 
 def keep(connection: Connection, table: str, reason: str, condition: str, given: Sequence[object]) -> int:
     """
     Keep the rows of *table* for which the SQL condition holds, before they are changed; return how many.
+
+    Raises:
+        Corrupt: not all of them were kept.
     """
-    return connection.execute(
+    row = connection.execute(f"SELECT count(*) FROM ledger.{table} t WHERE {condition}", [*given]).fetchone()
+    kept = connection.execute(
         "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row)"
         f" SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, row_to_json(t)::text"
         f" FROM ledger.{table} t WHERE {condition}",
         [reason, *given],
     ).rowcount
+    if row != (kept,):
+        raise unwritten("history_changes")
+    return kept
+
+
+def unwritten(table: str) -> Corrupt:
+    """
+    Return that *table* does not have what was written there.
+    """
+    return Corrupt(
+        f"ledger.{table} does not have what was written there: a rule, a policy or a trigger takes it away, which "
+        "tradeledger db check lists; nothing was mended"
+    )
 
 
 def note_plan(connection: Connection, digest: str, reason: str) -> None:
     """
     Keep that a plan of this *digest* changed something, in the transaction in which it did: rows that were put where
     none had been leave no other trace.
+
+    Raises:
+        Corrupt: it was not kept.
     """
     connection.execute(
         "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row) VALUES"
         " ((extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, 'null')",
         [f"{reason}{PLAN.format(digest)}"],
     )
+    if not is_plan_noted(connection, digest):
+        raise unwritten("history_changes")
 
 
 def is_plan_noted(connection: Connection, digest: str) -> bool:
@@ -350,110 +377,14 @@ def check_guards(connection: Connection, before: list[tuple[object, ...]]) -> No
         raise Corrupt(f"guards would stand otherwise than before: {'; '.join(changed[:4])}; nothing was changed")
 
 
-def put_note(connection: Connection, chain: int, size: int, root: bytes, note: bytes, reason: str) -> None:
-    """
-    Let the checkpoint of *size* events have this root and note, in one row: of several that which has them already.
-
-    When it was sealed stays as it stands there; of one that was gone it is the first time at which it can have been.
-    """
-    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
-    with aside(connection, "checkpoints"):
-        connection.execute(
-            "DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s AND ctid <>"
-            " (SELECT ctid FROM ledger.checkpoints WHERE chain = %s AND size = %s"
-            "  ORDER BY (root, note) IS NOT DISTINCT FROM (%s, %s) DESC, sealed_at, ctid LIMIT 1)",
-            [*[chain, size] * 2, root, note.decode()],
-        )
-        put = connection.execute(
-            "UPDATE ledger.checkpoints SET (root, note) = (%s, %s) WHERE chain = %s AND size = %s",
-            [root, note.decode(), chain, size],
-        )
-        if not put.rowcount:
-            connection.execute(
-                "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) SELECT chain, seq, %s, %s,"
-                " greatest(recorded_at, (SELECT max(sealed_at) FROM ledger.checkpoints c WHERE c.chain = e.chain"
-                "  AND c.size < e.seq)) FROM ledger.events e WHERE chain = %s AND seq = %s",
-                [root, note.decode(), chain, size],
-            )
-
-
-def move_notes(connection: Connection, chain: int, moves: Sequence[tuple[int, int, bytes]], reason: str) -> None:
-    """
-    Let each row of so many events be that of as many others, with a root: *moves* has these three. They go together, so
-    that one may take the place of another.
-    """
-    if not moves:
-        return
-    to = {of: (size, root) for of, size, root in moves}
-    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = ANY(%s)", [chain, [*to]])
-    with aside(connection, "checkpoints"):
-        gone = connection.execute(
-            "DELETE FROM ledger.checkpoints WHERE chain = %s AND size = ANY(%s) RETURNING size, note, sealed_at",
-            [chain, [*to]],
-        ).fetchall()
-        for of, note, sealed_at in gone:
-            connection.execute(
-                "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (%s, %s, %s, %s, %s)",
-                [chain, *to[of], note, sealed_at],
-            )
-
-
-def bring_note(
-    connection: Connection, number: int, astray: int, chain: int, size: int, root: bytes, reason: str
-) -> None:
-    """
-    Let the checkpoint of *astray* events under a *number* be that of *size* events of the *chain*, with a root; where
-    there is such a row already it goes.
-    """
-    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [number, astray])
-    with aside(connection, "checkpoints"):
-        connection.execute(
-            "WITH gone AS (DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s RETURNING note, sealed_at)"
-            " INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) SELECT %s, %s, %s, note, sealed_at"
-            " FROM gone WHERE NOT EXISTS (SELECT FROM ledger.checkpoints WHERE chain = %s AND size = %s)",
-            [number, astray, chain, size, root, chain, size],
-        )
-
-
-def stored_sizes(connection: Connection, chain: int, limit: int) -> list[int]:
-    """
-    Return the sizes of checkpoints under a number, so many at most.
-    """
-    found = connection.execute(
-        "SELECT DISTINCT size FROM ledger.checkpoints WHERE chain = %s AND size IS NOT NULL ORDER BY size LIMIT %s",
-        [chain, limit],
-    )
-    return [int(row[0]) for row in found]
-
-
-def stored_notes(connection: Connection, chain: int, size: int) -> list[tuple[bytes, bytes]]:
-    """
-    Return root and note of the checkpoint of *size* events as they stand: none where there is no such row, several
-    where a key was taken away.
-    """
-    found = connection.execute(
-        "SELECT coalesce(root, ''), convert_to(coalesce(note, ''), 'UTF8') FROM ledger.checkpoints"
-        " WHERE chain = %s AND size = %s ORDER BY sealed_at, ctid",
-        [chain, size],
-    )
-    return [(bytes(root), bytes(note)) for root, note in found]
-
-
-def remove_note(connection: Connection, chain: int, size: int, reason: str) -> None:
-    """
-    Take the row away that stands for the checkpoint of *size* events.
-    """
-    keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [chain, size])
-    with aside(connection, "checkpoints"):
-        connection.execute("DELETE FROM ledger.checkpoints WHERE chain = %s AND size = %s", [chain, size])
-
-
 def drop_snapshot(connection: Connection, chain: int, seq: str, reason: str) -> int:
     """
     Throw the snapshots at *seq* away, and return how many there were.
     """
     gone = keep(connection, "snapshots", f"{reason} (snapshots)", "t.chain = %s AND t.seq::text = %s", [chain, seq])
-    connection.execute("DELETE FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq])
+    deleted = connection.execute("DELETE FROM ledger.snapshots WHERE chain = %s AND seq::text = %s", [chain, seq])
+    if deleted.rowcount != gone:
+        raise unwritten("snapshots")
     return gone
 
 

@@ -18,7 +18,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
-from ledger.storage.repairs import keep
+from ledger.storage.repairs import keep, unwritten
 
 KEYS: Final = {
     "chain_heads": (), "state_digests": (), "commits": ("last_seq",), "idempotency_keys": ("source", "key"),
@@ -111,12 +111,30 @@ def misplaced(connection: Connection, chain: int) -> list[Misplaced]:
 def restore(connection: Connection, chain: int, seqs: Sequence[int], strays: Sequence[str], reason: str) -> None:
     """
     Put the staged events of these seqs back, and take the rows at these places away, through the door of the schema.
+
+    Raises:
+        Corrupt: what is there now is not that, or what was there was not kept.
     """
+    kept = _kept_now(connection)
     connection.execute(
         "SELECT ledger.restore_events(%s::smallint, (SELECT coalesce(array_agg(ROW(s.*)::ledger.events ORDER BY seq),"
         " '{}') FROM staged_events s WHERE seq = ANY(%s)), %s::text[]::tid[], %s)",
         [chain, list(seqs), list(strays), reason],
     )
+    if _kept_now(connection) - kept < len(seqs) + len(strays):
+        raise unwritten("history_changes")
+    # A row that was taken away is nowhere: a place is not used again as long as its transaction goes on.
+    left = connection.execute("SELECT FROM ledger.events WHERE ctid = ANY(%s::text[]::tid[])", [list(strays)])
+    if left.rowcount or any(one.columns != () for one in standing(connection, chain) if one.seq in {*seqs}):
+        raise unwritten("events")
+
+
+def _kept_now(connection: Connection) -> int:
+    """Return how many rows this transaction has kept."""
+    row = connection.execute(
+        "SELECT count(*) FROM ledger.history_changes WHERE xmin = pg_current_xact_id()::xid"
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def missing_from(connection: Connection, chain: int, seq: int) -> int:
@@ -160,30 +178,37 @@ def replace(
 
     A row under a number that no chain has goes as well where it is one of the expected ones in all else, but for the
     numbers of *others*, whose rows may be the same.
+
+    Raises:
+        Corrupt: the table has others all the same, or what was there was not kept.
     """
     columns = _columns(connection, table)
     keys = " AND ".join(f't."{name}" = e."{name}"' for name in key) or "true"
     same = _same(columns)
-    connection.execute(
-        f"CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT t.ctid AS place FROM ledger.{table} t"
+    differing = (
+        f"SELECT t.ctid AS place FROM ledger.{table} t"
         f" LEFT JOIN expected_{table} e ON {keys} AND {same} WHERE t.chain = %s AND e.chain IS NULL"
         # Of rows that stand twice, which no key kept apart, all but one.
         f" UNION SELECT d.place FROM (SELECT ctid AS place, row_number() OVER (PARTITION BY {_listed(key)} ORDER BY"
         f" ctid) AS number FROM ledger.{table} WHERE chain = %s) d WHERE d.number > 1"
         f" UNION SELECT t.ctid FROM ledger.{table} t JOIN expected_{table} e ON {keys} AND"
         f" {_same([name for name in columns if name != 'chain'])} WHERE NOT EXISTS"
-        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain) AND (t.chain = ANY(%s)) IS NOT TRUE",
-        [chain, chain, list(others)],
+        " (SELECT FROM ledger.chains c WHERE c.chain = t.chain) AND (t.chain = ANY(%s)) IS NOT TRUE"
     )
+    missing = (
+        f"SELECT e.* FROM expected_{table} e LEFT JOIN ledger.{table} t ON t.chain = %s AND {keys}"
+        " WHERE t.chain IS NULL"
+    )
+    given = [chain, chain, list(others)]
+    connection.execute(f"CREATE TEMP TABLE gone ON COMMIT DROP AS {differing}", given)
     gone = keep(connection, table, f"{reason} ({table})", "t.ctid IN (SELECT place FROM gone)", [])
     if gone:
         connection.execute(f"DELETE FROM ledger.{table} WHERE ctid IN (SELECT place FROM gone)")
     connection.execute("DROP TABLE gone")
-    came = connection.execute(
-        f"INSERT INTO ledger.{table} SELECT e.* FROM expected_{table} e LEFT JOIN ledger.{table} t"
-        f" ON t.chain = %s AND {keys} WHERE t.chain IS NULL",
-        [chain],
-    ).rowcount
+    came = connection.execute(f"INSERT INTO ledger.{table} {missing}", [chain]).rowcount
+    is_other = f"SELECT EXISTS ({differing}) OR EXISTS ({missing})"
+    if connection.execute(is_other, [*given, chain]).fetchone() != (False,):
+        raise unwritten(table)
     return gone, came
 
 

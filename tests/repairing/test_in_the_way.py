@@ -10,6 +10,7 @@ import re
 import msgspec
 import pytest
 
+from ledger.errors import Corrupt
 from ledger.repairing import belonging
 from ledger.repairing.applying import NotProven
 from ledger.repairing.plan import Write
@@ -148,3 +149,52 @@ def test_edited_events_that_nobody_signed_are_not_taken_for_another_chains(
         plan = planned(broken, firm.rules, found)
         assert [x.seq for x in plan.writes] == [100]
         applied(broken, firm.rules, plan, found)
+
+
+NOTHING = """
+CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER nothing BEFORE INSERT ON ledger.history_changes FOR EACH ROW EXECUTE FUNCTION public.nothing()
+"""
+SWALLOWED: dict[str, tuple[str, str, str]] = {
+    f"{how} into {table} with {broken}": (statement, broken, edit)
+    for how, table, statement, edits in (
+        ("a rule", "history_changes",
+         "CREATE RULE nothing AS ON INSERT TO ledger.history_changes DO INSTEAD NOTHING",
+         {"events": ACTOR, "accounts": "UPDATE ledger.accounts SET owner = 'thief'",
+          "streams": "DELETE FROM ledger.streams",
+          "checkpoints": "UPDATE ledger.checkpoints SET root = sha256('x') WHERE size = 75"}),
+        ("a trigger", "history_changes", NOTHING, {"events": ACTOR}),
+        ("a rule", "accounts", "CREATE RULE nothing AS ON INSERT TO ledger.accounts DO INSTEAD NOTHING",
+         {"accounts": "UPDATE ledger.accounts SET owner = 'thief'"}),
+        ("a rule", "streams", "CREATE RULE nothing AS ON INSERT TO ledger.streams DO INSTEAD NOTHING",
+         {"streams": "DELETE FROM ledger.streams"}),
+        ("a rule", "balances", "CREATE RULE nothing AS ON DELETE TO ledger.balances DO INSTEAD NOTHING",
+         {"balances": "UPDATE ledger.balances SET settled = settled + 1 WHERE NOT breached"}),
+        ("a rule", "chain_heads", "CREATE RULE nothing AS ON UPDATE TO ledger.chain_heads DO INSTEAD NOTHING",
+         {"chain_heads": "UPDATE ledger.chain_heads SET recorded_at = recorded_at + 1"}),
+        ("a rule", "checkpoints", "CREATE RULE nothing AS ON UPDATE TO ledger.checkpoints DO INSTEAD NOTHING",
+         {"checkpoints": "UPDATE ledger.checkpoints SET root = sha256('x') WHERE size = 75"}),
+        ("a rule", "snapshots", "CREATE RULE nothing AS ON DELETE TO ledger.snapshots DO INSTEAD NOTHING",
+         {"snapshots": "UPDATE ledger.snapshots SET state_digest = sha256('x')"}),
+    )
+    for broken, edit in edits.items()
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SWALLOWED)
+def test_nothing_is_mended_where_something_takes_away_what_is_written(firm: Firm, broken: Database, what: str) -> None:
+    """Rows that come, or the rows that went: apply names the table, and all is as it was."""
+    statement, table, edit = SWALLOWED[what]
+    place = what.split()[3]
+    with Intruder(broken) as intruder:
+        intruder.edit(table, edit, least=1)
+        data = report_file(broken)
+        intruder.connection.execute(statement)
+    state = f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM ledger.{table} t"
+    before = broken.sql(state)
+    with copies(firm.other, firm.archive) as found:
+        plan = planned(broken, firm.rules, found, data, despite_record=True)
+        assert plan.writes
+        with pytest.raises(Corrupt, match=f"ledger.{place} does not have what was written there"):
+            applied(broken, firm.rules, plan, found, despite_record=True)
+    assert broken.sql(state) == before
