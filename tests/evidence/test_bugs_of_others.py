@@ -64,7 +64,8 @@ def stated(size: int, said: bytes, origin: str = ORIGIN, key: SigningKey = KEY) 
 # a server could have one content in the middle of the run and another in the tree, and each verified.
 
 MIDDLE = 130
-FORGED = msgspec.structs.replace(EVENTS[MIDDLE - 1], actor="nobody")
+# Of what its group does not have in common: the chain alone is to tell.
+FORGED = msgspec.structs.replace(EVENTS[MIDDLE - 1], stream="account/nobody")
 
 
 def takes_a_run_by_its_ends(events: Sequence[bytes], leaves: Sequence[bytes]) -> bool:
