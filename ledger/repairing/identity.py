@@ -71,7 +71,7 @@ def settle(
     }  # fmt: skip
     strangers = [each for each in there if _is_strange(connection, each, chain, others)]
     own = [each for each in there if each not in strangers and _is_own(connection, each, chain, others)]
-    if reason := _in_the_way(chain, there, strangers, own):
+    if reason := _in_the_way(chain, there, strangers, own) or _of_another(connection, chain, own, prover):
         return reason
     kept_by_others = {each.chain for each in there if each not in own}
     astray = sorted(
@@ -132,6 +132,26 @@ def _in_the_way(
                 "own: find out whose it is, take it away or set it right, and plan again"
             )
     return ""
+
+
+def _of_another(connection: Connection, chain: ChainRow, own: Sequence[Standing], prover: Prover) -> str:
+    """
+    Return what shows that the row with the chain's number, which says neither its id nor its origin, is another's;
+    nothing where it may be its own: whoever edited both left the head, and no note of another chain stands beside it.
+    """
+    each = next((one for one in own if one.chain == chain.chain), None)
+    if each is None or each.origin == chain.origin or each.chain_id == chain.chain_id:
+        return ""
+    table = belonging.of_region(connection, chain.chain, chain)
+    stated = belonging.notes_of_others(connection, chain.chain, chain.origin, prover)
+    if not table and not stated:
+        return ""
+    shown_by = f"a row of {table}" if table else "a note"
+    return (
+        f"the row of chain {shown(each.origin or '')} says {chain.chain}, the number under which this chain's events "
+        f"stand, and {shown_by} there is not shown to be this chain's either: they may be another chain's, whose "
+        "events stand elsewhere or are gone; find out whose they are, give each chain its own number, and plan again"
+    )
 
 
 def _not_shown(connection: Connection, astray: Sequence[int], chain: ChainRow) -> str:

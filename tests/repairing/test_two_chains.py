@@ -125,6 +125,21 @@ def test_no_event_of_another_chain_is_written_over_whatever_links_or_is_gone(
         planned(two, firm.rules, found)
 
 
+@pytest.mark.parametrize("gone", [("tiles", "checkpoints"), ("tiles", "checkpoints", "chain_heads")])
+def test_what_another_chain_has_is_left_where_its_own_events_are_gone(
+    firm: Firm, two: Database, gone: tuple[str, ...]
+) -> None:
+    """Its row, head, note and books are as they were; only the events under its number are this chain's."""
+    edited(
+        two, *(f"DELETE FROM ledger.{table} WHERE chain = 1" for table in (*gone, "chains")),
+        "DELETE FROM ledger.events WHERE chain = 2", "UPDATE ledger.events SET chain = 2 WHERE chain = 1",
+    )  # fmt: skip
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(two, firm.rules, found)
+    assert [write for write in plan.writes if write.table != "events"] == []
+    assert any("may be another chain's" in judged.reason for judged in plan.findings)
+
+
 @pytest.mark.parametrize(("gone", "by"), [(100, -1), (300, 1)])
 def test_events_of_the_chain_that_were_moved_along_are_its_own(
     firm: Firm, broken: Database, gone: int, by: int
