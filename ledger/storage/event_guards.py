@@ -20,27 +20,22 @@ def amiss(connection: Connection) -> str:
     Return what the owner of the tables has to do before the door of `events` leaves guards as they stood; nothing where
     it does so now.
     """
-    found = dict(
-        connection.execute(
-            "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = 'ledger.events'::regclass"
-            " AND NOT tgisinternal ORDER BY tgname"
-        ).fetchall()
-    )
+    triggers = connection.execute(
+        "SELECT tgname, tgenabled::text, format('DROP TRIGGER %I ON ledger.events', tgname) FROM pg_trigger"
+        " WHERE tgrelid = 'ledger.events'::regclass AND NOT tgisinternal ORDER BY tgname"
+    ).fetchall()
     rules = connection.execute(
         "SELECT format('DROP RULE %I ON ledger.events', rulename) FROM pg_rules WHERE schemaname = 'ledger'"
         " AND tablename = 'events' ORDER BY rulename"
     ).fetchall()
-    strange = connection.execute(
-        "SELECT format('DROP TRIGGER %%I ON ledger.events', tgname) FROM pg_trigger"
-        " WHERE tgrelid = 'ledger.events'::regclass AND NOT tgisinternal AND tgname <> ALL(%s) ORDER BY tgname",
-        [list(EVENT_GUARDS)],
-    ).fetchall()
+    found = {name: state for name, state, _ in triggers}
     first = [
         *(f"make the trigger {name} again, by the statement in migrations/versions"
           for name in EVENT_GUARDS if name not in found),
         *(f"ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER {name}"
           for name in EVENT_GUARDS if found.get(name, "A") != "A"),
-        *(statement for (statement,) in [*strange, *rules]),
+        *(statement for name, _, statement in triggers if name not in EVENT_GUARDS),
+        *(statement for (statement,) in rules),
     ]  # fmt: skip
     return (
         f"the guards of events come first: {'; '.join(first)}, as the tables' owner; then plan again" if first else ""
