@@ -266,7 +266,7 @@ def test_a_disk_that_is_full_is_not_taken_for_a_state_that_is_damaged(
         assert "delete" not in str(refused.value)
         assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    with pytest.raises(Unreadable, match="unable to open database file; make room"):
+    with pytest.raises(Unreadable, match="No such file or directory; make room"):
         Books(tmp_path / "nowhere" / "state")
 
 

@@ -4,7 +4,8 @@ Keep what a verification came to, so that the next one applies only the events s
 It is one SQLite file, and it only ever says what was checked. The first verification writes a file beside it, which
 takes its place once there is something to say: all was checked, or all about the events so far, which is said now and
 then so that an interruption does not cost everything. A later one changes the file in one transaction. Interrupted or
-convicted, it stays as it was.
+convicted, it stays as it was. One verification at a time has it, and another is refused (`alone.py`), also where there
+is none yet.
 
 Whoever can write the file decides what is not looked at again: keep it where the ledger's owner cannot reach it.
 """
@@ -36,6 +37,7 @@ from ledger.spill.spill import Spill, row_from
 from ledger.version import PROGRAM
 from verifier.sealed import SealedCheck
 from verifier.stored import Misread, Unreadable
+from verifier.walk.alone import Alone
 from verifier.walk.saved import Saved
 
 FORMAT: Final = 4
@@ -135,11 +137,13 @@ class Books(Spill):
         """
         self.path = path
         self.said: Verified | None = None
+        self._alone = _alone(path)
         try:
             if path.exists():
                 given_file.check(path)
                 self._open()
             else:
+                # What a process that was killed had begun.
                 self._part.unlink(missing_ok=True)
                 self._begin(sqlite3.connect(self._part))
                 self._db.executescript(
@@ -149,14 +153,20 @@ class Books(Spill):
             self._give_up()
             raise _refused(path, error) from error
         except OSError as error:
+            self._give_up()
             raise Unreadable(f"{path} cannot be written: {error.strerror}; name another file") from error
+        except BaseException:
+            self._give_up()
+            raise
 
     def _give_up(self) -> None:
-        """Close what was opened, and leave nothing of a file that was only begun."""
+        """Close what was opened, and leave nothing of a file that was only begun, and then nothing to wait for."""
         with contextlib.suppress(AttributeError):
             self._db.close()
-        with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
+        if self.said is None:
+            with contextlib.suppress(OSError):
+                self._part.unlink(missing_ok=True)
+        self._alone.release()
 
     @property
     def _part(self) -> Path:
@@ -178,7 +188,7 @@ class Books(Spill):
         except sqlite3.OperationalError as error:
             self._db.close()
             if "locked" in str(error):
-                raise Unreadable(f"another verification is at work with {self.path}; let it end first") from error
+                raise _busy(self.path) from error
             raise _refused(self.path, error) from error
         except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
             self._db.close()
@@ -186,10 +196,7 @@ class Books(Spill):
         self.said = said
 
     def __exit__(self, *_: object) -> None:
-        self._db.close()
-        if self.said is None:
-            with contextlib.suppress(OSError):
-                self._part.unlink(missing_ok=True)
+        self._give_up()
 
     def state(self) -> State:
         """
@@ -266,11 +273,29 @@ def is_of_the_disk(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK
 
 
+def _alone(path: Path) -> Alone:
+    try:
+        return Alone(path)
+    except BlockingIOError as error:
+        raise _busy(path) from error
+    except OSError as error:
+        raise _out_of_place(path, error.strerror) from error
+
+
+def _busy(path: Path) -> Unreadable:
+    return Unreadable(f"another verification is at work with {path}; let it end first")
+
+
+def _out_of_place(path: Path, found: object) -> Unreadable:
+    # Whoever deletes a state loses what it knows; here nothing speaks against it.
+    return Unreadable(
+        f"the state {path} cannot be used where it is: {found}; make room or change its rights, or name another file"
+    )
+
+
 def _refused(path: Path, error: Exception) -> Unreadable:
     if is_of_the_disk(error):
-        # Whoever deletes a state loses what it knows; here nothing speaks against it.
-        return Unreadable(f"the state {path} cannot be used where it is: {error}; make room or change its rights, or "
-                          "name another file")  # fmt: skip
+        return _out_of_place(path, error)
     return Unreadable(
         f"{path} is no state of a verification: {error}; name another file, or delete it if it was one, and all is "
         "verified from the first event"
