@@ -11,7 +11,7 @@ them: positive where it receives.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -65,7 +65,7 @@ def ladder(
     """
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     executions, fails = list(executions), list(fails)
-    for fail in fails:
+    for fail in _once_a_day(executions, fails):
         sums[fail.failed_on, fail.account, fail.asset][2] += fail.qty
         sums[fail.failed_on, fail.account, fail.amount_asset][2] += fail.amount
     tries = _Tries(executions, fails, allocations)
@@ -97,6 +97,32 @@ def lines_of(allocation: Allocation) -> list[Name]:
     return [(allocation.venue, allocation.trade_date, name) for name in names]
 
 
+def _name(row: Execution | SettlementFail) -> Name:
+    return row.venue, row.trade_date, row.exec_id
+
+
+def _roots(executions: Iterable[Execution]) -> dict[Name, Name]:
+    """Return of each execution the name of the trade that it is a version of."""
+    return {_name(row): (row.venue, row.root_trade_date, row.root_exec_id) for row in executions}
+
+
+def _once_a_day(executions: Sequence[Execution], fails: Iterable[SettlementFail]) -> Iterator[SettlementFail]:
+    """
+    Yield of the fails of a trade on a day those of one telling: of the newest version that failed, and of these the one
+    of most. What was left in the evening is of what was left in the morning.
+    """
+    roots, made = _roots(executions), {_name(row): row.event_seq for row in executions}
+    told: dict[tuple[Name, str], dict[int, list[SettlementFail]]] = defaultdict(lambda: defaultdict(list))
+    for fail in fails:
+        told[roots.get(_name(fail), _name(fail)), fail.failed_on][fail.event_seq].append(fail)
+
+    def rank(rows: list[SettlementFail]) -> tuple[int, int, int]:
+        return made.get(_name(rows[0]), 0), max(abs(row.qty) for row in rows), -rows[0].event_seq
+
+    for tellings in told.values():
+        yield from max(tellings.values(), key=rank)
+
+
 class _Tries:
     """
     When what failed is tried again, of the trades that all versions are of.
@@ -105,13 +131,10 @@ class _Tries:
     def __init__(
         self, executions: Iterable[Execution], fails: Iterable[SettlementFail], allocations: Iterable[Allocation]
     ) -> None:
-        self._roots = {
-            (row.venue, row.trade_date, row.exec_id): (row.venue, row.root_trade_date, row.root_exec_id)
-            for row in executions
-        }
+        self._roots = _roots(executions)
         self._newest: dict[Name, _Fail] = {}
         for told in fails:
-            of = (told.venue, told.trade_date, told.exec_id)
+            of = _name(told)
             fail, root = _Fail(told.failed_on, told.event_seq, told.new_intended_date, of), self._roots.get(of, of)
             self._newest[root] = max(self._newest.get(root, _NEVER), fail)
         self._blocks: dict[str | None, list[Name]] = {}
@@ -127,7 +150,7 @@ class _Tries:
         """
         Return the day on which *row* is due.
         """
-        own = (row.venue, row.trade_date, row.exec_id)
+        own = _name(row)
         if row.kind != "allocation" or own in self._newest:
             return self._day(own, row.settle_date)
         return max(self._day(name, row.settle_date) for name in self._blocks[row.allocation_id])

@@ -181,6 +181,30 @@ class Market:
         """Return the day on which an execution is tried again, if it failed."""
         return max((again for _, _, again in self._fails(name)), default=None)
 
+    def failed(self) -> dict[tuple[str, str, str], Decimal]:
+        """
+        Return what failed, by day, account and asset: all that was left of a trade. It fails once a day, whoever tells
+        it: what its newest version that failed was for, the most of it that had not settled.
+        """
+        root, version = {}, {}
+        told: dict[tuple[str, str], list[tuple[int, Decimal, Trade]]] = defaultdict(list)
+        for place, (kind, facts) in enumerate(self.accepted):
+            if kind == "correct":
+                old = facts["ref"]
+                root[facts["execution"]], version[facts["execution"]] = root.get(old, old), version.get(old, 0) + 1
+            elif kind == "fail":
+                name, then = facts["execution"], Market(self.deposits)
+                then.accepted = self.accepted[:place]
+                trade = then.trades()[name]
+                told[root.get(name, name), facts["day"]].append((version.get(name, 0), trade.open, trade))
+        sums: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+        for (_, day), tries in told.items():
+            _, _, trade = max(tries, key=lambda x: x[:2])
+            _, qty, cash, fee = trade.parts()[1]
+            sums[day, trade.account, "XYZ"] += trade.sign * qty
+            sums[day, trade.account, "USD"] -= trade.sign * cash + fee
+        return {place: amount for place, amount in sums.items() if amount}
+
     def due(self) -> dict[tuple[str, str, str], Decimal]:
         """Return what is due, by day, account and asset: on the day last intended."""
         sums: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)

@@ -483,6 +483,51 @@ def test_the_rest_of_what_settled_in_part_fails_under_an_id_of_its_own(kind: typ
     books.replayed()
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "qty", "cash"),
+    [
+        ({}, {}, "100", "-1001"),
+        ({}, {"exec_id": "E2"}, "110", "-1211"),
+        ({"qty": "60", "date": MONDAY}, {"qty": "100", "date": MONDAY}, "100", "-1001"),
+        ({"qty": "100", "date": MONDAY}, {"date": MONDAY}, "100", "-1001"),
+    ],
+    ids=["told by two", "of the correction too", "what was left at its end, then when it began", "the other way round"],
+)
+def test_a_trade_fails_once_a_day_whoever_tells_it(
+    first: dict[str, str], second: dict[str, str], qty: str, cash: str
+) -> None:
+    """
+    A venue and a depository, each under an id of its own, tell one fail, whichever version of the trade they name. What
+    was left in the evening is of what was left in the morning.
+    """
+    books = market()
+    books.give(trade())
+    if "date" in first:
+        assert books.give(settled("P", qty="40", partial=True, date=MONDAY)).rule is None
+    assert books.give(failed("S1", **first)).rule is None
+    if "exec_id" in second:
+        corrected = dict(msgspec.structs.asdict(trade("E2", qty="110", price="11")), exec_ref="E")
+        assert books.give(TradeCorrected(**corrected)).rule is None  # type: ignore[arg-type]
+    assert books.give(failed("S2", **second)).rule is None
+    assert [(x.asset, render(x.failed)) for x in rungs(books) if x.failed] == [("USD", cash), ("XYZ", qty)]
+    books.replayed()
+
+
+def test_a_net_fail_and_those_of_its_trades_are_one() -> None:
+    """With the fees in other assets, once each; another day's is another fail."""
+    books = market()
+    for name in ("E1", "E2"):
+        books.give(trade(name, fees=(Fee(kind="stamp", asset="EUR", amount="3"),)))
+    net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E1", "E2"))
+    assert books.give(failed("N", trade_date=None, exec_id=None, net=net)).rule is None
+    assert books.give(failed("F", exec_id="E1")).rule is None
+    assert books.give(failed("F", exec_id="E2", date=MONDAY)).rule is None
+    assert [(x.date, x.asset, render(x.failed)) for x in rungs(books) if x.failed] == [
+        (DUE, "EUR", "-6"), (DUE, "USD", "-2000"), (DUE, "XYZ", "200"),
+        (MONDAY, "EUR", "-3"), (MONDAY, "USD", "-1000"), (MONDAY, "XYZ", "100"),
+    ]  # fmt: skip
+
+
 def test_the_ladder_says_what_is_due_what_settled_and_what_failed() -> None:
     """By day, account and asset, as the account sees it; cash is due with its fees."""
     books = market()

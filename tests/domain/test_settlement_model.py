@@ -296,6 +296,8 @@ class Comparison(RuleBasedStateMachine):
             rungs = ladder(*(x.rows.values() for x in tables), {"USD": 2, "XYZ": 0})  # type: ignore[arg-type]
             due = {(x.date, x.account, x.asset): Decimal(render(x.due)) for x in rungs if x.due}
             assert due == model.due()
+            failed = {(x.date, x.account, x.asset): Decimal(render(x.failed)) for x in rungs if x.failed}
+            assert failed == model.failed()
             if not state.holds.rows:
                 check_invariants(state)
 
