@@ -447,27 +447,37 @@ def test_a_fail_told_after_a_part_of_what_failed_settled_says_how_much_was_left(
     assert (waits.rule, words in str(waits.detail)) == ("settled_before", True)
     net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E1", "E2"))
     waits = books.give(failed("N", trade_date=None, exec_id=None, net=net))
-    assert (waits.rule, "`qty` of one execution" in str(waits.detail)) == ("settled_before", True)
+    assert (waits.rule, "`qty` of each execution" in str(waits.detail)) == ("settled_before", True)
     for name in ("E1", "E2"):
         assert books.give(failed(f"F-{name}", exec_id=name, qty="100")).rule is None
     assert [render(x.failed) for x in rungs(books) if x.date == DUE] == ["-2002", "200"]
     books.replayed()
 
 
-def test_what_failed_of_several_that_have_settled_is_told_of_each() -> None:
-    """How much of which was left, a net says nothing of."""
+@pytest.mark.parametrize("as_a_whole", [True, False])
+def test_what_failed_of_several_that_have_settled_is_told_of_each(as_a_whole: bool) -> None:
+    """How much of which was left, a net says nothing of; it is accepted as the one that is told under its id."""
     books = market()
     net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E1", "E2"))
     for name in ("E1", "E2"):
         books.give(trade(name))
-    books.give(TradeSettled(settlement_id="N", venue="N", net=net, qty="200", date=MONDAY))
+    if as_a_whole:
+        books.give(TradeSettled(settlement_id="N", venue="N", net=net, qty="200", date=MONDAY))
+    else:
+        books.give(settled("S", "E1", date=MONDAY))
     several = {"trade_date": None, "exec_id": None, "net": net}
     waits = books.give(failed("N", **several))
-    assert (waits.rule, "of one execution" in str(waits.detail)) == ("settled_before", True)
-    assert books.give(failed("N", qty="200", **several)).rule == "settles_what"
-    for name in ("E1", "E2"):
-        assert books.give(failed(f"F-{name}", exec_id=name, qty="100")).rule is None
+    ref, rule = len(books.stored), "settled_before" if as_a_whole else "over_settlement"
+    words = "tell the first under 'N', as which this one is then accepted, and the others under ids of their own"
+    assert (waits.rule, words in str(waits.detail)) == (rule, True)
+    wrong = books.give(failed("N", qty="200", **several))
+    assert (wrong.rule, words in str(wrong.detail)) == ("settles_what", True)
+    for name, execution in (("N", "E1"), ("N-2", "E2")):
+        assert books.give(failed(name, exec_id=execution, qty="100")).rule is None
     assert [render(x.failed) for x in rungs(books) if x.date == DUE] == ["-2002", "200"]
+    accepted = QuarantineResolved(ref=ref, resolution="accepted", accepted_seq=len(books.stored) - 1,
+                                  proposed_by="p", approved_by="q")  # fmt: skip
+    assert books.give(accepted).rule is None
     books.replayed()
 
 

@@ -49,7 +49,8 @@ class SettlementFailed(Event, frozen=True, kw_only=True):
     `leg` says which side was missing. Delivery is versus payment, so nothing moves. What failed is all that is left to
     settle. Where some or all of that has settled on a later day before it is told, `qty` has to say how much of one
     execution was left on `date`: that failed on this day, and what has settled stays so. It is at most what had not
-    settled on days before, and at least what had not by the end of `date`.
+    settled on days before, and at least what had not by the end of `date`. Of several (`net`) that is told of each, of
+    the first under this settlement id.
     """
 
     KIND: ClassVar = "fact"

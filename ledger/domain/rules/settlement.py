@@ -44,8 +44,18 @@ def _late(event: events.TradeSettled | events.SettlementFailed) -> str:
     """Return how a fail is told once what failed has settled."""
     if isinstance(event, events.TradeSettled):
         return ""
-    one = " of one execution, under a settlement id of its own" if event.net else ""
-    return f", or `qty`{one}: how much was left of it on {event.date}, if it failed before it settled"
+    one = " of each execution" if event.net else ""
+    return f", or `qty`{one}: how much was left of it on {event.date}, if it failed before it settled{_each(event)}"
+
+
+def _each(event: events.TradeSettled | events.SettlementFailed) -> str:
+    """Return under which ids the fails of the executions of a net are told, so that the net is accepted as the one."""
+    if not event.net:
+        return ""
+    return (
+        f"; tell the first under {event.settlement_id!r}, as which this one is then accepted, and the others under ids "
+        "of their own"
+    )
 
 
 def _executions(state: State, event: events.TradeSettled | events.SettlementFailed) -> list[Execution]:
@@ -230,7 +240,7 @@ def _as_left(state: State, event: events.SettlementFailed, rows: list[Execution]
     if event.net:
         raise Broken(
             "settles_what",
-            "found `qty` with net; expected it of one execution: tell what failed of each under an id of its own",
+            f"found `qty` with net; expected it of one execution, in a fail of each{_each(event)}",
         )
     row = rows[0]
     days = _by_day(row).items()
