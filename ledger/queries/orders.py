@@ -64,3 +64,13 @@ class Orders(Opened):
         Return the execution reports of *account*, or of all, as they are kept; errors as in `balances`.
         """
         return self._about(account, at, lambda source: source.rows("executions", account=account))
+
+    def versions(self, *, at: Moment | None = None) -> At[list[rows.Execution]]:
+        """
+        Return all execution reports, each of what traded alone: as if nothing of it had settled. So they are also told
+        of known days of which it is not known how much settled.
+
+        Raises:
+            NotFound: what traded cannot be told of these days. NoSuchMoment: there was no such moment.
+        """
+        return self._about(None, at, lambda source: source.versions())

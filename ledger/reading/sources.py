@@ -7,8 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+import msgspec
+
+from ledger.domain.events.settlement import TradeSettled
 from ledger.domain.order_status import leaves
-from ledger.domain.rows import TABLES, Allocation, Mark, Movement, Order
+from ledger.domain.rows import TABLES, Allocation, Execution, Mark, Movement, Order
 from ledger.domain.state import Key, State
 from ledger.errors import NotFound
 from ledger.reading.known_days.misfits import Misfit
@@ -51,6 +54,11 @@ class Source(Protocol):
         Return the allocations of the block account *account* that were reversed.
         """
 
+    def versions(self) -> list[Execution]:
+        """
+        Return the execution reports, each of what traded alone: that none of it has settled says nothing.
+        """
+
     def open_orders(self, account: str | None) -> list[Order]:
         """
         Return the orders of *account*, or of all, that may still fill.
@@ -70,6 +78,10 @@ class Source(Protocol):
 def _in_order(table: str, rows: list[Any]) -> list[Any]:
     key = TABLES[table].key
     return sorted(rows, key=lambda row: tuple(getattr(row, name) for name in key))
+
+
+def _unsettled(executions: list[Execution]) -> list[Execution]:
+    return [msgspec.structs.replace(row, settled_qty=0, settled_gross=0, settled_days=()) for row in executions]
 
 
 class Stored:
@@ -109,6 +121,12 @@ class Stored:
         return _in_order(
             "allocations", read_models.rows(self._connection, self._chain, "allocations", where, [account])
         )
+
+    def versions(self) -> list[Execution]:
+        """
+        Return the execution reports, of what traded alone.
+        """
+        return _unsettled(self.rows("executions"))
 
     def open_orders(self, account: str | None) -> list[Order]:
         """
@@ -181,6 +199,16 @@ class Folded:
         """
         rows = self._state.allocations.rows.values()
         return _in_order("allocations", [x for x in rows if x.account == account and x.reversed_by is not None])
+
+    def versions(self) -> list[Execution]:
+        """
+        Return the execution reports, of what traded alone, also of days that lack how much of them settled.
+
+        Raises:
+            NotFound: as `rows`.
+        """
+        check_told("executions", [x for x in self._misfits if x.event_type != TradeSettled.__name__])
+        return _unsettled(_in_order("executions", list(self._state.executions.rows.values())))
 
     def open_orders(self, account: str | None) -> list[Order]:
         """

@@ -145,14 +145,25 @@ def _moment(books: Books, statement: Statement) -> Moment:
 
 def _ours(books: Books, statement: Statement) -> tuple[int, Ours]:
     at = _moment(books, statement)
-    balances = books.balances(at=at)
+    try:
+        balances = books.balances(at=at)
+        positions = books.positions(at=at).value if statement.positions is not None else []
+        # How much of a trade has settled no statement of trades says.
+        executions = books.versions(at=at).value if statement.trades is not None else []
+    except NotFound as error:
+        if statement.day is None:
+            raise
+        raise NotFound(
+            f"{error}; of a statement name the time: --as-of {statement.day}T23:59:59Z, or the like, is held against "
+            "what was recorded by then"
+        ) from None
     ours = Ours(
         frozenset(row.account for row in books.table("accounts").value),
         {row.asset: row.kind for row in books.table("assets").value},
         first_names(books.table("instruments").value),
         balances.value if statement.balances is not None else [],
-        books.positions(at=at).value if statement.positions is not None else [],
-        books.executions(at=at).value if statement.trades is not None else [],
+        positions,
+        executions,
     )
     return balances.seq, ours
 

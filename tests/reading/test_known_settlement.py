@@ -28,6 +28,7 @@ from ledger.errors import LedgerError, NotFound
 from ledger.reading import views
 from ledger.reading.known_days.counting import counted
 from ledger.reading.known_days.known import whole_of
+from ledger.reading.known_days.misfits import Misfit
 from ledger.reading.known_days.split_days import meeting
 from ledger.reading.rungs import settlement_ladder
 from ledger.reading.sources import Folded
@@ -189,6 +190,27 @@ def test_of_trades_that_settled_together_one_is_corrected() -> None:
         assert rungs(known(books, day)) == rungs(now(books))
 
 
+def test_what_traded_is_told_of_days_that_lack_how_much_of_it_settled() -> None:
+    """Friday's net is of the rest after Monday's part, which by days is not the rest: what traded is the same."""
+    net = TradeSettled(
+        settlement_id="S", venue="N", qty="160", date=DUE,
+        net=(ExecutionRef(trade_date=DAY, exec_id="E"), ExecutionRef(trade_date=DAY, exec_id="F")),
+    )  # fmt: skip
+    part = settled("P", qty="40", partial=True, date=MONDAY)
+    books = told((DAY, trade()), (DAY, trade("F", qty="100")), (MONDAY, part), (MONDAY, net))
+    with pytest.raises(NotFound, match="executions cannot be told for these days"):
+        known(books, DUE).rows("executions")
+    for day in (DUE, LAST):
+        assert known(books, day).versions() == now(books).versions()
+    assert [(x.exec_id, render(x.qty), x.settled_qty) for x in known(books, DUE).versions()] == [
+        ("E", "100", 0), ("F", "100", 0),
+    ]  # fmt: skip
+    # An allocation without ground is one of what traded.
+    misfit = Misfit(9, "TradeAllocated", "settled", "d", frozenset({"executions"}))
+    with pytest.raises(NotFound, match=r"executions cannot be told .* event 9 \(TradeAllocated\)"):
+        Folded(books.state, len(books.stored), [misfit]).versions()
+
+
 def test_earlier_parts_of_later_days_leave_no_answer_where_trades_settle_together() -> None:
     """The rest is said to have settled on Friday, a part before it on Monday: what settled of which is not known."""
     net = TradeSettled(
@@ -256,6 +278,7 @@ def test_a_settlement_waits_for_its_trade_of_a_closed_day() -> None:
                  (WEDNESDAY, settled(date=TUESDAY)))  # fmt: skip
     tuesday = known(books, TUESDAY)
     assert has(tuesday) == ("0", "0")
+    assert tuesday.versions() == []
     assert tuesday.rows("orders") == []
     with pytest.raises(NotFound, match=r"cannot be told for these days: event .*TradeSettled.*unknown_ref"):
         rungs(tuesday)

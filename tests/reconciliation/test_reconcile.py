@@ -22,7 +22,13 @@ from ledger.domain.events.corporate_actions import InstrumentRenamed
 from ledger.domain.events.executions import TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
-from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
+from ledger.domain.events.settlement import (
+    AllocationLine,
+    AllocationReversed,
+    ExecutionRef,
+    TradeAllocated,
+    TradeSettled,
+)
 from ledger.errors import VersionConflict
 from ledger.queries import Books
 from ledger.reconciliation import run, statement
@@ -593,6 +599,28 @@ def test_a_time_is_what_had_been_recorded_by_then_and_a_day_what_is_known_of_it_
     text = "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
     assert desk.reconcile(text, as_of=str(then))["breaks"] == []
     assert values(desk.reconcile(text, issuer="other")) == {"balance:A:USDT:total": ("100007", "100000")}
+
+
+def test_trades_are_compared_also_of_a_day_of_which_it_is_not_known_how_much_settled(desk: Desk) -> None:
+    """Friday's net is of the rest after Monday's part; where nothing can be told of the day, a time is named for it."""
+    desk.give(
+        InstrumentDefined(instrument="T1", asset="BTC", quote_asset="USDT", settle_asset="USDT", tick="0.01",
+                          lot="0.01", settlement_cycle=1, venue="V"),
+        *(msgspec.structs.replace(fill_of(name), instrument="T1", qty="1") for name in ("E", "F")),
+    )  # fmt: skip
+    net = tuple(ExecutionRef(trade_date=DAY, exec_id=name) for name in ("E", "F"))
+    desk.give(
+        TradeSettled(settlement_id="P", venue="V", trade_date=DAY, exec_id="E", qty="0.4", partial=True,
+                     date="2024-08-12"),
+        TradeSettled(settlement_id="S", venue="V", net=net, qty="1.6", date="2024-08-09"),
+    )  # fmt: skip
+    text = f"{TRADES}V,{DAY},E,A,T1,buy,1,100\nV,{DAY},F,A,T1,buy,1,101\n"
+    assert values(desk.reconcile(text, as_of="2024-08-09")) == {f"trade:A:V:{DAY}:F:price": ("100", "101")}
+    desk.give(TradeCorrected(exec_id="C", exec_ref="E", venue="V", account="A", instrument="T1", side="buy", qty="0.9",
+                             price="100", trade_date=DAY))  # fmt: skip
+    told = ("--issuer", "bank", "--as-of", "2024-08-09", "--source", "engine", "--by", "ann")
+    code, out = desk.run(desk.file(text), *told)
+    assert (code, "name the time: --as-of 2024-08-09T23:59:59Z" in out) == (8, True), out
 
 
 def test_names_as_long_as_they_may_be_and_with_colons_make_breaks_that_end(desk: Desk) -> None:
