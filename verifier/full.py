@@ -24,10 +24,10 @@ from verifier.sealed import SealedCheck, not_here_yet
 from verifier.signed import Signed
 from verifier.stored import ChainRow, ChainsLost, Unreadable
 from verifier.vouching import NOBODYS, Judged, before_its_events
-from verifier.walk import before, leaves
+from verifier.walk import before, gone_on, leaves
 from verifier.walk.again import two_readings, unfit
 from verifier.walk.beside import kept_late
-from verifier.walk.books import UNREAD, Books, Tree, is_of_the_disk, unread
+from verifier.walk.books import UNREAD, Books, Tree, Verified, is_of_the_disk, unread
 from verifier.walk.good import check
 from verifier.walk.replaying import Doubt
 
@@ -50,8 +50,9 @@ def verify(
     """
     Return the report on the reader's chain, which so many processes read.
 
-    With *books* it goes on from where an earlier verification of the chain came to, all read models are compared, and
-    the books then have what the chain came to where nothing is found; what it came to meanwhile is kept in any case.
+    With *books* it goes on from where an earlier verification of the chain came to, which the report says, all read
+    models are compared, and the books then have what the chain came to where nothing is found; what it came to
+    meanwhile is kept in any case.
 
     With the auditor's policy the newest checkpoint that it accepts is looked for, and *expected* are checkpoints that
     the auditor has seen: the history must still hold what they covered. Of those the *notes* count as well as what is
@@ -103,18 +104,28 @@ def verify(
     came.unread += late
     if not found:
         _check_seen(chain, came, late)
+    # What is not found good at once is looked for from the first event on.
+    since = said if came.whole is not None else None
     if books is not None and came.whole is not None and not found:
         came.head["root"] = came.whole.frontier.root().hex()
         books.save(came.whole.replay.state, came.whole.said(chain, came.tree))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
-        [*(COVERED if settled.readable else COVERED[-2:]), *([indexes.LOOKED_UP] if everything else [])],
+        [*_covered(since, came.last, settled), *([indexes.LOOKED_UP] if everything else [])],
         _not_covered(trust) + came.unread,
         [*settled.assumed, *reader.vouched(), *catalogue.holders(reader.query)],
         0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
         checkpoints=[] if judged is None else [_met(judged, found, came)],
         trusted=[] if trust is None else [NOBODYS] if judged is None else judged.sentences(trust),
+        spans=[(since.at.end.seq + 1, came.last)] if since is not None and came.events else None,
     )  # fmt: skip
+
+
+def _covered(since: Verified | None, last: int, settled: Identity) -> list[str]:
+    """Return what was checked, up to event *last*: all there is, or what came *since* an earlier verification."""
+    if not settled.readable:
+        return COVERED[-2:]
+    return COVERED if since is None else gone_on.covered(since, last)
 
 
 def _check_seen(chain: ChainRow, came: Came, late: list[str]) -> None:
@@ -226,9 +237,7 @@ def _good(
                 tree=Tree.of(sealed), last=end.seq)  # fmt: skip
     if books is not None and said is not None:
         came.events -= said.at.end.seq
-        came.unread = [f"events 1 to {said.at.end.seq} again: an earlier verification checked them, in whichever "
-                       f"region it read, as {books.path} says", *kept_late(said, whole.kept_to),
-                       *whole.notes]  # fmt: skip
+        came.unread = [*gone_on.left(said, books.path), *kept_late(said, whole.kept_to), *whole.notes]
     return came
 
 

@@ -25,7 +25,7 @@ from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, report_on
 from verifier import full
 from verifier.reader import Reader
-from verifier.report import Report
+from verifier.report import COVERED, Report
 from verifier.stored import Unreadable
 from verifier.walk import good, incremental, keyed, ranges, rows
 from verifier.walk.beside import Tell
@@ -286,3 +286,29 @@ def test_a_worker_that_is_ended_is_told_by_name(written: Database, monkeypatch: 
         whole(written, 2)
     with pytest.raises(Unreadable, match="a worker process was ended"):
         verify_chain(written.dsn("auditor"), ORIGIN, jobs=2, size=SIZE)
+
+
+@pytest.mark.usefixtures("often")
+def test_who_goes_on_says_what_it_read_and_what_the_state_says(written: Database, tmp_path: Path) -> None:
+    """An old event that was edited since is not found, so nothing of it is among what was checked."""
+    path = tmp_path / "books"
+    with copied(written) as copy, Intruder(copy) as intruder:
+        with pytest.raises(KeyboardInterrupt):
+            whole(copy, 1, path, interrupted(150))
+        first, last = kept(path) + 1, int(copy.sql("SELECT max(seq) FROM ledger.events"))
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 20")
+        report = verified(copy, path)
+        assert (report.verdict, report.events, report.spans) == ("verified", last - first + 1, [(first, last)])
+        assert report.covered[0].startswith(f"every column of events {first} to {last}, ")
+        assert not set(COVERED[:3]) & set(report.covered)
+        assert any(
+            line.startswith(f"events 1 to {first - 1} again") and str(path) in line for line in report.not_covered
+        )
+        again = verified(copy, path)
+        assert (again.verdict, again.events, again.spans) == ("verified", 0, None)
+        assert not [line for line in again.covered if line.startswith(("every column of", "their "))]
+        # Where something else is wrong, all is read again, and that is what is said.
+        intruder.edit("orders", "UPDATE ledger.orders SET strategy = 'x' WHERE order_id = 'O1'")
+        found = verified(copy, path)
+        assert {one.seq or one.table for one in found.findings if one.after is None} == {20, "orders"}
+        assert (found.covered, found.spans) == (COVERED, None)

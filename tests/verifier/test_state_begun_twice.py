@@ -22,8 +22,7 @@ from verifier.stored import Unreadable
 from verifier.walk.books import Books
 
 BUSY = "another verification is at work with"
-BEGUN = (
-    """
+BEGUN = """
 import os, sys
 from pathlib import Path
 from ledger.domain.state import State
@@ -38,11 +37,9 @@ def tell(what, count):
         sys.stdin.readline() if forked != 0 else os.read(int(sys.argv[4]), 1)
 
 told = []
-with Reader(sys.argv[1], "%s") as reader:
+with Reader(sys.argv[1], "ORIGIN") as reader:
     print(incremental.verify(reader, Path(sys.argv[2]), tell).verdict)
-"""
-    % ORIGIN
-)  # noqa: UP031 - braces would have to be doubled in a program
+""".replace("ORIGIN", ORIGIN)
 
 
 @pytest.fixture(scope="module")
