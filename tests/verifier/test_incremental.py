@@ -26,6 +26,7 @@ from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rows.row import Row
 from ledger.evidence.tree import Frontier, leaf_hash
 from ledger.journal.chain_creation import create_chain
+from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
 from ledger.version import PROGRAM
@@ -567,3 +568,32 @@ def test_a_watch_tries_again_and_goes_on_where_it_is_told_to(capsys: pytest.Capt
     both = [seen, Seen("scrub", next_seq=257)]
     assert metrics.respond(both, "GET", "/metrics").body.decode() == text
     assert metrics.respond(both, "GET", "/").status == 404
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_snapshots_since_are_checked_and_those_of_before_are_named(copy: Database, tmp_path: Path, mode: str) -> None:
+    """Whichever of an event up to the state, also one made since, was changed, no report speaks of it as checked."""
+    path = tmp_path / "books"
+    since(copy, path)
+    end = int(copy.sql("SELECT max(seq) FROM ledger.events"))
+    snapshots.make(copy.dsn("writer"), None, 8)
+    go_on(copy)
+    snapshots.make(copy.dsn("writer"), None, None)
+
+    def again() -> Report:
+        state = tmp_path / "again"
+        state.write_bytes(path.read_bytes())
+        if mode == "incremental":
+            return since(copy, state)
+        with Books(state) as books, Reader(copy.dsn("auditor"), ORIGIN) as reader:
+            return full.verify(reader, books=books)
+
+    for bound, found in ((f"<= {end}", set()), (f"> {end}", {"snapshots"})):
+        cut = f"UPDATE ledger.snapshots SET rows = substring(rows FOR 20) WHERE seq {bound}"
+        with Intruder(copy) as intruder, intruder.undone("snapshots"):
+            intruder.edit("snapshots", cut, least=1)
+            report = again()
+            assert {one.table for one in report.findings} == found
+            if not found:
+                assert any("snapshots since" in line for line in report.covered)
+                assert any(f"snapshots of events up to {end}" in line for line in report.not_covered)

@@ -25,7 +25,7 @@ from verifier.report import BROKEN, NOT_COVERED, VERIFIED, Findings, Report
 from verifier.sealed import SealedCheck
 from verifier.signed import Signed
 from verifier.stored import ChainRow
-from verifier.walk import before, good
+from verifier.walk import before, gone_on, good
 from verifier.walk.again import unfit
 from verifier.walk.beside import conclude, follow, kept_late, since
 from verifier.walk.books import NO_TREE, UNREAD, Books, Tree, Verified, unread
@@ -42,7 +42,8 @@ COVERED: Final = [
     "their rules and consequences, by replaying the fold upon the state",
     "every row and column of the read models that they touched, the state digest, commits, the head, the chain's row",
     "that what accounts hold is what their open orders and holds do",
-    "every version of these rows up to the watermark, and the snapshots since; acknowledgements and their signatures",
+    "every version of these rows up to the watermark, and the snapshots since the state; acknowledgements and their "
+    "signatures",
     "the hashes that tiles have gained since, and every larger checkpoint: its root, what it says and that a key which "
     "the chain names for checkpoints signed it",
     "the event at the state, against the state's hash",
@@ -125,7 +126,7 @@ def _since(reader: Reader, chain: ChainRow, books: Books, said: Verified, tell: 
     if not len(wrong):
         books.save(replay.state, good.Whole(end, rows, replay, frontier, beside.kept.kept_to).said(chain, tree))
     notes = [line.format(start.seq, said.tree.size) for line in SINCE]
-    notes += [*kept_late(said, beside.kept.kept_to), *beside.notes]
+    notes += [gone_on.snapshots_left(start.seq), *kept_late(said, beside.kept.kept_to), *beside.notes]
     notes += [*nobodys, *catalogue.unseen(reader.query), indexes.NOT_LOOKED_UP]
     return Report(
         verdict=BROKEN if len(wrong) else VERIFIED, origin=chain.origin, region_mode=chain.mode,
