@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from ledger.domain.amounts import UNIT
 from ledger.domain.events.cash import CashMoved
-from ledger.domain.events.control import MarkRecorded
+from ledger.domain.events.control import MarkRecorded, PeriodClosed
 from ledger.domain.events.corporate_actions import SplitApplied
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected, TradeExecuted
 from ledger.domain.events.fields import Event
 from ledger.domain.events.reference import AccountOpened, AssetDefined, InstrumentDefined
 from tests.domain.books import Books
-from tests.reading.days import pnl
+from tests.reading.days import cells, day_number, pnl
 
 LAST = "2024-08-20"
 
@@ -176,3 +176,63 @@ def test_all_days_add_up_whatever_split_in_between(steps: list[tuple[str, int, i
                 fields = {x: getattr(new, x) for x in TradeExecuted.__struct_fields__}
                 books.give(TradeCorrected(**fields, **place))
     check(books, "0.5")
+
+
+def closed_over(told: int) -> Books:
+    """
+    2 for 1 on the 6th, of which all is marked by its day; the books are closed through it, and on some day it is told.
+    """
+    books = market()
+    books.set_day(day(5))
+    books.give(trade("E", 5, fee="0", instrument="B", qty="100", price="10", fees=()))
+    books.give(quoted("F", 5))
+    books.give(interest("I", 5, "100"))
+    for of in range(5, told + 1):
+        books.set_day(day(of))
+        price = "10" if of == 5 else "5"
+        books.give(rate(price, of))
+        books.give(MarkRecorded(instrument="B", price=price, kind="eod", day=day(of), as_of=1))
+        books.give(valued("5" if of == 5 else "10", of))
+        if of == 7:
+            assert books.give(PeriodClosed(through=day(6))).rule is None
+    return books
+
+
+def told_by_day(books: Books, last: str) -> list[Any]:
+    """Return day, instrument or asset, value, total, and what is missing, of what is of BTC or priced in it."""
+    rows = [row for row in pnl(books, last=last) if row.asset == "BTC" or row.instrument == "B"]
+    return [(row.day[-2:], row.instrument or row.asset, *cells(row, "value total"), row.missing) for row in rows]
+
+
+def test_marks_of_after_the_ex_date_value_nothing_until_the_split_counts() -> None:
+    """
+    Told on the 9th it counts for that day. Of the 7th and 8th, which are open, what is marked is in other shares than
+    what is held: positions, what is priced in such shares, and what there is of them besides. The closed day stands.
+    """
+    books = closed_over(9)
+    before = [x for x in told_by_day(books, day(9)) if x[0] <= "06"]
+    assert [x[-1] for x in told_by_day(books, day(8))] == [()] * len(told_by_day(books, day(8)))
+    assert books.give(split("S", 6)).effective_on == day_number(day(9))
+    found = told_by_day(books, day(9))
+    assert [x for x in found if x[0] <= "06"] == before
+    for of in ("07", "08"):
+        words = f"for 2024-08-{of} in shares of before the split of 2024-08-06"
+        missing = {x[1]: (x[2], x[3], x[4]) for x in found if x[0] == of}
+        assert missing == {
+            "B": (None, None, (f"mark of B {words}",)),
+            "Q": (None, None, (f"mark of Q {words}", f"mark of BTC/USD {words}")),
+            "BTC": (None, None, (f"mark of BTC/USD {words}",)),
+        }
+    assert {x[1]: (x[2], x[4]) for x in found if x[0] == "09"} == {
+        "B": ("1000", ()), "Q": ("100", ()), "BTC": (None, ()),
+    }  # fmt: skip
+    assert told_by_day(books, day(8)) == [x for x in found if x[0] <= "08"]
+    # 100 at 10 are 200 at 5, and what is priced in what splits has cost 100 new ones: interest is all that was earned.
+    assert sum(row.total or 0 for row in pnl(books, last=day(9))) == 1000 * UNIT
+
+
+def test_a_split_that_is_told_while_its_day_is_open_leaves_no_day_without_its_marks() -> None:
+    """It counts for its ex-date, whichever days are marked and closed by then."""
+    books = closed_over(6)
+    assert books.give(split("S", 6)).effective_on == day_number(day(6))
+    assert not any(row.missing for row in pnl(books, last=day(6)))

@@ -38,6 +38,7 @@ from ledger.reading.known_days.known import KnownFold, day_by_day
 from ledger.reading.moment import day_text, days
 from ledger.reading.posted import given_of
 from ledger.reading.profit.flows import CHARGED, FLOWS, Flows, Key, flows_of
+from ledger.reading.profit.marks_ahead import MarksAhead
 from ledger.reading.profit.remainders import Remainders
 from ledger.reading.profit.result_lines import NOTHING, Parts, Remembered, Result
 from ledger.reading.sources import check_told
@@ -72,6 +73,7 @@ class _Reckoning:
         self._splits = splits_of(whole)
         self._asset_of = {seq: asset for asset, seqs in self._splits.items() for seq in seqs}
         self._remainders = Remainders(whole)
+        self._ahead = MarksAhead(whole)
         self._earned: dict[Key, list[tuple[int, Fraction, Fraction]]] = {}
 
     def _concerns(self, account: str) -> bool:
@@ -156,6 +158,7 @@ class _Reckoning:
         asset = self._whole.instruments.rows[current_name(self._whole, given.instrument),].asset
         number, ratio = self._recorded(asset, seq), Fraction(given.ratio_num, given.ratio_den)
         self._ratios[asset].append((number, ratio))
+        self._ahead.counts(asset, seq)
         for key, line in self._lines.items():
             if key[2] == asset:
                 line.split(number, ratio)
@@ -170,8 +173,9 @@ class _Reckoning:
                 continue
             key = (account, name, instrument.quote_asset)
             line, flowed = self._lines[key], flows.pop(key, None)
-            price = closing_price(state, name, day)
-            told = price is not None
+            ahead = self._ahead.split_of(day, instrument.asset, instrument.quote_asset)
+            price = None if ahead else closing_price(state, name, day)
+            told = price is not None or ahead is not None
             if line.stale:
                 rate = self._rate(state, instrument.quote_asset, self._owner(account), day)
                 line.settle(rate)
@@ -182,6 +186,8 @@ class _Reckoning:
         return found
 
     def _rate(self, state: State, asset: str, owner: Account, day: str) -> Fraction | None:
+        if asset != owner.base_asset and self._ahead.split_of(day, asset, owner.base_asset):
+            return None
         try:
             return rate_on(state, asset, owner.base_asset, day)
         except InvalidInput:
@@ -195,7 +201,7 @@ class _Reckoning:
         instrument = state.instruments.rows[(str(name),)]
         figure, why = None, list[str]()
         if position.qty and price is None:
-            why.append(f"mark of {name} for {day}")
+            why.append(self._ahead.lacking(str(name), day, instrument.asset, asset))
         else:
             scale = self._whole.assets.rows[(asset,)].scale
             figure = valued(instrument, position, price or 0, day, scale)
@@ -241,7 +247,8 @@ class _Reckoning:
             holds = self._held(key, held)
             moved, line.seen = holds != line.seen, holds
             is_open = bool(holds or line.held or line.stale)
-            abroad = asset != owner.base_asset and (moved or (is_open and (closing or rate is not None)))
+            told = rate is not None or self._ahead.split_of(day, asset, owner.base_asset) is not None
+            abroad = asset != owner.base_asset and (moved or (is_open and (closing or told)))
             if not flowed and not abroad:
                 continue
             parts = None
@@ -277,7 +284,8 @@ class _Reckoning:
     ) -> Result:  # fmt: skip
         line = self._lines[key]
         if rate is None:
-            why = [*why, f"mark of {key[2]}/{owner.base_asset} for {day}"]
+            pair = key[2], owner.base_asset
+            why = [*why, self._ahead.lacking("/".join(pair), day, *pair)]
         flowed = flowed or dict.fromkeys(FLOWS, 0)
         since = line.day
         line.stale = parts is None
