@@ -23,7 +23,7 @@ class Outcome(msgspec.Struct, frozen=True):
     How many figures agree, which differences stand, and what was left alone: resolved before, or found later.
 
     `lapsed` are the keys of differences that were resolved before, and on which both sides agree by now; `repeated`
-    those of differences that stand as an older statement had them.
+    those of differences that stand, or were resolved, as an older statement had them.
     """
 
     matched: int
@@ -79,16 +79,18 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
         key: Difference(key=key, ledger=row.ledger_value, external=row.external_value)
         for key, row in left_alone.items()
     }  # fmt: skip
-    settled, lapsed, found = [], [], set()
+    settled, lapsed, repeated, found = [], [], [], set()
     for key, (left, right) in compared.items():
         if key in left_alone:
             continue
         decision = decided.get(key)
         if left == right:
-            if decision is not None and ended[key] <= statement.as_of:
-                lapsed.append(key)
+            if decision is not None:
+                (lapsed if ended[key] <= statement.as_of else newer).append(key)
         elif decision is not None and decision.holds(left, right):
             settled.append(key)
+            if ended[key] < statement.as_of:
+                repeated.append(key)
         elif ended.get(key, statement.as_of) > statement.as_of:
             newer.append(key)
         else:
@@ -96,7 +98,7 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
     standing |= {key: Difference(key=key, ledger=compared[key][0], external=compared[key][1]) for key in found}
     matched = sum(left == right != trades.MISSING for left, right in compared.values())
     ordered = tuple(standing[key] for key in sorted(standing))
-    repeated = [
+    repeated += [
         key for key in found & before.keys()
         if (before[key].ledger_value, before[key].external_value) == compared[key]
         and before[key].as_of < statement.as_of

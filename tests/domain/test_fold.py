@@ -4,7 +4,7 @@ Check the fold: what is refused, what is quarantined, and what the books look li
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -315,6 +315,34 @@ def test_a_break_that_is_said_again_is_as_of_the_newest_statement_that_says_so()
     assert {row.key: (row.as_of, row.opened_seq) for row in books.state.breaks.rows.values()} == {
         "A:USDT": (5, len(books.stored) - 2), "A:BTC": (1, len(books.stored) - 2),
     }  # fmt: skip
+    books.replayed()
+
+
+def test_a_break_that_has_ended_is_as_of_the_newest_statement_that_says_it_again() -> None:
+    """It stays ended; what the same event opens, or what agrees, is not said again."""
+    books = opened()
+    one, other = (Difference(key=key, ledger="1", external="2") for key in ("A:USDT", "A:BTC"))
+
+    def reconcile(as_of: int, *repeated: str, breaks: tuple[Difference, ...] = (other,), **more: Any) -> None:
+        books.give(ReconciliationRecorded(origin="venue", statement_hash="00", as_of=as_of, matched=1, breaks=breaks,
+                                          repeated=repeated, **more))  # fmt: skip
+
+    reconcile(2, breaks=(one, other))
+    said = BreakResolution(key="A:USDT", how="theirs", reason="r", proposed_by="ann")
+    with pytest.raises(RuleBroken, match="no_such_break"):
+        reconcile(2, "A:USDT", resolved=(said,))
+    reconcile(2, resolved=(said,))
+    closed = len(books.stored)
+    for repeated, more in (
+        (("A:USDT", "A:USDT"), {}), (("A:USDT",), {"breaks": (one, other)}), (("A:USDT",), {"lapsed": ("A:USDT",)}),
+    ):  # fmt: skip
+        with pytest.raises(RuleBroken, match="no_such_break"):
+            reconcile(5, *repeated, **more)
+    for as_of in (5, 3):
+        reconcile(as_of, "A:USDT")
+        assert {row.key: (row.as_of, row.closed_seq) for row in books.state.breaks.rows.values()} == {
+            "A:USDT": (5, closed), "A:BTC": (2, None),
+        }  # fmt: skip
     books.replayed()
 
 

@@ -329,6 +329,28 @@ def test_a_decision_ends_when_both_sides_agree_and_an_older_statement_opens_noth
     check_whole(desk.database)
 
 
+def test_a_decision_is_left_alone_by_a_statement_that_is_older_than_one_that_differs_as_decided(desk: Desk) -> None:
+    """That of the 14th differs as the one of the 12th did, so that of the 13th, which agrees, is no news."""
+    key, agrees = "balance:A:BTC:total", "account,asset,total\nA,USDT,100000\nA,BTC,100\n"
+    differs = agrees.replace("C,100", "C,101")
+    desk.reconcile(differs, as_of="2024-08-12")
+    decided = ("resolve", key, "--issuer", "bank", "--as", "theirs", "--reason", "typo", "--proposed-by", "ann",
+               "--source", "engine")  # fmt: skip
+    assert desk.run(*decided)[0] == 0
+    for older in ("2024-08-09", DAY):
+        found = desk.reconcile(agrees, as_of=older)
+        assert (found["breaks"], found["newer"]) == ([], [key])
+    for appended in (True, False):
+        found = desk.reconcile(differs, as_of="2024-08-14")
+        assert (found["appended"], found["resolved_before"]) == (appended, [key])
+    between = desk.reconcile(agrees, as_of="2024-08-13")
+    assert (between["breaks"], between["newer"], between["resolved_before"]) == ([], [key], [])
+    assert desk.reconcile(differs, as_of="2024-08-15")["resolved_before"] == [key]
+    assert (desk.reconcile(agrees, as_of="2024-08-15")["newer"], len(desk.lives())) == ([], 1)
+    assert values(desk.reconcile(differs, as_of="2024-08-16")) == {key: ("100", "101")}
+    check_whole(desk.database)
+
+
 def test_an_issuer_with_which_all_agrees_has_an_empty_list(desk: Desk) -> None:
     """Its statement was compared and had no break; one of which nothing was compared is named."""
     assert desk.reconcile("account,asset,total\nA,USDT,100000\nA,BTC,100\n", issuer="calm")["matched"] == 2

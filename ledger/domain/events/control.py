@@ -178,7 +178,8 @@ class ReconciliationRecorded(Event, frozen=True, kw_only=True):
     """
     The ledger was compared with a statement of `origin`; `breaks` are all differences that stand, `resolved` those that
     stand no more because someone decided so, `lapsed` those on which a decision of before counts no more, since
-    both sides agree by now. `repeated` are those of `breaks` that stood already and that this statement says too.
+    both sides agree by now. `repeated` are those that this statement says too: of `breaks` that stood already, and of
+    what someone decided before.
     """
 
     KIND: ClassVar = "command"

@@ -160,12 +160,16 @@ def _check_repeated(state: State, event: events.ReconciliationRecorded) -> None:
     is_twice = len(set(event.repeated)) < len(event.repeated)
     for key in event.repeated:
         row = state.breaks.get(event.origin, key)
-        stands = (
-            row is not None and row.closed_seq is None and (row.ledger_value, row.external_value) == values.get(key)
-        )
-        if is_twice or not stands:
-            raise Broken("no_such_break", f"found {key!r} said again; expected a break of {event.origin} that is open, "
-                                          "with the two values that it has, each once")  # fmt: skip
+        if row is not None and row.closed_seq is not None:
+            said = key not in values and key not in event.lapsed
+        else:
+            said = row is not None and (row.ledger_value, row.external_value) == values.get(key)
+        if is_twice or not said:
+            raise Broken(
+                "no_such_break",
+                f"found {key!r} said again; expected a break of {event.origin} that is open, with the two values that "
+                "it has, or one that has ended and stays so, each once",
+            )
 
 
 def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> Effects:
@@ -186,6 +190,10 @@ def reconcile(state: State, event: events.ReconciliationRecorded, now: Now) -> E
         if source == event.origin and key not in named and old.closed_seq is None:
             state.breaks.put(msgspec.structs.replace(old, closed_seq=now.seq, as_of=event.as_of))
     repeated = frozenset(event.repeated)
+    for key in event.repeated:
+        ended = state.breaks.get(event.origin, key)
+        if ended is not None and ended.closed_seq is not None and ended.as_of < event.as_of:
+            state.breaks.put(msgspec.structs.replace(ended, as_of=event.as_of))
     for difference in event.breaks:
         opened, values = now.seq, (difference.ledger, difference.external)
         known_break = state.breaks.get(event.origin, difference.key)
