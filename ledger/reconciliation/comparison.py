@@ -79,7 +79,7 @@ def compare(statement: Statement, ours: Ours, breaks: Iterable[Break], decided: 
         key: Difference(key=key, ledger=row.ledger_value, external=row.external_value)
         for key, row in left_alone.items()
     }  # fmt: skip
-    settled, lapsed, repeated, found = [], [], [], set()
+    settled, lapsed, repeated, found = list[str](), list[str](), list[str](), set[str]()
     for key, (left, right) in compared.items():
         if key in left_alone:
             continue
