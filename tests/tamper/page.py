@@ -32,8 +32,9 @@ it is broken in one way, and the check that is expected to notice is run. `build
 data. It ends with status 1 where a check does not say what is promised here, or does not call the good world good. Add
 a way in `tests/tamper/ways`.
 
-{count} ways, {found} of them noticed, {cannot} that nothing here can notice; the threats are those of the design's
-table, and a way stands under the first of its own. Measured in {seconds:.0f} s of checks, on two cores.
+{count} ways, {found} of them noticed, {cannot} kinds that nothing here can notice, in {edits} edits; the threats are
+those of the design's table, and a way stands under the first of its own. Measured in {seconds:.0f} s of checks, on two
+cores.
 
 - **first noticed by**: the check that was run and had to say so, named as in [EVIDENCE.md](EVIDENCE.md); commands are
   those of `tradeledger-verify`, P is the auditor's own policy.
@@ -44,8 +45,18 @@ table, and a way stands under the first of its own. Measured in {seconds:.0f} s 
 
 ## What cannot be noticed
 
-Each of these was done, and every check that is listed said that all is well.
+These are of {cannot} kinds. Each was done, and every check that is listed said that all is well; of a kind that is more
+than one edit, each was done by itself too, which the table behind this one lists with the answers.
 """
+
+_DONE: Final = """
+### What was done of each kind, and what was answered
+
+Status and verdict of each check; then what the report of `full --policy P` lists about it among what only the region
+says of itself, for the auditor to judge. Where that is nothing, the report names it under what it did not check.
+
+| what was done | of the kind | where | answers | listed in the report |
+|---|---|---|---|---|"""
 
 
 def cell(text: str) -> str:
@@ -81,6 +92,24 @@ def _row(way: Way, row: dict[str, Any]) -> str:
     return "| " + " | ".join(map(cell, cells)) + " |"
 
 
+def _answers(answers: Sequence[dict[str, Any]]) -> str:
+    """Return what the checks answered, those that answered alike together."""
+    alike: dict[str, list[str]] = {}
+    for one in answers:
+        alike.setdefault(f"{one['status']} {one['said']}", []).append(one["command"])
+    return "; ".join(f"{', '.join(commands)}: {said}" for said, commands in alike.items())
+
+
+def _edits(name: str, row: dict[str, Any]) -> list[str]:
+    """Return the lines of the edits of one kind."""
+    return [
+        "| " + " | ".join(map(cell, (
+            one["what"], name, one["where"], _answers(one["answers"]), "; ".join(one["listed"]),
+        ))) + " |"
+        for one in row["edits"]
+    ]  # fmt: skip
+
+
 def page(ways: Sequence[Way], report: Sequence[dict[str, Any]]) -> str:
     """
     Return the page for these ways and what came of them, one object of the report for each.
@@ -90,6 +119,7 @@ def page(ways: Sequence[Way], report: Sequence[dict[str, Any]]) -> str:
     found = sum(row["found"] for row in report)
     lines = [_HEAD.format(
         count=len(ways), found=found, cannot=len(cannot),
+        edits=sum(max(1, len(way.edits)) for way in cannot),
         seconds=sum(row["seconds"] for row in report),
     )]  # fmt: skip
     lines += [
@@ -100,6 +130,9 @@ def page(ways: Sequence[Way], report: Sequence[dict[str, Any]]) -> str:
         cells = (way.name, f"{way.what} ({way.where})", ", ".join(map(str, way.threats)), way.how,
                  _commands(way.blind), way.cannot)  # fmt: skip
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
+    lines.append(_DONE)
+    for way in cannot:
+        lines += _edits(way.name, rows[way.name])
     for number, name in THREATS.items():
         here = [way for way in ways if way.threats[0] == number and way.mode is not None]
         others = [

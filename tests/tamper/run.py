@@ -29,7 +29,7 @@ from tests.tamper import page
 from tests.tamper.firm import ROOT, Firm, working
 from tests.tamper.modes import MODES
 from tests.tamper.scene import Answer, Scene
-from tests.tamper.way import Caught, Expected, Unexpected, Way
+from tests.tamper.way import Caught, Edit, Expected, Unexpected, Way
 from tests.tamper.ways import WAYS
 
 AT_ONCE: Final = 2
@@ -51,6 +51,28 @@ CONTROL: Final = Way(
     blind=tuple(mode for mode, made in MODES.items() if made.arguments is not None and mode not in LATE),
 )
 """What every check has to call good, so that one which calls nothing good shows."""
+
+
+class Said(msgspec.Struct):
+    """
+    What one check answered: its command, how it ended, and its verdict.
+    """
+
+    command: str
+    status: int
+    said: str
+
+
+class Done(msgspec.Struct):
+    """
+    One edit that nothing notices: what was done, and what each check answered. `listed` is what the report of the last
+    of them says about it among what only the region says of itself.
+    """
+
+    what: str
+    where: str
+    answers: list[Said]
+    listed: list[str] = []
 
 
 class Outcome(msgspec.Struct):
@@ -78,6 +100,8 @@ class Outcome(msgspec.Struct):
     also: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    edits: list[Done] = []
+    """Of what cannot be found: each edit of this kind that was done by itself."""
     wrong: str = ""
 
 
@@ -93,6 +117,9 @@ def gone(firm: Firm, chosen: Way, folder: Path) -> Outcome:
 
 
 def _go(scene: Scene, chosen: Way, made: Outcome) -> None:
+    # Before the scene is broken: a role is seen in every database of a server.
+    before = _good(scene, chosen)
+    edits = _one_by_one(scene, chosen, before, made)
     began = time.monotonic()
     expected = chosen.do(scene)
     made.cannot_be_found, made.mode = chosen.mode is None, chosen.mode
@@ -113,10 +140,49 @@ def _go(scene: Scene, chosen: Way, made: Outcome) -> None:
         wanted = _wanted(chosen, mode, expected)
         if mode not in left and (answer := scene.ask(mode)).match(wanted) is None:
             made.wrong += f"{mode} should say {wanted}, and ended with {answer.status}: {_short(answer)}\n"
-    for mode in chosen.blind:
-        if mode not in left and (answer := scene.ask(mode)).status != 0:
-            made.wrong += f"{mode} should notice nothing, and ended with {answer.status}: {answer.said[:1500]}\n"
+    blind = {mode: scene.ask(mode) for mode in chosen.blind if mode not in left}
+    made.wrong += "".join(_unlike_blind(mode, answer) for mode, answer in blind.items())
+    if chosen.mode is None:
+        whole = Edit("all of these at once" if chosen.edits else chosen.what, chosen.where, chosen.do)
+        made.edits = [*edits, _done(whole, blind, before)]
     made.also, made.blind = chosen.also, chosen.blind
+
+
+def _unlike_blind(mode: str, answer: Answer) -> str:
+    """Return, in words, that a check which sees nothing has seen something; empty where it has not."""
+    if answer.status == 0:
+        return ""
+    return f"{mode} should notice nothing, and ended with {answer.status}: {answer.said[:1500]}\n"
+
+
+def _good(scene: Scene, chosen: Way) -> tuple[str, ...]:
+    """Return what the last check lists of the good world, where a way is a kind of edits."""
+    if not chosen.edits:
+        return ()
+    with Scene(scene.firm, scene.folder / "good") as good:
+        return good.ask(chosen.blind[-1]).vouched
+
+
+def _one_by_one(scene: Scene, chosen: Way, before: Sequence[str], made: Outcome) -> list[Done]:
+    """Do each edit of a kind on a copy of its own, ask the checks about it, and return what they say."""
+    done: list[Done] = []
+    for number, edit in enumerate(chosen.edits):
+        with Scene(scene.firm, scene.folder / f"edit-{number}") as one:
+            edit.do(one)
+            answers = {mode: one.ask(mode) for mode in chosen.blind}
+        wrong = "".join(_unlike_blind(mode, answer) for mode, answer in answers.items())
+        made.wrong += f"{edit.what}: {wrong}" if wrong else ""
+        done.append(_done(edit, answers, before))
+    return done
+
+
+def _done(edit: Edit, answers: dict[str, Answer], before: Sequence[str]) -> Done:
+    said = [
+        Said(MODES[mode].command, answer.status, answer.verdict or answer.said.partition(":")[0].lower())
+        for mode, answer in answers.items()
+    ]
+    last = list(answers.values())[-1].vouched if before else ()
+    return Done(edit.what, edit.where, said, [line for line in last if line not in before])
 
 
 def _wanted(chosen: Way, mode: str, expected: Expected | Caught | None) -> Expected:
@@ -215,8 +281,8 @@ def _run(words: Sequence[str]) -> int:
     if any(outcome.left_out for outcome in outcomes):
         _tell("LEFT OUT: Tessera's fsck, which is not built here (with Go: .ci/programs)")
     noticed = len(outcomes) - cannot - sum(bool(outcome.wrong) for outcome in outcomes)
-    _tell(f"{len(outcomes)} ways in {time.monotonic() - began:.0f} s: {noticed} noticed, {cannot} that cannot be, "
-          f"{len(wrong)} wrong: {', '.join(wrong) or 'none'}; see {build}/report.json")  # fmt: skip
+    _tell(f"{len(outcomes)} ways in {time.monotonic() - began:.0f} s: {noticed} noticed, {cannot} kinds that cannot "
+          f"be, {len(wrong)} wrong: {', '.join(wrong) or 'none'}; see {build}/report.json")  # fmt: skip
     return 1 if wrong else 0
 
 

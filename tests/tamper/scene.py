@@ -40,6 +40,9 @@ class Answer(msgspec.Struct, frozen=True):
     command: str
     code: str = ""
     """Why it could not verify, where it says so."""
+    verdict: str = ""
+    vouched: tuple[str, ...] = ()
+    """What its report lists as the region's own word."""
 
     def match(self, expected: Expected) -> dict[str, Any] | None:
         """Return the finding that was expected, or None where there is none; without findings an empty one."""
@@ -177,4 +180,5 @@ class Scene:
         told: dict[str, Any] = {}
         with contextlib.suppress(msgspec.MsgspecError):
             told = msgspec.json.decode(out, type=dict)
-        return Answer(status, told.get("findings", []), said, " ".join(command), told.get("code", ""))
+        return Answer(status, told.get("findings", []), said, " ".join(command), told.get("code", ""),
+                      told.get("verdict", ""), tuple(told.get("vouched", ())))  # fmt: skip

@@ -18,7 +18,7 @@ from tests.tamper import page
 from tests.tamper.firm import ROOT, Firm, working
 from tests.tamper.modes import MODES
 from tests.tamper.run import all_of
-from tests.tamper.way import Expected, Way
+from tests.tamper.way import Edit, Expected, Way
 from tests.tamper.ways import WAYS
 from tests.tamper.ways.events import EDITED
 
@@ -43,13 +43,24 @@ def test_a_dozen_ways_are_noticed_by_whom_their_declarations_say(firm: Firm) -> 
     """
     On real servers, by the very command that an auditor gives; what cannot be noticed is not.
 
-    A program that could not fail would prove nothing: in one more way nothing is broken, and a finding is promised.
+    A program that could not fail would prove nothing: in one more way nothing is broken, and a finding is promised; and
+    in one more kind of what nothing notices, an edit is noticed when it is done by itself.
     """
     nothing = Way(name="nothing", what="nothing", where="nowhere", threats=(1,), how="by nobody", mode="chain",
                   do=lambda scene: Expected(kind="BYTES_MODIFIED"), blind=("full",))  # fmt: skip
-    *outcomes, last = all_of(firm, [*(WAYS[name] for name in CHOSEN), nothing])
+    kind = Way(name="a kind", what="little", where="nowhere", threats=(1,), how="by nobody", mode=None,
+               blind=("chain",), do=lambda scene: None, edits=(
+                   Edit("nothing", "nowhere", lambda scene: None),
+                   Edit("an actor", "events", lambda scene: scene.intruder().edit(
+                       "events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 9", least=1)),
+               ))  # fmt: skip
+    *outcomes, several, last = all_of(firm, [*(WAYS[name] for name in CHOSEN), kind, nothing])
     assert [outcome.wrong for outcome in outcomes] == [""] * len(CHOSEN)
     assert [outcome.name for outcome in outcomes if outcome.found == outcome.cannot_be_found] == []
+    assert [[(one.what, answer.status) for answer in one.answers] for one in several.edits] == [
+        [("nothing", 0)], [("an actor", 3)], [("all of these at once", 0)],
+    ]  # fmt: skip
+    assert several.wrong.startswith("an actor: chain should notice nothing")
     assert not last.found
     assert "ended with 0" in last.wrong
 
@@ -74,4 +85,9 @@ def test_the_page_has_every_way_that_the_program_has() -> None:
         assert name in listed, f"docs/TAMPER.md has no way called {name!r}: run make tamper"
         assert page.cell(f"{way.what} ({way.where})") in listed[name], name
     assert len([name for name in listed if name in WAYS]) == len(WAYS)
+    done = [line for line in text.splitlines() if ": 0 verified |" in line]
+    for name, way in WAYS.items():
+        for what, where in [(edit.what, edit.where) for edit in way.edits] or [(way.what, way.where)]:
+            begins = f"| {page.cell(what)} | {name} | {page.cell(where)} | "
+            assert way.mode is not None or any(line.startswith(begins) for line in done), begins
     assert Path(ROOT / "Makefile").read_text().count("python -m tests.tamper") == 1

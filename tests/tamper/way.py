@@ -71,6 +71,16 @@ Do = Callable[["Scene"], Expected | Caught | None]
 """What breaks the scene; None where nothing can notice."""
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """
+    One of several edits of a kind: what is done in words, where to, and what does it.
+    """
+
+    what: str
+    where: str
+    do: Callable[[Scene], object]
+
+
 class Way(msgspec.Struct, frozen=True, kw_only=True):
     """
     One way to tamper.
@@ -78,7 +88,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     `name` is its handle; `what` says in words what is done, `where` to what, `threats` are numbers of the threat table,
     `how` says by which means. `mode` is the check that is expected to notice (a key of `modes.MODES`), `also` those
     that do too, by the same finding or the one that `otherwise` has for them, and `blind` those that do not, which is
-    seen to be so. Without a mode nothing can notice: then `cannot` says why, and what helps.
+    seen to be so. Without a mode nothing can notice: then `cannot` says why, and what helps, and where the way is a
+    kind of which there are several, they are its `edits`, each of which is done by itself as well.
     """
 
     name: str
@@ -92,6 +103,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     otherwise: dict[str, Expected] = {}
     blind: tuple[str, ...] = ()
     cannot: str = ""
+    edits: tuple[Edit, ...] = ()
 
 
 WAYS: dict[str, Way] = {}
