@@ -143,6 +143,23 @@ def two_events_at_one_seq(scene: Scene) -> Expected:
     return Expected(kind="SEQ_DUP", seq=seq)
 
 
+@way("a copy of an event is put before the first one, at seq 0", "events", (4, 5), "chain",
+     "superuser: triggers off, INSERT while the table is said to have no CHECK, so that no guard differs",
+     also=("full", "incremental"), blind=("open",))  # fmt: skip
+def an_event_before_the_first(scene: Scene) -> Expected:
+    region, seq = scene.region, trade(scene)
+    checks = region.sql("SELECT relchecks FROM pg_class WHERE oid = 'ledger.events'::regclass")
+    said = "UPDATE pg_class SET relchecks = {} WHERE oid = 'ledger.events'::regclass"
+    scene.intruder().connection.execute(said.format(0).encode())
+    # Who connects later knows of no CHECK.
+    intruder = scene.intruder()
+    columns = ", ".join("stream_version + 100000" if name == "stream_version" else name for name in EDITED)
+    intruder.edit("events", f"INSERT INTO ledger.events (chain, seq, {', '.join(EDITED)}) SELECT chain, 0, {columns} "
+                  f"FROM ledger.events WHERE seq = {seq}", least=1)  # fmt: skip
+    intruder.connection.execute(said.format(checks).encode())
+    return Expected(kind="SEQ_DUP", seq=0, column="seq")
+
+
 @way("one bit of a payload rots", "events.payload", (3,), "scrub", "superuser: one bit of one letter",
      also=("full", "sample"))  # fmt: skip
 def a_bit_of_a_payload(scene: Scene) -> Expected:
