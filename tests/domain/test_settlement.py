@@ -420,8 +420,43 @@ def test_whether_a_fail_comes_after_its_settlement_is_by_the_days_it_gave(closed
     assert books.give(failed("S", qty="100", new_intended_date=MONDAY)).rule is None
     assert books.give(failed("F", qty="60", **again)).rule is None
     assert [render(x.failed) for x in rungs(books) if x.asset == "XYZ" and x.failed] == ["100", "60"]
-    books.give(settled("S2", qty="60", date="2024-08-14"))
-    assert books.give(failed("S", qty="60", **again)).rule is None
+    # Of two days of which both were closed when it was told, nothing says which one was its own.
+    books.give(settled("S2", qty="60", date="2024-08-13"))
+    assert books.give(failed("S", qty="60", **again)).rule == (None if closed == "2024-08-13" else "settled_before")
+    books.replayed()
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "rule"),
+    [
+        ("S1", DUE, None),
+        ("S1", MONDAY, "settled_before"),
+        ("S1", "2024-08-13", "settled_before"),
+        ("S2", MONDAY, None),
+        ("S2", "2024-08-13", "settled_before"),
+        ("F", MONDAY, None),
+        ("F", "2024-08-13", None),
+        ("S3", "2024-08-13", None),
+    ],
+)
+@pytest.mark.parametrize("closed", ["", MONDAY])
+def test_a_settlement_that_was_done_failed_on_no_day_after_its_own(
+    closed: str, name: str, date: str, rule: str | None
+) -> None:
+    """40 settled on Friday, 40 on Monday and 20 on Tuesday: what one is of is no reason to believe it of another."""
+    books = market()
+    books.give(trade())
+    books.set_day("2024-08-14")
+    if closed:
+        books.give(PeriodClosed(through=closed))
+    for part, day, qty in (("S1", DUE, "40"), ("S2", MONDAY, "40"), ("S3", "2024-08-13", "20")):
+        assert books.give(settled(part, qty=qty, partial=True, date=day)).rule is None
+    left = {DUE: "100", MONDAY: "60", "2024-08-13": "20"}[date]
+    told = books.give(failed(name, qty=left, date=date, new_intended_date="2024-08-15"))
+    if closed and (name, date) == ("S1", MONDAY):
+        # Which of the closed days the settlement gave, nothing says.
+        rule = None
+    assert told.rule == rule
     books.replayed()
 
 

@@ -15,9 +15,9 @@ from ledger.domain.events.settlement import (
 )
 from tests.model import corporate, money, reference, trades
 from tests.model.approvals import approved
-from tests.model.history import History, fits, number
+from tests.model.history import Entry, History, fits, number
 from tests.model.moment import Moment
-from tests.model.periods import counted
+from tests.model.periods import counted, is_closed
 
 
 def _waiting(history: History, event: TradeSettled | SettlementFailed, *, settled: bool = False) -> list[trades.Trade]:
@@ -61,26 +61,33 @@ def settles(history: History, event: TradeSettled, _: Moment) -> bool:
     return amount is None or (abs(amount - exact) < Fraction(1, 10 ** scales[its.quote]))
 
 
+def _last_day(history: History, done: Entry, given: set[str]) -> str:
+    """
+    Return the last day on which a settlement that was done may have been: that for which it counts; or, as one of a
+    closed day counts for another, the last of those days *given* of its trade that were closed when it was told.
+    """
+    assert isinstance(done.event, TradeSettled)
+    then = history.until(done.seq)
+    counts = counted(then, done.event.date, done.day)
+    return max((day for day in given if day == counts or is_closed(then, day)), default=counts)
+
+
 def fails(history: History, event: SettlementFailed, _: Moment) -> bool:
     done = [x for x in history.entries if isinstance(x.event, TradeSettled) and not x.quarantined]
-    days = [
-        counted(history.until(x.seq), x.event.date, x.day)
-        for x in done if isinstance(x.event, TradeSettled) and x.event.settlement_id == event.settlement_id
-    ]  # fmt: skip
+    under = [x for x in done if isinstance(x.event, TradeSettled) and x.event.settlement_id == event.settlement_id]
     if event.new_intended_date < event.date:
         return False
     if event.qty is None:
         # What is left by now is what was left on that day, unless some of it has settled since.
         left = _waiting(history, event)
         since = any(day > event.date for x in left for day, _ in trades.settled_on(history, x))
-        return not days and bool(left) and not since
+        return not under and bool(left) and not since
     # Told late: what was left on that day, of which some has settled on it or since, under whichever id.
     found, qty = _waiting(history, event, settled=True), number(event.qty)
     if not found or event.net:
         return False
-    # A settlement that was done failed on no day after it: what it is of settled on the days that were given of it.
     parts = trades.settled_on(history, found[0])
-    if days and max((day for day, _ in parts), default=days[0]) < event.date:
+    if any(_last_day(history, x, {day for day, _ in parts}) < event.date for x in under):
         return False
     its = reference.terms(history, found[0].instrument)
     assert its is not None

@@ -278,10 +278,13 @@ def _failed_before(booked: State, event: events.SettlementFailed) -> list[Settle
     return rows
 
 
-def _check_not_done(event: events.SettlementFailed, rows: list[Execution], done: Movement) -> None:
-    """Raise Broken where a settlement was *done* under the id, and none of *rows* settled on the day or since."""
-    # Settlements give the days of what they are of, where a closing may have moved the movement to a later one.
-    last = max((day for row in rows for day in _by_day(row)), default=done.effective_on)
+def _check_not_done(state: State, event: events.SettlementFailed, rows: list[Execution], done: Movement) -> None:
+    """Raise Broken where the settlement that was *done* under the id can have settled on no day from that one on."""
+    # The day that it gave is the movement's, or one that was closed by then: which of these, if several, nothing says.
+    closings = state.closed_periods.rows.values()
+    closed = max((row.through for row in closings if row.event_seq < done.event_seq), default="")
+    given = {day for row in rows for day in _by_day(row)}
+    last = max((day for day in given if day <= closed or day == done.effective_on), default=done.effective_on)
     if last < event.date:
         raise Broken(
             "settled_before",
@@ -308,7 +311,7 @@ def fail(state: State, event: events.SettlementFailed, now: Now) -> Effects:
     check_come(event.date, now, "settlement_to_come", "a failed settlement with the day")
     rows = _executions(state, event)
     if done is not None:
-        _check_not_done(event, rows, done)
+        _check_not_done(state, event, rows, done)
     if event.new_intended_date < event.date:
         raise Broken("new_intended_date", f"found {event.new_intended_date}; expected {event.date} or later")
     for row in _failed(state, event, now, rows):
