@@ -120,3 +120,14 @@ def test_one_process_does_not_begin_a_state_twice(tmp_path: Path) -> None:
                 Books(path)
         assert path.with_name("books.part").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "/", "folder"])
+def test_what_can_be_no_file_is_refused_and_nothing_is_made_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    with pytest.raises(Unreadable, match="a folder"):
+        Books(Path(name) if name != "folder" else tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -140,7 +140,6 @@ class Books(Spill):
         self._alone = _alone(path)
         try:
             if path.exists():
-                given_file.check(path)
                 self._open()
             else:
                 # What a process that was killed had begun.
@@ -154,7 +153,7 @@ class Books(Spill):
             raise _refused(path, error) from error
         except OSError as error:
             self._give_up()
-            raise Unreadable(f"{path} cannot be written: {error.strerror}; name another file") from error
+            raise _out_of_place(path, error.strerror) from error
         except BaseException:
             self._give_up()
             raise
@@ -274,6 +273,11 @@ def is_of_the_disk(error: Exception) -> bool:
 
 
 def _alone(path: Path) -> Alone:
+    try:
+        if path.exists():
+            given_file.check(path)
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be written: {error.strerror}; name another file") from error
     try:
         return Alone(path)
     except BlockingIOError as error:
