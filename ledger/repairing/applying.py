@@ -276,8 +276,7 @@ class Applying:
             refused = heard.refused or contradicted
             vouched = self._stated.size if heard.refused else walk.head.seq
             settled, before = self.role(), repairs.mode(self._connection, row.chain)
-            if settled.refused and HEAD in tables:
-                raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
+            self._check_role(settled, before)
             written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
             # What is signed proves its tiles, whoever wrote the events that come after.
             other = [made for made in written if made.table != TILES or not walk.signed_tiles]
@@ -289,6 +288,20 @@ class Applying:
         if HISTORIES in tables:
             mended.histories = True
             mended.done.append(HISTORIES_MADE)
+
+    def _check_role(self, settled: Role, said: str) -> None:
+        """Check that a head that is made anew gets the role that the plan names, or else keeps that which it *said*."""
+        head = next((write for write in self._plan.writes if (write.what, write.table) == (REBUILD, HEAD)), None)
+        if head is None:
+            return
+        if settled.refused:
+            raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
+        named = head.key[0] if head.key else said
+        if named and settled.mode != named:
+            raise NotProven(
+                f"the head is not made anew: the plan is of a region that is {shown(named)}, and this one would be "
+                f"{settled.mode}: say the same --role at both steps, or plan again; nothing was written"
+            )
 
     def _hear(self, last: ChainHead) -> tail.Heard:
         """Return what rows and copies say of the events up to the *last* one here."""

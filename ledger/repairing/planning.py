@@ -220,9 +220,11 @@ class Planning:
             self._why.record, names = reason, names - {*OF_RECORD}
         if HEAD in names and (reason := self._disputed()):
             self._why.head, names = reason, names - {HEAD}
+        mode, said = self._role.mode, repairs.mode(self._connection, self._row.chain)
         for table in MADE_ANEW:
             if table in names:
-                of = self._new_role() if table == HEAD else ()
+                # Of a head that is gone it is said, too: nothing else here does.
+                of = (mode,) if table == HEAD and mode is not None and mode != said else ()
                 self.draft.writes.add(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
 
     def _short(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from ledger.cli.repair import _second
 from ledger.errors import NotPrimary
-from ledger.repairing.applying import Applying
+from ledger.repairing.applying import Applying, NotProven
 from ledger.repairing.plan import Plan
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
@@ -150,3 +150,28 @@ def test_a_follower_behind_what_its_primary_sealed_is_mended_by_an_older_checkpo
         assert plan.left() == []
         applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
+
+
+PLANNED = {
+    "a head that is gone": (NO_HEAD,),
+    "a head beside a place in a topic": (HEAD, PLACE),
+}
+
+
+@pytest.mark.parametrize("roles", [("replica", "primary"), ("primary", "replica")])
+@pytest.mark.parametrize("what", PLANNED)
+def test_the_role_that_was_planned_is_the_one_that_is_applied(
+    firm: Firm, broken: Database, tmp_path: Path, what: str, roles: tuple[Mode, Mode]
+) -> None:
+    """Who applies a plan cannot say another one than who made it."""
+    seal(broken, tmp_path / "sealed")
+    edit(broken, *PLANNED[what])
+    before = mode(broken)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found, said=roles[0])
+        assert [write.table for write in plan.writes] == ["chain_heads"]
+        with pytest.raises(NotProven, match=f"of a region that is '{roles[0]}', and this one would be {roles[1]}"):
+            applied(broken, firm.rules, plan, found, said=roles[1])
+        assert mode(broken) == before
+        applied(broken, firm.rules, plan, found, said=roles[0])
+    assert mode(broken) == roles[0]
