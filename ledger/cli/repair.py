@@ -29,8 +29,8 @@ from ledger.evidence.policy import Policy
 from ledger.journal.group import Group
 from ledger.journal.ledger import Ledger
 from ledger.repairing import applying, identity, plan, planning, region, reports, sources
-from ledger.repairing.applying import Applying, Mended, NotProven
-from ledger.repairing.plan import Plan, Write
+from ledger.repairing.applying import Applying, Mended
+from ledger.repairing.plan import NotProven, Plan, Write
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import HISTORIES

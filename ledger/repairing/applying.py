@@ -9,8 +9,6 @@ is left to do.
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -18,37 +16,25 @@ import msgspec
 
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
-from ledger.errors import Divergence, InvalidInput, LedgerError, NotPrimary, shown
+from ledger.errors import InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
-from ledger.evidence.checkpoint import Checkpoint
-from ledger.evidence.note import VerifierKey
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
-from ledger.repairing import histories, identity, named_keys, record, region, role, tail
+from ledger.repairing import histories, identity, placing, record, region, role, tail
 from ledger.repairing.books import Walk
-from ledger.repairing.notes import contradicts, of_another, stated_size
-from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, Plan, Write, copies_of_events
-from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
+from ledger.repairing.placing import Placing
+from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, NotProven, Plan, Write, copies_of_events
+from ledger.repairing.proving import Proven, Prover, fetch, laid_out, newest
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
-from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after, numbers
-from ledger.storage import chains, database, event_guards, events, identities, note_rows, repairs, staged
+from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after
+from ledger.storage import chains, database, event_guards, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
 Tell = Callable[[str, int], None]
-PLACE: Final = re.compile("-?[0-9]{1,5}/[0-9]{1,18}")
-"""Where a checkpoint stands under another number, and of how many events."""
 HISTORIES_MADE: Final = "made the histories of balances and positions anew"
 """What is said of histories, which are made once all else is in place."""
-
-
-class NotProven(Divergence):
-    """
-    A line of a plan is not what the signed chain says; nothing was written.
-    """
-
-    code = "not_proven"
 
 
 class Mended(msgspec.Struct):
@@ -120,7 +106,7 @@ class Applying:
         }  # fmt: skip
         if write.table not in known[write.what]:
             raise InvalidInput(f"the plan would {write.what} {shown(write.table)}, which nothing here does")
-        if write.table == CHECKPOINTS and len(write.key or ()) > 1 and not PLACE.fullmatch("/".join(write.key or ())):
+        if write.table == CHECKPOINTS and placing.is_astray(write) and not placing.is_place(write):
             raise InvalidInput("the plan moves a checkpoint from a place that is none: it was edited; make it anew")
         if write.what == RESTORE and write.source not in self._sources:
             raise InvalidInput(f"the plan restores from the {write.source}; name it with --{write.source}")
@@ -248,15 +234,10 @@ class Applying:
         tables = [write.table for write in by_what[REBUILD]]
         restoring, removing = ([x for x in by_what[what] if x.table == EVENTS] for what in (RESTORE, REMOVE))
         self._events(restoring, removing, mended)
-        notes = [write for write in by_what[RESTORE] if write.table == CHECKPOINTS]
-        self._bring_notes([write for write in notes if len(write.key or ()) > 1], mended)
-        self._move_notes([write for write in notes if len(write.key or ()) == 1], mended)
-        for write in notes:
-            if not write.key:
-                self._note(write, mended)
-        for write in by_what[REMOVE]:
-            if write.table == CHECKPOINTS:
-                self._bring_notes([write], mended) if len(write.key or ()) > 1 else self._remove_note(write, mended)
+        notes = Placing(
+            self._connection, self._row, self._rules, self._stated, self._prover, self._sources, self._reason
+        )
+        mended.done += notes.run(self._plan.writes)
         for write in by_what[DROP]:
             for seq in write.key or ():
                 last = repairs.end(self._connection, row.chain, self._stated.size)
@@ -418,128 +399,6 @@ class Applying:
         if reasons:
             raise NotProven(f"{next(iter(reasons.values()))}; nothing was written")
         return proven | found
-
-    def _move_notes(self, writes: Sequence[Write], mended: Mended) -> None:
-        """
-        Move rows of checkpoints to the sizes that their notes state, all at once: each may stand in another's place.
-        """
-        chain, moves = self._row.chain, dict[int, Checkpoint]()
-        for write in writes:
-            astray = next(iter(numbers((write.key or ("",))[0])), 0)
-            there, at_its_own = (note_rows.stored(self._connection, chain, x) for x in (astray, write.size or 0))
-            is_moved = write.size in {stated_size(note) for _, note in at_its_own}
-            notes = [note for _, note in (at_its_own if is_moved else there)]
-            stated = self._proven_note(write, notes[0] if len(notes) == 1 else None)
-            if not is_moved:
-                moves[astray] = stated
-        if len({stated.size for stated in moves.values()}) < len(moves):
-            raise NotProven("the plan moves two checkpoints to one place; make it anew; nothing was written")
-        for stated in moves.values():
-            if stated.size not in moves and note_rows.stored(self._connection, chain, stated.size):
-                raise NotProven(
-                    f"the checkpoint of {stated.size} events is not moved to its place, where another row stands; make "
-                    "the plan anew; nothing was written"
-                )
-        to = [(astray, stated.size, stated.root) for astray, stated in moves.items()]
-        note_rows.move(self._connection, chain, to, self._reason)
-        mended.done += [
-            f"moved the note of the checkpoint of {size} events from where {of} were said" for of, size, _ in to
-        ]
-
-    def _bring_notes(self, writes: Sequence[Write], mended: Mended) -> None:
-        """
-        Move rows of checkpoints that stand under the number of no chain to the chain, or take them away where their
-        notes stand there already.
-        """
-        named = {row.chain for row in identities.standing(self._connection)}
-        for write in writes:
-            number, astray = (int(text) for text in write.key or ())
-            there = note_rows.stored(self._connection, number, astray)
-            at_its_own = note_rows.stored(self._connection, self._row.chain, write.size or 0)
-            if not there and write.size in {stated_size(note) for _, note in at_its_own}:
-                continue
-            if len(there) != 1 or number in named:
-                raise NotProven(
-                    f"under the number {number} stands no one checkpoint of {astray} events that is no other chain's; "
-                    "make the plan anew; nothing was written"
-                )
-            stated = self._proven_note(write, there[0][1])
-            is_there = (stated.root, there[0][1]) in at_its_own
-            if is_there != (write.what == REMOVE) or (at_its_own and not is_there):
-                raise NotProven(
-                    f"the checkpoint of {stated.size} events that stands under the number {number} is not what the "
-                    "plan says, or another row stands in its place; make the plan anew; nothing was written"
-                )
-            note_rows.bring(self._connection, number, astray, self._row.chain, stated.size, stated.root, self._reason)
-            mended.done.append(write.sentence().replace("move the", "moved the").replace("remove the", "removed the"))
-
-    def _proven_note(self, write: Write, note: bytes | None) -> Checkpoint:
-        """Return what a note states, which is what the plan says, and with which the signed tree begins."""
-        try:
-            stated = None if note is None else policy.check(self._rules, note).checkpoint
-        except LedgerError as error:
-            raise NotProven(f"the {write.source}'s checkpoint of {write.size} events: {error}; nothing was "
-                            "written") from error  # fmt: skip
-        if (
-            stated is None or not self._prover.holds(stated)
-            or (stated.origin, stated.size, stated.root.hex()) != (self._stated.origin, write.size, write.hash)
-        ):  # fmt: skip
-            raise NotProven(
-                f"the {write.source} has no checkpoint of {write.size} events with root {write.hash} that the signed "
-                "tree begins with; nothing was written"
-            )
-        return stated
-
-    def _note(self, write: Write, mended: Mended) -> None:
-        note = self._sources[write.source].note(write.size or 0)
-        stated = self._proven_note(write, note)
-        there = note_rows.stored(self._connection, self._row.chain, stated.size)
-        self._check_own(there, stated.size)
-        for _, found in there:
-            reason = contradicts(found, stated, self._prover)
-            if reason and is_signed(self._rules, self._keys, found):
-                raise NotProven(f"the checkpoint of {stated.size} events: {reason}; nothing was written")
-        if note is None or there == [(stated.root, note)]:
-            return
-        if note_rows.put(self._connection, self._row.chain, stated.size, stated.root, note, self._reason):
-            mended.done.append(f"restored the note of the checkpoint of {stated.size} events from {write.source}")
-
-    def _check_own(self, there: Sequence[tuple[bytes, bytes]], size: int) -> None:
-        """Check that none of the rows that stand for a checkpoint is another chain's."""
-        for root, note in there:
-            if reason := of_another(root, note, self._stated.origin, self._prover):
-                raise NotProven(f"the checkpoint of {size} events: {reason}; nothing was written")
-
-    def _remove_note(self, write: Write, mended: Mended) -> None:
-        size = write.size or 0
-        there = note_rows.stored(self._connection, self._row.chain, size)
-        if not there:
-            return
-        self._check_own(there, size)
-        elsewhere = {stated_size(note) for _, note in there}
-        is_elsewhere = len(there) == 1 and any(
-            there[0][1] == note
-            for states in elsewhere - {None, size} for _, note in note_rows.stored(
-                self._connection, self._row.chain, states or 0)
-        )  # fmt: skip
-        if not is_elsewhere and (
-            size > self._stated.size or any(is_signed(self._rules, self._keys, note) for _, note in there)
-        ):
-            raise NotProven(
-                f"the plan would take away the checkpoint of {size} events, which a log has signed or "
-                f"{self._prover.words()} does not cover; nothing was written"
-            )
-        note_rows.remove(self._connection, self._row.chain, size, self._reason)
-        mended.done.append(f"removed what stood for the checkpoint of {size} events and is none of it")
-
-    @functools.cached_property
-    def _keys(self) -> list[VerifierKey]:
-        """The keys that the signed events name for checkpoints: which to know takes a walk over all of them."""
-        try:
-            return named_keys.named(self._connection, self._row, self._stated)
-        except LedgerError as error:
-            raise NotProven(f"whether a log has signed the checkpoints that stand here is not known: {error}; nothing "
-                            "was written") from error  # fmt: skip
 
 
 def make_histories(dsn: str, origin: str, tell: Tell) -> None:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 from blake3 import blake3
 
-from ledger.errors import InvalidInput
+from ledger.errors import Divergence, InvalidInput
 from ledger.repairing.reports import Found
 
 KIND: Final = "trade-ledger repair plan"
@@ -46,6 +46,14 @@ def copies_of_events(copies: Sequence[tuple[tuple[str, ...], int]]) -> list[str]
             f"{max(seqs)}"
         )  # fmt: skip
     return said
+
+
+class NotProven(Divergence):
+    """
+    A line of a plan is not what the signed chain says; nothing was written.
+    """
+
+    code = "not_proven"
 
 
 class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

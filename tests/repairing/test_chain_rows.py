@@ -20,8 +20,7 @@ from ledger.domain import registry
 from ledger.domain.event_catalogue import example
 from ledger.domain.events.control import HistoryRepaired
 from ledger.domain.events.reference import AssetDefined
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import CHAINS, Plan
+from ledger.repairing.plan import CHAINS, NotProven, Plan
 from ledger.storage import chains, events
 from ledger.storage import database as db
 from tests import commands

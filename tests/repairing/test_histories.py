@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.evidence import policy
-from ledger.repairing.applying import NotProven
+from ledger.repairing.plan import NotProven
 from tests.conftest import Database
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, planned, report_file

@@ -12,8 +12,7 @@ import pytest
 
 from ledger.errors import Corrupt
 from ledger.repairing import belonging
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import Write
+from ledger.repairing.plan import NotProven, Write
 from ledger.repairing.reports import Found
 from tests.conftest import Database
 from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file

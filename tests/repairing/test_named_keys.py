@@ -17,8 +17,7 @@ from ledger.evidence import policy
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.journal.chain_creation import create_chain
 from ledger.keyring import changes
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import Write
+from ledger.repairing.plan import NotProven, Write
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.repairing.mending import applied, planned, report_file

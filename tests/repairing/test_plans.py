@@ -22,8 +22,7 @@ from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.repairing import plan as plans
 from ledger.repairing import reports
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import Plan, Write
+from ledger.repairing.plan import NotProven, Plan, Write
 from tests.conftest import ORIGIN, Database
 from tests.repairing.mending import Firm, applied, copies, planned, report_file
 from tests.sealing.test_commands import run

@@ -13,7 +13,7 @@ import pytest
 from ledger.chain import entry
 from ledger.chain.digest import StateDigest
 from ledger.chain.entry import RecordedEvent, split_payload
-from ledger.repairing.applying import NotProven
+from ledger.repairing.plan import NotProven
 from ledger.storage import chains
 from ledger.storage import database as db
 from ledger.storage import events as stored

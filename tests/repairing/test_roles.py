@@ -12,8 +12,8 @@ import pytest
 
 from ledger.cli.repair import _second
 from ledger.errors import NotPrimary
-from ledger.repairing.applying import Applying, NotProven
-from ledger.repairing.plan import Plan
+from ledger.repairing.applying import Applying
+from ledger.repairing.plan import NotProven, Plan
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
 from ledger.storage import database as db

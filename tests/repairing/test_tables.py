@@ -18,8 +18,7 @@ from ledger.evidence import note
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import SigningKey
 from ledger.repairing import sources
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import Write
+from ledger.repairing.plan import NotProven, Write
 from ledger.repairing.sources import Topic
 from ledger.storage import chains, repairs
 from ledger.storage import database as db

@@ -20,8 +20,7 @@ from ledger.domain.events.reference import AssetDefined
 from ledger.errors import InvalidInput, UnknownChain
 from ledger.evidence.note import ED25519, SigningKey
 from ledger.journal.chain_creation import create_chain
-from ledger.repairing.applying import NotProven
-from ledger.repairing.plan import REMOVE, Write
+from ledger.repairing.plan import REMOVE, NotProven, Write
 from ledger.sealing.sealer import Sealer
 from tests.conftest import ORIGIN, Database
 from tests.repairing.mending import Firm, applied, copies, planned, report_file
