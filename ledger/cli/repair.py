@@ -178,8 +178,8 @@ def apply_plan(
             if not dry_run:
                 _ask(found_plan, yes)
             mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan.origin, dry_run=dry_run)
+            _tell(mended, dry_run)
             awaited = "" if dry_run else applying_it.awaited()
-        _tell(mended, dry_run)
         if dry_run:
             return
         if unmade is not None:
@@ -361,15 +361,16 @@ def _record(
     dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool, awaited: str
 ) -> int | None:
     """
-    Append what was done, once for each plan, and return its seq; None where nothing was.
+    Append what was done, once for each time at which a plan changed something, and return its seq; None where nothing
+    was.
 
     Histories that are *unmade* get a record of their own once they are made.
 
     Raises:
         NotProven: nothing is appended yet, for what is *awaited*.
     """
-    key = _key(made)
-    rest = [write for write in made.writes if write.table != HISTORIES and mended.is_changed]
+    key = _key(made, mended.times)
+    rest = [write for write in made.writes if write.table != HISTORIES and mended.times]
     histories = [write for write in made.writes if write.table == HISTORIES and not unmade]
     if not rest and not histories:
         return None
@@ -383,9 +384,9 @@ def _record(
         return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
 
 
-def _key(made: Plan) -> str:
-    """Return the key under which a plan is recorded."""
-    return f"repair-{made.digest()[:KEY_LETTERS]}"
+def _key(made: Plan, times: int = 1) -> str:
+    """Return the key under which it is recorded that a plan changed something for the so manieth time."""
+    return f"repair-{made.digest()[:KEY_LETTERS]}" + (f"-{times}" if times > 1 else "")
 
 
 def _event(made: Plan, done: Sequence[Write], reason: str) -> HistoryRepaired:

@@ -9,6 +9,7 @@ is left to do.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -20,11 +21,13 @@ from ledger.errors import InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
+from ledger.reading.kept_checkpoints import LOOKED_BACK
 from ledger.repairing import histories, identity, placing, record, region, role, tail
 from ledger.repairing.books import Walk
+from ledger.repairing.notes import stated_size
 from ledger.repairing.placing import Placing
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, NotProven, Plan, Write, copies_of_events
-from ledger.repairing.proving import Proven, Prover, fetch, laid_out, newest
+from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
 from ledger.repairing.role import Mode, Role
 from ledger.repairing.sources import Source
 from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after
@@ -33,6 +36,7 @@ from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
 
 Tell = Callable[[str, int], None]
+MISSING: Final = "the record would take the place of one that is missing"
 HISTORIES_MADE: Final = "made the histories of balances and positions anew"
 """What is said of histories, which are made once all else is in place."""
 
@@ -41,13 +45,13 @@ class Mended(msgspec.Struct):
     """
     What was done, as sentences; `histories` are to be made anew after it.
 
-    `is_changed` says that something else than histories was written, by this run or by an earlier one of the same plan,
-    which may have been killed before it was recorded.
+    `times` is how often something else than histories was written, by this run and by earlier ones of the same plan,
+    which may have been killed before they were recorded.
     """
 
     done: list[str]
     histories: bool = False
-    is_changed: bool = False
+    times: int = 0
 
 
 class Applying:
@@ -174,7 +178,8 @@ class Applying:
         connection, chain = self._connection, self._row.chain
         connection.rollback()
         try:
-            return self._awaited(repairs.end(connection, chain, repairs.head_seq(connection, chain)))
+            with database.translating():
+                return self._awaited(repairs.end(connection, chain, repairs.head_seq(connection, chain)))
         except LedgerError as error:
             return f"whether events come after the last one here is not known: {error}"
         finally:
@@ -185,19 +190,32 @@ class Applying:
         notes: list[Iterable[bytes]] = [[self._plan.checkpoint.encode()], *(copy.notes() for copy in copies)]
         stated = newest(self._rules, notes, self._stated.origin).checkpoint
         if last.seq < stated.size:
-            return (
-                f"the events end at {last.seq} here, and {stated.size} were signed: the record would take the place of "
-                "one that is missing"
-            )
+            return f"the events end at {last.seq} here, and {stated.size} were signed: {MISSING}"
+        if last.seq < self._plan.seen:
+            return f"the events end at {last.seq} here, and the report knows of {self._plan.seen}: {MISSING}"
+        if (size := self._signed_beyond(last.seq)) is not None:
+            return f"the events end at {last.seq} here, and a log has signed {size}, as a note here says: {MISSING}"
         prover = Prover(stated, copies)
         heard = tail.hear_copies(self._connection, self._row.chain, last, stated.size, self._copies(), prover,
                                  follows=False)  # fmt: skip
         if heard.refused or heard.is_vouched:
             return heard.refused
-        event = events.read_seqs(self._connection, self._row.chain, self._row.chain_id, [last.seq]).get(last.seq)
+        if reason := tail.unheard(last.seq, repairs.spoken(self._connection, self._row.chain)):
+            return f"{reason}; or name with --replica a region that ends here as well"
+        event = events.read_seqs(self._connection, self._row.chain, self._row.chain_id, [last.seq], as_found=True).get(
+            last.seq
+        )
         if event is not None and prover.shows(event):
             return ""
         return f"the last event here, {last.seq}, is not shown to be in {prover.words()}: no event is put behind it"
+
+    def _signed_beyond(self, seq: int) -> int | None:
+        """Return how many events the largest note here states that a log has signed, where that is past *seq*."""
+        sizes = [
+            size for note in itertools.islice(self._local.notes(), LOOKED_BACK)
+            if (size := stated_size(note)) is not None and size > seq and is_signed(self._rules, (), note)
+        ]  # fmt: skip
+        return max(sizes, default=None)
 
     def run(self, tell: Tell, *, dry_run: bool = False) -> Mended:
         """
@@ -218,7 +236,7 @@ class Applying:
             self._mend(mended, tell)
             if any(sentence != HISTORIES_MADE for sentence in mended.done):
                 repairs.note_plan(connection, self._plan.digest(), self._reason)
-            mended.is_changed = repairs.is_plan_noted(connection, self._plan.digest())
+            mended.times = repairs.times_noted(connection, self._plan.digest())
             repairs.check_guards(connection, before)
             connection.rollback() if dry_run else connection.commit()
         except BaseException:

@@ -141,7 +141,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is to be mended of one chain in one region.
 
-    `checkpoint` is the signed note by which everything here is proven, `report` the digest of the report.
+    `checkpoint` is the signed note by which everything here is proven, `report` the digest of the report, and `seen`
+    how many events there were once, as the report knows from outside of the region.
     """
 
     kind: Literal["trade-ledger repair plan"] = "trade-ledger repair plan"
@@ -152,6 +153,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: str
     size: int
     root: str
+    seen: int = 0
     findings: tuple[Judged, ...]
     writes: tuple[Write, ...]
 

@@ -42,6 +42,7 @@ from ledger.repairing.wanted import (
     all_wanted,
     is_after,
     number_of,
+    seen,
 )
 from ledger.storage import event_guards, identities, repairs, staged
 from ledger.storage.chains import ChainRow
@@ -119,7 +120,8 @@ class Planning:
         self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
         # The head may be gone, or say less: what nobody signed is an event all the same.
         after = repairs.end(connection, row.chain, self._stated.size).seq
-        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after)
+        self.seen = seen(findings)
+        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after, self.seen)
         self.draft = Draft(self._stated.origin)
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
@@ -163,7 +165,7 @@ class Planning:
         _check_count(len(signed))
         for each, why in ((seqs, self._why.events), (copied, self._why.copies)):
             for seq in (seq for seq in each if seq > self._stated.size):
-                why[seq] = f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
+                why[seq] = self._after(seq)
         asked, more = set[int](), signed
         while True:
             proven, reasons = fetch(more, [self._local, *self._sources], self._prover)
@@ -201,6 +203,26 @@ class Planning:
                 Write(what=REMOVE, table=EVENTS, source=one.source, seq=stray.seq, key=stray.key, proven_by=one.by),
                 "/".join(stray.key),
             )
+
+    def _after(self, seq: int) -> str:
+        """Return why an event is not mended that is after what was signed."""
+        if seq <= self.seen:
+            return (
+                f"event {seq} is after {self._prover.words()}, and the report knows of {self.seen} events: bring the "
+                "checkpoint by which it does, with --checkpoint, and a copy that has them"
+            )
+        return f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
+
+    def cut(self) -> range:
+        """
+        Return the events that were signed and are missing at the end, where a copy has the last of them; of a region
+        that may be behind its primary none is missing.
+        """
+        size = self._stated.size
+        found = range((repairs.last_until(self._connection, self._row.chain, size) or 0) + 1, size + 1)
+        if self._role.follows or not found or len(found) > EVENTS_LIMIT:
+            return range(0)
+        return found if fetch([size], self._sources, self._prover)[0] else range(0)
 
     def tables(self, names: set[str]) -> None:
         """
@@ -435,7 +457,8 @@ def make(
     stated = trusted.checkpoint
     return Plan(
         origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
-        size=stated.size, root=stated.root.hex(), findings=judged, writes=tuple(planning.draft.writes),
+        size=stated.size, root=stated.root.hex(), seen=planning.seen, findings=judged,
+        writes=tuple(planning.draft.writes),
     )  # fmt: skip
 
 
@@ -456,8 +479,11 @@ def _judged(connection: Connection, row: ChainRow, planning: Planning, report: R
     asked, copied = set[int](), set[int]()
     for finding, want in zip(report.findings, wants, strict=True):
         (copied if finding.kind == STRAY_ROWS else asked).update(planning.seqs(want))
+    # With the events that were cut off went whatever followed from them.
+    cut = planning.cut() if any(want.tables for want in wants) else range(0)
+    asked.update(cut)
     planning.events(sorted(asked), sorted(copied))
-    planning.tables({table for want in wants for table in want.tables})
+    planning.tables({table for want in wants for table in want.tables} | ({*MADE_ANEW} if cut else set()))
     for finding, want in zip(report.findings, wants, strict=True):
         if want.snapshot is not None and finding.after is None:
             planning.drop(want.snapshot)

@@ -32,6 +32,8 @@ MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
 """Everything that follows from the events, in the order in which it is made."""
 OF_RECORD: Final = (*FOLDED, "idempotency_keys", HISTORIES)
 """What is made to fit no events that the region's own record is against."""
+_SEEN: Final = re.compile("(?:at least )?([0-9]{1,19}) events, ")
+"""How many events somebody saw who is none of the region's rows: a checkpoint that was brought, a witness, a state."""
 _HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
 
 _ADMINISTERED: Final = (
@@ -140,6 +142,8 @@ def wanted(finding: Found) -> Wanted:
         return Wanted(tables=tables, doubt=_PERHAPS) if tables else Wanted(reason=NOBODY)
     if finding.kind in _TO_THE_END and table in (EVENTS, CHECKPOINTS) and finding.seq is not None:
         return Wanted(onward=finding.seq, tables=(*MADE_ANEW,))
+    if _seen(finding):
+        return Wanted(onward=_seen(finding), tables=(*MADE_ANEW,))
     if table == EVENTS:
         return _of_event(finding)
     if table == CHECKPOINTS:
@@ -153,6 +157,21 @@ def wanted(finding: Found) -> Wanted:
         # The leaf of an event is another: whether the tile is wrong or the event, a copy of the event tells.
         return Wanted(tables=(TILES,), seqs=(finding.seq,))
     return _of_table(table)
+
+
+def seen(findings: Sequence[Found]) -> int:
+    """
+    Return how many events there were once, as whoever made the report knows from elsewhere; 0 where nothing says more
+    than the region does.
+    """
+    return max(map(_seen, findings), default=0)
+
+
+def _seen(finding: Found) -> int:
+    if finding.kind not in _TO_THE_END or finding.table not in (None, HEAD):
+        return 0
+    found = _SEEN.match(finding.expected)
+    return next(iter(numbers(found[1])), 0) if found is not None else 0
 
 
 def all_wanted(findings: Sequence[Found]) -> list[Wanted]:

@@ -307,24 +307,25 @@ def note_plan(connection: Connection, digest: str, reason: str) -> None:
     Raises:
         Corrupt: it was not kept.
     """
+    before = times_noted(connection, digest)
     connection.execute(
         "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row) VALUES"
         " ((extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, 'null')",
         [f"{reason}{PLAN.format(digest)}"],
     )
-    if not is_plan_noted(connection, digest):
+    if times_noted(connection, digest) != before + 1:
         raise unwritten("history_changes")
 
 
-def is_plan_noted(connection: Connection, digest: str) -> bool:
+def times_noted(connection: Connection, digest: str) -> int:
     """
-    Return whether a plan of this *digest* ever changed something here.
+    Return in how many runs a plan of this *digest* changed something here.
     """
     ends = PLAN.format(digest)
     found = connection.execute(
-        "SELECT EXISTS (SELECT FROM ledger.history_changes WHERE right(reason, %s) = %s)", [len(ends), ends]
-    )
-    return found.fetchone() == (True,)
+        "SELECT count(*) FROM ledger.history_changes WHERE right(reason, %s) = %s", [len(ends), ends]
+    ).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def guards(connection: Connection) -> list[tuple[object, ...]]:

@@ -9,16 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from ledger import Ledger
-from ledger.archiving.stores import Folder
-from ledger.archiving.writer import Archive
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
-from ledger.storage import chains, evidence
-from ledger.storage import database as db
-from ledger.storage import events as stored
 from tests.conftest import Database, copy_database
-from tests.repairing.mending import Firm, silent
+from tests.repairing.mending import Firm, archived
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import LOG_KEY, append, make_chain, members, sealing, signer, witness
 from tests.verifier.intruder import Intruder, copied
@@ -48,14 +43,7 @@ def firm(pg_server: Server, migrated: str, tmp_path_factory: pytest.TempPathFact
         while follower.step():
             pass
     snapshots.make(database.dsn("writer"), None, None)
-    with db.connect(database.dsn("reader"), "test") as connection:
-        chain = chains.find(connection, None)
-        newest = evidence.newest(connection, chain.chain)
-        assert newest is not None
-        Archive(Folder(folder / "archive"), chain.chain_id, chain.origin).extend(
-            newest.note, lambda after: list(stored.read(connection, chain.chain, chain.chain_id, after, size - after)),
-            text.encode(), silent,
-        )  # fmt: skip
+    archived(database, folder / "archive", text)
     sizes = tuple(x.sealed.size for x in outcomes if x is not None)
     with copied(database) as other:
         follow(other)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from ledger.archiving.stores import Folder
+from ledger.archiving.writer import Archive
 from ledger.cli.repair import _second
 from ledger.evidence import policy
 from ledger.evidence.policy import Policy
@@ -18,7 +20,9 @@ from ledger.repairing.applying import Applying, Mended
 from ledger.repairing.plan import Plan
 from ledger.repairing.role import Mode
 from ledger.repairing.sources import Source
+from ledger.storage import chains, evidence
 from ledger.storage import database as db
+from ledger.storage import events as stored
 from tests.conftest import ORIGIN, Database
 from tests.sealing.logs import WITNESSES
 from tests.sealing.regions import members, sealing, signer, witness
@@ -50,6 +54,20 @@ class Firm(msgspec.Struct):
 def report_file(database: Database) -> bytes:
     """Verify, and return the report as a file holds it."""
     return objects(report_on(database), 0).encode()
+
+
+def archived(region: Database, folder: Path, policy_text: str) -> Path:
+    """Archive a region up to its newest checkpoint."""
+    with db.connect(region.dsn("reader"), "test") as connection:
+        chain = chains.find(connection, None)
+        newest = evidence.newest(connection, chain.chain)
+        assert newest is not None
+        size = newest.size
+        Archive(Folder(folder), chain.chain_id, chain.origin).extend(
+            newest.note, lambda after: list(stored.read(connection, chain.chain, chain.chain_id, after, size - after)),
+            policy_text.encode(), silent,
+        )  # fmt: skip
+    return folder
 
 
 @contextlib.contextmanager

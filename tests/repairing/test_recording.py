@@ -14,12 +14,13 @@ from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.repairing.conftest import follow
-from tests.repairing.mending import Firm, report_file, seal
+from tests.repairing.mending import Firm, archived, report_file, seal
 from tests.sealing.regions import CHECKPOINT, REPLICA, append
 from tests.sealing.test_commands import run
-from tests.verifier.intruder import Intruder, copied
+from tests.verifier.intruder import Intruder, copied, report_on
 
 RECORDS = "SELECT count(*) FROM ledger.events WHERE event_type = 'HistoryRepaired'"
+NEWEST = "SELECT note FROM ledger.checkpoints ORDER BY size DESC LIMIT 1"
 HEAD = "SELECT seq, encode(hash, 'hex') FROM ledger.chain_heads"
 
 
@@ -132,3 +133,131 @@ def test_an_actor_that_no_event_can_have_is_refused_before(firm: Firm, broken: D
     said = run("ledger", *calls(firm, broken, tmp_path / "plan"), "--actor", "x" * 300, expected=8)
     assert "expected 1 to 200 printable ASCII characters" in said
     assert broken.sql("SELECT actor FROM ledger.events WHERE seq = 100") == "mallory"
+
+
+@pytest.mark.parametrize("besides", ["nothing", "an event"])
+def test_nothing_is_put_where_a_report_knows_of_events(
+    firm: Firm, broken: Database, tmp_path: Path, besides: str
+) -> None:
+    """An older backup was put back, and whoever verified it brought the checkpoint that it lacks."""
+    seal(broken, tmp_path / "before")
+    head = broken.sql(HEAD)
+    with copied(broken) as ahead:
+        append(ahead, 3)
+        seal(ahead, tmp_path / "after")
+        (tmp_path / "note").write_text(ahead.sql(NEWEST) + "\n")
+        size = int(ahead.sql("SELECT max(size) FROM ledger.checkpoints"))
+        place = archived(ahead, tmp_path / "archive", firm.policy_text)
+    if besides == "an event":
+        edited(broken)
+    trust, report, file = (tmp_path / name for name in ("policy", "report.json", "plan.json"))
+    trust.write_text(firm.policy_text)
+    given = ["--policy", str(trust), "--archive", str(firm.archive)]
+    run("verifier", "full", "--dsn", broken.dsn("auditor"), "--policy", str(trust), "--expect", str(tmp_path / "note"),
+        "--report", str(report), expected=3)  # fmt: skip
+    ends = ["--dsn", broken.dsn("owner"), "--writer", broken.dsn("writer"), "--auditor", broken.dsn("auditor")]
+    said = run("ledger", "repair", "plan", str(report), *given, *ends[:2], "--output", str(file), expected=3)
+    assert f"the report knows of {size} events" in said
+    assert "--checkpoint" in said
+    assert "anew" not in said
+    call = ["repair", "apply", str(file), *given, *ends, "--source", "engine", "--yes"]
+    if besides == "an event":
+        said = run("ledger", *call, expected=3)
+        assert "restored event 100 (actor)" in said
+        assert "take the place of one that is missing" in said
+    else:
+        assert "nothing to apply" in run("ledger", *call, expected=8)
+    assert (broken.sql(HEAD), broken.sql(RECORDS)) == (head, "0")
+    # With what the report was held against, and a copy that has the events, all of them come back.
+    given = ["--policy", str(trust), "--archive", str(place)]
+    # What was mended already is no longer to be.
+    run("ledger", "repair", "plan", str(report), *given, "--checkpoint", str(tmp_path / "note"), *ends[:2], "--output",
+        str(file), expected=0 if besides == "nothing" else 3)  # fmt: skip
+    assert "VERIFIED" in run("ledger", "repair", "apply", str(file), *given, *ends, "--source", "engine", "--yes")
+    assert broken.sql(RECORDS) == "1"
+
+
+def test_a_state_that_knew_more_events_is_no_head_to_mend(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    seal(broken, tmp_path / "before")
+    (tmp_path / "policy").write_text(firm.policy_text)
+    with copied(broken) as ahead:
+        append(ahead, 3)
+        run("verifier", "incremental", "--dsn", ahead.dsn("auditor"), "--state", str(tmp_path / "state"))
+    report = tmp_path / "report.json"
+    run("verifier", "incremental", "--dsn", broken.dsn("auditor"), "--state", str(tmp_path / "state"), "--report",
+        str(report), expected=3)  # fmt: skip
+    said = run("ledger", "repair", "plan", str(report), "--policy", str(tmp_path / "policy"), "--archive",
+               str(firm.archive), "--dsn", broken.dsn("owner"), expected=3)  # fmt: skip
+    assert "not mended: ROLLBACK" in said
+    assert "anew" not in said
+
+
+@pytest.mark.parametrize("what", ["a snapshot", "a signed note"])
+def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Database, tmp_path: Path, what: str) -> None:
+    """The end was cut off, and the head set back, but not everything that speaks of it."""
+    seal(broken, tmp_path / "before")
+    head = broken.sql(HEAD)
+    with copied(broken) as ahead:
+        append(ahead, 3)
+        seal(ahead, tmp_path / "after")
+        note = ahead.sql(NEWEST)
+        size = int(ahead.sql("SELECT max(size) FROM ledger.checkpoints"))
+    edited(broken)
+    with Intruder(broken) as intruder:
+        if what == "a snapshot":
+            intruder.edit("snapshots", f"UPDATE ledger.snapshots SET seq = {size}", least=1)
+        else:
+            # Of its three signatures the last is not there: the policy asks for more witnesses.
+            text = "\n".join(note.strip().split("\n")[:-1]) + "\n"
+            intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at)"
+                          f" SELECT chain, {size}, sha256('x'), $note${text}$note$, sealed_at + 1"
+                          " FROM ledger.checkpoints ORDER BY size DESC LIMIT 1", least=1)  # fmt: skip
+    said = run("ledger", *calls(firm, broken, tmp_path / "plan", expected=3), expected=3)
+    assert "restored event 100 (actor)" in said
+    assert "is not recorded as an event yet" in said
+    assert ("rows here speak of more" if what == "a snapshot" else f"a log has signed {size}") in said
+    assert (broken.sql(HEAD), broken.sql(RECORDS)) == (head, "0")
+
+
+def test_what_was_mended_is_told_whatever_the_last_event_is(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """No day that a date can be is one that every program can read."""
+    seal(broken, tmp_path / "before")
+    last = broken.sql(HEAD).split("|")[0]
+    edited(broken, f"UPDATE ledger.events SET effective_on = 'infinity' WHERE seq = {last}")
+    said = run("ledger", *calls(firm, broken, tmp_path / "plan", expected=3), expected=3)
+    assert "restored event 100 (actor)" in said
+    assert f"the last event here, {last}, is not shown to be in" in said
+    assert broken.sql(RECORDS) == "0"
+
+
+def test_a_cut_end_comes_back_from_a_copy_that_has_it(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """No finding names the events: nothing in the region knows of them any more."""
+    seal(broken, tmp_path / "before")
+    place = archived(broken, tmp_path / "archive", firm.policy_text)
+    first, last = firm.size + 1, int(broken.sql(HEAD).split("|")[0])
+    of = {"events": "seq", "commits": "last_seq", "idempotency_keys": "first_seq", "checkpoints": "size"}
+    with Intruder(broken) as intruder:
+        for table, column in of.items():
+            intruder.edit(table, f"DELETE FROM ledger.{table} WHERE {column} >= {first}")
+        intruder.edit("chain_heads", "UPDATE ledger.chain_heads SET (seq, hash, recorded_at) = (SELECT seq, hash,"
+                      f" recorded_at FROM ledger.events WHERE seq = {first - 1})", least=1)  # fmt: skip
+    assert not any(finding.seq == last for finding in report_on(broken).findings)
+    # The snapshot of the end, which no event made any more, is what it was once they are back.
+    call = calls(firm, broken, tmp_path / "plan", "--archive", str(place), expected=3)
+    assert "VERIFIED" in run("ledger", *call, "--archive", str(place))
+    assert broken.sql(HEAD).split("|")[0] == str(last + 1)
+
+
+def test_each_time_that_a_plan_mends_something_is_recorded(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """The same damage came again, and the same plan was applied again."""
+    seal(broken, tmp_path / "before")
+    edited(broken)
+    call = calls(firm, broken, tmp_path / "plan")
+    for count in (1, 2):
+        assert "recorded at seq" in run("ledger", *call)
+        assert broken.sql(RECORDS) == str(count)
+        seal(broken, tmp_path / f"after{count}")
+        # Nothing is left to do, and nothing more is said.
+        assert "recorded at seq" in run("ledger", *call)
+        assert broken.sql(RECORDS) == str(count)
+        edited(broken)
