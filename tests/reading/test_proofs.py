@@ -196,7 +196,11 @@ def test_no_proof_is_given_that_would_not_hold(written: Database) -> None:
     """Of an edited event, an edited or shortened tile, and an event that is gone."""
     edits = (
         ("events", "UPDATE ledger.events SET actor = 'x' WHERE seq = 9"),
-        ("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0 AND number = 0"),
+        (
+            "tiles",
+            "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40))"
+            " WHERE level = 0 AND number = 0",
+        ),
         ("tiles", "UPDATE ledger.tiles SET hashes = substr(hashes, 1, 32) WHERE level = 0 AND number = 1"),
         ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0"),
     )
@@ -217,7 +221,9 @@ def test_tiles_that_were_mended_are_read_anew(written: Database) -> None:
     """What was kept of the bad ones is forgotten by the proof that they do not make."""
     with copied(written) as copy, Books(copy.dsn("reader")) as books, Intruder(copy) as intruder:
         intruder.save("tiles")
-        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 1) WHERE level = 0")
+        intruder.edit(
+            "tiles", "UPDATE ledger.tiles SET hashes = set_byte(hashes, 40, 255 - get_byte(hashes, 40)) WHERE level = 0"
+        )
         with pytest.raises(ProofInvalid):
             books.prove(9)
         intruder.restore("tiles")

@@ -48,7 +48,9 @@ EDITS = {
                                           "WHERE last_seq = (SELECT min(last_seq) FROM ledger.commits WHERE "
                                           "last_seq > 20)"),
     "a head of another chain number": ("chain_heads", "UPDATE ledger.chain_heads SET chain = 77"),
-    "the state digest": ("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255)"),
+    "the state digest": (
+        "state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 3, 255 - get_byte(lanes, 3))"
+    ),
     "the head": ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"),
     "the head's epoch": ("chain_heads", "UPDATE ledger.chain_heads SET epoch = 9"),
     "a tile": ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
@@ -584,7 +586,9 @@ def test_events_and_what_follows_from_them_at_once(firm: Firm, broken: Database)
         intruder.edit("events", "UPDATE ledger.events SET payload = regexp_replace(payload::text, '1', '2')::json "
                       "WHERE seq = 15")  # fmt: skip
         intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
-        intruder.edit("state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 1)")
+        intruder.edit(
+            "state_digests", "UPDATE ledger.state_digests SET lanes = set_byte(lanes, 9, 255 - get_byte(lanes, 9))"
+        )
     with copies(archive=firm.archive, other=firm.other) as found:
         mended(broken, firm, found)
     assert report_on(broken).findings == []
