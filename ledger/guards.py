@@ -16,11 +16,13 @@ from typing import Final
 
 from blake3 import blake3
 
+SESSION: Final = "SET search_path = pg_catalog; SET quote_all_identifiers = off"
+"""What a session sets before it asks for facts: the server prints names by it."""
 EXPECTED: Final = Path(__file__).parent / "guards.json"
 NOTHING: Final = "nothing"
 
 Query = Callable[[typing.LiteralString], list[tuple[typing.Any, ...]]]
-"""What runs SQL and returns its rows; with pg_catalog as its search path, since names are shown by it."""
+"""What runs SQL and returns its rows, in a session that was set by `SESSION`."""
 
 _SCHEMA: Final[tuple[typing.LiteralString, ...]] = (
     # Everything that is in the schema, of whatever kind: a view or an operator of somebody's own is a trap for readers.

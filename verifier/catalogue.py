@@ -85,7 +85,7 @@ def write(address: str) -> None:
     Take what is expected anew from the database at *address*, fresh from its migrations.
     """
     with psycopg.connect(address) as connection:
-        connection.execute("SET search_path = pg_catalog")
+        connection.execute(guards.SESSION)
         found = guards.facts(lambda sql: connection.execute(sql).fetchall())
     guards.EXPECTED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 

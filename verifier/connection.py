@@ -20,7 +20,8 @@ _ANSWERED: Final = re.compile(r"failed: [^:]{1,40}:  ")
 """A server's answer in any language: how grave it is, a colon and two spaces; libpq itself never says two."""
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 _SESSION: Final = """
-SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
+SET search_path = pg_catalog; SET quote_all_identifiers = off;
+SET datestyle = 'ISO, YMD'; SET bytea_output = 'hex'; SET TimeZone = 'UTC';
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout',
 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'lock_timeout')
 """

@@ -179,7 +179,7 @@ def upgrade(dsn: str) -> None:
 
 def _guard_differences(connection: psycopg.Connection[Any]) -> list[str]:
     """Return what alembic does not look at: checks, triggers, functions, grants and whatever else is in the schema."""
-    connection.execute("SET search_path = pg_catalog")
+    connection.execute(guards.SESSION)
     return [
         f"{name}: found {actual[:_SHOWN]}, expected {expected[:_SHOWN]}"
         for name, expected, actual in guards.differences(lambda sql: connection.execute(sql).fetchall())
@@ -188,7 +188,7 @@ def _guard_differences(connection: psycopg.Connection[Any]) -> list[str]:
 
 def _surroundings(connection: psycopg.Connection[Any]) -> list[str]:
     """Return what is around the schema that lets someone past its guards, and what ends each."""
-    connection.execute("SET search_path = pg_catalog")
+    connection.execute(guards.SESSION)
     return [
         f"{name}: found {actual[:_SHOWN]}, expected {guards.NOTHING} (what ends it: {end})"
         for name, actual, end in surroundings.around(lambda sql: connection.execute(sql).fetchall())

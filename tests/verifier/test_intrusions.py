@@ -360,6 +360,14 @@ def test_a_setting_of_the_server_that_leads_sessions_astray_is_found(copy: Datab
     assert found == [("GUARD_CHANGED", ("setting of the server",), f"{name}={value}")]
 
 
+def test_how_the_auditor_likes_names_to_be_printed_accuses_no_guard(copy: Database) -> None:
+    copy.sql("ALTER ROLE auditor SET quote_all_identifiers = on")
+    try:
+        assert report_on(copy).findings == []
+    finally:
+        copy.sql("ALTER ROLE auditor RESET quote_all_identifiers")
+
+
 PARAMETERS = [
     ("SET ON PARAMETER session_replication_role", "writer"), ("SET ON PARAMETER zero_damaged_pages", "ledger_writer"),
     ("ALTER SYSTEM ON PARAMETER fsync", "applier"), ("SET ON PARAMETER session_replication_role", "PUBLIC"),
