@@ -41,13 +41,13 @@ def put(connection: Connection, chain: int, size: int, root: bytes, note: bytes,
             )
     if not done.rowcount and repairs.last_until(connection, chain, size) != size:
         return False
-    _check(connection, chain, size, root)
+    _check(connection, chain, size, root, note)
     return True
 
 
-def _check(connection: Connection, chain: int, size: int, root: bytes) -> None:
-    """Raise Corrupt unless one row stands for the checkpoint of *size* events, with this root."""
-    if [found for found, _ in stored(connection, chain, size)] != [root]:
+def _check(connection: Connection, chain: int, size: int, root: bytes, note: bytes) -> None:
+    """Raise Corrupt unless one row stands for the checkpoint of *size* events, with this root and note."""
+    if stored(connection, chain, size) != [(root, note)]:
         raise repairs.unwritten("checkpoints")
 
 
@@ -72,8 +72,10 @@ def move(connection: Connection, chain: int, moves: Sequence[tuple[int, int, byt
                 "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at) VALUES (%s, %s, %s, %s, %s)",
                 [chain, *to[of], note, sealed_at],
             )
-    for size, root in to.values():
-        _check(connection, chain, size, root)
+    for of, note, _ in gone:
+        _check(connection, chain, *to[of], note.encode())
+    if len(gone) != len(to):
+        raise repairs.unwritten("checkpoints")
 
 
 def bring(connection: Connection, number: int, astray: int, chain: int, size: int, root: bytes, reason: str) -> None:
@@ -81,6 +83,7 @@ def bring(connection: Connection, number: int, astray: int, chain: int, size: in
     Let the checkpoint of *astray* events under a *number* be that of *size* events of the *chain*, with a root; where
     there is such a row already it goes.
     """
+    there = stored(connection, chain, size) or stored(connection, number, astray)
     repairs.keep(connection, "checkpoints", f"{reason} (checkpoints)", "t.chain = %s AND t.size = %s", [number, astray])
     with repairs.aside(connection, "checkpoints"):
         connection.execute(
@@ -89,9 +92,9 @@ def bring(connection: Connection, number: int, astray: int, chain: int, size: in
             " FROM gone WHERE NOT EXISTS (SELECT FROM ledger.checkpoints WHERE chain = %s AND size = %s)",
             [number, astray, chain, size, root, chain, size],
         )
-    if stored(connection, number, astray):
+    if stored(connection, number, astray) or len(there) != 1:
         raise repairs.unwritten("checkpoints")
-    _check(connection, chain, size, root)
+    _check(connection, chain, size, root, there[0][1])
 
 
 def sizes(connection: Connection, chain: int, limit: int) -> list[int]:

@@ -173,6 +173,8 @@ SWALLOWED: dict[str, tuple[str, str, str]] = {
          {"chain_heads": "UPDATE ledger.chain_heads SET recorded_at = recorded_at + 1"}),
         ("a rule", "checkpoints", "CREATE RULE nothing AS ON UPDATE TO ledger.checkpoints DO INSTEAD NOTHING",
          {"checkpoints": "UPDATE ledger.checkpoints SET root = sha256('x') WHERE size = 75"}),
+        ("one rule", "checkpoints", "CREATE RULE nothing AS ON UPDATE TO ledger.checkpoints DO INSTEAD NOTHING",
+         {"checkpoints": "UPDATE ledger.checkpoints SET note = 'x' WHERE size = 75"}),
         ("a rule", "snapshots", "CREATE RULE nothing AS ON DELETE TO ledger.snapshots DO INSTEAD NOTHING",
          {"snapshots": "UPDATE ledger.snapshots SET state_digest = sha256('x')"}),
     )
