@@ -281,10 +281,16 @@ class Planning:
 
     def of_moved(self, finding: Found, want: Wanted) -> Wanted:
         """
-        Return what a finding is about, which of the chain's number is every event, where these were read under another.
+        Return what a finding is about, which of the chain's number is every event, where these were read under another;
+        so it is of its id, where the row has that as it was signed, and no event fits it.
         """
         read = number_of(finding.expected) if finding.table == CHAINS and finding.column == "chain" else None
-        return want if read in (None, self._row.chain) else msgspec.structs.replace(want, onward=1)
+        is_of_events = (
+            finding.table == CHAINS and finding.column == "chain_id" and self._why.row == OWN_ROW
+            and self._stated.size <= EVENTS_LIMIT
+        )  # fmt: skip
+        moved = read not in (None, self._row.chain) or is_of_events
+        return msgspec.structs.replace(want, onward=1) if moved else want
 
     def _disputed(self) -> str:
         """Return why the head is not made anew: it says more events than there are, or will be."""

@@ -17,7 +17,7 @@ from ledger.repairing.plan import REMOVE, RESTORE
 from ledger.storage import chains, events
 from ledger.storage import database as db
 from tests.conftest import ORIGIN, Database
-from tests.repairing.mending import Firm, applied, copies, mended, planned, seal
+from tests.repairing.mending import Firm, applied, archived, copies, mended, planned, seal
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
 
 SEQ = 20
@@ -396,3 +396,21 @@ def test_an_archive_with_a_rotten_tile_shows_by_its_entries(firm: Firm, broken: 
     bundle.write_bytes(data)
     with copies(archive=archive, other=None) as found:
         assert [write for write in planned(broken, firm.rules, found).writes if write.what == RESTORE] == []
+
+
+@pytest.mark.parametrize("column", ["prev_hash = sha256('x')", "hash = sha256('x')", "event_id = gen_random_uuid()"])
+def test_a_column_that_was_edited_in_every_event_comes_back(
+    firm: Firm, broken: Database, tmp_path: Path, column: str
+) -> None:
+    """No event fits the chain's id then, and the chain's own row is as it was signed."""
+    seal(broken, tmp_path / "sealed")
+    place = archived(broken, tmp_path / "archive", firm.policy_text)
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET {column}", least=100)
+    with copies(archive=place) as found:
+        plan = planned(broken, firm.rules, found)
+        assert len([write for write in plan.writes if write.table == "events"]) == int(
+            broken.sql("SELECT count(*) FROM ledger.events")
+        )
+        applied(broken, firm.rules, plan, found)
+    assert real(report_on(broken)) == []
