@@ -21,6 +21,7 @@ from ledger.domain import amounts
 from ledger.domain.order_status import leaves
 from ledger.domain.postings import is_system
 from ledger.domain.profit_and_loss import CLOSING, rounded
+from ledger.domain.rings import pass_by
 from ledger.domain.rows import Account, Instrument, Mark, Order, Position
 from ledger.domain.rules.marks import subject_of
 from ledger.domain.rules.orders import gross_of
@@ -81,8 +82,9 @@ class NewestMarks:
                 self._split_on[row.asset] = max(row.split_on, self._split_on.get(row.asset, ""))
         self._best: dict[str, Mark] = {}
         for mark in marks:
-            subject = mark.subject
+            subject, passed = mark.subject, set[str]()
             while renamed.get(subject) is not None:
+                pass_by(passed, subject, "instruments.renamed_to")
                 subject = str(renamed[subject])
             best = self._best.get(subject)
             if best is None or _newness(mark) > _newness(best):

@@ -13,6 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from ledger.chain.entry import RecordedEvent, split_payload
+from ledger.domain.rings import pass_by
 from ledger.domain.rows import Execution
 from ledger.reading.moment import day_text
 
@@ -77,14 +78,18 @@ def _standing(row: Execution, after: Execution | None) -> str:
 def blotter(executions: Iterable[Execution]) -> list[BlotterLine]:
     """
     Return every execution report in order of seq, with what became of it.
+
+    Raises:
+        StateMismatch: corrections lead back to themselves.
     """
     rows = list(executions)
     followed = {(x.venue, x.ref_trade_date, x.ref_exec_id): x for x in rows if x.ref_exec_id is not None}
     by_key = {(x.venue, x.trade_date, x.exec_id): x for x in rows}
 
     def version(row: Execution) -> int:
-        count, before = 1, row
+        count, before, passed = 1, row, set[tuple[str, str, str]]()
         while before.ref_exec_id is not None and before.ref_trade_date is not None:
+            pass_by(passed, (before.venue, before.trade_date, before.exec_id), "executions.ref_exec_id")
             earlier = by_key.get((before.venue, before.ref_trade_date, before.ref_exec_id))
             if earlier is None:
                 break

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ledger.domain import postings
+from ledger.domain.rings import pass_by
 from ledger.domain.rows import Balance, Execution, Instrument, Position
 from ledger.errors import InvalidInput, closest
 from ledger.reconciliation.statement import Statement
@@ -43,7 +44,9 @@ def first_names(instruments: Iterable[Instrument]) -> dict[str, str]:
     before = {new: old for old, new in renamed.items() if new is not None}
 
     def first(name: str) -> str:
+        passed = set[str]()
         while name in before:
+            pass_by(passed, name, "instruments.renamed_to")
             name = before[name]
         return name
 

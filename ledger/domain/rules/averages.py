@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from ledger.domain.positions import after_trade
+from ledger.domain.rings import pass_by
 from ledger.domain.rows import Execution, Position
 from ledger.domain.rules.ground import Broken
 from ledger.domain.rules.trades import signed
@@ -39,9 +40,13 @@ def _execution(state: State, name: Name) -> Execution:
 def newest_first(state: State, position: Position) -> Iterator[Execution]:
     """
     Yield the trades of *position* that stand, back to the last split that it went through.
+
+    Raises:
+        StateMismatch: they lead back to themselves.
     """
-    name, count = position.newest, FIRST_RUN
+    name, count, passed = position.newest, FIRST_RUN, set[Name]()
     while name:
+        pass_by(passed, name, "executions.follows")
         if name not in state.executions.rows:
             state.executions.bring_run(name, count)
             count = min(2 * count, LONGEST_RUN)

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from ledger.domain import amounts, postings
 from ledger.domain.postings import Line
+from ledger.domain.rings import pass_by
 from ledger.domain.rows import Asset, Balance, Instrument, Row, Stream
 from ledger.domain.rules.invariants import OF_RULE
 from ledger.domain.state import State, Table
@@ -146,9 +147,16 @@ def known(table: Table[R], key: str, what: str) -> R:
 def known_instrument(state: State, name: str) -> Instrument:
     """
     Return the instrument of this name as it is called now, or raise Broken.
+
+    Raises:
+        StateMismatch: names lead back to themselves.
     """
     row = known(state.instruments, name, "instrument")
+    if row.renamed_to is None:
+        return row
+    passed = set[str]()
     while row.renamed_to is not None:
+        pass_by(passed, row.instrument, "instruments.renamed_to")
         row = known(state.instruments, row.renamed_to, "instrument")
     return row
 
