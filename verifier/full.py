@@ -19,7 +19,18 @@ from verifier import catalogue, identity, indexes, region
 from verifier.identity import Identity
 from verifier.one_by_one import Came, Progress, look, sealed_check
 from verifier.reader import Reader
-from verifier.report import BROKEN, COVERED, NO_POLICY, NOT_COVERED, VERIFIED, Finding, Findings, Report, SeenCheckpoint
+from verifier.report import (
+    AROUND,
+    BROKEN,
+    COVERED,
+    NO_POLICY,
+    NOT_COVERED,
+    VERIFIED,
+    Finding,
+    Findings,
+    Report,
+    SeenCheckpoint,
+)
 from verifier.sealed import SealedCheck, not_here_yet
 from verifier.signed import Signed
 from verifier.stored import ChainRow, ChainsLost, Unreadable
@@ -124,7 +135,7 @@ def verify(
 def _covered(since: Verified | None, last: int, settled: Identity) -> list[str]:
     """Return what was checked, up to event *last*: all there is, or what came *since* an earlier verification."""
     if not settled.readable:
-        return COVERED[-2:]
+        return AROUND
     return COVERED if since is None else gone_on.covered(since, last)
 
 

@@ -199,19 +199,27 @@ class Ended(msgspec.Struct, frozen=True):
 
 Outcome = Report | Ended
 
+HELD: Final = "that what accounts hold is what their open orders and holds do"
+TREE: Final = (
+    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root, what it says "
+    "and that a key which the chain names for checkpoints signed it"
+)
+AROUND: Final = [
+    "rows of chain numbers that no chain of this database has",
+    "tables, columns, triggers, functions, grants, constraints, policies and rules of the schema; event triggers, the "
+    "roles that may write, and settings that would turn guards off",
+]
+"""What is checked whoever's the events are."""
 COVERED: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
     "seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
     "every rule and consequence, by replaying the fold",
-    "that what accounts hold is what their open orders and holds do",
+    HELD,
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
     "what is kept for reads of the past: every version of every row up to its watermark, and the rows of snapshots",
-    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root, what it says "
-    "and that a key which the chain names for checkpoints signed it",
+    TREE,
     "what replicas acknowledged: signatures, hashes and state digests",
-    "rows of chain numbers that no chain of this database has",
-    "tables, columns, triggers, functions, grants, constraints, policies and rules of the schema; event triggers, the "
-    "roles that may write, and settings that would turn guards off",
+    *AROUND,
 ]
 NO_POLICY: Final = (
     "a rewrite of all rows, chain, tree and read models alike, under whatever keys: no policy was given, so nobody "

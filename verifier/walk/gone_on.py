@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from verifier.report import COVERED
+from verifier.report import AROUND, HELD, TREE
 from verifier.walk.books import Verified
 
 _EVENTS: Final = (
@@ -20,19 +20,16 @@ _EVENTS: Final = (
     "their rules and consequences, by replaying the fold upon the state",
     "their commits, and every version that is kept of the rows that they changed, up to the watermark",
 )
-_HELD: Final = COVERED[3]
-_TREE: Final = COVERED[6]
-_AROUND: Final = COVERED[8:]
 _WHOLE: Final = (
     "the event at the state, against the state's hash",
-    _HELD,
+    HELD,
     "every row and column of every read model, the state digest, that each group has its idempotency key, the head and "
     "the chain's own row",
     "the snapshots since the state, and their rows",
-    _TREE,
+    TREE,
     "what replicas acknowledged: signatures and hashes, and state digests: those of events up to the state as its "
     "commits have them",
-    *_AROUND,
+    *AROUND,
 )
 
 
