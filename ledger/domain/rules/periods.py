@@ -57,6 +57,13 @@ def last_closed(state: State) -> ClosedPeriod | None:
     return state.closed_periods.rows.get((len(state.closed_periods.rows),))
 
 
+def closed_before(state: State, seq: int) -> str:
+    """
+    Return the last day that was closed before the event at *seq*; nothing where none was.
+    """
+    return max((row.through for row in state.closed_periods.rows.values() if row.event_seq < seq), default="")
+
+
 def close(state: State, event: events.PeriodClosed, now: Now) -> Effects:
     """
     A day that is over, later than the last one closed; the digest given is the ledger's own.

@@ -31,7 +31,7 @@ from ledger.domain.rules.ground import (
     touch_account,
     units,
 )
-from ledger.domain.rules.periods import open_day
+from ledger.domain.rules.periods import closed_before, open_day
 from ledger.domain.rules.told import check_first_told
 from ledger.domain.state import State
 
@@ -281,8 +281,7 @@ def _failed_before(booked: State, event: events.SettlementFailed) -> list[Settle
 def _check_not_done(state: State, event: events.SettlementFailed, rows: list[Execution], done: Movement) -> None:
     """Raise Broken where the settlement that was *done* under the id can have settled on no day from that one on."""
     # The day that it gave is the movement's, or one that was closed by then: which of these, if several, nothing says.
-    closings = state.closed_periods.rows.values()
-    closed = max((row.through for row in closings if row.event_seq < done.event_seq), default="")
+    closed = closed_before(state, done.event_seq)
     given = {day for row in rows for day in _by_day(row)}
     last = max((day for day in given if day <= closed or day == done.effective_on), default=done.effective_on)
     if last < event.date:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ledger.domain.rules.periods import closed_before
 from ledger.domain.state import State
 
 
@@ -21,12 +22,10 @@ class MarksAhead:
     def __init__(self, whole: State) -> None:
         self._splits: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
         """Of each asset, by the seq of a split, its ex-date and how far the books were closed when it was told."""
-        closings = list(whole.closed_periods.rows.values())
         for row in whole.corporate_actions.rows.values():
             if row.kind == "split":
-                closed = max((x.through for x in closings if x.event_seq < row.event_seq), default="")
                 asset = whole.instruments.rows[row.instrument,].asset
-                self._splits[asset][row.event_seq] = row.ex_date, closed
+                self._splits[asset][row.event_seq] = row.ex_date, closed_before(whole, row.event_seq)
 
     def counts(self, asset: str, seq: int) -> None:
         """
