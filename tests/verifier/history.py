@@ -4,7 +4,8 @@ Append a history that leaves at least one row in every read model, of everything
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from ledger import Ledger
 from ledger.domain.events.cash import AssetAmount, FeeCharged, FxConverted, HoldPlaced, JournalPosted, Leg, Posting
@@ -47,6 +48,9 @@ from ledger.domain.events.settlement import (
     TradeSettled,
 )
 from ledger.domain.schemas import schema_hash
+from ledger.journal.chain_creation import create_chain
+from ledger.sandbox.postgres import Server
+from tests.conftest import ORIGIN, Database, copy_database
 from tests.domain.books import DAY
 from tests.journal.test_ledger import fill
 
@@ -169,3 +173,18 @@ def control(give: Callable[..., None]) -> None:
     give(DivergentTailRecorded(epoch=2, from_seq=7, to_seq=8, head_hash="aa", bundle_hash="bb", count=2))
     give(DivergentEventDisposed(epoch=2, seq=7, disposition="rejected", reason="r", decided_by="w"))
     give(IncidentOpened(incident_id="I", severity="minor", cause="c", summary="s", at=1))
+
+
+@contextlib.contextmanager
+def written_in(
+    server: Server, migrated: str, name: str, more: Callable[[Ledger], object] = lambda ledger: None
+) -> Iterator[Database]:
+    """Make a database of this name whose one chain has the history, and whatever *more* appends."""
+    copy_database(server, name, migrated)
+    database = Database(server, name)
+    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
+    with Ledger.open(database.dsn("writer")) as ledger:
+        history(ledger)
+        more(ledger)
+    yield database
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")

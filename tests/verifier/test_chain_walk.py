@@ -20,11 +20,10 @@ from distributed import LocalCluster
 from ledger import Group, Ledger
 from ledger.chain.entry import encode
 from ledger.evidence.tree import Frontier, leaf_hash
-from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database, copy_database
+from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import deposit
-from tests.verifier.history import history
+from tests.verifier.history import written_in
 from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
 from verifier import cli as verifier_cli
 from verifier.connection import open_connection
@@ -45,15 +44,8 @@ def more(ledger: Ledger, name: str, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
-    name = "walked"
-    copy_database(pg_server, name, migrated)
-    database = Database(pg_server, name)
-    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
-    with Ledger.open(database.dsn("writer")) as ledger:
-        history(ledger)
-        more(ledger, "w", 60)
-    yield database
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with written_in(pg_server, migrated, "walked", lambda ledger: more(ledger, "w", 60)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from blake3 import blake3
 from ledger import Group, Ledger
 from ledger.chain.entry import encode
 from ledger.evidence.tree import Frontier, leaf_hash
-from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from ledger.spill.spill import Spill
-from tests.conftest import ORIGIN, Database, copy_database
+from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import deposit
-from tests.verifier.history import history
+from tests.verifier.history import written_in
 from tests.verifier.intruder import Intruder, copied, report_on
 from verifier import full
 from verifier.reader import Reader
@@ -42,17 +41,14 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
     """A chain that ends with groups of five, so that some lie in one range of 16 and some in two."""
-    name = "parted"
-    copy_database(pg_server, name, migrated)
-    database = Database(pg_server, name)
-    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
-    with Ledger.open(database.dsn("writer")) as ledger:
-        history(ledger)
+
+    def more(ledger: Ledger) -> None:
         for number in range(24):
             events = tuple(deposit(f"g{number}-{place}") for place in range(5))
             ledger.append_many([Group(events, f"g{number}")])
-    yield database
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    with written_in(pg_server, migrated, "parted", more) as made:
+        yield made
 
 
 @pytest.fixture

@@ -25,14 +25,13 @@ from ledger.domain import rows as read_models
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rows.row import Row
 from ledger.evidence.tree import Frontier, leaf_hash
-from ledger.journal.chain_creation import create_chain
 from ledger.reading import snapshots
 from ledger.reading.follower import Follower
 from ledger.sandbox.postgres import Server
 from ledger.version import PROGRAM
-from tests.conftest import ORIGIN, Database, copy_database
+from tests.conftest import ORIGIN, Database
 from tests.journal.test_ledger import deposit, order, trade
-from tests.verifier.history import history
+from tests.verifier.history import written_in
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from tests.verifier.test_chain_walk import COPIED_BELOW
 from verifier import full
@@ -47,14 +46,8 @@ from verifier.walk.watching import Check, Watch, run
 
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
-    name = "went_on"
-    copy_database(pg_server, name, migrated)
-    database = Database(pg_server, name)
-    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
-    with Ledger.open(database.dsn("writer")) as ledger:
-        history(ledger)
-    yield database
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with written_in(pg_server, migrated, "went_on") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger import Ledger
-from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
-from tests.conftest import ORIGIN, Database, copy_database
-from tests.verifier.history import history
+from tests.conftest import ORIGIN, Database
+from tests.verifier.history import written_in
 from verifier.stored import Unreadable
 from verifier.walk.books import Books
 
@@ -44,14 +42,8 @@ with Reader(sys.argv[1], "ORIGIN") as reader:
 
 @pytest.fixture(scope="module")
 def written(pg_server: Server, migrated: str) -> Iterator[Database]:
-    name = "begun_twice"
-    copy_database(pg_server, name, migrated)
-    database = Database(pg_server, name)
-    create_chain(database.dsn("owner"), ORIGIN, (), [("writer", "engine")])
-    with Ledger.open(database.dsn("writer")) as ledger:
-        history(ledger)
-    yield database
-    pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with written_in(pg_server, migrated, "begun_twice") as made:
+        yield made
 
 
 def _command(database: Database, *words: str) -> list[str]:
