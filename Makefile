@@ -80,7 +80,7 @@ test-compiled: build/compiled/made
 	$(BUILT) $(BIN)/pytest --import-mode=append -n $(WORKERS) $(OF_THE_COMPILED)
 
 # Each measure beside its floor, taken in the same run; leaves build/bench/report.json, its page and plots. SIZE=full grows
-# a chain of ten million events, in some forty minutes to an hour and ten; KEEP=yes writes the report into docs/benchmarks as well.
+# a chain of ten million events, in forty minutes to an hour and ten; KEEP=yes writes the report into docs/benchmarks too.
 # What is measured is compiled, as a wheel is; COMPILED=no measures the modules as they are here.
 SIZE ?= small
 COMPILED ?= yes

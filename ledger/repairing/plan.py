@@ -142,7 +142,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     What is to be mended of one chain in one region.
 
     `checkpoint` is the signed note by which everything here is proven, `report` the digest of the report, and `seen`
-    how many events there were once, as the report knows from outside of the region.
+    how many events there were once, as the report knows.
     """
 
     kind: Literal["trade-ledger repair plan"] = "trade-ledger repair plan"

@@ -33,7 +33,7 @@ MADE_ANEW: Final = (*FOLDED, "idempotency_keys", HEAD, TILES, HISTORIES)
 OF_RECORD: Final = (*FOLDED, "idempotency_keys", HISTORIES)
 """What is made to fit no events that the region's own record is against."""
 _SEEN: Final = re.compile("(?:at least )?([0-9]{1,19}) events, ")
-"""How many events somebody saw who is none of the region's rows: a checkpoint that was brought, a witness, a state."""
+"""How many events there were, by a checkpoint that was brought, a witness, a state, or the tiles of the region."""
 _HISTORIES: Final = ("balance_history", "position_history", "read_model_watermarks")
 
 _ADMINISTERED: Final = (
@@ -161,8 +161,7 @@ def wanted(finding: Found) -> Wanted:
 
 def seen(findings: Sequence[Found]) -> int:
     """
-    Return how many events there were once, as whoever made the report knows from elsewhere; 0 where nothing says more
-    than the region does.
+    Return how many events there were once, as the report knows; 0 where nothing says more than the rows of events do.
     """
     return max(map(_seen, findings), default=0)
 
