@@ -152,8 +152,11 @@ def known_instrument(state: State, name: str) -> Instrument:
         StateMismatch: names lead back to themselves.
     """
     row = known(state.instruments, name, "instrument")
-    if row.renamed_to is None:
-        return row
+    return row if row.renamed_to is None else _newest(state, row)
+
+
+def _newest(state: State, row: Instrument) -> Instrument:
+    """Return what the instrument of *row* is called now."""
     passed = set[str]()
     while row.renamed_to is not None:
         pass_by(passed, row.instrument, "instruments.renamed_to")
