@@ -23,6 +23,7 @@ from verifier.report import (
     AROUND,
     BROKEN,
     COVERED,
+    COVERED_BEFORE,
     NO_POLICY,
     NOT_COVERED,
     VERIFIED,
@@ -122,7 +123,7 @@ def verify(
         books.save(came.whole.replay.state, came.whole.said(chain, came.tree))
     return Report(
         BROKEN if found else VERIFIED, chain.origin, chain.mode, came.events, came.head, found, came.rows,
-        [*_covered(since, came.last, settled), *([indexes.LOOKED_UP] if everything else [])],
+        [*_covered(since, came, settled), *([indexes.LOOKED_UP] if everything else [])],
         _not_covered(trust) + came.unread,
         [*settled.assumed, *reader.vouched(), *catalogue.holders(reader.query)],
         0 if any(one.after is None for one in _others(found)) else came.last_good, round(time.monotonic() - started, 3),
@@ -132,11 +133,13 @@ def verify(
     )  # fmt: skip
 
 
-def _covered(since: Verified | None, last: int, settled: Identity) -> list[str]:
-    """Return what was checked, up to event *last*: all there is, or what came *since* an earlier verification."""
+def _covered(since: Verified | None, came: Came, settled: Identity) -> list[str]:
+    """Return what was checked of what there is: all, or what came *since* an earlier verification."""
     if not settled.readable:
         return AROUND
-    return COVERED if since is None else gone_on.covered(since, last)
+    if came.stopped is not None:
+        return [line.format(came.stopped) for line in COVERED_BEFORE]
+    return COVERED if since is None else gone_on.covered(since, came.last)
 
 
 def _check_seen(chain: ChainRow, came: Came, late: list[str]) -> None:
@@ -167,9 +170,11 @@ def _signed(
     expected: Sequence[Checkpoint],
 ) -> Judged | None:
     """Check who signed the checkpoints and what else follows from the events; return the newest that is trusted."""
-    signed = Signed(chain.origin, came.keys, trust, came.torn, came.lost)
+    unknown = [seq for seq in (came.lost, came.stopped) if seq is not None]
+    signed = Signed(chain.origin, came.keys, trust, came.torn, min(unknown, default=None))
     for row in reader.checkpoints("signed"):
-        findings.add(signed.check(row))
+        # Which keys the chain names since it stopped, nobody here can say.
+        findings.add(one for one in signed.check(row) if one.after is None or one.after != came.stopped)
     for data in notes:
         signed.bring(data)
     came.unseen = trust is not None and signed.is_empty and chain.mode == "replica"

@@ -100,6 +100,7 @@ class KeptCheck:
             for table, name in HISTORIES.items()
         ]
         self._seq = 0
+        self._stopped: int | None = None
         self._hashes: dict[int, bytes] = {0: genesis(reader.chain.chain_id, reader.chain.origin)}
         """The true hash at each watermark's seq."""
         self._places: dict[bytes, int] = {}
@@ -124,8 +125,9 @@ class KeptCheck:
         Take in an event, what it changed, and the digest after it where `wants` asked for one.
         """
         self._seq = event.seq
-        for history in self._histories:
-            history.reach(event.seq, changes)
+        if self._stopped is None:
+            for history in self._histories:
+                history.reach(event.seq, changes)
         for seq, stored in self._marks.values():
             if seq == event.seq:
                 self._hashes[seq] = event.hash
@@ -136,6 +138,15 @@ class KeptCheck:
             if stored != digest:
                 self._snapshot(digest.hex(), stored.hex(), event.seq, "state_digest")
             self._unpack(event.seq, digest)
+
+    def stop(self, seq: int) -> None:
+        """
+        Hold no version or snapshot of event *seq* or after it against anything: what these events do is not known.
+        """
+        self._stopped = seq
+        for history in self._histories:
+            history.reach(seq - 1, ())
+        self._snapshots = {at: digest for at, digest in self._snapshots.items() if at < seq}
 
     def wants(self, seq: int) -> bool:
         """
@@ -155,8 +166,9 @@ class KeptCheck:
         """
         Report what no event accounts for.
         """
-        for history in self._histories:
-            history.reach(2**63 - 1, ())
+        if self._stopped is None:
+            for history in self._histories:
+                history.reach(2**63 - 1, ())
         for seq in self._snapshots:
             self._snapshot("no such row", "a row", seq, None)
         for name, (seq, stored) in self._marks.items():

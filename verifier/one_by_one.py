@@ -5,6 +5,7 @@ Look for whatever is wrong with a chain, event by event and row by row; and say 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,12 @@ from verifier.state import Replay
 from verifier.stored import ChainRow
 from verifier.walk.books import NO_TREE, Tree
 from verifier.walk.good import Whole
+
+STOPPED: Final = (
+    "what follows from event {0} and those after it, which a newer program has recorded: their rules, read models, the "
+    "state digest, what is kept of the past since, and which keys replicas and checkpoints were signed with; verify "
+    "with the newest release"
+)
 
 Progress = Callable[[str, int], None]
 """Is told what is being done, and how many events or rows of it."""
@@ -51,6 +58,8 @@ class Came(msgspec.Struct):
     tree: Tree = NO_TREE
     torn: int | None = None
     """How many events there are before the first of which no leaf is known: no root of more of them was made."""
+    stopped: int | None = None
+    """The first event that only a newer program knows: of what it and those after it do nothing is said."""
     unseen: bool = False
     """By the auditor's policy nobody is known to have seen this replica's history: it keeps no checkpoint."""
 
@@ -64,15 +73,18 @@ def look(
         walked, replay, torn = _walk(reader, chain.chain_id, findings, spill, progress, expected)
         findings.add(region.head(chain, walked))
         lost = walked.lost or (walked.seq + 1 if region.is_truncated(chain, walked) else None)
-        for table in TABLES:
-            progress(f"comparing {table}", 0)
-            rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
-            findings.add(wrong)
-        findings.add(held.check(replay.state))
-        findings.add(region.digest(reader, replay.digest, walked.seq))
+        if replay.stopped is None:
+            for table in TABLES:
+                progress(f"comparing {table}", 0)
+                rows[table], wrong = compare.compare(table, reader.rows(table), replay.state, spill)
+                findings.add(wrong)
+            findings.add(held.check(replay.state))
+            findings.add(region.digest(reader, replay.digest, walked.seq))
         keys = list(replay.state.chain_keys.rows.values())
     head: dict[str, object] = {"seq": walked.seq, "hash": (walked.hash or b"").hex()}
-    return Came(walked.seq, walked.last_good, head, rows, keys, lost, last=walked.seq, torn=torn)
+    unread = [] if replay.stopped is None else [STOPPED.format(replay.stopped)]
+    good = walked.last_good if replay.stopped is None else min(walked.last_good, replay.stopped - 1)
+    return Came(walked.seq, good, head, rows, keys, lost, unread, last=walked.seq, torn=torn, stopped=replay.stopped)
 
 
 def _walk(
@@ -93,11 +105,13 @@ def _walk(
     sealed = sealed_check(reader, expected)
     for event in check.walk(reader.events()):
         replay.apply(event)
+        if replay.stopped == event.seq:
+            kept.stop(event.seq)
         acknowledged.pass_by(event)
         if event.seq in acknowledged.seqs:
-            acknowledged.reach(event, replay.digest.digest())
-        digest = replay.digest.digest() if kept.wants(event.seq) else None
-        commits.reach(event, replay.digest.digest)
+            acknowledged.reach(event, replay.state_digest())
+        digest = replay.state_digest() if kept.wants(event.seq) else None
+        commits.reach(event, replay.state_digest)
         kept.reach(event, replay.changes, digest)
         findings.add(sealed.reach(event))
         count += 1
@@ -108,7 +122,8 @@ def _walk(
     findings.add(commits.end(check.seq))
     kept.end()
     findings.add(sealed.end())
-    findings.add(acknowledged.findings(replay.state))
+    if replay.stopped is None:
+        findings.add(acknowledged.findings(replay.state))
     return check, replay, sealed.torn
 
 

@@ -210,9 +210,12 @@ AROUND: Final = [
     "roles that may write, and settings that would turn guards off",
 ]
 """What is checked whoever's the events are."""
-COVERED: Final = [
+EVENTS: Final = [
     "every column of every event, against its hash and the hash chain from the genesis of this origin",
     "seqs, recorded times, event ids, groups, stream versions, idempotency keys and request hashes",
+]
+COVERED: Final = [
+    *EVENTS,
     "every rule and consequence, by replaying the fold",
     HELD,
     "every row and column of every read model, the state digest, commits, the head and the chain's own row",
@@ -221,6 +224,16 @@ COVERED: Final = [
     "what replicas acknowledged: signatures, hashes and state digests",
     *AROUND,
 ]
+COVERED_BEFORE: Final = [
+    *EVENTS,
+    "every rule of the events before {0}, by replaying the fold; the state digests of commits before it",
+    "every version up to its watermark that the events before {0} made, and the snapshots before it",
+    "where commits end, the head and the chain's own row",
+    "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root and what it "
+    "says",
+    *AROUND,
+]
+"""What is checked where event {0} is one that only a newer program knows."""
 NO_POLICY: Final = (
     "a rewrite of all rows, chain, tree and read models alike, under whatever keys: no policy was given, so nobody "
     "outside was believed; give --policy"

@@ -15,6 +15,7 @@ from ledger.domain.rows import TABLES
 from ledger.domain.state import Change, State
 from ledger.errors import LedgerError, UnknownFormat
 from ledger.spill.spill import Spill
+from verifier import conviction
 from verifier.report import Finding, Findings
 
 
@@ -29,12 +30,20 @@ class Replay:
         self.digest = StateDigest()
         self.changes: list[Change] = []
         """What the last event changed."""
+        self.stopped: int | None = None
+        """The first event of a type or version that this program does not know: the state is that before it."""
 
     def apply(self, event: RecordedEvent) -> None:
         """
         Apply a stored event, and note where it is not by the rules.
+
+        What an event does that a newer program has recorded nobody here can say, nor what any after it does: from it
+        on nothing is applied, so that no honest row is held against a guess.
         """
-        mark, self.changes = self.state.begin(), []
+        self.changes = []
+        if self.stopped is not None:
+            return
+        mark = self.state.begin()
         context = Context(event.seq, event.recorded_at, event.occurred_at)
         try:
             derived, given = split_payload(event.payload)
@@ -49,6 +58,9 @@ class Replay:
         except UnknownFormat as error:
             known = "a type and version that this program knows"
             self._found("UNKNOWN_FORMAT", known, str(error), event.seq, "schema_version")
+            # Where the bytes are not those that were hashed it is damaged, and says nothing of any program.
+            if conviction.hashes_to(event, event.hash):
+                self.stopped = event.seq
             return
         for wrong in mismatches:
             self._found("STATE_MISMATCH", wrong.expected, wrong.actual, event.seq, wrong.column)
@@ -61,6 +73,12 @@ class Replay:
         self._spill.keep_closed(self.state, mark)
         self.state.durable(self.state.begin())
 
+    def state_digest(self) -> bytes | None:
+        """
+        Return the digest of the state after the last event; None where what that event did is not known.
+        """
+        return self.digest.digest() if self.stopped is None else None
+
     def _found(self, kind: str, expected: str, actual: str, seq: int, column: str) -> None:
         self.findings.add([Finding(kind, expected, actual, seq=seq, column=column)])
 
@@ -68,6 +86,8 @@ class Replay:
         """
         Return what the rules would make of the event: candidates for the columns that they derive.
         """
+        if self.stopped is not None:
+            return {}
         mark = self.state.begin()
         try:
             _, given = split_payload(event.payload)

@@ -38,6 +38,7 @@ from ledger.repairing.wanted import (
     SNAPSHOTS,
     STRAY_ROWS,
     TILES,
+    UNKNOWN_FORMAT,
     Wanted,
     all_wanted,
     is_after,
@@ -230,6 +231,8 @@ class Planning:
         """
         if HEAD in names and self._role.refused:
             self._why.head, names = self._role.refused, names - {HEAD}
+        if names & {*OF_RECORD} and (reason := self._unknown()):
+            self._why.record, names = reason, names - {*OF_RECORD}
         if names and not self._why.events and (reason := self._short()):
             self._why.events[self._stated.size] = reason
         if self._why.events:
@@ -299,6 +302,16 @@ class Planning:
         said, last = repairs.head_seq(self._connection, self._row.chain), self._end().seq
         return (
             f"{repairs.disputed(said, last)}; to move it back would hide that events are missing" if said > last else ""
+        )
+
+    def _unknown(self) -> str:
+        """Return why nothing that the rules make of the events is made anew: one of them a newer program recorded."""
+        found = (one.seq for one in self._findings if one.kind == UNKNOWN_FORMAT and one.table is None)
+        seq = next((seq for seq in found if seq is not None and (EVENTS, str(seq)) not in self.draft.writes), None)
+        return (
+            ""
+            if seq is None
+            else (f"what event {seq} does only a newer program knows: verify and plan with the newest release")
         )
 
     def _contradicted(self) -> str:

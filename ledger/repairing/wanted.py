@@ -19,6 +19,7 @@ from ledger.repairing.reports import Found
 
 INDEX_MISMATCH: Final = "INDEX_MISMATCH"
 STRAY_ROWS: Final = "STRAY_ROWS"
+UNKNOWN_FORMAT: Final = "UNKNOWN_FORMAT"
 EVENTS: Final = "events"
 CHECKPOINTS: Final = "checkpoints"
 SNAPSHOTS: Final = "snapshots"
@@ -46,7 +47,7 @@ _NOT_HERE: Final = {
     "INCONSISTENT": f"{_NO_COPY}the history is another than a checkpoint that was kept; keep both as evidence",
     "DIVERGENCE": f"{_NO_COPY}two histories; verify each copy by itself",
     "TWO_PRIMARIES": f"{_NO_COPY}two regions say that they are primary; find out which is",
-    "UNKNOWN_FORMAT": f"{_NO_COPY}it may be by a newer program; verify with the newest release",
+    UNKNOWN_FORMAT: f"{_NO_COPY}it may be by a newer program; verify with the newest release",
     "QUORUM_UNMET": "witnesses vouch, not copies: ask them to cosign (tradeledger seal)",
     "STALE": "a newer checkpoint is needed: tradeledger seal",
     "GUARD_CHANGED": "guards are the schema's: tradeledger db check says what differs",

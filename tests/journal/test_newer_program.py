@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -122,6 +124,12 @@ def mixed(chain: Database) -> Database:
     return chain
 
 
+def follow(database: Database) -> None:
+    with Follower(database.dsn("owner")) as follower:
+        while follower.step():
+            pass
+
+
 def cli(database: Database, *words: str) -> subprocess.CompletedProcess[str]:
     return run("ledger", *words, "--dsn", database.dsn("owner"))
 
@@ -194,10 +202,40 @@ def test_an_older_program_stops_whatever_it_was_about_to_do(mixed: Database) -> 
         done = cli(mixed, *command)
         assert (done.returncode, done.stdout) == (3, ""), command
         assert "schema version 2" in done.stderr
-    findings = report_on(mixed).findings
-    assert {x.kind for x in findings} >= {"UNKNOWN_FORMAT"}
-    first = min(x.seq for x in findings if x.seq is not None)
-    assert [x.kind for x in findings if x.seq == first] == ["UNKNOWN_FORMAT"]
+    (finding,) = report_on(mixed).findings
+    assert (finding.kind, finding.column) == ("UNKNOWN_FORMAT", "schema_version")
+
+
+@pytest.mark.parametrize("words", [["full"], ["full", "--jobs", "2"], ["state"], ["incremental", "--state"]])
+def test_an_older_verifier_accuses_nothing_that_follows_from_what_it_does_not_know(
+    chain: Database, tmp_path: Path, words: list[str]
+) -> None:
+    """Balances, keys and snapshots after the first newer event are honest; what is before it is held against it."""
+    state = tmp_path / "state"
+    words = [*words, *([str(state)] if words[-1] == "--state" else [])]
+
+    def told() -> tuple[int, dict[str, Any]]:
+        done = run("verifier", *words, "--dsn", chain.dsn("auditor"), "--format", "json")
+        return done.returncode, json.loads(done.stdout)
+
+    with Ledger.open(chain.dsn("writer")) as ledger:
+        fill(ledger)
+        ledger.append(fee("old"), key="old")
+    follow(chain)
+    assert told()[0] == 0
+    with newer(), Ledger.open(chain.dsn("writer")) as ledger:
+        # What registers the version is the first event that stops an older program.
+        before = ledger.append(new_fee("new"), key="new").seq - 2
+        ledger.append(deposit("D"), key="D")
+        snapshots.make(chain.dsn("owner"), None, None)
+        follow(chain)
+    code, report = told()
+    assert code == 3
+    (finding,) = report["findings"]
+    assert (finding["kind"], finding["seq"]) == ("UNKNOWN_FORMAT", before + 1)
+    assert report["last_good_seq"] == before
+    assert [line for line in report["not_covered"] if f"from event {before + 1} and those after it" in line]
+    assert [line for line in report["covered"] if f"events before {before + 1}" in line]
 
 
 def test_a_writer_that_runs_stops_once_a_newer_one_has_written(chain: Database) -> None:

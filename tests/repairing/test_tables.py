@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
+from ledger import Ledger
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
@@ -24,6 +25,7 @@ from ledger.storage import chains, repairs
 from ledger.storage import database as db
 from ledger.storage import events as stored
 from tests.conftest import ORIGIN, Database
+from tests.journal.test_newer_program import new_fee, newer
 from tests.repairing.conftest import follow
 from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file
 from tests.sealing.regions import LOG_KEY, append
@@ -677,3 +679,17 @@ def test_a_head_that_was_set_back_is_moved_on_where_another_region_has_the_rest(
         assert plan.left() == []
         applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
+
+
+def test_nothing_is_made_anew_by_rules_that_a_newer_program_has(firm: Firm) -> None:
+    """An event that this program does not know is among them: what follows from it, it would have to guess."""
+    with copied(firm.database) as broken, Intruder(broken) as intruder:
+        with newer(), Ledger.open(broken.dsn("writer")) as ledger:
+            ledger.append(new_fee("new"), key="new")
+        intruder.edit("commits", "UPDATE ledger.commits SET state_digest = sha256('x') WHERE last_seq = 7")
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 7 WHERE NOT breached")
+        plan = planned(broken, firm.rules, [])
+        assert {one.finding.kind for one in plan.findings} == {"UNKNOWN_FORMAT", "COMMIT_MISMATCH"}
+        assert (plan.writes, [one.reason for one in plan.findings if "newest release" not in one.reason]) == ((), [])
+        (first,) = [one.finding.seq for one in plan.findings if one.finding.kind == "UNKNOWN_FORMAT"]
+        assert any(f"what event {first} does" in one.reason for one in plan.findings)
