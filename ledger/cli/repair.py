@@ -5,9 +5,11 @@ Mend what a verification found: plan it, show it, ask, do it, record it, and ver
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -36,6 +38,7 @@ from ledger.repairing.sources import Source
 from ledger.repairing.wanted import HISTORIES
 from ledger.storage import chains, database, repairs
 from ledger.storage.database import Connection
+from ledger.storage.repairs import Noted
 from ledger.whole_file import whole
 
 app = typer.Typer(
@@ -49,8 +52,6 @@ LISTED: Final = 100
 _UNRECORDED: Final = "what was mended stays, and is not recorded as an event yet (apply the same plan once it can be)"
 _UNMADE: Final = "histories are not made anew yet (apply the same plan once they can be)"
 _UNTOUCHED: Final = "nothing was mended, and nothing is recorded"
-_BUT_HISTORIES: Final = "-but-histories"
-"""Ends the key of a record of what was mended before the histories were made anew."""
 RECORD_LIMIT_BYTES: Final = PAYLOAD_LIMIT_BYTES - 4096
 """What a record says beside what it is given is far less than the rest."""
 LIMIT_BYTES: Final = 1 << 28
@@ -177,16 +178,14 @@ def apply_plan(
                 raise InvalidInput("the plan writes nothing, so there is nothing to apply")
             if not dry_run:
                 _ask(found_plan, yes)
-            mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan.origin, dry_run=dry_run)
+            mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan, why, dry_run=dry_run)
             _tell(mended, dry_run)
-            awaited = "" if dry_run else applying_it.awaited()
+            awaited = "" if dry_run else _awaited(applying_it, recorder)
         if dry_run:
             return
         if unmade is not None:
             print(plain(f"{_UNMADE}: {unmade}"), file=sys.stderr)
-        unrecorded = _tell_record(
-            recorder, found_plan, mended, why, source, actor, unmade=unmade is not None, awaited=awaited
-        )
+        unrecorded = _tell_record(recorder, found_plan, mended, why, source, actor, awaited=awaited)
         print("verifying everything", flush=True)
         status = _verify(auditor or found.dsn("auditor"), found_plan, trust, jobs)
         failed = unrecorded or unmade
@@ -297,7 +296,7 @@ def _recorder(found: Access, writer: str | None) -> str:
 def _check_record(made: Plan, reason: str, actor: str) -> None:
     """Raise before anything is mended where the record of it would be no event."""
     event = _event(made, made.writes, reason)
-    Group((event,), _key(made), actor).check()
+    Group((event,), _key(made, Noted(time.time_ns(), histories=False)), actor).check()
     if len(registry.encode_given(event)) > RECORD_LIMIT_BYTES:
         raise TooLarge(f"found a reason of {len(reason)} characters, which no record can hold; say it in fewer")
 
@@ -313,7 +312,18 @@ def _check_recorder(applying_it: Applying, dsn: str, source: str) -> None:
         applying_it.check_recorder(connection)
 
 
-def _mend(applying_it: Applying, dsn: str, origin: str, *, dry_run: bool) -> tuple[Mended, LedgerError | None]:
+def _awaited(applying_it: Applying, dsn: str) -> str:
+    """Return what the record of what was mended waits for, or nothing."""
+    try:
+        with contextlib.closing(database.connect(dsn, "tradeledger repair (record)")) as connection:
+            return applying_it.awaited(connection)
+    except LedgerError as error:
+        return f"where it would be recorded cannot be asked: {error}"
+
+
+def _mend(
+    applying_it: Applying, dsn: str, made: Plan, reason: str, *, dry_run: bool
+) -> tuple[Mended, LedgerError | None]:
     """Mend, then make histories anew where that is wanted; return what was done, and why they were not made."""
     with tables.progress() as bar:
         task = bar.add_task("mending", total=None)
@@ -322,15 +332,15 @@ def _mend(applying_it: Applying, dsn: str, origin: str, *, dry_run: bool) -> tup
             bar.update(task, description=what, completed=count)
 
         mended = applying_it.run(told, dry_run=dry_run)
-        return mended, None if dry_run else _make_histories(mended, dsn, origin, told)
+        return mended, None if dry_run else _make_histories(mended, dsn, made, reason, told)
 
 
-def _make_histories(mended: Mended, dsn: str, origin: str, told: applying.Tell) -> LedgerError | None:
+def _make_histories(mended: Mended, dsn: str, made: Plan, reason: str, told: applying.Tell) -> LedgerError | None:
     """Make histories anew where that is wanted, and return why not: what was mended stays, is recorded and verified."""
     if mended.histories:
         try:
             with database.translating():
-                applying.make_histories(dsn, origin, told)
+                applying.make_histories(dsn, made, reason, mended, told)
         except LedgerError as error:
             mended.done.remove(applying.HISTORIES_MADE)
             return error
@@ -345,11 +355,11 @@ def _tell(mended: Mended, dry_run: bool) -> None:
 
 
 def _tell_record(
-    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool, awaited: str
+    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, awaited: str
 ) -> LedgerError | None:
     """Record what was done and say at which seq, or return why it is not recorded: what was mended stays."""
     try:
-        seq = _record(dsn, made, mended, reason, source, actor, unmade=unmade, awaited=awaited)
+        seq = _record(dsn, made, mended, reason, source, actor, awaited=awaited)
     except LedgerError as error:
         print(plain(f"{_UNRECORDED}: {error}"), file=sys.stderr)
         return error
@@ -357,36 +367,33 @@ def _tell_record(
     return None
 
 
-def _record(
-    dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, unmade: bool, awaited: str
-) -> int | None:
+def _record(dsn: str, made: Plan, mended: Mended, reason: str, source: str, actor: str, *, awaited: str) -> int | None:
     """
     Append what was done, once for each time at which a plan changed something, and return its seq; None where nothing
     was.
 
-    Histories that are *unmade* get a record of their own once they are made.
+    What an earlier run did, and was killed before it could say so, is in the record of this one.
 
     Raises:
         NotProven: nothing is appended yet, for what is *awaited*.
     """
-    key = _key(made, mended.times)
-    rest = [write for write in made.writes if write.table != HISTORIES and mended.times]
-    histories = [write for write in made.writes if write.table == HISTORIES and not unmade]
-    if not rest and not histories:
+    if not mended.notes:
         return None
     with Ledger.open(dsn, origin=made.origin, source=source) as ledger:
-        there, before = ledger.lookup(key), ledger.lookup(f"{key}{_BUT_HISTORIES}")
-        if unmade:
-            key, there = f"{key}{_BUT_HISTORIES}", there or before
-        done = [*rest, *histories] if before is None else histories
-        if there is None and awaited:
+        new = [*itertools.takewhile(lambda note: ledger.lookup(_key(made, note)) is None, mended.notes)]
+        if not new:
+            known = ledger.lookup(_key(made, mended.notes[0]))
+            return None if known is None else known.seq
+        if awaited:
             raise NotProven(awaited)
-        return (there or ledger.append(_event(made, done, reason), key=key, actor=actor)).seq
+        of_histories = {note.histories for note in new}
+        done = [write for write in made.writes if (write.table == HISTORIES) in of_histories]
+        return ledger.append(_event(made, done, reason), key=_key(made, new[0]), actor=actor).seq
 
 
-def _key(made: Plan, times: int = 1) -> str:
-    """Return the key under which it is recorded that a plan changed something for the so manieth time."""
-    return f"repair-{made.digest()[:KEY_LETTERS]}" + (f"-{times}" if times > 1 else "")
+def _key(made: Plan, note: Noted) -> str:
+    """Return the key under which it is recorded what a plan changed: which run that was, a note in its region says."""
+    return f"repair-{made.digest()[:KEY_LETTERS]}-{note.at}"
 
 
 def _event(made: Plan, done: Sequence[Write], reason: str) -> HistoryRepaired:

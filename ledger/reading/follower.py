@@ -142,15 +142,24 @@ class Follower:
             histories.write(connection, self.chain.chain, name, versions)
         histories.move(connection, self.chain.chain, replay.head)
 
-    def rebuild(self, told: Callable[[int], None] = lambda count: None, *, forget: bool = False) -> int:
+    def rebuild(
+        self,
+        told: Callable[[int], None] = lambda count: None,
+        *,
+        forget: bool = False,
+        changed: Callable[[Connection], None] | None = None,
+    ) -> int:
         """
         Throw the histories away and make them anew from the first event, in one transaction; return the last seq.
 
         Until it ends, readers have what was there before. *told* gets the number of events taken in so far. With
-        *forget* every row that says how far they are goes as well, which only the owner of the tables may.
+        *forget* every row that says how far they are goes as well, which only the owner of the tables may. *changed*
+        is called in the transaction where they are others than before, up to where they had come.
         """
         connection = self._connection
         try:
+            mark = histories.reached(connection, self.chain.chain, self._start)
+            before = histories.sums(connection, self.chain.chain)
             if forget:
                 histories.forget(connection, self.chain.chain)
             histories.lock(connection, self.chain.chain, self._start, anew=True)
@@ -160,6 +169,8 @@ class Follower:
                 self._take(connection, replay, min(head, replay.head.seq + self._batch))
                 told(replay.head.seq)
             histories.move(connection, self.chain.chain, replay.head)
+            if changed is not None and (mark is None or histories.sums(connection, self.chain.chain, mark) != before):
+                changed(connection)
             connection.commit()
         except BaseException as error:
             self._give_up(error)

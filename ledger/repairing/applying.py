@@ -19,6 +19,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import ChainHead, genesis
 from ledger.errors import InvalidInput, LedgerError, NotPrimary, shown
 from ledger.evidence import policy
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.reading.follower import Follower
 from ledger.reading.kept_checkpoints import LOOKED_BACK
@@ -29,11 +30,12 @@ from ledger.repairing.placing import Placing
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, NotProven, Plan, Write, copies_of_events
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
 from ledger.repairing.role import Mode, Role
-from ledger.repairing.sources import Source
+from ledger.repairing.sources import Database, Source
 from ledger.repairing.wanted import CHECKPOINTS, EVENTS, HEAD, HISTORIES, MADE_ANEW, SNAPSHOTS, TILES, is_after
 from ledger.storage import chains, database, event_guards, events, identities, repairs, staged
 from ledger.storage.chains import FORMAT_VERSION, ChainRow, Head
 from ledger.storage.database import Connection
+from ledger.storage.repairs import Noted
 
 Tell = Callable[[str, int], None]
 MISSING: Final = "the record would take the place of one that is missing"
@@ -45,13 +47,13 @@ class Mended(msgspec.Struct):
     """
     What was done, as sentences; `histories` are to be made anew after it.
 
-    `times` is how often something else than histories was written, by this run and by earlier ones of the same plan,
-    which may have been killed before they were recorded.
+    `notes` are when the plan wrote something, the last time first, and whether that was histories: by this run or by an
+    earlier one, which may have been killed before it was recorded.
     """
 
     done: list[str]
     histories: bool = False
-    times: int = 0
+    notes: list[Noted] = []
 
 
 class Applying:
@@ -85,7 +87,6 @@ class Applying:
         repairs.check_owner(connection)
         self._connection, self._plan, self._rules, self._reason = connection, plan, rules, reason
         self._despite_record, self._said = despite_record, said
-        self._records_here = False
         self._stated = policy.check(rules, plan.checkpoint.encode()).checkpoint
         if (self._stated.origin, self._stated.size, self._stated.root.hex()) != (plan.origin, plan.size, plan.root):
             raise InvalidInput(
@@ -134,7 +135,7 @@ class Applying:
             NotProven: the head is to be made anew, and nothing tells of which role.
         """
         settled = self.role()
-        is_here = self._records_here = database.place(writer) == database.place(self._connection)
+        is_here = self._is_here(writer)
         self._connection.rollback()
         if settled.refused and any(write.table == HEAD for write in self._plan.writes):
             raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
@@ -143,7 +144,7 @@ class Applying:
                 "a repair is recorded where the chain is primary, which --writer is not known to be: "
                 f"{settled.refused}; nothing was written"
             )
-        number = next((row.chain for row in chains.all_chains(writer) if self._is_own(row)), None)
+        number = self._number(writer)
         if number is None and not is_here:
             raise NotPrimary(
                 "--writer is an address of a database that does not have this chain, by origin and id: name where it "
@@ -162,39 +163,75 @@ class Applying:
                 "written"
             )
 
-    def _is_own(self, row: ChainRow) -> bool:
-        """Return whether a row is this chain's: by its id as well, where that is known."""
-        return row.origin == self._plan.origin and self._row.chain_id in (b"", row.chain_id)
+    def _is_here(self, writer: Connection) -> bool:
+        found = database.place(writer) == database.place(self._connection)
+        self._connection.rollback()
+        return found
 
-    def awaited(self) -> str:
-        """
-        Return what the record of the repair waits for, where this region is to have it; else nothing.
+    def _number(self, writer: Connection) -> int | None:
+        """Return the chain's number where the repair is recorded: that of a row with its id, where that is known."""
+        found = (
+            row.chain for row in chains.all_chains(writer)
+            if row.origin == self._plan.origin and self._row.chain_id in (b"", row.chain_id)
+        )  # fmt: skip
+        return next(found, None)
 
-        It takes the place behind the last event. So that event has to be one that was signed, by whatever checkpoint
-        there is by now, or that another region has, and none may be known to come after it.
+    def awaited(self, writer: Connection) -> str:
         """
-        if not self._records_here:
-            return ""
-        connection, chain = self._connection, self._row.chain
-        connection.rollback()
+        Return what the record of the repair by *writer* waits for, or nothing.
+
+        It takes the place behind the last event. So none may be known to come after that, and where it is this region
+        that has the record, the last event has to be one that was signed, by whatever checkpoint there is by now, or
+        that another region has.
+        """
+        self._connection.rollback()
         try:
             with database.translating():
-                return self._awaited(repairs.end(connection, chain, repairs.head_seq(connection, chain)))
+                if self._is_here(writer):
+                    chain = self._row.chain
+                    last = repairs.end(self._connection, chain, repairs.head_seq(self._connection, chain))
+                    return self._missing(last, [self._local]) or self._awaited(last)
+                return self._awaited_there(writer, self._number(writer) or self._row.chain)
         except LedgerError as error:
-            return f"whether events come after the last one here is not known: {error}"
+            return f"whether events come after the last one is not known: {error}"
         finally:
-            connection.rollback()
+            self._connection.rollback()
+
+    def _awaited_there(self, writer: Connection, chain: int) -> str:
+        """Return what the record waits for in another region, of which this one is a copy, and may have been ahead."""
+        last = repairs.end(writer, chain, repairs.head_seq(writer, chain))
+        there = Database(role.PRIMARY, writer, chain, self._row.chain_id)
+        if reason := self._missing(last, [self._local, there]):
+            return f"where it would be recorded {reason}"
+        copies = [self._local, *(copy for copy in self._copies() if not self._is_of(copy, writer))]
+        stated = self._newest([there, *copies])
+        return tail.hear_copies(
+            writer, chain, last, stated.size, copies, Prover(stated, [there, *copies]), follows=False, by_itself=True
+        ).refused  # fmt: skip
+
+    @staticmethod
+    def _is_of(copy: Source, writer: Connection) -> bool:
+        return isinstance(copy, Database) and copy.is_in(writer)
+
+    def _newest(self, copies: Sequence[Source]) -> Checkpoint:
+        notes: list[Iterable[bytes]] = [[self._plan.checkpoint.encode()], *(copy.notes() for copy in copies)]
+        return newest(self._rules, notes, self._stated.origin).checkpoint
+
+    def _missing(self, last: ChainHead, keepers: Sequence[Database]) -> str:
+        """Return that events are missing after the *last* one, by all that is known; *keepers* keep notes."""
+        signed = self._newest([*keepers, *self._copies()]).size
+        if last.seq < signed:
+            return f"the events end at {last.seq} here, and {signed} were signed: {MISSING}"
+        if reason := self._short(last.seq):
+            return f"{reason}: {MISSING}"
+        beyond = [size for keeper in keepers if (size := self._signed_beyond(keeper, last.seq)) is not None]
+        if beyond:
+            return f"the events end at {last.seq} here, and a log has signed {max(beyond)}, as a note says: {MISSING}"
+        return ""
 
     def _awaited(self, last: ChainHead) -> str:
         copies = [self._local, *self._copies()]
-        notes: list[Iterable[bytes]] = [[self._plan.checkpoint.encode()], *(copy.notes() for copy in copies)]
-        stated = newest(self._rules, notes, self._stated.origin).checkpoint
-        if last.seq < stated.size:
-            return f"the events end at {last.seq} here, and {stated.size} were signed: {MISSING}"
-        if last.seq < self._plan.seen:
-            return f"the events end at {last.seq} here, and the report knows of {self._plan.seen}: {MISSING}"
-        if (size := self._signed_beyond(last.seq)) is not None:
-            return f"the events end at {last.seq} here, and a log has signed {size}, as a note here says: {MISSING}"
+        stated = self._newest(copies)
         prover = Prover(stated, copies)
         heard = tail.hear_copies(self._connection, self._row.chain, last, stated.size, self._copies(), prover,
                                  follows=False)  # fmt: skip
@@ -209,10 +246,10 @@ class Applying:
             return ""
         return f"the last event here, {last.seq}, is not shown to be in {prover.words()}: no event is put behind it"
 
-    def _signed_beyond(self, seq: int) -> int | None:
-        """Return how many events the largest note here states that a log has signed, where that is past *seq*."""
+    def _signed_beyond(self, keeper: Database, seq: int) -> int | None:
+        """Return how many events the largest note there states that a log has signed, where that is past *seq*."""
         sizes = [
-            size for note in itertools.islice(self._local.notes(), LOOKED_BACK)
+            size for note in itertools.islice(keeper.notes(), LOOKED_BACK)
             if (size := stated_size(note)) is not None and size > seq and is_signed(self._rules, (), note)
         ]  # fmt: skip
         return max(sizes, default=None)
@@ -236,7 +273,7 @@ class Applying:
             self._mend(mended, tell)
             if any(sentence != HISTORIES_MADE for sentence in mended.done):
                 repairs.note_plan(connection, self._plan.digest(), self._reason)
-            mended.times = repairs.times_noted(connection, self._plan.digest())
+            mended.notes = repairs.noted(connection, self._plan.digest())
             repairs.check_guards(connection, before)
             connection.rollback() if dry_run else connection.commit()
         except BaseException:
@@ -272,14 +309,17 @@ class Applying:
             walk.run(tell)
             heard = self._hear(walk.head)
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
-            refused = heard.refused or contradicted
+            refused = heard.refused or self._short(walk.head.seq) or contradicted
             vouched = self._stated.size if heard.refused else walk.head.seq
             settled, before = self.role(), repairs.mode(self._connection, row.chain)
-            self._check_role(settled, before)
+            self._check_role(settled)
             written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
             # What is signed proves its tiles, whoever wrote the events that come after.
             other = [made for made in written if made.table != TILES or not walk.signed_tiles]
-            if (other and refused) or (contradicted and HISTORIES in tables):
+            if HISTORIES in tables and heard.refused and not other:
+                # A larger checkpoint may cover by now what came since: the record of the plan's first run.
+                refused = self._short(walk.head.seq) or self._awaited(walk.head) or contradicted
+            if refused and (other or HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
             if HEAD in tables and before not in ("", settled.mode):
@@ -288,15 +328,21 @@ class Applying:
             mended.histories = True
             mended.done.append(HISTORIES_MADE)
 
-    def _check_role(self, settled: Role, said: str) -> None:
-        """Check that a head that is made anew gets the role that the plan names, or else keeps that which it *said*."""
+    def _short(self, last: int) -> str:
+        """Return why nothing is made to fit events that end at *last*; nothing where the plan knows of no more."""
+        if last >= self._plan.seen:
+            return ""
+        return f"the events end at {last} here, and {self._plan.seen} were there when the plan or its report was made"
+
+    def _check_role(self, settled: Role) -> None:
+        """Check that a head that is made anew gets the role that the plan names."""
         head = next((write for write in self._plan.writes if (write.what, write.table) == (REBUILD, HEAD)), None)
         if head is None:
             return
         if settled.refused:
             raise NotProven(f"the head is not made anew: {settled.refused}; nothing was written")
-        named = head.key[0] if head.key else said
-        if named and settled.mode != named:
+        named = head.key[0] if head.key else "of no role"
+        if settled.mode != named:
             raise NotProven(
                 f"the head is not made anew: the plan is of a region that is {shown(named)}, and this one would be "
                 f"{settled.mode}: say the same --role at both steps, or plan again; nothing was written"
@@ -419,10 +465,20 @@ class Applying:
         return proven | found
 
 
-def make_histories(dsn: str, origin: str, tell: Tell) -> None:
+def make_histories(dsn: str, plan: Plan, reason: str, mended: Mended, tell: Tell) -> None:
     """
-    Make the histories of balances and positions anew, in a transaction of their own.
+    Make the histories of balances and positions anew, in a transaction of their own, and keep there that the plan did
+    where they differ from what stood there; *mended* then says so, or no more that they were made.
     """
-    with Follower(dsn, origin) as keeper:
+
+    def note(connection: Connection) -> None:
+        repairs.act_as_owner(connection)
+        repairs.note_plan(connection, plan.digest(), reason, histories=True)
+        mended.notes = repairs.noted(connection, plan.digest())
+
+    before = mended.notes
+    with Follower(dsn, plan.origin) as keeper:
         # How far they are is forgotten with them, and not before: else rows that stay would be taken for ones too many.
-        keeper.rebuild(lambda count: tell("making histories anew", count), forget=True)
+        keeper.rebuild(lambda count: tell("making histories anew", count), forget=True, changed=note)
+    if mended.notes == before:
+        mended.done.remove(HISTORIES_MADE)

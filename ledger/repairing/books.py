@@ -75,7 +75,7 @@ class Walk:
         self._astray = set[tuple[str, str]]()
         """Where commits of no chain end, each with the state after it."""
         self.recorded_at, self.epoch, self._ends = 0, 1, True
-        self._tree_size = tree_size(connection, chain.chain)
+        self._tree_size = tree_size(connection, chain.chain, stated.size)
         self.signed_tiles = self._tree_size <= stated.size
         """Whether tiles go no further than the signed tree, so that no other event has a part in them."""
 
@@ -226,9 +226,11 @@ def _no_entry(event: RecordedEvent, error: Exception) -> HashMismatch:
     return HashMismatch(f"event {event.seq} is stored with what no entry can hold: {error}")
 
 
-def tree_size(connection: Connection, chain: int) -> int:
+def tree_size(connection: Connection, chain: int, signed: int) -> int:
     """
-    Return how many leaves the tiles are to have: as many as follow each other, and every checkpoint needs.
+    Return how many leaves the tiles are to have: as many as follow each other, and every checkpoint needs; of those
+    that are *signed*, as many as the last tile says, whatever is missing before it.
     """
     newest = evidence.newest(connection, chain)
-    return max(evidence.leaves_in_row(connection, chain), 0 if newest is None else newest.size)
+    said = min(evidence.tree_sizes(connection, chain)[0], signed)
+    return max(evidence.leaves_in_row(connection, chain), said, 0 if newest is None else newest.size)

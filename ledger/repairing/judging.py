@@ -86,7 +86,9 @@ def _unlike_the_events(draft: Draft, want: Wanted) -> list[str]:
 def _snapshot(draft: Draft, want: Wanted) -> _Part:
     if want.snapshot is None:
         return [], []
-    return [(SNAPSHOTS, want.snapshot)], [draft.reasons.snapshots.get(want.snapshot, "")]
+    # One of events that were missing is right once they are back.
+    table = SNAPSHOTS if (SNAPSHOTS, want.snapshot) in draft.writes else EVENTS
+    return [(table, want.snapshot)], [draft.reasons.snapshots.get(want.snapshot, "")]
 
 
 def _strays(draft: Draft, finding: Found, want: Wanted) -> _Part:

@@ -100,6 +100,8 @@ class Notes:
         """What stands for each size that was asked for: to move rows asks for the same again and again."""
         self._goes: dict[int, int] = {}
         """To which size a row is moved, and from which."""
+        self._brought: dict[int, bytes] = {}
+        """The sizes to which rows of no chain's numbers are brought, and their notes."""
 
     def settle(self, size: int) -> list[Write] | str:
         """
@@ -177,7 +179,7 @@ class Notes:
         Return what brings the checkpoints under the *number* of no chain to this one, whose notes say that they are its
         own: to places where none stands, or away where the same note stands there.
         """
-        writes, taken = list[Write](), set[int]()
+        writes = list[Write]()
         for size in note_rows.sizes(self._connection, number, MOVED_LIMIT):
             there = note_rows.stored(self._connection, number, size)
             states = stated_size(there[0][1]) if len(there) == 1 else None
@@ -185,10 +187,11 @@ class Notes:
             if stated is None:
                 continue
             at_its_own = self._stored(stated.size)
-            is_there = (stated.root, there[0][1]) in at_its_own
-            if (at_its_own and not is_there) or (not is_there and stated.size in taken):
+            is_there = (stated.root, there[0][1]) in at_its_own or self._brought.get(stated.size) == there[0][1]
+            if not is_there and (at_its_own or stated.size in self._brought):
                 continue
-            taken |= set() if is_there else {stated.size}
+            if not is_there:
+                self._brought[stated.size] = there[0][1]
             writes.append(
                 Write(what=REMOVE if is_there else RESTORE, table=CHECKPOINTS, source=self._copies[0].kind,
                       size=stated.size, key=(str(number), str(size)), hash=stated.root.hex(),

@@ -65,8 +65,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     the row of `chains`; `remove` takes away a row of events that stands where none can and has the bytes of event
     `seq`, the row that stands for the checkpoint of `size` events and whose note is none of it (with a `key` the row at
     these two numbers, whose note stands in its place as well), or the rows of `chains` beside the chain's own, whose
-    numbers `key` lists; `rebuild` makes `table` anew from the events, the head with the role that `key` says where it
-    said another; `drop` throws away what `key` names, which nothing needs.
+    numbers `key` lists; `rebuild` makes `table` anew from the events, the head with the role that `key` says; `drop`
+    throws away what `key` names, which nothing needs.
     """
 
     what: Literal["restore", "remove", "rebuild", "drop"]
@@ -142,7 +142,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     What is to be mended of one chain in one region.
 
     `checkpoint` is the signed note by which everything here is proven, `report` the digest of the report, and `seen`
-    how many events there were once, as the report knows.
+    how many events there were once, as the report knows, or were there when the plan was made.
     """
 
     kind: Literal["trade-ledger repair plan"] = "trade-ledger repair plan"

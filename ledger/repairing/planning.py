@@ -103,26 +103,35 @@ class Planning:
         local: Database,
         sources: Sequence[Source],
         findings: Sequence[Found] = (),
+        read: int = 0,
         *,
         despite_record: bool = False,
         said: Mode | None = None,
     ) -> None:
         """
-        Begin the plan of a report with these *findings*; *despite_record* and *said* as in `make`.
+        Begin the plan of a report with these *findings*, for which so many events were *read*; *despite_record* and
+        *said* as in `make`.
         """
         self._connection, self._row = connection, row
         self._role = role.settle(connection, row.chain, sources, said)
         self._findings, self._despite_record = findings, despite_record
         self._local, self._sources = local, list(sources)
         self._stated = trusted.checkpoint
+        self.size = self._stated.size
+        """How many events were signed."""
         self._prover = Prover(self._stated, [local, *sources])
         self.two_histories = histories.second(rules, self._stated, self._prover, [local, *sources])
         """Why nothing at all is planned: which of two signed histories is the true one nobody here knows."""
         self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
         # The head may be gone, or say less: what nobody signed is an event all the same.
         after = repairs.end(connection, row.chain, self._stated.size).seq
-        self.seen = seen(findings)
-        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after, self.seen)
+        self._seen, self._read = seen(findings), read
+        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after, self._seen)
+        there = repairs.last_until(connection, row.chain, self._stated.size) or 0
+        self._there = after if there == self._stated.size else there
+        """The last event that there is, whatever is missing before it."""
+        self.seen = max(self._seen, read, self._there)
+        """How many events there were once, or are."""
         self.draft = Draft(self._stated.origin)
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
@@ -207,9 +216,9 @@ class Planning:
 
     def _after(self, seq: int) -> str:
         """Return why an event is not mended that is after what was signed."""
-        if seq <= self.seen:
+        if seq <= self._seen:
             return (
-                f"event {seq} is after {self._prover.words()}, and the report knows of {self.seen} events: bring the "
+                f"event {seq} is after {self._prover.words()}, and the report knows of {self._seen} events: bring the "
                 "checkpoint by which it does, with --checkpoint, and a copy that has them"
             )
         return f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
@@ -239,25 +248,30 @@ class Planning:
             return
         if names and self._is_refused:
             # What is signed proves its tiles, whoever wrote the events that come after.
-            is_proven = tree_size(self._connection, self._row.chain) <= self._stated.size
+            is_proven = tree_size(self._connection, self._row.chain, self._stated.size) <= self._stated.size
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*OF_RECORD} and (reason := self._contradicted()):
             self._why.record, names = reason, names - {*OF_RECORD}
         if HEAD in names and (reason := self._disputed()):
             self._why.head, names = reason, names - {HEAD}
-        mode, said = self._role.mode, repairs.mode(self._connection, self._row.chain)
+        mode = self._role.mode
         for table in MADE_ANEW:
             if table in names:
-                # Of a head that is gone it is said, too: nothing else here does.
-                of = (mode,) if table == HEAD and mode is not None and mode != said else ()
+                # By the time the plan is applied the head that says it may be gone.
+                of = (mode,) if table == HEAD and mode is not None else ()
                 self.draft.writes.add(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
 
     def _short(self) -> str:
         """Return why nothing is made anew of events that end before what was signed; nothing where they do not."""
         size = self._stated.size
-        last = repairs.last_until(self._connection, self._row.chain, size) or 0
-        if last == size or size in self._proven:
+        last = max(self._there, size if size in self._proven else 0)
+        if last >= max(size, self._read):
             return ""
+        if last >= size:
+            return (
+                f"the events end at {last} here, and {self._read} were verified: bring those that are missing back, or "
+                "verify again once it is known why they went"
+            )
         behind = (
             f"let this region catch up with its primary, or name with --checkpoint one of at most {last} events"
             if self._role.follows
@@ -422,6 +436,9 @@ class Planning:
         """
         if self._why.events:
             return
+        if is_after(seq, self._there) and (EVENTS, seq) in self.draft.writes:
+            # It was held against a history that lacked the events which this plan brings back.
+            return
         # An older one is told from a good one by what was signed; this one speaks for or against what was not.
         if is_after(seq, self._stated.size) and self._is_refused:
             return
@@ -465,7 +482,16 @@ def make(
     notes = notes or [source.notes() for source in (local, *sources)]
     trusted = newest(rules, notes, origin)
     planning = Planning(
-        connection, row, rules, trusted, local, sources, report.findings, despite_record=despite_record, said=said
+        connection,
+        row,
+        rules,
+        trusted,
+        local,
+        sources,
+        report.findings,
+        report.read,
+        despite_record=despite_record,
+        said=said,
     )
     judged = (
         tuple(Judged(finding=finding, reason=planning.two_histories) for finding in report.findings)
@@ -502,6 +528,9 @@ def _judged(connection: Connection, row: ChainRow, planning: Planning, report: R
     cut = planning.cut() if any(want.tables for want in wants) else range(0)
     asked.update(cut)
     planning.events(sorted(asked), sorted(copied))
+    if cut:
+        # With them went the row of the checkpoint by which they are proven.
+        planning.note(planning.size)
     planning.tables({table for want in wants for table in want.tables} | ({*MADE_ANEW} if cut else set()))
     for finding, want in zip(report.findings, wants, strict=True):
         if want.snapshot is not None and finding.after is None:

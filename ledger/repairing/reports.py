@@ -37,6 +37,14 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{place}, column {self.column}" if self.column else place
 
 
+class Head(msgspec.Struct, frozen=True):
+    """
+    The last event that a verification came to, where it says one.
+    """
+
+    seq: int = 0
+
+
 class ReportFile(msgspec.Struct, frozen=True):
     """
     What a plan needs of a report.
@@ -44,9 +52,16 @@ class ReportFile(msgspec.Struct, frozen=True):
 
     verdict: str
     origin: str
-    region_mode: str
     findings: tuple[Found, ...]
     schema_version: int
+    head: Head = Head()
+
+    @property
+    def read(self) -> int:
+        """
+        How many events were there when they were verified; 0 where the head, which may say it, is itself accused.
+        """
+        return 0 if any(one.table == "chain_heads" for one in self.findings) else self.head.seq
 
 
 SCHEMA_VERSION = 1

@@ -183,12 +183,18 @@ def database_at(kind: str, dsn: str, origin: str) -> Iterator[Database]:
     Yield the chain of *origin* in the database at *dsn*, which is a copy of this *kind*.
 
     Raises:
-        LedgerError: it cannot be reached, or does not have this chain.
+        LedgerError: it cannot be reached.
+        SourceUnread: it does not have this chain.
     """
     with contextlib.closing(database.connect(dsn, "tradeledger repair")) as connection:
         # What is asked of it is asked one by one, and a statement that fails spoils no other.
         connection.autocommit = True
-        found = chains.find(connection, origin)
+        try:
+            found = chains.find(connection, origin)
+        except LedgerError as error:
+            raise SourceUnread(
+                f"the database that was named with --{kind} has no {origin}, as it answers: {error}; name one that has"
+            ) from error
         yield Database(kind, connection, found.chain, found.chain_id)
 
 

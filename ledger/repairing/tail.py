@@ -69,9 +69,10 @@ def hear_copies(
     prover: Prover,
     *,
     follows: bool,
+    by_itself: bool = False,
 ) -> Heard:
     """
-    Ask copies alone, whatever rows speak of.
+    Ask copies alone, whatever rows speak of; *by_itself*, none has to vouch, and to contradict is enough to refuse.
     """
     is_vouched, hint = False, ""
     might_follow = not follows and repairs.mode(connection, chain) != "primary"
@@ -110,7 +111,9 @@ def hear_copies(
                 f"the events end at {last.seq} here, and the {copy.kind} goes on from there: the end was cut off, and "
                 f"books made to fit it would hide that; take that copy as the primary, or restore a backup{hint}"
             )
-    return Heard("" if is_vouched or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched)
+    return Heard(
+        "" if is_vouched or by_itself or last.seq <= size else f"{unvouched(last.seq, size)}{hint}", is_vouched
+    )
 
 
 def _is_unsigned(newest: RecordedEvent, there: bytes, copy: Source, prover: Prover) -> bool:

@@ -81,6 +81,37 @@ def forget(connection: Connection, chain: int) -> None:
     connection.execute("DELETE FROM ledger.read_model_watermarks WHERE chain = %s", [chain])
 
 
+def reached(connection: Connection, chain: int, start: ChainHead) -> int | None:
+    """
+    Return how far the histories say that they are; None where they do not agree, or name no event, nor the *start*.
+    """
+    found = watermarks(connection, chain)
+    marks = {found.get(name) for name in HISTORIES.values()}
+    mark = marks.pop()
+    if marks or mark is None:
+        return None
+    named = connection.execute(
+        "SELECT FROM ledger.events WHERE (chain, seq, hash) = (%s, %s, %s)", [chain, mark.seq, mark.hash]
+    ).fetchone()
+    return None if named is None and mark != start else mark.seq
+
+
+def sums(connection: Connection, chain: int, upto: int | None = None) -> list[tuple[object, ...]]:
+    """
+    Return how many versions each history has, of events *upto* one or of all, and a sum over them: another where one of
+    them is.
+    """
+    return [
+        connection.execute(
+            f"SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM ledger.{table} t"
+            " WHERE chain = %s AND (seq <= %s) IS NOT FALSE",
+            [chain, upto],
+        ).fetchone()
+        or ()
+        for table in HISTORIES.values()
+    ]
+
+
 def write(connection: Connection, chain: int, table: str, versions: Sequence[tuple[int, Row]]) -> None:
     """
     Add *versions* (seq, row) of rows of the read model *table* to its history.

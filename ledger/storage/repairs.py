@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ledger.chain.link import ChainHead
 from ledger.errors import Corrupt, NotPermitted, StateMismatch
+from ledger.storage import evidence
 from ledger.storage.chains import Head
 from ledger.storage.database import Connection
 from ledger.storage.upgrade import OWNER
 
 PLAN = " (plan {})"
 """Ends the reason of the row that says which plan changed something."""
+PLAN_OF_HISTORIES = " (plan {}, histories)"
+"""The same where it was histories that changed."""
 
 
 def check_owner(connection: Connection) -> None:
@@ -108,7 +111,9 @@ def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
         row = connection.execute(f"SELECT max({column}) FROM ledger.{table} WHERE chain = %s", [chain]).fetchone()
         if row is not None and row[0] is not None:
             found.append((table, int(row[0])))
-    return found
+    # One tile far ahead is nobody's word; those that follow each other hold the hash of every event.
+    leaves = evidence.leaves_in_row(connection, chain)
+    return [*found, ("tiles", leaves)] if leaves else found
 
 
 def mode(connection: Connection, chain: int) -> str:
@@ -228,8 +233,8 @@ def set_head(connection: Connection, chain: int, head: Head, vouched: int, reaso
         StateMismatch: the head counts other events, and nobody else tells which is true.
     """
     found = connection.execute(
-        "SELECT ctid::text, seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s"
-        " ORDER BY ctid FOR UPDATE",
+        "SELECT ctid::text, seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads"
+        " WHERE chain = %s ORDER BY ctid FOR UPDATE",
         [chain],
     ).fetchall()
     strays = connection.execute(
@@ -263,7 +268,7 @@ def set_head(connection: Connection, chain: int, head: Head, vouched: int, reaso
             [*wanted, chain],
         )
     stands = connection.execute(
-        "SELECT seq, hash, recorded_at, epoch, mode, unbalanced FROM ledger.chain_heads WHERE chain = %s", [chain]
+        "SELECT seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads WHERE chain = %s", [chain]
     ).fetchall()
     if stands != [wanted]:
         raise unwritten("chain_heads")
@@ -299,7 +304,16 @@ def unwritten(table: str) -> Corrupt:
     )
 
 
-def note_plan(connection: Connection, digest: str, reason: str) -> None:
+class Noted(NamedTuple):
+    """
+    When a plan changed something, in ns since 1970, and whether that was histories.
+    """
+
+    at: int
+    histories: bool
+
+
+def note_plan(connection: Connection, digest: str, reason: str, *, histories: bool = False) -> None:
     """
     Keep that a plan of this *digest* changed something, in the transaction in which it did: rows that were put where
     none had been leave no other trace.
@@ -307,25 +321,28 @@ def note_plan(connection: Connection, digest: str, reason: str) -> None:
     Raises:
         Corrupt: it was not kept.
     """
-    before = times_noted(connection, digest)
+    before = noted(connection, digest)
+    ends = PLAN_OF_HISTORIES if histories else PLAN
     connection.execute(
         "INSERT INTO ledger.history_changes (changed_at, changed_by, reason, old_row) VALUES"
         " ((extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, session_user, %s, 'null')",
-        [f"{reason}{PLAN.format(digest)}"],
+        [f"{reason}{ends.format(digest)}"],
     )
-    if times_noted(connection, digest) != before + 1:
+    if len(noted(connection, digest)) != len(before) + 1:
         raise unwritten("history_changes")
 
 
-def times_noted(connection: Connection, digest: str) -> int:
+def noted(connection: Connection, digest: str) -> list[Noted]:
     """
-    Return in how many runs a plan of this *digest* changed something here.
+    Return when a plan of this *digest* changed something here, the last time first.
     """
-    ends = PLAN.format(digest)
+    ends = [PLAN.format(digest), PLAN_OF_HISTORIES.format(digest)]
     found = connection.execute(
-        "SELECT count(*) FROM ledger.history_changes WHERE right(reason, %s) = %s", [len(ends), ends]
-    ).fetchone()
-    return 0 if found is None else int(found[0])
+        "SELECT changed_at, starts_with(reverse(reason), reverse(%s)) FROM ledger.history_changes"
+        " WHERE right(reason, %s) = %s OR right(reason, %s) = %s ORDER BY change DESC",
+        [ends[1], len(ends[0]), ends[0], len(ends[1]), ends[1]],
+    ).fetchall()
+    return [Noted(int(at), bool(histories)) for at, histories in found]
 
 
 def guards(connection: Connection) -> list[tuple[object, ...]]:

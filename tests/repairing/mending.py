@@ -132,7 +132,7 @@ def applied(
         )
         mended = applying_it.run(silent, dry_run=dry_run)
     if mended.histories and not dry_run:
-        applying.make_histories(broken.dsn(login), ORIGIN, silent)
+        applying.make_histories(broken.dsn(login), plan, "a test", mended, silent)
     return mended
 
 

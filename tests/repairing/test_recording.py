@@ -28,14 +28,16 @@ def edited(region: Database, *edits: str) -> None:
     """Edit an event that the archive has, and whatever else is said."""
     with Intruder(region) as intruder:
         for edit in ("UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100", *edits):
-            intruder.edit("events", edit, least=1)
+            intruder.edit(edit.split()[1].removeprefix("ledger."), edit, least=1)
 
 
-def calls(firm: Firm, broken: Database, folder: Path, *named: str, expected: int = 0) -> list[str]:
-    """Verify and plan by copies that are named, and return the words that apply the plan."""
+def calls(
+    firm: Firm, broken: Database, folder: Path, *named: str, expected: int = 0, data: bytes | None = None
+) -> list[str]:
+    """Verify and plan by copies that are named, and return the words that apply the plan; *data* is another report."""
     folder.mkdir()
     report, trust, file = folder / "report.json", folder / "policy", folder / "plan.json"
-    report.write_bytes(report_file(broken))
+    report.write_bytes(data or report_file(broken))
     trust.write_text(firm.policy_text)
     given = ["--policy", str(trust), "--archive", str(firm.archive)]
     run("ledger", "repair", "plan", str(report), *given, *named, "--dsn", broken.dsn("owner"), "--output", str(file),
@@ -192,7 +194,7 @@ def test_a_state_that_knew_more_events_is_no_head_to_mend(firm: Firm, broken: Da
     assert "anew" not in said
 
 
-@pytest.mark.parametrize("what", ["a snapshot", "a signed note"])
+@pytest.mark.parametrize("what", ["a snapshot", "a signed note", "tiles"])
 def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Database, tmp_path: Path, what: str) -> None:
     """The end was cut off, and the head set back, but not everything that speaks of it."""
     seal(broken, tmp_path / "before")
@@ -202,10 +204,15 @@ def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Databas
         seal(ahead, tmp_path / "after")
         note = ahead.sql(NEWEST)
         size = int(ahead.sql("SELECT max(size) FROM ledger.checkpoints"))
+        tiles = ahead.sql("SELECT json_agg(t) FROM ledger.tiles t")
     edited(broken)
     with Intruder(broken) as intruder:
         if what == "a snapshot":
             intruder.edit("snapshots", f"UPDATE ledger.snapshots SET seq = {size}", least=1)
+        elif what == "tiles":
+            intruder.edit("tiles", "DELETE FROM ledger.tiles", least=1)
+            intruder.edit("tiles", "INSERT INTO ledger.tiles SELECT (json_populate_recordset(NULL::ledger.tiles,"
+                          f" '{tiles}')).*", least=1)  # fmt: skip
         else:
             # Of its three signatures the last is not there: the policy asks for more witnesses.
             text = "\n".join(note.strip().split("\n")[:-1]) + "\n"
@@ -215,7 +222,9 @@ def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Databas
     said = run("ledger", *calls(firm, broken, tmp_path / "plan", expected=3), expected=3)
     assert "restored event 100 (actor)" in said
     assert "is not recorded as an event yet" in said
-    assert ("rows here speak of more" if what == "a snapshot" else f"a log has signed {size}") in said
+    assert (f"a log has signed {size}" if what == "a signed note" else "rows here speak of more") in said
+    if what == "tiles":
+        assert broken.sql("SELECT json_agg(t) FROM ledger.tiles t") == tiles
     assert (broken.sql(HEAD), broken.sql(RECORDS)) == (head, "0")
 
 
@@ -243,9 +252,11 @@ def test_a_cut_end_comes_back_from_a_copy_that_has_it(firm: Firm, broken: Databa
                       f" recorded_at FROM ledger.events WHERE seq = {first - 1})", least=1)  # fmt: skip
     assert not any(finding.seq == last for finding in report_on(broken).findings)
     # The snapshot of the end, which no event made any more, is what it was once they are back.
-    call = calls(firm, broken, tmp_path / "plan", "--archive", str(place), expected=3)
+    call = calls(firm, broken, tmp_path / "plan", "--archive", str(place))
     assert "VERIFIED" in run("ledger", *call, "--archive", str(place))
     assert broken.sql(HEAD).split("|")[0] == str(last + 1)
+    assert broken.sql(f"SELECT count(*) FROM ledger.snapshots WHERE seq = {last}") == "1"
+    assert broken.sql(f"SELECT count(*) FROM ledger.checkpoints WHERE size = {last}") == "1"
 
 
 def test_each_time_that_a_plan_mends_something_is_recorded(firm: Firm, broken: Database, tmp_path: Path) -> None:
@@ -261,3 +272,72 @@ def test_each_time_that_a_plan_mends_something_is_recorded(firm: Firm, broken: D
         assert "recorded at seq" in run("ledger", *call)
         assert broken.sql(RECORDS) == str(count)
         edited(broken)
+
+
+def test_each_time_that_histories_are_made_anew_is_recorded(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """As long as they were others; to make the same of the same is nothing that is recorded."""
+    seal(broken, tmp_path / "before")
+    edit = "UPDATE ledger.balance_history SET settled = settled + 1"
+    with Intruder(broken) as intruder:
+        intruder.edit("balance_history", edit, least=1)
+    call = calls(firm, broken, tmp_path / "plan")
+    for count in (1, 2):
+        assert "made the histories of balances and positions anew" in run("ledger", *call)
+        assert broken.sql(RECORDS) == str(count)
+        seal(broken, tmp_path / f"after{count}")
+        assert "everything is as the plan wants it already" in run("ledger", *call)
+        assert broken.sql(RECORDS) == str(count)
+        with Intruder(broken) as intruder:
+            intruder.edit("balance_history", edit, least=1)
+
+
+def test_the_same_plan_is_recorded_for_each_region_that_it_mends(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Both were edited alike, and what was mended here is told of no other."""
+    with copied(broken) as other:
+        follow(other)
+        for region in (broken, other):
+            edited(region)
+        seal(broken, tmp_path / "sealed")
+        call = calls(firm, broken, tmp_path / "plan")
+        assert "recorded at seq" in run("ledger", *call)
+        named = {broken.dsn(login): other.dsn(login) for login in ("owner", "auditor")}
+        seal(other, tmp_path / "other")
+        # What stays is that it has no place in a topic.
+        assert "recorded at seq" in run("ledger", *(named.get(word, word) for word in call), expected=3)
+    assert broken.sql(RECORDS) == "2"
+
+
+def test_no_record_takes_the_place_of_an_event_that_the_primary_lost(
+    firm: Firm, broken: Database, tmp_path: Path
+) -> None:
+    """It was restored from an older backup, and the replica that is mended has what was signed, and more."""
+    append(broken, 3)
+    seal(broken, tmp_path / "sealed")
+    follow(broken)
+    edited(broken)
+    call = calls(firm, broken, tmp_path / "plan", expected=3)
+    with copied(firm.database) as old:
+        named = {broken.dsn("writer"): old.dsn("writer")}
+        before = old.sql(HEAD)
+        said = run("ledger", *(named.get(word, word) for word in call), expected=3)
+        assert "restored event 100 (actor)" in said
+        assert "is not recorded as an event yet" in said
+        assert "take the place of one that is missing" in said
+        assert (old.sql(HEAD), old.sql(RECORDS)) == (before, "0")
+
+
+def test_a_report_of_more_events_than_there_are_is_believed(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """The region was put back from an older backup after it was verified: nothing takes the place of what it had."""
+    with copied(broken) as newer:
+        append(newer, 3)
+        edited(newer, "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+        data = report_file(newer)
+    seal(broken, tmp_path / "sealed")
+    edited(broken, "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    before = broken.sql(HEAD)
+    last = int(before.split("|")[0])
+    said = run("ledger", *calls(firm, broken, tmp_path / "plan", data=data, expected=3), expected=3)
+    assert "restored event 100 (actor)" in said
+    assert f"the events end at {last} here, and {last + 3} were verified" in said
+    assert f"{last + 3} were there when the plan or its report was made" in said
+    assert (broken.sql(HEAD), broken.sql(RECORDS)) == (before, "0")

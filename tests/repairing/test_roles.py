@@ -175,3 +175,16 @@ def test_the_role_that_was_planned_is_the_one_that_is_applied(
         assert mode(broken) == before
         applied(broken, firm.rules, plan, found, said=roles[0])
     assert mode(broken) == roles[0]
+
+
+def test_a_plan_of_a_region_that_said_its_role_is_none_of_another(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Its head says so as the plan is made, and is gone before that is applied."""
+    seal(broken, tmp_path / "sealed")
+    follow(broken)
+    edit(broken, ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"))
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        edit(broken, ("chain_heads", "DELETE FROM ledger.chain_heads"))
+        with pytest.raises(NotProven, match="of a region that is 'replica', and this one would be primary"):
+            applied(broken, firm.rules, plan, found, said="primary")
+    assert mode(broken) == ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -27,7 +28,7 @@ from ledger.storage import events as stored
 from tests.conftest import ORIGIN, Database
 from tests.journal.test_newer_program import new_fee, newer
 from tests.repairing.conftest import follow
-from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file
+from tests.repairing.mending import Firm, applied, copies, mended, planned, report_file, seal
 from tests.sealing.regions import LOG_KEY, append
 from tests.tamper.forging import relink
 from tests.verifier.intruder import Intruder, changed, columns, copied, real, report_on
@@ -55,6 +56,9 @@ EDITS = {
     ),
     "the head": ("chain_heads", "UPDATE ledger.chain_heads SET hash = sha256('x')"),
     "the head's epoch": ("chain_heads", "UPDATE ledger.chain_heads SET epoch = 9"),
+    "a head of lists in lists": (
+        "chain_heads", "UPDATE ledger.chain_heads SET unbalanced = (repeat('[', 4000) || repeat(']', 4000))::jsonb"
+    ),
     "a tile": ("tiles", "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 65) "
                "WHERE level = 0 AND number = 0"),
     "a tile that is gone": ("tiles", "DELETE FROM ledger.tiles WHERE level = 0 AND number = 0"),
@@ -648,7 +652,7 @@ def test_a_head_that_runs_ahead_is_not_believed_and_not_moved_back(firm: Firm, b
         of_head["findings"] = [{"kind": "STATE_MISMATCH", "table": "chain_heads", "key": [ORIGIN], "column": "seq"}]
         (left,) = planned(broken, firm.rules, found, json.dumps(of_head).encode()).left()
         assert "which of both is true cannot be proven" in left.reason
-        more = (*plan.writes, Write(what="rebuild", table="chain_heads", source="replay"))
+        more = (*plan.writes, Write(what="rebuild", table="chain_heads", source="replay", key=("primary",)))
         with pytest.raises(StateMismatch, match="which of both is true cannot be proven"):
             applied(broken, firm.rules, msgspec.structs.replace(plan, writes=more), found)
 
@@ -693,3 +697,43 @@ def test_nothing_is_made_anew_by_rules_that_a_newer_program_has(firm: Firm) -> N
         assert (plan.writes, [one.reason for one in plan.findings if "newest release" not in one.reason]) == ((), [])
         (first,) = [one.finding.seq for one in plan.findings if one.finding.kind == "UNKNOWN_FORMAT"]
         assert any(f"what event {first} does" in one.reason for one in plan.findings)
+
+
+def test_histories_are_made_to_fit_no_event_that_came_unsigned_since_the_plan(firm: Firm, tmp_path: Path) -> None:
+    """A plan that is made then would not have it; rows that speak of the new events may be the last that know."""
+    with copied(firm.database) as broken, Intruder(broken) as intruder:
+        seal(broken, tmp_path / "sealed")
+        intruder.edit("balance_history", "UPDATE ledger.balance_history SET settled = settled + 1", least=1)
+        with copies(archive=firm.archive) as found:
+            plan = planned(broken, firm.rules, found)
+            assert [write.table for write in plan.writes] == ["histories"]
+            append(broken, 3)
+            with pytest.raises(NotProven, match="are after the signed checkpoint"):
+                applied(broken, firm.rules, plan, found)
+        assert report_on(broken).findings
+
+
+def test_tiles_of_what_was_signed_stay_where_one_before_them_is_gone(firm: Firm) -> None:
+    """Also where no row says any more how many events were signed: the checkpoint of the plan does."""
+    select = "SELECT level, number, encode(hashes, 'hex') FROM ledger.tiles ORDER BY 1, 2"
+    with copied(firm.database) as broken, Intruder(broken) as intruder:
+        before = broken.sql(select)
+        intruder.edit("tiles", "DELETE FROM ledger.tiles WHERE (level, number) = (0, 0)", least=1)
+        intruder.edit("checkpoints", f"DELETE FROM ledger.checkpoints WHERE size = {firm.size}", least=1)
+        with copies(archive=firm.archive) as found:
+            applied(broken, firm.rules, planned(broken, firm.rules, found), found)
+        assert broken.sql(select) == before
+
+
+def test_one_note_under_two_numbers_of_no_chain_is_brought_once(firm: Firm) -> None:
+    with copied(firm.database) as broken, Intruder(broken) as intruder:
+        row = "SELECT (json_populate_record(c, '{\"chain\": 78}')).* FROM ledger.checkpoints c"
+        size = min(firm.sealed)
+        intruder.edit("checkpoints", f"INSERT INTO ledger.checkpoints {row} WHERE size = {size}", least=1)
+        intruder.edit("checkpoints", f"UPDATE ledger.checkpoints SET chain = 77 WHERE size = {size} AND chain = 1")
+        with copies(archive=firm.archive) as found:
+            plan = mended(broken, firm, found)
+        assert [(write.what, write.key) for write in plan.writes] == [
+            ("restore", ("77", str(size))), ("remove", ("78", str(size))),
+        ]  # fmt: skip
+        assert real(report_on(broken)) == []
