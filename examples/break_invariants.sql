@@ -222,6 +222,12 @@ INSERT INTO ledger.closed_periods
 SELECT chain, number + 1, '1970-01-01', event_seq, trial_balance
 FROM ledger.closed_periods WHERE chain = 1 ORDER BY number DESC LIMIT 1;
 
+-- I16 writer TL005 check_closed
+-- A closing of days to come, which would shut out every event until then.
+INSERT INTO ledger.closed_periods
+SELECT chain, number + 1, '9999-12-31', (SELECT seq FROM ledger.chain_heads WHERE chain = 1), trial_balance
+FROM ledger.closed_periods WHERE chain = 1 ORDER BY number DESC LIMIT 1;
+
 -- I16 intruder BYTES_MODIFIED
 ALTER TABLE ledger.events DISABLE TRIGGER ALL;
 UPDATE ledger.events SET effective_on = (SELECT max(through) FROM ledger.closed_periods WHERE chain = 1)

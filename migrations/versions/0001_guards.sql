@@ -195,16 +195,28 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A period is closed after those before it, by an event that is there. check_appended looks at the last closing alone, so
--- one of an earlier day, or of an event to come, would open what is closed.
+-- A period is closed after those before it, by an event that does so, through a day that was over by then. check_appended
+-- looks at the last closing alone, so one of an earlier day, or of an event to come, would open what is closed, and one
+-- through a day to come would shut out every event until then.
 CREATE FUNCTION ledger.check_closed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    closing record;
 BEGIN
-    IF NEW.event_seq > (SELECT seq FROM ledger.chain_heads h WHERE h.chain = NEW.chain) OR EXISTS (
+    IF EXISTS (
         SELECT 1 FROM ledger.closed_periods p WHERE p.chain = NEW.chain AND p.number <> NEW.number AND (
             (p.number < NEW.number) <> (p.through < NEW.through)
             OR (p.number < NEW.number) <> (p.event_seq < NEW.event_seq))) THEN
         RAISE EXCEPTION 'closing % through % at event % does not follow the one before', NEW.number, NEW.through,
             NEW.event_seq USING ERRCODE = 'TL005';
+    END IF;
+    -- The day that both clocks had reached, the caller's and the ledger's, as the rule has it.
+    SELECT event_type, date '1970-01-01' + floor(least(occurred_at, recorded_at) / 86400000000000.0)::integer AS day
+        INTO closing FROM ledger.events e WHERE e.chain = NEW.chain AND e.seq = NEW.event_seq;
+    IF closing.event_type IS DISTINCT FROM 'PeriodClosed' OR NEW.through >= closing.day THEN
+        RAISE EXCEPTION 'closing % through % at event %, which is %; expected one of type PeriodClosed, and a day before '
+            'its own', NEW.number, NEW.through, NEW.event_seq,
+            coalesce('of type ' || closing.event_type || ' and of ' || closing.day, 'not there')
+            USING ERRCODE = 'TL005';
     END IF;
     RETURN NULL;
 END $$;
@@ -367,16 +379,17 @@ DECLARE
     name text;
     kept text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['events', 'idempotency_keys', 'commits', 'chains', 'history_changes'] LOOP
+    FOREACH name IN ARRAY ARRAY['events', 'idempotency_keys', 'commits', 'chains', 'history_changes',
+                                'closed_periods'] LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I
             FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', name);
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER refuse_change', name);
     END LOOP;
-    -- Read models and heads change, and are never deleted. Who may speak for a source is the owner's to give and take.
+    -- Read models and heads change, and are never deleted; a closing does neither. Who may speak for a source is the owner's to give and take.
     -- Snapshots and histories are made of the events, and made anew.
     FOR kept IN SELECT table_name FROM information_schema.tables WHERE table_schema = 'ledger'
         AND table_name NOT IN ('events', 'idempotency_keys', 'commits', 'chains', 'history_changes',
-                               'source_logins', 'alembic_version', 'snapshots', 'read_model_watermarks',
+                               'closed_periods', 'source_logins', 'alembic_version', 'snapshots', 'read_model_watermarks',
                                'balance_history', 'position_history') LOOP
         EXECUTE format('CREATE TRIGGER refuse_delete BEFORE DELETE OR TRUNCATE ON ledger.%I
             FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', kept);

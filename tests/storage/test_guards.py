@@ -19,7 +19,7 @@ from ledger.errors import Corrupt, InvalidEvent, PeriodIsClosed, SequenceGap, St
 from ledger.storage import chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
+from tests.storage.test_storage import CHAIN_ID, closing, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -587,21 +587,31 @@ def test_a_repair_that_is_none_is_refused(database: Database, five: tuple[Connec
     assert database.sql("SELECT count(*) FROM ledger.history_changes") == "0"
 
 
-def close_through(connection: Connection, chain: int, day: str, seq: int) -> None:
+@pytest.fixture
+def closings(database: Database) -> Iterator[tuple[Connection, int]]:
+    """A writer's connection to a chain of five committed events, each of which may close a period."""
+    connection, chain = prepared(database)
+    with connection:
+        put(connection, chain, closing(5))
+        connection.commit()
+        yield connection, chain
+
+
+def close_through(connection: Connection, chain: int, day: str, seq: int, number: int = 1) -> None:
     connection.execute(
-        "INSERT INTO ledger.closed_periods VALUES (%s, 1, %s, %s, '')", [chain, day, seq]
+        "INSERT INTO ledger.closed_periods VALUES (%s, %s, %s, %s, '')", [chain, number, day, seq]
     )  # fmt: skip
     connection.commit()
 
 
 @pytest.mark.parametrize(("through", "refused"), [("1969-12-25", True), ("1969-12-24", False)])
 def test_an_event_for_a_closed_day_is_refused_whoever_writes_it(
-    five: tuple[Connection, int], through: str, refused: bool
+    closings: tuple[Connection, int], through: str, refused: bool
 ) -> None:
     """The seventh event counts for 1969-12-25: once that day is closed it is refused, and the sixth is not."""
-    connection, chain = five
+    connection, chain = closings
     close_through(connection, chain, through, 5)
-    made = linked(7)[5:]
+    made = closing(7)[5:]
     if not refused:
         put(connection, chain, made)
         connection.commit()
@@ -618,27 +628,66 @@ def test_what_came_before_the_closing_may_come_with_it(database: Database) -> No
     """A replica takes the closing and what it closed in one transaction."""
     connection, chain = prepared(database)
     with connection:
-        put(connection, chain, linked(5))
+        put(connection, chain, closing(5))
         close_through(connection, chain, "2024-01-01", 5)
         with pytest.raises(psycopg.Error, match="books are closed"):
-            put(connection, chain, linked(6)[5:])
+            put(connection, chain, closing(6)[5:])
 
 
 @pytest.mark.parametrize(
     ("number", "through", "seq"),
-    [(2, "1970-01-01", 5), (2, "2024-01-01", 5), (2, "2024-01-02", 4), (0, "2024-01-02", 3), (2, "2024-01-02", 6)],
+    [(2, "1970-01-01", 5), (2, "2024-01-01", 5), (2, "2024-01-02", 4), (0, "2024-01-02", 3)],
 )
 def test_no_other_closing_can_open_what_is_closed(
-    five: tuple[Connection, int], number: int, through: str, seq: int
+    closings: tuple[Connection, int], number: int, through: str, seq: int
 ) -> None:
-    """The wall looks at the last closing, so each is later than the one before, and of an event that is there."""
-    connection, chain = five
+    """The wall looks at the last closing, so each is later than the one before."""
+    connection, chain = closings
     close_through(connection, chain, "2024-01-01", 4)
     with pytest.raises(psycopg.Error, match="does not follow the one before") as found:
-        connection.execute(
-            "INSERT INTO ledger.closed_periods VALUES (%s, %s, %s, %s, '')", [chain, number, through, seq]
-        )
+        close_through(connection, chain, through, seq, number)
     assert isinstance(db.translated(found.value), PeriodIsClosed)
     connection.rollback()
-    connection.execute("INSERT INTO ledger.closed_periods VALUES (%s, 2, '2024-01-02', 5, '')", [chain])
-    connection.commit()
+    close_through(connection, chain, "2024-01-02", 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "through", "refused"),
+    [
+        ({}, "2024-08-31", False),
+        ({}, "2024-09-01", True),
+        ({}, "9999-12-31", True),
+        ({}, "infinity", True),
+        ({"occurred_at": 2**63 - 1}, "2024-09-01", True),
+        ({"occurred_at": 0}, "1969-12-31", False),
+        ({"occurred_at": 0}, "1970-01-01", True),
+        ({"occurred_at": -1}, "1969-12-30", False),
+        ({"occurred_at": -1}, "1969-12-31", True),
+        ({"event_type": "FeeCharged"}, "2024-08-31", True),
+    ],
+)
+def test_a_period_is_closed_by_an_event_that_does_so_through_a_day_that_was_over(
+    database: Database, columns: dict[str, object], through: str, refused: bool
+) -> None:
+    """Else whoever inserts a row could shut out every command until a day of their choice."""
+    connection, chain = prepared(database)
+    with connection:
+        put(connection, chain, closing(5, **columns))
+        if not refused:
+            close_through(connection, chain, through, 5)
+            return
+        with pytest.raises(psycopg.Error, match="expected one of type PeriodClosed") as found:
+            close_through(connection, chain, through, 5)
+        assert isinstance(db.translated(found.value), PeriodIsClosed)
+
+
+def test_a_period_is_closed_by_an_event_of_its_chain(closings: tuple[Connection, int], owner: Connection) -> None:
+    """One that is not there yet closes none, nor does one that another chain has."""
+    connection, chain = closings
+    with pytest.raises(psycopg.Error, match="at event 6, which is not there"):
+        close_through(connection, chain, "2024-01-01", 6)
+    connection.rollback()
+    other = chains.create(owner, bytes(16), "example.com/b", genesis(bytes(16), "example.com/b"), "primary").chain
+    owner.commit()
+    with pytest.raises(psycopg.Error, match="at event 5, which is not there"):
+        close_through(connection, other, "2024-01-01", 5)

@@ -21,7 +21,7 @@ from ledger.errors import StateMismatch
 from ledger.storage import acknowledgements, chains, events, read_models
 from ledger.storage import database as db
 from tests.conftest import Database
-from tests.storage.test_storage import CHAIN_ID, linked, prepared, put, sample
+from tests.storage.test_storage import CHAIN_ID, closing, linked, prepared, put, sample
 
 Connection = psycopg.Connection[Any]
 
@@ -92,7 +92,7 @@ def test_a_row_of_few_is_the_same_row(writer: tuple[Connection, int], table: str
     """Both ways in store every column of every table alike."""
     connection, chain = writer
     first, second = sample(table, 0), sample(table, 1)
-    put(connection, chain, linked(5))
+    put(connection, chain, closing(5))
     read_models.write(connection, chain, [added(first, table)])
     put_few(connection, chain, [added(second, table)])
     assert set(read_models.rows(connection, chain, table)) == {first, second}
@@ -202,8 +202,8 @@ def test_what_memory_keeps_is_what_is_loaded(writer: tuple[Connection, int]) -> 
     made += [("streams", rows.Stream(stream, 1)) for stream in ("subject-key/s", "schema/subject-key/s", "mark/I")]
     varied = ("orders", "holds", "quarantine", "breaks", "streams")
     made += [(table, sample(table, 0)) for table in TABLES if table not in varied]
-    # A period is closed by an event that is there.
-    put(connection, chain, linked(5))
+    # A period is closed by an event that does so.
+    put(connection, chain, closing(5))
     read_models.write(connection, chain, [added(row, table) for table, row in made])
     loaded = set(read_models.load_open(connection, chain))
     assert loaded == {(table, row) for table, row in made if not is_closed(table, row)}

@@ -4,6 +4,8 @@ Check the database: its guards, its rights, and that what goes in comes out the 
 
 from __future__ import annotations
 
+import datetime
+
 import msgspec
 import psycopg
 import pytest
@@ -60,30 +62,39 @@ def test_unsafe_settings_are_all_named(database: Database) -> None:
         db.connect(database.dsn("writer"), "test")
 
 
-@pytest.mark.parametrize("table", ["events", "idempotency_keys", "commits", "chains", "history_changes"])
+@pytest.mark.parametrize(
+    "table", ["events", "idempotency_keys", "commits", "chains", "history_changes", "closed_periods"]
+)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_history_cannot_be_changed_even_by_its_owner(database: Database, table: str, statement: str) -> None:
     """The triggers fire always, also in a session that pretends to replicate."""
     column = {"events": "seq", "idempotency_keys": "key", "commits": "last_seq", "chains": "origin",
-              "history_changes": "reason"}[table]  # fmt: skip
+              "history_changes": "reason", "closed_periods": "through"}[table]  # fmt: skip
     with psycopg.connect(database.dsn("owner")) as connection:
         connection.execute("SET ROLE ledger_owner")
         with pytest.raises(psycopg.Error, match="append-only"):
             connection.execute(statement.format(f"ledger.{table}", column, column))
 
 
-def linked(count: int) -> list[RecordedEvent]:
+def linked(count: int, since: int = 1000, **columns: object) -> list[RecordedEvent]:
+    """Return events that follow each other, recorded after *since*; with these *columns* where they are given."""
     head = ChainHead(0, genesis(CHAIN_ID, "example.com/a"))
     made = []
     for n in range(1, count + 1):
         one = event(
-            seq=n, prev_hash=head.hash, stream_version=n, recorded_at=1000 + n, actor="ä\t\\ü", effective_on=-n,
-            correlation_id=bytes(15) + bytes([n]), occurred_at=-n,
-            payload=b'{"derived":{},"given":{"a\\\\":"\\t\xc3\xa9"}}',
+            seq=n, prev_hash=head.hash, stream_version=n, recorded_at=since + n, actor="ä\t\\ü", effective_on=-n,
+            correlation_id=bytes(15) + bytes([n]), payload=b'{"derived":{},"given":{"a\\\\":"\\t\xc3\xa9"}}',
+            **{"occurred_at": -n, **columns},
         )  # fmt: skip
         head = head.extend(one)
         made.append(msgspec.structs.replace(one, hash=head.hash))
     return made
+
+
+def closing(count: int, **columns: object) -> list[RecordedEvent]:
+    """Return such events of the type that closes a period, as 2024-09-01 begins."""
+    begins = int(datetime.datetime(2024, 9, 1, tzinfo=datetime.UTC).timestamp()) * 10**9
+    return linked(count, begins, **{"event_type": "PeriodClosed", "occurred_at": begins, **columns})
 
 
 def put(connection: psycopg.Connection[object], chain: int, made: list[RecordedEvent]) -> None:
@@ -186,8 +197,8 @@ def test_rows_come_back_as_they_went_in_and_change_in_place(database: Database, 
     first, second = sample(table, 0), sample(table, 1)
     keys = [tuple(getattr(row, name) for name in spec.key) for row in (first, second)]
     with connection:
-        # A period is closed by an event that is there; balances change where the head moves.
-        put(connection, chain, linked(5))
+        # A period is closed by an event that does so; balances change where the head moves.
+        put(connection, chain, closing(5))
         read_models.write(
             connection, chain, [Change(table, keys[0], None, first), Change(table, keys[1], None, second)]
         )
