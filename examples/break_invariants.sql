@@ -174,6 +174,26 @@ INSERT INTO ledger.executions
 SELECT (jsonb_populate_record(x, '{"exec_id": "again", "ref_exec_id": "nothing"}')).*
 FROM ledger.executions x WHERE x.chain = 1 AND x.ref_exec_id IS NOT NULL LIMIT 1;
 
+-- I12 writer taken
+-- A correction of a bust, after which nothing follows: what kind of row it names, its own columns do not say.
+INSERT INTO ledger.executions
+SELECT (jsonb_populate_record(x, jsonb_build_object('exec_id', 'again', 'kind', 'correct', 'live', true,
+                                                    'ref_trade_date', x.trade_date, 'ref_exec_id', x.exec_id))).*
+FROM ledger.executions x WHERE x.chain = 1 AND x.kind = 'bust' LIMIT 1;
+
+-- I12 intruder PROJECTION_MISMATCH
+INSERT INTO ledger.executions
+SELECT (jsonb_populate_record(x, jsonb_build_object('exec_id', 'again', 'kind', 'correct', 'live', true,
+                                                    'ref_trade_date', x.trade_date, 'ref_exec_id', x.exec_id))).*
+FROM ledger.executions x WHERE x.chain = 1 AND x.kind = 'bust' LIMIT 1;
+
+-- I12 writer taken
+-- A trade that was corrected counts as the newest version again, beside its correction.
+UPDATE ledger.executions SET live = true WHERE chain = 1 AND kind = 'trade' AND NOT live;
+
+-- I12 intruder PROJECTION_MISMATCH
+UPDATE ledger.executions SET live = true WHERE chain = 1 AND kind = 'trade' AND NOT live;
+
 -- I12 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
 UPDATE ledger.executions SET live = NOT live WHERE chain = 1 AND ref_exec_id IS NOT NULL;
@@ -185,6 +205,13 @@ UPDATE ledger.executions SET settled_qty = qty + 1 WHERE chain = 1 AND settled_q
 -- I13 writer 23514 executions_settled_gross_in_step
 -- All of the quantity settled, and not all of the cash.
 UPDATE ledger.executions SET settled_gross = gross - 1 WHERE chain = 1 AND settled_qty = qty;
+
+-- I13 writer taken
+-- Shares of more than was allocated: shares and executions are rows of their own, and each is in range.
+UPDATE ledger.executions SET qty = qty + 1 WHERE chain = 1 AND kind = 'allocation' AND settled_qty = 0;
+
+-- I13 intruder PROJECTION_MISMATCH
+UPDATE ledger.executions SET qty = qty + 1 WHERE chain = 1 AND kind = 'allocation' AND settled_qty = 0;
 
 -- I13 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.executions DISABLE TRIGGER ALL;
@@ -201,6 +228,13 @@ UPDATE ledger.executions SET settle_date = settle_date + 1 WHERE chain = 1 AND s
 -- I15 writer 23514 positions_flat_costs_nothing
 -- A flat position that still costs something.
 UPDATE ledger.positions SET qty = 0 WHERE chain = 1 AND qty <> 0 AND cost <> 0;
+
+-- I15 writer taken
+-- A position that no trade made: it follows from all executions and corporate actions.
+UPDATE ledger.positions SET qty = qty + 1 WHERE chain = 1 AND account = 'client-1' AND qty > 0;
+
+-- I15 intruder PROJECTION_MISMATCH
+UPDATE ledger.positions SET qty = qty + 1 WHERE chain = 1 AND account = 'client-1' AND qty > 0;
 
 -- I15 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.positions DISABLE TRIGGER ALL;
@@ -227,6 +261,30 @@ FROM ledger.closed_periods WHERE chain = 1 ORDER BY number DESC LIMIT 1;
 INSERT INTO ledger.closed_periods
 SELECT chain, number + 1, '9999-12-31', (SELECT seq FROM ledger.chain_heads WHERE chain = 1), trial_balance
 FROM ledger.closed_periods WHERE chain = 1 ORDER BY number DESC LIMIT 1;
+
+-- I16 writer taken
+-- What was of a closed day once more, as if it counted for a later one: what a payload says is not read.
+UPDATE ledger.chain_heads SET seq = seq + 1, recorded_at = recorded_at + 1, hash = decode(repeat('ab', 32), 'hex')
+WHERE chain = 1;
+INSERT INTO ledger.events
+SELECT (jsonb_populate_record(e, jsonb_build_object('seq', h.seq, 'prev_hash', l.hash, 'hash', h.hash, 'recorded_at',
+    h.recorded_at, 'epoch', h.epoch, 'stream', 'again', 'stream_version', 1, 'effective_on', p.through + 1))).*
+FROM ledger.chain_heads h JOIN ledger.events l ON l.chain = h.chain AND l.seq = h.seq - 1
+    JOIN ledger.closed_periods p ON p.chain = h.chain AND p.number = 1
+    JOIN ledger.events e ON e.chain = h.chain AND e.event_type = 'CashMoved' AND e.effective_on <= p.through
+WHERE h.chain = 1 AND e.group_size = 1 ORDER BY e.seq LIMIT 1;
+
+-- I16 intruder BYTES_MODIFIED
+ALTER TABLE ledger.events DISABLE TRIGGER ALL;
+UPDATE ledger.chain_heads SET seq = seq + 1, recorded_at = recorded_at + 1, hash = decode(repeat('ab', 32), 'hex')
+WHERE chain = 1;
+INSERT INTO ledger.events
+SELECT (jsonb_populate_record(e, jsonb_build_object('seq', h.seq, 'prev_hash', l.hash, 'hash', h.hash, 'recorded_at',
+    h.recorded_at, 'epoch', h.epoch, 'stream', 'again', 'stream_version', 1, 'effective_on', p.through + 1))).*
+FROM ledger.chain_heads h JOIN ledger.events l ON l.chain = h.chain AND l.seq = h.seq - 1
+    JOIN ledger.closed_periods p ON p.chain = h.chain AND p.number = 1
+    JOIN ledger.events e ON e.chain = h.chain AND e.event_type = 'CashMoved' AND e.effective_on <= p.through
+WHERE h.chain = 1 AND e.group_size = 1 ORDER BY e.seq LIMIT 1;
 
 -- I16 intruder BYTES_MODIFIED
 ALTER TABLE ledger.events DISABLE TRIGGER ALL;
@@ -266,6 +324,13 @@ UPDATE ledger.balances SET held = -1 WHERE chain = 1 AND account = 'client-1' AN
 -- I19 writer 23514 orders_hold_amount_not_negative
 UPDATE ledger.orders SET hold_amount = -1 WHERE chain = 1 AND cum_qty > 0;
 
+-- I19 writer taken
+-- What was released of a hold is held again: its amounts are one text, and a balance holds the sum of many.
+UPDATE ledger.holds SET remaining = legs, status = 'open' WHERE chain = 1 AND status = 'released';
+
+-- I19 intruder PROJECTION_MISMATCH
+UPDATE ledger.holds SET remaining = legs, status = 'open' WHERE chain = 1 AND status = 'released';
+
 -- I19 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.balances DISABLE TRIGGER ALL;
 UPDATE ledger.balances SET held = held + 1, settled = settled - 1
@@ -274,6 +339,20 @@ WHERE chain = 1 AND account = 'client-1' AND asset = 'USD';
 -- I20 writer 23514 assets_scale_in_range
 -- An asset finer than amounts are kept.
 UPDATE ledger.assets SET scale = 19 WHERE chain = 1 AND asset = 'USD';
+
+-- I20 writer taken
+-- A cost finer than its asset: the decimals are in a row of another table.
+UPDATE ledger.positions SET cost = cost + 0.000000001 WHERE chain = 1 AND account = 'client-1' AND qty > 0;
+
+-- I20 intruder PROJECTION_MISMATCH
+UPDATE ledger.positions SET cost = cost + 0.000000001 WHERE chain = 1 AND account = 'client-1' AND qty > 0;
+
+-- I20 writer taken
+-- A difference that nothing was posted for: parts, their whole and its postings are rows of several tables.
+UPDATE ledger.allocations SET rounding = rounding + 1 WHERE chain = 1;
+
+-- I20 intruder PROJECTION_MISMATCH
+UPDATE ledger.allocations SET rounding = rounding + 1 WHERE chain = 1;
 
 -- I20 intruder PROJECTION_MISMATCH
 ALTER TABLE ledger.positions DISABLE TRIGGER ALL;

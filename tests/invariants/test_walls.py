@@ -16,11 +16,18 @@ from tests.invariants import blocks
 from tests.invariants.blocks import Block
 from tests.verifier.intruder import copied, real, report_on
 
+AS_OWNER = (
+    "SET ROLE ledger_owner; "
+    "INSERT INTO ledger.source_logins SELECT DISTINCT 'owner', source FROM ledger.source_logins ON CONFLICT DO NOTHING"
+)
 
-def refused(database: Database, sql: str) -> str:
-    """Run *sql* as the writer, and return the SQLSTATE and the constraint or trigger that refused it, or `taken`."""
-    with psycopg.connect(database.dsn("writer")) as connection:
+
+def refused(database: Database, login: str, sql: str) -> str:
+    """Run *sql* as *login*, and return the SQLSTATE and the constraint or trigger that refused it, or `taken`."""
+    with psycopg.connect(database.dsn(login)) as connection:
         try:
+            if login == "owner":
+                connection.execute(AS_OWNER)
             cursor = connection.execute(sql)
             while True:
                 assert cursor.rowcount, "a statement found no row to break"
@@ -36,10 +43,21 @@ def refused(database: Database, sql: str) -> str:
     return "taken"
 
 
+@pytest.mark.parametrize("login", ["writer", "owner"])
 @pytest.mark.parametrize("block", blocks.of("writer"), ids=blocks.name)
-def test_the_database_stops_a_writer_that_does_without_the_journal(firm: Database, block: Block) -> None:
+def test_the_database_stops_whoever_does_without_the_journal(firm: Database, block: Block, login: str) -> None:
     """By the constraint or trigger that the header names, with its SQLSTATE; `taken` says that none stands there."""
-    assert refused(firm, block.sql) == block.expected
+    assert refused(firm, login, block.sql) == block.expected
+
+
+def test_the_owner_writes_no_event_for_a_source_that_is_not_bound_to_them(firm: Database) -> None:
+    """What docs/INVARIANTS.md says of the owner: the wall of events asks that first."""
+    block = next(block for block in blocks.of("writer") if block.expected == "TL003 check_appended")
+    with psycopg.connect(firm.dsn("owner")) as connection:
+        connection.execute("SET ROLE ledger_owner")
+        with pytest.raises(psycopg.Error) as found:
+            connection.execute(block.sql)
+    assert found.value.sqlstate == "TL004"
 
 
 @pytest.mark.parametrize("block", blocks.of("intruder"), ids=blocks.name)
