@@ -53,11 +53,12 @@ class AcknowledgementCheck:
         """
         self._true[event.seq] = (event, digest)
 
-    def findings(self, state: State) -> list[Finding]:
+    def findings(self, state: State, *, stopped: bool = False) -> list[Finding]:
         """
-        Return what is wrong; *state* has the keys that the chain names.
+        Return what is wrong; *state* has the keys that the chain names: where it *stopped*, those named up to there.
         """
-        return [finding for row in self._rows for finding in self._check(row, state)]
+        rows = [row for row in self._rows if not stopped or state.chain_keys.get(row.replica) is not None]
+        return [finding for row in rows for finding in self._check(row, state)]
 
     def _check(self, row: AcknowledgementRow, state: State) -> list[Finding]:
         def found(expected: str, actual: str, column: str) -> Finding:

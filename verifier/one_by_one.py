@@ -28,8 +28,8 @@ from verifier.walk.good import Whole
 
 STOPPED: Final = (
     "what follows from event {0} and those after it, which a newer program has recorded: their rules, read models, the "
-    "state digest, what is kept of the past since, and which keys replicas and checkpoints were signed with; verify "
-    "with the newest release"
+    "state digest, what is kept of the past since, and what replicas and checkpoints say under keys that they name; "
+    "verify with the newest release"
 )
 
 Progress = Callable[[str, int], None]
@@ -122,8 +122,7 @@ def _walk(
     findings.add(commits.end(check.seq))
     kept.end()
     findings.add(sealed.end())
-    if replay.stopped is None:
-        findings.add(acknowledged.findings(replay.state))
+    findings.add(acknowledged.findings(replay.state, stopped=replay.stopped is not None))
     return check, replay, sealed.torn
 
 

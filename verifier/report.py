@@ -231,6 +231,7 @@ COVERED_BEFORE: Final = [
     "where commits end, the head and the chain's own row",
     "every hash of the tree over the events, as far as its tiles have it, and every checkpoint: its root and what it "
     "says",
+    "what replicas acknowledged under keys that events before {0} name: signatures, hashes and state digests before it",
     *AROUND,
 ]
 """What is checked where event {0} is one that only a newer program knows."""

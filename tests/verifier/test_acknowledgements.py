@@ -41,7 +41,7 @@ def row(key: KeyPair = REPLICA, **changes: Any) -> AcknowledgementRow:
     return AcknowledgementRow(key.key_id, received_at=EVENT.recorded_at + 9, signature=value[-64:], **said)
 
 
-def checked(*rows: AcknowledgementRow, past: bool = True, known: bool = True) -> list[Finding]:
+def checked(*rows: AcknowledgementRow, past: bool = True, known: bool = True, stopped: bool = False) -> list[Finding]:
     check, state = AcknowledgementCheck(chains.CHAIN_ID, rows, NOW), State()
     for key in (REPLICA, PUBLISHER):
         state.chain_keys.put(
@@ -53,7 +53,7 @@ def checked(*rows: AcknowledgementRow, past: bool = True, known: bool = True) ->
         check.pass_by(event)
         if event.seq in check.seqs:
             check.reach(event, digest(event.seq) if known else None)
-    return check.findings(state)
+    return check.findings(state, stopped=stopped)
 
 
 def wrong(column: str, expected: str, actual: str, key: KeyPair = REPLICA) -> Finding:
@@ -140,3 +140,12 @@ def test_a_time_of_arrival_lies_between_the_event_and_now(received_at: int, expe
     """But for as much as clocks may differ."""
     found = checked(msgspec.structs.replace(row(), received_at=received_at))
     assert found == ([] if expected is None else [wrong("received_at", expected, str(received_at))])
+
+
+def test_what_a_replica_signed_is_held_against_the_hash_where_the_rules_are_not_known() -> None:
+    """Under a key that was named before; one that is not known may have been named by what cannot be read."""
+    there = {"known": False, "stopped": True}
+    assert checked(row(), row(KeyPair("replica", "r", bytes([3]) * 32)), **there) == []
+    assert checked(row(hash=bytes(32)), **there) == [wrong("hash", EVENT.hash.hex(), bytes(32).hex())]
+    edited = msgspec.structs.replace(row(), hash=bytes(32))
+    assert checked(edited, **there) == [wrong("hash", EVENT.hash.hex(), bytes(32).hex())]

@@ -36,6 +36,7 @@ from ledger.storage import database as db
 from ledger.storage import events
 from tests.commands import run
 from tests.conftest import ORIGIN, Database, copy_database
+from tests.journal.test_newer_program import new_fee, newer
 from tests.verifier.history import NOW, history
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from verifier import moment
@@ -111,6 +112,18 @@ def test_an_acknowledgement_that_arrived_before_its_event_is_found(copy: Databas
         for arrived in (1, 2**62):
             intruder.edit("acknowledgements", f"UPDATE ledger.acknowledgements SET received_at = {arrived}")
             assert [(x.table, x.column) for x in real(report_on(copy))] == [("acknowledgements", "received_at")]
+
+
+def test_an_acknowledgement_is_held_against_its_event_where_a_newer_program_went_on(copy: Database) -> None:
+    """What was signed under a key that is known needs no rule; of it nothing is lost by an event that is not."""
+    with newer(), Ledger.open(copy.dsn("writer")) as ledger:
+        ledger.append(new_fee("new"), key="new")
+    assert {x.kind for x in real(report_on(copy))} == {"UNKNOWN_FORMAT"}
+    with Intruder(copy) as intruder:
+        intruder.edit("acknowledgements", "UPDATE ledger.acknowledgements SET hash = sha256('x')")
+    assert [(x.kind, x.column) for x in real(report_on(copy))] == [
+        ("UNKNOWN_FORMAT", "schema_version"), ("ACK_MISMATCH", "hash")
+    ]  # fmt: skip
 
 
 def test_the_catalogue_is_what_the_migrations_make(copy: Database) -> None:
