@@ -6,8 +6,10 @@ The session is read-only and sets everything that could change what is read.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
@@ -29,6 +31,11 @@ SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_t
 Nothing that was set for the login may change what is read; no other schema's functions may slip under ours. A server
 is asked which limits of time it knows: not every version has all of them.
 """
+_BY_NO_INDEX: Final = (
+    "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
+    "SET LOCAL enable_bitmapscan = off"
+)
+_AS_BEFORE: Final = re.sub(r"= (on|off)", "TO DEFAULT", _BY_NO_INDEX)
 
 
 def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection[Any]:
@@ -51,6 +58,31 @@ def open_connection(dsn: str, snapshot: str | None = None) -> psycopg.Connection
         connection.close()
         raise Unreadable(f"the server did not begin to read: {first_line(error)}; look at its log") from error
     return connection
+
+
+def read_by_no_index(connection: psycopg.Connection[Any]) -> None:
+    """
+    Have the tables of every statement that is planned from here on read from end to end, by no index.
+
+    An index shows what it has, and no row that it lacks: one that was written while the table was said to have none, or
+    whose entry was lost. Of a table that is small, or whose statistics are false, the server's planner may like an
+    index better even where all rows are asked for. What is looked up, or walked in order and left early, is not for
+    this: it would read all of the table each time.
+    """
+    connection.execute(_BY_NO_INDEX.encode())
+
+
+@contextlib.contextmanager
+def by_no_index(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """
+    Have the tables of the statements in the block read as `read_by_no_index` says.
+
+    A statement is planned when it is executed, and a cursor when it is declared: its rows may be fetched afterwards.
+    """
+    read_by_no_index(connection)
+    yield
+    # Where the block raises, the transaction is over, and with it what was set for it.
+    connection.execute(_AS_BEFORE.encode())
 
 
 def _unreached(error: psycopg.Error) -> str:

@@ -157,7 +157,8 @@ class EventRows(Moment):
             "SELECT coalesce(source, ''), coalesce(key, ''), first_seq FROM ledger.idempotency_keys"
             " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
         )
-        for row in self.stream("keys", sql, first, last):
+        # No index has them by their seqs, so all of the table is read in any case.
+        for row in self.stream_every("keys", sql, first, last):
             yield KeyRow(*row)
 
     def keys_of_groups(self, after: int) -> Iterator[KeyRow]:
@@ -176,12 +177,20 @@ class EventRows(Moment):
         for row in self.stream("keys", sql, after):
             yield KeyRow(*row)
 
-    def commits(self, after: int = -(2**63)) -> Iterator[CommitRow]:
+    def commits(self) -> Iterator[CommitRow]:
         """
-        Yield every commit that ends after seq *after*, in order.
+        Yield every commit, in order of where it ends.
+        """
+        sql = f"SELECT {_COMMIT} FROM ledger.commits WHERE chain = %s ORDER BY last_seq"
+        for row in self.stream_every("commits", sql):
+            yield CommitRow(*row)
+
+    def commits_after(self, seq: int) -> Iterator[CommitRow]:
+        """
+        Yield the commits that end after *seq*, in order, as their key has them.
         """
         sql = f"SELECT {_COMMIT} FROM ledger.commits WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
-        for row in self.stream("commits", sql, after):
+        for row in self.stream("commits", sql, seq):
             yield CommitRow(*row)
 
     def boundary(self, seq: int) -> int:

@@ -19,21 +19,19 @@ class ModelRows(Moment):
     What a moment has of what follows from the events.
     """
 
-    def lanes(self) -> tuple[int, bytes] | None:
+    def lanes(self) -> list[tuple[int, bytes]]:
         """
-        Return the stored state digest's seq and accumulator.
+        Return seq and accumulator of the state digest that is stored: one row.
         """
-        found = self.connection.execute(
-            "SELECT seq, lanes FROM ledger.state_digests WHERE chain = %s", [self.chain.chain]
-        ).fetchone()
-        return None if found is None else (found[0], found[1])
+        return self.every("SELECT seq, lanes FROM ledger.state_digests WHERE chain = %s", self.chain.chain)
 
     def rows(self, table: str) -> Iterator[Row]:
         """
         Yield every row of a read model.
         """
         spec = TABLES[table]
-        for row in self.stream(f"rows_{table}", f"SELECT {columns_of(spec)} FROM ledger.{table} WHERE chain = %s"):
+        sql = f"SELECT {columns_of(spec)} FROM ledger.{table} WHERE chain = %s"
+        for row in self.stream_every(f"rows_{table}", sql):
             yield row_of(spec, row)
 
     def rows_at(self, table: str, keys: Sequence[Key]) -> Iterator[Row]:
@@ -63,17 +61,17 @@ class ModelRows(Moment):
         """
         spec, name = TABLES[table], HISTORIES[table]
         sql = f"SELECT coalesce(seq, -1), {columns_of(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY 1"
-        for row in self.stream(f"versions_{table}", sql):
+        for row in self.stream_every(f"versions_{table}", sql):
             yield row[0], row_of(spec, row[1:])
 
     def watermarks(self) -> dict[str, tuple[int, bytes]]:
         """
         Return (seq, hash) of the last event that each history holds, by the history's name.
         """
-        found = self.connection.execute(
+        found = self.every(
             "SELECT coalesce(name, ''), coalesce(seq, -1), coalesce(hash, '') FROM ledger.read_model_watermarks"
             " WHERE chain = %s ORDER BY name",
-            [self.chain.chain],
+            self.chain.chain,
         )
         return {name: (seq, digest) for name, seq, digest in found}
 
@@ -81,11 +79,11 @@ class ModelRows(Moment):
         """
         Return the digest that each snapshot says it has, by its seq.
         """
-        found = self.connection.execute(
+        found = self.every(
             "SELECT coalesce(seq, -1), coalesce(state_digest, '') FROM ledger.snapshots WHERE chain = %s ORDER BY seq",
-            [self.chain.chain],
+            self.chain.chain,
         )
-        return dict(found.fetchall())
+        return dict(found)
 
     def snapshot_rows(self, seq: int) -> bytes:
         """

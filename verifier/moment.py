@@ -19,7 +19,7 @@ from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
 from verifier import columns
-from verifier.connection import first_line, open_connection
+from verifier.connection import by_no_index, first_line, open_connection
 from verifier.stored import ChainRow, ChainsLost, Unreadable, unanswered
 
 FETCH_ROWS = 2000
@@ -86,7 +86,7 @@ class Moment:
     def _find(self, origin: str | None) -> ChainRow:
         self.chains = [
             ChainRow(*row)
-            for row in self.connection.execute(
+            for row in self.every(
                 "SELECT coalesce(c.chain, -1), coalesce(uuid_send(c.chain_id), decode(repeat('00', 16), 'hex')),"
                 " coalesce(c.origin, ''), coalesce(c.format_version, -1), coalesce(c.genesis, ''), coalesce(h.seq, -1),"
                 " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
@@ -175,6 +175,24 @@ class Moment:
             cursor.itersize = rows or FETCH_ROWS
             cursor.execute(sql, [self.chain.chain if number is None else number, *given])
             yield from cursor
+
+    def stream_every(self, name: str, sql: str, *given: Any) -> Iterator[tuple[Any, ...]]:
+        """
+        Yield the rows of a query for all rows of the chain, whose number is its first parameter, whatever an index says
+        of them.
+        """
+        with self.connection.cursor(f"{name}_{next(self.cursors)}", scrollable=False) as cursor:
+            cursor.itersize = FETCH_ROWS
+            with by_no_index(self.connection):
+                cursor.execute(sql, [self.chain.chain, *given])
+            yield from cursor
+
+    def every(self, sql: typing.LiteralString, *given: Any) -> list[tuple[Any, ...]]:
+        """
+        Return the rows of a query for all rows of a table or of a chain, whatever an index says of them.
+        """
+        with by_no_index(self.connection):
+            return self.connection.execute(sql, given).fetchall()
 
     def query(self, sql: typing.LiteralString) -> list[tuple[Any, ...]]:
         """

@@ -40,28 +40,28 @@ class Reader(EventRows, ModelRows):
         """
         Return how many rows of `chains` say this origin or have the chain's number, whichever are more.
         """
-        found = self.connection.execute(
+        found = self.every(
             "SELECT greatest(count(*) FILTER (WHERE origin = %s), count(*) FILTER (WHERE chain = %s))"
             " FROM ledger.chains",
-            [origin, self.chain.chain],
-        )
-        return int(found.fetchall()[0][0])
+            origin, self.chain.chain,
+        )  # fmt: skip
+        return int(found[0][0])
 
     def heads(self) -> int:
         """
         Return how many rows of `chain_heads` the chain has.
         """
-        found = self.connection.execute("SELECT count(*) FROM ledger.chain_heads WHERE chain = %s", [self.chain.chain])
-        return int(found.fetchall()[0][0])
+        found = self.every("SELECT count(*) FROM ledger.chain_heads WHERE chain = %s", self.chain.chain)
+        return int(found[0][0])
 
     def acknowledgements(self) -> list[AcknowledgementRow]:
         """
         Return what each replica acknowledged last.
         """
-        found = self.connection.execute(
+        found = self.every(
             "SELECT coalesce(replica, ''), coalesce(epoch, -1), coalesce(seq, -1), coalesce(hash, ''),"
             " coalesce(state_digest, ''), coalesce(applied_at, -1), coalesce(received_at, -1), coalesce(signature, '')"
-            " FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica", [self.chain.chain],
+            " FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica", self.chain.chain,
         )  # fmt: skip
         return [AcknowledgementRow(*row) for row in found]
 
@@ -155,12 +155,20 @@ class Reader(EventRows, ModelRows):
         for row in self.stream(f"tiles_{level}", sql, rows=FETCH_TILES):
             yield row[0], bytes(row[1])
 
-    def checkpoints(self, name: str, above: int | None = None) -> Iterator[CheckpointRow]:
+    def checkpoints(self, name: str) -> Iterator[CheckpointRow]:
         """
-        Yield every checkpoint, or those *above* a size, in order of size; *name* tells this reading from others that go
-        on at the same time.
+        Yield every checkpoint, in order of size; *name* tells this reading from others that go on at the same time.
         """
-        onward = "" if above is None else f" AND size > {int(above)}"
+        sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s ORDER BY size"
+        for row in self.stream_every(f"checkpoints_{name}", sql):
+            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
+
+    def checkpoints_above(self, name: str, size: int | None) -> Iterator[CheckpointRow]:
+        """
+        Yield the checkpoints of more than *size* events, or of any, in order, as their key has them; whoever stops
+        early has read few.
+        """
+        onward = "" if size is None else f" AND size > {int(size)}"
         sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
         for row in self.stream(f"checkpoints_{name}", sql):
             yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
@@ -181,19 +189,21 @@ class Reader(EventRows, ModelRows):
         """
         Return (topic, topic id, next offset) of the chain's rows in replica_state: one in a replica, else none.
         """
-        sql = "SELECT coalesce(topic, ''), topic_id, next_offset FROM ledger.replica_state WHERE chain = %s"
-        return self.connection.execute(sql, [self.chain.chain]).fetchall()
+        return self.every(
+            "SELECT coalesce(topic, ''), topic_id, next_offset FROM ledger.replica_state WHERE chain = %s",
+            self.chain.chain,
+        )
 
     def vouched(self) -> list[str]:
         """
         Return, as sentences, what the database says of itself and nothing else can confirm.
         """
         said = [f"the region is {self.chain.mode}"]
-        for login, source in self.query("SELECT login, source FROM ledger.source_logins ORDER BY 1, 2"):
+        for login, source in self.every("SELECT login, source FROM ledger.source_logins ORDER BY 1, 2"):
             said.append(f"login {login} may write for source {source}")
         for topic, topic_id, offset in self.positions():
             said.append(f"topic {topic}, whose id is {topic_id}, was read up to offset {offset}")
-        repairs = self.query(
+        repairs = self.every(
             "SELECT min(change), max(change), count(*), changed_by, reason FROM ledger.history_changes"
             " GROUP BY changed_by, reason ORDER BY 2 DESC"
         )

@@ -121,9 +121,12 @@ def digest(reader: Reader, made: StateDigest, seq: int) -> list[Finding]:
     Hold the row of `state_digests` against the replay.
     """
     key = (reader.chain.origin,)
-    stored = reader.lanes()
-    if stored is None:
+    rows = reader.lanes()
+    if not rows:
         return [Finding("STATE_MISMATCH", "a row", "no such row", table="state_digests", key=key)]
+    if len(rows) > 1:
+        return [Finding("STATE_MISMATCH", "one row", f"{len(rows)} rows", table="state_digests", key=key)]
+    (stored,) = rows
     return [
         Finding(
             "STATE_MISMATCH", _shown(expected)[:64], _shown(actual)[:64], table="state_digests", key=key, column=name
@@ -147,6 +150,8 @@ def position(reader: Reader, events: int) -> list[Finding]:
 
     if chain.mode == "replica" and events and not rows:
         return [found(None, "a row, since chain_heads.mode is replica", "no such row")]
+    if len(rows) > 1:
+        return [found(None, "one row", f"{len(rows)} rows")]
     if chain.mode == "primary" and chain.epoch == 1:
         # Who reigns since the chain began has never applied it.
         return [found(None, "no such row, since chain_heads.mode is primary", "a row")] if rows else []

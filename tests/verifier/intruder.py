@@ -100,6 +100,15 @@ class Intruder:
         self.connection.execute(switch.format("true", index))
         self.connection.execute("DROP TABLE lost")
 
+    def hide(self, table: str, rows: str) -> None:
+        """Write the rows that a query makes, and let no index of the table hear of them."""
+        switch = "UPDATE pg_class SET relhasindex = {} WHERE oid = 'ledger.{}'::regclass"
+        self.connection.execute(f"CREATE TEMP TABLE hidden AS {rows}")
+        self.connection.execute(switch.format("false", table))
+        self.edit(table, f"INSERT INTO ledger.{table} SELECT * FROM hidden", least=1)
+        self.connection.execute(switch.format("true", table))
+        self.connection.execute("DROP TABLE hidden")
+
     def save(self, table: str) -> None:
         self.connection.execute(f"CREATE TEMP TABLE saved AS SELECT * FROM ledger.{table}")
 

@@ -39,7 +39,7 @@ def _gone(reader: Reader, tree: Tree, path: Path) -> Iterator[Finding]:
     if size < tree.size:
         yield Finding("TREE_MISMATCH", f"tiles of {tree.size} events, as {path} says", f"of {size}", table="tiles",
                       key=("0", str((tree.size - 1) // WIDTH)))  # fmt: skip
-    newest = next(reader.checkpoints("newest", tree.size - 1), None) if tree.is_signed else None
+    newest = next(reader.checkpoints_above("newest", tree.size - 1), None) if tree.is_signed else None
     if tree.is_signed and (newest is None or newest.size != tree.size):
         yield Finding("TREE_MISMATCH", f"the checkpoint of {tree.size} events, as {path} says", "no such row",
                       table="checkpoints", key=(str(tree.size),))  # fmt: skip

@@ -86,7 +86,7 @@ def since(reader: Reader, chain: ChainRow, before: Verified) -> Beside:
     at = before.at.end.seq
     # Nobody signs where commits end: a repair makes fewer of them, and another region takes several in at once.
     boundary = reader.boundary(before.boundary)
-    commits = CommitCheck(reader.commits(boundary), reader.seq_recorded_at, boundary)
+    commits = CommitCheck(reader.commits_after(boundary), reader.seq_recorded_at, boundary)
     acknowledged, notes = _acknowledged(reader, chain, at)
     return Beside(None, commits, acknowledged, KeptSince(reader, at), Findings(), notes)
 

@@ -145,17 +145,18 @@ def _tree(reader: Reader, chain: ChainRow, said: Tree, tell: Tell, of_keys: bool
 
     Return how far it was checked, and which checkpoints are nobody's word any more.
     """
-    if not said.is_signed and (first := next(reader.checkpoints("first"), None)) and first.size <= said.size:
+    first = None if said.is_signed else next(reader.checkpoints_above("first", None), None)
+    if first is not None and first.size <= said.size:
         # There was none when the state was saved, and the first that came is of fewer events than the tiles had.
         said = NO_TREE
     since = said.size if said.is_signed else 0
     sealed = SealedCheck(
         due.due(reader).leaves, lambda level: reader.tiles(level, said.size >> HEIGHT * (level + 1)),
-        reader.checkpoints("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
+        reader.checkpoints_above("sealed", since), reader.now(), start=said.edge(), is_signed=said.is_signed,
     )  # fmt: skip
     same(list(full.tree_of(reader, chain, sealed, tell)), [], "the tree")
     signed = Signed(chain.origin, [row for row in reader.rows("chain_keys") if isinstance(row, ChainKey)], None)
-    for row in reader.checkpoints("signed", 0 if of_keys else since):
+    for row in reader.checkpoints_above("signed", 0 if of_keys else since):
         same(signed.check(row), [], "checkpoints")
     same(signed.end(), [], "checkpoints")
     return Tree.of(sealed), signed.nobodys()

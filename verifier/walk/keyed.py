@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import psycopg
 
-from verifier.connection import open_connection
+from verifier.connection import open_connection, read_by_no_index
 from verifier.stored import unanswered
 from verifier.walk import rows
 
@@ -45,9 +45,12 @@ def check(task: Task) -> bool:
         with (
             open_connection(task.dsn, task.snapshot) as one,
             open_connection(task.dsn, task.snapshot) as other,
-            contextlib.closing(rows.stream(one, _GROUPS.format(task.chain))) as groups,
-            contextlib.closing(rows.stream(other, _KEYS.format(task.chain))) as keys,
         ):
-            return all(group == key for group, key in zip_longest(map(bytes, groups), map(bytes, keys)))
+            read_by_no_index(other)
+            with (
+                contextlib.closing(rows.stream(one, _GROUPS.format(task.chain))) as groups,
+                contextlib.closing(rows.stream(other, _KEYS.format(task.chain))) as keys,
+            ):
+                return all(group == key for group, key in zip_longest(map(bytes, groups), map(bytes, keys)))
     except psycopg.Error as error:
         raise unanswered(error) from error

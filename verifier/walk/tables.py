@@ -17,7 +17,7 @@ import psycopg
 
 from ledger.chain.digest import StateDigest
 from ledger.domain.rows import TABLES, TableSpec
-from verifier.connection import open_connection
+from verifier.connection import open_connection, read_by_no_index
 from verifier.stored import unanswered
 from verifier.stored_rows import amount_of, columns_of
 
@@ -67,6 +67,7 @@ def digests(tasks: Sequence[Task]) -> Iterator[Stored]:
     if not tasks:
         return
     with open_connection(tasks[0].dsn, tasks[0].snapshot) as connection:
+        read_by_no_index(connection)
         for task in tasks:
             spec = TABLES[task.table]
             try:
