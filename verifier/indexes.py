@@ -25,7 +25,10 @@ TABLE: Final = "indexes"
 """Where such findings are said to be: no row of a table is wrong."""
 
 LOOKED_UP: Final = "that every row of every table is found by each of the table's indexes"
-NOT_LOOKED_UP: Final = f"{LOOKED_UP}: only a verification of everything looks every row up"
+NOT_LOOKED_UP: Final = (
+    f"{LOOKED_UP}, and rows that no index leads to, where rows are read by one: only a `full` that begins with the "
+    "first event looks every row up"
+)
 
 _INDEXES: Final = (
     "SELECT t.relname, c.relname, array(SELECT quote_ident(a.attname) FROM unnest(i.indkey::int2[]) WITH ORDINALITY"

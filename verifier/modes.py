@@ -21,7 +21,7 @@ from ledger.archiving.places import open_store
 from ledger.errors import InvalidInput, shown
 from ledger.evidence.witness import Evidence
 from ledger.sandbox import home
-from verifier import identity
+from verifier import identity, indexes
 from verifier.options import Dsn, Format, Jobs, Origin, ReportFile, Trust
 from verifier.report import Report
 from verifier.showing import Form, judged, progress
@@ -218,7 +218,10 @@ def diff_(
                 for copy, other in (copies, copies[::-1]) if isinstance(copy, Region)
                 for finding in identity.settle(copy, [other.origin], [other.chain_id]).findings
             ]  # fmt: skip
-            return diverging.compare(*copies, told, backup=backup, settled=settled)
+            found = diverging.compare(*copies, told, backup=backup, settled=settled)
+        if any(isinstance(copy, Region) for copy in copies):
+            found.not_covered.append(indexes.NOT_LOOKED_UP)
+        return found
 
     if status := judged(made, format, report):
         raise typer.Exit(status)

@@ -18,6 +18,7 @@ from tests.archiving import chains
 from tests.tamper.forging import grown, linked, relink
 from tests.tiled.sealed import Sealed, archived, silent, stands
 from tests.verifier.intruder import Intruder
+from verifier import indexes
 from verifier.report import Report
 from verifier.stored import Unreadable
 from verifier.tiled import draw, sample
@@ -229,6 +230,7 @@ def folder(tmp_path: Path) -> Folder:
 def test_an_archive_is_sampled_as_a_database_is(folder: Folder) -> None:
     report = sample.of_archive(folder, chains.POLICY, Draw(2, b"n", THOUSANDTH), silent)
     assert (report.verdict, report.findings, report.region_mode) == ("verified", [], "archive")
+    assert indexes.NOT_LOOKED_UP not in report.not_covered
     assert "2 of 3 tiles of 256 events" in " ".join(report.covered)
     whole = sample.of_archive(folder, chains.POLICY, Draw(9, b"n", THOUSANDTH), silent)
     assert (whole.verdict, whole.events) == ("verified", 700)

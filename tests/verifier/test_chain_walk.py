@@ -26,6 +26,7 @@ from tests.journal.test_ledger import deposit
 from tests.verifier.history import written_in
 from tests.verifier.intruder import Intruder, changed, columns, copied, report_on
 from verifier import cli as verifier_cli
+from verifier import indexes
 from verifier.connection import open_connection
 from verifier.reader import Reader
 from verifier.report import Finding, Report
@@ -78,6 +79,7 @@ def test_a_good_chain_passes_and_its_root_is_the_tree_s(written: Database, tmp_p
     assert report.head == {"seq": edge.size, "hash": head.hex(), "root": edge.root().hex()}
     assert report.last_good_seq == edge.size
     assert any("full" in line for line in report.not_covered)
+    assert indexes.NOT_LOOKED_UP in report.not_covered
 
 
 @pytest.mark.parametrize(

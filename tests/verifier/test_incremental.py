@@ -34,7 +34,7 @@ from tests.journal.test_ledger import deposit, order, trade
 from tests.verifier.history import written_in
 from tests.verifier.intruder import Intruder, copied, real, report_on
 from tests.verifier.test_chain_walk import COPIED_BELOW
-from verifier import full
+from verifier import full, indexes
 from verifier.reader import Reader
 from verifier.report import Ended, Finding, Outcome, Report
 from verifier.stored import Unreadable
@@ -368,6 +368,7 @@ def test_state_says_what_the_events_make(written: Database) -> None:
     assert {(row["account"], row["asset"]): row["settled"] for row in report.balances} == stored
     assert report.state_digest == digest[0].hex()
     assert report.positions
+    assert indexes.NOT_LOOKED_UP in report.not_covered
     assert len(replayed.lines(report)) == 1 + len(report.balances) + len(report.positions) + len(report.sealed)
 
 

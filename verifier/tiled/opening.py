@@ -20,7 +20,7 @@ from ledger.evidence import tree
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tree import Frontier
 from ledger.evidence.witness import Evidence
-from verifier import identity
+from verifier import identity, indexes
 from verifier.conviction import hashes_to
 from verifier.region import doubled
 from verifier.report import BROKEN, VERIFIED, Finding, Report
@@ -55,6 +55,7 @@ NOT_COVERED: Final = [
     "the events themselves: `full`, `scrub` and `sample` read them",
     "what witnesses have seen who did not answer, where those who did make up the quorum without them",
     "triggers, grants and functions: `full` checks them",
+    indexes.NOT_LOOKED_UP,
     "events that were never appended: reconcile with the venue",
 ]
 

@@ -23,7 +23,7 @@ from ledger.evidence import tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.policy import Policy
 from ledger.evidence.tiles import WIDTH, leaf_tile
-from verifier import identity, spans
+from verifier import identity, indexes, spans
 from verifier.archive.ranges import check_range, without_payloads
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report
 from verifier.stored import CheckpointRow, Unreadable
@@ -117,6 +117,7 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int
     report = _report(found, wanted, drawn, findings, COVERED, size, started)
     report.origin, report.region_mode, report.vouched = region.origin, region.chain.mode, settled.assumed
     report.head = {"seq": region.chain.seq, "hash": region.chain.hash.hex()}
+    report.not_covered.append(indexes.NOT_LOOKED_UP)
     return report
 
 
