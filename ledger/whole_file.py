@@ -33,7 +33,11 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; *path* is the file that it names.
     """
-    place = path.resolve()
+    try:
+        place = path.resolve()
+    except RuntimeError as error:
+        # What Python makes of a link that leads back to itself.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     if place.exists() and not place.is_file():
         with os.fdopen(_opened(path), "wb") as stream:
             yield stream

@@ -6,6 +6,7 @@ watches.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ def judged(make: Callable[[], Report], form: Form, file: Path | None = None) -> 
     Show the report that *make* returns, in *file* too where one is named, and return the exit status.
 
     What cannot be verified, is interrupted or fails is told in every form as well, and raised. The status is the same
-    in every form; where *file* cannot be written it is 4 instead of 0.
+    in every form; where *file* cannot be written it is 4 instead of 0, and 3 all the same.
 
     Raises:
         LedgerError: nothing could be verified.
@@ -113,8 +114,23 @@ def kept(outcome: Outcome, file: Path | None) -> bool:
 def shown(outcome: Outcome, form: Form) -> None:
     """
     Write *outcome* to standard output; for people an end without a report is the sentence on standard error.
+
+    Corruption that was found ends with its own status, also where nobody reads of it: then standard error says so.
+
+    Raises:
+        OSError: it cannot be written, and nothing was found that has to be told.
     """
-    if form is not Form.TABLE or isinstance(outcome, Report):
-        encoding = sys.stdout.encoding if form is Form.TABLE else "utf-8"
+    if form is Form.TABLE and not isinstance(outcome, Report):
+        return
+    encoding = sys.stdout.encoding if form is Form.TABLE else "utf-8"
+    try:
         sys.stdout.flush()
         sys.stdout.buffer.write(written(outcome, form, int(time.time())).encode(encoding, "backslashreplace"))
+        sys.stdout.flush()
+    except OSError as error:
+        if outcome.verdict != BROKEN:
+            raise
+        # What is printed later would end with it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"corruption was found, and its report was not printed: {error.strerror}; write it with --report FILE",
+              file=sys.stderr)  # fmt: skip

@@ -478,6 +478,28 @@ def test_the_report_of_a_watch_is_the_worst_of_its_newest_round(copy: Database, 
     assert verdicts == ["BROKEN"]
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_watch_that_finds_something_ends_with_3_wherever_its_report_goes(
+    copy: Database, state: Path, form: str
+) -> None:
+    """Where neither the file nor the output can be written, standard error says both; with nothing found it is 4."""
+    kept = state.with_name("kept.json")
+    kept.symlink_to(kept)
+    words = ("watch", "--state", str(state), "--every", "0.1", "--rounds", "2", "--report", str(kept), "--format", form)
+    done = subprocess.run(_command(copy, *words), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, f"the report {kept} was not written: " in done.stderr) == (4, True)
+    go_on(copy)
+    with Intruder(copy) as intruder:
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    for more in ((), ("--on-findings", "continue")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(_command(copy, *words, *more), stdout=full, stderr=subprocess.PIPE, text=True,
+                                  check=False, timeout=60)  # fmt: skip
+        assert done.returncode == 3
+        assert f"the report {kept} was not written: " in done.stderr
+        assert "its report was not printed: No space left on device" in done.stderr
+
+
 def test_the_report_of_a_watch_says_that_nothing_could_be_verified(state: Path) -> None:
     """In each form, and in the file, as other commands say how they ended."""
     kept = state.with_name("kept.json")

@@ -173,7 +173,6 @@ def watch(
 
     def show(outcome: Outcome) -> None:
         shown(outcome, format)
-        sys.stdout.flush()
 
     def keep(outcome: Outcome) -> None:
         nonlocal is_kept

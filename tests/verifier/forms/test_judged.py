@@ -4,6 +4,8 @@ Check that the exit status is the same in every form, whatever the outcome, and 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
@@ -37,11 +39,13 @@ def making(outcome: Outcome) -> Callable[..., Report]:
     return made
 
 
-def run(*arguments: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+def run(
+    *arguments: str, outcome: Outcome | Callable[..., Report], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> int:
     """Run `tradeledger-verify proof` to an outcome, and return the exit status."""
     (folder / NAME).write_bytes(b"")
     (folder / "policy").write_bytes(b"quorum none\n")
-    monkeypatch.setattr(proof, "verify", making(outcome))
+    monkeypatch.setattr(proof, "verify", outcome if callable(outcome) else making(outcome))
     words = ["tradeledger-verify", "proof", str(folder / NAME), "--policy", str(folder / "policy"), *arguments]
     monkeypatch.setattr("sys.argv", words)
     return command.run(cli.app, cli._MANNER)
@@ -110,6 +114,66 @@ def test_a_report_file_that_cannot_be_written_never_ends_with_0(
     assert (done, file.read_text(), list(tmp_path.glob("*.part"))) == (status, "before", [])
     assert "No space left on device; make room" in said.err
     assert name == "could not verify" or name.upper() in said.out
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", ["broken", "kept from checking", "verified"])
+@pytest.mark.parametrize("place", ["the folder is gone", "a folder", "a full disk", "no right", "a link to itself"])
+def test_corruption_is_told_wherever_the_report_cannot_be_written(
+    place: str, name: str, suffix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Its place may be lost while the verification goes on; standard error names the file that is missing."""
+    outcome, status = OUTCOMES[name]
+    file = tmp_path / "reports" / f"report{suffix}"
+    file.parent.mkdir()
+
+    def verified(*given: object) -> Report:
+        lose(file, place, monkeypatch)
+        return making(outcome)(*given)
+
+    done = run("--report", str(file), outcome=verified, monkeypatch=monkeypatch, folder=tmp_path)
+    said = capsys.readouterr()
+    assert done == (status or 4)
+    assert f"the report {file} was not written: " in said.err
+    assert name == "kept from checking" or name.upper() in said.out
+
+
+def lose(file: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a report's place one in which it cannot be written."""
+    match place:
+        case "the folder is gone":
+            file.parent.rmdir()
+        case "a folder":
+            file.mkdir()
+        case "a full disk":
+            file.symlink_to("/dev/full")
+        case "a link to itself":
+            file.symlink_to(file)
+        case "no right":
+            # The administrator, as who tests may run, has every right.
+            def refused(path: Path, *_: object) -> None:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+            monkeypatch.setattr("ledger.whole_file.Path.open", refused)
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("name", ["broken", "kept from checking", "verified"])
+def test_corruption_is_told_by_the_status_where_nothing_can_be_printed(
+    form: Form, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it is a program that reads the status, and the disk that the output goes to is full."""
+    outcome, status = OUTCOMES[name]
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        done = run("--format", form, outcome=outcome, monkeypatch=monkeypatch, folder=tmp_path)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert done == (status or 4)
+    is_silent = form is Form.TABLE and isinstance(outcome, Ended)
+    assert is_silent or "No space left on device" in capsys.readouterr().err
 
 
 VERIFIER = Path(meaning.__file__).parent
