@@ -5,6 +5,7 @@ Check allocations: a block becomes its accounts' trades, rounding is posted, and
 from __future__ import annotations
 
 import datetime
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -13,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
 from ledger.domain.amounts import UNIT, render
 from ledger.domain.events.cash import CashMoved
 from ledger.domain.events.control import PeriodClosed
 from ledger.domain.events.executions import Fee, TradeBusted, TradeCorrected
 from ledger.domain.events.fields import Event
-from ledger.domain.events.reference import AccountStatusSet, InstrumentAmended
+from ledger.domain.events.reference import AccountOpened, AccountStatusSet, InstrumentAmended
 from ledger.domain.events.settlement import AllocationLine, AllocationReversed, TradeAllocated
 from ledger.domain.fold import stream_version
-from ledger.errors import InsufficientFunds, LedgerError, RuleBroken
+from ledger.errors import InsufficientFunds, LedgerError, RuleBroken, TooLarge
 from tests.domain.books import Books, check_invariants
 from tests.domain.equities import DAY, DUE, all_balances, buckets, market, settled, trade
 from tests.domain.forgetful import ForgetfulBooks
@@ -374,3 +376,34 @@ def test_a_block_is_changed_by_its_venue_whatever_became_of_what_it_gave(side: s
         assert not any(row.breached for row in books.state.balances.rows.values())
     check_invariants(books.state)
     books.replayed()
+
+
+def _of_many(lines: int, letters: int, fee: str, settled_too: bool) -> int:
+    """Allocate a block to *lines* accounts, settle a part of each line, and reverse it; return the reversal's bytes."""
+    books = market(usd="100000000", share_scale=2)
+    names = [f"{number:0{letters}}" for number in range(lines)]
+    for name in names:
+        books.give(AccountOpened(account=name, owner="o", kind="house", base_asset="USD"))
+    books.give(trade("E1", qty=str(100 * lines), price="10.01", account="BLOCK", fee="0"))
+    before = all_balances(books)
+    books.give(allocated(*(line(name, "100", "10.01", fee) for name in names), exec_ids=("E1",)))
+    if settled_too:
+        for number in range(1, lines + 1):
+            books.give(settled(f"S{number}", f"AL.{number}", "33.33", partial=True))
+    made = books.give(AllocationReversed(allocation_id="AL", reason="r" * 1000))
+    assert all_balances(books) == before
+    return len(b'{"derived":,"given":}') + len(made.derived) + len(made.given)
+
+
+def test_an_allocation_of_thousands_that_settled_in_part_is_reversed() -> None:
+    """Each account has shares and cash in both buckets then: written one by one that would not fit an event."""
+    assert 100_000 < _of_many(2_000, 5, "0", settled_too=True) <= PAYLOAD_LIMIT_BYTES
+
+
+def test_an_allocation_that_could_not_be_reversed_is_refused() -> None:
+    """The error says how many lines would fit; of as many, each settled in part, the reversal does."""
+    with pytest.raises(TooLarge, match=r"too_large.*found 1300 lines.*expected at most (\d+) such") as refused:
+        _of_many(1_300, 60, "0.55", settled_too=False)
+    found = re.search(r"at most (\d+) such", str(refused.value))
+    assert found is not None
+    assert 200_000 < _of_many(int(found[1]), 60, "0.55", settled_too=True) <= PAYLOAD_LIMIT_BYTES

@@ -8,11 +8,12 @@ and that is posted to the rounding account. Reversed, the executions are the blo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from ledger.domain import amounts, postings
+from ledger.chain.entry import PAYLOAD_LIMIT_BYTES
+from ledger.domain import amounts, postings, registry
 from ledger.domain.events import settlement as events
 from ledger.domain.events.checks import IDENTIFIER_LIMIT_BYTES
 from ledger.domain.events.fields import Event
@@ -27,6 +28,7 @@ from ledger.domain.rules.ground import (
     Effects,
     Now,
     as_derived,
+    as_derived_of_many,
     check_not_closed,
     check_scale,
     known,
@@ -36,6 +38,12 @@ from ledger.domain.rules.ground import (
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.rules.position_moves import move_position, unmove_position
 from ledger.domain.state import State
+from ledger.errors import TooLarge
+
+REVERSAL_GIVEN_BYTES: Final = 4096
+"""What a reversal may say itself, its reason and who decided, beside what follows from it; a reason can be cut."""
+_AROUND_BYTES: Final = 128
+"""What stands around either in a payload: names of members, and what rounding left."""
 
 
 def _block(state: State, event: events.TradeAllocated, now: Now) -> tuple[list[Execution], Instrument]:
@@ -141,6 +149,56 @@ def _moved_between(
     return postings.merged(lines)
 
 
+def _reversal_bytes(state: State, old: list[Execution], new: list[Execution], rounding: int) -> int:
+    """
+    Return the most bytes that the postings of a reversal may come to: where a part of each line has settled, each
+    account has some of each asset in both buckets, and no part has more digits than the whole or the asset.
+    """
+    sums: dict[tuple[str, str], int] = {}
+    made = [line for row in old + new for line in trades.lines_of(row)]
+    made += moved(new[0].gross_asset, rounding, (postings.clearing(new[0].venue), "settled"), (ROUNDING, "settled"))
+    for line in made:
+        sums[line.account, line.asset] = sums.get((line.account, line.asset), 0) + abs(line.amount)
+    widest: list[Line] = []
+    for (account, asset), amount in sums.items():
+        last = 10 ** (amounts.SCALE - known(state.assets, asset, "asset").scale)
+        most = amount // amounts.UNIT * amounts.UNIT + amounts.UNIT - last
+        widest += [Line(account, asset, "settled", -most or -1), Line(account, asset, "unsettled", -most or -1)]
+    return len(msgspec.json.encode(as_derived_of_many(widest)))
+
+
+def _fits(
+    state: State, event: events.TradeAllocated, block: list[Execution], lines: list[Execution], rounding: int
+) -> bool:
+    """Return whether an allocation to *lines* fits an event, and its reversal does whatever has settled of them."""
+    given = registry.encode_given(msgspec.structs.replace(event, lines=event.lines[: len(lines)]))
+    follows = msgspec.json.encode(as_derived(_moved_between(state, block, lines, rounding)))
+    bytes_made = len(given) + len(follows) + _AROUND_BYTES
+    bytes_undone = REVERSAL_GIVEN_BYTES + _reversal_bytes(state, block, lines, rounding)
+    return max(bytes_made, bytes_undone) <= PAYLOAD_LIMIT_BYTES
+
+
+def _check_reversible(
+    state: State, event: events.TradeAllocated, block: list[Execution], lines: list[Execution], rounding: int
+) -> None:
+    """Raise Broken where a reversal would not fit an event: what could not be undone may not be done."""
+    if _fits(state, event, block, lines, rounding):
+        return
+    fit, over = 0, len(lines)
+    while over - fit > 1:
+        middle = (fit + over) // 2
+        if _fits(state, event, block, lines[:middle], rounding):
+            fit = middle
+        else:
+            over = middle
+    raise Broken(
+        "too_large",
+        f"found {len(lines)} lines: the allocation, or its reversal once they have settled in part, would not fit an "
+        f"event; expected at most {fit} such as these: allocate the executions in several allocations",
+        TooLarge,
+    )
+
+
 def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     """
     Whole executions of one block that nothing has settled of, to accounts that can pay for their lines.
@@ -160,6 +218,8 @@ def allocate(state: State, event: events.TradeAllocated, now: Now) -> Effects:
     scale = known(state.assets, block[0].gross_asset, "asset").scale
     lines = [_line(state, event, number, block[0], instrument, now) for number in range(1, len(event.lines) + 1)]
     rounding = _rounding(state, lines, block, instrument)
+    if state.booked is None:
+        _check_reversible(state, event, block, lines, rounding)
     postings_made = _moved_between(state, block, lines, rounding)
     post(state, postings_made, may_refuse=True)
     for row in block:
@@ -217,7 +277,8 @@ def reverse(state: State, event: events.AllocationReversed, now: Now) -> Effects
         state.executions.put(move_position(state, row, instrument, scale, again=True))
     made = msgspec.structs.replace(old, reversed_by=now.seq)
     state.allocations.put(made)
-    derived = {"postings": as_derived(postings_made)}
+    # Of lines that have settled in part it has twice as many postings as the allocation had, and has to fit as well.
+    derived = {"postings_of_many": as_derived_of_many(postings_made)}
     return Effects(f"allocation/{event.allocation_id}", made.version, derived, old.trade_date)
 
 
