@@ -1,7 +1,7 @@
 """
 Let issuers act: dividends on what accounts hold, splits that leave fractions, new names.
 
-What an account is entitled to is what the desk knows that it traded; the ledger works that out for itself, and would
+What an account is entitled to is what the desk knows that it owns; the ledger works that out for itself, and would
 quarantine a list that says something else.
 """
 
@@ -39,7 +39,7 @@ def accrue(desk: Desk, listing: Listing) -> Iterator[Event]:
     Yield a dividend of *listing*, which goes ex today, if anybody holds it, and remember what is to be paid.
     """
     rate, lines, due = desk.pick(_RATES_CENTS), [], []
-    for (account, asset), qty in sorted(desk.traded.items()):
+    for (account, asset), qty in sorted(desk.owned.items()):
         if asset == listing.asset and qty:
             gross = qty * rate
             tax = max(0, gross) * _TAX_PERCENT // 100
@@ -89,14 +89,12 @@ def split(desk: Desk, listing: Listing, ratio: tuple[int, int]) -> Iterator[Even
             yield OrderCanceled(order_id=order.order_id, unsolicited=True, reason="reverse split")
         desk.resting, resting = [order for order in desk.resting if order.listing is not listing], []
     cash = []
-    for account in sorted({name for name, asset in (*desk.owned, *desk.traded) if asset == listing.asset}):
+    for account in sorted({name for name, asset in desk.owned if asset == listing.asset}):
         key = (account, listing.asset)
-        owned, traded = desk.owned.get(key, 0), desk.traded.get(key, 0)
+        owned = desk.owned[key]
         if owned * number % of:
             cash.append(CashInLieu(account=account, amount=listing.at(listing.price if owned > 0 else -listing.price)))
-        for book, shares in ((desk.owned, owned), (desk.traded, traded)):
-            if shares:
-                book[key] = _toward_zero(shares * number, of)
+        desk.owned[key] = _toward_zero(owned * number, of)
     listing.price = max(100, listing.price * of // number)
     for order in resting:
         order.lots, order.filled = order.lots * number // of, order.filled * number // of

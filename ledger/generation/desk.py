@@ -91,7 +91,6 @@ class Desk:
         self.shares = [self.listings[name] for name in ("ACME", "BOLT", "EDEL")]
         self.number = -1
         self.now = 0
-        self.traded: dict[tuple[str, str], int] = defaultdict(int)
         self.owned: dict[tuple[str, str], int] = {
             (account, share.asset): int(firm.DEPOSIT) for account in firm.FUNDED for share in self.shares
         }
@@ -170,7 +169,6 @@ class Desk:
     def book(self, trade: Trade, lots: int) -> None:
         """Note *lots* more of a trade, or fewer, in what its account owns of shares."""
         if trade.listing.product == "equity":
-            self.traded[trade.account, trade.listing.asset] += trade.signed(lots)
             key = (trade.account, trade.listing.asset)
             self.owned[key] = self.owned.get(key, 0) + trade.signed(lots)
 

@@ -283,7 +283,7 @@ def moved_on(history: History, asset: str) -> str:
 
 def before(history: History, account: str, instrument: str, day: str) -> Fraction | None:
     """
-    Return what an account held before *day* of the shares that an instrument is of, whichever it traded them as.
+    Return what an account held before *day* of the shares that an instrument is of, however it came by them.
 
     None where something later is recorded, and nobody can tell.
     """
@@ -292,7 +292,18 @@ def before(history: History, account: str, instrument: str, day: str) -> Fractio
     same = [name for name, x in every.items() if x.asset == its.asset and x.renamed_to is None]
     held = [_before(history, account, name, day) for name in same]
     known = [x for x in held if x is not None]
-    return sum(known, Fraction(0)) if len(known) == len(held) else None
+    if len(known) < len(held):
+        return None
+    given = owned(history, its.asset).get(account, Fraction(0))
+    given -= sum((holdings.quantity(history, (account, name)) for name in same), Fraction(0))
+    # What a trade of that day itself is charged was there before it.
+    for trade in trades.live(history).values():
+        own = reference.terms(history, trade.instrument)
+        if own is not None and own.asset == its.asset and trade.account == account and trade.day >= day:
+            given += sum((x for asset, x in trade.fees if asset == its.asset), Fraction(0))
+    if given and (moved_on(history, its.asset) >= day or is_of_old_shares(history, its.asset, day)):
+        return None
+    return sum(known, Fraction(0)) + given
 
 
 def _before(history: History, account: str, instrument: str, day: str) -> Fraction | None:

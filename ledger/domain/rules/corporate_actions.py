@@ -1,8 +1,8 @@
 """
 Rule on dividends and new names; splits have a module of their own.
 
-Who held what before an ex-date is what the ledger holds by trade date. Where a dividend's list says something else and
-gives no reason, it is quarantined: see docs/decisions/0012.
+Who held what before an ex-date is what the ledger holds by trade date, and beyond that by the day of what was moved by
+itself. Where a dividend's list says something else and gives no reason, it is quarantined: see docs/decisions/0012.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ledger.domain import amounts
 from ledger.domain.events import corporate_actions as events
 from ledger.domain.events.fields import Event
 from ledger.domain.order_status import is_closed
-from ledger.domain.postings import ISSUER, TAX, Line, merged, moved
+from ledger.domain.postings import ISSUER, TAX, Line, is_system, merged, moved
 from ledger.domain.postings import text as postings_text
 from ledger.domain.rows import Asset, CorporateAction, Entitlement, Movement, Position
 from ledger.domain.rules import lots, new_shares, position_moves
@@ -58,21 +58,44 @@ def _claim(state: State, ca_id: str, now: Now, day: str, what: str) -> str:
     return now.content()
 
 
-def held_before(state: State, asset: str, account: str, day: str) -> int | None:
+def held_before(state: State, asset: Asset, account: str, day: str) -> int | None:
     """
-    Return what *account* held of *asset*, in all its instruments, before the trades of *day*.
+    Return what *account* held of *asset* before the trades of *day*: in its positions, in all instruments, and beyond
+    them, where shares were deposited, withdrawn, journaled or charged.
 
-    None where trades of later days hide it.
+    None where trades of later days hide it; or where there is something beyond the positions and any of the asset
+    was moved by itself on *day* or later, or has split since, as nobody can tell what of it was there by then.
     """
-    total = 0
-    for instrument in instruments_of(state, asset):
+    held = traded = 0
+    for instrument in instruments_of(state, asset.asset):
         position = state.positions.get(account, instrument.instrument)
         if position is not None:
-            held = position_moves.held_before(state, position, instrument, day)
-            if held is None:
+            before = position_moves.held_before(state, position, instrument, day)
+            if before is None:
                 return None
-            total += held
-    return total
+            held += before
+            # What the trades of *day* were charged in the shares themselves went only then.
+            traded += position.qty - position_moves.charged_in_kind(state, position, asset.asset, day)
+    balance = state.balances.get(account, asset.asset)
+    beyond = (0 if balance is None else balance.total) - traded
+    if beyond and _is_moved_since(asset, day):
+        return None
+    return held + beyond
+
+
+def _is_moved_since(asset: Asset, day: str) -> bool:
+    """Return whether something else than a trade changed who has how much of *asset* on *day* or later."""
+    split = new_shares.newest(asset)
+    return (asset.moved_on or "") >= day or (split is not None and split.ex_date > day)
+
+
+def _shown(held: int | None, share: Asset, day: str) -> str:
+    """Return what the ledger says that was *held*, and what it cannot know of that."""
+    if held is None:
+        return f"what is no longer known, as {share.asset} was traded, moved or split on that day or later"
+    if _is_moved_since(share, day):
+        return f"{amounts.render(held)}, unless some of it was moved by itself on that day or later"
+    return amounts.render(held)
 
 
 def _check_entitled(
@@ -80,11 +103,14 @@ def _check_entitled(
 ) -> tuple[int, int, int]:
     known(state.accounts, line.account, "account")
     qty, gross, tax = units(line.qty), units(line.gross), units(line.tax)
-    held = held_before(state, share.asset, line.account, event.ex_date)
-    if qty != held and line.reason is None:
-        shown = "no longer known, as trades of later days are recorded" if held is None else amounts.render(held)
-        raise Broken("entitlement", f"found {line.qty} {share.asset} of {line.account}; before {event.ex_date} the "
-                                    f"ledger holds {shown}: give a reason")  # fmt: skip
+    if line.reason is None:
+        held = held_before(state, share, line.account, event.ex_date)
+        if qty != held:
+            raise Broken(
+                "entitlement",
+                f"found {line.qty} {share.asset} of {line.account}; before {event.ex_date} the ledger holds "
+                f"{_shown(held, share, event.ex_date)}: give a reason",
+            )
     check_scale(qty, share, "quantity")
     for amount, what in ((gross, "gross"), (tax, "tax")):
         check_scale(amount, cash, what)
@@ -131,22 +157,26 @@ def accrue(state: State, event: events.CashDividendAccrued, now: Now) -> Effects
         CorporateAction(event.ca_id, "dividend", instrument.instrument, cash.asset, event.ex_date, now.seq, content, 1)
     )
     derived: dict[str, Any] = {"postings_of_many": as_derived_of_many(net)}
-    unnamed = _unnamed(state, share.asset, event.ex_date, named)
+    unnamed = _unnamed(state, share, event.ex_date, named)
     if unnamed:
         derived["unnamed"] = unnamed
     return Effects(stream_of(event.ca_id), 1, derived, event.ex_date)
 
 
-def _unnamed(state: State, asset: str, day: str, named: set[str]) -> list[list[str | None]] | dict[str, Any]:
+def _unnamed(state: State, asset: Asset, day: str, named: set[str]) -> list[list[str | None]] | dict[str, Any]:
     """
     Return [account, quantity] of who held the asset too and is not named: stored, so that somebody can ask.
 
-    The quantity is null where trades of later days hide it. Of more than `UNNAMED_LISTED` it is how many they are, of
-    how many of them the quantity is not known, what the others held in all, and the hash of the list, which the chain
-    gives to whoever replays it.
+    The quantity is null where nobody can tell it (`held_before`). Of more than `UNNAMED_LISTED` it is how many they
+    are, of how many of them the quantity is not known, what the others held in all, and the hash of the list, which the
+    chain gives to whoever replays it.
     """
-    of_asset = {row.instrument for row in instruments_of(state, asset)}
+    of_asset = {row.instrument for row in instruments_of(state, asset.asset)}
     accounts = {account for account, name in state.positions.rows if name in of_asset and account not in named}
+    for account, name in state.balances.rows:
+        # What the ledger's own accounts have of it no custodian lists.
+        if name == asset.asset and account not in named and not is_system(account):
+            accounts.add(account)
     held = {account: held_before(state, asset, account, day) for account in accounts}
     left = [(account, qty) for account, qty in sorted(held.items()) if qty != 0]
     listed = [[account, None if qty is None else amounts.render(qty)] for account, qty in left]

@@ -100,6 +100,17 @@ def trade_dates(state: State, account: str, instrument: str) -> Iterator[str]:
     return (lot.trade_date for lot in newest_first(state, queue, queue.last, queue.base) if lot.live)
 
 
+def executions(state: State, account: str, instrument: str) -> Iterator[Execution]:
+    """
+    Yield the trades of `trade_dates` as they were booked.
+    """
+    queue = _queue(state, account, instrument)
+    for lot in newest_first(state, queue, queue.last, queue.base):
+        row = state.executions.get(lot.venue, lot.trade_date, lot.exec_id) if lot.live else None
+        if row is not None:
+            yield row
+
+
 def split(state: State, account: str, instrument: str, qty: int, ratio: tuple[int, int], sold: int, scale: int) -> int:
     """
     Spread *qty*, a position's quantity after a split by *ratio*, over its open lots, and return the cost released.

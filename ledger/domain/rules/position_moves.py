@@ -7,6 +7,8 @@ after it are reckoned anew: by the lots where the account reckons first in, firs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from ledger.domain import positions
@@ -121,3 +123,26 @@ def held_before(state: State, position: Position, instrument: Instrument, day: s
     # What it went through a split with is counted among its trades until one of a later day is undone.
     unknown = position.day is not None and position.day >= day and (instrument.split_on or "") > day
     return None if unknown else position.qty
+
+
+def charged_in_kind(state: State, position: Position, asset: str, day: str) -> int:
+    """
+    Return what the trades of *day* that stand, if it is the newest of *position*, were charged in its own *asset*.
+
+    No position has it, and nothing notes its day, as it goes with its trade.
+    """
+    if position.day != day or not position.day_trades:
+        return 0
+    trades: Iterator[Execution]
+    if lots.applies(state, position.account):
+        trades = lots.executions(state, position.account, position.instrument)
+    else:
+        trades = averages.newest_first(state, position)
+    total, left = 0, position.day_trades
+    for row in trades:
+        if row.trade_date == day:
+            total += sum(amount for charged, amount in fees_of(row.fees) if charged == asset)
+            left -= 1
+            if not left:
+                break
+    return total
