@@ -39,8 +39,8 @@ _UNMOVED: Final = frozenset(
     {"assets", "calendars", "accounts", "account_limits", "chain_keys", "controls", "streams", "balances"}
 )
 """No rule is refused here for want of these: they are known from the start, or set aside."""
-_BY_BALANCE: Final = frozenset({"held_below_zero", "beyond_limit"})
-"""The rules that a balance breaks, whatever its floor."""
+_BY_BALANCE: Final = frozenset({"held_below_zero"})
+"""The rules that a balance breaks, whatever its floor and however much it is."""
 _MOVING: Final = TRADES | {"SplitApplied"}
 """What moves a position, or must be told to be missing, when it finds no ground."""
 
