@@ -49,10 +49,10 @@ def plain(text: str) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """
-    Return the words ` (did you mean …?)` where *word* is nearly one of *known*, else nothing.
+    Return the words ` (did you mean …?)` where *word* is nearly one of *known*, and none of them; else nothing.
     """
     # The comparison takes time by the square of the length, and no name is as long.
-    names = {name.casefold(): name for name in known} if len(word) <= SHOWN_CHARACTERS else {}
+    names = {name.casefold(): name for name in known if name != word} if len(word) <= SHOWN_CHARACTERS else {}
     near = difflib.get_close_matches(word.casefold(), names, 1, 0.6)
     return f" (did you mean {names[near[0]]!r}?)" if near else ""
 

@@ -98,7 +98,12 @@ class Statements(Opened):
                 raise NotFound(f"found account {shown(account)}, to which nothing was posted for days up to {last}")
             return
         opened = moments.first_of_stream(connection, chain, f"account/{account}")
-        if opened is None or opened > seq:
+        if opened is not None and opened > seq:
+            raise NotFound(
+                f"found account {shown(account)}, which this chain did not know at seq {seq}: it was opened at seq "
+                f"{opened}; ask as of then or later"
+            )
+        if opened is None:
             accounts: list[Any] = read_models.rows(connection, chain, "accounts")
             raise unknown("account", account, seq, [row.account for row in accounts])
         if not counts and days(last) < moments.first_days(connection, chain, seq):
