@@ -19,6 +19,7 @@ import msgspec
 from ledger.domain import postings
 from ledger.domain.rows import Allocation, Execution, Movement, SettlementFail
 from ledger.domain.rules.trades import outstanding
+from ledger.errors import StateMismatch
 
 Name = tuple[str, str, str]
 """The venue, trade date and id of an execution."""
@@ -72,7 +73,7 @@ def ladder(
     for row in executions:
         if row.live and row.bucket == "unsettled" and row.settled_qty < row.qty:
             day = tries.day(row)
-            for asset, amount in outstanding(row, scales.__getitem__).items():
+            for asset, amount in _outstanding(row, scales).items():
                 sums[day, row.account, asset][0] += amount
     for movement in movements:
         if movement.kind == "settlement":
@@ -82,6 +83,16 @@ def ladder(
     return sorted(Rung(*place, *found) for place, found in sums.items() if any(found))
 
 
+def _outstanding(row: Execution, scales: Mapping[str, int]) -> dict[str, int]:
+    try:
+        return outstanding(row, scales.__getitem__)
+    except KeyError as error:
+        raise StateMismatch(
+            f"found the asset {error.args[0]!r} in executions.fees of {_name(row)}, and no such row of assets; verify "
+            "the ledger"
+        ) from None
+
+
 def names_of(allocation: Allocation) -> list[Name]:
     """
     Return the names of the executions that were allocated.
@@ -89,12 +100,32 @@ def names_of(allocation: Allocation) -> list[Name]:
     return [(allocation.venue, allocation.trade_date, exec_id) for exec_id in allocation.exec_ids]
 
 
-def lines_of(allocation: Allocation) -> list[Name]:
+def lines_of(allocation: Allocation, after: int, count: int) -> list[Name]:
     """
-    Return the names of the lines that they became.
+    Return the names of the lines that they became: of *count* at most, of those after number *after*.
     """
-    names = (f"{allocation.allocation_id}.{number}" for number in range(1, allocation.lines + 1))
-    return [(allocation.venue, allocation.trade_date, name) for name in names]
+    numbers = range(after + 1, min(after + count, allocation.lines) + 1)
+    return [(allocation.venue, allocation.trade_date, f"{allocation.allocation_id}.{number}") for number in numbers]
+
+
+def is_line(name: Name, allocation: Allocation) -> bool:
+    """
+    Return whether *name* is that of a line that they became, however many the row says there are.
+    """
+    allocated, number = _block_of(name)
+    return allocated == _block(allocation) and 0 < number <= allocation.lines
+
+
+def _block(allocation: Allocation) -> Name:
+    return allocation.venue, allocation.trade_date, allocation.allocation_id
+
+
+def _block_of(name: Name) -> tuple[Name, int]:
+    """Return the venue, day and id of the allocation whose line is called so, and the line's number; 0 of no line."""
+    venue, trade_date, exec_id = name
+    allocation_id, _, number = exec_id.rpartition(".")
+    is_number = number.isdecimal() and number == str(int(number))
+    return (venue, trade_date, allocation_id), int(number) if is_number else 0
 
 
 def _name(row: Execution | SettlementFail) -> Name:
@@ -139,10 +170,15 @@ class _Tries:
             self._newest[root] = max(self._newest.get(root, _NEVER), fail)
         self._blocks: dict[str | None, list[Name]] = {}
         self._taken_back: dict[Name, list[_Fail]] = defaultdict(list)
+        of_lines: dict[Name, list[tuple[int, _Fail]]] = defaultdict(list)
+        for name, newest in self._newest.items():
+            allocated, number = _block_of(name)
+            of_lines[allocated].append((number, newest))
         for allocation in allocations:
             block = self._blocks[allocation.allocation_id] = names_of(allocation)
             if allocation.reversed_by is not None:
-                failed = [self._newest[name] for name in lines_of(allocation) if name in self._newest]
+                lines = of_lines.get(_block(allocation), ())
+                failed = [fail for number, fail in lines if 0 < number <= allocation.lines]
                 for name in block:
                     self._taken_back[self._roots.get(name, name)] += failed
 
@@ -153,7 +189,13 @@ class _Tries:
         own = _name(row)
         if row.kind != "allocation" or own in self._newest:
             return self._day(own, row.settle_date)
-        return max(self._day(name, row.settle_date) for name in self._blocks[row.allocation_id])
+        block = self._blocks.get(row.allocation_id)
+        if not block:
+            raise StateMismatch(
+                f"found {row.allocation_id!r} in executions.allocation_id of {own}, and no such row of allocations, or "
+                "one of no executions; verify the ledger"
+            )
+        return max(self._day(name, row.settle_date) for name in block)
 
     def _day(self, name: Name, settle_date: str) -> str:
         root = self._roots.get(name, name)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from ledger.chain.entry import RecordedEvent
+from ledger.domain import postings
 from ledger.domain.events.fields import NAME_LIMIT_BYTES
 from ledger.domain.state import State
 from ledger.errors import InvalidInput, NoSuchMoment, NotFound, closest, shown
@@ -24,6 +25,7 @@ from ledger.reading.known_days.counting import Counted, counted
 from ledger.reading.known_days.known import whole_of
 from ledger.reading.moment import At, Known, Moment, check, day_text, days
 from ledger.reading.past import Replay
+from ledger.reading.sound_rows import checked
 from ledger.reading.sources import Folded, Source, Stored
 from ledger.storage import chains, database, events, known_chains, moments, read_models
 from ledger.storage.database import Connection
@@ -144,7 +146,12 @@ class Opened:
 
     def _find(self, connection: Connection) -> split_days.Find:
         """Return what finds rows of now by their keys."""
-        return lambda table, *key: read_models.load(connection, self.chain.chain, table, key)
+
+        def find(table: str, *key: Any) -> Any:
+            found = read_models.load(connection, self.chain.chain, table, key)
+            return None if found is None else checked(table, [found])[0]
+
+        return find
 
     def _begin(self, connection: Connection, seq: int) -> Replay:
         return snapshots.begin(connection, self.chain, seq, from_start=self._from_start)
@@ -177,6 +184,20 @@ def check_names(**named: Any) -> None:
             )
 
 
+def check_owner(account: str | None, what: str) -> None:
+    """
+    Raise InvalidInput where *account* is one of the ledger's own, which can have nothing of *what* is asked for.
+    """
+    if account is None:
+        return
+    check_names(account=account)
+    if postings.is_system(account):
+        raise InvalidInput(
+            f"found account {shown(account)}, which is the ledger's own and has no {what}: ask for its balances or its "
+            "statement"
+        )
+
+
 def check_days(
     first: datetime.date | None, last: datetime.date | None, at: Moment | None, *, needed: bool = False
 ) -> None:
@@ -202,4 +223,4 @@ def unknown(what: str, name: str, seq: int, known: list[str]) -> NotFound:
     return NotFound(f"found {what} {shown(name)}{closest(name, known)}, which this chain did not know at seq {seq}")
 
 
-__all__ = ["Opened", "check_days", "check_names", "unknown"]
+__all__ = ["Opened", "check_days", "check_names", "check_owner", "unknown"]

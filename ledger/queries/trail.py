@@ -19,6 +19,7 @@ from ledger.queries.opened import Opened, check_names
 from ledger.reading import order_splits, past, views
 from ledger.reading.known_days import split_days
 from ledger.reading.moment import At, Known, Moment, check_integers, days, parse_day
+from ledger.reading.sound_rows import check_text
 from ledger.storage import chains, database, events, moments
 
 
@@ -103,6 +104,8 @@ class Trail(Opened):
         versions = [event.stream_version for event in found]
         if versions != list(range(1, len(found) + 1)):
             raise SequenceGap(f"stream {name!r} has not its versions 1 to {len(found)}, each once: verify the ledger")
+        if splits is not None:
+            check_text("assets", "splits", splits, f"what {name} is of")
         return seq, found, [split.seq for split in new_shares.applied(splits or new_shares.NONE)]
 
     def recorded(self, upto: int) -> Iterator[RecordedEvent]:

@@ -26,6 +26,8 @@ from ledger.domain.rows import Account, Instrument, Mark, Order, Position
 from ledger.domain.rules.marks import subject_of
 from ledger.domain.rules.orders import gross_of
 from ledger.domain.terms import terms_on
+from ledger.errors import StateMismatch
+from ledger.reading.sound_rows import MEND, check_named
 from ledger.reading.sources import Source
 from ledger.reading.views import View
 
@@ -108,6 +110,8 @@ class NewestMarks:
         straight, inverse = self._since(base, quote), self._since(quote, base)
         if straight is not None and (inverse is None or _standing(straight) >= _standing(inverse)):
             return Fraction(straight.price, amounts.UNIT), straight.day
+        if inverse is not None and not inverse.price:
+            raise StateMismatch(f"found 0 in marks.price of {(inverse.subject, inverse.day, inverse.kind)}; {MEND}")
         return (None, None) if inverse is None else (Fraction(amounts.UNIT, inverse.price), inverse.day)
 
     def lacking(self, base: str, quote: str) -> str:
@@ -220,11 +224,20 @@ def exposure(source: Source, account: str | None) -> list[ExposureLine]:
         {x.asset: x.scale for x in source.rows("assets")}, NewestMarks(source.newest_marks(), instruments.values()),
     )  # fmt: skip
     working: dict[tuple[str, str], list[Order]] = defaultdict(list)
-    for order in source.open_orders(account):
+    orders = source.open_orders(account)
+    for order in orders:
         working[order.account, order.instrument].append(order)
     positions: list[Position] = source.rows("positions", account=account)
+    balances = [x for x in source.rows("balances", account=account) if not is_system(x.account)]
+    for table, rows in (("orders", orders), ("positions", positions), ("balances", balances)):
+        check_named(table, rows, "account", books.accounts, "accounts")
+        if table != "balances":
+            check_named(table, rows, "instrument", instruments, "instruments")
+    for column in ("asset", "quote_asset"):
+        check_named("instruments", instruments.values(), column, books.scales, "assets")
+    check_named("accounts", books.accounts.values(), "base_asset", books.scales, "assets")
     held = {(x.account, x.instrument): x.qty for x in positions if x.qty}
-    cash = {(x.account, x.asset): x.total for x in source.rows("balances", account=account) if not is_system(x.account)}
+    cash = {(x.account, x.asset): x.total for x in balances}
     for (name, traded), qty in held.items():
         asset = instruments[traded].asset
         cash[name, asset] = cash.get((name, asset), 0) - qty

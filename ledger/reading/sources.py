@@ -15,6 +15,7 @@ from ledger.domain.rows import TABLES, Allocation, Execution, Mark, Movement, Or
 from ledger.domain.state import Key, State
 from ledger.errors import NotFound
 from ledger.reading.known_days.misfits import Misfit
+from ledger.reading.sound_rows import checked
 from ledger.storage import read_models
 from ledger.storage.database import Connection
 
@@ -105,22 +106,19 @@ class Stored:
         Return the rows of *table* whose columns are as given.
         """
         given = {name: value for name, value in equal.items() if value is not None}
-        return _in_order(table, read_models.rows_equal(self._connection, self._chain, table, given))
+        return _in_order(table, checked(table, read_models.rows_equal(self._connection, self._chain, table, given)))
 
     def named(self, table: str, keys: Sequence[Key]) -> list[Any]:
         """
         Return the rows of *table* that have one of *keys*.
         """
-        return read_models.load_all(self._connection, self._chain, table, keys)
+        return checked(table, read_models.load_all(self._connection, self._chain, table, keys))
 
     def allocations_taken_back(self, account: str) -> list[Allocation]:
         """
         Return the reversed allocations of *account*.
         """
-        where = "account = %s AND reversed_by IS NOT NULL"
-        return _in_order(
-            "allocations", read_models.rows(self._connection, self._chain, "allocations", where, [account])
-        )
+        return self._where("allocations", "account = %s AND reversed_by IS NOT NULL", [account])
 
     def versions(self) -> list[Execution]:
         """
@@ -133,7 +131,7 @@ class Stored:
         Return the orders that may still fill.
         """
         where, given = (self._LIVE, []) if account is None else (f"{self._LIVE} AND account = %s", [account])
-        return _in_order("orders", read_models.rows(self._connection, self._chain, "orders", where, given))
+        return self._where("orders", where, given)
 
     def settlements(self, account: str | None) -> list[Movement]:
         """
@@ -145,7 +143,11 @@ class Stored:
         """
         Return the marks of each subject's newest day.
         """
-        return _in_order("marks", read_models.rows(self._connection, self._chain, "marks", self._NEWEST, [self._chain]))
+        return self._where("marks", self._NEWEST, [self._chain])
+
+    def _where(self, table: str, where: str, given: Sequence[Any]) -> list[Any]:
+        found = read_models.rows(self._connection, self._chain, table, where, given)
+        return _in_order(table, checked(table, found))
 
 
 def check_told(table: str, misfits: list[Misfit], **equal: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ledger.chain.entry import RecordedEvent
+from ledger.domain.ladder import is_line, names_of
 from ledger.domain.postings import Line
 from ledger.domain.rows import Allocation, Execution, Instrument
 from ledger.domain.rules.ground import NS_PER_DAY
@@ -79,13 +80,15 @@ def _touched(event: RecordedEvent, traded: Traded) -> list[Execution]:
     named = {
         (row.venue, row.ref_trade_date, row.ref_exec_id) for row in traded.executions if row.event_seq == event.seq
     }  # fmt: skip
+    allocations = []
     for one in traded.allocations:
         if event.seq in (one.event_seq, one.reversed_by):
-            lines = (f"{one.allocation_id}.{number}" for number in range(1, one.lines + 1))
-            named |= {(one.venue, one.trade_date, exec_id) for exec_id in (*one.exec_ids, *lines)}
+            named.update(names_of(one))
+            allocations.append(one)
+    made = (((row.venue, row.trade_date, row.exec_id), row) for row in traded.executions)
     return [
-        row for row in traded.executions
-        if row.event_seq == event.seq or (row.venue, row.trade_date, row.exec_id) in named
+        row for name, row in made
+        if row.event_seq == event.seq or name in named or any(is_line(name, one) for one in allocations)
     ]  # fmt: skip
 
 

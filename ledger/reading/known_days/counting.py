@@ -34,12 +34,13 @@ from ledger.domain.events.settlement import AllocationReversed, TradeAllocated, 
 from ledger.domain.postings import Line, merged, negated
 from ledger.domain.rows import Execution
 from ledger.domain.rules.trades import lines_of
-from ledger.errors import NotFound
+from ledger.errors import NotFound, StateMismatch
 from ledger.reading.known_days.giving_back import given_back, hold_lines
 from ledger.reading.known_days.settled_shares import Moved, is_later, told_after, told_before
 from ledger.reading.known_days.split_days import SETTLING, Split, Splits
 from ledger.reading.lineage import Name, lines_for, replaced_by, settled_by, version_before
 from ledger.reading.posted import given_of, posted
+from ledger.reading.sound_rows import MEND
 
 Find = Callable[[str, str, str], Execution | None]
 """What returns the row of an execution by its name."""
@@ -308,7 +309,7 @@ class _InOrder:
     def _left(self, name: Name, seq: int) -> list[Line]:
         row = self._find(*name)
         if row is None:
-            raise AssertionError(f"a settlement of {name}, which is no execution")
+            raise StateMismatch(f"found no row of executions for {name}, which an event settles; {MEND}")
         own = lines_of(row)
         whole = negated(own) + [Line(x.account, x.asset, "settled", x.amount) for x in own]
         before = [x for one in self._settled[name] if one.seq < seq for x in self._moved_as_traded(name, one)]

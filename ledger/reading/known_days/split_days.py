@@ -27,8 +27,10 @@ from ledger.domain.events.settlement import AllocationReversed, TradeAllocated
 from ledger.domain.registry import EVENT_TYPES
 from ledger.domain.rules.new_shares import Ratio, multiplied
 from ledger.domain.state import State
+from ledger.errors import StateMismatch
 from ledger.reading.lineage import name_of
 from ledger.reading.posted import given_of
+from ledger.reading.sound_rows import MEND
 
 TRADES: Final = frozenset({"TradeExecuted", "TradeCorrected", "TradeBusted", "TradeAllocated", "AllocationReversed"})
 """What moves shares by a trade."""
@@ -40,6 +42,19 @@ SETTLING: Final = frozenset({"TradeSettled", "CashDividendPaid"})
 
 Find = Callable[..., Any]
 """What returns the row of a table, named first, that has a key, or None."""
+
+
+def there(find: Find, table: str, *key: str) -> Any:
+    """
+    Return the row of *table* that has this key, which an event or another row names.
+
+    Raises:
+        StateMismatch: there is none.
+    """
+    row = find(table, *key)
+    if row is None:
+        raise StateMismatch(f"found no row of {table} for {key}, which an event, or a row that it names, is of; {MEND}")
+    return row
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -73,8 +88,8 @@ def splits_in(events: Iterable[RecordedEvent], find: Find) -> Splits:
     for event in events:
         if event.event_type == "SplitApplied":
             given: Any = given_of(event)
-            asset = find("instruments", given.instrument).asset
-            ratio, scale = (given.ratio_num, given.ratio_den), find("assets", asset).scale
+            asset = there(find, "instruments", given.instrument).asset
+            ratio, scale = (given.ratio_num, given.ratio_den), there(find, "assets", asset).scale
             found[asset].append(Split(given.ca_id, event.seq, event.effective_on, ratio, scale, given.rounding))
     return {asset: _in_turn(splits) for asset, splits in found.items()}
 
@@ -159,16 +174,16 @@ def asset_of(event: RecordedEvent, find: Find) -> str | None:
         return None
     given: Any = given_of(event)
     if isinstance(given, SplitApplied):
-        return str(find("instruments", given.instrument).asset)
+        return str(there(find, "instruments", given.instrument).asset)
     if event.event_type in _ORDERS:
-        return str(find("instruments", find("orders", given.order_id).instrument).asset)
+        return str(there(find, "instruments", there(find, "orders", given.order_id).instrument).asset)
     if isinstance(given, TradeAllocated):
         name = (given.venue, given.trade_date, given.exec_ids[0])
     elif isinstance(given, AllocationReversed):
-        allocation = find("allocations", given.allocation_id)
+        allocation = there(find, "allocations", given.allocation_id)
         name = (allocation.venue, allocation.trade_date, allocation.exec_ids[0])
     elif isinstance(given, TradeExecuted):
-        return str(find("instruments", given.instrument).asset)
+        return str(there(find, "instruments", given.instrument).asset)
     else:
         name = name_of(given) or ("", "", "")
     row = find("executions", *name)
