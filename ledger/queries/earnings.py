@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import datetime
 
-from ledger.domain import postings
-from ledger.errors import InvalidInput, NoSuchMoment, shown
-from ledger.queries.opened import Opened, check_days, check_names, unknown
+from ledger.errors import NoSuchMoment
+from ledger.queries.opened import Opened, check_days, check_names, check_owner, unknown
 from ledger.reading import past
 from ledger.reading.exposure import ExposureLine, exposure
 from ledger.reading.moment import At, Known, Moment, days
@@ -41,7 +40,7 @@ class Earnings(Opened):
             NotFound: the account was not known then, or a day does not hold what moved positions on it.
             NoSuchMoment: there was no such moment.
         """
-        _check_owner(account)
+        check_owner(account, "profit or loss")
         check_days(first, last, at)
         if isinstance(at, Known):
             last = last or at.effective_on
@@ -61,7 +60,7 @@ class Earnings(Opened):
         """
         Return what *account*, or all but the ledger's own, have at stake at the newest marks; errors as in `pnl`.
         """
-        _check_owner(account)
+        check_owner(account, "exposure")
         return self._about(account, at, lambda source: exposure(source, account))
 
     def fx_result(self, worth_in: str, *, at: Moment | None = None) -> At[list[FxResultLine]]:
@@ -73,11 +72,3 @@ class Earnings(Opened):
         """
         check_names(asset=worth_in)
         return self._about(None, at, lambda source: fx_result(source, worth_in))
-
-
-def _check_owner(account: str | None) -> None:
-    if account is None:
-        return
-    check_names(account=account)
-    if postings.is_system(account):
-        raise InvalidInput(f"found account {shown(account)}, which is the ledger's own: nobody gains or risks by it")

@@ -13,7 +13,7 @@ from ledger.domain import postings, rows
 from ledger.domain.ladder import Rung
 from ledger.domain.rows import TABLES
 from ledger.errors import StateMismatch
-from ledger.queries.opened import Opened, check_names, unknown
+from ledger.queries.opened import Opened, check_names, check_owner, unknown
 from ledger.reading import past
 from ledger.reading.moment import At, Known, Moment, check_integers
 from ledger.reading.rungs import settlement_ladder
@@ -67,16 +67,18 @@ class Holdings(Opened):
 
     def positions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Position]]:
         """
-        Return the positions of *account*, or of all; errors as in `balances`.
+        Return the positions of *account*, or of all; errors as in `balances`, and InvalidInput of the ledger's own.
         """
+        check_owner(account, "positions")
         found = self._from_history(at, "positions", account)
         return found or self._about(account, at, lambda source: source.rows("positions", account=account))
 
     def settlement_ladder(self, account: str | None = None, *, at: Moment | None = None) -> At[list[Rung]]:
         """
-        Return what is due, has settled and failed, by day, account and asset, of *account* or of all; as in `balances`.
+        Return what is due, has settled and failed, by day, account and asset, of *account* or of all; errors as in
+        `positions`.
         """
-
+        check_owner(account, "settlement ladder")
         return self._about(account, at, lambda source: settlement_ladder(source, account))
 
     def expired_holds(self, now: int) -> At[list[rows.Hold]]:

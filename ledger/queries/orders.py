@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ledger.domain import rows
 from ledger.errors import NotFound, shown
-from ledger.queries.opened import Opened, check_names, unknown
+from ledger.queries.opened import Opened, check_names, check_owner, unknown
 from ledger.reading import views
 from ledger.reading.moment import At, Known, Moment
 from ledger.storage import moments
@@ -19,8 +19,9 @@ class Orders(Opened):
 
     def orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
         """
-        Return the orders of *account*, or of all, ended ones included; errors as in `balances`.
+        Return the orders of *account*, or of all, ended ones included; errors as in `positions`.
         """
+        check_owner(account, "orders")
         return self._about(account, at, lambda source: source.rows("orders", account=account))
 
     def order(self, order_id: str, *, at: Moment | None = None) -> At[rows.Order]:
@@ -49,20 +50,23 @@ class Orders(Opened):
 
     def open_orders(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Order]]:
         """
-        Return the orders of *account*, or of all, that may still fill; errors as in `balances`.
+        Return the orders of *account*, or of all, that may still fill; errors as in `positions`.
         """
+        check_owner(account, "orders")
         return self._about(account, at, lambda source: source.open_orders(account))
 
     def blotter(self, account: str | None = None, *, at: Moment | None = None) -> At[list[views.BlotterLine]]:
         """
-        Return every execution report of *account*, or of all, with what corrected or busted it; as in `balances`.
+        Return every execution report of *account*, or of all, with what corrected or busted it; as in `positions`.
         """
+        check_owner(account, "executions")
         return self._about(account, at, lambda source: views.blotter(source.rows("executions", account=account)))
 
     def executions(self, account: str | None = None, *, at: Moment | None = None) -> At[list[rows.Execution]]:
         """
-        Return the execution reports of *account*, or of all, as they are kept; errors as in `balances`.
+        Return the execution reports of *account*, or of all, as they are kept; errors as in `positions`.
         """
+        check_owner(account, "executions")
         return self._about(account, at, lambda source: source.rows("executions", account=account))
 
     def versions(self, *, at: Moment | None = None) -> At[list[rows.Execution]]:

@@ -319,6 +319,20 @@ def test_no_read_answers_for_a_name_that_nobody_knows(firm: Firm, name: str) -> 
             read.ask(books, Seq(1))
 
 
+@pytest.mark.parametrize("method", [*ACCOUNTED[1:], "executions"])
+def test_the_ledgers_own_accounts_have_balances_and_nothing_else(firm: Firm, method: str) -> None:
+    """What they cannot have is refused at every moment, whether anything was posted to them or not."""
+    with Books(firm.database.dsn("reader")) as books:
+        for at, options in firm.moments().values():
+            for account in ("~clearing.N", "~fees", "~nobody"):
+                with pytest.raises(InvalidInput, match=f"account '{account}', which is the ledger's own and has no"):
+                    getattr(books, method)(account, at=at)
+            if method != "executions":
+                done = run(firm, method.replace("_", "-"), "--account", "~fees", *options)
+                assert (isinstance(done.exception, InvalidInput), done.stdout) == (True, ""), done.output
+            assert books.balances("~clearing.N", at=at).value
+
+
 @pytest.mark.parametrize("method", ACCOUNTED)
 def test_who_is_known_and_has_nothing_has_an_empty_answer(firm: Firm, method: str) -> None:
     """An idle account is no error: no rows, and the seq at which there are none, in every format."""
