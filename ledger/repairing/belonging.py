@@ -10,7 +10,7 @@ named after the chain, and the note of a checkpoint where it states the chain's 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,11 +18,11 @@ import msgspec
 from ledger.chain.digest import SIZE_BYTES, StateDigest
 from ledger.chain.entry import RecordedEvent
 from ledger.chain.link import genesis
-from ledger.errors import UnknownFormat
+from ledger.errors import LedgerError, UnknownFormat
 from ledger.evidence import checkpoint
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tree import HASH_BYTES
-from ledger.repairing.proving import Proven, Prover, fetch, laid_out
+from ledger.repairing.proving import Prover, fetch, laid_out
 from ledger.repairing.sources import CHAIN_ID_BYTES, Source
 from ledger.storage import events, identities, repairs
 from ledger.storage.chains import ChainRow
@@ -68,11 +68,11 @@ def is_free(connection: Connection, number: int | None, chain_id: bytes) -> bool
     return number is not None and all(laid_out(event) for event in asked(connection, number, chain_id).values())
 
 
-def is_alike(event: RecordedEvent, proven: Proven) -> bool:
+def is_alike(event: RecordedEvent, good: RecordedEvent) -> bool:
     """
-    Return whether a row is of the event that was signed for its place, whatever was edited of it.
+    Return whether a row is of the *good* event, as one that was signed for its place, whatever was edited of it.
     """
-    return len([name for name in MARKS if getattr(event, name) == getattr(proven.event, name)]) >= IN_COMMON
+    return len([name for name in MARKS if getattr(event, name) == getattr(good, name)]) >= IN_COMMON
 
 
 def strange_events(
@@ -89,12 +89,14 @@ def strange_events(
     if not unlike:
         return [], False
     proven, _ = fetch([*unlike, *({size} - {*unlike})], copies, prover)
-    left = {seq: event for seq, event in unlike.items() if seq in proven and not is_alike(event, proven[seq])}
+    left = {seq: event for seq, event in unlike.items() if seq in proven and not is_alike(event, proven[seq].event)}
     # What follows the signed events, or is hashed with the id, is of the chain, and so is what comes after it. Where
     # the first is gone nothing tells.
     after = there.get(size + 1)
     if after is not None and size in proven and not laid_out(after) and after.prev_hash != proven[size].event.hash:
-        left |= {seq: event for seq, event in unlike.items() if seq > size}
+        beyond = {seq: event for seq, event in unlike.items() if seq > size}
+        known = _known(beyond, copies, chain_id)
+        left |= {seq: event for seq, event in beyond.items() if seq not in known}
     ids = {row.chain_id or b"" for row in identities.standing(connection)} | {*identities.topic_ids(connection, number)}
     ids = {one for one in ids if len(one) == CHAIN_ID_BYTES} - {chain_id}
     strange, by = list[int](), 1
@@ -107,6 +109,26 @@ def strange_events(
         else:
             by = distance
     return strange, False
+
+
+def _known(rows: Mapping[int, RecordedEvent], copies: Sequence[Source], chain_id: bytes) -> set[int]:
+    """
+    Return the seqs of those rows that a copy has as well, hashed with the chain's id, so that the rows are edited ones
+    of it. That proves nothing to write by: it only says whose they are.
+    """
+    known = set[int]()
+    for copy in copies:
+        left = [seq for seq in rows if seq not in known]
+        try:
+            found = copy.events(left) if left else {}
+        except LedgerError:
+            # It speaks for none of them; why it cannot be read is told where something is to be mended from it.
+            continue
+        known |= {
+            seq for seq in left
+            for one in found.get(seq, []) if one.chain_id == chain_id and laid_out(one) and is_alike(rows[seq], one)
+        }  # fmt: skip
+    return known
 
 
 def _distance(event: RecordedEvent, first: int) -> int | None:

@@ -195,7 +195,7 @@ def _check_ground(
     chain's *first*; or several are none of this chain's, or one where a row knows its id or a note names another chain.
     """
     start = events.read_seqs(connection, number, first.event.chain_id, [1], as_found=True).get(1)
-    named = None if start is None or belonging.is_alike(start, first) else created(start)
+    named = None if start is None or belonging.is_alike(start, first.event) else created(start)
     if named in (None, origin):
         strange, is_certain = belonging.strange_events(connection, number, first.event.chain_id, copies, prover)
         if not strange:

@@ -16,7 +16,9 @@ from typing import Final
 import pytest
 
 from ledger.chain.link import genesis
+from ledger.errors import UnknownChain
 from tests.conftest import ORIGIN, Database
+from tests.repairing.conftest import AFTER
 from tests.repairing.mending import Firm, applied, copies, mended, planned, silent
 from tests.sealing.test_commands import run
 from tests.verifier.intruder import Intruder, copied, real, report_on
@@ -287,3 +289,37 @@ def test_what_is_named_is_mended(firm: Firm, broken: Database, events: str, row:
     with copies(archive=firm.archive, other=firm.other) as found:
         mended(broken, firm, found, objects(report_on(broken, None), 0).encode())
     assert real(report_on(broken)) == []
+
+
+RELINKED: Final = "UPDATE ledger.events SET prev_hash = sha256(hash) WHERE seq > %s"
+"""What nobody signed follows nothing any more, and has no entry of its hash."""
+
+
+def test_an_unsigned_end_that_was_edited_is_the_chains_where_a_copy_has_it(firm: Firm, broken: Database) -> None:
+    """It keeps nothing else from being mended, and is not mended itself: no copy proves what nobody signed."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", RELINKED, firm.size)
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 100", least=1)
+    with copies(archive=firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [(write.table, write.seq) for write in plan.writes] == [("events", 100)]
+        assert {judged.finding.seq for judged in plan.left()} >= set(range(firm.size + 1, firm.size + AFTER + 1))
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql("SELECT actor FROM ledger.events WHERE seq = 100") != "mallory"
+    assert broken.sql(f"SELECT count(*) FROM ledger.events WHERE prev_hash = sha256(hash) AND seq > {firm.size}") == "3"
+
+
+@pytest.mark.parametrize("copy", ["has none of it", "has the places, and others stand there"])
+def test_an_unsigned_end_that_no_copy_has_may_be_another_chains(firm: Firm, broken: Database, copy: str) -> None:
+    """A copy speaks for the events that it has, and for none that is only at the place of one."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", RELINKED, firm.size)
+        if "others" in copy:
+            sql = "UPDATE ledger.events SET hash = sha256(hash), event_id = gen_random_uuid(), group_id ="
+            sql += " gen_random_uuid(), request_hash = sha256(request_hash) WHERE seq > %s"
+            intruder.edit("events", sql, firm.size)
+    with (
+        copies(archive=firm.archive, other=firm.other if "others" in copy else None) as found,
+        pytest.raises(UnknownChain, match="events of another chain stand under it"),
+    ):
+        planned(broken, firm.rules, found)
