@@ -25,7 +25,7 @@ from ledger.reading.follower import Follower
 from ledger.reading.kept_checkpoints import LOOKED_BACK
 from ledger.repairing import histories, identity, placing, record, region, role, tail
 from ledger.repairing.books import Walk
-from ledger.repairing.notes import stated_size
+from ledger.repairing.notes import stated_by
 from ledger.repairing.placing import Placing
 from ledger.repairing.plan import CHAINS, DROP, REBUILD, REMOVE, RESTORE, NotProven, Plan, Write, copies_of_events
 from ledger.repairing.proving import Proven, Prover, fetch, is_signed, laid_out, newest
@@ -247,10 +247,16 @@ class Applying:
         return f"the last event here, {last.seq}, is not shown to be in {prover.words()}: no event is put behind it"
 
     def _signed_beyond(self, keeper: Database, seq: int) -> int | None:
-        """Return how many events the largest note there states that a log has signed, where that is past *seq*."""
+        """
+        Return how many events the largest note of this chain there states that a log has signed, where that is past
+        *seq*.
+        """
+        found = ((stated_by(note), note) for note in itertools.islice(keeper.notes(), LOOKED_BACK))
+        # Of another origin it is of another chain, since nobody can edit what was signed.
         sizes = [
-            size for note in itertools.islice(keeper.notes(), LOOKED_BACK)
-            if (size := stated_size(note)) is not None and size > seq and is_signed(self._rules, (), note)
+            says.size for says, note in found
+            if says is not None and says.origin == self._stated.origin and says.size > seq
+            and is_signed(self._rules, (), note)
         ]  # fmt: skip
         return max(sizes, default=None)
 

@@ -70,14 +70,22 @@ def of_another(root: bytes, there: bytes, origin: str, prover: Prover) -> str:
     return f"the note here is of another chain, {shown(name)}: find out whose it is, and keep it" if name else ""
 
 
+def stated_by(data: bytes) -> Checkpoint | None:
+    """
+    Return what a note says, whoever signed it; None where it is none.
+    """
+    try:
+        return checkpoint.decode_note(data)[0]
+    except UnknownFormat:
+        return None
+
+
 def stated_size(data: bytes) -> int | None:
     """
     Return of how many events a note says that it is; None where it is none.
     """
-    try:
-        return checkpoint.decode_note(data)[0].size
-    except UnknownFormat:
-        return None
+    found = stated_by(data)
+    return None if found is None else found.size
 
 
 class Notes:

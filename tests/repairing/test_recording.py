@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.cli.creation import named
+from ledger.evidence.checkpoint import Checkpoint
+from ledger.evidence.note import ED25519, SigningKey, with_signatures
 from ledger.journal.chain_creation import create_chain
 from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
@@ -226,6 +229,24 @@ def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Databas
     if what == "tiles":
         assert broken.sql("SELECT json_agg(t) FROM ledger.tiles t") == tiles
     assert (broken.sql(HEAD), broken.sql(RECORDS)) == (head, "0")
+
+
+def test_no_record_waits_for_what_another_log_signed(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """Of the policy's two the note is of the other, whose chain is elsewhere: it says nothing of the events here."""
+    log = SigningKey("second.example/log", ED25519, bytes([77]) * 32)
+    text = Checkpoint(log.name, int(broken.sql(HEAD).split("|")[0]) + 100, bytes(32)).text()
+    note = with_signatures(text, (log.sign(text),)).encode().decode()
+    of_both = msgspec.structs.replace(firm, policy_text=f"log {log.verifier.text()}\n{firm.policy_text}")
+    edited(broken)
+    with Intruder(broken) as intruder:
+        intruder.edit("checkpoints", "INSERT INTO ledger.checkpoints (chain, size, root, note, sealed_at)"
+                      f" SELECT chain, size + 1000, root, $note${note}$note$, sealed_at + 1"
+                      " FROM ledger.checkpoints ORDER BY size DESC LIMIT 1", least=1)  # fmt: skip
+    call = calls(of_both, broken, tmp_path / "plan", *replica(firm.other), expected=3)
+    # The note itself is left to whoever knows whose it is.
+    said = run("ledger", *call, *replica(firm.other), expected=3)
+    assert "restored event 100 (actor)" in said
+    assert ("recorded at seq" in said, broken.sql(RECORDS)) == (True, "1"), said
 
 
 def test_what_was_mended_is_told_whatever_the_last_event_is(firm: Firm, broken: Database, tmp_path: Path) -> None:
