@@ -19,6 +19,7 @@ from ledger.domain.rows import TABLES
 from ledger.storage import events as stored
 from ledger.storage.database import Connection
 from ledger.storage.repairs import keep, unwritten
+from ledger.storage.tables import SCHEMA, metadata
 
 KEYS: Final = {
     "chain_heads": (), "state_digests": (), "commits": ("last_seq",), "idempotency_keys": ("source", "key"),
@@ -50,21 +51,19 @@ def stage(connection: Connection, chain: int, events: Iterable[RecordedEvent]) -
     """
     Lay *events* beside the table, to be compared with it and to be restored; they go when the transaction ends.
     """
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged_events (LIKE ledger.events) ON COMMIT DROP")
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS staged_events (LIKE ledger.events INCLUDING DEFAULTS) ON COMMIT DROP"
+    )
     connection.execute("TRUNCATE staged_events")
-    # Named, since somebody may have given the table a column more, of which nothing was signed.
+    # Named, since somebody may have given the table a column more, of which nothing was signed: it has its default.
     copying = f"COPY staged_events ({', '.join(stored.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(copying) as copy:
         copy.write(stored.HEADER + b"".join(stored.rows_of(chain, events)) + stored.TRAILER)
 
 
-def _columns(connection: Connection, table: str) -> list[str]:
-    found = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        " ORDER BY attnum",
-        [f"ledger.{table}"],
-    )
-    return [row[0] for row in found]
+def _columns(table: str) -> list[str]:
+    """Return the columns that this release gives a table: one that its operator added is the operator's."""
+    return [column.name for column in metadata.tables[f"{SCHEMA}.{table}"].columns]
 
 
 def standing(connection: Connection, chain: int) -> list[Standing]:
@@ -162,11 +161,15 @@ def expect(connection: Connection, table: str) -> str:
     """
     Make an empty table like *table* for the rows that are to be there, and return its name.
 
-    Its key is the one that the table should have: whoever edited rows may have dropped it first.
+    Its key is the one that the table should have: whoever edited rows may have dropped it first. Nor has it a column
+    that somebody added.
     """
     name = f"expected_{table}"
-    key = _listed(TABLES[table].key if table in TABLES else KEYS[table])
-    connection.execute(f"CREATE TEMP TABLE {name} (LIKE ledger.{table}, UNIQUE ({key})) ON COMMIT DROP")
+    key = TABLES[table].key if table in TABLES else KEYS[table]
+    connection.execute(
+        f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {_listed(_columns(table))} FROM ledger.{table} WITH NO DATA"
+    )
+    connection.execute(f"ALTER TABLE {name} ADD UNIQUE ({_listed(['chain', *key])})")
     return name
 
 
@@ -182,15 +185,16 @@ def replace(
     Raises:
         Corrupt: the table has others all the same, or what was there was not kept.
     """
-    columns = _columns(connection, table)
+    columns = _columns(table)
+    rows = _listed(["chain", *key])
     keys = " AND ".join(f't."{name}" = e."{name}"' for name in key) or "true"
     same = _same(columns)
     differing = (
         f"SELECT t.ctid AS place FROM ledger.{table} t"
         f" LEFT JOIN expected_{table} e ON {keys} AND {same} WHERE t.chain = %s AND e.chain IS NULL"
         # Of rows that stand twice, which no key kept apart, all but one.
-        f" UNION SELECT d.place FROM (SELECT ctid AS place, row_number() OVER (PARTITION BY {_listed(key)} ORDER BY"
-        f" ctid) AS number FROM ledger.{table} WHERE chain = %s) d WHERE d.number > 1"
+        f" UNION SELECT d.place FROM (SELECT ctid AS place, row_number() OVER (PARTITION BY {rows} ORDER BY ctid)"
+        f" AS number FROM ledger.{table} WHERE chain = %s) d WHERE d.number > 1"
         f" UNION SELECT t.ctid FROM ledger.{table} t JOIN expected_{table} e ON {keys} AND"
         f" {_same([name for name in columns if name != 'chain'])} WHERE NOT EXISTS"
         " (SELECT FROM ledger.chains c WHERE c.chain = t.chain) AND (t.chain = ANY(%s)) IS NOT TRUE"
@@ -205,7 +209,8 @@ def replace(
     if gone:
         connection.execute(f"DELETE FROM ledger.{table} WHERE ctid IN (SELECT place FROM gone)")
     connection.execute("DROP TABLE gone")
-    came = connection.execute(f"INSERT INTO ledger.{table} {missing}", [chain]).rowcount
+    # A column that is not named has its default.
+    came = connection.execute(f"INSERT INTO ledger.{table} ({_listed(columns)}) {missing}", [chain]).rowcount
     is_other = f"SELECT EXISTS ({differing}) OR EXISTS ({missing})"
     if connection.execute(is_other, [*given, chain]).fetchone() != (False,):
         raise unwritten(table)
@@ -217,8 +222,8 @@ def _same(columns: Sequence[str]) -> str:
     return " AND ".join(f't."{name}" IS NOT DISTINCT FROM e."{name}"' for name in columns)
 
 
-def _listed(key: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in ("chain", *key))
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
 
 
 def boundaries(connection: Connection, chain: int, after: int, last: int) -> set[int]:

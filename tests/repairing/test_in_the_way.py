@@ -6,6 +6,7 @@ on without it and says what stands in the way.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import msgspec
 import pytest
@@ -69,6 +70,34 @@ def test_a_column_more_on_events_keeps_none_from_being_restored(firm: Firm, brok
         assert {(x.seq, x.columns) for x in plan.writes} >= {(100, ("actor",)), (102, ())}
         applied(broken, firm.rules, plan, found)
     assert {finding.kind for finding in real(report_on(broken))} <= {"GUARD_CHANGED"}
+
+
+WIDENED: Final = ("events", "balances", "commits", "tiles", "state_digests", "idempotency_keys", "chain_heads")
+
+
+@pytest.mark.parametrize("more", ["text NOT NULL DEFAULT 'x'", "text"])
+def test_a_column_more_on_any_table_is_the_operators_own(firm: Firm, broken: Database, more: str) -> None:
+    """What comes has its default; of what stays it says what it said, and no row is another for it."""
+    with Intruder(broken) as intruder:
+        intruder.edit("events", ACTOR, least=1)
+        for table in WIDENED:
+            intruder.connection.execute(f"ALTER TABLE ledger.{table} ADD COLUMN remark {more}")
+            intruder.edit(table, f"UPDATE ledger.{table} SET remark = 'mine'", least=1)
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", least=1)
+        intruder.edit("commits", "UPDATE ledger.commits SET committed_at = 1 WHERE first_seq = 1", least=1)
+        intruder.edit("tiles", "UPDATE ledger.tiles SET hashes = sha256('x') WHERE level = 1", least=1)
+        intruder.edit("idempotency_keys", "DELETE FROM ledger.idempotency_keys WHERE first_seq = 50", least=1)
+        intruder.edit("state_digests", "UPDATE ledger.state_digests SET seq = 1", least=1)
+    with copies(firm.other, firm.archive, other=firm.other) as found:
+        plan = planned(broken, firm.rules, found)
+        done = applied(broken, firm.rules, plan, found).done
+        assert "made commits anew: 1 rows went, 1 came" in done
+        assert "made idempotency_keys anew: 0 rows went, 1 came" in done
+    assert {finding.kind for finding in real(report_on(broken))} <= {"GUARD_CHANGED"}
+    kept = " ".join(broken.sql(f"SELECT count(*) FROM ledger.{table} WHERE remark IS DISTINCT FROM 'mine'")
+                    for table in WIDENED)  # fmt: skip
+    accounts = broken.sql("SELECT count(*) FROM ledger.balances WHERE account = 'A'")
+    assert kept == f"1 {accounts} 1 1 1 1 0"
 
 
 @pytest.mark.parametrize("seq", ["\u00b2", "9" * 5000, "-1"])
