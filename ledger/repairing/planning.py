@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from ledger.chain.link import ChainHead
 from ledger.errors import InvalidInput, LedgerError, shown
 from ledger.evidence.policy import Policy, Trusted
-from ledger.repairing import histories, identity, neighbours, record, region, role, tail
+from ledger.repairing import histories, identity, neighbours, record, region, role
 from ledger.repairing.books import Walk, tree_size
 from ledger.repairing.draft import BESIDE, Draft, Place, Reasons
+from ledger.repairing.ending import Ending
 from ledger.repairing.identity import Identity
 from ledger.repairing.judging import OWN_ROW, judge
 from ledger.repairing.notes import Notes
@@ -123,18 +123,13 @@ class Planning:
         self.two_histories = histories.second(rules, self._stated, self._prover, [local, *sources])
         """Why nothing at all is planned: which of two signed histories is the true one nobody here knows."""
         self._notes = Notes(connection, row, rules, self._stated, self._prover, [local, *sources])
-        # The head may be gone, or say less: what nobody signed is an event all the same.
-        after = repairs.end(connection, row.chain, self._stated.size).seq
-        self._seen, self._read = seen(findings), read
-        self._last = max(self._stated.size, repairs.head_seq(connection, row.chain), after, self._seen)
-        there = repairs.last_until(connection, row.chain, self._stated.size) or 0
-        self._there = after if there == self._stated.size else there
-        """The last event that there is, whatever is missing before it."""
-        self.seen = max(self._seen, read, self._there)
-        """How many events there were once, or are."""
         self.draft = Draft(self._stated.origin)
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
+        self.ending = Ending(
+            connection, row.chain, self._sources, self._prover, self._proven, seen(findings), read,
+            follows=self._role.follows,
+        )  # fmt: skip
 
     @property
     def _why(self) -> Reasons:
@@ -145,12 +140,12 @@ class Planning:
         Return the events that a finding is about.
         """
         if want.onward is not None:
-            return self._signed(want.onward, self._last)
+            return self._signed(want.onward, self.ending.last)
         if want.gap is not None:
             end = staged.missing_from(self._connection, self._row.chain, want.gap)
-            return self._signed(want.gap, min(end, self._last))
+            return self._signed(want.gap, min(end, self.ending.last))
         # A leaf beyond what was signed is made of whatever event there is, if anything is made there.
-        last = self._stated.size if want.tables == (TILES,) else self._last
+        last = self._stated.size if want.tables == (TILES,) else self.ending.last
         found = tuple(seq for seq in want.seqs if 1 <= seq <= last)
         if want.strays is None:
             return found
@@ -175,7 +170,7 @@ class Planning:
         _check_count(len(signed))
         for each, why in ((seqs, self._why.events), (copied, self._why.copies)):
             for seq in (seq for seq in each if seq > self._stated.size):
-                why[seq] = self._after(seq)
+                why[seq] = self.ending.after(seq)
         asked, more = set[int](), signed
         while True:
             proven, reasons = fetch(more, [self._local, *self._sources], self._prover)
@@ -214,26 +209,6 @@ class Planning:
                 "/".join(stray.key),
             )
 
-    def _after(self, seq: int) -> str:
-        """Return why an event is not mended that is after what was signed."""
-        if seq <= self._seen:
-            return (
-                f"event {seq} is after {self._prover.words()}, and the report knows of {self._seen} events: bring the "
-                "checkpoint by which it does, with --checkpoint, and a copy that has them"
-            )
-        return f"event {seq} is after {self._prover.words()}: nothing that was signed covers it"
-
-    def cut(self) -> range:
-        """
-        Return the events that were signed and are missing at the end, where a copy has the last of them; of a region
-        that may be behind its primary none is missing.
-        """
-        size = self._stated.size
-        found = range((repairs.last_until(self._connection, self._row.chain, size) or 0) + 1, size + 1)
-        if self._role.follows or not found or len(found) > EVENTS_LIMIT:
-            return range(0)
-        return found if fetch([size], self._sources, self._prover)[0] else range(0)
-
     def tables(self, names: set[str]) -> None:
         """
         Plan to make these tables anew, unless an event that they follow from is not mended.
@@ -242,7 +217,7 @@ class Planning:
             self._why.head, names = self._role.refused, names - {HEAD}
         if names & {*OF_RECORD} and (reason := self._unknown()):
             self._why.record, names = reason, names - {*OF_RECORD}
-        if names and not self._why.events and (reason := self._short()):
+        if names and not self._why.events and (reason := self.ending.short()):
             self._why.events[self._stated.size] = reason
         if self._why.events:
             return
@@ -252,7 +227,7 @@ class Planning:
             names &= {TILES} if is_proven and any(one.table == TILES for one in self._findings) else set()
         if names & {*OF_RECORD} and (reason := self._contradicted()):
             self._why.record, names = reason, names - {*OF_RECORD}
-        if HEAD in names and (reason := self._disputed()):
+        if HEAD in names and not self.draft.writes.has_events and (reason := self.ending.disputed()):
             self._why.head, names = reason, names - {HEAD}
         mode = self._role.mode
         for table in MADE_ANEW:
@@ -260,24 +235,6 @@ class Planning:
                 # By the time the plan is applied the head that says it may be gone.
                 of = (mode,) if table == HEAD and mode is not None else ()
                 self.draft.writes.add(Write(what=REBUILD, table=table, source=REPLAY, key=of or None), "")
-
-    def _short(self) -> str:
-        """Return why nothing is made anew of events that end before what was signed; nothing where they do not."""
-        size = self._stated.size
-        last = max(self._there, size if size in self._proven else 0)
-        if last >= max(size, self._read):
-            return ""
-        if last >= size:
-            return (
-                f"the events end at {last} here, and {self._read} were verified: bring those that are missing back, or "
-                "verify again once it is known why they went"
-            )
-        behind = (
-            f"let this region catch up with its primary, or name with --checkpoint one of at most {last} events"
-            if self._role.follows
-            else "restore them from a copy first"
-        )
-        return f"the events end at {last} here, and {size} were signed: {behind}"
 
     def _new_role(self) -> tuple[str, ...]:
         """Return the role that the region is to have, where its head says another."""
@@ -309,15 +266,6 @@ class Planning:
         moved = read not in (None, self._row.chain) or is_of_events
         return msgspec.structs.replace(want, onward=1) if moved else want
 
-    def _disputed(self) -> str:
-        """Return why the head is not made anew: it says more events than there are, or will be."""
-        if self.draft.writes.has_events:
-            return ""
-        said, last = repairs.head_seq(self._connection, self._row.chain), self._end().seq
-        return (
-            f"{repairs.disputed(said, last)}; to move it back would hide that events are missing" if said > last else ""
-        )
-
     def _unknown(self) -> str:
         """Return why nothing that the rules make of the events is made anew: one of them a newer program recorded."""
         found = (one.seq for one in self._findings if one.kind == UNKNOWN_FORMAT and one.table is None)
@@ -330,7 +278,7 @@ class Planning:
 
     def _contradicted(self) -> str:
         """Return why what the region recorded of itself is not made to fit the events: it is at one against them."""
-        if self._despite_record or self._heard.is_vouched or self.draft.writes.has_events:
+        if self._despite_record or self.ending.heard.is_vouched or self.draft.writes.has_events:
             # With events that are restored the state is another, which is seen when the plan is applied.
             return ""
         accused = record.accused(self._connection, self._row.chain, self._findings)
@@ -347,24 +295,9 @@ class Planning:
     @functools.cached_property
     def _is_refused(self) -> bool:
         """Whether nothing may be made to fit the events here; the reason is kept."""
-        if self._heard.refused:
-            self._why.events[self._last] = self._heard.refused
-        return bool(self._heard.refused)
-
-    @functools.cached_property
-    def _heard(self) -> tail.Heard:
-        """What rows and copies say of the events here."""
-        return tail.hear(
-            self._connection, self._row.chain, self._end(), self._stated.size, self._sources, self._prover,
-            follows=self._role.follows,
-        )  # fmt: skip
-
-    def _end(self) -> ChainHead:
-        """Return the last event, not as the head says it: that may be what is to be mended."""
-        last = repairs.end(self._connection, self._row.chain, self._stated.size)
-        if last.seq in self._proven:
-            last = ChainHead(last.seq, self._proven[last.seq].event.hash)
-        return last
+        if self.ending.heard.refused:
+            self._why.events[self.ending.last] = self.ending.heard.refused
+        return bool(self.ending.heard.refused)
 
     def note(self, size: int) -> None:
         """
@@ -436,13 +369,13 @@ class Planning:
         """
         if self._why.events:
             return
-        if is_after(seq, self._there) and (EVENTS, seq) in self.draft.writes:
+        if is_after(seq, self.ending.there) and (EVENTS, seq) in self.draft.writes:
             # It was held against a history that lacked the events which this plan brings back.
             return
         # An older one is told from a good one by what was signed; this one speaks for or against what was not.
         if is_after(seq, self._stated.size) and self._is_refused:
             return
-        is_settled = self._despite_record or self._heard.is_vouched
+        is_settled = self._despite_record or self.ending.heard.is_vouched
         if not is_settled and (reason := record.speaks(self._connection, self._row.chain, seq)):
             self._why.snapshots[seq] = reason
             return
@@ -502,7 +435,7 @@ def make(
     stated = trusted.checkpoint
     return Plan(
         origin=origin, chain_id=row.chain_id.hex(), report=digest, checkpoint=trusted.note.encode().decode(),
-        size=stated.size, root=stated.root.hex(), seen=planning.seen, findings=judged,
+        size=stated.size, root=stated.root.hex(), seen=planning.ending.seen, findings=judged,
         writes=tuple(planning.draft.writes),
     )  # fmt: skip
 
@@ -525,7 +458,7 @@ def _judged(connection: Connection, row: ChainRow, planning: Planning, report: R
     for finding, want in zip(report.findings, wants, strict=True):
         (copied if finding.kind == STRAY_ROWS else asked).update(planning.seqs(want))
     # With the events that were cut off went whatever followed from them.
-    cut = planning.cut() if any(want.tables for want in wants) else range(0)
+    cut = planning.ending.cut() if any(want.tables for want in wants) else range(0)
     asked.update(cut)
     planning.events(sorted(asked), sorted(copied))
     if cut:
