@@ -38,8 +38,8 @@ class Ending:
     ) -> None:
         """
         Ask where the events end. The *prover* shows those that were signed; *proven* are those that the plan has
-        proven by the time that it asks; *known* is how many the report knows of from elsewhere, and *read* how many there
-        were when it was made. A region that *follows* may be behind its primary.
+        proven by the time that it asks; *known* is how many the report knows of from elsewhere, and *read* how many
+        there were when it was made. A region that *follows* may be behind its primary.
         """
         self._connection, self._chain, self._copies = connection, chain, copies
         self._prover, self._proven, self._follows = prover, proven, follows
