@@ -72,6 +72,11 @@ def rotate(
             print(f"key {after.key_id} took over from {row.key_id} at seq {after.valid_from_seq}")
             print(*_advice(pair.purpose, origin, old, path), sep="\n")
             return
+        if not folder.is_listed(path):
+            raise InvalidInput(
+                f"the new key would be in {path}; name with --new a file that ends in .json and begins with no dot: a "
+                "backup would pass over another"
+            )
         fresh = _fresh(path, pair)
         if fresh.key_id in {one.key_id for one in rows}:
             raise InvalidInput(f"{path} holds key {fresh.key_id}, which the chain {origin} names already")

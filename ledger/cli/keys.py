@@ -20,7 +20,7 @@ from ledger.cli.options import Dsn, Format, Origin, check_format
 from ledger.domain.rows import ChainKey
 from ledger.errors import InvalidInput, NotPermitted, shown
 from ledger.evidence import note
-from ledger.keyring import changes
+from ledger.keyring import changes, folder
 from ledger.keyring.folder import KeyFile, key_files
 from ledger.queries import Books
 
@@ -72,8 +72,11 @@ def create(
     if origin is not None:
         note.check_name(origin)
     path = keys / (file or f"{purpose}.json")
-    if path.parent != keys or path.suffix != ".json":
-        raise InvalidInput(f"found --file {shown(str(file))}; expected the name of a file that ends in .json")
+    if path.parent != keys or not folder.is_listed(path):
+        raise InvalidInput(
+            f"found --file {shown(str(file))}; expected the name of a file that ends in .json and begins with no "
+            "dot: a backup would pass over another"
+        )
     pair = KeyPair(purpose, name, secrets.token_bytes(32))
     write(path, pair)
     print(f"file {path}\nkey id {pair.key_id}\npublic key {pair.public_key.hex()}")

@@ -28,6 +28,13 @@ class KeyFile(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+def is_listed(path: Path) -> bool:
+    """
+    Return whether the file of a key at *path* is one that `key_files` lists, by its name.
+    """
+    return path.suffix == SUFFIX and not path.name.startswith(".")
+
+
 def key_files(folder: Path) -> list[KeyFile]:
     """
     Return the key files of *folder* by name; other files, such as a signer's state, are passed over.
@@ -36,7 +43,7 @@ def key_files(folder: Path) -> list[KeyFile]:
         InvalidInput: there is no such folder, or it cannot be read.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+        paths = sorted(filter(is_listed, folder.iterdir()))
     except OSError as error:
         raise InvalidInput(
             f"{folder} cannot be read: {error.strerror}; name the folder of the keys with --keys"

@@ -89,6 +89,7 @@ def test_a_key_is_made_once_and_shown_as_policies_list_it(tmp_path: Path) -> Non
         (("create", "checkpoint", "--name", "x", "--keys", "k", "--origin", "a b"), 8, "key name"),
         (("create", "checkpoint", "--name", "x", "--keys", "k", "--file", "../x.json"), 8, "name of a file"),
         (("create", "checkpoint", "--name", "x", "--keys", "k", "--file", "x.txt"), 8, "ends in .json"),
+        (("create", "checkpoint", "--name", "x", "--keys", "k", "--file", ".x.json"), 8, "begins with no dot"),
         (("create", "checkpoint", "--name", "x", "--keys", "open"), 8, "chmod go-w"),
         (("create", "checkpoint", "--name", "x", "--keys", "file"), 8, "cannot be written"),
         (("show", "--offline"), 8, "--keys"),
@@ -221,6 +222,10 @@ def test_a_rotation_that_cannot_be_leaves_no_key(keyed: Database, tmp_path: Path
     assert "names already" in keys(
         keyed, "rotate", folder / "checkpoint.json", "--new", folder / "publisher.json", status=8
     ).stderr  # fmt: skip
+    for hidden in ("checkpoint-2.key", ".checkpoint.json"):
+        said = keys(keyed, "rotate", folder / "checkpoint.json", "--new", folder / hidden, status=8).stderr
+        assert "a backup would pass over another" in said
+        assert not (folder / hidden).exists()
     assert "may not append" in keys(keyed, "rotate", folder / "checkpoint.json", status=8, login="reader").stderr
     for place in ("/proc/none.json", "/dev/full/none.json"):
         said = keys(keyed, "rotate", folder / "checkpoint.json", "--new", place, status=8).stderr

@@ -245,6 +245,17 @@ def test_events_that_are_gone_from_the_end_are_missed_by_the_head(copy: Sealed, 
         assert scrub.HEAD in report.covered
 
 
+def test_an_event_without_a_seq_is_missed_at_its_place(copy: Sealed, tmp_path: Path) -> None:
+    """Sorted from the end it would be the last; whoever owns the table can let a column have none."""
+    for change in ("DROP CONSTRAINT events_pkey CASCADE", "ALTER seq DROP NOT NULL"):
+        copy.database.sql(f"ALTER TABLE ledger.events {change}")
+    with Intruder(copy.database) as intruder:
+        intruder.edit("events", "UPDATE ledger.events SET seq = NULL WHERE seq = 50")
+    report = scrubs(copy, tmp_path / "state")
+    assert ("SEQ_GAP", 50) in [(x.kind, x.seq) for x in report.findings]
+    assert report.events == 1304
+
+
 def test_an_event_whose_seq_is_far_ahead_is_counted_once_and_told_by_its_hash(copy: Sealed, tmp_path: Path) -> None:
     """There are as many events as rows; once it is mended, the history did not go back."""
     state = tmp_path / "state"

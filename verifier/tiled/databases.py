@@ -100,8 +100,9 @@ class Region(Reader):
 
     def size(self) -> int:
         """Return the seq of the last event; 0 where there is none."""
-        found = self._ask("SELECT seq FROM ledger.events WHERE chain = %s ORDER BY seq DESC LIMIT 1", self.chain.chain)
-        return int(found[0][0]) if found else 0
+        # A row without a seq is none of the last: it would come first where rows are asked for from the end.
+        ((last,),) = self._ask("SELECT max(seq) FROM ledger.events WHERE chain = %s", self.chain.chain)
+        return last or 0
 
     def head(self, size: int) -> list[Finding]:
         """Return what is wrong with the head's row where the last event is *size*; its other columns are not asked."""
