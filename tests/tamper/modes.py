@@ -72,6 +72,7 @@ MODES: Final[dict[str, Mode]] = {
         f"`open --policy P --max-age {MAX_AGE_S}`", _START, _on("open", *_POLICY, "--max-age", str(MAX_AGE_S))
     ),
     "full": Mode("`full`", _RUN, _on("full")),
+    "full --state": Mode("`full --state books`", _RUN, _on("full", "--state", "{books}")),
     "full --policy": Mode("`full --policy P`", _RUN, _on("full", *_POLICY)),
     "full --expect": Mode(
         "`full --policy P --expect kept.checkpoint`", _RUN, _on("full", *_POLICY, "--expect", "{kept}")

@@ -119,3 +119,12 @@ def a_touched_balance_raised(scene: Scene) -> Expected:
         "balances", "UPDATE ledger.balances SET settled = settled + 1000000 WHERE account = 'A' AND asset = 'USDT'"
     )
     return Expected(table="balances", key=("A", "USDT"), column="settled")
+
+
+@way("an account is invented which no index of its table leads to", "accounts", (6,), "full",
+     "superuser: triggers off; the table is said to have no index, INSERT of a copy, and said to have them again",
+     also=("full --state",), blind=("state", "incremental", "chain", "open"))  # fmt: skip
+def an_account_that_no_index_has(scene: Scene) -> Expected:
+    chosen = ", ".join(f'"{name}"' for name in columns(scene.firm.a, "accounts")).replace('"account"', "'invented'", 1)
+    scene.intruder().hide("accounts", f"SELECT {chosen} FROM ledger.accounts WHERE account = 'A'")
+    return Expected(kind="PROJECTION_MISMATCH", table="accounts", key=("invented",))
