@@ -92,7 +92,7 @@ class Desk:
         self.number = -1
         self.now = 0
         self.owned: dict[tuple[str, str], int] = {
-            (account, share.asset): int(firm.DEPOSIT) for account in firm.FUNDED for share in self.shares
+            (account, share.asset): int(firm.DEPOSITS[share.asset]) for account in firm.FUNDED for share in self.shares
         }
         self.due: dict[int, list[Trade]] = defaultdict(list)
         self.recent: list[Trade] = []

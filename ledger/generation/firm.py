@@ -33,13 +33,15 @@ HOLIDAYS: Final = (
     "2024-05-27", "2024-06-19", "2024-07-04", "2024-09-02", "2024-11-28", "2024-12-25", "2025-01-01", "2025-01-20",
     "2025-02-17", "2025-04-18", "2025-05-26", "2025-06-19", "2025-07-04", "2025-09-01",
 )  # fmt: skip
-DEPOSIT: Final = "1000000000"
 
-_ASSETS: Final[tuple[tuple[str, str, int], ...]] = (
-    ("USD", "currency", 2), ("EUR", "currency", 2), ("JPY", "currency", 0), ("USDT", "crypto", 6),
-    ("BTC", "crypto", 8), ("ETH", "crypto", 18), ("ACME", "security", 0), ("BOLT", "security", 0),
-    ("EDEL", "security", 0), ("ESU4", "contract", 0),
+_ASSETS: Final[tuple[tuple[str, str, int, str], ...]] = (
+    ("USD", "currency", 2, "1000000000"), ("EUR", "currency", 2, "1000000000"),
+    ("JPY", "currency", 0, "100000000000"), ("USDT", "crypto", 6, "1000000000"), ("BTC", "crypto", 8, "20000"),
+    ("ETH", "crypto", 18, "300000"), ("ACME", "security", 0, "5000000"), ("BOLT", "security", 0, "5000000"),
+    ("EDEL", "security", 0, "5000000"), ("ESU4", "contract", 0, "100000"),
 )  # fmt: skip
+"""Each with its kind, its scale, and how much of it an account begins with: more than years of trading take."""
+DEPOSITS: Final = {asset: amount for asset, _, _, amount in _ASSETS}
 
 
 class Listing(msgspec.Struct):
@@ -148,7 +150,7 @@ def reference(day: str) -> Iterator[Event]:
     """
     Yield what must be there before the first trade: reference data, controls, and what accounts begin with.
     """
-    for asset, kind, scale in _ASSETS:
+    for asset, kind, scale, _ in _ASSETS:
         yield AssetDefined(asset=asset, kind=kind, scale=scale, name=f"{asset} of the made-up firm")  # type: ignore[arg-type]
     yield from _calendars(1)
     for listing in listings().values():
@@ -167,9 +169,9 @@ def reference(day: str) -> Iterator[Event]:
         approved_by="risk-2",
     )  # fmt: skip
     for account in FUNDED:
-        for asset, _, _ in _ASSETS:
+        for asset, amount in DEPOSITS.items():
             yield CashMoved(
-                movement_id=f"begin-{account}-{asset}", account=account, asset=asset, amount=DEPOSIT, kind="deposit",
+                movement_id=f"begin-{account}-{asset}", account=account, asset=asset, amount=amount, kind="deposit",
                 value_date=day,
             )  # fmt: skip
 
