@@ -45,14 +45,20 @@ class Ending:
         self._prover, self._proven, self._follows = prover, proven, follows
         self._known, self._read = known, read
         # The head may be gone, or say less: what nobody signed is an event all the same.
-        after = repairs.end(connection, chain, prover.size).seq
-        self.last = max(prover.size, repairs.head_seq(connection, chain), after, known)
+        self._after = repairs.end(connection, chain, prover.size).seq
+        self.last = max(prover.size, repairs.head_seq(connection, chain), self._after, known)
         """The last event that anything speaks of."""
-        there = repairs.last_until(connection, chain, prover.size) or 0
-        self.there = after if there == prover.size else there
-        """The last event that there is, whatever is missing before it."""
+        self._signed = repairs.last_until(connection, chain, prover.size) or 0
+        self.there = self._after if self._after > prover.size else self._signed
+        """The last event that there is, whatever is missing before it, but for those behind a gap in what follows."""
         self.seen = max(known, read, self.there)
         """How many events there were once, or are."""
+
+    def has_place(self, seq: str) -> bool:
+        """
+        Return whether *seq*, as a row says it, is that of an event which follows the others without a gap.
+        """
+        return seq.isdecimal() and 1 <= int(seq) <= self._after
 
     def after(self, seq: int) -> str:
         """
@@ -76,13 +82,19 @@ class Ending:
             return range(0)
         return found if fetch([size], self._copies, self._prover)[0] else range(0)
 
-    def short(self) -> str:
+    def short(self, removed: Sequence[int] = ()) -> str:
         """
-        Return why nothing is made anew of events that end before what was signed, or read for the report; nothing where
-        they do not.
+        Return why nothing is made anew of events that end before what was signed, or read for the report, or that go on
+        behind a gap; nothing where they do not. Rows at the seqs that are *removed* stand there no more.
         """
         size = self._prover.size
-        last = max(self.there, size if size in self._proven else 0)
+        last = self._after if self._signed == size or size in self._proven else self._signed
+        beyond = repairs.first_beyond(self._connection, self._chain, self._after, removed)
+        if last >= size and beyond is not None:
+            return (
+                f"event {beyond} stands behind a gap that begins at {self._after + 1}, and nothing that was signed "
+                "covers either: take another region as the primary, restore a backup, or find out whose the row is"
+            )
         if last >= max(size, self._read):
             return ""
         if last >= size:

@@ -126,6 +126,8 @@ class Planning:
         self.draft = Draft(self._stated.origin)
         self._proven: dict[int, Proven] = {}
         """The events that were asked for and are proven, by seq."""
+        self._free: list[int] = []
+        """The seqs of this chain at which copies stand that the plan takes away."""
         self.ending = Ending(
             connection, row.chain, self._sources, self._prover, self._proven, seen(findings), read,
             follows=self._role.follows,
@@ -189,7 +191,19 @@ class Planning:
         for seq, near in neighbours.unlinked(planned, links).items():
             self._why.events[seq] = f"its neighbour, event {near}, does not link with it and is not mended"
             del wrong[seq]
-        strays = staged.misplaced(self._connection, self._row.chain)
+        strays = []
+        for stray in staged.misplaced(self._connection, self._row.chain):
+            if stray.key[0] == str(self._row.chain) and self.ending.has_place(stray.key[1]):
+                # Their ids are the same, and there can be one of each.
+                wrong.pop(stray.seq, None)
+                self._why.events |= dict.fromkeys(
+                    (stray.seq, int(stray.key[1])),
+                    f"a copy of event {stray.seq} stands behind the last event, at {stray.key[1]}, and no repair "
+                    "empties a place of the chain: find out who put it there, and take another region as the primary",
+                )
+            else:
+                strays.append(stray)
+        self._free = [int(stray.key[1]) for stray in strays if stray.key[1].isdecimal()]
         if (wrong or strays) and (reason := event_guards.amiss(self._connection)):
             self._why.events |= dict.fromkeys(wrong, reason)
             self._why.copies |= dict.fromkeys((stray.seq for stray in strays), reason)
@@ -217,7 +231,7 @@ class Planning:
             self._why.head, names = self._role.refused, names - {HEAD}
         if names & {*OF_RECORD} and (reason := self._unknown()):
             self._why.record, names = reason, names - {*OF_RECORD}
-        if names and not self._why.events and (reason := self.ending.short()):
+        if names and not self._why.events and (reason := self.ending.short(self._free)):
             self._why.events[self._stated.size] = reason
         if self._why.events:
             return

@@ -102,6 +102,17 @@ def last_until(connection: Connection, chain: int, seq: int) -> int | None:
     return None if row is None else int(row[0])
 
 
+def first_beyond(connection: Connection, chain: int, seq: int, but: Sequence[int]) -> int | None:
+    """
+    Return the seq of the first event after *seq* that there is, *but* these; None where there is none.
+    """
+    row = connection.execute(
+        "SELECT min(seq) FROM ledger.events WHERE chain = %s AND seq > %s AND seq <> ALL(%s::bigint[])",
+        [chain, seq, list(but)],
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def spoken(connection: Connection, chain: int) -> list[tuple[str, int]]:
     """
     Return the last event that rows of each table speak of, where there are any.

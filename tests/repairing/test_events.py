@@ -414,3 +414,46 @@ def test_a_column_that_was_edited_in_every_event_comes_back(
         )
         applied(broken, firm.rules, plan, found)
     assert real(report_on(broken)) == []
+
+
+def test_a_copy_in_the_first_free_place_keeps_nothing_else_from_being_restored(firm: Firm, broken: Database) -> None:
+    """No repair empties a place of the chain; what it can do, it plans, and the rest it tells."""
+    last = int(broken.sql("SELECT seq FROM ledger.chain_heads"))
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"UPDATE ledger.events SET seq = {last + 1} WHERE seq = 4", least=1)
+        intruder.edit("events", "UPDATE ledger.events SET actor = 'mallory' WHERE seq = 7", least=1)
+    with copies(archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+        assert [(write.what, write.seq) for write in plan.writes] == [(RESTORE, 7)]
+        assert any(f"stands behind the last event, at {last + 1}" in one.reason for one in plan.left())
+        applied(broken, firm.rules, plan, found)
+    assert broken.sql("SELECT actor FROM ledger.events WHERE seq = 7") != "mallory"
+
+
+def test_what_stands_before_a_missing_event_is_not_missed(firm: Firm, broken: Database, replica: Database) -> None:
+    """The last that was signed is gone, and those that nobody signed are there, as another region has them."""
+    before = rows(broken)
+    with Intruder(broken) as intruder:
+        intruder.edit("events", f"DELETE FROM ledger.events WHERE seq = {firm.size}", least=1)
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", least=1)
+    with copies(replica, archive=firm.archive) as found:
+        mended(broken, firm, found)
+    assert rows(broken) == before
+    assert real(report_on(broken)) == []
+
+
+def test_nothing_is_made_anew_before_an_event_behind_a_gap(firm: Firm, broken: Database, replica: Database) -> None:
+    """Nobody signed it, nor what is missing: whose it is a person has to find out, and the plan promises nothing."""
+    with Intruder(broken) as intruder:
+        intruder.unguard("events")
+        intruder.edit(
+            "events", "INSERT INTO ledger.events SELECT (json_populate_record(e, json_build_object('seq', 5000,"
+            " 'event_id', gen_random_uuid(), 'hash', '\\x' || repeat('ab', 32), 'idempotency_key', 'zz',"
+            " 'stream', 'zz'))).* FROM ledger.events e WHERE seq = 4", least=1,
+        )  # fmt: skip
+        intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'", least=1)
+    with copies(replica, archive=firm.archive) as found:
+        plan = planned(broken, firm.rules, found)
+    assert plan.writes == ()
+    told = {one.finding.kind for one in plan.findings if "gap" in one.reason or "that was signed" in one.reason}
+    assert told >= {"SEQ_GAP", "PROJECTION_MISMATCH"}
