@@ -203,6 +203,9 @@ class Applying:
         there = Database(role.PRIMARY, writer, chain, self._row.chain_id)
         if reason := self._missing(last, [self._local, there]):
             return f"where it would be recorded {reason}"
+        end = repairs.end(self._connection, self._row.chain, self._stated.size).seq
+        if reason := tail.unheard(last.seq, [("events", end), *repairs.spoken(self._connection, self._row.chain)]):
+            return f"where it would be recorded {reason}"
         copies = [self._local, *(copy for copy in self._copies() if not self._is_of(copy, writer))]
         stated = self._newest([there, *copies])
         return tail.hear_copies(
@@ -315,16 +318,15 @@ class Applying:
             walk.run(tell)
             heard = self._hear(walk.head)
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
-            refused = heard.refused or self._short(walk.head.seq) or contradicted
-            vouched = self._stated.size if heard.refused else walk.head.seq
+            # A larger checkpoint may cover by now what came since: the record of the plan's first run.
+            unknown = heard.refused and self._awaited(walk.head)
+            refused = unknown or self._short(walk.head.seq) or contradicted
+            vouched = self._stated.size if unknown else walk.head.seq
             settled, before = self.role(), repairs.mode(self._connection, row.chain)
             self._check_role(settled)
             written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
             # What is signed proves its tiles, whoever wrote the events that come after.
             other = [made for made in written if made.table != TILES or not walk.signed_tiles]
-            if HISTORIES in tables and heard.refused and not other:
-                # A larger checkpoint may cover by now what came since: the record of the plan's first run.
-                refused = self._short(walk.head.seq) or self._awaited(walk.head) or contradicted
             if refused and (other or HISTORIES in tables):
                 raise NotProven(f"{refused}; nothing was written")
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]

@@ -54,14 +54,17 @@ class ReportFile(msgspec.Struct, frozen=True):
     origin: str
     findings: tuple[Found, ...]
     schema_version: int
+    events: int = 0
     head: Head = Head()
 
     @property
     def read(self) -> int:
         """
-        How many events were there when they were verified; 0 where the head, which may say it, is itself accused.
+        How many events were there when they were verified: as many as were read, or as the head says where it is not
+        accused of saying it.
         """
-        return 0 if any(one.table == "chain_heads" for one in self.findings) else self.head.seq
+        is_accused = any(one.table == "chain_heads" and one.column in (None, "seq") for one in self.findings)
+        return max(self.events, 0 if is_accused else self.head.seq)
 
 
 SCHEMA_VERSION = 1

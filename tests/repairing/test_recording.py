@@ -328,14 +328,19 @@ def test_the_same_plan_is_recorded_for_each_region_that_it_mends(firm: Firm, bro
     assert broken.sql(RECORDS) == "2"
 
 
+@pytest.mark.parametrize("signed", [True, False])
 def test_no_record_takes_the_place_of_an_event_that_the_primary_lost(
-    firm: Firm, broken: Database, tmp_path: Path
+    firm: Firm, broken: Database, tmp_path: Path, signed: bool
 ) -> None:
-    """It was restored from an older backup, and the replica that is mended has what was signed, and more."""
-    append(broken, 3)
-    seal(broken, tmp_path / "sealed")
+    """
+    It was restored from an older backup, and the replica that is mended has what was signed, and more; or rows of more,
+    the first of which was edited as well.
+    """
+    last = append(broken, 3)
+    if signed:
+        seal(broken, tmp_path / "sealed")
     follow(broken)
-    edited(broken)
+    edited(broken, *(() if signed else (f"UPDATE ledger.events SET actor = 'mallory' WHERE seq = {last - 2}",)))
     call = calls(firm, broken, tmp_path / "plan", expected=3)
     with copied(firm.database) as old:
         named = {broken.dsn("writer"): old.dsn("writer")}
@@ -343,18 +348,26 @@ def test_no_record_takes_the_place_of_an_event_that_the_primary_lost(
         said = run("ledger", *(named.get(word, word) for word in call), expected=3)
         assert "restored event 100 (actor)" in said
         assert "is not recorded as an event yet" in said
-        assert "take the place of one that is missing" in said
+        assert ("take the place of one that is missing" if signed else "where it would be recorded") in said
         assert (old.sql(HEAD), old.sql(RECORDS)) == (before, "0")
 
 
-def test_a_report_of_more_events_than_there_are_is_believed(firm: Firm, broken: Database, tmp_path: Path) -> None:
-    """The region was put back from an older backup after it was verified: nothing takes the place of what it had."""
+@pytest.mark.parametrize("column", ["", "epoch", "seq"])
+def test_a_report_of_more_events_than_there_are_is_believed(
+    firm: Firm, broken: Database, tmp_path: Path, column: str
+) -> None:
+    """
+    The region was put back from an older backup after it was verified: nothing takes the place of what it had, whatever
+    else was edited in its head.
+    """
+    edits = ["UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'"]
+    edits += [f"UPDATE ledger.chain_heads SET {column} = {column} + 1"] if column else []
     with copied(broken) as newer:
         append(newer, 3)
-        edited(newer, "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+        edited(newer, *edits)
         data = report_file(newer)
     seal(broken, tmp_path / "sealed")
-    edited(broken, "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
+    edited(broken, edits[0])
     before = broken.sql(HEAD)
     last = int(before.split("|")[0])
     said = run("ledger", *calls(firm, broken, tmp_path / "plan", data=data, expected=3), expected=3)
