@@ -17,10 +17,12 @@ from ledger.repairing.wanted import (
     CHECKPOINTS,
     EVENTS,
     HEAD,
+    NEWER,
     NOBODY,
     OF_RECORD,
     SNAPSHOTS,
     STRAY_ROWS,
+    UNKNOWN_FORMAT,
     Wanted,
     numbers,
 )
@@ -139,6 +141,8 @@ def _by_what_it_rests_on(draft: Draft, finding: Found) -> tuple[tuple[int, ...],
     if draft.is_of_another_id:
         # It was read by an id with which no event was hashed.
         return draft.writes.numbered([(CHAINS, "")]), []
+    if finding.kind == UNKNOWN_FORMAT:
+        return (), [NEWER]
     if finding.kind == "SEQ_GAP":
         return (), [f"nothing that was signed covers event {finding.seq}"]
     return (), ["what stands there is what was signed, and no copy is another"]

@@ -147,7 +147,7 @@ class Planning:
             end = staged.missing_from(self._connection, self._row.chain, want.gap)
             return self._signed(want.gap, min(end, self.ending.last))
         # A leaf beyond what was signed is made of whatever event there is, if anything is made there.
-        last = self._stated.size if want.tables == (TILES,) else self.ending.last
+        last = self._stated.size if want.signed or want.tables == (TILES,) else self.ending.last
         found = tuple(seq for seq in want.seqs if 1 <= seq <= last)
         if want.strays is None:
             return found

@@ -42,12 +42,13 @@ _ADMINISTERED: Final = (
 )
 _TO_THE_END: Final = ("TRUNCATED", "ROLLBACK")
 _NO_COPY: Final = "no copy mends it: "
+NEWER: Final = f"{_NO_COPY}it may be by a newer program; verify with the newest release"
 _NOT_HERE: Final = {
     "CHECKPOINT_INCONSISTENT": f"{_NO_COPY}two signed histories; keep both as evidence",
     "INCONSISTENT": f"{_NO_COPY}the history is another than a checkpoint that was kept; keep both as evidence",
     "DIVERGENCE": f"{_NO_COPY}two histories; verify each copy by itself",
     "TWO_PRIMARIES": f"{_NO_COPY}two regions say that they are primary; find out which is",
-    UNKNOWN_FORMAT: f"{_NO_COPY}it may be by a newer program; verify with the newest release",
+    UNKNOWN_FORMAT: NEWER,
     "QUORUM_UNMET": "witnesses vouch, not copies: ask them to cosign (tradeledger seal)",
     "STALE": "a newer checkpoint is needed: tradeledger seal",
     "GUARD_CHANGED": "guards are the schema's: tradeledger db check says what differs",
@@ -81,8 +82,8 @@ class Wanted(msgspec.Struct, frozen=True):
     What a finding is about: seqs to look at, from which seq on all of them, tables to make anew, or why nothing.
 
     `strays` is a number that no chain has, under which other events stand than the one that is named; `notes_under` one
-    under which checkpoints do. `doubt` is why it
-    is not known before whether that mends it.
+    under which checkpoints do. Where `signed`, an event that nobody signed is not asked for. `doubt` is why it is not
+    known before whether that mends it.
     """
 
     seqs: tuple[int, ...] = ()
@@ -94,6 +95,7 @@ class Wanted(msgspec.Struct, frozen=True):
     notes_under: int | None = None
     snapshot: str | None = None
     identity: bool = False
+    signed: bool = False
     doubt: str = ""
     reason: str = ""
 
@@ -129,6 +131,8 @@ def wanted(finding: Found) -> Wanted:
         return Wanted(reason=_ADMINISTERED)
     if table in _TABLES_NOT_HERE:
         return Wanted(reason=_TABLES_NOT_HERE[table])
+    if finding.kind == UNKNOWN_FORMAT and finding.table is None and finding.seq is not None:
+        return Wanted(seqs=(finding.seq,), signed=True)
     if finding.kind in _NOT_HERE:
         return Wanted(reason=_NOT_HERE[finding.kind])
     if finding.kind == STRAY_ROWS:
@@ -206,4 +210,7 @@ def _of_event(finding: Found) -> Wanted:
     if finding.kind == "SEQ_GAP":
         return Wanted(gap=finding.seq)
     more = numbers(finding.expected) + numbers(finding.actual) if finding.column == "seq" else ()
+    if finding.kind == "CHAIN_BREAK" and finding.seq > 1:
+        # The link is that of two, and either may be the one that was edited.
+        more = (*more, finding.seq - 1)
     return Wanted(seqs=(finding.seq, *more))

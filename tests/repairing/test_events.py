@@ -457,3 +457,23 @@ def test_nothing_is_made_anew_before_an_event_behind_a_gap(firm: Firm, broken: D
     assert plan.writes == ()
     told = {one.finding.kind for one in plan.findings if "gap" in one.reason or "that was signed" in one.reason}
     assert told >= {"SEQ_GAP", "PROJECTION_MISMATCH"}
+
+
+def test_an_event_that_was_made_one_of_a_newer_program_is_restored(
+    firm: Firm, broken: Database, replica: Database
+) -> None:
+    """It hashes as it stands, and the next one does not link: what was signed is another."""
+    before = rows(broken)
+    with db.connect(broken.dsn("reader"), "test") as connection:
+        chain = chains.find(connection, None)
+        (event,) = events.read(connection, chain.chain, chain.chain_id, SEQ - 1, 1)
+    said = msgspec.structs.replace(event, schema_version=99)
+    made = blake3(entries.encode(said)).digest()
+    with Intruder(broken) as intruder:
+        intruder.edit(
+            "events", "UPDATE ledger.events SET schema_version = 99, hash = %s WHERE seq = %s", made, SEQ, least=1
+        )
+    with copies(replica) as found:
+        assert {"UNKNOWN_FORMAT", "CHAIN_BREAK"} <= {one.finding.kind for one in mended(broken, firm, found).findings}
+    assert rows(broken) == before
+    assert real(report_on(broken)) == []
