@@ -13,6 +13,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -145,10 +146,11 @@ def _no_float(text: str) -> NoReturn:
     raise ValueError(f'found the number {text[:40]}, which programs read inexactly; write it as text: "{text[:40]}"')
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | Decimal:
     if len(text) > LIMIT_DIGITS:
         raise ValueError(f"found a number of {len(text)} digits, {text[:20]}…; amounts go up to 10^30")
-    return int(text)
+    # An integer has no zero with a sign, and would hide that one stood there.
+    return Decimal(text) if text == "-0" else int(text)
 
 
 def _json(name: str, text: str) -> Sheet:
@@ -194,6 +196,6 @@ def _lines(name: str, section: str, rows: Any) -> list[Line]:
 def _cell(where: str, column: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if type(value) is int:
+    if type(value) is int or isinstance(value, Decimal):
         return str(value)
     raise InvalidInput(f"{where}: found {column} {str(value)[:40]!r} ({type(value).__name__}); expected text")

@@ -150,7 +150,7 @@ def _identifier(where: str, column: str, value: Any) -> str:
 
 def _amount(where: str, column: str, text: str) -> int:
     try:
-        return amounts.parse(text)
+        return amounts.parse(amounts.canonical(text))
     except InvalidAmount as error:
         raise InvalidAmount(f"{where}: {column}: {error}") from None
 
