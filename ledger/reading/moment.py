@@ -13,13 +13,16 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ledger.domain.times import EPOCH
+from ledger.domain.times import EPOCH, time_text
 from ledger.errors import InvalidInput, shown
 
 T = TypeVar("T")
 _FINE: Final = re.compile(r"([^.,]*[.,][0-9]{6})([0-9]{1,3})([^0-9.,][^.,]*)", re.ASCII)
 """ISO text with more of a second than Python's own reader takes in: it drops what is finer than a microsecond."""
 _TOO_FINE: Final = re.compile(r"[.,][0-9]{7,}")
+_FIRST_NS: Final = -(2**63)
+_LAST_NS: Final = 2**63 - 1
+"""The ends of what 64 bits of nanoseconds can tell: late in 1677 and early in 2262."""
 
 
 class At(msgspec.Struct, Generic[T], frozen=True):
@@ -75,10 +78,16 @@ def parse_time(text: str) -> int:
     Return the nanoseconds since 1970 that *text* writes: digits, or ISO 8601 with its offset from UTC.
 
     Raises:
-        InvalidInput: neither, or finer than a nanosecond.
+        InvalidInput: neither, or finer than a nanosecond, or before or after what 64 bits of them can tell.
     """
-    if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
-        return int(text)
+    found = int(text) if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) else _parse_iso(text)
+    if not _FIRST_NS <= found <= _LAST_NS:
+        reach = f"{time_text(_FIRST_NS)} to {time_text(_LAST_NS)}"
+        raise InvalidInput(f"found the time {text[:60]!r}; expected one from {reach}")
+    return found
+
+
+def _parse_iso(text: str) -> int:
     try:
         if text.isdigit():
             raise ValueError("it has more than 19 digits")

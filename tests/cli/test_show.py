@@ -160,6 +160,7 @@ def test_what_cannot_be_told_is_a_status_and_a_sentence(told: Database) -> None:
         (8, "this chain has events 1 to", ("balances", "--at-seq", "99")),
         (8, "the first event was recorded at", ("positions", "--at-time", "5")),
         (8, "expected nanoseconds", ("positions", "--at-time", "yesterday")),
+        (8, "found the time '2999-01-01T00:00:00Z'", ("positions", "--at-time", "2999-01-01T00:00:00Z")),
         (8, "account 'B'", ("balances", "--account", "B")),
         (8, "order 'none'", ("order", "none")),
         (8, "counts for a day before", ("blotter", "--known-at", last, "--effective-on", "2024-01-01")),

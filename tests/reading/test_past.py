@@ -258,6 +258,10 @@ def test_times_are_read_exactly_or_not_at_all() -> None:
             parse_time(text)
     with pytest.raises(InvalidInput, match="it has more than 19 digits"):
         parse_time("9" * 20)
+    reach = "expected one from 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z"
+    for text in ("2999-01-01T00:00:00Z", "2262-04-11T23:47:16.854775808Z", "0001-01-01T00:00:00Z", str(2**63)):
+        with pytest.raises(InvalidInput, match=f"found the time '{text}'; {reach}"):
+            parse_time(text)
     assert time_text(NOONS[DAYS[1]]) == "2024-08-08T12:00:00Z"
     assert time_text(1723161254087891268) == "2024-08-08T23:54:14.087891268Z"
     assert time_text(-1) == "1969-12-31T23:59:59.999999999Z"
