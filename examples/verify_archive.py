@@ -3,8 +3,8 @@
 POLICY is the auditor's own file (C2SP tlog-policy); docs/FORMAT.md states the bytes. An archive is whole if its
 checkpoint is signed by the log and the policy's quorum of witnesses; its entries, hashed as RFC 6962 hashes a tree,
 have the root that was signed; each has the BLAKE3 hash of the one before, the first that of the chain's name; payloads
-hash to what their entries say. Exit status: 0 verified, 2 usage, 3 something is wrong, 4 nothing to verify.
-Not checked: tiles, older checkpoints, chain.json and policy in the archive; which keys its events revoke; the form of
+hash to what their entries say. Exit status: 0 verified, 2 usage, 3 something is wrong, 4 it could not be verified.
+Not checked: tiles, checkpoints/, chain.json and policy in the archive; which keys its events revoke; the form of
 entries; times, groups, requests; rules, balances, positions; and whether a larger checkpoint was signed since."""
 
 import hashlib
@@ -26,7 +26,7 @@ def need(condition, otherwise):
 
 
 def read(path, limit):
-    read.last = path  # what is being read where its bytes cannot be unpacked
+    read.last = path  # what is being read where its bytes cannot be, or not be unpacked
     need(path.is_file() and path.stat().st_size <= limit, f"{path} is {'too large' if path.is_file() else 'no file'}")
     return path.read_bytes()
 
@@ -140,10 +140,10 @@ if __name__ == "__main__":
     try:
         (folder, policy), status = map(Path, sys.argv[1:]), 4
         (*said, wrong), status = check_checkpoint(folder, *read_policy(read(policy, 1_000_000))), 3
-        need(not wrong, wrong)
-        head, unsaid = check_entries(folder, *said), __doc__[__doc__.index("Not checked") :]
+        head, unsaid = need(not wrong, wrong) or check_entries(folder, *said), __doc__[__doc__.index("Not checked") :]
     except (OSError, LookupError, ValueError, zlib.error) as error:
-        said = ascii(f"{read.last}: {error}" if isinstance(error, zlib.error) else f"{error}")[1:-1]  # for a terminal
+        status = 4 if isinstance(error, OSError) else status  # what cannot be read is not shown to be wrong
+        said = ascii(f"{read.last}: {error}" if isinstance(error, OSError | zlib.error) else f"{error}")[1:-1]  # plain
         print({2: "give FOLDER and POLICY", 3: f"BROKEN: {said}", 4: f"could not verify: {said}"}[status])
         sys.exit(status)
     print(f"VERIFIED: {said[1]} events of {said[0]}, head {head}, root {said[2].hex()}", unsaid, sep="\n")

@@ -26,6 +26,10 @@ FILE_LIMIT_BYTES: Final = 128 * 1024 * 1024
 """The largest file that is read: a segment of 256 payloads of 256 KiB each, that do not compress, and room."""
 
 
+_NO_FILE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV))
+"""What is said of a name that leads to no file: to nothing, to a folder, to itself, to a socket, to no device."""
+
+
 class ArchiveDiffers(Corrupt):
     """
     An archive holds something else under a name than what is to be written there.
@@ -74,9 +78,9 @@ def moved(name: str, path: str) -> MovedMeanwhile:
     return MovedMeanwhile(f"{name}/{path} was replaced by another process meanwhile; run the same again")
 
 
-class Store(Protocol):
+class Readable(Protocol):
     """
-    Where an archive is kept.
+    Where an archive is read.
     """
 
     name: str
@@ -95,7 +99,7 @@ class Store(Protocol):
 
         Raises:
             TooLong: the file is larger than any that belongs there.
-            Unavailable: the store cannot be read.
+            Unavailable: it cannot be read, or the whole store cannot.
         """
 
     def names(self) -> Iterator[str]:
@@ -103,8 +107,14 @@ class Store(Protocol):
         Return the name of every file, in any order.
 
         Raises:
-            Unavailable: the store cannot be read.
+            Unavailable: the store cannot be read, or a part of it; the names of the others were returned by then.
         """
+
+
+class Store(Readable, Protocol):
+    """
+    Where an archive is kept.
+    """
 
     def create(self, path: str, data: bytes) -> None:
         """
@@ -156,23 +166,22 @@ class Folder:
                 data = file.read(min(found.st_size, FILE_LIMIT_BYTES) + 1)
                 if len(data) > found.st_size:
                     data += file.read(FILE_LIMIT_BYTES + 1 - len(data))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
         except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
             raise Unavailable(f"{self.name}/{path} cannot be read: {error.strerror}") from error
         if len(data) > FILE_LIMIT_BYTES:
             raise too_long(self.name, path)
         return data
 
     def names(self) -> Iterator[str]:
-        """Return the name of every file."""
-
-        def fail(error: OSError) -> None:
-            raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from error
-
-        for folder, _, files in os.walk(self._root, onerror=fail):
+        """Return the name of every file; a folder that cannot be listed is named once the others are."""
+        failed: list[OSError] = []
+        for folder, _, files in os.walk(self._root, onerror=failed.append):
             for file in files:
                 yield (Path(folder) / file).relative_to(self._root).as_posix()
+        for error in failed:
+            raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def create(self, path: str, data: bytes) -> None:
         """Write a file that is not there yet, or is the same."""

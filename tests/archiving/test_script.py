@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger.archiving.stores import Folder
 from ledger.archiving.writer import Archive
 from ledger.chain import entry
+from ledger.errors import Unavailable
 from ledger.evidence import note, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import COSIGNATURE, ED25519, NoteSignature, SigningKey
@@ -41,7 +42,6 @@ from tests.archiving.chains import (
     silent,
 )  # fmt: skip
 from tests.archiving.written import EVENTS, SIZE, verify, write
-from verifier.stored import Unreadable
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "verify_archive.py"
 BUNDLE, SEGMENT = "tile/entries/001", "segment/001"
@@ -64,7 +64,7 @@ def run(folder: Path, trust: bytes | None = POLICY_TEXT) -> tuple[int, str]:
 def verifier_says(folder: Path) -> int:
     try:
         return 0 if verify(folder).verdict == "verified" else 3
-    except Unreadable:
+    except Unavailable:
         return 4
 
 
@@ -84,9 +84,7 @@ def test_a_whole_archive_is_verified_with_the_same_head_and_root(tmp_path: Path,
     report = verify(tmp_path / "a")
     assert status == 0
     expected = f"VERIFIED: {size} events of {ORIGIN}, head {report.head['hash']}, root {report.head['root']}\n"
-    assert said.startswith(
-        f"{expected}Not checked: tiles, older checkpoints, chain.json and policy in the archive; which"
-    )
+    assert said.startswith(f"{expected}Not checked: tiles, checkpoints/, chain.json and policy in the archive; which")
 
 
 def test_a_script_without_its_arguments_says_what_to_give(tmp_path: Path) -> None:
@@ -319,6 +317,27 @@ def test_a_segment_that_cannot_be_unpacked_is_named(copy: Path) -> None:
     with segment.open("wb") as file:
         file.truncate(70_000_001)
     assert f"{segment} is too large" in run(copy)[1]
+
+
+@pytest.mark.parametrize("name", [SEGMENT, BUNDLE, "checkpoint"])
+def test_a_file_that_cannot_be_read_convicts_no_archive(copy: Path, name: str) -> None:
+    """A bad sector is nobody's forgery: 4, as the verifier says, and which file it is."""
+    (copy / name).unlink()
+    # What stands at the first address of a process can nobody read.
+    (copy / name).symlink_to("/proc/self/mem")
+    status, said = run(copy)
+    assert (status, verifier_says(copy)) == (4, 4)
+    assert said == f"could not verify: {copy / name}: [Errno 5] Input/output error\n"
+
+
+@pytest.mark.parametrize("name", [SEGMENT, BUNDLE, "checkpoint"])
+def test_a_link_to_itself_is_no_file(copy: Path, name: str) -> None:
+    """For both."""
+    (copy / name).unlink()
+    (copy / name).symlink_to(Path(name).name)
+    status, said = run(copy)
+    assert status == verifier_says(copy) == (4 if name == "checkpoint" else 3)
+    assert f"{copy / name} is no file" in said
 
 
 def test_what_the_archive_says_does_not_write_on_the_terminal(tmp_path: Path) -> None:

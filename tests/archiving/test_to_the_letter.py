@@ -98,8 +98,8 @@ def huge(path: Path) -> None:
 
 TOO_LONG = f"has more than {FILE_LIMIT_BYTES} bytes; no file of an archive has"
 NOT_READ = (
-    "payloads of events 257 to 512: their segment is not there, or is none, or an entry of theirs does not say how "
-    "long its payload is"
+    "payloads of events 257 to 512: their segment is not there, or is none, or it or their entries cannot be read, or "
+    "an entry does not say how long its payload is"
 )
 FILE, SIGNED, OF_CHAIN = "a file of an archive", "a signed checkpoint of 300 entries", f"the chain file of {ORIGIN}"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from ledger.archiving.stores import Store
+from ledger.archiving.stores import Readable
 
 AT_ONCE: Final = 12
 """How many files are asked for at once: those of four bundles, which is what is in memory beside the one in turn."""
@@ -18,7 +18,7 @@ Read = Callable[[str], bytes | None]
 
 
 @contextlib.contextmanager
-def reading(store: Store, paths: Iterable[str]) -> Iterator[Read]:
+def reading(store: Readable, paths: Iterable[str]) -> Iterator[Read]:
     """
     Yield what reads files of *store*, of which *paths* will be asked for in this order; some may be passed over.
 

@@ -16,11 +16,11 @@ import msgspec
 
 from ledger import foreign_json
 from ledger.archiving.layout import CHAIN, CHECKPOINT, POLICY, ChainFile
-from ledger.archiving.stores import Store, TooLong
+from ledger.archiving.stores import Readable, TooLong
 from ledger.chain import entry as entries
 from ledger.chain.entry import Entry
 from ledger.chain.link import genesis
-from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, UnknownFormat
+from ledger.errors import Corrupt, InvalidInput, SignatureInvalid, Unavailable, UnknownFormat
 from ledger.evidence import checkpoint, note, policy, tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import VerifierKey
@@ -30,6 +30,7 @@ from ledger.evidence.tiles import Tile, leaf_tile
 from verifier import vouching
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import Held, hold
+from verifier.archive.unread import Noting, Unread
 from verifier.report import Finding, Findings
 from verifier.signed import nobodys_word, unknown_word, unlisted_word
 from verifier.stored import Unreadable
@@ -43,10 +44,14 @@ OF_EARLIER: Final = (
     "files of earlier sizes of this archive, which whoever has an older checkpoint may ask for: nothing of this size "
     "rests on them"
 )
+UNRECORDED: Final = (
+    "{0}, where the newest checkpoint stands beside the older ones, and which is not there: whoever archived last was "
+    "stopped at the end, or somebody took it away; nothing rests on it, and archiving again writes it"
+)
 _OLDER: Final = re.compile(r"checkpoints/(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
-def judge(store: Store, trust: Policy, signed: bytes) -> Judged:
+def judge(store: Readable, trust: Policy, signed: bytes) -> Judged:
     """
     Return what the policy makes of the newest checkpoint.
 
@@ -66,20 +71,20 @@ def judge(store: Store, trust: Policy, signed: bytes) -> Judged:
     return vouching.judge(trust, signed, "archive", CHECKPOINT)
 
 
-def _origin(store: Store, trust: Policy) -> str:
+def _origin(store: Readable, trust: Policy) -> str:
     """
     Return the origin of the log of the policy that a line of the chain's file says; empty where none does.
 
     It is asked line by line, as the script for auditors asks: both say the same of a file that is broken elsewhere.
     """
-    with contextlib.suppress(TooLong):
+    with contextlib.suppress(TooLong, Unread):
         said = (store.read(CHAIN) or b"").split(b"\n")
         names = [log.key.name for log in trust.logs]
         return next((name for name in names if f'  "origin": "{name}",'.encode() in said), "")
     return ""
 
 
-def chain_id_of(store: Store, stated: Checkpoint, findings: Findings) -> bytes:
+def chain_id_of(store: Readable, stated: Checkpoint, findings: Findings) -> bytes:
     """
     Return the chain's id as the file of the chain says it, or else as the first entry does.
 
@@ -100,14 +105,16 @@ def chain_id_of(store: Store, stated: Checkpoint, findings: Findings) -> bytes:
             return chain_id
         expected, actual = first.chain_id.hex(), chain_id.hex()
         findings.add([finding("BYTES_MODIFIED", expected, actual, CHAIN, column="chain_id")])
+    except Unread:
+        pass
     except (UnknownFormat, TooLong, ValueError) as error:
         findings.add([finding("BYTES_MODIFIED", f"the chain file of {origin}", str(error), CHAIN)])
     return bytes(16) if first is None else first.chain_id
 
 
-def _first_entry(store: Store, size: int) -> Entry | None:
+def _first_entry(store: Readable, size: int) -> Entry | None:
     tile = leaf_tile(0, size)
-    with contextlib.suppress(UnknownFormat, TooLong):
+    with contextlib.suppress(UnknownFormat, TooLong, Unread):
         return entries.parse(tiles.decode_bundle(tile, store.read(tile.bundle_path()) or b"")[0])
     return None
 
@@ -120,7 +127,7 @@ def is_signed(judged: Judged) -> bool:
 
 
 def older(
-    store: Store, trust: Policy, judged: Judged, newer: Checkpoint | None, named: Sequence[NamedKey] | None
+    store: Noting, trust: Policy, judged: Judged, newer: Checkpoint | None, named: Sequence[NamedKey] | None
 ) -> tuple[list[Finding], list[str]]:
     """
     Return what is wrong with the archive's other checkpoints, and what is in it and was not checked.
@@ -136,6 +143,7 @@ def older(
     earlier: list[_Earlier] = []
     passed: dict[Word, list[int]] = {nobodys_word: [], unlisted_word: [], unknown_word: []}
     strangers = of_earlier = 0
+    is_recorded = False
     edge = {*tiles.edge_of(judged.stated.size), *(tiles.edge_of(newer.size) if newer is not None else ())}
     size = judged.stated.size if newer is None else newer.size
     for name in store.names():
@@ -143,6 +151,7 @@ def older(
         if match and int(match[1]) > judged.stated.size and int(match[1]) <= size:
             continue
         if match:
+            is_recorded |= int(match[1]) == judged.stated.size
             one, wrong = _read(store, trust, judged.stated, int(match[1]), named)
             found += wrong
             earlier += [] if one is None else [one]
@@ -156,6 +165,8 @@ def older(
                 of_earlier += 1
     roots = [(one.size, one.root) for one in earlier]
     for one, held in zip(earlier, hold(store, judged.stated, roots), strict=True):
+        if held.is_unread:
+            continue
         if one.ended is not None and held.follows and judged.trusted is not None:
             passed[one.word].append(one.size)
         elif one.ended is not None and held.follows is not None:
@@ -167,6 +178,8 @@ def older(
     said += [word(len(sizes), min(sizes), max(sizes)) for word, sizes in passed.items() if sizes]
     if of_earlier:
         said.append(f"{of_earlier} {OF_EARLIER}")
+    if not is_recorded and store.is_listed:
+        said.append(UNRECORDED.format(f"checkpoints/{judged.stated.size}"))
     return sorted(found, key=lambda one: one.key or ()), said
 
 
@@ -212,7 +225,7 @@ class _Unlisted(SignatureInvalid):
 
 
 def _read(
-    store: Store, trust: Policy, stated: Checkpoint, size: int, named: Sequence[NamedKey] | None
+    store: Readable, trust: Policy, stated: Checkpoint, size: int, named: Sequence[NamedKey] | None
 ) -> tuple[_Earlier | None, list[Finding]]:
     """Return an older checkpoint, once it is seen to be signed and no larger than the newest, and what is wrong."""
     path, ended = f"checkpoints/{size}", None
@@ -228,6 +241,8 @@ def _read(
             word = error.word if isinstance(error, _Unlisted) else nobodys_word
         if signed.origin != stated.origin or signed.size != size:
             raise UnknownFormat(f"a checkpoint of {signed.size} entries of {signed.origin}")
+    except Unread:
+        return None, []
     except (Corrupt, TooLong) as error:
         return None, [finding("CHECKPOINT_SIG", expected, str(error), path)]
     if size > stated.size:
@@ -268,7 +283,7 @@ def _claims(signed: note.Note, keys: Sequence[VerifierKey]) -> bool:
     return any(one.claims(key) for one in signed.signatures for key in keys)
 
 
-def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged) -> list[Finding]:
+def compare(store: Readable, name: str, known: bytes, signed: bytes, judged: Judged) -> list[Finding]:
     """
     Return what is wrong where an archive's newest checkpoint *signed* does not follow one that the auditor kept.
 
@@ -288,7 +303,7 @@ def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged
     if before.size > now.size:
         return [finding("ROLLBACK", *both, CHECKPOINT, column="size")]
     (held,) = hold(store, now, [(before.size, before.root)])
-    if held.follows:
+    if held.follows or held.is_unread:
         return []
     if held.follows is None:
         return [_untold(held, CHECKPOINT, before.size)]
@@ -296,7 +311,7 @@ def compare(store: Store, name: str, known: bytes, signed: bytes, judged: Judged
     return [finding(kind, *both, CHECKPOINT, column="root")]
 
 
-def grown(store: Store, trust: Policy, signed: bytes, stated: Checkpoint) -> tuple[Checkpoint | None, list[Finding]]:
+def grown(store: Readable, trust: Policy, signed: bytes, stated: Checkpoint) -> tuple[Checkpoint | None, list[Finding]]:
     """
     Return the checkpoint that the archive was extended to since *signed* was read, and what is wrong between the two.
 
@@ -316,19 +331,24 @@ def grown(store: Store, trust: Policy, signed: bytes, stated: Checkpoint) -> tup
     return now, []
 
 
-def other_policy(store: Store, trust: Policy, revoked: Sequence[Revoked]) -> list[str]:
+def other_policy(store: Readable, trust: Policy, revoked: Sequence[Revoked]) -> list[str]:
     """
-    Return that the file `policy` of the archive trusts others than the auditor does, if so; what the chain itself has
-    *revoked* counts for neither.
+    Return that the file `policy` of the archive is not there, or trusts others than the auditor does, if so; what the
+    chain itself has *revoked* counts for neither.
 
-    Nothing here rests on it, but who has no policy may take it for one.
+    Nothing here rests on it, so that it cannot keep anything from being verified, but who has no policy may take it for
+    one.
     """
     try:
         data = store.read(POLICY)
-        if data is None or _trusted(policy.decode(data).revoking(revoked)) == _trusted(trust.revoking(revoked)):
+        if data is None:
+            return [f"the file {POLICY} of the archive, which is not there: nothing here rests on it"]
+        if _trusted(policy.decode(data).revoking(revoked)) == _trusted(trust.revoking(revoked)):
             return []
     except (InvalidInput, TooLong):
         pass
+    except Unavailable as error:
+        return [f"the file {POLICY} of the archive, on which nothing here rests: {error}"]
     return [f"the file {POLICY} in the archive, which trusts others than the policy given here: whoever takes it for "
             "theirs trusts whom its writer chose"]  # fmt: skip
 

@@ -8,7 +8,7 @@ the archive is.
 from __future__ import annotations
 
 from ledger.archiving.layout import CHECKPOINT
-from ledger.archiving.stores import Store
+from ledger.archiving.stores import Readable
 from ledger.chain.link import genesis
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import WIDTH, Tile
@@ -26,7 +26,7 @@ class Joining:
     What the ranges so far make together, from bundle *first* on.
     """
 
-    def __init__(self, store: Store, stated: Checkpoint, chain_id: bytes, first: int) -> None:
+    def __init__(self, store: Readable, stated: Checkpoint, chain_id: bytes, first: int) -> None:
         self._stated, self._chain_id, self._first = stated, chain_id, first
         self._tiers = Tiers(store, stated, first)
         self._edge = Frontier()
@@ -39,6 +39,8 @@ class Joining:
         """The number of the first bundle that does not lead to the signed root, nor does its tile."""
         self.is_signed = False
         """Whether all entries together have the signed root, once the end was reached."""
+        self._is_read = True
+        """Whether every file of the ranges so far could be read."""
         self.last: Seam | None = None
         """The last event, None where it could not be read."""
         self.events = 0
@@ -63,6 +65,7 @@ class Joining:
         for leaf in done.rest if self._whole_tree else ():
             self._edge.add(leaf)
         self.events += done.events
+        self._is_read &= not done.noted
         if self.astray is None and done.astray:
             self.astray = done.astray[0]
         return found
@@ -95,8 +98,10 @@ class Joining:
         if self._first or reached < self._stated.size:
             return found
         if self._edge.size != self._stated.size:
-            expected = f"a root of {self._stated.size} entries"
-            found.append(finding("TREE_MISMATCH", expected, "entries are missing", CHECKPOINT))
+            # Entries that could not be read are not missing.
+            if self._is_read:
+                expected = f"a root of {self._stated.size} entries"
+                found.append(finding("TREE_MISMATCH", expected, "entries are missing", CHECKPOINT))
         elif self._edge.root() != self._stated.root:
             expected, actual = self._stated.root.hex(), self._edge.root().hex()
             found.append(finding("TREE_MISMATCH", expected, actual, CHECKPOINT, column="root"))
@@ -109,7 +114,7 @@ class Joining:
         """
         Whether what was checked has the signed root: all entries together, or each part by the tiles above it.
         """
-        return self.is_signed if self.events == self._stated.size else self.astray is None
+        return self.is_signed if self.events == self._stated.size else self.astray is None and self._is_read
 
     def settled(self) -> Findings:
         """

@@ -18,7 +18,7 @@ import msgspec
 from blake3 import blake3
 
 from ledger.archiving.places import open_store
-from ledger.archiving.stores import Store, TooLong
+from ledger.archiving.stores import Readable, TooLong
 from ledger.chain import entry as entries
 from ledger.chain import event_id
 from ledger.chain.entry import Entry
@@ -30,6 +30,7 @@ from verifier.archive.ahead import Read, reading
 from verifier.archive.groups import Ends, GroupCheck
 from verifier.archive.seams import Seam, finding, misfits, seam_of
 from verifier.archive.signed_tree import leads, nodes_of
+from verifier.archive.unread import Noting, Unread
 from verifier.report import Finding
 from verifier.revocations import KINDS
 
@@ -77,7 +78,7 @@ class Range(msgspec.Struct):
     nothing is known. `rest` has the leaves of a bundle that is not full. `keys` has the events about keys. `astray` has
     the numbers of bundles that do not lead to the signed root by the tiles above them, and neither do their tiles; in a
     part of an archive each is asked. `unread` has the numbers of those of whose payloads none was held against its
-    entry.
+    entry. `noted` has the files that could not be read, and what the store said.
     """
 
     first: int
@@ -92,6 +93,7 @@ class Range(msgspec.Struct):
     doubts: list[Doubt] = msgspec.field(default_factory=list)
     astray: list[int] = msgspec.field(default_factory=list)
     unread: list[int] = msgspec.field(default_factory=list)
+    noted: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def without_payloads(numbers: Sequence[int], size: int) -> list[str]:
@@ -102,15 +104,16 @@ def without_payloads(numbers: Sequence[int], size: int) -> list[str]:
         return []
     first = leaf_tile(numbers[0], size)
     more = f" and {len(numbers) - 1} more such runs" if len(numbers) > 1 else ""
-    return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or an "
-            "entry of theirs does not say how long its payload is"]  # fmt: skip
+    return [f"payloads of events {first.start + 1} to {first.end}{more}: their segment is not there, or is none, or it "
+            "or their entries cannot be read, or an entry does not say how long its payload is"]  # fmt: skip
 
 
 class _RangeCheck:
     """One walk through a range of bundles."""
 
-    def __init__(self, read: Read, store: Store, stated: Checkpoint, chain_id: bytes, is_part: bool) -> None:
+    def __init__(self, read: Read, store: Noting, stated: Checkpoint, chain_id: bytes, is_part: bool) -> None:
         self._read_file, self._stated, self._chain_id, self._is_part = read, stated, chain_id, is_part
+        self._noted = store.noted
         self._nodes = nodes_of(store, stated.size)
         self._findings: list[Finding] = []
         self._doubts: list[Doubt] = []
@@ -125,7 +128,7 @@ class _RangeCheck:
     def run(self, numbers: Sequence[int]) -> Range:
         found = Range(
             numbers[0], self._findings, (None, None), [], [], [], Ends(None, False, None), 0, self._keys, self._doubts,
-            self._astray, self._unread,
+            self._astray, self._unread, self._noted,
         )  # fmt: skip
         first: Seam | None = None
         for place, number in enumerate(numbers):
@@ -156,6 +159,8 @@ class _RangeCheck:
     def _read(self, path: str) -> bytes | None:
         try:
             data = self._read_file(path)
+        except Unread:
+            return None
         except TooLong as error:
             self._found("BYTES_MODIFIED", "a file of an archive", str(error), path)
             return None
@@ -172,12 +177,16 @@ class _RangeCheck:
             return None
 
     def _entries(self, tile: Tile) -> list[bytes] | None:
-        data = self._read(tile.bundle_path())
+        path = tile.bundle_path()
+        data = self._read(path)
         try:
             if data is not None:
                 return tiles.decode_bundle(tile, data)
         except UnknownFormat as error:
-            self._found("BYTES_MODIFIED", f"{tile.width} entries", str(error), tile.bundle_path())
+            self._found("BYTES_MODIFIED", f"{tile.width} entries", str(error), path)
+        if path in self._noted:
+            # No finding says of its events that nothing is known of them.
+            self._unread.append(tile.number)
         self._before = self._first = None
         self._groups.lose()
         return None
@@ -216,7 +225,7 @@ class _RangeCheck:
         if stated is None or made is None or stated == made:
             leaves = made or stated
             # The leaves in hand are what is shown, not a tile that is read once more and may be another by then.
-            if self._is_part and leaves is not None and not leads(self._nodes, self._stated, tile, leaves):
+            if self._is_part and leaves is not None and leads(self._nodes, self._stated, tile, leaves) is False:
                 self._astray.append(tile.number)
             return [] if leaves is None else [leaves]
         differing = [(place, *pair) for place, pair in enumerate(zip(stated, made, strict=True)) if pair[0] != pair[1]]
@@ -228,11 +237,13 @@ class _RangeCheck:
             finding("TREE_MISMATCH", leaf.hex(), entry.hex(), tile.bundle_path(), tile.start + 1 + place, "leaf")
             for place, leaf, entry in differing
         ]
-        if leads(self._nodes, self._stated, tile, made):
+        is_signed = leads(self._nodes, self._stated, tile, made)
+        if is_signed:
             self._findings += of_tile
             return [made]
         self._doubts.append(Doubt(of_tile, of_entries))
-        self._astray.append(tile.number)
+        if is_signed is False:
+            self._astray.append(tile.number)
         return [made, stated]
 
     def _check(self, tile: Tile, found: list[bytes]) -> list[bytes]:
@@ -345,7 +356,7 @@ def is_of_segment(one: Finding) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _store(where: str) -> Store:
+def _store(where: str) -> Readable:
     """Return the store of a worker, which keeps its connections from range to range."""
     return open_store(where)
 
@@ -360,9 +371,9 @@ def check_range(
     together make that root by themselves.
 
     Raises:
-        Unavailable: the store cannot be read.
+        Unavailable: the whole store cannot be read.
     """
-    store, bundles = _store(where), (leaf_tile(number, stated.size) for number in numbers)
+    store, bundles = Noting(_store(where)), (leaf_tile(number, stated.size) for number in numbers)
     paths = (path for tile in bundles for path in (tile.path(), tile.bundle_path(), segments.path(tile)))
     with reading(store, paths) as read:
         return _RangeCheck(read, store, stated, chain_id, is_part).run(numbers)

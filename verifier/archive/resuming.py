@@ -104,13 +104,13 @@ class Kept:
 
     def keep(self, done: Range) -> Range:
         """
-        Remember a range that was checked, and return it.
+        Remember a range that was checked, unless not all of it could be read, and return it.
 
         Raises:
             Unreadable: the file cannot be written.
         """
         found = len(done.findings) + sum(len(doubt.of_entries) for doubt in done.doubts)
-        if self._path is not None and found <= KEPT_FINDINGS:
+        if self._path is not None and found <= KEPT_FINDINGS and not done.noted:
             with _saying(self._path), self._path.open("ab") as file:
                 file.write(msgspec.json.encode(done) + b"\n")
         return done

@@ -14,22 +14,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ledger.archiving.stores import Store, TooLong
+from ledger.archiving.stores import Readable, TooLong
 from ledger.errors import ProofInvalid, UnknownFormat
 from ledger.evidence import tiles, tree
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Frontier, Node, ReadNodes
+from verifier.archive.unread import Unread
 
 
-def nodes_of(store: Store, size: int) -> ReadNodes:
+def nodes_of(store: Readable, size: int) -> ReadNodes:
     """
     Return what reads complete subtrees of the tree of *size* leaves from the archive's tiles.
 
     Only the tiles that an archive of this size has are read, those that are checked: a wider one beside them, which
     nothing holds against the entries, could have been put there to lead elsewhere. It raises UnknownFormat where a tile
-    is missing or of another length.
+    is missing or of another length, and Unread where one cannot be read.
     """
 
     def read(tile: Tile) -> bytes | None:
@@ -42,9 +43,11 @@ def nodes_of(store: Store, size: int) -> ReadNodes:
     return TileNodes(read).of(size)
 
 
-def leads(read: ReadNodes, stated: Checkpoint, tile: Tile, hashes: Sequence[bytes]) -> bool:
+def leads(read: ReadNodes, stated: Checkpoint, tile: Tile, hashes: Sequence[bytes]) -> bool | None:
     """
     Whether the signed tree has *hashes* at the place of *tile*: with them the tiles around it have the signed root.
+
+    None where one of those tiles cannot be read.
     """
 
     def one(node: Node) -> bytes:
@@ -62,21 +65,25 @@ def leads(read: ReadNodes, stated: Checkpoint, tile: Tile, hashes: Sequence[byte
         return tree.root_of(lambda nodes: [one(node) for node in nodes], stated.size) == stated.root
     except UnknownFormat:
         return False
+    except Unread:
+        return None
 
 
 class Held(msgspec.Struct, frozen=True):
     """
     Whether the signed tree begins with an earlier root, and which root it has there instead.
 
-    `follows` is None where neither tiles nor entries tell; `reason` then says why.
+    `follows` is None where neither tiles nor entries tell; `reason` then says why, and `is_unread` that some of them
+    could not be read.
     """
 
     follows: bool | None
     root: bytes = b""
     reason: str = ""
+    is_unread: bool = False
 
 
-def hold(store: Store, stated: Checkpoint, earlier: Sequence[tuple[int, bytes]]) -> list[Held]:
+def hold(store: Readable, stated: Checkpoint, earlier: Sequence[tuple[int, bytes]]) -> list[Held]:
     """
     Hold sizes and roots from before against the tree that was signed last, and return what comes of each.
 
@@ -86,7 +93,10 @@ def hold(store: Store, stated: Checkpoint, earlier: Sequence[tuple[int, bytes]])
     read = nodes_of(store, stated.size)
     found = [_by_tiles(read, stated, size, root) for size, root in earlier]
     open_sizes = {size for (size, _), held in zip(earlier, found, strict=True) if held.follows is None}
-    made = _by_entries(store, stated, open_sizes)
+    try:
+        made = _by_entries(store, stated, open_sizes)
+    except Unread as error:
+        return [Held(None, reason=str(error), is_unread=True) if held.follows is None else held for held in found]
     return [
         held if made.get(size) is None else Held(made[size] == root, made[size])
         for (size, root), held in zip(earlier, found, strict=True)
@@ -100,6 +110,8 @@ def _by_tiles(read: ReadNodes, stated: Checkpoint, size: int, root: bytes) -> He
         proof, made = tree.prove_consistency(read, size, stated.size), tree.root_of(read, size)
     except UnknownFormat as error:
         return Held(None, reason=str(error))
+    except Unread as error:
+        return Held(None, reason=str(error), is_unread=True)
     for candidate in (root, made):
         try:
             tree.check_consistency(size, candidate, stated.size, stated.root, proof)
@@ -109,7 +121,7 @@ def _by_tiles(read: ReadNodes, stated: Checkpoint, size: int, root: bytes) -> He
     return Held(None, made, f"tiles that have root {made.hex()} there, and lead to another than the newest root")
 
 
-def _by_entries(store: Store, stated: Checkpoint, sizes: set[int]) -> dict[int, bytes]:
+def _by_entries(store: Readable, stated: Checkpoint, sizes: set[int]) -> dict[int, bytes]:
     """Return the roots of these sizes as the entries make them; none unless they make the signed root as well."""
     edge, roots = Frontier(), dict[int, bytes]()
     try:

@@ -8,13 +8,14 @@ then what lies below was exchanged.
 
 from __future__ import annotations
 
-from ledger.archiving.stores import Store, TooLong
+from ledger.archiving.stores import Readable, TooLong
 from ledger.errors import UnknownFormat
 from ledger.evidence import tiles
 from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH, Tile
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import leads, nodes_of
+from verifier.archive.unread import Unread
 from verifier.report import Finding
 
 Known = list[bytes]
@@ -26,7 +27,7 @@ class Tiers:
     The rows of hashes that the subtrees from some tile of level 0 on make at each level above.
     """
 
-    def __init__(self, store: Store, stated: Checkpoint, first: int = 0) -> None:
+    def __init__(self, store: Readable, stated: Checkpoint, first: int = 0) -> None:
         """
         Begin at tile number *first* of level 0, in the tree that was *stated*; what is left of it is not checked.
         """
@@ -76,6 +77,8 @@ class Tiers:
             if data is None:
                 return [finding("ARCHIVE_MISSING", "a tile", "none", tile.path())], _joined(row)
             hashes = tiles.decode_tile(tile, data)
+        except Unread:
+            return [], _joined(row)
         except (TooLong, UnknownFormat) as error:
             return [finding("TREE_MISMATCH", f"{tile.width} hashes", str(error), tile.path())], _joined(row)
         pairs = list(zip(row, hashes, strict=True))

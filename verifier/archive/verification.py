@@ -5,7 +5,7 @@ Verify a whole archive, or a run of its bundles, and make the report.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.archiving.layout import CHECKPOINT
 from ledger.archiving.places import open_store
-from ledger.archiving.stores import Store, TooLong
+from ledger.archiving.stores import Readable, TooLong
 from ledger.errors import InvalidInput, UnknownFormat
 from ledger.evidence import segments, tree
 from ledger.evidence.checkpoint import Checkpoint
@@ -30,6 +30,7 @@ from verifier.archive.ranges import RANGE_BUNDLES, Range, check_range, is_of_seg
 from verifier.archive.resuming import Kept, Task
 from verifier.archive.seams import finding
 from verifier.archive.signed_tree import nodes_of
+from verifier.archive.unread import Noting, Unread, sentence
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.revocations import KeyHistory
 from verifier.spans import first_of
@@ -62,6 +63,7 @@ NOT_COVERED: Final = [
 ]
 
 
+UNREAD: Final = "what could not be read, and all that is in it"
 UNKNOWN_KEYS: Final = "which keys were revoked by events whose content is not known: what those keys signed counts here"
 _CONTENT: Final = ("ARCHIVE_MISSING", "BYTES_MODIFIED", "PAYLOAD_MISMATCH")
 """Classes of findings about entries and payloads after which it is not known what an event says."""
@@ -85,12 +87,13 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
     Return the report on the archive at *where*, judged by the auditor's policy.
 
     Raises:
-        Unreadable: there is no archive, or nothing that can be verified.
-        Unavailable: the store cannot be read.
+        Unreadable: there is no archive, or nothing that can be verified, or nothing is wrong but that some of it could
+            not be read.
+        Unavailable: the whole store cannot be read.
         InvalidInput: the archive has no events of the seqs that are wanted.
     """
     started, asked = time.monotonic(), wanted or Wanted()
-    store = open_store(where)
+    store = Noting(open_store(where))
     try:
         signed = store.read(CHECKPOINT)
     except TooLong as error:
@@ -113,6 +116,7 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         findings.add(wrong)
         good.take(done, wrong, joining.events)
         unread += done.unread
+        store.noted |= done.noted
         lost = sorted([*lost, *_lost(done, wrong)])[:1]
         for event in done.keys:
             keys.take(event.seq, event.event_type, event.schema_version, event.given)
@@ -138,21 +142,29 @@ def verify(where: str, trust: Policy, tell: Tell, wanted: Wanted | None = None) 
         store, trust, signed, judged, findings, keys if whole else KeyHistory(), is_known=whole and not lost
     )
     found = findings.all(None)
-    kept.forget()
+    if store.noted and not found:
+        raise Unreadable(
+            f"nothing is wrong with what could be read of {where}, and {len(store.noted)} of its files could not be: "
+            f"{sentence(store.noted)}; see that they can be read, or verify another copy"
+        )
+    if not store.noted:
+        kept.forget()
     first, last = numbers.start * WIDTH + 1, numbers.start * WIDTH + joining.events
     return Report(
         BROKEN if found else VERIFIED, stated.origin, "archive", joining.events, _head(stated, joining), found,
         {"bundles": len(numbers)}, list(COVERED) if whole else _covered(first, last),
-        [*NOT_COVERED, *without_payloads(unread, stated.size), *([UNKNOWN_KEYS] if whole and lost else []), *beside,
+        [*NOT_COVERED, *([f"{UNREAD}: {sentence(store.noted)}"] if store.noted else []),
+         *without_payloads(unread, stated.size), *([UNKNOWN_KEYS] if whole and lost else []), *beside,
          *_left_out(stated, first, last, kept.events)],
         [],
         good.events(joining) if first == 1 and not _is_forked(found) else 0, round(time.monotonic() - started, 3),
-        checkpoints=[_seen(judged, found)], trusted=judged.sentences(trust), spans=None if whole else [(first, last)],
+        checkpoints=[_seen(judged, found, store.noted)], trusted=judged.sentences(trust),
+        spans=None if whole else [(first, last)],
     )  # fmt: skip
 
 
 def _others(
-    store: Store,
+    store: Noting,
     trust: Policy,
     signed: bytes,
     judged: Judged,
@@ -174,7 +186,7 @@ def _others(
     wrong, unknown = checkpoints.older(store, trust, judged, newer, named if is_known else None)
     findings.add(wrong)
     since = [] if newer is None else [f"events {size + 1} to {newer.size}, which were archived meanwhile"]
-    return [*checkpoints.other_policy(store, trust, keys.revoked()), *unknown, *since]
+    return [*checkpoints.other_policy(store.files, trust, keys.revoked()), *unknown, *since]
 
 
 class _Good:
@@ -232,10 +244,11 @@ def _of_keys(keys: KeyHistory, size: int, lost: Sequence[int]) -> Iterator[Findi
         yield msgspec.structs.replace(one, table="archive", key=(segments.path(tile),), after=after)
 
 
-def _seen(judged: Judged, found: list[Finding]) -> SeenCheckpoint:
+def _seen(judged: Judged, found: list[Finding], noted: Mapping[str, str]) -> SeenCheckpoint:
     """Return the newest checkpoint as it was met: accepted where the policy takes it and the files have its root."""
     seen = judged.seen()
-    rooted = not any(one.kind == "TREE_MISMATCH" and one.key == (CHECKPOINT,) for one in found)
+    # Of what could not be read it is not known.
+    rooted = not noted and not any(one.kind == "TREE_MISMATCH" and one.key == (CHECKPOINT,) for one in found)
     return msgspec.structs.replace(seen, accepted=seen.accepted and rooted)
 
 
@@ -246,7 +259,7 @@ def _bundles(asked: Wanted, size: int) -> range:
     return range((first - 1) // WIDTH, (last - 1) // WIDTH + 1)
 
 
-def _borne_out(store: Store, stated: Checkpoint, numbers: range) -> tuple[range, list[Finding]]:
+def _borne_out(store: Noting, stated: Checkpoint, numbers: range) -> tuple[range, list[Finding]]:
     """
     Return which bundles to look for, and what is wrong where the files bear out far fewer than the checkpoint says.
 
@@ -256,6 +269,8 @@ def _borne_out(store: Store, stated: Checkpoint, numbers: range) -> tuple[range,
     if len(numbers) <= there + SPARE_BUNDLES:
         return numbers, []
     looked_for = numbers[: there + SPARE_BUNDLES]
+    if not store.is_listed:
+        return looked_for, []
     expected = f"{len(numbers)} bundles of entries, for {stated.size} events"
     actual = f"{there} files of bundles; none was looked for from bundle {looked_for.stop} on"
     return looked_for, [finding("ARCHIVE_MISSING", expected, actual, CHECKPOINT, column="size")]
@@ -267,12 +282,14 @@ def _head(stated: Checkpoint, joining: Joining) -> dict[str, object]:
     return {"seq": stated.size, "hash": last.hash.hex() if last and at_end else "", "root": stated.root.hex()}
 
 
-def _gone_astray(store: Store, stated: Checkpoint, number: int) -> Iterator[Finding]:
+def _gone_astray(store: Readable, stated: Checkpoint, number: int) -> Iterator[Finding]:
     """Yield what is wrong where bundle *number* does not lead to the signed root: the tiles above, or else it."""
     try:
         made = tree.root_of(nodes_of(store, stated.size), stated.size)
     except UnknownFormat as error:
         yield finding("ARCHIVE_MISSING", f"tiles that make the root of {stated.size} entries", str(error), CHECKPOINT)
+        return
+    except Unread:
         return
     if made != stated.root:
         yield finding("TREE_MISMATCH", stated.root.hex(), made.hex(), CHECKPOINT, column="root")
