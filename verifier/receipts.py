@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -19,7 +19,7 @@ import msgspec
 from blake3 import blake3
 
 from ledger.archiving.layout import CHECKPOINT
-from ledger.archiving.stores import Store
+from ledger.archiving.stores import Store, TooLong
 from ledger.chain import entry as entries
 from ledger.errors import LedgerError, ProofInvalid, UnknownFormat, shown
 from ledger.evidence import note, tiles, tree
@@ -28,6 +28,7 @@ from ledger.evidence.tile_nodes import TileNodes
 from ledger.evidence.tiles import HEIGHT, WIDTH, Tile
 from ledger.evidence.tree import Node
 from verifier import identity
+from verifier.archive.unread import Noting, Unread, sentence
 from verifier.reader import Reader
 from verifier.report import BROKEN, VERIFIED, Finding, Findings, Report, SeenCheckpoint
 from verifier.stored import Unreadable
@@ -87,6 +88,11 @@ class Holder(Protocol):
         Return what is recorded at each of these seqs, in order, that can be read.
         """
 
+    def is_unread(self, seq: int) -> bool:
+        """
+        Whether what `recorded` was asked about *seq* is in a file that the store could not read.
+        """
+
 
 def read(lines: Iterable[bytes]) -> Iterator[KeptReceipt]:
     """
@@ -139,7 +145,9 @@ class ArchiveHolder:
         findings.add(judged.findings)
         self.name, self.size, self.origin = f"the archive {store.name}", judged.stated.size, judged.stated.origin
         self.seen, self.trusted = judged.seen(), judged.sentences(trust)
-        self._root, self._store, self._findings = judged.stated.root, store, findings
+        self._root, self._store, self._findings = judged.stated.root, Noting(store), findings
+        self._unread: set[int] = set()
+        """The numbers of the bundles that cannot be shown to be in the tree for want of a file that can be read."""
         self._nodes = TileNodes(self._tile)
         self._bundle: tuple[int, list[bytes] | None] = (-1, None)
 
@@ -156,6 +164,15 @@ class ArchiveHolder:
                     said = entries.parse(entry)
                     found[seq] = Recorded(blake3(entry).digest(), said.recorded_at, seq - said.group_index)
         return found
+
+    def is_unread(self, seq: int) -> bool:
+        """Whether its bundle could not be read, or not a tile by which it is shown to be in the tree."""
+        return (seq - 1) // WIDTH in self._unread
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """Return which files could not be read, and what the store said."""
+        return self._store.noted
 
     def _tile(self, tile: Tile) -> bytes | None:
         # The archive may have grown since the tile was of this width: a wider one begins with it.
@@ -174,6 +191,12 @@ class ArchiveHolder:
             leaves = [tree.leaf_hash(entry) for entry in found]
             proof = tree.prove_inclusion(self._reader(number, leaves), tile.start, self.size)
             tree.check_inclusion(leaves[0], tile.start, self.size, proof, self._root)
+        except Unread:
+            self._unread.add(number)
+            return None
+        except TooLong as error:
+            self._found("BYTES_MODIFIED", "files of an archive", str(error), tile)
+            return None
         except (UnknownFormat, ProofInvalid) as error:
             self._found("TREE_MISMATCH", f"entries of the tree with root {self._root.hex()}", str(error), tile)
             return None
@@ -228,6 +251,10 @@ class DatabaseHolder:
                 found[event.seq] = Recorded(hashed, event.recorded_at, event.seq - event.group_index)
         return found
 
+    def is_unread(self, seq: int) -> bool:
+        """Return that it is not: a database that cannot be read ends the verification."""
+        return False
+
 
 def verify(
     receipts: Iterable[KeptReceipt], holders: Sequence[ArchiveHolder | DatabaseHolder], findings: Findings, tell: Tell
@@ -237,9 +264,9 @@ def verify(
 
     Raises:
         Unreadable: there is no receipt, a line is none, the holders are of two chains, or nothing is wrong but that
-            some receipts are newer than all of them and each may be behind.
+            some receipts are newer than all of them and each may be behind, or in files that cannot be read.
     """
-    began, count, newer, late = time.monotonic(), 0, 0, 0
+    began, count, newer, late, unread = time.monotonic(), 0, 0, 0, 0
     if len({holder.origin for holder in holders}) > 1:
         raise Unreadable(f"found {' and '.join(f'{x.name} of {x.origin}' for x in holders)}; expected one chain")
     longest = max(holder.size for holder in holders)
@@ -250,7 +277,9 @@ def verify(
             if not holder.readable:
                 continue
             recorded = holder.recorded(sorted({receipt.seq for receipt in inside}))
-            findings.add(wrong for receipt in inside for wrong in _held(receipt, recorded.get(receipt.seq), holder))
+            readable = [receipt for receipt in inside if not holder.is_unread(receipt.seq)]
+            unread += len(inside) - len(readable)
+            findings.add(wrong for receipt in readable for wrong in _held(receipt, recorded.get(receipt.seq), holder))
             newer += sum(holder.size < receipt.seq <= longest for receipt in chunk)
         beyond = [receipt for receipt in chunk if receipt.seq > longest]
         if all(holder.may_be_behind for holder in holders):
@@ -266,6 +295,10 @@ def verify(
     said = (
         f"{late} receipts that are newer than the {longest} events here: the end was cut off, or has not got there yet"
     )
+    noted = {path: said for holder in archives for path, said in holder.noted.items()}
+    closed = f"{unread} receipts of events that could not be read in the archive: {sentence(noted)}"
+    if unread and not found:
+        raise Unreadable(f"found {closed}; see that it can be read, or take another copy")
     if late and not found:
         raise Unreadable(f"found {said}; archive again, or name the primary's database with --dsn too; the other "
                          f"{count - late} are as they were")  # fmt: skip
@@ -279,6 +312,8 @@ def verify(
         f"any receipt against {holder.name}: whose events these are is not known" for holder in holders
         if not holder.readable
     ]  # fmt: skip
+    if unread:
+        not_covered.append(closed)
     if late:
         not_covered.append(said)
     if newer:

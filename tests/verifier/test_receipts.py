@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ledger import Ledger, Receipt, command
-from ledger.archiving.stores import Folder
+from ledger.archiving.stores import FILE_LIMIT_BYTES, Folder
 from ledger.chain.entry import RecordedEvent
 from ledger.domain.events.reference import AssetDefined
 from ledger.evidence import policy
@@ -125,6 +125,35 @@ def test_a_bundle_that_is_not_in_the_signed_tree_counts_for_nothing(tmp_path: Pa
     assert places(report) == [("ARCHIVE_MISSING", None, None), ("RECEIPT_MISMATCH", 300, None)]
     (tmp_path / "a" / bundle).write_bytes(b"\0")
     assert places(verify(tmp_path / "a", [line(EVENTS[299])]))[0][0] == "TREE_MISMATCH"
+
+
+@pytest.mark.parametrize("name", ["tile/entries/001", "tile/0/002.p/188"])
+def test_a_file_of_the_archive_that_cannot_be_read_hides_nothing(tmp_path: Path, name: str) -> None:
+    """Receipts that need it are not accused, nor verified; what is wrong with others is found."""
+    write(tmp_path / "a", SIZE)
+    bad = tmp_path / "a" / name
+    bad.unlink()
+    # What stands at the first address of a process can nobody read.
+    bad.symlink_to("/proc/self/mem")
+    lines = [line(EVENTS[299]), line(EVENTS[399])]
+    with pytest.raises(Unreadable, match=r"found 2 receipts of events that could not be read in .*Input/output error"):
+        verify(tmp_path / "a", lines)
+    last = "tile/entries/002.p/188"
+    write(tmp_path / "fork", SIZE, events=chain(SIZE, seed=2))
+    (tmp_path / "a" / last).write_bytes((tmp_path / "fork" / last).read_bytes())
+    report = verify(tmp_path / "a", [*lines, line(EVENTS[600])])
+    assert ("RECEIPT_MISMATCH", 601, None) in places(report)
+    assert {finding.seq for finding in report.findings} == {None, 601}
+    assert any(said.startswith("2 receipts of events that could not be read") for said in report.not_covered)
+
+
+def test_a_file_larger_than_any_of_an_archive_is_a_finding(tmp_path: Path) -> None:
+    """It is read no further, and counts for nothing."""
+    write(tmp_path, SIZE)
+    with (tmp_path / "tile/entries/001").open("wb") as file:
+        file.truncate(FILE_LIMIT_BYTES + 1)
+    report = verify(tmp_path, [line(EVENTS[299]), line(EVENTS[0])])
+    assert places(report) == [("BYTES_MODIFIED", None, None), ("RECEIPT_MISMATCH", 300, None)]
 
 
 def test_an_archive_under_nobody_s_signature_is_no_witness(tmp_path: Path) -> None:
