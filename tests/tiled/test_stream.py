@@ -119,14 +119,30 @@ def test_a_version_that_is_gone_or_moved_or_changed_is_named(copy: Sealed) -> No
 
 
 def test_an_end_that_is_gone_shows_where_all_is_hashed_and_only_there(copy: Sealed) -> None:
-    """The last sealed event and the one after it: nothing beside the cosigned root knows of them."""
+    """The last sealed event and the one after it, with a head that fits: only the cosigned root knows of them."""
     _, _, third, fourth = seqs(copy)
     with Intruder(copy.database) as intruder:
         intruder.edit("events", f"DELETE FROM ledger.events WHERE seq IN ({third}, {fourth})")
+        intruder.edit("chain_heads", f"UPDATE ledger.chain_heads SET seq = {fourth - 1}")
         assert report_on(copy).findings == []
         found = report_on(copy, complete=True).findings
         assert stands(found) == [("TREE_MISMATCH", 305, None, None, None)]
         assert "one is missing or was changed" in found[0].actual
+
+
+def test_a_region_that_holds_fewer_events_than_it_names_is_cut_off(copy: Sealed) -> None:
+    """Which streams the events were of that are gone nobody can say; a stream of which nothing is left may be one."""
+    first, _, _, fourth = seqs(copy)
+    size = newest(copy).size
+    with Intruder(copy.database) as intruder:
+        for last, named, accepted in ((fourth - 1, "which the head names", True),
+                                      (size - 1, "which a checkpoint covers", False),
+                                      (first - 1, "which a checkpoint covers", False)):  # fmt: skip
+            intruder.edit("events", f"DELETE FROM ledger.events WHERE seq > {last}")
+            report = report_on(copy)
+            assert ("TRUNCATED", last + 1, None, None, "seq") in stands(report.findings)
+            assert [x.expected.endswith(named) for x in report.findings if x.kind == "TRUNCATED"] == [True]
+            assert [seen.accepted for seen in report.checkpoints] == [accepted]
 
 
 def test_what_was_found_is_not_said_to_have_been_checked_and_good(copy: Sealed) -> None:

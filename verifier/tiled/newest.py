@@ -11,6 +11,7 @@ import msgspec
 
 from ledger.errors import LedgerError, UnknownFormat
 from ledger.evidence import checkpoint, policy
+from ledger.evidence.checkpoint import Checkpoint
 from ledger.evidence.note import Note
 from ledger.evidence.policy import NONE, Policy, QuorumUnmet, Trusted
 from verifier.forms.cleaning import moment
@@ -50,7 +51,10 @@ class Newest(msgspec.Struct):
         if self.trusted is None:
             return []
         judged = Judged(self.trusted.checkpoint, self.trusted, []).seen()
-        is_another = any(one.kind in _ANOTHER for one in found)
+        # That events behind it are gone says nothing of those that it covers.
+        is_another = any(
+            one.kind in _ANOTHER and not (one.kind == "TRUNCATED" and (one.seq or 0) > judged.size) for one in found
+        )
         return [msgspec.structs.replace(judged, accepted=not is_another)]
 
     def sentence(self) -> str:
@@ -101,6 +105,16 @@ def find(rows: Iterable[CheckpointRow], trust: Policy, origin: str, to_do: str =
         raise Unreadable(f"chain {origin} has no checkpoint, so there is nothing that others have seen: {to_do}")
     findings.append(unmet(trust, f"none of those up to {largest} events"))
     return Newest(None, findings)
+
+
+def cut_off(size: int, stated: Checkpoint) -> list[Finding]:
+    """
+    Return that events are gone from the end where the last one is *size* and a checkpoint covers more.
+    """
+    if size >= stated.size:
+        return []
+    return [Finding("TRUNCATED", f"{stated.size} events, which a checkpoint covers", f"{size} events", seq=size + 1,
+                    column="seq")]  # fmt: skip
 
 
 def unmet(trust: Policy, actual: str) -> Finding:

@@ -105,12 +105,8 @@ def of_region(region: Region, trust: Policy, wanted: Draw, tell: Tell, jobs: int
     drawn = Drawn()
     if found.trusted is not None and settled.readable:
         stated = found.trusted.checkpoint
-        covered = stated.size
-        _need_events(covered)
-        if size < covered:
-            findings.add([Finding("TRUNCATED", f"{covered} events, which a checkpoint covers", f"{size} events",
-                                  seq=size + 1, column="seq")])  # fmt: skip
-
+        _need_events(stated.size)
+        findings.add(newest.cut_off(size, stated))
         drawn = _drawn(stated, wanted)
         make = partial(_of_view, region.view() if jobs > 1 else None, stated, size)
         _take(drawn, workers.each(drawn.numbers, _OfRegion(region, stated, size), make, jobs), findings, tell)

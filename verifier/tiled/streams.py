@@ -111,15 +111,16 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         walk.take(event)
         tell("checking events", count)
     findings.add(region.zeros)
+    cut = _cut_off(region, stated) if settled.readable else []
     # Asked first: a stream of which nothing is here may be one that was renamed as a whole.
     missed = [*complete(region, stream, stated, walk.places, tell)] if stated is not None and is_complete else []
-    if settled.readable and not walk.places and not missed:
+    if settled.readable and not walk.places and not (missed or cut):
         near = closest(stream, region.near_streams(stream))
         raise Unreadable(f"no event of {region.origin} is of stream {shown(stream)}{near}; streams are named as in "
                          "account/A-1 or order/O-17")  # fmt: skip
     for seq in walk.broken:
         findings.add(x for x in check.events(region, seq, seq).findings if x.actual != "zeros")
-    findings.add(missed)
+    findings.add([*cut, *missed])
     listed = findings.all(None)
     # That all events together make another root says that some were changed, and nothing of the checkpoint.
     seen = found.seen([one for one in listed if one not in missed])
@@ -132,6 +133,13 @@ def verify(region: Region, stream: str, trust: Policy, is_complete: bool, tell: 
         spans.whole_up_to(read, listed),
         round(time.monotonic() - started, 3), checkpoints=seen, trusted=found.words(), spans=read,
     )  # fmt: skip
+
+
+def _cut_off(region: Region, stated: Checkpoint | None) -> list[Finding]:
+    """Return that the region has fewer events than a checkpoint covers or its head names: any may be of the stream."""
+    size = region.size()
+    cut = [] if stated is None else newest.cut_off(size, stated)
+    return cut or [one for one in region.head(size) if one.kind == "TRUNCATED"]
 
 
 def _covered(stream: str, walk: _Walk, found: newest.Newest, is_complete: bool, *, is_good: bool) -> list[str]:
