@@ -18,6 +18,7 @@ from ledger.chain.entry import RecordedEvent
 from ledger.chain.signatures import public_key_bytes
 from ledger.domain.state import State
 from ledger.errors import LedgerError
+from verifier.absent import shown
 from verifier.conviction import near_integers
 from verifier.report import Finding
 from verifier.sealed import BEHIND_NS
@@ -63,12 +64,12 @@ class AcknowledgementCheck:
     def _check(self, row: AcknowledgementRow, state: State) -> list[Finding]:
         def found(expected: str, actual: str, column: str) -> Finding:
             return Finding(
-                "ACK_MISMATCH", expected, actual, table="acknowledgements", key=(row.replica,), column=column
+                "ACK_MISMATCH", expected, actual, table="acknowledgements", key=(str(row.replica),), column=column
             )
 
         key = state.chain_keys.get(row.replica)
         if key is None or key.purpose != PURPOSE:
-            return [found("a replica's key that the chain names", row.replica, "replica")]
+            return [found("a replica's key that the chain names", str(row.replica), "replica")]
         public = public_key_bytes(key.public_key)
         true = self._true.get(row.seq)
         if not _signed(row, self._chain_id, public):
@@ -79,13 +80,13 @@ class AcknowledgementCheck:
             for column, values in stated.items():
                 for value in values:
                     if _signed(msgspec.structs.replace(row, **{column: value}), self._chain_id, public):
-                        return [found(_text(value), _text(getattr(row, column)), column)]
+                        return [found(shown(value), shown(getattr(row, column)), column)]
             return [found("a signature of this row by its replica", row.signature.hex(), "signature or applied_at")]
         if true is None:
             return [found("an event of this chain", str(row.seq), "seq")]
         event, digest = true
         wrong = [
-            found(_text(expected), _text(actual), column)
+            found(shown(expected), shown(actual), column)
             for column, expected, actual in (("hash", event.hash, row.hash), ("state_digest", digest, row.state_digest))
             if expected not in (None, actual)
         ]
@@ -103,7 +104,3 @@ def _signed(row: AcknowledgementRow, chain_id: bytes, public: bytes) -> bool:
     except LedgerError:
         return False
     return True
-
-
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ledger.chain.entry import RecordedEvent
+from verifier.absent import shown
 from verifier.report import Finding
 from verifier.stored import CommitRow
 
@@ -84,7 +85,7 @@ class CommitCheck:
                 return
         self._follow(row)
         for name, (expected, actual) in wrong.items():
-            self._found(row.last_seq, name, _shown(expected), _shown(actual))
+            self._found(row.last_seq, name, shown(expected), shown(actual))
         if event.group_index + 1 != event.group_size:
             # A replica would be told that the transaction ended in the middle of what belongs together.
             inside = f"event {event.group_index + 1} of {event.group_size} of its group"
@@ -134,7 +135,3 @@ class CommitCheck:
 
 def _finding(last_seq: int, column: str | None, expected: str, actual: str) -> Finding:
     return Finding("COMMIT_MISMATCH", expected, actual, table=TABLE, key=(str(last_seq),), column=column)
-
-
-def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -10,6 +10,7 @@ from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import Key, State
 from ledger.spill.spill import Spill
+from verifier.absent import shown
 from verifier.report import LISTED, Finding
 
 
@@ -91,7 +92,7 @@ class _Differences:
             other = min(alike, key=lambda less: sum(a != b for a, b in zip(less[0], key, strict=True)))
             alike.remove(other)
             found += [
-                self._finding(other[0], str(a), str(b), name)
+                self._finding(other[0], shown(a), shown(b), name)
                 for name, a, b in zip(self._spec.key, other[0], key, strict=True)
                 if a != b
             ]
@@ -109,11 +110,11 @@ class _Differences:
 
 
 def _key(key: tuple[object, ...]) -> tuple[str, ...]:
-    return tuple(str(part) for part in key)
+    return tuple(shown(part) for part in key)
 
 
 def _shown(spec: TableSpec, name: str, row: Row) -> str:
     value = getattr(row, name)
     if name in spec.amounts and isinstance(value, int):
         return amounts.render(value)
-    return str(value)
+    return shown(value)

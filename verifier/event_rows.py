@@ -9,23 +9,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ledger.chain.entry import NO_ID, RecordedEvent
+from verifier import absent
 from verifier.moment import Moment
 from verifier.stored import CommitRow, KeyRow
 
 _EVENT_COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "chain_id")
+_FOR_EVER: Final = 2_147_483_647
+"""More days than a date can be away from 1970-01-01."""
 _SHOWN: Final = {
     "event_id": "uuid_send(event_id)", "group_id": "uuid_send(group_id)", "correlation_id": "uuid_send(correlation_id)",
     "causation_id": "uuid_send(causation_id)",
     # No ledger writes an infinite date; it still has to be read, to be found.
-    "effective_on": "CASE WHEN isfinite(effective_on) THEN effective_on - date '1970-01-01' ELSE 2147483647 END",
+    "effective_on": f"CASE WHEN NOT isfinite(effective_on) THEN {_FOR_EVER:d}"
+                    " ELSE effective_on - date '1970-01-01' END",
     "payload": "convert_to(payload::text, 'UTF8')",
 }  # fmt: skip
 _OPTIONAL: Final = ("correlation_id", "causation_id")
 CONTROL: Final = "chain/control"
 """The stream of what the chain says of itself, its keys among it."""
-_IMPOSSIBLE: Final[dict[str, Any]] = {"str": "\0", "bytes": b"", "int": -1}
-"""What stands for a NULL where none can be, by the type of the column."""
-_COMMIT: Final = "coalesce(first_seq, -1), last_seq, coalesce(state_digest, ''), coalesce(committed_at, -1)"
+_COMMIT: Final = "first_seq, last_seq, state_digest, committed_at"
 
 
 class EventRows(Moment):
@@ -132,11 +134,12 @@ class EventRows(Moment):
 
     def _event(self, values: dict[str, Any]) -> RecordedEvent:
         for name, value in values.items():
-            kind = RecordedEvent.__annotations__[name]
             # Of a column of another type; the seq says where the finding is, so it stays.
-            is_none = kind == "int" and type(value) is not int and name != "seq"
+            is_none = RecordedEvent.__annotations__[name] == "int" and type(value) is not int and name != "seq"
             if value is None or is_none:
-                values[name] = _IMPOSSIBLE[kind]
+                values[name] = absent.instead(RecordedEvent, name, value)
+        if values["effective_on"] == _FOR_EVER:
+            values["effective_on"] = absent.NoNumber(absent.NOT_FINITE)
         return RecordedEvent(chain_id=self.chain.chain_id, **values)
 
     def seq_recorded_at(self, recorded_at: int, low: int, high: int) -> int | None:
@@ -154,12 +157,12 @@ class EventRows(Moment):
         Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order; the database sorts.
         """
         sql = (
-            "SELECT coalesce(source, ''), coalesce(key, ''), first_seq FROM ledger.idempotency_keys"
-            " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
+            f" WHERE chain = %s AND coalesce(first_seq, {-(2**63):d}) BETWEEN %s AND %s ORDER BY first_seq NULLS FIRST"
         )
         # No index has them by their seqs, so all of the table is read in any case.
         for row in self.stream_every("keys", sql, first, last):
-            yield KeyRow(*row)
+            yield absent.row_of(KeyRow, row)
 
     def keys_of_groups(self, after: int) -> Iterator[KeyRow]:
         """
@@ -169,13 +172,13 @@ class EventRows(Moment):
         """
         # Looked up one by one: a join would read all keys there are.
         sql = (
-            "SELECT k.source, k.key, coalesce(k.first_seq, -1) FROM ledger.events e"
+            "SELECT k.source, k.key, k.first_seq FROM ledger.events e"
             " CROSS JOIN LATERAL (SELECT source, key, first_seq FROM ledger.idempotency_keys"
             " WHERE chain = e.chain AND source = e.source AND key = e.idempotency_key OFFSET 0) k"
-            " WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY 3"
+            " WHERE e.chain = %s AND e.seq > %s AND e.group_index = 0 ORDER BY k.first_seq NULLS FIRST"
         )
         for row in self.stream("keys", sql, after):
-            yield KeyRow(*row)
+            yield absent.row_of(KeyRow, row)
 
     def commits(self) -> Iterator[CommitRow]:
         """
@@ -183,7 +186,7 @@ class EventRows(Moment):
         """
         sql = f"SELECT {_COMMIT} FROM ledger.commits WHERE chain = %s ORDER BY last_seq"
         for row in self.stream_every("commits", sql):
-            yield CommitRow(*row)
+            yield absent.row_of(CommitRow, row)
 
     def commits_after(self, seq: int) -> Iterator[CommitRow]:
         """
@@ -191,7 +194,7 @@ class EventRows(Moment):
         """
         sql = f"SELECT {_COMMIT} FROM ledger.commits WHERE chain = %s AND last_seq > %s ORDER BY last_seq"
         for row in self.stream("commits", sql, seq):
-            yield CommitRow(*row)
+            yield absent.row_of(CommitRow, row)
 
     def boundary(self, seq: int) -> int:
         """
@@ -210,4 +213,4 @@ class EventRows(Moment):
             f"SELECT {_COMMIT} FROM ledger.commits"
             " WHERE chain = %s AND last_seq = %s", [self.chain.chain, seq],
         ).fetchone()  # fmt: skip
-        return None if row is None else CommitRow(*row)
+        return None if row is None else absent.row_of(CommitRow, row)

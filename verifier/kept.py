@@ -18,6 +18,7 @@ from ledger.domain import amounts
 from ledger.domain.rows import TABLES, Row
 from ledger.domain.snapshot_bytes import decode, digest_of
 from ledger.domain.state import Change, Key
+from verifier.absent import shown
 from verifier.moment import HISTORIES
 from verifier.reader import Reader
 from verifier.report import Finding, Findings
@@ -75,12 +76,12 @@ class HistoryCheck:
                 self._found(_shown(made, name in spec.amounts), _shown(found, name in spec.amounts), key, seq, name)
 
     def _found(self, expected: str, actual: str, key: Key, seq: int, column: str | None = None) -> None:
-        place = (*(str(part) for part in key), str(seq))
+        place = (*(shown(part) for part in key), str(seq))
         self._findings.add([Finding(KIND, expected, actual, table=self._name, key=place, column=column)])
 
 
 def _shown(value: object, is_amount: bool) -> str:
-    return amounts.render(value) if is_amount and isinstance(value, int) else str(value)
+    return amounts.render(value) if is_amount and isinstance(value, int) else shown(value)
 
 
 class KeptCheck:

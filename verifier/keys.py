@@ -84,9 +84,8 @@ class KeyCheck:
             elif other is not None and rows.pop(other, None) is not None:
                 wrong = [n for n, name in enumerate(("source", "key")) if pair[n] != other[n]]
                 column = " and ".join(("source", "key")[n] for n in wrong)
-                found.append(
-                    _finding(pair, column, " ".join(pair[n] for n in wrong), " ".join(other[n] for n in wrong))
-                )
+                expected, actual = (" ".join(str(row[n]) for n in wrong) for row in (pair, other))
+                found.append(_finding(pair, column, expected, actual))
             else:
                 found.append(_finding(pair, None, f"a row with first_seq {seq}", "no such row"))
         found += [_finding(pair, None, "no such row", f"a row with first_seq {seq}") for pair, seq in rows.items()]
@@ -97,4 +96,4 @@ class KeyCheck:
 
 
 def _finding(pair: Pair, column: str | None, expected: str, actual: str) -> Finding:
-    return Finding("KEY_MISMATCH", expected, actual, table=TABLE, key=pair, column=column)
+    return Finding("KEY_MISMATCH", expected, actual, table=TABLE, key=tuple(map(str, pair)), column=column)

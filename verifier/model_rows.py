@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger.domain.rows import TABLES, Row, TableSpec
 from ledger.domain.state import Key
+from verifier import absent
 from verifier.moment import HISTORIES, Moment
 from verifier.stored_rows import columns_of, row_of
 
@@ -60,30 +61,27 @@ class ModelRows(Moment):
         Yield (seq, row) of every version that the history of a read model holds, in order of seq.
         """
         spec, name = TABLES[table], HISTORIES[table]
-        sql = f"SELECT coalesce(seq, -1), {columns_of(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY 1"
+        sql = f"SELECT seq, {columns_of(spec)} FROM ledger.{name} WHERE chain = %s ORDER BY seq NULLS FIRST"
         for row in self.stream_every(f"versions_{table}", sql):
-            yield row[0], row_of(spec, row[1:])
+            yield absent.number(row[0]), row_of(spec, row[1:])
 
     def watermarks(self) -> dict[str, tuple[int, bytes]]:
         """
         Return (seq, hash) of the last event that each history holds, by the history's name.
         """
         found = self.every(
-            "SELECT coalesce(name, ''), coalesce(seq, -1), coalesce(hash, '') FROM ledger.read_model_watermarks"
-            " WHERE chain = %s ORDER BY name",
-            self.chain.chain,
+            "SELECT name, seq, hash FROM ledger.read_model_watermarks WHERE chain = %s ORDER BY name", self.chain.chain
         )
-        return {name: (seq, digest) for name, seq, digest in found}
+        return {absent.shown(name): (absent.number(seq), absent.data(digest)) for name, seq, digest in found}
 
     def snapshots(self) -> dict[int, bytes]:
         """
         Return the digest that each snapshot says it has, by its seq.
         """
         found = self.every(
-            "SELECT coalesce(seq, -1), coalesce(state_digest, '') FROM ledger.snapshots WHERE chain = %s ORDER BY seq",
-            self.chain.chain,
+            "SELECT seq, state_digest FROM ledger.snapshots WHERE chain = %s ORDER BY seq", self.chain.chain
         )
-        return dict(found)
+        return {absent.number(seq): absent.data(digest) for seq, digest in found}
 
     def snapshot_rows(self, seq: int) -> bytes:
         """

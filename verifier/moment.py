@@ -12,16 +12,17 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 import psycopg
 
 from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
 from ledger.errors import LedgerError
-from verifier import columns
+from verifier import absent, columns
 from verifier.connection import by_no_index, first_line, open_connection
 from verifier.stored import ChainRow, ChainsLost, Unreadable, unanswered
 
+NO_HEAD: Final = (-1, b"", 0, 0, "missing", None)
+"""What stands for a row of `chain_heads` where there is none."""
 FETCH_ROWS = 2000
 """How many rows a cursor brings at once: what of a table is in memory at a time."""
 HISTORIES: Final = {"balances": "balance_history", "positions": "position_history"}
@@ -85,13 +86,13 @@ class Moment:
 
     def _find(self, origin: str | None) -> ChainRow:
         self.chains = [
-            ChainRow(*row)
+            absent.row_of(ChainRow, (*row[1:6], *(row[6:] if row[0] else NO_HEAD)))
             for row in self.every(
-                "SELECT coalesce(c.chain, -1), coalesce(uuid_send(c.chain_id), decode(repeat('00', 16), 'hex')),"
-                " coalesce(c.origin, ''), coalesce(c.format_version, -1), coalesce(c.genesis, ''), coalesce(h.seq, -1),"
-                " coalesce(h.hash, ''), coalesce(h.recorded_at, 0), coalesce(h.epoch, 0), coalesce(h.mode, 'missing'),"
-                " h.unbalanced::text"
-                " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain) ORDER BY 1, 6 DESC"
+                "SELECT h.chain IS NOT NULL, coalesce(c.chain, -1),"
+                " coalesce(uuid_send(c.chain_id), decode(repeat('00', 16), 'hex')), coalesce(c.origin, ''),"
+                " c.format_version, c.genesis, h.seq, h.hash, h.recorded_at, h.epoch, h.mode, h.unbalanced::text"
+                " FROM ledger.chains c LEFT JOIN ledger.chain_heads h USING (chain)"
+                " ORDER BY 2, h.seq DESC NULLS LAST"
             )
         ]
         meant = [row for row in self.chains if origin in (None, row.origin)]
@@ -149,14 +150,13 @@ class Moment:
         Read the rows under another chain number than the row of chains says.
         """
         head = self.connection.execute(
-            "SELECT coalesce(seq, -1), coalesce(hash, ''), coalesce(recorded_at, 0), coalesce(epoch, 0),"
-            " coalesce(mode, 'missing'), unbalanced::text FROM ledger.chain_heads WHERE chain = %s", [number],
-        ).fetchone()  # fmt: skip
-        seq, digest, recorded_at, epoch, mode, unbalanced = head or (-1, b"", 0, 0, "missing", None)
-        self.chain = msgspec.structs.replace(
-            self.chain, chain=number, seq=seq, hash=digest, recorded_at=recorded_at, epoch=epoch, mode=mode,
-            unbalanced=unbalanced,
-        )  # fmt: skip
+            "SELECT seq, hash, recorded_at, epoch, mode, unbalanced::text FROM ledger.chain_heads WHERE chain = %s",
+            [number],
+        ).fetchone()
+        row = self.chain
+        self.chain = absent.row_of(
+            ChainRow, (number, row.chain_id, row.origin, row.format_version, row.genesis, *(head or NO_HEAD))
+        )
 
     def snapshot(self) -> str:
         """

@@ -3,7 +3,7 @@ Read a ledger's database: all of it at one moment, with code of the verifier's o
 
 The ledger's storage code is not used on purpose: a fault in how it reads would hide itself. What no ledger could have
 written (a NULL, an infinite date, a number that is none) is read as something that no hash and no rule will confirm,
-so that it ends as a finding.
+so that it ends as a finding, which shows it as what it is (`verifier.absent`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ledger.chain.entry import encode
 from ledger.evidence import tree
 from ledger.evidence.tiles import WIDTH
 from ledger.evidence.tree import HASH_BYTES, SIZE_LIMIT
+from verifier import absent
 from verifier.conviction import hashes_to
 from verifier.event_rows import EventRows
 from verifier.model_rows import ModelRows
@@ -23,9 +24,7 @@ from verifier.stored import AcknowledgementRow, CheckpointRow
 FETCH_TILES = 16
 LAST_TILE: Final = SIZE_LIMIT // WIDTH - 2
 """Beyond it PostgreSQL cannot count leaves; a row may say any number."""
-CHECKPOINT: Final = (
-    "coalesce(size, -1), coalesce(root, ''), coalesce(convert_to(note, 'UTF8'), ''), coalesce(sealed_at, -1)"
-)
+CHECKPOINT: Final = "size, root, convert_to(note, 'UTF8'), sealed_at"
 """The columns of a `CheckpointRow`."""
 REPAIRS_LISTED: Final = 100
 """So many reasons for repairs are listed, the newest first."""
@@ -59,11 +58,10 @@ class Reader(EventRows, ModelRows):
         Return what each replica acknowledged last.
         """
         found = self.every(
-            "SELECT coalesce(replica, ''), coalesce(epoch, -1), coalesce(seq, -1), coalesce(hash, ''),"
-            " coalesce(state_digest, ''), coalesce(applied_at, -1), coalesce(received_at, -1), coalesce(signature, '')"
+            "SELECT replica, epoch, seq, hash, state_digest, applied_at, received_at, signature"
             " FROM ledger.acknowledgements WHERE chain = %s ORDER BY replica", self.chain.chain,
         )  # fmt: skip
-        return [AcknowledgementRow(*row) for row in found]
+        return [absent.row_of(AcknowledgementRow, row) for row in found]
 
     def tree_size(self) -> int:
         """
@@ -148,12 +146,11 @@ class Reader(EventRows, ModelRows):
         """
         onward = "" if first is None else f" AND number >= {int(first)}"
         sql = (
-            "SELECT coalesce(number, -1), coalesce(hashes, '') FROM ledger.tiles"
-            f" WHERE chain = %s AND level = {int(level)}{onward} ORDER BY number"
+            f"SELECT number, hashes FROM ledger.tiles WHERE chain = %s AND level = {int(level)}{onward} ORDER BY number"
         )
         # A tile is 8 KiB, so few of them at once.
         for row in self.stream(f"tiles_{level}", sql, rows=FETCH_TILES):
-            yield row[0], bytes(row[1])
+            yield absent.number(row[0]), absent.data(row[1])
 
     def checkpoints(self, name: str) -> Iterator[CheckpointRow]:
         """
@@ -161,7 +158,7 @@ class Reader(EventRows, ModelRows):
         """
         sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s ORDER BY size"
         for row in self.stream_every(f"checkpoints_{name}", sql):
-            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
+            yield absent.row_of(CheckpointRow, row)
 
     def checkpoints_above(self, name: str, size: int | None) -> Iterator[CheckpointRow]:
         """
@@ -171,7 +168,7 @@ class Reader(EventRows, ModelRows):
         onward = "" if size is None else f" AND size > {int(size)}"
         sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s{onward} ORDER BY size"
         for row in self.stream(f"checkpoints_{name}", sql):
-            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
+            yield absent.row_of(CheckpointRow, row)
 
     def checkpoints_down(self, name: str, upto: int, above: int, rows: int) -> Iterator[CheckpointRow]:
         """
@@ -183,14 +180,14 @@ class Reader(EventRows, ModelRows):
             " ORDER BY size DESC"
         )
         for row in self.stream(name, sql, upto, above, rows=rows):
-            yield CheckpointRow(row[0], bytes(row[1]), bytes(row[2]), row[3])
+            yield absent.row_of(CheckpointRow, row)
 
     def positions(self) -> list[tuple[str, str, int]]:
         """
         Return (topic, topic id, next offset) of the chain's rows in replica_state: one in a replica, else none.
         """
         return self.every(
-            "SELECT coalesce(topic, ''), topic_id, next_offset FROM ledger.replica_state WHERE chain = %s",
+            "SELECT coalesce(topic, 'NULL'), topic_id, next_offset FROM ledger.replica_state WHERE chain = %s",
             self.chain.chain,
         )
 

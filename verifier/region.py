@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from ledger.chain.digest import StateDigest
 from ledger.chain.link import genesis
 from ledger.domain.rows import TABLES
+from verifier.absent import shown
 from verifier.reader import Reader
 from verifier.report import Finding
 from verifier.stored import ChainRow
@@ -102,12 +103,12 @@ def head(chain: ChainRow, check: Reached) -> list[Finding]:
     made = {"seq": check.seq, "hash": check.hash, "recorded_at": check.recorded_at, "epoch": check.epoch}
     stored = {"seq": chain.seq, "hash": chain.hash, "recorded_at": chain.recorded_at, "epoch": chain.epoch}
     wrong = [
-        Finding("HEAD_MISMATCH", _shown(made[name]), _shown(stored[name]), table="chain_heads", key=key, column=name)
+        Finding("HEAD_MISMATCH", shown(made[name]), shown(stored[name]), table="chain_heads", key=key, column=name)
         for name in made
         if made[name] != stored[name] and (name == "seq" or check.hash is not None)
     ]
     if chain.mode not in MODES:
-        wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), chain.mode, table="chain_heads", key=key,
+        wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), str(chain.mode), table="chain_heads", key=key,
                              column="mode"))  # fmt: skip
     if chain.unbalanced is not None:
         # It would offset what the next transaction does to balances.
@@ -128,9 +129,7 @@ def digest(reader: Reader, made: StateDigest, seq: int) -> list[Finding]:
         return [Finding("STATE_MISMATCH", "one row", f"{len(rows)} rows", table="state_digests", key=key)]
     (stored,) = rows
     return [
-        Finding(
-            "STATE_MISMATCH", _shown(expected)[:64], _shown(actual)[:64], table="state_digests", key=key, column=name
-        )
+        Finding("STATE_MISMATCH", shown(expected)[:64], shown(actual)[:64], table="state_digests", key=key, column=name)
         for name, expected, actual in (("seq", seq, stored[0]), ("lanes", made.lanes(), stored[1]))
         if expected != actual
     ]
@@ -161,7 +160,7 @@ def position(reader: Reader, events: int) -> list[Finding]:
         if topic != name:
             wrong.append(found("topic", name, topic))
         if offset is None or offset < 0:
-            wrong.append(found("next_offset", "0 or more", str(offset)))
+            wrong.append(found("next_offset", "0 or more", shown(offset)))
     return wrong
 
 
@@ -177,7 +176,3 @@ def strays(reader: Reader) -> list[Finding]:
                 found.append(Finding("STRAY_ROWS", "the number of a chain in this database", f"{number}: {rows}",
                                      table=table, key=(str(number), *least), column="chain"))  # fmt: skip
     return found
-
-
-def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -20,6 +20,7 @@ from ledger.evidence.tile_edge import TileEdge
 from ledger.evidence.tiles import HEIGHT, LEVELS, WIDTH
 from ledger.evidence.tree import HASH_BYTES
 from verifier import conviction
+from verifier.absent import is_absent
 from verifier.report import Finding
 from verifier.stored import CheckpointRow
 
@@ -256,4 +257,5 @@ def of_row(row: CheckpointRow, column: str, expected: str, actual: str, kind: st
     """
     Return a finding of this *kind* in a column of a checkpoint's row.
     """
-    return Finding(kind, expected, actual, seq=row.size, table="checkpoints", key=(str(row.size),), column=column)
+    seq = None if is_absent(row.size) else row.size
+    return Finding(kind, expected, actual, seq=seq, table="checkpoints", key=(str(row.size),), column=column)

@@ -17,6 +17,7 @@ from ledger.sandbox.postgres import Server
 from tests.conftest import ORIGIN, Database, copy_database
 from tests.verifier.history import history
 from tests.verifier.intruder import Intruder, copied, real, report_on
+from verifier.forms.objects import objects
 from verifier.region import BY_CHAIN, doubled
 from verifier.tiled.databases import Region
 
@@ -179,6 +180,51 @@ def test_an_event_that_no_ledger_could_have_written_is_named(copy: Database, col
     found = [x for x in real(report_on(copy)) if x.after is None]
     assert {x.seq for x in found if x.table is None} == {9}
     assert column in (found[0].column or ""), found
+
+
+NONE = [
+    ("events", "recorded_at", "NULL", "seq = 9", "NULL"), ("events", "schema_version", "NULL", "seq = 9", "NULL"),
+    ("events", "stream", "NULL", "seq = 9", "NULL"), ("events", "hash", "NULL", "seq = 9", "NULL"),
+    ("events", "prev_hash", "NULL", "seq = 9", "NULL"),
+    ("events", "effective_on", "'infinity'", "seq = 9", "not finite"),
+    ("events", "effective_on", "NULL", "seq = 9", "NULL"), ("events", "group_size", "-1", "seq = 9", "-1"),
+    ("commits", "committed_at", "NULL", "last_seq > 9", "NULL"),
+    ("commits", "first_seq", "NULL", "last_seq > 9", "NULL"),
+    ("commits", "state_digest", "NULL", "last_seq > 9", "NULL"), ("commits", "first_seq", "-1", "last_seq > 9", "-1"),
+    ("idempotency_keys", "first_seq", "NULL", "first_seq > 9", "NULL"), ("chain_heads", "mode", "NULL", "true", "NULL"),
+    ("idempotency_keys", "source", "NULL", "first_seq > 9", "NULL"), ("chain_heads", "seq", "NULL", "true", "NULL"),
+    ("chain_heads", "hash", "NULL", "true", "NULL"), ("chains", "genesis", "NULL", "true", "NULL"),
+    ("state_digests", "lanes", "NULL", "true", "NULL"), ("balances", "settled", "NULL", "asset = 'BTC'", "NULL"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "column", "value", "place", "shown"), NONE)
+def test_what_is_not_there_is_shown_as_what_stands_there(
+    copy: Database, table: str, column: str, value: str, place: str, shown: str
+) -> None:
+    """Whoever looks for the row by what the finding says it holds finds it."""
+    with Intruder(copy) as intruder:
+        for (key,) in intruder.connection.execute(
+            f"SELECT conname FROM pg_constraint WHERE conrelid = 'ledger.{table}'::regclass AND contype IN ('p', 'u')"
+        ).fetchall():
+            intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {key} CASCADE")
+        intruder.unguard(table)
+        intruder.connection.execute(f"ALTER TABLE ledger.{table} ALTER COLUMN {column} DROP NOT NULL")
+        intruder.edit(table, f"UPDATE ledger.{table} SET {column} = {value} WHERE ctid = (SELECT min(ctid) FROM"
+                      f" ledger.{table} WHERE chain = 1 AND {place})", least=1)  # fmt: skip
+    found = [x for x in real(report_on(copy)) if x.column == column and x.after is None]
+    assert [x.actual for x in found] == [shown]
+    objects(report_on(copy), 0)
+
+
+def test_an_event_whose_time_is_not_there_is_not_held_to_the_day_that_follows_from_it(copy: Database) -> None:
+    with Intruder(copy) as intruder:
+        intruder.unguard("events")
+        intruder.connection.execute("ALTER TABLE ledger.events ALTER COLUMN occurred_at DROP NOT NULL")
+        intruder.edit("events", "UPDATE ledger.events SET occurred_at = NULL WHERE chain = 1 AND seq = 9")
+    found = real(report_on(copy))
+    assert "occurred_at" in (found[0].column or "").split(" or ")
+    assert "effective_on" not in [x.column for x in found]
 
 
 def test_sums_beyond_a_single_amount_are_no_finding(copy: Database) -> None:

@@ -108,6 +108,27 @@ def test_a_version_less_or_too_many_is_named(region: Database, table: str) -> No
                 assert number is None or len(found) == number
 
 
+@pytest.mark.parametrize(("table", "column"), [
+    ("balance_history", "seq"), ("balance_history", "account"), ("position_history", "seq"),
+    ("balance_history", "settled"), ("snapshots", "seq"), ("snapshots", "state_digest"),
+    ("read_model_watermarks", "name"), ("read_model_watermarks", "hash"), ("read_model_watermarks", "seq"),
+])  # fmt: skip
+def test_what_is_not_there_is_shown_as_null(made: Database, table: str, column: str) -> None:
+    """In the row's key as well: whoever looks for the row by it finds it."""
+    shown = ", ".join(f"coalesce(\"{name}\"::text, 'NULL')" for name in KEYS[table])
+    with copied(made) as copy, Intruder(copy) as intruder:
+        intruder.connection.execute(f"ALTER TABLE ledger.{table} DROP CONSTRAINT {table}_pkey CASCADE")
+        intruder.unguard(table)
+        intruder.connection.execute(f"ALTER TABLE ledger.{table} ALTER COLUMN {column} DROP NOT NULL")
+        intruder.edit(table, f"UPDATE ledger.{table} SET {column} = NULL WHERE ctid = (SELECT max(ctid) FROM"
+                      f" ledger.{table})", least=1)  # fmt: skip
+        key = tuple(copy.sql(f"SELECT concat_ws('/', {shown}) FROM ledger.{table} WHERE {column} IS NULL").split("/"))
+        found = [x for x in real(report_on(copy)) if x.key == key]
+        assert [(x.table, x.column, x.actual) for x in found] == [
+            (table, None, "a row") if column in KEYS[table] else (table, column, "NULL")
+        ]
+
+
 def test_a_snapshot_of_another_time_and_a_lost_watermark_are_named(region: Database) -> None:
     """Rows that are true of another seq are false here; one watermark alone, and one of no history, are wrong."""
     with Intruder(region) as intruder:

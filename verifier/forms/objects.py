@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.version import PROGRAM
 from verifier import meaning
+from verifier.absent import plain
 from verifier.forms.cleaning import moment
 from verifier.report import Outcome, Report
 
@@ -21,7 +22,7 @@ def objects(outcome: Outcome, checked_at: int) -> str:
     """
     Return the outcome as JSON; *checked_at* is in seconds since 1970.
     """
-    made: dict[str, Any] = msgspec.to_builtins(outcome)
+    made: dict[str, Any] = msgspec.to_builtins(outcome, enc_hook=plain)
     made["checked_at"] = moment(checked_at)
     made["program"] = PROGRAM
     if isinstance(outcome, Report):

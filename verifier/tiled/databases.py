@@ -13,6 +13,7 @@ import msgspec
 from ledger.chain.entry import NO_ID, RecordedEvent
 from ledger.evidence.tiles import WIDTH, Tile
 from ledger.evidence.tree import HASH_BYTES
+from verifier import absent
 from verifier.due import Key, counts, keys_that_sign
 from verifier.reader import CHECKPOINT, Reader
 from verifier.region import doubled
@@ -253,11 +254,11 @@ class Region(Reader):
         Yield the idempotency keys of groups that begin at seq *first* to *last*, in that order.
         """
         sql = (
-            "SELECT coalesce(source, ''), coalesce(key, ''), first_seq FROM ledger.idempotency_keys"
+            "SELECT source, key, first_seq FROM ledger.idempotency_keys"
             " WHERE chain = %s AND first_seq BETWEEN %s AND %s ORDER BY first_seq"
         )
         for row in self._ask(sql, self.chain.chain, first, last):
-            yield KeyRow(*row)
+            yield absent.row_of(KeyRow, row)
 
     def newest_checkpoints(self) -> Iterator[CheckpointRow]:
         """
@@ -269,8 +270,8 @@ class Region(Reader):
         )
         below = 2**63 - 1
         while found := self._ask(sql, self.chain.chain, below):
-            for size, root, note, sealed_at in found:
-                yield CheckpointRow(size, bytes(root), bytes(note), sealed_at)
+            for row in found:
+                yield absent.row_of(CheckpointRow, row)
             below = found[-1][0]
 
     def checkpoint_of(self, size: int) -> CheckpointRow | None:
@@ -279,7 +280,7 @@ class Region(Reader):
         """
         sql = f"SELECT {CHECKPOINT} FROM ledger.checkpoints WHERE chain = %s AND size = %s"
         found = self._ask(sql, self.chain.chain, size)
-        return CheckpointRow(found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+        return absent.row_of(CheckpointRow, found[0]) if found else None
 
     def near_streams(self, stream: str) -> list[str]:
         """

@@ -20,7 +20,7 @@ from ledger.evidence import tree
 from ledger.evidence.policy import Policy, Trusted
 from ledger.evidence.tree import Frontier
 from ledger.evidence.witness import Evidence
-from verifier import identity, indexes
+from verifier import absent, identity, indexes
 from verifier.conviction import hashes_to
 from verifier.region import doubled
 from verifier.report import BROKEN, VERIFIED, Finding, Report
@@ -101,7 +101,8 @@ class _Opening:
         for column in ("hash", "recorded_at", "epoch"):
             expected, actual = getattr(event, column), getattr(chain, column)
             if expected != actual:
-                self.found("HEAD_MISMATCH", _text(expected), _text(actual), table="chain_heads", key=key, column=column)
+                self.found("HEAD_MISMATCH", absent.shown(expected), absent.shown(actual), table="chain_heads", key=key,
+                           column=column)  # fmt: skip
 
     def surroundings(self, now_ns: int) -> None:
         """Check the server's settings and the clocks."""
@@ -318,7 +319,3 @@ def _not_covered(opening: _Opening, trusted: Trusted | None, answers: Answers, m
     if max_age is None:
         left.append("how old the newest cosignature is: give --max-age")
     return [*left, *NOT_COVERED]
-
-
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
