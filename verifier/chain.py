@@ -100,7 +100,7 @@ class ChainCheck:
             event = moved
         true_hash = self._true_hash(event, following)
         if not conviction.hashes_to(event, true_hash):
-            convicted = self._broken(event, true_hash)
+            convicted = self._broken(event, true_hash, following)
             if convicted is None:
                 return None
             event = convicted
@@ -176,7 +176,7 @@ class ChainCheck:
             self.seq, self.hash = event.seq, None
         return True
 
-    def _broken(self, event: RecordedEvent, true_hash: bytes) -> RecordedEvent | None:
+    def _broken(self, event: RecordedEvent, true_hash: bytes, following: RecordedEvent | None) -> RecordedEvent | None:
         stated = self._foresee(event)
         stated["chain_id"] = list(self._others)
         stated["seq"] = [self.seq + 1, *sorted(self._missing)]
@@ -192,8 +192,7 @@ class ChainCheck:
         stated["recorded_at"] = [] if time is None else [time]
         stated["group_index"] = [0, len(self._group), event.seq - 1 - self.seq]
         stated["group_size"] = [1, *([self._group[0].group_size] if self._group else [])]
-        if self._group:
-            stated["group_id"] = [self._group[0].group_id]
+        stated["group_id"] = [*(first.group_id for first in self._group[:1]), *self._group_id_behind(event, following)]
         if event.group_size == 1:
             stated["request_hash"] = [*stated.get("request_hash", []), *self._asked([event])]
         self._convicted += 1
@@ -204,13 +203,20 @@ class ChainCheck:
         if found is None:
             self._lose(event.seq)
             column = conviction.suspects(event, self._confirmed(event, stated))
-            self._found(
-                "BYTES_MODIFIED", f"bytes of hash {true_hash.hex()}", "other bytes", seq=event.seq, column=column
-            )
+            actual = "; ".join(("other bytes", *(f"{x} is {said}" for x, said in conviction.broken(event).items())))
+            self._found("BYTES_MODIFIED", f"bytes of hash {true_hash.hex()}", actual, seq=event.seq, column=column)
             return msgspec.structs.replace(event, hash=true_hash)
         column, value = found
         self._found("BYTES_MODIFIED", _text(value), _text(getattr(event, column)), seq=event.seq, column=column)
         return msgspec.structs.replace(event, **{column: value})
+
+    def _group_id_behind(self, event: RecordedEvent, following: RecordedEvent | None) -> list[bytes]:
+        """Return what the next event says the group is, of which this may be the first one."""
+        if following is None:
+            return []
+        # Where both say the same and the next one was changed too, neither vouches for the other.
+        is_no_witness = following.group_id == event.group_id and not conviction.hashes_to(following, following.hash)
+        return [] if is_no_witness else [following.group_id]
 
     def _confirmed(self, event: RecordedEvent, stated: dict[str, list[Any]]) -> set[str]:
         return {column for column, values in stated.items() if getattr(event, column) in values}

@@ -18,13 +18,15 @@ import msgspec
 from blake3 import blake3
 
 from ledger.chain import event_id
-from ledger.chain.entry import NO_ID, RecordedEvent, encode, request_hash, split_payload
+from ledger.chain.entry import NO_ID, STORED, WIDTHS, RecordedEvent, encode, request_hash, split_payload
 from ledger.domain import registry
 from ledger.errors import LedgerError
+from verifier.absent import is_absent, shown
 
 COLUMNS: Final = tuple(name for name in RecordedEvent.__struct_fields__ if name != "hash")
 _CHARACTERS: Final = string.ascii_letters + string.digits + string.punctuation + " "
 _SMALL_EDIT_LIMIT_BYTES: Final = 1_500
+_RANGES: Final = {name: (least, most) for name, least, most in STORED}
 
 
 class Witnesses(msgspec.Struct):
@@ -115,10 +117,29 @@ def _near_bytes(now: bytes, *, text: bool) -> Iterator[bytes]:
                 yield now[:place] + bytes([byte]) + now[place:]
 
 
+def broken(event: RecordedEvent) -> dict[str, str]:
+    """
+    Return the columns whose value none can have, whatever the others have, each with what is said of it.
+    """
+    said = {}
+    for name in COLUMNS:
+        value = getattr(event, name)
+        if is_absent(value):
+            said[name] = shown(value)
+        elif name in WIDTHS and len(value) != WIDTHS[name]:
+            said[name] = f"{len(value)} bytes"
+        elif name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:
+            said[name] = str(value)
+    if "payload" not in said and not _has_members(event.payload):
+        said["payload"] = "not its two members"
+    return said
+
+
 def suspects(event: RecordedEvent, confirmed: Iterable[str]) -> str:
     """
-    Return the columns that no witness confirms, as text.
+    Return the columns that no witness confirms, as text: first those that are broken by themselves.
     """
+    certain = broken(event)
     # What the rules make of a payload is no witness of it: only that it is what was asked for is.
     good = set(confirmed) - {"payload", "event_type", "schema_version"}
     if event_time(event.event_id) == event.recorded_at:
@@ -126,7 +147,7 @@ def suspects(event: RecordedEvent, confirmed: Iterable[str]) -> str:
     if event.group_size == 1 and _request_holds(event):
         good |= {"event_type", "schema_version", "occurred_at", "salt", "request_hash"}
         good |= {"payload"} & set(confirmed)
-    named = [column for column in COLUMNS if column not in good and column != "chain_id"]
+    named = [*certain, *(x for x in COLUMNS if x not in good and x not in certain and x != "chain_id")]
     return " or ".join(named) or "payload"
 
 
@@ -138,6 +159,14 @@ def event_time(identifier: bytes) -> int | None:
         return event_id.recorded_at(identifier)
     except LedgerError:
         return None
+
+
+def _has_members(payload: bytes) -> bool:
+    try:
+        split_payload(payload)
+    except LedgerError:
+        return False
+    return True
 
 
 def _request_holds(event: RecordedEvent) -> bool:

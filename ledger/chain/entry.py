@@ -30,7 +30,7 @@ ENTRY_LIMIT_BYTES: Final = 65_535
 NO_ID: Final = bytes(16)
 """How an absent correlation or causation id is written."""
 
-_STORED: Final = (
+STORED: Final = (
     ("seq", 1, 2**63 - 1), ("epoch", 0, 2**31 - 1), ("group_size", 1, 2**15 - 1), ("stream_version", 1, 2**63 - 1),
     ("effective_on", -719_162, 2_932_896), ("schema_version", 0, 2**15 - 1),
 )  # fmt: skip
@@ -76,7 +76,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes
 
 
-_WIDTHS: Final = {
+WIDTHS: Final = {
     "chain_id": 16, "prev_hash": 32, "event_id": 16, "group_id": 16, "request_hash": 32,
     "correlation_id": 16, "causation_id": 16, "salt": 16,
 }  # fmt: skip
@@ -164,7 +164,7 @@ def request_part(event_type: str, schema_version: int, occurred_at: int, given: 
 def _check_numbers(event: RecordedEvent | Entry, payload_size: int) -> None:
     if event.group_index >= event.group_size:
         raise InvalidEvent(f"found place {event.group_index} in a group of {event.group_size}; places count from 0")
-    for name, least, most in _STORED:
+    for name, least, most in STORED:
         if not least <= getattr(event, name) <= most:
             raise InvalidEvent(f"found {name} {getattr(event, name)}; what is stored is from {least} to {most}")
     if payload_size > PAYLOAD_LIMIT_BYTES:
@@ -179,7 +179,7 @@ def encode(event: RecordedEvent) -> bytes:
         InvalidEvent: a field does not fit its place.
         TooLarge: the payload or the entry is over its limit.
     """
-    for name, width in _WIDTHS.items():
+    for name, width in WIDTHS.items():
         if len(getattr(event, name)) != width:
             raise InvalidEvent(f"found {name} of {len(getattr(event, name))} bytes; expected {width}")
     _check_numbers(event, len(event.payload))

@@ -100,6 +100,7 @@ STATED: list[tuple[int, str, Any]] = [
     (ALONE, "epoch", 8), (ALONE, "prev_hash", bytes(32)), (ALONE, "hash", bytes(32)), (ALONE, "group_index", 7),
     (ALONE, "group_size", 8), (ALONE, "idempotency_key", "other"), (ALONE, "source", "other"),
     (ALONE, "request_hash", bytes(32)), (ALONE, "recorded_at", 7), (1, "epoch", 8), (1, "prev_hash", bytes(32)),
+    (GROUPED - 1, "group_id", bytes(16)),
     (60, "hash", bytes(32)), (60, "prev_hash", bytes(32)), (59, "idempotency_key", "other"), (60, "source", "x"),
     *((GROUPED, name, value) for name, value in (
         ("group_id", bytes(16)), ("group_index", 8), ("group_size", 10), ("idempotency_key", "other"),
@@ -122,9 +123,10 @@ REST = ("event_id or stream or stream_version or group_id or effective_on or act
         "or payload")  # fmt: skip
 ASKED = ("event_id or event_type or schema_version or stream or stream_version or group_id or request_hash or "
          "occurred_at or effective_on or actor or correlation_id or causation_id or salt or payload")  # fmt: skip
+BROKEN = f"payload or {ASKED.removesuffix(' or payload')}"
 UNKNOWN: list[tuple[str, Any, str, bool]] = [
     ("stream", "other", REST, False), ("group_id", bytes(16), REST, False), ("actor", "other", REST, False),
-    ("chain_id", bytes(16), REST, False), ("event_type", "Other", ASKED, True), ("payload", b"no JSON", ASKED, True),
+    ("chain_id", bytes(16), REST, False), ("event_type", "Other", ASKED, True), ("payload", b'{"x":1}', BROKEN, True),
     ("salt", bytes(16), ASKED, True), ("occurred_at", 7, ASKED, True)
 ]  # fmt: skip
 
@@ -137,12 +139,31 @@ def test_a_column_that_nobody_states_is_among_the_suspects(
     """The event's content is not known then, and what follows from it is doubted; its hash is, so the chain goes on."""
     of_one = walked(changed(ALONE, **{column: value}))
     hashed = f"bytes of hash {of(ALONE, 'hash').hex()}"
-    expected: list[Place] = [("BYTES_MODIFIED", ALONE, suspects, hashed, "other bytes", None)]
+    actual = "other bytes; payload is not its two members" if suspects == BROKEN else "other bytes"
+    expected: list[Place] = [("BYTES_MODIFIED", ALONE, suspects, hashed, actual, None)]
     if asked_otherwise:
         asked = of(ALONE, "request_hash").hex()
         expected.append(("REQUEST_MISMATCH", ALONE, "request_hash", "the hash of what was asked", asked, ALONE))
     assert of_one.found == expected
     assert (of_one.check.last_good, of_one.check.lost, len(of_one.events)) == (ALONE - 1, ALONE, 60)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_events_of_a_group_that_were_changed_alike_do_not_vouch_for_each_other() -> None:
+    """The first one and the next say one group id, and neither has its hash."""
+    first = msgspec.structs.replace(HISTORY[GROUPED - 2], group_id=bytes(16))
+    second = msgspec.structs.replace(HISTORY[GROUPED - 1], group_id=bytes(16))
+    found = walked([*HISTORY[: GROUPED - 2], first, second, *HISTORY[GROUPED:]]).found
+    assert [(kind, seq) for kind, seq, *_ in found[:1]] == [("BYTES_MODIFIED", GROUPED - 1)]
+    assert "group_id" in (found[0][2] or "").split(" or ")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_an_event_that_is_good_vouches_for_the_group_of_the_one_before() -> None:
+    """It is none of the columns that may have been changed."""
+    found = walked(changed(GROUPED - 1, stream="other")).found
+    assert "stream" in (found[0][2] or "").split(" or ")
+    assert "group_id" not in (found[0][2] or "").split(" or ")
 
 
 @pytest.mark.usefixtures("hurried")

@@ -14,7 +14,7 @@ from ledger.chain import entry
 from ledger.chain.entry import NO_ID, RecordedEvent, request_hash
 from ledger.domain import registry
 from tests.archiving import chains
-from verifier import conviction
+from verifier import absent, conviction
 from verifier.conviction import COLUMNS, Witnesses, convict, near_integers, suspects
 
 ALONE = next(event for event in chains.chain(60) if event.group_size == 1 and event.seq > 2)
@@ -189,7 +189,7 @@ def test_what_nobody_confirms_is_suspect() -> None:
     other = msgspec.structs.replace(EVENT, request_hash=bytes(32))
     assert suspects(other, ["actor"]).split(" or ") == [x for x in ALL if x not in ("recorded_at", "actor")]
     no_json = msgspec.structs.replace(EVENT, payload=b"no payload")
-    assert suspects(no_json, []).split(" or ") == [column for column in ALL if column != "recorded_at"]
+    assert suspects(no_json, []).split(" or ") == ["payload", *(x for x in ALL if x not in ("recorded_at", "payload"))]
     no_id = msgspec.structs.replace(EVENT, event_id=bytes(16))
     assert suspects(no_id, []).split(" or ") == [column for column in ALL if column not in asked]
     assert suspects(EVENT, ALL) == "payload"
@@ -208,3 +208,32 @@ def test_the_request_of_the_event_is_that_of_what_was_given() -> None:
     assert "request_hash" not in suspects(derived, [])
     other = msgspec.structs.replace(EVENT, payload=b'{"derived":{},"given":{"note":"m"}}')
     assert "request_hash" in suspects(other, [])
+
+
+BROKEN: list[tuple[str, Any, str]] = [
+    ("salt", bytes(15), "15 bytes"), ("salt", absent.data(None), "NULL"), ("event_id", b"", "0 bytes"),
+    ("payload", b"[]", "not its two members"), ("payload", b'{"given":{},"derived":{}}', "not its two members"),
+    ("payload", absent.data(None), "NULL"), ("occurred_at", absent.number(None), "NULL"),
+    ("effective_on", absent.NoNumber(absent.NOT_FINITE), "not finite"), ("stream_version", 0, "0"),
+    ("group_size", 2**15, "32768"), ("actor", absent.NoText("\0"), "NULL"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value", "said"), BROKEN)
+def test_a_value_that_none_can_have_is_named_first(column: str, value: Any, said: str) -> None:
+    """Whatever else was changed, also where a witness says that it is good: no event has had it."""
+    edited = msgspec.structs.replace(EVENT, **{column: value})
+    assert conviction.broken(edited) == {column: said}
+    named = suspects(edited, [column]).split(" or ")
+    assert named[0] == column
+    assert len(set(named)) == len(named) > 1
+
+
+def test_of_a_value_that_some_event_can_have_nothing_is_said() -> None:
+    """Two values that none can have are both named."""
+    assert conviction.broken(EVENT) == {}
+    for column, value in SMALL:
+        if column != "payload":
+            assert conviction.broken(msgspec.structs.replace(EVENT, **{column: value})) == {}
+    edited = msgspec.structs.replace(EVENT, salt=b"", payload=b"null")
+    assert conviction.broken(edited) == {"salt": "0 bytes", "payload": "not its two members"}

@@ -39,6 +39,18 @@ def test_an_edited_column_of_an_event_is_named_by_seq_and_column(region: Databas
     assert {"chain", "seq", column} <= set(kinds)
 
 
+def test_the_group_of_an_event_is_named_at_every_place_of_the_group(region: Database) -> None:
+    """Whatever was written there: the events of the group say it to each other."""
+    first = int(region.sql("SELECT min(seq) FROM ledger.events WHERE group_size > 2"))
+    size = int(region.sql(f"SELECT group_size FROM ledger.events WHERE seq = {first}"))
+    with Intruder(region) as intruder:
+        for seq in range(first, first + size):
+            with intruder.undone("events"):
+                intruder.edit("events", f"UPDATE ledger.events SET group_id = '{'1' * 32}' WHERE seq = {seq}")
+                found = real(report_on(region))
+                assert [(x.kind, x.seq, x.column) for x in found] == [("BYTES_MODIFIED", seq, "group_id")]
+
+
 def test_every_column_of_events_is_in_the_tests() -> None:
     """A new column must not be forgotten here."""
     from ledger.chain.entry import RecordedEvent
