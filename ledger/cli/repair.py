@@ -179,7 +179,7 @@ def apply_plan(
             if not dry_run:
                 _ask(found_plan, yes)
             mended, unmade = _mend(applying_it, found.dsn("owner"), found_plan, why, dry_run=dry_run)
-            _tell(mended, dry_run)
+            _tell(mended, dry_run, is_whole=unmade is None)
             awaited = "" if dry_run else _awaited(applying_it, recorder)
         if dry_run:
             return
@@ -347,8 +347,8 @@ def _make_histories(mended: Mended, dsn: str, made: Plan, reason: str, told: app
     return None
 
 
-def _tell(mended: Mended, dry_run: bool) -> None:
-    for sentence in _first(mended.done) or ["everything is as the plan wants it already"]:
+def _tell(mended: Mended, dry_run: bool, *, is_whole: bool) -> None:
+    for sentence in _first(mended.done) or (["everything is as the plan wants it already"] if is_whole else []):
         print(f"{'would have ' if dry_run else ''}{sentence}")
     if dry_run:
         print("all of it was taken back")

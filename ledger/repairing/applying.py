@@ -47,12 +47,14 @@ class Mended(msgspec.Struct):
     """
     What was done, as sentences; `histories` are to be made anew after it.
 
-    `notes` are when the plan wrote something, the last time first, and whether that was histories: by this run or by an
-    earlier one, which may have been killed before it was recorded.
+    `refused` is why histories that differ are none the less left as they are. `notes` are when the plan wrote
+    something, the last time first, and whether that was histories: by this run or by an earlier one, which may have
+    been killed before it was recorded.
     """
 
     done: list[str]
     histories: bool = False
+    refused: str = ""
     notes: list[Noted] = []
 
 
@@ -319,7 +321,9 @@ class Applying:
             heard = self._hear(walk.head)
             contradicted = "" if heard.is_vouched or self._despite_record else walk.contradicted
             # A larger checkpoint may cover by now what came since: the record of the plan's first run.
-            unknown = heard.refused and self._awaited(walk.head)
+            unknown = heard.refused and (
+                tail.contradicted(self._connection, row.chain, walk.head.seq) or self._awaited(walk.head)
+            )
             refused = unknown or self._short(walk.head.seq) or contradicted
             vouched = self._stated.size if unknown else walk.head.seq
             settled, before = self.role(), repairs.mode(self._connection, row.chain)
@@ -327,8 +331,9 @@ class Applying:
             written = [made for made in walk.write(self._reason, tell, vouched, settled.mode) if made.gone or made.came]
             # What is signed proves its tiles, whoever wrote the events that come after.
             other = [made for made in written if made.table != TILES or not walk.signed_tiles]
-            if refused and (other or HISTORIES in tables):
+            if refused and other:
                 raise NotProven(f"{refused}; nothing was written")
+            mended.refused = refused
             mended.done += [f"made {made.table} anew: {made.gone} rows went, {made.came} came" for made in written]
             if HEAD in tables and before not in ("", settled.mode):
                 mended.done.append(f"let the region be {settled.mode}, which its head said was {before}")
@@ -477,16 +482,24 @@ def make_histories(dsn: str, plan: Plan, reason: str, mended: Mended, tell: Tell
     """
     Make the histories of balances and positions anew, in a transaction of their own, and keep there that the plan did
     where they differ from what stood there; *mended* then says so, or no more that they were made.
+
+    Raises:
+        NotProven: they differ, and are not to be made to fit the events that there are.
     """
 
+    notes: list[Noted] = []
+
     def note(connection: Connection) -> None:
+        if mended.refused:
+            raise NotProven(f"{mended.refused}; they stay as they are")
         repairs.act_as_owner(connection)
         repairs.note_plan(connection, plan.digest(), reason, histories=True)
-        mended.notes = repairs.noted(connection, plan.digest())
+        notes.extend(repairs.noted(connection, plan.digest()))
 
-    before = mended.notes
     with Follower(dsn, plan.origin) as keeper:
         # How far they are is forgotten with them, and not before: else rows that stay would be taken for ones too many.
         keeper.rebuild(lambda count: tell("making histories anew", count), forget=True, changed=note)
-    if mended.notes == before:
+    if notes:
+        mended.notes = notes
+    else:
         mended.done.remove(HISTORIES_MADE)

@@ -29,6 +29,7 @@ from ledger.repairing.sources import ARCHIVE, REPLICA, TOPIC, Source
 from ledger.storage import repairs
 from ledger.storage.database import Connection
 
+TILES: Final = "tiles"
 HINT: Final = "; where this region is a replica of the one that was named, say --role replica"
 
 
@@ -56,8 +57,20 @@ def hear(
     Ask rows and copies of the events up to the *last* one here, of which *size* were signed, as the *prover* shows; one
     that *follows* may be behind its primary.
     """
-    reason = unheard(last.seq, repairs.spoken(connection, chain))
-    return Heard(reason) if reason else hear_copies(connection, chain, last, size, copies, prover, follows=follows)
+    if reason := contradicted(connection, chain, last.seq):
+        return Heard(reason)
+    heard = hear_copies(connection, chain, last, size, copies, prover, follows=follows)
+    # A hash behind the last leaf is quickly written: a region that ends here as well settles what it is.
+    reason = "" if heard.refused or heard.is_vouched else unheard(last.seq, repairs.spoken(connection, chain))
+    return Heard(f"{reason}, or name with --replica a region that ends here as well") if reason else heard
+
+
+def contradicted(connection: Connection, chain: int, last: int) -> str:
+    """
+    Return why nothing is made to fit events that end at *last*, whoever vouches: rows here speak of later ones. Of what
+    tiles speak of, another region can say more.
+    """
+    return unheard(last, [one for one in repairs.spoken(connection, chain) if one[0] != TILES])
 
 
 def hear_copies(

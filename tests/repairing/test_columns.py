@@ -251,4 +251,4 @@ def test_the_command_ends_with_3_and_says_what_was_not_read(firm: Firm) -> None:
     assert report["verdict"] == BROKEN
     assert {finding["kind"] for finding in report["findings"]} == {"GUARD_CHANGED"}
     assert "commits.first_seq" in str(report["findings"])
-    assert "reading them ended with DatatypeMismatch" in report["not_covered"][0]
+    assert "reading them ended with a value that no such column has" in report["not_covered"][0]

@@ -127,9 +127,27 @@ def test_histories_that_cannot_be_made_are_told_of_until_they_are(firm: Firm, br
     run("ledger", *call)
     assert real(report_on(broken)) == []
     assert "(1 writes: histories)" in broken.sql(RECORDED).splitlines()[1]
-    seal(broken, tmp_path / "again")
-    run("ledger", *call)
+    # Nothing is left to do, and the record itself, which nobody signed yet, is in nobody's way.
+    assert "everything is as the plan wants it already" in run("ledger", *call)
     assert len(broken.sql(RECORDED).splitlines()) == 2
+
+
+def test_histories_whose_commit_fails_are_not_said_to_be_made(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """A constraint that is checked as they are committed stands for a disk that is full by then."""
+    with Intruder(broken) as intruder:
+        intruder.edit("balance_history", "UPDATE ledger.balance_history SET settled = settled + 1", least=1)
+        for statement in (
+            "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'could not extend file'; END $$",
+            "CREATE CONSTRAINT TRIGGER evil AFTER INSERT ON ledger.balance_history DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION public.full_disk()",
+        ):
+            intruder.connection.execute(statement.encode())
+    _, call = planned(firm, broken, tmp_path)
+    said = run("ledger", *call, expected=3)
+    assert "could not extend file" in said
+    assert "everything is as the plan wants it already" not in said
+    assert broken.sql(RECORDED) == ""
 
 
 def test_a_repair_of_histories_alone_that_cannot_be_made_is_not_recorded(

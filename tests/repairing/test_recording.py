@@ -231,6 +231,23 @@ def test_no_record_is_put_where_rows_speak_of_events(firm: Firm, broken: Databas
     assert (broken.sql(HEAD), broken.sql(RECORDS)) == (head, "0")
 
 
+def test_a_region_that_ends_here_as_well_settles_what_tiles_say(firm: Firm, broken: Database, tmp_path: Path) -> None:
+    """One hash too many behind the last leaf keeps nothing from being mended."""
+    seal(broken, tmp_path / "sealed")
+    with copied(broken) as other:
+        follow(other)
+        edited(
+            broken, "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'",
+            "UPDATE ledger.tiles SET hashes = hashes || sha256('x') WHERE (level, number) = (0, 1)",
+        )  # fmt: skip
+        alone = calls(firm, broken, tmp_path / "alone", expected=3)
+        assert "name with --replica a region that ends here as well" in run("ledger", *alone, expected=3)
+        said = run("ledger", *calls(firm, broken, tmp_path / "plan", *replica(other)), *replica(other))
+    assert "made balances anew" in said
+    assert "made tiles anew" in said
+    assert "VERIFIED" in said
+
+
 def test_no_record_waits_for_what_another_log_signed(firm: Firm, broken: Database, tmp_path: Path) -> None:
     """Of the policy's two the note is of the other, whose chain is elsewhere: it says nothing of the events here."""
     log = SigningKey("second.example/log", ED25519, bytes([77]) * 32)

@@ -183,6 +183,7 @@ def test_what_stands_at_the_head_is_held_against_itself(copy: Sealed) -> None:
         "UPDATE ledger.chain_heads SET epoch = epoch + 1": ("chain_heads", "HEAD_MISMATCH"),
         "UPDATE ledger.chain_heads SET recorded_at = recorded_at + 86400000000000": ("chain_heads", "CLOCK"),
         "DELETE FROM ledger.chain_heads": ("chain_heads", "HEAD_MISMATCH"),
+        "UPDATE ledger.chain_heads SET mode = NULL": ("chain_heads", "HEAD_MISMATCH"),
         "UPDATE ledger.events SET actor = 'nobody' WHERE seq = 1305": ("events", "BYTES_MODIFIED"),
         "DELETE FROM ledger.events WHERE seq > 1200": ("events", "TRUNCATED"),
         "UPDATE ledger.tiles SET hashes = overlay(hashes placing sha256('x') from 1) WHERE level = 1":
@@ -192,6 +193,7 @@ def test_what_stands_at_the_head_is_held_against_itself(copy: Sealed) -> None:
         "UPDATE ledger.checkpoints SET root = sha256('x') WHERE size = 1300": ("checkpoints", "TREE_MISMATCH"),
     }  # fmt: skip
     with Intruder(copy.database) as intruder:
+        intruder.connection.execute("ALTER TABLE ledger.chain_heads ALTER mode DROP NOT NULL")
         for edit, (table, kind) in edits.items():
             with intruder.undone(table):
                 intruder.edit(table, edit)

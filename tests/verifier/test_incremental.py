@@ -415,7 +415,8 @@ def test_a_watch_finds_what_is_changed_while_it_watches(copy: Database, state: P
         _until(lambda: 'tradeledger_verify_up{mode="incremental"} 1' in _metrics(where))
         seq = go_on(copy) + int(copy.sql("SELECT max(seq) FROM ledger.events")) - 8
         _until(lambda: f'tradeledger_verify_verified_seq{{mode="incremental"}} {seq}' in _metrics(where))
-        with Intruder(copy) as intruder:
+        # In one transaction: a guard that is off for a moment would be found first.
+        with Intruder(copy) as intruder, intruder.connection.transaction():
             intruder.edit("balances", "UPDATE ledger.balances SET settled = settled + 1 WHERE account = 'A'")
         go_on(copy, "again")
         out, _ = process.communicate(timeout=30)

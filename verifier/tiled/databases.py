@@ -16,7 +16,7 @@ from ledger.evidence.tree import HASH_BYTES
 from verifier import absent
 from verifier.due import Key, counts, keys_that_sign
 from verifier.reader import CHECKPOINT, Reader
-from verifier.region import doubled
+from verifier.region import MODES, doubled
 from verifier.report import Finding
 from verifier.stored import ChainRow, CheckpointRow, KeyRow
 from verifier.tiled.copies import cut
@@ -106,17 +106,24 @@ class Region(Reader):
         return last or 0
 
     def head(self, size: int) -> list[Finding]:
-        """Return what is wrong with the head's row where the last event is *size*; its other columns are not asked."""
+        """
+        Return what is wrong with the head's row where the last event is *size*; of its other columns it is only asked
+        whether there is a mode.
+        """
         key = (self.origin,)
         if self.chain.mode == "missing":
             return [Finding("HEAD_MISMATCH", "a row", "no such row", table="chain_heads", key=key)]
+        wrong = []
+        if absent.is_absent(self.chain.mode):
+            wrong.append(Finding("HEAD_MISMATCH", " or ".join(MODES), absent.NULL, table="chain_heads", key=key,
+                                 column="mode"))  # fmt: skip
         if self.chain.seq > size:
-            return [Finding("TRUNCATED", f"event {self.chain.seq}, which the head names", f"{size} events",
-                            seq=size + 1, column="seq")]  # fmt: skip
+            wrong.append(Finding("TRUNCATED", f"event {self.chain.seq}, which the head names", f"{size} events",
+                                 seq=size + 1, column="seq"))  # fmt: skip
         if self.chain.seq < size:
-            return [Finding("HEAD_MISMATCH", str(size), str(self.chain.seq), table="chain_heads", key=key,
-                            column="seq")]  # fmt: skip
-        return []
+            wrong.append(Finding("HEAD_MISMATCH", str(size), str(self.chain.seq), table="chain_heads", key=key,
+                                 column="seq"))  # fmt: skip
+        return wrong
 
     def end(self, size: int) -> list[Finding]:
         """
